@@ -1,0 +1,1 @@
+"""The nodes, one subject a file, in the order in which data flows."""

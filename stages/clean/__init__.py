@@ -1,0 +1,1 @@
+"""Rules that score and remove documents."""

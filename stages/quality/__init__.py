@@ -1,0 +1,1 @@
+"""Learned quality: train a classifier, score documents with it."""

@@ -1,0 +1,1 @@
+"""Rows of tokens to trained, evaluated and exported models."""
