@@ -1,0 +1,218 @@
+"""What a model is: frozen values, free of torch, that a recipe holds and a fingerprint is taken of.
+ Four kinds, all Llamas that differ in the seven projections of each block (q, k, v, o, gate, up, down):
+`Llama` dense, `LowRank` two factors (CoLA when activated), `Lost` low rank plus kept channels, `SLTrain` low
+rank plus random entries. The vocabulary belongs to the tokenizer and is given when the module is built
+(`models.build`).
+ Sizes are the ones of the GaLore and SLTrain papers' tables (C4, 32000 words); `1m` and `9m` share their
+blocks, and are named after their size with a vocabulary of about a thousand and of 32000.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
+
+Activation = Literal["silu", "none"]
+
+
+class Shape(NamedTuple):
+    """Widths and counts of a Llama: multi-head attention, untied head, no biases."""
+
+    hidden: int
+    inter: int
+    layers: int
+    heads: int
+
+
+SHAPES: dict[str, Shape] = {
+    "1m": Shape(128, 352, 4, 4),
+    "9m": Shape(128, 352, 4, 4),
+    "60m": Shape(512, 1376, 8, 8),
+    "130m": Shape(768, 2048, 12, 12),
+    "350m": Shape(1024, 2736, 24, 16),
+    "1b": Shape(2048, 5461, 24, 32),
+    "3b": Shape(2560, 6848, 32, 32),
+    "7b": Shape(4096, 11008, 32, 32),
+}
+
+# The rank each size is trained with in the GaLore, SLTrain and CoLA papers; advice, never a hidden default.
+USUAL_RANK: dict[str, int] = {"60m": 128, "130m": 256, "350m": 256, "1b": 512, "7b": 1024}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Llama:
+    """A dense Llama (Touvron et al. 2023): RMSNorm, rotary positions, SwiGLU.
+
+    `size` names a row of `SHAPES`; `hidden`, `inter`, `layers`, `heads` replace single entries of it.
+    Raises ValueError for an unknown size or a width that the heads do not divide.
+    """
+
+    size: str = field(kw_only=False)
+    hidden: int | None = None
+    inter: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    rope_theta: float = 10_000.0
+    norm_eps: float = 1e-6
+    init_std: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.size not in SHAPES:
+            near = difflib.get_close_matches(self.size, SHAPES, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"size: found {self.size!r}, expected one of {', '.join(SHAPES)}{hint}")
+        shape = self.shape
+        if min(shape) < 1:
+            raise ValueError(f"size: widths and counts must be at least 1, found {shape}")
+        if shape.hidden % (2 * shape.heads):
+            raise ValueError(
+                f"heads: hidden {shape.hidden} must be a multiple of 2 x heads ({shape.heads}), "
+                "since rotary positions turn pairs of channels"
+            )
+
+    @property
+    def shape(self) -> Shape:
+        """The shape after the replacements."""
+        row = SHAPES[self.size]
+        return Shape(
+            row.hidden if self.hidden is None else self.hidden,
+            row.inter if self.inter is None else self.inter,
+            row.layers if self.layers is None else self.layers,
+            row.heads if self.heads is None else self.heads,
+        )
+
+    @property
+    def merges(self) -> bool:
+        """Whether an equal dense Llama exists: not when an activation stands between two factors."""
+        return True
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRank(Llama):
+    """Every projection is `B act(A x)`. With `activation="silu"` this is CoLA (Liu et al. 2025, arXiv
+        2502.10940).
+     `init="svd"` takes the factors from the dense draw as LOST does, so that a comparison with LOST differs in
+    the kept channels only; `init="cola"` draws each factor with standard deviation `rank^-1/4 (in + out)^-1/4`.
+    """
+
+    rank: int
+    activation: Activation = "none"
+    init: Literal["svd", "cola"] = "svd"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rank(self.rank, self.shape)
+        check_choice("activation", self.activation, ("silu", "none"))
+        check_choice("init", self.init, ("svd", "cola"))
+
+    @property
+    def merges(self) -> bool:
+        return self.activation == "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost(Llama):
+    """LOST (Li et al. 2025, arXiv 2508.02668): `y = gamma B act(A x) + (1 - gamma) W_s x[I]`.
+
+    `rank` of A, B; `density` the share of input channels kept in I; both for each of the seven projections.
+
+    - `select`: how I is chosen. "l2", "l1": largest column norm of the residual after `rank` singular
+      directions; "random": a keyed draw, the control; "tail": L2 norm over the *smallest* `sparse_svd_rank`
+      directions (ablation).
+    - `values`: W_s = the kept columns of the dense draw ("weight", the paper) or of its residual
+      ("residual").
+    - `sparse_svd_rank`: the residual is made of this many directions after the first `rank`; None = all of
+      them.
+    - `channel_multiple`: round the number of kept channels up to a multiple (GEMM efficiency; changes the
+      size).
+    - `init`: "svd" of the dense draw, or "haar": factors of the same law without an SVD (I is then random).
+    - `scale`: "gamma" (the paper), or "exact": the model starts at the best approximation of a given dense
+      weight, `B A + residual[:, I]`, instead of at its gamma-weighted mean; with `values="residual"` and no
+      activation.
+    """
+
+    rank: int
+    density: float
+    gamma: float = 0.7
+    activation: Activation = "silu"
+    select: Literal["l2", "l1", "random", "tail"] = "l2"
+    values: Literal["weight", "residual"] = "weight"
+    sparse_svd_rank: int | None = None
+    channel_multiple: int = 1
+    init: Literal["svd", "haar"] = "svd"
+    scale: Literal["gamma", "exact"] = "gamma"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rank(self.rank, self.shape)
+        for name, value in (("density", self.density), ("gamma", self.gamma)):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"{name}: found {value!r}, expected a number from 0 to 1")
+        check_choice("activation", self.activation, ("silu", "none"))
+        check_choice("select", self.select, ("l2", "l1", "random", "tail"))
+        check_choice("values", self.values, ("weight", "residual"))
+        check_choice("init", self.init, ("svd", "haar"))
+        check_choice("scale", self.scale, ("gamma", "exact"))
+        if self.channel_multiple < 1:
+            raise ValueError(f"channel_multiple: found {self.channel_multiple}, expected at least 1")
+        if self.sparse_svd_rank is not None and self.sparse_svd_rank < 1:
+            raise ValueError(
+                f"sparse_svd_rank: found {self.sparse_svd_rank}, expected at least 1 (null: all)"
+            )
+        if self.select == "tail" and self.sparse_svd_rank is None:
+            raise ValueError("select: 'tail' needs sparse_svd_rank, the number of smallest directions")
+        if self.init == "haar" and (self.select != "random" or self.values != "weight"):
+            raise ValueError("init: 'haar' makes no residual; it needs select='random' and values='weight'")
+        if self.scale == "exact" and (self.values, self.activation, self.init) != ("residual", "none", "svd"):
+            raise ValueError("scale: 'exact' needs values='residual', activation='none' and init='svd'")
+
+    @property
+    def merges(self) -> bool:
+        return self.activation == "none"
+
+    def kept(self, width: int) -> int:
+        """Number of channels kept of `width`: `max(1, floor(density width))`, rounded up to
+        `channel_multiple`.
+        """
+        if self.density == 0.0:
+            return 0
+        # the small addend undoes the binary rounding of products such as 0.29 x 100
+        count = max(1, math.floor(self.density * width + 1e-9))
+        return min(width, -(-count // self.channel_multiple) * self.channel_multiple)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SLTrain(Llama):
+    """SLTrain (Han et al. 2024, arXiv 2406.02214): `W = alpha / rank B A + S`, S on a random support of fixed
+    size.
+
+    `density` is the share of *entries* kept. A control: it rebuilds a dense matrix in every forward.
+    """
+
+    rank: int
+    density: float
+    alpha: float = 32.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_rank(self.rank, self.shape)
+        if not 0.0 < self.density < 1.0:
+            raise ValueError(f"density: found {self.density!r}, expected a number between 0 and 1")
+
+    def kept(self, out_width: int, in_width: int) -> int:
+        """Number of kept entries of an `[out, in]` matrix."""
+        return math.floor(self.density * out_width * in_width + 1e-9)
+
+
+def check_rank(rank: int, shape: Shape) -> None:
+    """Raises ValueError unless 1 <= rank <= the smaller width of every projection."""
+    if not 1 <= rank <= min(shape.hidden, shape.inter):
+        raise ValueError(f"rank: found {rank}, expected 1 to {min(shape.hidden, shape.inter)} for {shape}")
+
+
+def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises ValueError unless the value is one of the choices."""
+    if value not in choices:
+        raise ValueError(f"{name}: found {value!r}, expected one of {', '.join(choices)}")

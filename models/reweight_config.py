@@ -1,0 +1,77 @@
+"""How the samples of a global batch are weighted: frozen values, free of torch;
+the arithmetic is `models.reweight`.
+
+Dynamic loss-based reweighting of Sow et al., ICLR 2025 (arXiv 2502.06733), sections 3 and 4. With h the loss
+of a sample, scaled so that the global batch spans [-1, 1], and f the shape below, a sample's weight is
+proportional to `exp(f(h) / r)`. The largest ratio of two weights is `exp(1 / r)`; r to infinity is `Uniform`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uniform:
+    """Every token counts the same (`by_tokens`), or every sample does."""
+
+    by_tokens: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossShaped:
+    """What the three strategies share.
+
+    - `r`: temperature, > 0. The authors use 1.0 at 124M parameters and 0.4 above.
+    - `warmup`, `ramp`: shares of the run. Weights are uniform during `warmup`, then 1/r grows linearly over
+      `ramp`.
+    - `by_tokens`: multiply by the number of tokens, so that r to infinity is the token mean; no effect on
+      full rows.
+    - `bounds`: "lagged" scales by running bounds of earlier steps, which costs nothing with gradient
+      accumulation; "batch" by those of the same global batch (the paper), which takes a second forward when
+      batches accumulate.
+    - `decay`: of the running bounds, per step.
+    - `robust`: bounds are the 5 % and 95 % quantiles instead of the extremes, so that one noisy sample cannot
+      set them.
+    """
+
+    r: float = 1.0
+    warmup: float = 0.05
+    ramp: float = 0.05
+    by_tokens: bool = True
+    bounds: Literal["lagged", "batch"] = "lagged"
+    decay: float = 0.9
+    robust: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.r > 0.0:
+            raise ValueError(f"r: found {self.r!r}, expected a number above 0")
+        if self.warmup < 0.0 or self.ramp < 0.0 or self.warmup + self.ramp > 1.0:
+            raise ValueError(
+                f"warmup, ramp: found {self.warmup!r}, {self.ramp!r}, expected shares of the run"
+            )
+        if not 0.0 <= self.decay < 1.0:
+            raise ValueError(f"decay: found {self.decay!r}, expected a number from 0 to below 1")
+        if self.bounds not in ("lagged", "batch"):
+            raise ValueError(f"bounds: found {self.bounds!r}, expected lagged or batch")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinUpper(LossShaped):
+    """f = min(h + 1, 1): 0 at the lowest loss, rising linearly, 1 for every loss above mid-range. The paper's
+    best.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quadratic(LossShaped):
+    """f = 1 - h^2: favours losses in the middle."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extremes(LossShaped):
+    """f = |h|: favours both ends. The paper's deliberate bad case; a control."""
+
+
+Reweight = Uniform | LinUpper | Quadratic | Extremes
