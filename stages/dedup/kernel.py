@@ -1,0 +1,313 @@
+"""Signatures, band keys and exact hashes of a column of text, one pass over the Arrow buffers, in machine code (numba).
+
+Per document, in scratch that stays in the first caches: lower-case and blank out separators (64 bytes at a time where the
+text is ASCII, the code point table elsewhere) -> a bit mask of word characters, its edges are the word bounds -> word hashes ->
+n-gram hashes -> minima, four permutations at a time -> band keys. `shingles` defines every step; `kernel_numpy` is the same
+in array form. Vector operations are written as LLVM vectors, which every target lowers to its own; there is no `fastmath`.
+"""
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+
+from stages.dedup.shingles import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
+
+LANE = 64  # bytes handled at once; also the padding behind every scratch buffer
+CHUNK = 2048  # word hashes held at once, so that a document of any length needs the same scratch
+JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+U0, U1, U29, U32, U33 = (np.uint64(n) for n in (0, 1, 29, 32, 33))
+FIRST, NEXT, BASE = np.uint64(FIRST), np.uint64(NEXT), np.uint64(BASE)
+PLACE_0, PLACE_1 = PLACE
+SPREAD_0, SPREAD_1 = SPREAD
+AGAIN_0, AGAIN_1 = SPREAD_AGAIN
+F64_1, F64_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
+F32_1, F32_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # keeps the first n bytes of eight
+KEEP_LOW = np.concatenate([KEEP, np.full(8, KEEP[8])])  # of a word of n <= 16 bytes: its first eight
+KEEP_HIGH = np.concatenate([np.zeros(8, np.uint64), KEEP])  # and its second eight
+
+BYTES = types.Array(types.uint8, 1, "C")
+_V = ir.VectorType(ir.IntType(8), LANE)
+
+
+def _at(context, builder, kind, array, index, to):
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
+
+
+def _splat(byte: int) -> ir.Constant:
+    return ir.Constant(_V, [byte] * LANE)
+
+
+@intrinsic
+def load8(typing, data, index):
+    """uint64: eight bytes of a byte array from any position, first byte lowest."""
+
+    def build(context, builder, signature, args):
+        return builder.load(_at(context, builder, signature.args[0], *args, ir.IntType(64)), align=1)
+
+    return types.uint64(data, types.intp), build
+
+
+@intrinsic
+def lower_lane(typing, data, index, out, position):
+    """Write 64 bytes lower-cased, separators as 0; returns the bit mask of bytes that are not ASCII."""
+
+    def build(context, builder, signature, args):
+        source = _at(context, builder, signature.args[0], args[0], args[1], _V)
+        target = _at(context, builder, signature.args[2], args[2], args[3], _V)
+        byte = builder.load(source, align=1)
+        lower = builder.or_(byte, _splat(0x20))
+        letter = builder.icmp_unsigned("<", builder.sub(lower, _splat(ord("a"))), _splat(26))
+        digit = builder.icmp_unsigned("<", builder.sub(byte, _splat(ord("0"))), _splat(10))
+        other = builder.or_(digit, builder.icmp_unsigned("==", byte, _splat(ord("_"))))
+        kept = builder.select(letter, lower, builder.select(other, byte, _splat(0)))
+        builder.store(kept, target, align=1)
+        high = builder.icmp_signed("<", byte, _splat(0))
+        return builder.bitcast(high, ir.IntType(64))
+
+    return types.uint64(data, types.intp, out, types.intp), build
+
+
+@intrinsic
+def filled_lane(typing, data, index):
+    """uint64 bit mask: which of 64 bytes are not 0."""
+
+    def build(context, builder, signature, args):
+        byte = builder.load(_at(context, builder, signature.args[0], *args, _V), align=1)
+        return builder.bitcast(builder.icmp_unsigned("!=", byte, _splat(0)), ir.IntType(64))
+
+    return types.uint64(data, types.intp), build
+
+
+@intrinsic
+def lowest(typing, mask):
+    """intp: position of the lowest set bit; 64 when there is none."""
+
+    def build(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.intp(types.uint64), build
+
+
+@intrinsic
+def ones(typing, mask):
+    """intp: number of set bits."""
+
+    def build(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.intp(types.uint64), build
+
+
+@njit(**JIT)
+def normalise(data, start, stop, utf8, flags, unspaced, out):
+    """Lower-case data[start:stop] into `out`, separators as 0; returns the length. What is no UTF-8 is a separator."""
+    p, o = start, 0
+    fast = len(data) - LANE
+    while p < stop:
+        if p <= fast:
+            high = lower_lane(data, p, out, o)
+            run = min(lowest(high), stop - p)
+            p += run
+            o += run
+            if run == LANE or p == stop:
+                continue
+        c = np.uint32(data[p])
+        size = 1
+        if c >= 0x80:
+            need = (c >= 0xC2) + (c >= 0xE0) + (c >= 0xF0)
+            point = np.uint32(0)
+            if need > 0 and c < 0xF5 and p + need < stop:
+                point = c & np.uint32(0x3F >> need)
+                good = True
+                for j in range(1, need + 1):
+                    tail = np.uint32(data[p + j])
+                    good &= (tail & np.uint32(0xC0)) == 0x80
+                    point = np.uint32(point << np.uint32(6)) | (tail & np.uint32(0x3F))
+                least = 0x80 if need == 1 else (0x800 if need == 2 else 0x10000)
+                if good and point >= least and point < 0x110000:
+                    size = need + 1
+                else:
+                    point = np.uint32(0)
+            c = point
+        p += size
+        packed = utf8[c]
+        flag = flags[c]
+        alone = flag & unspaced
+        if alone and o > 0 and out[o - 1] != 0:
+            out[o] = 0
+            o += 1
+        for j in range(4):
+            out[o + j] = (packed >> np.uint32(8 * j)) & np.uint32(0xFF)
+        o += flag & 7
+        if alone:
+            out[o] = 0
+            o += 1
+    out[o : o + LANE] = 0
+    return o
+
+
+@njit(**JIT)
+def hash_token(out, first, size):
+    short = min(size, 16)
+    x = (load8(out, first) & KEEP_LOW[short]) * FIRST
+    x ^= x >> U32
+    x = (x + (load8(out, first + 8) & KEEP_HIGH[short])) * NEXT
+    x ^= x >> U32
+    for at in range(16, size, 8):
+        x = (x + (load8(out, first + at) & KEEP[min(size - at, 8)])) * NEXT
+        x ^= x >> U32
+    return x
+
+
+@njit(**JIT)
+def fold(tokens, held, seen, ngram, final, sums, hashes, a, b, minima):
+    """Take the `held` word hashes into the minima and the exact sums; keeps the last ngram - 1. `seen`: words before."""
+    carried = min(seen, ngram - 1)
+    h0, h1 = sums[0], sums[1]
+    for i in range(carried, held):
+        place = np.uint64(seen - carried + i + 1)
+        x = tokens[i] ^ (place * PLACE_0)
+        x = (x ^ (x >> U32)) * SPREAD_0
+        h0 += x ^ (x >> U29)
+        y = tokens[i] ^ (place * PLACE_1)
+        y = (y ^ (y >> U32)) * SPREAD_1
+        h1 += y ^ (y >> U29)
+    sums[0], sums[1] = h0, h1
+    width = ngram
+    if final and seen - carried + held < ngram:
+        width = held  # a short document is one shingle of all its words
+    count = held - width + 1
+    if count > 0 and held > 0 and len(minima) > 0:
+        permute(tokens, count, width, hashes, a, b, minima)
+    keep = min(held, ngram - 1)
+    tokens[:keep] = tokens[held - keep : held].copy()
+    return keep
+
+
+@njit(**JIT)
+def permute(tokens, count, width, hashes, a, b, minima):
+    mixed = np.empty(count + LANE, np.uint32)
+    for i in range(count):
+        hashes[i] = tokens[i]
+    for j in range(1, width):
+        for i in range(count):
+            hashes[i] = hashes[i] * BASE + tokens[i + j]
+    for i in range(count):
+        h = np.uint32(hashes[i] >> U32)
+        h = np.uint32((h ^ (h >> np.uint32(16))) * F32_1)
+        h = np.uint32((h ^ (h >> np.uint32(13))) * F32_2)
+        mixed[i] = h ^ (h >> np.uint32(16))
+    padded = (count + LANE - 1) // LANE * LANE
+    mixed[count:padded] = mixed[0]  # whole vectors only: a repeated value cannot change a minimum
+    for k in range(0, len(minima), 4):
+        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
+        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+        m0, m1, m2, m3 = minima[k], minima[k + 1], minima[k + 2], minima[k + 3]
+        for i in range(padded):
+            h = mixed[i]
+            m0 = min(m0, np.uint32(h * a0 + b0))
+            m1 = min(m1, np.uint32(h * a1 + b1))
+            m2 = min(m2, np.uint32(h * a2 + b2))
+            m3 = min(m3, np.uint32(h * a3 + b3))
+        minima[k], minima[k + 1], minima[k + 2], minima[k + 3] = m0, m1, m2, m3
+
+
+@njit(**JIT)
+def fmix64(x):
+    x = (x ^ (x >> U33)) * F64_1
+    x = (x ^ (x >> U33)) * F64_2
+    return x ^ (x >> U33)
+
+
+@njit(**JIT)
+def sketch(data, offsets, utf8, flags, char, unspaced, ngram, a, b, multipliers, salts, signatures, keys, exact, tokens_seen):
+    """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], tokens_seen int64[n]; see `sketch.py`.
+
+    An output with no columns is left out. a, b: padded with repeats to a multiple of four.
+    """
+    longest = 0
+    for i in range(len(offsets) - 1):
+        longest = max(longest, offsets[i + 1] - offsets[i])
+    out = np.empty(2 * longest + 3 * LANE, np.uint8)
+    bounds = np.empty(2 * LANE + 16, np.int64)
+    tokens = np.empty(CHUNK + 2 * LANE + ngram, np.uint64)
+    hashes = np.empty(len(tokens), np.uint64)
+    minima = np.empty(len(a), np.uint32)
+    sums = np.empty(2, np.uint64)
+    bands, rows = multipliers.shape
+    for i in range(len(offsets) - 1):
+        length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, unspaced, out)
+        minima[:] = np.uint32(0xFFFFFFFF)
+        sums[:] = U0
+        held, seen, open_ends, carry = 0, 0, 0, U0
+        for base in range(0, length + 1, LANE):
+            if char:
+                for p in range(base, min(base + LANE, length)):
+                    c = out[p]
+                    if c != 0 and (c & 0xC0) != 0x80:
+                        size = 1 + (c >= 0xC0) + (c >= 0xE0) + (c >= 0xF0)
+                        tokens[held] = hash_token(out, p, size)
+                        held += 1
+            else:
+                mask = filled_lane(out, base)
+                edges = mask ^ ((mask << U1) | carry)
+                carry = mask >> np.uint64(63)
+                found = ones(edges)
+                for j in range(open_ends, open_ends + found, 8):
+                    for step in range(8):
+                        bounds[j + step] = base + lowest(edges)
+                        edges &= edges - U1
+                found += open_ends
+                for j in range(0, found - 1, 2):
+                    tokens[held] = hash_token(out, bounds[j], bounds[j + 1] - bounds[j])
+                    held += 1
+                open_ends = found & 1
+                bounds[0] = bounds[max(found - 1, 0)]
+            if held >= CHUNK:
+                carried = min(seen, ngram - 1)
+                keep = fold(tokens, held, seen, ngram, False, sums, hashes, a, b, minima)
+                seen += held - carried
+                held = keep
+        carried = min(seen, ngram - 1)
+        fold(tokens, held, seen, ngram, True, sums, hashes, a, b, minima)
+        seen += held - carried
+        tokens_seen[i] = seen
+        if exact.shape[1]:
+            exact[i, 0] = fmix64(sums[0] + np.uint64(seen))
+            exact[i, 1] = fmix64(sums[1] + np.uint64(seen))
+        for k in range(signatures.shape[1]):
+            signatures[i, k] = minima[k]
+        for k in range(keys.shape[1]):
+            key = salts[k]
+            for r in range(rows):
+                key += multipliers[k, r] * np.uint64(minima[k * rows + r])
+            keys[i, k] = fmix64(key)
+
+
+@njit(**JIT)
+def hash_bytes(data, offsets, exact):
+    """exact uint64[n, 2]: 128 bits of each document's bytes as they are."""
+    for i in range(len(offsets) - 1):
+        start, stop = offsets[i], offsets[i + 1]
+        h0 = h1 = np.uint64(stop - start)
+        for at in range(start, stop, 8):
+            if at + 8 <= len(data):
+                word = load8(data, at) & KEEP[min(stop - at, 8)]
+            else:
+                word = U0
+                for j in range(stop - at):
+                    word |= np.uint64(data[at + j]) << np.uint64(8 * j)
+            place = np.uint64((at - start) // 8 + 1)
+            x = word ^ (place * PLACE_0)
+            x = (x ^ (x >> U32)) * SPREAD_0
+            x = (x ^ (x >> U29)) * AGAIN_0
+            h0 += x ^ (x >> U32)
+            y = word ^ (place * PLACE_1)
+            y = (y ^ (y >> U32)) * SPREAD_1
+            y = (y ^ (y >> U29)) * AGAIN_1
+            h1 += y ^ (y >> U32)
+        exact[i, 0], exact[i, 1] = fmix64(h0), fmix64(h1)

@@ -1,0 +1,116 @@
+"""What a document is to the near-duplicate search: words, n-grams of words, and their hashes. The readable definition.
+
+    text -> words: lower-cased runs of word characters, by the frozen table of `codepoints`
+         -> shingles: every run of `ngram` consecutive words; a shorter document is one shingle of all its words
+         -> one 32-bit hash each (`shingle_hash32`)
+         -> k minima under h -> a * fmix32(h) + b mod 2^32 (a odd): datasketch 2's scheme `affine32`, with its own draws
+         -> one 64-bit key per band of `rows` minima
+
+A row of signatures is `datasketch.MinHash(num_perm=k, seed=seed, hashfunc=shingle_hash32)` after `update_batch(shingles(text))`.
+A document without words has no shingles and no keys. Beside the signature goes a 128-bit hash of the whole sequence of words;
+since words enter it as 64-bit hashes, two documents that differ in one word share it with probability 2^-64.
+
+Sources: Broder, "On the resemblance and containment of documents", 1997 (shingles, min-wise hashing); Leskovec, Rajaraman and
+Ullman, "Mining of Massive Datasets", chapter 3 (bands); Appleby's MurmurHash3 (finalisers); Steele, Lea and Flood, "Fast
+splittable pseudorandom number generators", 2014 (constants).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Unit = Literal["word", "char", "auto"]
+M64 = (1 << 64) - 1
+EMPTY = np.uint32(0xFFFFFFFF)  # a minimum over no shingle
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How documents are shingled, hashed and banded.
+
+    unit   `word`: runs of word characters; `char`: every word character; `auto`: words, but characters of scripts written
+           without spaces (ideographs, kana, Thai, Lao, Khmer) one by one
+    ngram  units per shingle
+    bands, rows  the signature has bands x rows places
+    seed   of the permutations
+    """
+
+    unit: Unit = "word"
+    ngram: int = 5
+    bands: int = 14
+    rows: int = 8
+    seed: int = 1
+
+    @property
+    def places(self) -> int:
+        return self.bands * self.rows
+
+
+def draws(stream: int, count: int) -> np.ndarray:
+    """uint64[count]: odd constants, the SplitMix64 sequence from `stream`."""
+    with np.errstate(over="ignore"):
+        x = np.uint64(stream) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return (x ^ (x >> np.uint64(31))) | np.uint64(1)
+
+
+FIRST, NEXT, BASE = (int(c) for c in draws(1, 3))  # token hash: first eight bytes, later ones; base of the n-gram polynomial
+PLACE = draws(2, 2)  # whole-document hash: position of a word (or of eight bytes), one constant per half
+SPREAD = draws(3, 2)
+SPREAD_AGAIN = draws(4, 2)
+
+
+def permutations(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
+    """(a, b) uint32[places]: datasketch 2's draws for `affine32`; a is odd."""
+    random = np.random.RandomState(scheme.seed)
+    a = random.randint(0, 1 << 31, scheme.places, dtype=np.uint32) * np.uint32(2) + np.uint32(1)
+    return a, random.randint(0, 1 << 32, scheme.places, dtype=np.uint32)
+
+
+def band_constants(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
+    """(multipliers uint64[bands, rows], salts uint64[bands]) of the band keys; the salt keeps equal rows of two bands apart."""
+    drawn = draws(5, scheme.bands * (scheme.rows + 1)).reshape(scheme.bands, -1)
+    return np.ascontiguousarray(drawn[:, 1:]), np.ascontiguousarray(drawn[:, 0])
+
+
+def words(text: str, unit: Unit = "word") -> list[str]:
+    """The units of a text, in order."""
+    from stages.dedup.codepoints import ALONE, code_points
+
+    table = code_points()
+    point = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    lower = table.lower[point]
+    inside = lower > 0
+    alone = inside if unit == "char" else inside & (table.flags[point] & ALONE > 0) & (unit == "auto")
+    starts = inside & (alone | np.concatenate([[True], ~inside[:-1] | alone[:-1]])) if len(point) else inside
+    low = "".join(map(chr, lower[inside].tolist()))
+    cuts = [*np.flatnonzero(starts[inside]).tolist(), len(low)]
+    return [low[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+
+
+def shingles(text: str, scheme: Scheme = Scheme()) -> list[bytes]:
+    """The shingles of a text, in order and with repeats: UTF-8, words joined by one space."""
+    found = words(text, scheme.unit)
+    last = max(len(found) - scheme.ngram + 1, min(len(found), 1))
+    return [" ".join(found[i : i + scheme.ngram]).encode() for i in range(last)]
+
+
+def token_hash(word: bytes) -> int:
+    """64 bits of one word: a multiply and a fold per eight bytes."""
+    pieces = [int.from_bytes(word[i : i + 8], "little") for i in range(0, max(len(word), 9), 8)]
+    x = pieces[0] * FIRST & M64
+    x ^= x >> 32
+    for piece in pieces[1:]:
+        x = (x + piece) * NEXT & M64
+        x ^= x >> 32
+    return x
+
+
+def shingle_hash32(shingle: bytes) -> int:
+    """The 32-bit hash of one shingle: the high half of a polynomial over its word hashes. A `hashfunc` for datasketch."""
+    s = 0
+    for word in shingle.split(b" "):
+        s = (s * BASE + token_hash(word)) & M64
+    return s >> 32
