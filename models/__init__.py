@@ -1,5 +1,6 @@
 """The mathematics in torch, and the values that describe it.
- Importing this package gives the values only (models, weights of samples, optimiser, schedules) and loads no
+
+Importing this package gives the values only (models, weights of samples, optimiser, schedules) and loads no
 torch; the arithmetic is in the modules: `from models.build import build`. Knows nothing of ray, of the
 pipeline, or of files other than model files.
 """

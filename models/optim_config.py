@@ -1,5 +1,6 @@
 """The optimiser and the course of its learning rate: frozen values, free of torch.
- The arithmetic is in `models.optim` and `models.schedules`. Shares are shares of the run's steps, so that a
+
+The arithmetic is in `models.optim` and `models.schedules`. Shares are shares of the run's steps, so that a
 recipe keeps its meaning when the number of steps changes.
 """
 

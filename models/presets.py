@@ -1,9 +1,11 @@
 """What a model is: frozen values, free of torch, that a recipe holds and a fingerprint is taken of.
- Four kinds, all Llamas that differ in the seven projections of each block (q, k, v, o, gate, up, down):
+
+Four kinds, all Llamas that differ in the seven projections of each block (q, k, v, o, gate, up, down):
 `Llama` dense, `LowRank` two factors (CoLA when activated), `Lost` low rank plus kept channels, `SLTrain` low
 rank plus random entries. The vocabulary belongs to the tokenizer and is given when the module is built
 (`models.build`).
- Sizes are the ones of the GaLore and SLTrain papers' tables (C4, 32000 words); `1m` and `9m` share their
+
+Sizes are the ones of the GaLore and SLTrain papers' tables (C4, 32000 words); `1m` and `9m` share their
 blocks, and are named after their size with a vocabulary of about a thousand and of 32000.
 """
 
@@ -91,10 +93,11 @@ class Llama:
 
 @dataclass(frozen=True, kw_only=True)
 class LowRank(Llama):
-    """Every projection is `B act(A x)`. With `activation="silu"` this is CoLA (Liu et al. 2025, arXiv
-        2502.10940).
-     `init="svd"` takes the factors from the dense draw as LOST does, so that a comparison with LOST differs in
-    the kept channels only; `init="cola"` draws each factor with standard deviation `rank^-1/4 (in + out)^-1/4`.
+    """Every projection is `B act(A x)`; with `activation="silu"` this is CoLA (Liu et al., arXiv 2502.10940).
+
+    `init="svd"` takes the factors from the dense draw as LOST does, so that a comparison with LOST differs in
+    the kept channels only; `init="cola"` draws each factor with standard deviation
+    `rank^-1/4 (in + out)^-1/4`.
     """
 
     rank: int
