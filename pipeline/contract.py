@@ -44,7 +44,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -226,6 +226,14 @@ class TaskPhase:
 
 
 Phase = RowPhase | ShardPhase | TaskPhase
+# A node with `new_base` lays down base shards: the receipts of that phase (a `TaskPhase`, or a `ShardPhase` when rows of
+# another base are carried over) list them in `facts["shards"]`, each one of
+#   {"key", "rows", "text_bytes", "ext"}       a Parquet file of this task, `<phase>/<task key><ext>`, with `id` and `text`
+#   {"key", "rows", "text_bytes", "in_place": {"source": index, "row_groups": [a, b], "first_row": n,
+#     "columns": {column of ours: column of the file}}, "state_ext": optional}
+#                                              rows of a Parquet source as they lie; `id` is made of digest and row number;
+#                                              `state_ext` names a file of this task with one int16 column `state`
+#                                              (0 = alive, else 1 + the index in `reasons`), for rows that cannot be used
 ONE = ("all",)  # the keys of a phase that has a single task
 
 
@@ -321,6 +329,17 @@ class Shard:
         return f"{self.base[:8]}-{self.key}"
 
 
+@dataclass(frozen=True)
+class Source:
+    """One source file, digested before the node runs."""
+
+    index: int  # place in the listing, which is sorted by name
+    name: str  # relative to the listing's root; never an absolute path
+    path: str  # what opens it now: a local path or a URI
+    size: int  # bytes
+    digest: str  # SHA-256 of the file, 64 hex digits
+
+
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field
 
 
@@ -363,6 +382,14 @@ class Context(ABC):
     @abstractmethod
     def result(self, phase: str, key: str, of: Of = None) -> Result:
         """Counts and facts of a finished task."""
+
+    @abstractmethod
+    def sources(self, of: str = "paths") -> Sequence[Source]:
+        """The files behind a `sources()` field of this node, in order."""
+
+    @abstractmethod
+    def open_source(self, source: Source) -> BinaryIO:
+        """A seekable binary stream of a source file, local or remote."""
 
     @abstractmethod
     def fingerprint(self, of: Of = None) -> str:

@@ -1,7 +1,7 @@
-"""What the report is drawn from: plain frozen values, so that a page can be made without a store (and tested so).
+"""What the report is drawn from: plain frozen values, so that a page can be made, and tested, without a store.
 
-`collect` fills them from a run; `page.render` turns them into HTML. Nothing here formats: numbers stay numbers until the
-page is drawn, texts stay raw until they are escaped. Charts are figure descriptions (see `figures`).
+`collect` fills them from a run; `page.render` turns them into HTML. Nothing here formats: numbers stay numbers
+until the page is drawn, texts stay raw until they are escaped. Charts are figure descriptions (see `figures`).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class Reason:
 class NodeView:
     """One node of the run.
 
-    `total` and `kept` count `unit`s before and after it; leave them None for a node without a row stream (a model), whose
-    `result` says in a few words what it made. `why` is the plan's sentence for `action`.
+    `total` and `kept` count `unit`s before and after it; leave them None for a node without a row stream (a
+    model), whose `result` says in a few words what it made. `why` is the plan's sentence for `action`.
     """
 
     label: str  # its name in the recipe; unique in the report
@@ -64,7 +64,7 @@ class NodeView:
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelStep:
-    """What is left after a node of the main path, first the input; None where a quantity is not known there."""
+    """What is left after a node of the main path, the input first; None where a quantity is not known."""
 
     label: str
     documents: int | None = None
@@ -74,7 +74,7 @@ class FunnelStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Highlight:
-    """One of the few numbers at the head of the page, ready to print: `value` large, `note` small under it."""
+    """One of the few numbers at the head of the page, ready to print: `value` large, `note` small below."""
 
     label: str
     value: str

@@ -1,13 +1,14 @@
 """The figure descriptions that nodes hand in, as types, and the check that a figure is one of them.
 
-The descriptions are JSON made by any node, a user's own included, so they are checked before they are drawn: a figure
-that cannot be drawn costs its own place on the page, never the page. `docs/figures.md` is the description for authors.
+The descriptions are JSON made by any node, a user's own included, so they are checked before they are drawn: a
+figure that cannot be drawn costs its own place on the page, never the page. Authors read `docs/figures.md`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Literal, NotRequired, TypedDict
 
 from pipeline.errors import UserError
@@ -101,21 +102,31 @@ FIELDS: Mapping[str, Mapping[str, type]] = {
 
 
 def check(figure: Any, place: str = "figure") -> None:
-    """Raise `FigureError` unless `figure` is one of the kinds above with finite numbers and matching lengths."""
+    """Raise `FigureError` unless `figure` is of a kind above, with finite numbers and matching lengths."""
     _must(isinstance(figure, Mapping), place, f"a {type(figure).__name__}", "an object")
     title, kind = figure.get("title"), figure.get("kind")
     _must(isinstance(title, str) and bool(title), place, "no title", "a text `title`")
     place = f"{place} {title!r}"
     _must(kind in FIELDS, place, f"kind {kind!r}", "one of " + ", ".join(FIELDS))
-    _must(figure.get("section") in (None, *SECTIONS), place, f"section {figure.get('section')!r}",
-          "one of " + ", ".join(SECTIONS))  # fmt: skip
+    _must(
+        figure.get("section") in (None, *SECTIONS),
+        place,
+        f"section {figure.get('section')!r}",
+        "one of " + ", ".join(SECTIONS),
+    )
     for name, wanted in FIELDS[kind].items():
         value = figure.get(name)
         fits = isinstance(value, str) if wanted is str else _is_list(value)
-        _must(fits, place, f"`{name}` is a {type(value).__name__}", f"a {'text' if wanted is str else 'list'}")
+        _must(
+            fits, place, f"`{name}` is a {type(value).__name__}", f"a {'text' if wanted is str else 'list'}"
+        )
     for mark in figure.get("marks") or ():
-        _must(isinstance(mark, Mapping) and _number(mark.get("x")) and isinstance(mark.get("label"), str), place,
-              f"mark {mark!r}", "a number `x` and a text `label`")  # fmt: skip
+        _must(
+            isinstance(mark, Mapping) and _number(mark.get("x")) and isinstance(mark.get("label"), str),
+            place,
+            f"mark {mark!r}",
+            "a number `x` and a text `label`",
+        )
     SHAPES[kind](figure, place)
 
 
@@ -123,9 +134,13 @@ def _histogram(figure: Histogram, place: str) -> None:
     edges, counts = figure["edges"], figure["counts"]
     _numbers(edges, place, "edges")
     _numbers(counts, place, "counts")
-    _must(len(edges) == len(counts) + 1 and len(counts) > 0, place, f"{len(edges)} edges for {len(counts)} counts",
-          "one edge more than counts, and at least one count")  # fmt: skip
-    _must(all(a < b for a, b in zip(edges, edges[1:], strict=False)), place, "edges that do not rise", "rising edges")
+    _must(
+        len(edges) == len(counts) + 1 and len(counts) > 0,
+        place,
+        f"{len(edges)} edges for {len(counts)} counts",
+        "one edge more than counts, and at least one count",
+    )
+    _must(all(a < b for a, b in pairwise(edges)), place, "edges that do not rise", "rising edges")
     _must(all(count >= 0 for count in counts), place, "a negative count", "counts of at least 0")
     _must(not figure.get("log_x") or edges[0] > 0, place, f"a log axis from {edges[0]}", "edges above 0")
 
@@ -133,11 +148,21 @@ def _histogram(figure: Histogram, place: str) -> None:
 def _lines(figure: Lines, place: str) -> None:
     _must(len(figure["series"]) > 0, place, "no series", "at least one")
     for series in figure["series"]:
-        _must(isinstance(series, Mapping) and isinstance(series.get("name"), str) and _is_list(series.get("points")),
-              place, "a series without name or points", "`name` and `points`")  # fmt: skip
+        _must(
+            isinstance(series, Mapping)
+            and isinstance(series.get("name"), str)
+            and _is_list(series.get("points")),
+            place,
+            "a series without name or points",
+            "`name` and `points`",
+        )
         for point in series["points"]:
-            _must(_is_list(point) and len(point) == 2 and all(map(_number, point)), place,
-                  f"point {point!r} in {series['name']!r}", "two finite numbers")  # fmt: skip
+            _must(
+                _is_list(point) and len(point) == 2 and all(map(_number, point)),
+                place,
+                f"point {point!r} in {series['name']!r}",
+                "two finite numbers",
+            )
             for axis, value in zip(("log_x", "log_y"), point, strict=True):
                 _must(not figure.get(axis) or value > 0, place, f"{value} on a log axis", "numbers above 0")
 
@@ -152,8 +177,12 @@ def _table(figure: Table, place: str) -> None:
         _must(_is_list(row), place, f"row {row!r}", "a list")
         _same_length(row, figure["columns"], place, "cells", "columns")
         for cell in row:
-            _must(cell is None or isinstance(cell, str) or _number(cell), place, f"cell {cell!r}",
-                  "a text, a finite number or null")  # fmt: skip
+            _must(
+                cell is None or isinstance(cell, str) or _number(cell),
+                place,
+                f"cell {cell!r}",
+                "a text, a finite number or null",
+            )
     for name in ("units", "best"):
         if figure.get(name) is not None:
             _same_length(figure[name], figure["columns"], place, name, "columns")
@@ -168,8 +197,13 @@ def _diff(figure: Diff, place: str) -> None:
 
 
 SHAPES = {
-    "histogram": _histogram, "lines": _lines, "bars": _bars, "table": _table, "text": _text, "diff": _diff,
-}  # fmt: skip
+    "histogram": _histogram,
+    "lines": _lines,
+    "bars": _bars,
+    "table": _table,
+    "text": _text,
+    "diff": _diff,
+}
 
 
 def _is_list(value: Any) -> bool:
@@ -185,8 +219,15 @@ def _numbers(values: Sequence[Any], place: str, name: str) -> None:
     _must(all(map(_number, values)), place, f"{bad!r} in `{name}`", "finite numbers")
 
 
-def _same_length(left: Sequence[Any], right: Sequence[Any], place: str, left_name: str, right_name: str) -> None:
-    _must(len(left) == len(right), place, f"{len(left)} {left_name} for {len(right)} {right_name}", "as many of both")
+def _same_length(
+    left: Sequence[Any], right: Sequence[Any], place: str, left_name: str, right_name: str
+) -> None:
+    _must(
+        len(left) == len(right),
+        place,
+        f"{len(left)} {left_name} for {len(right)} {right_name}",
+        "as many of both",
+    )
 
 
 def _must(holds: bool, place: str, found: str, expected: str) -> None:

@@ -1,0 +1,130 @@
+"""Configuration to canonical form to identity.
+
+The identity of a node is SHA-256 over canonical JSON of its kind, its `version`, its fields and the identities of its
+inputs. It must be the same in every process on every machine, so a value without a stable form is refused instead of
+guessed at: callables, NaN and infinities, sets of objects, anything that would fall back to a default `repr`.
+
+Three keys are made here, from less to more:
+
+* the fingerprint: everything that can change a byte (`runtime` fields never can);
+* the score key: without `threshold` fields and without which rows are alive, so scores survive a changed threshold;
+* a phase key: only the fields that a phase declares, so a dedup's keys survive a changed `min_jaccard`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from pathlib import PurePath
+from typing import Any
+
+from pipeline.contract import Node
+from pipeline.errors import IdentityError
+
+
+def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> Any:
+    """The JSON value that stands for `value`; `place` names it in errors (`GopherQuality.min_words`)."""
+    if value is None or isinstance(value, bool | str | int) and not isinstance(value, Enum):
+        return value
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise IdentityError(place, f"the value {value}", "a finite number")
+        return value
+    if isinstance(value, Node):
+        return {"node": node_identity(value)}
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, Mapping):
+        if bad := [key for key in value if not isinstance(key, str)]:
+            raise IdentityError(place, f"a mapping with the key {bad[0]!r}", "string keys")
+        return {key: canonical(value[key], node_identity, f"{place}.{key}") for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [canonical(item, node_identity, f"{place}[{i}]") for i, item in enumerate(value)]
+    if isinstance(value, set | frozenset):
+        if not all(isinstance(item, str | int) for item in value):
+            raise IdentityError(place, "a set of objects", "a tuple, or a set of strings or numbers")
+        return {"set": sorted(value, key=lambda item: (str(type(item)), item))}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {"value": type(value).__name__, "fields": fields_of(value, node_identity, place=place)}
+    kind = f"{type(value).__module__}.{type(value).__qualname__}"
+    raise IdentityError(
+        place, f"a value of type {kind}, which has no stable form", "numbers, strings, tuples or frozen dataclasses"
+    )
+
+
+def fields_of(
+    value: Any,
+    node_identity: Callable[[Node], Any],
+    *,
+    skip_roles: Iterable[str] = ("runtime",),
+    only: Iterable[str] | None = None,
+    replace: Mapping[str, Any] | None = None,
+    place: str = "",
+) -> dict[str, Any]:
+    """Canonical fields of a dataclass value, in order of name. `replace` gives the stand-ins of some fields."""
+    place = place or type(value).__name__
+    skipped, wanted, stand_ins = set(skip_roles), None if only is None else set(only), replace or {}
+    form = {}
+    for field in sorted(dataclasses.fields(value), key=lambda f: f.name):
+        if field.metadata.get("role") in skipped or (wanted is not None and field.name not in wanted):
+            continue
+        if field.name in stand_ins:
+            form[field.name] = stand_ins[field.name]
+            continue
+        content = getattr(value, field.name)
+        # A whole number in a field of floats is the same configuration as the float.
+        if type(content) is int and str(field.type).startswith("float"):
+            content = float(content)
+        form[field.name] = canonical(content, node_identity, f"{place}.{field.name}")
+    return form
+
+
+def digest(form: Any) -> str:
+    """SHA-256 of canonical JSON, 64 hex digits."""
+    return hashlib.sha256(canonical_json(form)).hexdigest()
+
+
+def canonical_json(form: Any) -> bytes:
+    """Compact JSON with sorted keys; the bytes that are hashed and stored."""
+    return json.dumps(form, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def node_form(
+    node: Node, identity: Callable[[Node], Any], sources: Mapping[str, Any], *, skip_roles: Iterable[str] = ("runtime",)
+) -> dict[str, Any]:
+    """Kind, version and fields of a node. `sources` gives the digests that stand for its fields of paths."""
+    return {
+        "kind": node.kind(),
+        "version": node.version,
+        "fields": fields_of(node, identity, skip_roles=skip_roles, replace=sources),
+    }
+
+
+def phase_key(node: Node, phases: Iterable[tuple[str, Iterable[str]]], identity: Callable[[Node], Any]) -> str:
+    """Identity of the last of `phases` (name, declared fields): equal keys mean equal bytes in all of them."""
+    inputs = {
+        field.name: canonical(getattr(node, field.name), identity, field.name)
+        for field in dataclasses.fields(node)
+        if any(True for _ in nodes_in(getattr(node, field.name)))
+    }
+    parts = [[name, fields_of(node, identity, only=fields)] for name, fields in phases]
+    return digest({"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts})
+
+
+def nodes_in(value: Any) -> Iterable[Node]:
+    """Every node inside a field's value, in order."""
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from nodes_in(key)
+            yield from nodes_in(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from nodes_in(item)

@@ -1,0 +1,168 @@
+"""YAML text as a tree that remembers where everything stands.
+
+Scalars follow the core schema of YAML 1.2 rather than PyYAML's 1.1, where `no` is false, `1e-3` a string and `12:30` a
+number: a list of languages may hold `no`, a learning rate may be written as people write it. `10_000` is a number too.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+import yaml
+
+from pipeline.errors import RecipeError
+
+INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+WORDS = {"": None, "~": None, "null": None, "true": True, "false": False, ".inf": float("inf"), "-.inf": -float("inf")}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A place in a recipe (line and column from 1), or in an override of the command line."""
+
+    source: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, eq=False)
+class Leaf:
+    """A scalar."""
+
+    mark: Mark
+    value: str | int | float | bool | None
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """A list."""
+
+    mark: Mark
+    items: tuple[Tree, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A mapping; `keys` are the places of its keys."""
+
+    mark: Mark
+    entries: dict[str, Tree] = field(default_factory=dict)
+    keys: dict[str, Mark] = field(default_factory=dict)
+
+
+Tree = Leaf | Items | Table
+
+
+def plain(tree: Tree) -> Any:
+    """The tree as Python values, places forgotten."""
+    if isinstance(tree, Leaf):
+        return tree.value
+    if isinstance(tree, Items):
+        return [plain(item) for item in tree.items]
+    return {key: plain(value) for key, value in tree.entries.items()}
+
+
+def shown(tree: Tree) -> str:
+    """The tree in the words of an error message, at most a line of it."""
+    value = plain(tree)
+    kind = {bool: "true or false", str: "text", type(None): "nothing"}.get(type(value))
+    text = "an empty value" if value is None else repr(value)
+    text = text if len(text) <= 60 else text[:57] + "..."
+    return f"{text} ({kind})" if kind == "text" else text
+
+
+def nearest(word: str, words: Iterator[str] | list[str]) -> str:
+    """`; did you mean 'x'?`, or nothing."""
+    close = get_close_matches(word, list(words), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def compose(text: str, source: str) -> Tree:
+    """Raises RecipeError with line and column for text that is no YAML, doubled keys, tags and self-reference."""
+    try:
+        root = yaml.compose(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Mark(source, mark.line + 1, mark.column + 1) if mark else source
+        found = ", ".join(part for part in (error.context, error.problem) if part)
+        raise RecipeError(str(place), found, "YAML") from None
+    except yaml.reader.ReaderError as error:
+        raise RecipeError(source, f"character {error.character!r} at position {error.position}", "YAML text") from None
+    if root is None:
+        raise RecipeError(source, "an empty file", "a recipe with `nodes:`", "siftloom init PATH writes one")
+    return _Converter(source).convert(root)
+
+
+def override(root: Table, path: list[str], value: Tree, source: str) -> Table:
+    """The tree with one value replaced; every key but the last must lead to a mapping that exists."""
+    key, rest = path[0], path[1:]
+    if rest:
+        child = root.entries.get(key)
+        if child is None:
+            raise RecipeError(source, f"no {key!r} at {root.mark}{nearest(key, iter(root.entries))}",
+                              f"one of {', '.join(root.entries)}")
+        if not isinstance(child, Table):
+            raise RecipeError(source, f"{key!r} at {child.mark} is {shown(child)}", "a mapping")
+        value = override(child, rest, value, source)
+        return replace(root, entries={**root.entries, key: value})
+    return replace(root, entries={**root.entries, key: value}, keys={**root.keys, key: value.mark})
+
+
+class _Loader(yaml.SafeLoader):
+    """Resolves nothing: every scalar arrives as text, and `_Converter` decides."""
+
+    yaml_implicit_resolvers: dict = {}
+
+
+class _Converter:
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.done: dict[int, Tree] = {}  # an alias is the same tree: two users of one anchor share one node
+        self.open: set[int] = set()
+
+    def mark(self, node: yaml.Node) -> Mark:
+        return Mark(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
+
+    def convert(self, node: yaml.Node) -> Tree:
+        if id(node) in self.open:
+            raise RecipeError(str(self.mark(node)), "an anchor that holds itself")
+        if id(node) not in self.done:
+            self.open.add(id(node))
+            self.done[id(node)] = self._convert(node)
+            self.open.remove(id(node))
+        return self.done[id(node)]
+
+    def _convert(self, node: yaml.Node) -> Tree:
+        mark = self.mark(node)
+        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in ("str", "seq", "map"):
+            raise RecipeError(str(mark), f"the tag {node.tag}", "no tags")
+        if isinstance(node, yaml.ScalarNode):
+            return Leaf(mark, node.value if node.style else scalar(node.value))
+        if isinstance(node, yaml.SequenceNode):
+            return Items(mark, tuple(self.convert(item) for item in node.value))
+        table = Table(mark)
+        for key, value in node.value:
+            place = self.mark(key)
+            if not isinstance(key, yaml.ScalarNode):
+                raise RecipeError(str(place), "a key that is no word", "a name")
+            if key.value in table.entries:
+                raise RecipeError(str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})")
+            table.entries[key.value], table.keys[key.value] = self.convert(value), place
+        return table
+
+
+def scalar(text: str) -> str | int | float | bool | None:
+    """A plain scalar by the core schema."""
+    if text in WORDS:
+        return WORDS[text]
+    if INTEGER.fullmatch(text):
+        return int(text)
+    return float(text) if FLOAT.fullmatch(text) else text

@@ -1,0 +1,126 @@
+"""The words of a recipe, and what each field of a word takes: read from the type hints, once for reader, writer and schema."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import keyword
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.contract import Node
+
+
+@dataclasses.dataclass(frozen=True)
+class Vocabulary:
+    """`nodes`: recipe name -> "module:Class", imported when first used. `values`: recipe name -> frozen dataclass."""
+
+    nodes: Mapping[str, str]
+    values: Mapping[str, type]
+
+    def node(self, kind: str) -> type[Node]:
+        """The class of a kind of node; KeyError for a kind that does not exist."""
+        module, _, name = self.nodes[kind].partition(":")
+        return getattr(importlib.import_module(module), name)
+
+    def kinds_for(self, field: Field) -> dict[str, type]:
+        """The kinds of values that a field takes, by its type hint."""
+        return {kind: cls for kind, cls in self.values.items() if issubclass(cls, field.classes)}
+
+    def kind_of(self, value: Any) -> str | None:
+        """The recipe name of a value, None when it is no value of ours."""
+        return next((kind for kind, cls in self.values.items() if type(value) is cls), None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Field:
+    """One field of a node or value: `name` in Python, `key` in a recipe (`as_` is `as`)."""
+
+    name: str
+    key: str
+    hint: Any
+    default: Any  # dataclasses.MISSING when the field must be given
+    role: str | None  # "sources", "threshold", "runtime"
+    positional: bool
+    takes_node: bool  # a node name or an inline node
+    takes_many: bool  # a list of them
+    mixture: type | None  # a mapping from node names to numbers, held as a `dict` or as a `tuple` of pairs
+    takes_text: bool  # plain text beside nodes (a path)
+    optional: bool
+    classes: tuple[type, ...]  # dataclasses that are no nodes
+
+    @property
+    def required(self) -> bool:
+        return self.default is dataclasses.MISSING
+
+
+@functools.cache
+def fields_of(cls: type) -> dict[str, Field]:
+    """The fields of a node or value class by recipe key, in their order."""
+    hints = typing.get_type_hints(cls)
+    stream = cls.stream if issubclass(cls, Node) else None
+    return {field.key: field for field in (_field(f, hints[f.name], stream) for f in dataclasses.fields(cls) if f.init)}
+
+
+def _field(field: dataclasses.Field, hint: Any, stream: str | None) -> Field:
+    leaves = set(_leaves(hint))
+    nodes = {leaf for leaf in leaves if isinstance(leaf, type) and issubclass(leaf, Node)}
+    containers = list(_containers(hint))
+    default = field.default
+    if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+        default = field.default_factory()
+    bare = field.name.rstrip("_")
+    return Field(
+        name=field.name,
+        key=bare if keyword.iskeyword(bare) else field.name,
+        hint=hint,
+        default=default,
+        role=field.metadata.get("role"),
+        positional=not field.kw_only,
+        takes_node=bool(nodes),
+        takes_many=bool(nodes) and (field.name == stream or any(_is_many(c) for c in containers)),
+        mixture=next((kind for c in containers if (kind := _mixture(c))), None),
+        takes_text=bool(nodes) and str in leaves,
+        optional=type(None) in leaves,
+        classes=tuple(sorted((leaf for leaf in leaves - nodes if dataclasses.is_dataclass(leaf)), key=repr)),
+    )
+
+
+def _leaves(hint: Any):
+    """Every type named in a hint."""
+    arguments = typing.get_args(hint)
+    if not arguments or typing.get_origin(hint) is typing.Literal:
+        yield hint
+    for argument in arguments if typing.get_origin(hint) is not typing.Literal else ():
+        yield from _leaves(argument)
+
+
+def _containers(hint: Any):
+    """The generic types at the top of a hint: below a union, not below one another."""
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType, typing.Annotated):
+        for argument in typing.get_args(hint):
+            yield from _containers(argument)
+    elif origin is not None:
+        yield hint
+
+
+def _is_many(container: Any) -> bool:
+    return typing.get_origin(container) is tuple and _is_node(typing.get_args(container)[0])
+
+
+def _mixture(container: Any) -> type | None:
+    origin, arguments = typing.get_origin(container), typing.get_args(container)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return dict if _is_node(arguments[0]) else None
+    pair = arguments[0] if origin is tuple else None
+    if typing.get_origin(pair) is tuple and len(typing.get_args(pair)) == 2 and _is_node(typing.get_args(pair)[0]):
+        return tuple
+    return None
+
+
+def _is_node(hint: Any) -> bool:
+    return any(isinstance(leaf, type) and issubclass(leaf, Node) for leaf in _leaves(hint))

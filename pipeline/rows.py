@@ -1,0 +1,195 @@
+"""Reading rows: a base shard with the columns that lie beside it, zipped, alive rows only.
+
+A side-car has exactly the rows of its base shard, in its order, so joining is slicing. Which rows are alive is written in
+one place, the `state` column of the nearest side-car: null = gone before that node, 0 = alive after it, else the code of
+the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.binding import BaseShard, Link, Stream
+from pipeline.errors import DataError, SourceChanged
+from pipeline.receipts import Receipt, data_name, read_receipt
+from pipeline.sources import open_stream
+from pipeline.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_BYTES = 16 << 20
+Record = Callable[[str, str, str, Receipt], None]  # (folder, phase, key, receipt) of a file that is read
+
+
+def side_car_file(link_phase: str, shard_name: str) -> str:
+    return f"{shard_name}.parquet"
+
+
+class ShardView:
+    """One base shard seen from the end of a chain of finished side-cars."""
+
+    def __init__(self, store: Store, base: BaseShard, chain: Sequence[Link], record: Record | None = None) -> None:
+        self.store, self.base, self.chain = store, base, tuple(chain)
+        self._record = record
+
+    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, np.ndarray, pa.Table]]:
+        """(first row, alive mask, table of all rows) per batch; the table has `columns`, `_row` and `id` if asked for."""
+        import pyarrow as pa
+
+        side = self._side_columns(columns)
+        alive = self._alive()
+        for start, table in self._base_batches([c for c in columns if c not in side and c != "_row"]):
+            rows = len(table)
+            for name in columns:
+                if name == "_row":
+                    table = table.append_column("_row", pa.array(np.arange(start, start + rows, dtype=np.int64)))
+                elif name in side:
+                    values = side[name].slice(start, rows)
+                    if name == "text" and name in table.column_names:
+                        table = table.drop_columns(["text"])
+                    table = table.append_column(name, values)
+            text = side.get("_text")
+            if text is not None and "text" in columns:
+                import pyarrow.compute as pc
+
+                changed = text.slice(start, rows)
+                at = table.column_names.index("text")
+                table = table.set_column(at, "text", pc.coalesce(changed, table["text"].cast(changed.type)))
+            mask = np.ones(rows, bool) if alive is None else alive[start : start + rows]
+            yield start, mask, table.select(list(columns))
+
+    def alive(self) -> np.ndarray:
+        """bool[rows]: which rows of the shard are alive at the end of the chain."""
+        mask = self._alive()
+        return np.ones(self.base.shard.rows, bool) if mask is None else mask
+
+    def read_side_car(self, link: Link, columns: Sequence[str]) -> pa.Table:
+        """Columns of one link's side-car, every row."""
+        import pyarrow.parquet as pq
+
+        name = self.base.shard.name
+        path = self._open(link.place.folder, link.phase, name, side_car_file(link.phase, name))
+        return pq.read_table(path, columns=list(columns), memory_map=True)
+
+    def _alive(self) -> np.ndarray | None:
+        import pyarrow.parquet as pq
+
+        if self.chain:
+            state = self.read_side_car(self.chain[-1], ["state"])["state"]
+        elif self.base.state_file:
+            path = self._open(self.base.folder, self.base.phase, self.base.task, self.base.state_file)
+            state = pq.read_table(path, columns=["state"])["state"]
+        else:
+            return None
+        import pyarrow.compute as pc
+
+        return pc.fill_null(pc.equal(state, 0), False).to_numpy().astype(bool)
+
+    def _side_columns(self, columns: Sequence[str]) -> dict[str, pa.ChunkedArray]:
+        """Columns that some link holds; `_text` is the nearest changed text of every row, null where unchanged."""
+        import pyarrow.compute as pc
+
+        found: dict[str, pa.ChunkedArray] = {}
+        for link in self.chain:
+            wanted = [name for name in link.columns if name in columns]
+            with_text = link.changes_text and "text" in columns
+            if not wanted and not with_text:
+                continue
+            table = self.read_side_car(link, [*wanted, *(["text"] if with_text else [])])
+            found |= {name: table[name] for name in wanted}
+            if with_text:
+                found["_text"] = pc.coalesce(table["text"], found["_text"]) if "_text" in found else table["text"]
+        return found
+
+    def _base_batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        if self.base.in_place is not None:
+            yield from self._in_place_batches(columns)
+            return
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        path = self._open(self.base.folder, self.base.phase, self.base.task, self.base.file or "")
+        start = 0
+        with pq.ParquetFile(path, memory_map=True) as file:
+            for group in range(file.num_row_groups):
+                rows = file.metadata.row_group(group).num_rows
+                if columns:
+                    table = file.read_row_group(group, columns=list(columns))
+                else:
+                    table = _rows_only(rows)
+                yield start, table
+                start += rows
+        if start != self.base.shard.rows:
+            raise DataError(str(path), f"{start} rows", f"{self.base.shard.rows} rows", "siftloom verify")
+        assert isinstance(table, pa.Table)
+
+    def _in_place_batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+        """Rows of somebody else's Parquet file: `iter_batches`, because its row groups may be of any size."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        place, source = self.base.in_place, self.base.source
+        assert place is not None
+        if source is None:
+            raise SourceChanged(
+                self.base.shard.name, "no source file with the digest that this shard was read from",
+                "the file in one of the recipe's paths", "put it back, or run the recipe again",
+            )  # fmt: skip
+        first, last = place["row_groups"]
+        theirs = {ours: place["columns"].get(ours, ours) for ours in columns if ours not in ("id", "source")}
+        with open_stream(source.path) as stream:
+            file = pq.ParquetFile(stream)
+            size = sum(file.metadata.row_group(g).total_byte_size for g in range(first, last)) or 1
+            per_batch = max(1, min(65536, self.base.shard.rows * BATCH_BYTES // size))
+            start, number = 0, place["first_row"]
+            wanted = sorted(set(theirs.values())) or [file.schema_arrow.names[0]]
+            for batch in file.iter_batches(per_batch, row_groups=list(range(first, last)), columns=wanted):
+                table = pa.table({ours: batch.column(name) for ours, name in theirs.items()}) if theirs else None
+                rows = len(batch)
+                if table is None:
+                    table = _rows_only(rows)
+                if "id" in columns:
+                    prefix = source.digest[:12]
+                    ids = pa.array([f"{prefix}:{number + i}" for i in range(rows)], pa.string())
+                    table = table.append_column("id", ids)
+                if "source" in columns:
+                    mapped = place["columns"].get("source")
+                    name = pa.array([source.name.split(".")[0]] * rows, pa.string())
+                    table = table.append_column("source", batch.column(mapped).cast("string") if mapped else name)
+                yield start, table
+                start, number = start + rows, number + rows
+
+    def _open(self, folder: str, phase: str, key: str, file: str) -> Path:
+        if self._record is not None:
+            receipt = read_receipt(self.store, folder, phase, key)
+            if receipt is None:
+                raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
+            self._record(folder, phase, key, receipt)
+        return self.store.local(data_name(folder, phase, file))
+
+
+def _rows_only(rows: int) -> pa.Table:
+    """A table without columns still has to say how many rows it stands for."""
+    import pyarrow as pa
+
+    return pa.table({"_": pa.nulls(rows, pa.bool_())})
+
+
+def alive_rows(
+    store: Store, stream: Stream, columns: Sequence[str], shards: Sequence | None = None, record: Record | None = None
+) -> Iterator[tuple]:
+    """(shard, table of alive rows) per batch, in shard order."""
+    import pyarrow as pa
+
+    wanted = None if shards is None else {shard.name for shard in shards}
+    for base in stream.shards:
+        if wanted is not None and base.shard.name not in wanted:
+            continue
+        view = ShardView(store, base, stream.chain(base.shard), record)
+        for _, mask, table in view.batches(columns):
+            yield base.shard, table if mask.all() else table.filter(pa.array(mask))
