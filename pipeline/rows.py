@@ -26,7 +26,7 @@ BATCH_BYTES = 16 << 20
 Record = Callable[[str, str, str, Receipt], None]  # (folder, phase, key, receipt) of a file that is read
 
 
-def side_car_file(link_phase: str, shard_name: str) -> str:
+def side_car_file(shard_name: str) -> str:
     return f"{shard_name}.parquet"
 
 
@@ -73,7 +73,7 @@ class ShardView:
         import pyarrow.parquet as pq
 
         name = self.base.shard.name
-        path = self._open(link.place.folder, link.phase, name, side_car_file(link.phase, name))
+        path = self._open(link.place.folder, link.phase, name, side_car_file(name))
         return pq.read_table(path, columns=list(columns), memory_map=True)
 
     def _alive(self) -> np.ndarray | None:
@@ -110,7 +110,6 @@ class ShardView:
         if self.base.in_place is not None:
             yield from self._in_place_batches(columns)
             return
-        import pyarrow as pa
         import pyarrow.parquet as pq
 
         path = self._open(self.base.folder, self.base.phase, self.base.task, self.base.file or "")
@@ -126,7 +125,6 @@ class ShardView:
                 start += rows
         if start != self.base.shard.rows:
             raise DataError(str(path), f"{start} rows", f"{self.base.shard.rows} rows", "siftloom verify")
-        assert isinstance(table, pa.Table)
 
     def _in_place_batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
         """Rows of somebody else's Parquet file: `iter_batches`, because its row groups may be of any size."""

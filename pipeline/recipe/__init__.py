@@ -1,4 +1,4 @@
-"""A recipe: a graph as YAML, and back. `name`, `store` and `nodes`; a node's keys are its fields, nothing else to learn.
+"""A recipe: a graph as YAML, and back. A node's keys are its fields; there is nothing else to learn.
 
     name: first
     store: runs/
@@ -6,11 +6,12 @@
       docs:  {use: read, paths: ["corpus/*.jsonl.gz"]}
       clean: {use: gopher_quality, docs: docs, min_words: 30}
 
-The words (kinds of nodes, kinds of values) are handed in as a `Vocabulary`, so that this room knows no stage and no model.
-Left out on purpose: includes, variables, YAML inheritance (`<<`) and tags. A recipe that needs a loop is a Python file.
+The words (kinds of nodes, kinds of values) are handed in as a `Vocabulary`, so that this room knows no stage
+and no model. Left out on purpose: includes, variables, YAML inheritance (`<<`) and tags. A recipe that needs
+a loop is a Python file.
 """
 
-from pipeline.recipe.read import Recipe, load, parse
+from pipeline.recipe.document import Recipe, load, parse
 from pipeline.recipe.vocabulary import Vocabulary
 from pipeline.recipe.write import dump
 

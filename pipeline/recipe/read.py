@@ -1,109 +1,37 @@
-"""From a recipe's text to its nodes. Every problem is named with its line and column, and all of them at once.
+"""From a recipe's tree to its nodes. Every problem is named with its line and column, all of them at once.
 
-A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`); a list where several are allowed
-becomes a tuple; a mapping from names to numbers is a mixture. A field that holds a value takes `{lost: 1m, rank: 16}`
-(the kind's first field, the others beside it), `{lin_upper: {r: 1.0}}`, or the bare kind. Every other field is checked by
-pydantic against its type hint, strictly: text is no number. Relative paths start at the recipe's folder.
+A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`); a list where several
+are allowed becomes a tuple; a mapping from names to numbers is a mixture. A field that holds a value takes
+`{lost: 1m, rank: 16}` (the kind's first field, the others beside it), `{lin_upper: {r: 1.0}}`, or the bare
+kind. Every other field is checked by pydantic against its type hint, strictly: text is no number. Relative
+paths start at the recipe's folder.
 """
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
-from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, compose, nearest, override, plain, shown
+from pipeline.recipe.plain import Misfit, checked
+from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
-TOP = ("name", "store", "nodes")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a recipe says. `nodes` are the named ones, in the order of the text; `marks` say where each stands."""
-
-    name: str
-    store: str | None
-    nodes: Mapping[str, Node]
-    marks: Mapping[str, Mark]
-    text: str
-
-    def targets(self, names: Sequence[str] = ()) -> list[Node]:
-        """The named nodes, or all. Raises RecipeError for a name that is none."""
-        for name in names:
-            if name not in self.nodes:
-                raise RecipeError(f"node {name!r}", f"no such node{nearest(name, iter(self.nodes))}",
-                                  f"one of {', '.join(self.nodes)}")
-        return [self.nodes[name] for name in names or self.nodes]
-
-
-def load(path: str | Path, words: Vocabulary, overrides: Sequence[str] = ()) -> Recipe:
-    """Reads a recipe file; see `parse`."""
-    path = Path(path)
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise RecipeError(str(path), "no such file", "a recipe", "siftloom init PATH writes one") from None
-    except UnicodeDecodeError as error:
-        raise RecipeError(str(path), f"byte {error.object[error.start]:#04x} at {error.start}", "UTF-8 text") from None
-    except OSError as error:
-        raise RecipeError(str(path), error.strerror or str(error), "a recipe file") from None
-    return parse(text, words, overrides=overrides, source=str(path), folder=path.absolute().parent)
-
-
-def parse(text: str, words: Vocabulary, *, overrides: Sequence[str] = (), source: str = "recipe",
-          folder: Path | None = None) -> Recipe:
-    """A recipe from its text.
-
-    `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself. `folder` is where
-    relative paths start; None leaves them as they are. Raises RecipeError; further problems are its `__notes__`.
-    """
-    root = compose(text, source)
-    if not isinstance(root, Table):
-        raise RecipeError(str(root.mark), shown(root), "a mapping with `nodes:`")
-    reader = _Reader(words, folder)
-    for key, mark in root.keys.items():
-        if key not in TOP:
-            reader.note(mark, f"unknown key {key!r}{nearest(key, list(TOP))}", f"one of {', '.join(TOP)}")
-    nodes = root.entries.get("nodes", Leaf(root.mark, None))
-    if not isinstance(nodes, Table) or not nodes.entries:
-        reader.note(nodes.mark, f"`nodes` is {shown(nodes)}", "a mapping from names to nodes")
-        raise reader.error()
-    for change in overrides:
-        nodes = _overridden(nodes, change, f"-s {change}")
-    found = reader.read(nodes)
-    name = reader.text(root, "name", Path(source).stem)
-    store = reader.text(root, "store", None)
-    if name is not None and not NAME.fullmatch(name):
-        reader.note(root.entries["name"].mark, f"the name {name!r}", "letters, digits, '_', '-' and '.'")
-    if reader.problems:
-        raise reader.error()
-    return Recipe(name or "run", reader.located(store) if store else None, found, dict(nodes.keys), text)
-
-
-def _overridden(nodes: Table, text: str, source: str) -> Table:
-    path, equals, value = text.partition("=")
-    keys = path.strip().split(".")
-    if not equals or len(keys) < 2 or not all(keys):
-        raise RecipeError(source, "no override", "-s node.field=value")
-    return override(nodes, keys, compose(value, source) if value.strip() else Leaf(Mark(source, 1, 1), None), source)
 
 
 class _Problem(Exception):
     """Ends the reading of one value; the problem itself is noted already."""
 
 
-class _Reader:
+class Reader:
     def __init__(self, words: Vocabulary, folder: Path | None) -> None:
         self.words, self.folder = words, folder
-        self.problems: list[RecipeError] = []
+        self.problems: list[tuple[Mark, RecipeError]] = []
         self.trees: Mapping[str, Tree] = {}
         self.nodes: dict[str, Node | None] = {}  # None: tried, and its problem is noted
         self.inline: dict[int, Node] = {}
@@ -111,12 +39,15 @@ class _Reader:
 
     def note(self, mark: Mark, found: str, expected: str = "", then: str = "") -> _Problem:
         problem = RecipeError(str(mark), found, expected, then)
-        if str(problem) not in map(str, self.problems):
-            self.problems.append(problem)
+        if str(problem) not in (str(other) for _, other in self.problems):
+            self.problems.append((mark, problem))
         return _Problem()
 
     def error(self) -> RecipeError:
-        first, *others = self.problems
+        """The first problem in the text, with the others as its notes."""
+        first, *others = (
+            problem for _, problem in sorted(self.problems, key=lambda p: (p[0].line, p[0].column))
+        )
         for other in others:
             first.add_note(str(other))
         return first
@@ -126,11 +57,13 @@ class _Reader:
         if value is None:
             return default
         if not isinstance(value, Leaf) or not isinstance(value.value, str) or not value.value:
-            self.note(value.mark, f"`{key}` is {shown(value)}", "text (in quotes when it looks like a number)")
+            self.note(
+                value.mark, f"`{key}` is {shown(value)}", "text (in quotes when it looks like a number)"
+            )
             return default
         return value.value
 
-    # nodes -----------------------------------------------------------------------------------------------------------
+    # nodes
 
     def read(self, table: Table) -> dict[str, Node]:
         self.trees = table.entries
@@ -148,11 +81,14 @@ class _Reader:
 
     def named(self, name: str, mark: Mark) -> Node:
         if name in self.way:
-            circle = " -> ".join([*self.way[self.way.index(name):], name])
+            circle = " -> ".join([*self.way[self.way.index(name) :], name])
             raise self.note(mark, f"a cycle: {circle}", "nodes that follow one another")
         if name not in self.trees:
-            raise self.note(mark, f"no node {name!r}{nearest(name, iter(self.trees))}",
-                            "the name of a node, or an inline node `{use: ...}`")
+            raise self.note(
+                mark,
+                f"no node {name!r}{nearest(name, iter(self.trees))}",
+                "the name of a node, or an inline node `{use: ...}`",
+            )
         if name not in self.nodes:
             self.nodes[name] = None
             self.way.append(name)
@@ -171,16 +107,23 @@ class _Reader:
             raise self.note(tree.mark, shown(tree), "a node `{use: KIND, ...}`")
         kind = tree.entries.get("use")
         if kind is None:
-            raise self.note(tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds")
+            raise self.note(
+                tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds"
+            )
         if not isinstance(kind, Leaf) or kind.value not in self.words.nodes:
             word = str(plain(kind))
-            raise self.note(kind.mark, f"no kind of node {word!r}{nearest(word, iter(self.words.nodes))}",
-                            "a kind that `siftloom schema` lists")
+            raise self.note(
+                kind.mark,
+                f"no kind of node {word!r}{nearest(word, iter(self.words.nodes))}",
+                "a kind that `siftloom schema` lists",
+            )
         node = self.build(self.words.node(str(kind.value)), tree, {"use"}, tree.mark)
         self.inline[id(tree)] = node
         return node
 
-    def build(self, cls: type, tree: Table, skip: set[str], mark: Mark, given: Mapping[str, Any] | None = None) -> Any:
+    def build(
+        self, cls: type, tree: Table, skip: set[str], mark: Mark, given: Mapping[str, Any] | None = None
+    ) -> Any:
         """A node or a value from the fields beside it; all its problems are noted before it is given up."""
         fields, values, before = fields_of(cls), dict(given or {}), len(self.problems)
         failed = False
@@ -189,17 +132,25 @@ class _Reader:
                 continue
             if key not in fields:
                 place = tree.keys.get(key, value.mark)
-                self.note(place, f"unknown key {key!r} for {_kind(cls)}{nearest(key, iter(fields))}",
-                          f"one of {', '.join(fields)}")
+                self.note(
+                    place,
+                    f"unknown key {key!r} for {_kind(cls)}{nearest(key, iter(fields))}",
+                    f"one of {', '.join(fields)}",
+                )
                 continue
             try:
                 values[fields[key].name] = self.field(fields[key], value)
             except _Problem:
                 failed = True
-        missing = [key for key, field in fields.items() if field.required and field.name not in values
-                   and key not in tree.entries]
+        missing = [
+            key
+            for key, field in fields.items()
+            if field.required and field.name not in values and key not in tree.entries
+        ]
         if missing:
-            self.note(mark, f"{_kind(cls)} without {', '.join(missing)}", f"a value for {' and '.join(missing)}")
+            self.note(
+                mark, f"{_kind(cls)} without {', '.join(missing)}", f"a value for {' and '.join(missing)}"
+            )
         if failed or len(self.problems) > before:
             raise _Problem
         try:
@@ -212,7 +163,7 @@ class _Reader:
             raise self.note(place, str(error)) from None
         return value
 
-    # fields ----------------------------------------------------------------------------------------------------------
+    # fields
 
     def field(self, field: Field, tree: Tree) -> Any:
         empty = isinstance(tree, Leaf) and tree.value is None
@@ -239,13 +190,19 @@ class _Reader:
         if isinstance(tree, Table):
             return self.node(tree)
         forms = ["the name of a node", "an inline node `{use: ...}`"]
-        forms += ["a list of them"] * field.takes_many + ["a mapping from names to shares"] * bool(field.mixture)
+        forms += ["a list of them"] * field.takes_many + ["a mapping from names to shares"] * bool(
+            field.mixture
+        )
         raise self.note(tree.mark, f"{field.key} is {shown(tree)}", " or ".join(forms))
 
     def mixture(self, tree: Table) -> dict[Node, Any]:
         shares = {}
         for name, share in tree.entries.items():
-            if not isinstance(share, Leaf) or isinstance(share.value, bool) or not isinstance(share.value, int | float):
+            if (
+                not isinstance(share, Leaf)
+                or isinstance(share.value, bool)
+                or not isinstance(share.value, int | float)
+            ):
                 raise self.note(share.mark, f"the share of {name!r} is {shown(share)}", "a number")
             shares[self.named(name, tree.keys[name])] = float(share.value)
         return shares
@@ -254,23 +211,33 @@ class _Reader:
         expected = f"one of {', '.join(kinds)}"
         if isinstance(tree, Leaf) and isinstance(tree.value, str):
             if tree.value not in kinds:
-                raise self.note(tree.mark, f"no kind of {field.key} {tree.value!r}{nearest(tree.value, iter(kinds))}",
-                                expected)
+                raise self.note(
+                    tree.mark,
+                    f"no kind of {field.key} {tree.value!r}{nearest(tree.value, iter(kinds))}",
+                    expected,
+                )
             return self.build(kinds[tree.value], Table(tree.mark), set(), tree.mark)
         if not isinstance(tree, Table) or not tree.entries:
             raise self.note(tree.mark, f"{field.key} is {shown(tree)}", f"`{{KIND: ...}}`, KIND {expected}")
         named = [key for key in tree.entries if key in kinds]
         if len(named) != 1:
             first = next(iter(tree.entries))
-            found = f"the kinds {' and '.join(named)}" if named else f"no kind of {field.key}{nearest(first, iter(kinds))}"
+            found = (
+                f"the kinds {' and '.join(named)}"
+                if named
+                else f"no kind of {field.key} {first!r}{nearest(first, iter(kinds))}"
+            )
             raise self.note(tree.keys.get(first, tree.mark), found, expected)
         kind, inner = named[0], tree.entries[named[0]]
         cls, place = kinds[kind], tree.keys.get(kind, tree.mark)
         if isinstance(inner, Table):
             if len(tree.entries) > 1:
                 extra = next(key for key in tree.entries if key != kind)
-                raise self.note(tree.keys.get(extra, tree.mark), f"{extra!r} beside `{kind}: {{...}}`",
-                                f"all fields inside `{kind}: {{...}}`, or all beside it")
+                raise self.note(
+                    tree.keys.get(extra, tree.mark),
+                    f"{extra!r} beside `{kind}: {{...}}`",
+                    f"all fields inside `{kind}: {{...}}`, or all beside it",
+                )
             return self.build(cls, inner, set(), place)
         first = next((f for f in fields_of(cls).values() if f.positional), None)
         given = {}
@@ -282,18 +249,11 @@ class _Reader:
 
     def checked(self, field: Field, tree: Tree) -> Any:
         """A plain value, held against its type hint."""
-        from pydantic import ValidationError
-
         try:
-            value = _adapter(field.hint).validate_python(_tuples(plain(tree)))
-        except ValidationError as errors:
-            # A union fails once per member: the members that came furthest are what the writer meant.
-            tried = [(*_followed(tree, field.key, error["loc"]), error["msg"]) for error in errors.errors()]
-            deepest = max(depth for depth, *_ in tried)
-            for place, at in dict.fromkeys((place, at) for depth, place, at, _ in tried if depth == deepest):
-                wanted = dict.fromkeys(message.removeprefix("Input should be ")
-                                       for depth, there, _, message in tried if depth == deepest and there is place)
-                self.note(place.mark, f"{at} is {shown(place)}", " or ".join(wanted))
+            value = checked(field.hint, tree, field.key)
+        except Misfit as misfit:
+            for problem in misfit.problems:
+                self.note(*problem)
             raise _Problem from None
         return _located(value, self.located) if field.role == "sources" else value
 
@@ -304,35 +264,11 @@ class _Reader:
         return os.path.normpath(self.folder / os.path.expanduser(path))
 
 
-def _followed(tree: Tree, at: str, way: Sequence[int | str]) -> tuple[int, Tree, str]:
-    """How far pydantic's location leads into the tree, and what stands there; its steps into types are passed over."""
-    depth = 0
-    for step in way:
-        if isinstance(tree, Items) and isinstance(step, int) and step < len(tree.items):
-            depth, tree, at = depth + 1, tree.items[step], f"{at}[{step}]"
-        elif isinstance(tree, Table) and str(step) in tree.entries:
-            depth, tree, at = depth + 1, tree.entries[str(step)], f"{at}.{step}"
-    return depth, tree, at
-
-
 def _located(value: Any, located: Callable[[str], str]) -> Any:
     if isinstance(value, tuple):
         return tuple(_located(item, located) for item in value)
     return located(value) if isinstance(value, str) else value
 
 
-def _tuples(value: Any) -> Any:
-    if isinstance(value, list):
-        return tuple(_tuples(item) for item in value)
-    return {key: _tuples(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
 def _kind(cls: type) -> str:
     return cls.kind() if issubclass(cls, Node) else cls.__name__
-
-
-@functools.cache
-def _adapter(hint: Any):
-    from pydantic import ConfigDict, TypeAdapter
-
-    return TypeAdapter(hint, config=ConfigDict(strict=True))

@@ -1,6 +1,7 @@
 """The JSON Schema of a recipe, for editors: completion, help and red underlines while a recipe is written.
 
-It holds what a schema can hold: kinds, fields, types, choices, defaults. Names, cycles and columns are `parse`'s business.
+It holds what a schema can hold: kinds, fields, types, choices, defaults. Names, cycles and columns are
+`parse`'s business.
 """
 
 from __future__ import annotations
@@ -16,14 +17,21 @@ NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 def schema(words: Vocabulary) -> dict[str, Any]:
     """The schema, draft 2020-12."""
     kinds = {kind: words.node(kind) for kind in sorted(words.nodes)}
-    definitions = {f"node.{kind}": _class(cls, words, {"use": {"const": kind}}) for kind, cls in kinds.items()}
+    definitions = {
+        f"node.{kind}": _class(cls, words, {"use": {"const": kind}}) for kind, cls in kinds.items()
+    }
     definitions |= {f"value.{kind}": _value(kind, cls, words) for kind, cls in sorted(words.values.items())}
     definitions["node"] = {
         "type": "object",
         "required": ["use"],
         "properties": {"use": {"enum": list(kinds)}},
-        "allOf": [{"if": {"properties": {"use": {"const": kind}}, "required": ["use"]},
-                   "then": {"$ref": f"#/$defs/node.{kind}"}} for kind in kinds],
+        "allOf": [
+            {
+                "if": {"properties": {"use": {"const": kind}}, "required": ["use"]},
+                "then": {"$ref": f"#/$defs/node.{kind}"},
+            }
+            for kind in kinds
+        ],
     }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -33,14 +41,19 @@ def schema(words: Vocabulary) -> dict[str, Any]:
         "additionalProperties": False,
         "properties": {
             "name": {"type": "string", "description": "names the run; the file's name when left out"},
-            "store": {"type": "string", "description": "where results are kept; relative to the recipe, or a URI"},
+            "store": {
+                "type": "string",
+                "description": "where results are kept; relative to the recipe, or a URI",
+            },
             "nodes": {"type": "object", "additionalProperties": {"$ref": "#/$defs/node"}},
         },
         "$defs": definitions,
     }
 
 
-def _class(cls: type, words: Vocabulary, more: dict[str, Any] | None = None, skip: str | None = None) -> dict[str, Any]:
+def _class(
+    cls: type, words: Vocabulary, more: dict[str, Any] | None = None, skip: str | None = None
+) -> dict[str, Any]:
     fields = {key: field for key, field in fields_of(cls).items() if key != skip}
     return {
         "type": "object",
@@ -55,7 +68,12 @@ def _value(kind: str, cls: type, words: Vocabulary) -> dict[str, Any]:
     """The forms of a value: the bare kind, `{kind: {fields}}`, `{kind: first, ...}`."""
     first = next((field for field in fields_of(cls).values() if field.positional), None)
     forms: list[dict[str, Any]] = [
-        {"type": "object", "required": [kind], "additionalProperties": False, "properties": {kind: _class(cls, words)}}
+        {
+            "type": "object",
+            "required": [kind],
+            "additionalProperties": False,
+            "properties": {kind: _class(cls, words)},
+        }
     ]
     if first is not None:
         forms.append(_class(cls, words, {kind: _field(first, words)}, skip=first.key))
@@ -68,7 +86,9 @@ def _field(field: Field, words: Vocabulary) -> dict[str, Any]:
     kinds = words.kinds_for(field)
     if field.takes_node:
         one = [{"type": "string"}, {"$ref": "#/$defs/node"}]
-        forms = one + ([{"type": "array", "minItems": 1, "items": {"anyOf": one}}] if field.takes_many else [])
+        forms = one + (
+            [{"type": "array", "minItems": 1, "items": {"anyOf": one}}] if field.takes_many else []
+        )
         forms += [NUMBERS] if field.mixture else []
     elif kinds:
         forms = [{"$ref": f"#/$defs/value.{kind}"} for kind in sorted(kinds)]
@@ -87,5 +107,3 @@ def _default(field: Field) -> dict[str, Any]:
     # a default that is itself a node or a value has no short form; its docstring says it
     plain = isinstance(field.default, str | int | float | bool | None)
     return {"default": field.default} if plain else {}
-
-

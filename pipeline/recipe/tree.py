@@ -1,7 +1,8 @@
 """YAML text as a tree that remembers where everything stands.
 
-Scalars follow the core schema of YAML 1.2 rather than PyYAML's 1.1, where `no` is false, `1e-3` a string and `12:30` a
-number: a list of languages may hold `no`, a learning rate may be written as people write it. `10_000` is a number too.
+Scalars follow the core schema of YAML 1.2 rather than PyYAML's 1.1, where `no` is false, `1e-3` a string and
+`12:30` a number: a list of languages may hold `no`, a learning rate may be written as people write it.
+`10_000` is a number too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -18,7 +19,15 @@ from pipeline.errors import RecipeError
 
 INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-WORDS = {"": None, "~": None, "null": None, "true": True, "false": False, ".inf": float("inf"), "-.inf": -float("inf")}
+WORDS = {
+    "": None,
+    "~": None,
+    "null": None,
+    "true": True,
+    "false": False,
+    ".inf": float("inf"),
+    "-.inf": -float("inf"),
+}
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,8 @@ def nearest(word: str, words: Iterator[str] | list[str]) -> str:
 
 
 def compose(text: str, source: str) -> Tree:
-    """Raises RecipeError with line and column for text that is no YAML, doubled keys, tags and self-reference."""
+    """Raises RecipeError with line and column for text that is no YAML, doubled keys, tags and
+    self-reference."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
@@ -95,7 +105,9 @@ def compose(text: str, source: str) -> Tree:
         found = ", ".join(part for part in (error.context, error.problem) if part)
         raise RecipeError(str(place), found, "YAML") from None
     except yaml.reader.ReaderError as error:
-        raise RecipeError(source, f"character {error.character!r} at position {error.position}", "YAML text") from None
+        raise RecipeError(
+            source, f"character {error.character!r} at position {error.position}", "YAML text"
+        ) from None
     if root is None:
         raise RecipeError(source, "an empty file", "a recipe with `nodes:`", "siftloom init PATH writes one")
     return _Converter(source).convert(root)
@@ -107,8 +119,11 @@ def override(root: Table, path: list[str], value: Tree, source: str) -> Table:
     if rest:
         child = root.entries.get(key)
         if child is None:
-            raise RecipeError(source, f"no {key!r} at {root.mark}{nearest(key, iter(root.entries))}",
-                              f"one of {', '.join(root.entries)}")
+            raise RecipeError(
+                source,
+                f"no {key!r} at {root.mark}{nearest(key, iter(root.entries))}",
+                f"one of {', '.join(root.entries)}",
+            )
         if not isinstance(child, Table):
             raise RecipeError(source, f"{key!r} at {child.mark} is {shown(child)}", "a mapping")
         value = override(child, rest, value, source)
@@ -119,7 +134,7 @@ def override(root: Table, path: list[str], value: Tree, source: str) -> Table:
 class _Loader(yaml.SafeLoader):
     """Resolves nothing: every scalar arrives as text, and `_Converter` decides."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
 
 class _Converter:
@@ -142,7 +157,11 @@ class _Converter:
 
     def _convert(self, node: yaml.Node) -> Tree:
         mark = self.mark(node)
-        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in ("str", "seq", "map"):
+        if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.rpartition(":")[2] not in (
+            "str",
+            "seq",
+            "map",
+        ):
             raise RecipeError(str(mark), f"the tag {node.tag}", "no tags")
         if isinstance(node, yaml.ScalarNode):
             return Leaf(mark, node.value if node.style else scalar(node.value))
@@ -154,7 +173,9 @@ class _Converter:
             if not isinstance(key, yaml.ScalarNode):
                 raise RecipeError(str(place), "a key that is no word", "a name")
             if key.value in table.entries:
-                raise RecipeError(str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})")
+                raise RecipeError(
+                    str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})"
+                )
             table.entries[key.value], table.keys[key.value] = self.convert(value), place
         return table
 

@@ -1,4 +1,4 @@
-"""The words of a recipe, and what each field of a word takes: read from the type hints, once for reader, writer and schema."""
+"""The words of a recipe, and what each of their fields takes: for the reader, the writer and the schema.
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.contract import Node
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """`nodes`: recipe name -> "module:Class", imported when first used. `values`: recipe name -> frozen dataclass."""
+    """`nodes`: name -> "module:Class", imported when first used. `values`: name -> frozen dataclass."""
 
     nodes: Mapping[str, str]
     values: Mapping[str, type]
@@ -62,7 +62,10 @@ def fields_of(cls: type) -> dict[str, Field]:
     """The fields of a node or value class by recipe key, in their order."""
     hints = typing.get_type_hints(cls)
     stream = cls.stream if issubclass(cls, Node) else None
-    return {field.key: field for field in (_field(f, hints[f.name], stream) for f in dataclasses.fields(cls) if f.init)}
+    return {
+        field.key: field
+        for field in (_field(f, hints[f.name], stream) for f in dataclasses.fields(cls) if f.init)
+    }
 
 
 def _field(field: dataclasses.Field, hint: Any, stream: str | None) -> Field:
@@ -117,7 +120,11 @@ def _mixture(container: Any) -> type | None:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return dict if _is_node(arguments[0]) else None
     pair = arguments[0] if origin is tuple else None
-    if typing.get_origin(pair) is tuple and len(typing.get_args(pair)) == 2 and _is_node(typing.get_args(pair)[0]):
+    if (
+        typing.get_origin(pair) is tuple
+        and len(typing.get_args(pair)) == 2
+        and _is_node(typing.get_args(pair)[0])
+    ):
         return tuple
     return None
 

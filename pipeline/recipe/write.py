@@ -1,14 +1,14 @@
-"""From a graph to a recipe's text: what `parse` reads back as the same graph. A run started from Python keeps this text.
+"""From a graph to a recipe's text, which `parse` reads back as the same graph: what a run from Python keeps.
 
-Every node is written flat under its name, with the fields that differ from their defaults, so the text shows what was
-decided and nothing else.
+Every node is written flat under its name, with the fields that differ from their defaults, so the text shows
+what was decided and nothing else.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -18,7 +18,14 @@ from pipeline.recipe.tree import scalar
 from pipeline.recipe.vocabulary import Vocabulary, fields_of
 
 
-def dump(nodes: Sequence[Node], names: Mapping[Node, str], words: Vocabulary, *, name: str, store: str | None = None) -> str:
+def dump(
+    nodes: Sequence[Node],
+    names: Mapping[Node, str],
+    words: Vocabulary,
+    *,
+    name: str,
+    store: str | None = None,
+) -> str:
     """The recipe of `nodes` (inputs before their users), each of which has a name in `names`.
 
     Raises RecipeError for a node or a value that has no word, such as a class that stands in no catalogue.
@@ -36,8 +43,11 @@ class _Writer:
     def node(self, node: Node) -> dict[str, Any]:
         kind = node.kind()
         if kind not in self.words.nodes or self.words.node(kind) is not type(node):
-            raise RecipeError(f"node {self.names[node]!r}", f"{type(node).__qualname__} has no word in a recipe",
-                              "a kind that `siftloom schema` lists; your own code is `map`")
+            raise RecipeError(
+                f"node {self.names[node]!r}",
+                f"{type(node).__qualname__} has no word in a recipe",
+                "a kind that `siftloom schema` lists; your own code is `map`",
+            )
         return {"use": kind, **self.fields(node)}
 
     def fields(self, value: Any, skip: str | None = None) -> dict[str, Any]:
@@ -62,15 +72,25 @@ class _Writer:
         if (kind := self.words.kind_of(value)) is not None:
             first = next((field for field in fields_of(type(value)).values() if field.positional), None)
             if first is not None:
-                return {kind: self.value(getattr(value, first.name), place), **self.fields(value, skip=first.key)}
+                return {
+                    kind: self.value(getattr(value, first.name), place),
+                    **self.fields(value, skip=first.key),
+                }
             return {kind: fields} if (fields := self.fields(value)) else kind
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
             return self.fields(value)
-        raise RecipeError(place, f"{value!r} has no form in a recipe", "text, a number, a list, a mapping or a named value")
+        raise RecipeError(
+            place, f"{value!r} has no form in a recipe", "text, a number, a list, a mapping or a named value"
+        )
 
 
 def _is_share(item: Any) -> bool:
-    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], Node) and isinstance(item[1], int | float)
+    return (
+        isinstance(item, tuple)
+        and len(item) == 2
+        and isinstance(item[0], Node)
+        and isinstance(item[1], int | float)
+    )
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -81,19 +101,25 @@ def _same(value: Any, default: Any) -> bool:
 class _Dumper(yaml.SafeDumper):
     """Quotes what our reader would not read back as text, and nothing else."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # PyYAML chooses the style; a plain style is only taken back as text when the text is no number or word of ours
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else '"')
+    # a plain style is read back as text only when the text is no number and no word of the schema
+    return dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else '"'
+    )
 
 
 def _plain(dumper: yaml.SafeDumper, value: Any) -> yaml.ScalarNode:
-    text = {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else repr(value)
+    text = (
+        {None: "null", True: "true", False: "false"}[value]
+        if value is None or isinstance(value, bool)
+        else repr(value)
+    )
     return dumper.represent_scalar("tag:yaml.org,2002:str", {"inf": ".inf", "-inf": "-.inf"}.get(text, text))
 
 
@@ -103,5 +129,7 @@ for _kind in (int, float, bool, type(None)):
 
 
 def _flow(value: Any) -> str:
-    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=1_000_000, allow_unicode=True)
+    text = yaml.dump(
+        value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=1_000_000, allow_unicode=True
+    )
     return text.removesuffix("\n").removesuffix("\n...")

@@ -1,0 +1,203 @@
+"""One base shard through every phase of a pass.
+
+The worker reads the needed columns of a shard once, batch by batch, and hands the rows still alive to each phase in order;
+then it writes each phase's files and receipt, first phase first. What a receipt says it read is what the phase depends on
+(its base shard, the nearest state, the side-cars of its columns), whether those were read from files or handed over inside
+the pass, so a pass that is cut elsewhere writes the same receipts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline import receipts
+from pipeline.binding import BaseShard, Binding, Link
+from pipeline.context import TaskContext
+from pipeline.contract import RowNode, RowPhase, ShardPhase, ShardWriter
+from pipeline.receipts import Receipt, commit, data_name, read_receipt
+from pipeline.rows import ShardView
+from pipeline.sidecar import SideCar
+from pipeline.store import Store, open_store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Step:
+    """One phase in a pass. `after` is the step whose rows it takes over, None to start from finished side-cars."""
+
+    binding: Binding
+    phase: str
+    after: int | None
+    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
+    finished: Mapping[str, tuple[Link, ...]]  # base -> the links to start from, when `after` is None
+    scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
+
+    def spec(self) -> RowPhase | ShardPhase:
+        phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
+        assert isinstance(phase, RowPhase | ShardPhase)
+        return phase
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """The steps due for one shard; `due` are indices into the pass's steps."""
+
+    base: BaseShard
+    due: tuple[int, ...]
+
+
+_opened: dict[tuple[str, str, str], Any] = {}  # row functions of this worker process: (fingerprint, phase, store)
+
+
+def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[Receipt]:
+    """Run the due steps over one shard and commit them in order; returns their receipts."""
+    store = open_store(store_root)
+    runs: dict[int, _Run] = {}
+    for index in work.due:
+        step = steps[index]
+        parent = runs.get(step.after) if step.after is not None else None
+        runs[index] = _Run(store, step, work.base, parent)
+    try:
+        starts: dict[tuple, list[_Run]] = {}
+        for run in runs.values():
+            if run.parent is None:
+                starts.setdefault(run.start_key(), []).append(run)
+        for group in starts.values():
+            _stream_group(store, work.base, group)
+        return [run.finish() for run in runs.values()]
+    finally:
+        for run in runs.values():
+            run.context.discard()
+
+
+def _stream_group(store: Store, base: BaseShard, group: Sequence[_Run]) -> None:
+    """Feed every batch of the shard to the runs that start from the same finished side-cars."""
+    import pyarrow as pa
+
+    columns = sorted({name for run in group for name in run.wanted()} | {"id"})
+    view = ShardView(store, base, group[0].step.finished[base.shard.base])
+    for start, mask, table in view.batches([*columns, *([] if "_row" in columns else ["_row"])]):
+        alive = table if mask.all() else table.filter(pa.array(mask))
+        for run in group:
+            run.take(alive)
+
+
+class _Run:
+    """One step at work on one shard."""
+
+    def __init__(self, store: Store, step: Step, base: BaseShard, parent: _Run | None) -> None:
+        self.store, self.step, self.base, self.parent = store, step, base, parent
+        self.phase = step.spec()
+        self.context = TaskContext(step.binding, step.phase, base.shard.name, base.shard)
+        self.children: list[_Run] = []
+        if parent is not None:
+            parent.children.append(self)
+        self.receipt: Receipt | None = None
+        self.side_car: SideCar | None = None
+        self.writer: ShardWriter | None = None
+        if isinstance(self.phase, ShardPhase):
+            self.writer = self.phase.open(self.context)
+        else:
+            known = step.scores.get(base.shard.name)
+            self.side_car = SideCar(
+                self.context, base.shard, self._open_rows, _known_scores(store, known, base) if known else None
+            )
+
+    def _open_rows(self):
+        assert isinstance(self.phase, RowPhase)
+        if self.phase.per_shard:
+            return self.phase.open(self.context)
+        key = (self.step.binding.place.fingerprint, self.phase.name, self.step.binding.store)
+        if key not in _opened:
+            if len(_opened) >= 32:
+                _opened.clear()
+            _opened[key] = self.phase.open(self.context)
+        return _opened[key]
+
+    def start_key(self) -> tuple:
+        return tuple(link.place.fingerprint for link in self.step.finished[self.base.shard.base])
+
+    def wanted(self) -> set[str]:
+        """Columns this run and those behind it need from files."""
+        names = set(self.phase.needs)
+        for child in self.children:
+            names |= child.wanted()
+        return names - set(self.step.binding.place.node.adds() if self.side_car else ())
+
+    def take(self, table: pa.Table) -> None:
+        """One batch of rows that are alive before this step; what stays goes on to the children."""
+        needs = list(dict.fromkeys(self.phase.needs)) or ["_row"]
+        if self.writer is not None:
+            self.writer.add(table.select(needs))
+            return
+        assert self.side_car is not None
+        rest = self.side_car.take(table, needs)
+        for child in self.children:
+            child.take(rest)
+
+    def finish(self) -> Receipt:
+        """Write this step's files and receipt."""
+        shard = self.base.shard
+        values: dict[str, str] = {}
+        if self.writer is not None:
+            result = self.writer.finish()
+        else:
+            assert self.side_car is not None
+            with self.context.create(".parquet") as path:
+                result, values[f"{shard.name}.parquet"] = self.side_car.write(path)
+        # Reads that the writer made itself (a model, a mask) stand in the context; these are the rows' own.
+        reads = {**self.context.reads, **self._row_reads()}
+        place = self.step.binding.place
+        self.receipt = commit(
+            self.store, place.folder, self.step.phase, shard.name, self.context.outputs,
+            [[*name, digest] for name, digest in reads.items()], result, values,
+        )  # fmt: skip
+        return self.receipt
+
+    def _row_reads(self) -> dict[tuple[str, str, str], str]:
+        shard, chain = self.base.shard, self.step.chain[self.base.shard.base]
+        needed = [link for link in chain if set(link.columns) & set(self.phase.needs)]
+        if "text" in self.phase.needs:
+            needed += [link for link in chain if link.changes_text]
+        if chain:
+            needed.append(chain[-1])
+        names = {(link.place.folder, link.phase, shard.name) for link in needed}
+        names.add((self.base.folder, self.base.phase, self.base.task))
+        made = self._made()
+        return {
+            (folder.removeprefix("nodes/"), phase, key): made.get((folder, phase)) or self._stored(folder, phase, key)
+            for folder, phase, key in sorted(names)
+        }
+
+    def _made(self) -> dict[tuple[str, str], str]:
+        """Digests of what the steps before this one wrote in this pass."""
+        if self.parent is None or self.parent.receipt is None:
+            return {}
+        place = self.parent.step.binding.place
+        return self.parent._made() | {(place.folder, self.parent.step.phase): self.parent.receipt.digest}
+
+    def _stored(self, folder: str, phase: str, key: str) -> str:
+        receipt = read_receipt(self.store, folder, phase, key)
+        assert receipt is not None, f"{folder} {phase}/{key} has no receipt"
+        return receipt.digest
+
+
+def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
+    """The finished side-car whose values may be copied, if it is there."""
+    folder, phase = known
+    if receipts.read_receipt(store, folder, phase, base.shard.name) is None:
+        return None
+    return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
+
+
+def reusable(node: Any) -> bool:
+    """Whether a node's columns can be copied from an earlier side-car and only `decide` be run."""
+    decides = isinstance(node, RowNode) and type(node).decide is not RowNode.decide
+    return isinstance(node, RowNode) and not node.changes_text and (decides or not node.reasons)

@@ -1,0 +1,111 @@
+"""A recipe as a whole: its text, its top level, overrides of the command line, and the graph it means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.contract import Node
+from pipeline.errors import RecipeError
+from pipeline.graph import Graph, build
+from pipeline.recipe.read import NAME, Reader
+from pipeline.recipe.tree import Leaf, Mark, Table, compose, nearest, override, shown
+from pipeline.recipe.vocabulary import Vocabulary
+
+TOP = ("name", "store", "nodes")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a recipe says: its named nodes in the order of the text, and in `marks` where each stands."""
+
+    name: str
+    store: str | None
+    nodes: Mapping[str, Node]
+    marks: Mapping[str, Mark]
+    text: str
+
+    def targets(self, names: Sequence[str] = ()) -> list[Node]:
+        """The named nodes, or all. Raises RecipeError for a name that is none."""
+        for name in names:
+            if name not in self.nodes:
+                raise RecipeError(
+                    f"node {name!r}",
+                    f"no such node{nearest(name, iter(self.nodes))}",
+                    f"one of {', '.join(self.nodes)}",
+                )
+        return [self.nodes[name] for name in names or self.nodes]
+
+    def graph(self, names: Sequence[str] = ()) -> Graph:
+        """The checked graph of the named nodes, or of all. What the graph refuses is named with its line."""
+        try:
+            return build(self.targets(names), self.nodes)
+        except RecipeError as error:
+            mark = self.marks.get(error.place.partition(".")[0])
+            if mark is None:
+                raise
+            raise type(error)(f"{mark}: {error.place}", error.found, error.expected, error.then) from None
+
+
+def load(path: str | Path, words: Vocabulary, overrides: Sequence[str] = ()) -> Recipe:
+    """Reads a recipe file; see `parse`."""
+    path = Path(path)
+    try:
+        text = path.read_text("utf-8")
+    except FileNotFoundError:
+        raise RecipeError(str(path), "no such file", "a recipe", "siftloom init PATH writes one") from None
+    except UnicodeDecodeError as error:
+        raise RecipeError(
+            str(path), f"byte {error.object[error.start]:#04x} at {error.start}", "UTF-8 text"
+        ) from None
+    except OSError as error:
+        raise RecipeError(str(path), error.strerror or str(error), "a recipe file") from None
+    return parse(text, words, overrides=overrides, source=str(path), folder=path.absolute().parent)
+
+
+def parse(
+    text: str,
+    words: Vocabulary,
+    *,
+    overrides: Sequence[str] = (),
+    source: str = "recipe",
+    folder: Path | None = None,
+) -> Recipe:
+    """A recipe from its text.
+
+    `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself. `folder`
+    is where relative paths start; None leaves them as they are. Raises RecipeError; further problems are its
+    `__notes__`.
+    """
+    root = compose(text, source)
+    if not isinstance(root, Table):
+        raise RecipeError(str(root.mark), shown(root), "a mapping with `nodes:`")
+    reader = Reader(words, folder)
+    for key, mark in root.keys.items():
+        if key not in TOP:
+            reader.note(mark, f"unknown key {key!r}{nearest(key, list(TOP))}", f"one of {', '.join(TOP)}")
+    nodes = root.entries.get("nodes", Leaf(root.mark, None))
+    if not isinstance(nodes, Table) or not nodes.entries:
+        reader.note(nodes.mark, f"`nodes` is {shown(nodes)}", "a mapping from names to nodes")
+        raise reader.error()
+    for change in overrides:
+        nodes = _overridden(nodes, change, f"-s {change}")
+    found = reader.read(nodes)
+    name = reader.text(root, "name", Path(source).stem)
+    store = reader.text(root, "store", None)
+    if name is not None and not NAME.fullmatch(name):
+        reader.note(root.entries["name"].mark, f"the name {name!r}", "letters, digits, '_', '-' and '.'")
+    if reader.problems:
+        raise reader.error()
+    return Recipe(name or "run", reader.located(store) if store else None, found, dict(nodes.keys), text)
+
+
+def _overridden(nodes: Table, text: str, source: str) -> Table:
+    path, equals, value = text.partition("=")
+    keys = path.strip().split(".")
+    if not equals or len(keys) < 2 or not all(keys):
+        raise RecipeError(source, "no override", "-s node.field=value")
+    return override(
+        nodes, keys, compose(value, source) if value.strip() else Leaf(Mark(source, 1, 1), None), source
+    )

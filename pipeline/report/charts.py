@@ -1,0 +1,218 @@
+"""Figure descriptions as inline SVG: one function per kind of chart. Tables and texts are in `panels`.
+
+A chart is drawn for a width: the same figure is drawn once narrow and once wide where it has a row for itself, since
+the letters of a drawing that is scaled to fit a telephone cannot be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from pipeline.report import numbers, ticks
+from pipeline.report.figures import Bars, Histogram, Lines, Mark, Series
+from pipeline.report.plot import LINE, Frame, drawing, element, fitted, join, text_width
+
+NARROW, WIDE = 460, 940
+COLOURS = 8  # series colours in the style sheet
+
+
+@dataclass
+class Palette:
+    """A colour per series name, in order of first appearance on the page: one name, one colour everywhere."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def series(self, name: str) -> str:
+        """The class of a series; past the last colour they begin again, dashed."""
+        number = self.numbers.setdefault(name, len(self.numbers))
+        return f"s{number % COLOURS}" + (" again" if number >= COLOURS else "")
+
+
+def histogram(figure: Histogram, width: int = NARROW) -> Markup:
+    """Bars side by side; those beyond a mark that removes are drawn as removed."""
+    edges, counts, marks = figure["edges"], figure["counts"], figure.get("marks") or ()
+    top = max(counts)
+    if figure.get("log_y") and top > 0:
+        y = ticks.logarithmic(0.8 * min(1, min(count for count in counts if count)), max(top * 1.3, 2))
+    else:
+        y = ticks.linear(0, top * 1.06 or 1, whole=all(isinstance(count, int) for count in counts))
+    low = min([edges[0], *(mark["x"] for mark in marks)])
+    high = max([edges[-1], *(mark["x"] for mark in marks)])
+    x = ticks.logarithmic(low, high) if figure.get("log_x") and low > 0 else ticks.linear(low, high, 6)
+    frame = _frame(width, x, y)
+    total = sum(counts)
+    bars = []
+    for start, stop, count in zip(edges, edges[1:], counts, strict=False):
+        if count == 0:
+            continue
+        left, right, top_y = frame.at_x(start), frame.at_x(stop), frame.at_y(count)
+        gap = min(1.0, (right - left) / 6)
+        words = f"{numbers.plain(start)} to {numbers.plain(stop)}: {numbers.count(count)} ({numbers.percent(count / total)})"
+        bars.append(
+            element(
+                "rect",
+                element("title", words),
+                class_="gone" if _removed((start + stop) / 2, marks) else "bar",
+                x=left + gap / 2,
+                y=min(top_y, frame.floor - 1.0),
+                width=max(right - left - gap, 0.8),
+                height=max(frame.floor - top_y, 1.0),
+            )
+        )
+    label = f"{figure['title']}: histogram of {numbers.count(total)} values of {figure['x']}"
+    body = join([frame.axes(figure["x"], "count"), *bars, frame.marks(marks)])
+    return frame.svg(body, _sentence(label, marks))
+
+
+def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
+    """Lines and dots over one pair of axes, each named at its end in its colour."""
+    marks = figure.get("marks") or ()
+    series = [one for one in figure["series"] if one["points"]]
+    points = [point for one in series for point in one["points"]] or [[1.0, 1.0]]
+    xs = [point[0] for point in points] + [mark["x"] for mark in marks]
+    ys = [point[1] for point in points]
+    named = [one for one in series if not one.get("faint")]
+    labelled = len(named) > 1
+    room = (
+        max((text_width(fitted(one["name"], width / 4)) for one in named), default=0) + 14 if labelled else 14
+    )
+    if figure.get("log_y"):
+        y = ticks.logarithmic(min(ys) / 1.1, max(ys) * 1.1)
+    else:
+        y = ticks.linear(*_padded(min(ys), max(ys)))
+    x = ticks.logarithmic(min(xs), max(xs)) if figure.get("log_x") else ticks.linear(min(xs), max(xs), 6)
+    frame = _frame(width, x, y, room)
+    body = [frame.axes(figure["x"], figure["y"]), frame.marks(marks)]
+    body += [_series(one, palette, frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
+    if labelled:
+        body.append(_end_labels(named, palette, frame, room))
+    label = f"{figure['title']}: {figure['y']} over {figure['x']}, " + ", ".join(map(_summary, named))
+    axes = {
+        "data_x": f"{x.low},{x.high},{int(x.log)},{frame.left:.1f},{frame.end:.1f}",
+        "data_y": f"{y.low},{y.high},{int(y.log)},{frame.floor:.1f},{frame.top:.1f}",
+    }
+    return frame.svg(join(body), _sentence(label, marks), **axes)
+
+
+def bars(figure: Bars, width: int = NARROW) -> Markup:
+    """One bar per label, lying, from zero, with its value behind it."""
+    values, unit = figure["values"], figure.get("unit")
+    words = [numbers.with_unit(value, unit) for value in values]
+    left = min(max(map(text_width, figure["labels"]), default=0), width * 0.36) + 10
+    room = max(map(text_width, words), default=0) + 10
+    axis = ticks.linear(min(0, *values), max(0, *values)) if len(values) else ticks.linear(0, 1)
+    if axis.low < 0 < axis.high or axis.high == 0:
+        left += room
+    span = width - left - room
+    zero = left + axis.place(0) * span
+    row, parts = 27, []
+    for number, (name, value, said) in enumerate(zip(figure["labels"], values, words, strict=True)):
+        y, end = number * row + 4, left + axis.place(value) * span
+        behind = end + 7 if value >= 0 else end - 7
+        parts += [
+            element("text", fitted(name, width * 0.36), class_="label", x=0, y=y + 14),
+            element(
+                "rect",
+                element("title", f"{name}: {said}"),
+                class_="bar",
+                x=min(zero, end),
+                y=float(y),
+                width=max(abs(end - zero), 1.0),
+                height=19,
+                rx=2,
+            ),
+            element(
+                "text", said, class_="value", x=behind, y=y + 14, text_anchor="start" if value >= 0 else "end"
+            ),
+        ]
+    parts.append(element("line", class_="axis", x1=zero, x2=zero, y1=0, y2=row * len(values)))
+    said = "; ".join(f"{name} {value}" for name, value in zip(figure["labels"], words, strict=True))
+    return drawing(width, max(row * len(values), row), join(parts), f"{figure['title']}: {said}"[:600])
+
+
+def _frame(width: int, x: ticks.Axis, y: ticks.Axis, right: float = 14) -> Frame:
+    left = max((text_width(label) for _, label in y.ticks), default=0) + 10
+    return Frame(width, 270 if width <= NARROW else 330, left, right, 26, 42, x, y)
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    """A little air above and below; an axis that nearly begins at zero does begin there."""
+    air = 0.05 * (high - low)
+    if 0 <= low <= 0.15 * high:
+        return 0, high + air
+    return low - air, high + air
+
+
+def _series(series: Series, palette: Palette, frame: Frame) -> Markup:
+    colour = palette.series(series["name"])
+    at = [(frame.at_x(x), frame.at_y(y)) for x, y in series["points"]]
+    if series.get("dots"):
+        dots = [
+            element(
+                "circle",
+                element("title", f"{series['name']}: {numbers.plain(x)}, {numbers.plain(y)}"),
+                cx=px,
+                cy=py,
+                r=3.5,
+            )
+            for (x, y), (px, py) in zip(series["points"], at, strict=True)
+        ]
+        return element("g", *dots, class_=f"dots {colour}")
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in _thinned(at))
+    if series.get("faint"):
+        return element("polyline", class_=f"line faint {colour}", points=path)
+    return element("polyline", class_=f"line {colour}", points=path, data_name=series["name"])
+
+
+def _thinned(at: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most first, least, greatest and last of each column of one unit (M4, Jugel et al. 2014): looks the same."""
+    columns: dict[int, list[tuple[float, float]]] = {}
+    for point in at:
+        columns.setdefault(int(point[0]), []).append(point)
+    kept: list[tuple[float, float]] = []
+    for column in columns.values():
+        chosen = {0, len(column) - 1}
+        chosen.add(min(range(len(column)), key=lambda i: column[i][1]))
+        chosen.add(max(range(len(column)), key=lambda i: column[i][1]))
+        kept += [column[i] for i in sorted(chosen)]
+    return kept
+
+
+def _end_labels(named: Sequence[Series], palette: Palette, frame: Frame, room: float) -> Markup:
+    """Names at the right, at the height of each series' last point, pushed apart where they would touch."""
+    wanted = sorted((frame.at_y(max(one["points"], key=lambda p: p[0])[1]), one["name"]) for one in named)
+    heights: list[float] = []
+    for height, _ in wanted:
+        heights.append(max(height, heights[-1] + LINE) if heights else height)
+    over = heights[-1] - (frame.floor - 2)
+    if over > 0:
+        heights[-1] -= over
+        for i in range(len(heights) - 2, -1, -1):
+            heights[i] = min(heights[i], heights[i + 1] - LINE)
+    return join(
+        element(
+            "text",
+            fitted(name, room - 8),
+            class_=f"end {palette.series(name)}",
+            x=frame.end + 7,
+            y=height + 4,
+        )
+        for height, (_, name) in zip(heights, wanted, strict=True)
+    )
+
+
+def _removed(x: float, marks: Sequence[Mark]) -> bool:
+    sides = ((mark.get("removed"), mark["x"]) for mark in marks)
+    return any((side == "below" and x < at) or (side == "above" and x > at) for side, at in sides)
+
+
+def _summary(series: Series) -> str:
+    last = max(series["points"], key=lambda point: point[0])
+    return f"{series['name']} ends at {numbers.plain(last[1])}"
+
+
+def _sentence(label: str, marks: Sequence[Mark]) -> str:
+    return label + "".join(f"; {mark['label']} at {numbers.plain(mark['x'])}" for mark in marks)
