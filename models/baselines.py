@@ -24,6 +24,8 @@ class SLTrainLinear(nn.Module):
     (int64).
     """
 
+    support: Tensor
+
     def __init__(self, in_width: int, out_width: int, *, rank: int, kept: int, alpha: float) -> None:
         super().__init__()
         self.in_width, self.out_width, self.rank, self.kept = in_width, out_width, rank, kept
@@ -52,5 +54,5 @@ class SLTrainLinear(nn.Module):
         self.A.uniform_(-bound, bound, generator=generator(seed, f"{name}:A"))
         self.B.zero_()
         self.values.uniform_(-bound, bound, generator=generator(seed, f"{name}:values"))
-        order = torch.randperm(self.in_width * self.out_width, generator=generator(seed, f"{name}:support"))
-        self.support.copy_(order[: self.kept].sort().values)
+        places = torch.randperm(self.in_width * self.out_width, generator=generator(seed, f"{name}:support"))
+        self.support.copy_(places[: self.kept].sort().values)

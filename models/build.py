@@ -72,7 +72,7 @@ def linear_maker(config: Llama) -> MakeLinear:
 
 @torch.no_grad()
 def fill(model: LlamaModel, seed: int, dense: Mapping[str, Tensor] | None = None) -> None:
-    """Fill all parameters and buffers of an unwrapped model on the CPU, from the seed or from dense weights."""
+    """Fill all parameters and buffers of an unwrapped CPU model, from the seed or from dense weights."""
     config = model.config
 
     def weight(name: str, out_width: int, in_width: int) -> Tensor:

@@ -1,0 +1,97 @@
+"""A model as one self-describing file: safetensors, with the configuration in its header.
+
+The header holds format, kind, every field of the configuration, vocabulary and length; so a file loads
+without the recipe that made it. Leaves out optimiser state (checkpoints are the trainer's) and foreign
+formats (`models.convert`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from models import MODELS
+from models.build import structure
+from models.llama import LlamaModel
+from models.lost import LostLinear
+from models.presets import Llama
+
+FORMAT = 1
+# one key only: the order of several in a header is not fixed, and equal models shall be equal bytes
+HEADER = "siftloom_model"
+
+
+class ModelFileError(ValueError):
+    """A file that is not a model of this format, or whose tensors contradict its header."""
+
+
+def describe(config: Llama) -> dict[str, Any]:
+    """The configuration as plain JSON values: its recipe name under `kind`, and all fields."""
+    kind = next(name for name, value in MODELS.items() if type(config) is value)
+    return {"kind": kind, **dataclasses.asdict(config)}
+
+
+def configuration(description: Mapping[str, Any]) -> Llama:
+    """The inverse of `describe`; raises ModelFileError for an unknown kind or field."""
+    fields = dict(description)
+    kind = fields.pop("kind", None)
+    if kind not in MODELS:
+        raise ModelFileError(f"kind: found {kind!r}, expected one of {', '.join(MODELS)}")
+    try:
+        return MODELS[kind](**fields)
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"configuration of {kind}: {error}") from error
+
+
+def save(path: Path, model: LlamaModel, tensors: Mapping[str, Tensor] | None = None) -> None:
+    """Write the model; equal models give equal bytes.
+
+    `tensors`: the full state dict when the module itself holds shards.
+    """
+    held = model.state_dict() if tensors is None else tensors
+    header = {
+        "format": FORMAT,
+        "model": describe(model.config),
+        "vocab_size": model.vocab_size,
+        "max_length": model.max_length,
+    }
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
+    save_file(plain, path, metadata={HEADER: json.dumps(header, sort_keys=True)})
+
+
+def load(path: Path) -> LlamaModel:
+    """The model of a file, on the CPU; raises ModelFileError when it is none, or contradicts itself."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path}: not a readable safetensors file: {error}") from error
+    if header.get("format") != FORMAT:
+        raise ModelFileError(f"{path}: found model format {header.get('format')!r}, expected {FORMAT}")
+    with torch.device("meta"):
+        model = structure(configuration(header["model"]), header["vocab_size"], header["max_length"])
+    try:
+        model.load_state_dict(tensors, assign=True)
+    except RuntimeError as error:
+        raise ModelFileError(f"{path}: tensors contradict the header: {error}") from error
+    model.requires_grad_(True)
+    for name, module in model.named_modules():
+        if isinstance(module, LostLinear) and module.I is not None:
+            check_index(f"{path}: {name}.I", module.I, module.in_width)
+    return model
+
+
+def check_index(place: str, I_k: Tensor, width: int) -> None:
+    """Raises ModelFileError unless the channels are int64, ascending, unique and within the width."""
+    ascending = bool((I_k.diff() > 0).all())
+    if I_k.dtype != torch.int64 or not ascending or int(I_k[0]) < 0 or int(I_k[-1]) >= width:
+        raise ModelFileError(f"{place}: expected ascending int64 channels below {width}")
