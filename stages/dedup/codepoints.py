@@ -1,12 +1,13 @@
 """The frozen code point table: which characters make words, and how they are written in lower case.
 
-`codepoints.npz` was drawn once from Unicode 14.0.0 (the tables of Python 3.11) and is shipped, so that two machines with
-different Python versions hash a newly assigned letter alike. A word character is one that `re` matches with `\\w`.
-Two departures from `str.lower`: U+0130 becomes a plain `i` (Python adds a combining dot, which is no word character and
-would cut the word), and the final sigma becomes a sigma, whatever stands after it.
+`codepoints.npz` was drawn once from Unicode 14.0.0 (the tables of Python 3.11) and is shipped, so that two
+machines with different Python versions hash a newly assigned letter alike. A word character is one that
+`re` matches with `\\w`. Two departures from `str.lower`: U+0130 becomes a plain `i` (Python adds a
+combining dot, which is no word character and would cut the word), and the final sigma becomes a sigma,
+whatever stands after it.
 
-`python -m stages.dedup.codepoints` writes the file again from the running Python; a table of another Unicode version is
-another version of every node that hashes words.
+`python -m stages.dedup.codepoints` writes the file again from the running Python; a table of another
+Unicode version is another version of every node that hashes words.
 """
 
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ ALONE = 8  # bit in `CodePoints.flags`: the character is a word of its own when 
 
 # Scripts written without spaces: Thai, Lao, Khmer; ideographic marks and numerals; kana; ideographs.
 UNSPACED = (
-    (0x0E00, 0x0F00), (0x1780, 0x1800), (0x3005, 0x3008), (0x3021, 0x302A), (0x3031, 0x3036), (0x3038, 0x303D),
-    (0x3040, 0x3100), (0x31F0, 0x3200), (0x3400, 0x4DC0), (0x4E00, 0xA000), (0xF900, 0xFB00), (0xFF66, 0xFFA0),
-    (0x1AFF0, 0x1B170), (0x20000, 0x323B0),
+    (0x0E00, 0x0F00), (0x1780, 0x1800), (0x3005, 0x3008), (0x3021, 0x302A), (0x3031, 0x3036),
+    (0x3038, 0x303D), (0x3040, 0x3100), (0x31F0, 0x3200), (0x3400, 0x4DC0), (0x4E00, 0xA000),
+    (0xF900, 0xFB00), (0xFF66, 0xFFA0), (0x1AFF0, 0x1B170), (0x20000, 0x323B0),
 )  # fmt: skip
 
 
@@ -31,7 +32,7 @@ UNSPACED = (
 class CodePoints:
     """One entry per code point.
 
-    `utf8` uint32[0x110000]: the lower-cased character's UTF-8 bytes, first byte lowest; 0 for what is no word character.
+    `utf8` uint32[0x110000]: the lower-cased character's UTF-8 bytes, first byte lowest; 0: no word character.
     `flags` uint8[0x110000]: number of those bytes (1 for a separator) | ALONE.
     `lower` uint32[0x110000]: the lower-cased code point; 0 for what is no word character.
     """

@@ -1,20 +1,20 @@
-"""Signatures, band keys and exact hashes of a column of text, one pass over the Arrow buffers, in machine code (numba).
+"""Signatures, band keys and exact hashes of a column of text: one pass over the Arrow buffers, in numba.
 
-Per document, in scratch that stays in the first caches: lower-case and blank out separators (64 bytes at a time where the
-text is ASCII, the code point table elsewhere) -> a bit mask of word characters, its edges are the word bounds -> word hashes ->
-n-gram hashes -> minima, four permutations at a time -> band keys. `shingles` defines every step; `kernel_numpy` is the same
-in array form. Vector operations are written as LLVM vectors, which every target lowers to its own; there is no `fastmath`.
+Per document, in scratch that stays in the first caches: lower-case and blank out separators (64 bytes at a
+time where the text is ASCII, the code point table elsewhere) -> a bit mask of word characters, its edges
+are the word bounds -> word hashes -> n-gram hashes -> minima, four permutations at a time -> band keys.
+`shingles` defines every step; `kernel_numpy` is the same in array form. Vector operations are written as
+LLVM vectors, which every target lowers to its own; there is no `fastmath`.
 """
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
+from stages.dedup.lanes import LANE, filled_lane, load8, lower_lane, lowest, ones
 from stages.dedup.shingles import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
 
-LANE = 64  # bytes handled at once; also the padding behind every scratch buffer
-CHUNK = 2048  # word hashes held at once, so that a document of any length needs the same scratch
+SECTION = 4096  # bytes whose words are taken at once
+CHUNK = 2048  # word hashes held before they are folded in; both bound the scratch of a long document
 JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 U0, U1, U29, U32, U33 = (np.uint64(n) for n in (0, 1, 29, 32, 33))
@@ -28,83 +28,10 @@ KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # keeps the fi
 KEEP_LOW = np.concatenate([KEEP, np.full(8, KEEP[8])])  # of a word of n <= 16 bytes: its first eight
 KEEP_HIGH = np.concatenate([np.zeros(8, np.uint64), KEEP])  # and its second eight
 
-BYTES = types.Array(types.uint8, 1, "C")
-_V = ir.VectorType(ir.IntType(8), LANE)
-
-
-def _at(context, builder, kind, array, index, to):
-    data = context.make_array(kind)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
-
-
-def _splat(byte: int) -> ir.Constant:
-    return ir.Constant(_V, [byte] * LANE)
-
-
-@intrinsic
-def load8(typing, data, index):
-    """uint64: eight bytes of a byte array from any position, first byte lowest."""
-
-    def build(context, builder, signature, args):
-        return builder.load(_at(context, builder, signature.args[0], *args, ir.IntType(64)), align=1)
-
-    return types.uint64(data, types.intp), build
-
-
-@intrinsic
-def lower_lane(typing, data, index, out, position):
-    """Write 64 bytes lower-cased, separators as 0; returns the bit mask of bytes that are not ASCII."""
-
-    def build(context, builder, signature, args):
-        source = _at(context, builder, signature.args[0], args[0], args[1], _V)
-        target = _at(context, builder, signature.args[2], args[2], args[3], _V)
-        byte = builder.load(source, align=1)
-        lower = builder.or_(byte, _splat(0x20))
-        letter = builder.icmp_unsigned("<", builder.sub(lower, _splat(ord("a"))), _splat(26))
-        digit = builder.icmp_unsigned("<", builder.sub(byte, _splat(ord("0"))), _splat(10))
-        other = builder.or_(digit, builder.icmp_unsigned("==", byte, _splat(ord("_"))))
-        kept = builder.select(letter, lower, builder.select(other, byte, _splat(0)))
-        builder.store(kept, target, align=1)
-        high = builder.icmp_signed("<", byte, _splat(0))
-        return builder.bitcast(high, ir.IntType(64))
-
-    return types.uint64(data, types.intp, out, types.intp), build
-
-
-@intrinsic
-def filled_lane(typing, data, index):
-    """uint64 bit mask: which of 64 bytes are not 0."""
-
-    def build(context, builder, signature, args):
-        byte = builder.load(_at(context, builder, signature.args[0], *args, _V), align=1)
-        return builder.bitcast(builder.icmp_unsigned("!=", byte, _splat(0)), ir.IntType(64))
-
-    return types.uint64(data, types.intp), build
-
-
-@intrinsic
-def lowest(typing, mask):
-    """intp: position of the lowest set bit; 64 when there is none."""
-
-    def build(context, builder, signature, args):
-        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
-
-    return types.intp(types.uint64), build
-
-
-@intrinsic
-def ones(typing, mask):
-    """intp: number of set bits."""
-
-    def build(context, builder, signature, args):
-        return builder.ctpop(args[0])
-
-    return types.intp(types.uint64), build
-
 
 @njit(**JIT)
 def normalise(data, start, stop, utf8, flags, unspaced, out):
-    """Lower-case data[start:stop] into `out`, separators as 0; returns the length. What is no UTF-8 is a separator."""
+    """Lower-case data[start:stop] into `out`, separators (and what is no UTF-8) as 0; returns the length."""
     p, o = start, 0
     fast = len(data) - LANE
     while p < stop:
@@ -152,20 +79,49 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
 
 @njit(**JIT)
 def hash_token(out, first, size):
-    short = min(size, 16)
+    short = np.uint64(min(size, 16))
     x = (load8(out, first) & KEEP_LOW[short]) * FIRST
     x ^= x >> U32
     x = (x + (load8(out, first + 8) & KEEP_HIGH[short])) * NEXT
     x ^= x >> U32
-    for at in range(16, size, 8):
-        x = (x + (load8(out, first + at) & KEEP[min(size - at, 8)])) * NEXT
-        x ^= x >> U32
+    if size > 16:
+        for at in range(16, size, 8):
+            x = (x + (load8(out, first + at) & KEEP[min(size - at, 8)])) * NEXT
+            x ^= x >> U32
     return x
 
 
 @njit(**JIT)
+def word_bounds(out, base, end, carry, bounds, found):
+    """Append where every word begins and ends; returns how many bounds are held, and the mask's last bit."""
+    count = np.uint64(found)
+    for p in range(base, end, LANE):
+        mask = filled_lane(out, p)
+        edges = mask ^ ((mask << U1) | carry)
+        carry = mask >> np.uint64(63)
+        after = count + ones(edges)
+        while edges != U0:
+            for step in range(8):
+                bounds[count + np.uint64(step)] = p + lowest(edges)
+                edges &= edges - U1
+            count += np.uint64(8)
+        count = after
+    return np.int64(count), carry
+
+
+@njit(**JIT)
+def char_tokens(out, base, end, tokens, held):
+    for p in range(base, end):
+        c = out[p]
+        if c != 0 and (c & 0xC0) != 0x80:
+            tokens[held] = hash_token(out, p, 1 + (c >= 0xC0) + (c >= 0xE0) + (c >= 0xF0))
+            held += 1
+    return held
+
+
+@njit(**JIT)
 def fold(tokens, held, seen, ngram, final, sums, hashes, a, b, minima):
-    """Take the `held` word hashes into the minima and the exact sums; keeps the last ngram - 1. `seen`: words before."""
+    """Take `held` word hashes into minima and exact sums, `seen` words in; how many it keeps for later."""
     carried = min(seen, ngram - 1)
     h0, h1 = sums[0], sums[1]
     for i in range(carried, held):
@@ -224,8 +180,24 @@ def fmix64(x):
 
 
 @njit(**JIT)
-def sketch(data, offsets, utf8, flags, char, unspaced, ngram, a, b, multipliers, salts, signatures, keys, exact, tokens_seen):
-    """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], tokens_seen int64[n]; see `sketch.py`.
+def sketch(
+    data,
+    offsets,
+    utf8,
+    flags,
+    char,
+    unspaced,
+    ngram,
+    a,
+    b,
+    multipliers,
+    salts,
+    signatures,
+    keys,
+    exact,
+    tokens_seen,
+):
+    """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], tokens_seen int64[n].
 
     An output with no columns is left out. a, b: padded with repeats to a multiple of four.
     """
@@ -233,35 +205,23 @@ def sketch(data, offsets, utf8, flags, char, unspaced, ngram, a, b, multipliers,
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     out = np.empty(2 * longest + 3 * LANE, np.uint8)
-    bounds = np.empty(2 * LANE + 16, np.int64)
-    tokens = np.empty(CHUNK + 2 * LANE + ngram, np.uint64)
+    bounds = np.empty(SECTION + LANE, np.int64)
+    tokens = np.empty(CHUNK + SECTION + ngram, np.uint64)
     hashes = np.empty(len(tokens), np.uint64)
     minima = np.empty(len(a), np.uint32)
     sums = np.empty(2, np.uint64)
-    bands, rows = multipliers.shape
+    rows = multipliers.shape[1]
     for i in range(len(offsets) - 1):
         length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, unspaced, out)
         minima[:] = np.uint32(0xFFFFFFFF)
         sums[:] = U0
         held, seen, open_ends, carry = 0, 0, 0, U0
-        for base in range(0, length + 1, LANE):
+        for base in range(0, length + 1, SECTION):
+            end = min(base + SECTION, length + 1)
             if char:
-                for p in range(base, min(base + LANE, length)):
-                    c = out[p]
-                    if c != 0 and (c & 0xC0) != 0x80:
-                        size = 1 + (c >= 0xC0) + (c >= 0xE0) + (c >= 0xF0)
-                        tokens[held] = hash_token(out, p, size)
-                        held += 1
+                held = char_tokens(out, base, end, tokens, held)
             else:
-                mask = filled_lane(out, base)
-                edges = mask ^ ((mask << U1) | carry)
-                carry = mask >> np.uint64(63)
-                found = ones(edges)
-                for j in range(open_ends, open_ends + found, 8):
-                    for step in range(8):
-                        bounds[j + step] = base + lowest(edges)
-                        edges &= edges - U1
-                found += open_ends
+                found, carry = word_bounds(out, base, end, carry, bounds, open_ends)
                 for j in range(0, found - 1, 2):
                     tokens[held] = hash_token(out, bounds[j], bounds[j + 1] - bounds[j])
                     held += 1

@@ -1,21 +1,23 @@
-"""What a document is to the near-duplicate search: words, n-grams of words, and their hashes. The readable definition.
+"""What a document is to the near-duplicate search: words, n-grams, hashes. The readable definition.
 
     text -> words: lower-cased runs of word characters, by the frozen table of `codepoints`
-         -> shingles: every run of `ngram` consecutive words; a shorter document is one shingle of all its words
+         -> shingles: every run of `ngram` consecutive words; a shorter document is one shingle of its words
          -> one 32-bit hash each (`shingle_hash32`)
-         -> k minima under h -> a * fmix32(h) + b mod 2^32 (a odd): datasketch 2's scheme `affine32`, with its own draws
+         -> k minima under h -> a * fmix32(h) + b mod 2^32, a odd: datasketch 2's `affine32`, with its draws
          -> one 64-bit key per band of `rows` minima
 
-A row of signatures is `datasketch.MinHash(num_perm=k, seed=seed, hashfunc=shingle_hash32)` after `update_batch(shingles(text))`.
-A document without words has no shingles and no keys. Beside the signature goes a 128-bit hash of the whole sequence of words;
-since words enter it as 64-bit hashes, two documents that differ in one word share it with probability 2^-64.
+A row of signatures is `datasketch.MinHash(num_perm=k, seed=seed, hashfunc=shingle_hash32)` after
+`update_batch(shingles(text))`. A document without words has no shingles and no keys. Beside the signature
+goes a 128-bit hash of the whole sequence of words; since words enter it as 64-bit hashes, two documents
+that differ in one word share it with probability 2^-64.
 
-Sources: Broder, "On the resemblance and containment of documents", 1997 (shingles, min-wise hashing); Leskovec, Rajaraman and
-Ullman, "Mining of Massive Datasets", chapter 3 (bands); Appleby's MurmurHash3 (finalisers); Steele, Lea and Flood, "Fast
-splittable pseudorandom number generators", 2014 (constants).
+Sources: Broder, "On the resemblance and containment of documents", 1997 (shingles, min-wise hashing);
+Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3 (bands); Appleby's MurmurHash3
+(finalisers); Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014 (constants).
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -29,11 +31,12 @@ EMPTY = np.uint32(0xFFFFFFFF)  # a minimum over no shingle
 class Scheme:
     """How documents are shingled, hashed and banded.
 
-    unit   `word`: runs of word characters; `char`: every word character; `auto`: words, but characters of scripts written
-           without spaces (ideographs, kana, Thai, Lao, Khmer) one by one
+    unit   `word`: runs of word characters; `char`: every word character; `auto`: words, but characters of
+           scripts written without spaces (ideographs, kana, Thai, Lao, Khmer) one by one
     ngram  units per shingle
-    bands, rows  the signature has bands x rows places
+    bands, rows  each band is a key over `rows` places of the signature
     seed   of the permutations
+    permutations  places of a signature; the bands use the first bands x rows of them; None: just these
     """
 
     unit: Unit = "word"
@@ -41,10 +44,14 @@ class Scheme:
     bands: int = 14
     rows: int = 8
     seed: int = 1
+    permutations: int | None = None
 
     @property
     def places(self) -> int:
-        return self.bands * self.rows
+        return self.permutations or self.bands * self.rows
+
+
+DEFAULT = Scheme()
 
 
 def draws(stream: int, count: int) -> np.ndarray:
@@ -56,7 +63,9 @@ def draws(stream: int, count: int) -> np.ndarray:
         return (x ^ (x >> np.uint64(31))) | np.uint64(1)
 
 
-FIRST, NEXT, BASE = (int(c) for c in draws(1, 3))  # token hash: first eight bytes, later ones; base of the n-gram polynomial
+FIRST, NEXT, BASE = (
+    int(c) for c in draws(1, 3)
+)  # first eight bytes of a word, later ones; n-gram polynomial
 PLACE = draws(2, 2)  # whole-document hash: position of a word (or of eight bytes), one constant per half
 SPREAD = draws(3, 2)
 SPREAD_AGAIN = draws(4, 2)
@@ -70,7 +79,7 @@ def permutations(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
 
 
 def band_constants(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
-    """(multipliers uint64[bands, rows], salts uint64[bands]) of the band keys; the salt keeps equal rows of two bands apart."""
+    """(multipliers uint64[bands, rows], salts uint64[bands]); salts keep equal places of two bands apart."""
     drawn = draws(5, scheme.bands * (scheme.rows + 1)).reshape(scheme.bands, -1)
     return np.ascontiguousarray(drawn[:, 1:]), np.ascontiguousarray(drawn[:, 0])
 
@@ -87,10 +96,10 @@ def words(text: str, unit: Unit = "word") -> list[str]:
     starts = inside & (alone | np.concatenate([[True], ~inside[:-1] | alone[:-1]])) if len(point) else inside
     low = "".join(map(chr, lower[inside].tolist()))
     cuts = [*np.flatnonzero(starts[inside]).tolist(), len(low)]
-    return [low[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [low[a:b] for a, b in pairwise(cuts)]
 
 
-def shingles(text: str, scheme: Scheme = Scheme()) -> list[bytes]:
+def shingles(text: str, scheme: Scheme = DEFAULT) -> list[bytes]:
     """The shingles of a text, in order and with repeats: UTF-8, words joined by one space."""
     found = words(text, scheme.unit)
     last = max(len(found) - scheme.ngram + 1, min(len(found), 1))
@@ -109,7 +118,7 @@ def token_hash(word: bytes) -> int:
 
 
 def shingle_hash32(shingle: bytes) -> int:
-    """The 32-bit hash of one shingle: the high half of a polynomial over its word hashes. A `hashfunc` for datasketch."""
+    """32 bits of one shingle: the high half of a polynomial over its word hashes. A datasketch `hashfunc`."""
     s = 0
     for word in shingle.split(b" "):
         s = (s * BASE + token_hash(word)) & M64

@@ -1,0 +1,132 @@
+"""Who stays: the keep rule orders a cluster, and a row goes only for a kept row that it resembles.
+
+Components join by chains: a resembles b, b resembles c, and c may share nothing with a. So the members are
+walked in keep order; a row goes when its sketch agrees with that of a row already kept (an anchor) in at
+least `min_jaccard` of the places, and names that row; else it stays and is an anchor itself, up to
+`max_anchors` in a cluster. Copies with the same words follow the first of them, wherever it goes, so a
+cluster of equal documents costs one test.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from stages.dedup.machine_code import compiled
+
+BINS = 20  # of the estimate, in the tally of pairs
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of the members of the clusters, in the order given.
+
+    anchor    int64[n]: position of the kept member it goes for; its own position = it stays
+    estimate  float32[n]: share of places equal with the anchor; NaN where it stays
+    same      bool[n]: it goes, and has exactly the anchor's words
+    pairs     int64[BINS, 2]: (row, first row of its cluster) by estimate; of these, those that share a band
+    """
+
+    anchor: np.ndarray
+    estimate: np.ndarray
+    same: np.ndarray
+    pairs: np.ndarray
+
+
+def needed(min_jaccard: float | None, places: int) -> int:
+    """The smallest number of equal places that makes the estimate reach `min_jaccard`; 0 without a check."""
+    if min_jaccard is None:
+        return 0
+    return next(n for n in range(places + 2) if n / places >= min_jaccard)
+
+
+def judge(
+    starts: np.ndarray,
+    order: np.ndarray,
+    signatures: np.ndarray,
+    exact: np.ndarray,
+    *,
+    min_jaccard: float | None = 0.6,
+    max_anchors: int = 4096,
+    bands: int = 14,
+    rows: int = 8,
+    pinned: np.ndarray | None = None,
+) -> Verdict:
+    """Walk each cluster.
+
+    starts      int64[clusters + 1]
+    order       [n]: rank of each member, lower is kept first; ties go to the earlier position
+    signatures  uint32[n, places]; exact uint64[n, 2]
+    pinned      bool[n]: rows that stay whatever they resemble (those of an earlier corpus)
+    """
+    n = len(order)
+    cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    pinned = np.zeros(n, bool) if pinned is None else pinned
+    # Rows of equal words side by side, the first to keep leading; a pinned row leads before any other.
+    by_words = np.lexsort((np.arange(n), order, ~pinned, exact[:, 1], exact[:, 0], cluster))
+    c, e = cluster[by_words], exact[by_words]
+    leads = np.ones(n, bool)
+    leads[1:] = (c[1:] != c[:-1]) | (e[1:] != e[:-1]).any(axis=1)
+    leader = np.empty(n, np.int64)
+    leader[by_words] = by_words[np.flatnonzero(leads)[np.cumsum(leads) - 1]] if n else by_words
+
+    walk = np.lexsort((np.arange(n), order, ~pinned, cluster))
+    walk = walk[leader[walk] == walk]
+    cuts = np.searchsorted(cluster[walk], np.arange(len(starts)))
+    anchor, agreed = np.arange(n), np.zeros(n, np.int64)
+    pairs = np.zeros((BINS, 2), np.int64)
+    need = needed(min_jaccard, signatures.shape[1])
+    greedy(walk, cuts, signatures, pinned, need, max_anchors, bands, rows, anchor, agreed, pairs)
+
+    follows = (leader != np.arange(n)) & ~pinned
+    same = follows & (anchor[leader] == leader)
+    anchor[follows] = anchor[leader[follows]]
+    agreed[follows] = np.where(same[follows], signatures.shape[1], agreed[leader[follows]])
+    stays = anchor == np.arange(n)
+    estimate = np.where(stays, np.nan, agreed / signatures.shape[1]).astype(np.float32)
+    return Verdict(anchor, estimate, same, pairs)
+
+
+@compiled
+def agreement(one, other):
+    """Number of equal places of two signatures."""
+    equal = 0
+    for k in range(len(one)):
+        equal += np.int32(one[k] == other[k])
+    return equal
+
+
+@compiled
+def shares_band(one, other, bands, rows):
+    for first in range(0, bands * rows, rows):
+        equal = 0
+        for k in range(first, first + rows):
+            equal += one[k] == other[k]
+        if equal == rows:
+            return True
+    return False
+
+
+@compiled
+def greedy(walk, cuts, signatures, pinned, need, max_anchors, bands, rows, anchor, agreed, pairs):
+    """The walk over leaders, cluster by cluster; fills anchor, agreed and pairs in place."""
+    places = signatures.shape[1]
+    for c in range(len(cuts) - 1):
+        anchors = [walk[cuts[c]]]
+        for at in range(cuts[c] + 1, cuts[c + 1]):
+            row = walk[at]
+            if pinned[row]:
+                if len(anchors) < max_anchors:
+                    anchors.append(row)
+                continue
+            goes = False
+            for kept in anchors:
+                equal = agreement(signatures[row], signatures[kept])
+                if kept == anchors[0]:
+                    bin = min(equal * len(pairs) // places, len(pairs) - 1)
+                    pairs[bin, 0] += 1
+                    pairs[bin, 1] += shares_band(signatures[row], signatures[kept], bands, rows)
+                if equal >= need:
+                    anchor[row], agreed[row], goes = kept, equal, True
+                    break
+            if not goes and len(anchors) < max_anchors:
+                anchors.append(row)

@@ -1,0 +1,82 @@
+"""Vector operations of the kernel, written as LLVM vectors: every target lowers them to its own instructions.
+
+Numba's cache on disk knows a compiled function by its own file: after a change here, touch `kernel.py`.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+LANE = 64  # bytes handled at once; also the padding that every scratch buffer needs
+
+_V = ir.VectorType(ir.IntType(8), LANE)
+
+
+def _at(context, builder, kind, array, index, to):
+    data = context.make_array(kind)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), to.as_pointer())
+
+
+def _splat(byte: int) -> ir.Constant:
+    return ir.Constant(_V, [byte] * LANE)
+
+
+@intrinsic
+def load8(typing, data, index):
+    """uint64: eight bytes of a byte array from any position, first byte lowest."""
+
+    def build(context, builder, signature, args):
+        return builder.load(_at(context, builder, signature.args[0], *args, ir.IntType(64)), align=1)
+
+    return types.uint64(data, types.intp), build
+
+
+@intrinsic
+def lower_lane(typing, data, index, out, position):
+    """Write 64 bytes lower-cased, separators as 0; the bit mask of bytes that are not ASCII."""
+
+    def build(context, builder, signature, args):
+        source = _at(context, builder, signature.args[0], args[0], args[1], _V)
+        target = _at(context, builder, signature.args[2], args[2], args[3], _V)
+        byte = builder.load(source, align=1)
+        lower = builder.or_(byte, _splat(0x20))
+        letter = builder.icmp_unsigned("<", builder.sub(lower, _splat(ord("a"))), _splat(26))
+        digit = builder.icmp_unsigned("<", builder.sub(byte, _splat(ord("0"))), _splat(10))
+        other = builder.or_(digit, builder.icmp_unsigned("==", byte, _splat(ord("_"))))
+        kept = builder.select(letter, lower, builder.select(other, byte, _splat(0)))
+        builder.store(kept, target, align=1)
+        high = builder.icmp_signed("<", byte, _splat(0))
+        return builder.bitcast(high, ir.IntType(64))
+
+    return types.uint64(data, types.intp, out, types.intp), build
+
+
+@intrinsic
+def filled_lane(typing, data, index):
+    """uint64 bit mask: which of 64 bytes are not 0."""
+
+    def build(context, builder, signature, args):
+        byte = builder.load(_at(context, builder, signature.args[0], *args, _V), align=1)
+        return builder.bitcast(builder.icmp_unsigned("!=", byte, _splat(0)), ir.IntType(64))
+
+    return types.uint64(data, types.intp), build
+
+
+@intrinsic
+def lowest(typing, mask):
+    """intp: position of the lowest set bit; 64 when there is none."""
+
+    def build(context, builder, signature, args):
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.intp(types.uint64), build
+
+
+@intrinsic
+def ones(typing, mask):
+    """uint64: number of set bits."""
+
+    def build(context, builder, signature, args):
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), build
