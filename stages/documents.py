@@ -1,0 +1,53 @@
+"""The row contract: which columns a document has, of which types, and what they mean.
+
+A base shard holds, in this order:
+
+    id         string  `<first 12 hex digits of the source file's SHA-256>:<row in that file>`, from 0. For JSON lines and
+                       text lines the row is the line number, so a document is found again without an index
+    text       string  valid UTF-8, never null, never blank, no NUL
+    source     string  where the document comes from, as the data itself says (a field of that name), else null. Never the
+                       file's name: `read` is identified by what the files hold, so its rows must not depend on their names
+    source_id  string  the user's own id, null where there is none
+    ...        the kept columns of the user
+
+Stages add columns beside these. The ones that other stages look for by name stand below.
+"""
+
+from __future__ import annotations
+
+from pipeline.contract import Node
+
+ID, TEXT, SOURCE, SOURCE_ID = "id", "text", "source", "source_id"
+BASE_COLUMNS = {ID: "string", TEXT: "string", SOURCE: "string", SOURCE_ID: "string"}
+RESERVED = (*BASE_COLUMNS, "state", "_row")  # names that a user's column cannot have
+
+LANG, LANG_P = "lang", "lang_p"  # `language`
+HELD_OUT = "held_out"  # `split`
+CLUSTER_ID = "cluster_id"  # dedup: equal for near-duplicates of one another, null for the others
+PARENT = {"parent_base": "string", "parent_shard": "string", "parent_row": "int64"}  # nodes that make new rows from rows
+
+DIGEST_DIGITS = 12
+
+
+def document_id(digest: str, row: int) -> str:
+    """The id of the row `row` of the source file with this SHA-256."""
+    return f"{digest[:DIGEST_DIGITS]}:{row}"
+
+
+def columns_of(docs: Node | tuple[Node, ...]) -> dict[str, str]:
+    """Every column that the documents of a node carry -> its Arrow type name; of several inputs, what all carry.
+
+    Known before anything has run, so a phase may ask for columns that are used only when they are there.
+    """
+    if not isinstance(docs, Node):
+        one, *others = (columns_of(node) for node in docs)
+        return {name: kind for name, kind in one.items() if all(other.get(name) == kind for other in others)}
+    parents = getattr(docs, docs.stream, None)
+    inherited = {ID: "string", TEXT: "string"} if parents is None else columns_of(parents)
+    return {**inherited, **docs.adds()}
+
+
+def carried(docs: Node | tuple[Node, ...], *names: str) -> tuple[str, ...]:
+    """Those of the columns that the documents carry, in the order asked for."""
+    have = columns_of(docs)
+    return tuple(name for name in names if name in have)

@@ -1,0 +1,198 @@
+"""Parquet sources are not copied: a base shard is a run of row groups of the file as it lies.
+
+What is made here is the plan of the runs, and a `state` side-car for rows that no stage could use (null, blank, not UTF-8,
+NUL). Leaves out nested columns, and row groups cut into parts: a file of one huge row group is one shard.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from pipeline.contract import Context, Source
+from pipeline.errors import DataError, SourceChanged, SourceError
+from stages.documents import SOURCE, SOURCE_ID, TEXT
+from stages.read.records import missing_column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+REASONS = ("read.no_text", "read.empty", "read.invalid_utf8", "read.nul")
+BATCH_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Runs of row groups: (first group, group after the last, row number of the first row, rows).
+
+    `columns`: our columns -> the file's. `footer`: SHA-256 of the file's footer, which names every byte range in it.
+    """
+
+    runs: list[list[int]]
+    columns: dict[str, str]
+    footer: str
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(vars(self), sort_keys=True), encoding="utf-8")
+
+    @staticmethod
+    def load(path: Path) -> Runs:
+        return Runs(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dict[str, str], run_bytes: int) -> Runs:
+    """Where the file is cut, by bytes of its text column; raises `DataError` for a column missing or of another type."""
+    footer = footer_digest(stream, source)
+    file = open_parquet(stream, source)
+    columns = _columns(file.schema_arrow, source, text, id_field, keep)
+    runs: list[list[int]] = []
+    first = first_row = rows = size = 0
+    for group in range(file.metadata.num_row_groups):
+        part = file.metadata.row_group(group)
+        rows += part.num_rows
+        size += sum(
+            part.column(i).total_uncompressed_size
+            for i in range(part.num_columns)
+            if part.column(i).path_in_schema == columns[TEXT]
+        )
+        if rows and (size >= run_bytes or group + 1 == file.metadata.num_row_groups):
+            runs.append([first, group + 1, first_row, rows])
+            first, first_row, rows, size = group + 1, first_row + rows, 0, 0
+    return Runs(runs, columns, footer)
+
+
+def _columns(schema: pa.Schema, source: Source, text: str, id_field: str, keep: dict[str, str]) -> dict[str, str]:
+    import pyarrow as pa
+
+    if text not in schema.names:
+        raise missing_column(source.name, text, f"no column {text!r}", schema.names)
+    if not _is_string(schema.field(text).type):
+        strings = [field.name for field in schema if _is_string(field.type)]
+        raise missing_column(source.name, text, f"the column {text!r} holds {schema.field(text).type}", strings)
+    columns = {TEXT: text}
+    if id_field in schema.names and _is_label(schema.field(id_field).type):
+        columns[SOURCE_ID] = id_field
+    if SOURCE in schema.names and _is_string(schema.field(SOURCE).type):
+        columns[SOURCE] = SOURCE
+    for name, kind in keep.items():
+        if name not in schema.names:
+            raise DataError(source.name, f"no column {name!r} to keep", f"one of {', '.join(sorted(schema.names))}")
+        wanted, found = pa.type_for_alias(kind), schema.field(name).type
+        if found != wanted and not (kind == "string" and _is_string(found)):
+            raise DataError(
+                source.name, f"the column {name!r} holds {found}", f"{kind}", f"name its type: `keep: [{name}:{found}]`"
+            )
+        columns[name] = name
+    return columns
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    if t.is_dictionary(kind):
+        kind = kind.value_type
+    return t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
+
+
+def _is_label(kind: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    return _is_string(kind) or t.is_integer(kind)
+
+
+def open_parquet(stream: BinaryIO, source: Source) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(stream)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
+
+
+def footer_digest(stream: BinaryIO, source: Source) -> str:
+    """SHA-256 of the footer; raises `SourceChanged` when the file has another length than listed."""
+    size = stream.seek(0, 2)
+    if size != source.size:
+        raise SourceChanged(source.name, f"{size} bytes", f"the {source.size} bytes listed before", "run again when it is still")
+    if size < 12:
+        raise SourceError(source.name, f"{size} bytes", "a whole Parquet file")
+    stream.seek(size - 8)
+    length = int.from_bytes(stream.read(4), "little")
+    stream.seek(max(0, size - 8 - length))
+    return hashlib.sha256(stream.read(length)).hexdigest()
+
+
+def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tuple[pa.ChunkedArray, int]:
+    """`state` of every row of a run (int16: 0, or 1 + the index in `REASONS`), and the UTF-8 bytes of its usable texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if footer_digest(stream, source) != plan.footer:
+        raise SourceChanged(source.name, "another footer than when it was planned", "a file that does not change")
+    states: list[Any] = []
+    text_bytes = 0
+    file = open_parquet(stream, source)
+    try:
+        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=[plan.columns[TEXT]]):
+            text = batch.column(0).cast(pa.large_string())
+            state = _states(text)
+            usable = pc.equal(state, 0)
+            text_bytes += pc.sum(pc.binary_length(text.filter(usable))).as_py() or 0
+            states.append(state)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+    return pa.chunked_array(states, pa.int16()), text_bytes
+
+
+def _states(text: pa.Array) -> pa.Array:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    def number(reason: str) -> pa.Scalar:
+        return pa.scalar(1 + REASONS.index(reason), pa.int16())
+
+    damaged = _not_utf8(text)
+    if damaged is not None:
+        text = pc.if_else(damaged, pa.scalar("-", text.type), text)
+    state = pc.if_else(pc.is_null(text), number("read.no_text"), pa.scalar(0, pa.int16()))
+    blank = pc.fill_null(pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(text)), 0), False)
+    state = pc.if_else(blank, number("read.empty"), state)
+    state = pc.if_else(pc.fill_null(pc.match_substring(text, "\0"), False), number("read.nul"), state)
+    return state if damaged is None else pc.if_else(damaged, number("read.invalid_utf8"), state)
+
+
+def _not_utf8(text: pa.Array) -> pa.Array | None:
+    """Rows whose bytes are not UTF-8 (Parquet's writers need not check); None when there are none."""
+    import pyarrow as pa
+
+    try:
+        text.validate(full=True)
+        return None
+    except pa.ArrowInvalid:
+        pass
+    marks = []
+    for value in text.cast(pa.large_binary()):
+        try:
+            (value.as_py() or b"").decode("utf-8")
+            marks.append(False)
+        except UnicodeDecodeError:
+            marks.append(True)
+    return pa.array(marks)
+
+
+def write_state(ctx: Context, state: pa.ChunkedArray) -> str | None:
+    """The side-car, and its extension; None when every row is usable."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    if not pc.any(pc.not_equal(state, 0)).as_py():
+        return None
+    with ctx.create(".state.parquet") as path:
+        pq.write_table(pa.table({"state": state.combine_chunks()}), path, compression="zstd", store_schema=False)
+    return ".state.parquet"
