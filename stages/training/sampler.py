@@ -1,15 +1,17 @@
 """Which rows a step sees: a pure function of (seed, step), without state, buffers or a shuffle stage.
 
-The stream of samples is an endless sequence of slots; step t reads slots [tB, (t+1)B), B rows a batch. Every block of 4096
-slots holds each source exactly `quota` times, the shares rounded by largest remainder; the turns of a source are spread
-evenly over the block, so that every batch is close to the shares too. "How many rows of this source came before" is then a
-closed form, k. The k-th row of a source of n rows is place k mod n of a keyed permutation of its epoch k div n: no row
-repeats within an epoch. Processes and micro-batches only slice a batch, so nothing here knows of them, and the whole data
-state of a checkpoint is the step.
+The stream of samples is an endless sequence of slots; step t reads slots [tB, (t+1)B), B rows a batch.
+Every block of 4096 slots holds each source exactly `quota` times, the shares rounded by largest remainder;
+the turns of a source are spread evenly over the block, so that every batch is close to the shares too. "How
+many rows of this source came before" is then a closed form, k. The k-th row of a source of n rows is place
+k mod n of a keyed permutation of its epoch k div n: no row repeats within an epoch. Processes and
+micro-batches only slice a batch, so nothing here knows of them, and the whole data state of a checkpoint is
+the step.
 
-The permutation is a balanced Feistel network (Luby and Rackoff 1988) over the smallest even power of two that holds n, with
-the places outside [0, n) walked past (cycle walking, Black and Rogaway 2002); both directions are here, since `why` asks
-which steps saw a row. Not cryptographic: the round function is the finaliser of splitmix64.
+The permutation is a balanced Feistel network (Luby and Rackoff 1988) over the smallest even power of two
+that holds n, with the places outside [0, n) walked past (cycle walking, Black and Rogaway 2002); both
+directions are here, since `why` asks which steps saw a row. Not cryptographic: the round function is the
+finaliser of splitmix64.
 """
 
 from __future__ import annotations
@@ -77,7 +79,8 @@ class Permutation:
 class Sampler:
     """The order of training over one or several sources.
 
-    names       one stable name a source; they key the permutations, so that adding a source leaves the others' order alone
+    names       one stable name a source; they key the permutations, so that adding a source leaves the
+                others' order alone
     rows        rows of each source, all at least 1
     shares      of the tokens seen, any positive scale
     batch_rows  rows of a global batch
@@ -152,14 +155,16 @@ class Sampler:
     def epochs(self, steps: int) -> list[float]:
         """How often each source is read through in `steps` steps, on average."""
         slots = steps * self.batch_rows
-        return [float(slots * quota / BLOCK / count) for quota, count in zip(self.quotas, self.rows, strict=True)]
+        return [
+            float(slots * quota / BLOCK / count) for quota, count in zip(self.quotas, self.rows, strict=True)
+        ]
 
 
 def capped_shares(
     shares: Sequence[float], rows: Sequence[int], slots: int, max_epochs: float | None
 ) -> tuple[float, ...] | None:
-    """Shares under which no source is read more than `max_epochs` times in `slots` slots; what a capped source gives up goes
-    to the others in proportion. None when all sources together are too small.
+    """Shares under which no source is read more than `max_epochs` times in `slots` slots; what a capped
+    source gives up goes to the others in proportion. None when all sources together are too small.
     """
     total = float(sum(shares))
     wanted = [share / total for share in shares]

@@ -81,7 +81,12 @@ def test_steps_of_row_is_the_inverse_of_batch(seed, batch_rows, data):
     sources, rows = sampler.batch(0, steps) if steps else (np.zeros((0, 1)), np.zeros((0, 1)))
     for source in (0, 1):
         row = data.draw(st.integers(0, counts[source] - 1))
-        brute = [step for step in range(steps) for s, r in zip(sources[step], rows[step], strict=True) if (s, r) == (source, row)]
+        brute = [
+            step
+            for step in range(steps)
+            for s, r in zip(sources[step], rows[step], strict=True)
+            if (s, r) == (source, row)
+        ]
         assert sampler.steps_of_row(source, row, steps) == brute
 
 

@@ -1,0 +1,177 @@
+"""Documents to fixed rows of token ids, ready to be memory-mapped.
+
+Per shard of the documents: `pack/<shard>.bin`, rows of `length + 1` ids one after another (little-endian
+uint16 when the vocabulary allows, else uint32; no header), and `pack/<shard>.rows.parquet`, which says what
+stands in each row. The label of a row's last token lies inside the row, so rows are independent and may be
+read in any order. At the end `meta/all.json` numbers the rows of all shards and names dtype, special id and
+totals; `meta/all/tokenizer.json` is a copy of the tokenizer, so that models need no other input to be used.
+
+Every document begins with `<|endoftext|>`, which is also the label that ends the document before it; so the
+ends of documents are found in the rows themselves, and a row's unused rest is filled with it. Documents are
+packed best-fit over a window inside the shard; one that fits a row is never cut. There is no shuffle:
+`stages.training.sampler` orders the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pipeline.contract import Context, Law, Node, Result, ShardPhase, TaskPhase, one
+from pipeline.errors import RecipeError
+from stages.documents import HELD_OUT, LANG, SOURCE, carried, columns_of
+from stages.tokens.holdout import barred_documents
+from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
+
+OPTIONAL = (HELD_OUT, SOURCE, LANG, "quality", "weight")  # used when the documents carry them
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pack(Node):
+    """Pack the alive documents that are not held out into rows of `length` + 1 tokens.
+
+    length    T, tokens a model sees at once
+    window    documents among which the best fit is sought; bounds memory
+    holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates
+              of them that were removed on its way, never enter, though `docs` does not carry the mark
+    max_rows  use only so many rows, a keyed draw (`seed`) of all that were packed
+
+    Law: documents = packed + dropped (by reason).
+    """
+
+    docs: Node | tuple[Node, ...]
+    tokenizer: Node
+    length: int = 256
+    window: int = 100_000
+    holdout: Node | None = None
+    max_rows: int | None = None
+    seed: int = 0
+
+    def check(self) -> None:
+        if self.length < 2:
+            raise RecipeError("pack.length", f"{self.length}", "at least 2 tokens")
+        if self.window < 1:
+            raise RecipeError("pack.window", f"{self.window}", "at least 1 document")
+        if self.max_rows is not None and self.max_rows < 1:
+            raise RecipeError("pack.max_rows", f"{self.max_rows}", "at least 1 row, or null for all")
+        if self.holdout is not None and HELD_OUT not in columns_of(self.holdout):
+            raise RecipeError(
+                "pack.holdout",
+                f"a {self.holdout.kind()} without the column held_out",
+                "a node behind a split",
+            )
+
+    def phases(self):
+        barred = TaskPhase(name="barred", keys=one, run=self._bar)
+        pack = ShardPhase(
+            name="pack",
+            open=self._open,
+            needs=("_row", "text", *carried(self.docs, *OPTIONAL)),
+            law=Law("documents", "documents", ("packed", "dropped.")),
+        )
+        return (
+            *((barred,) if self.holdout is not None else ()),
+            pack,
+            TaskPhase(name="meta", keys=one, run=self._meta),
+        )
+
+    def predict_bytes(self, rows: int, text_bytes: int) -> int:
+        # about three bytes of text a token at 4k entries, two bytes an id, and 40 bytes a document in
+        # rows.parquet
+        return 64 * 1024 + text_bytes * 2 // 3 + rows * 40
+
+    def _bar(self, ctx: Context, key: str) -> Result:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        found = list(barred_documents(ctx, "holdout"))
+        table = pa.table(
+            {
+                "base": pa.array([base for base, _, _ in found], pa.string()),
+                "shard": pa.array([key for _, key, _ in found], pa.string()),
+                "rows": pa.array([rows for _, _, rows in found], pa.list_(pa.int64())),
+            }
+        )
+        with ctx.create(".parquet") as path:
+            pq.write_table(table, path, compression="zstd")
+        return Result(counts={"documents": sum(len(rows) for _, _, rows in found)})
+
+    def _open(self, ctx: Context):
+        from stages.tokens.pack_shard import PackWriter
+
+        barred: frozenset[int] = frozenset()
+        if self.holdout is not None:
+            import pyarrow.parquet as pq
+
+            for entry in pq.read_table(ctx.path("barred", "all", ".parquet")).to_pylist():
+                if (entry["base"], entry["shard"]) == (ctx.shard.base, ctx.shard.key):
+                    barred = frozenset(entry["rows"])
+        return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred)
+
+    def _meta(self, ctx: Context, key: str) -> Result:
+        import hashlib
+
+        text = tokenizer_file(ctx).read_text(encoding="utf-8")
+        definition = json.loads(text)
+        totals = dict.fromkeys(("documents", "packed", "rows", "tokens", "bytes"), 0)
+        shards, dtypes = [], set()
+        for shard in ctx.keys("pack"):
+            result = ctx.result("pack", shard)
+            shards.append({"name": shard, "rows": result.counts["rows"], "first_row": totals["rows"]})
+            dtypes.add(result.facts["dtype"])
+            for name in totals:
+                totals[name] += result.counts[name]
+        meta = {
+            "format": 1,
+            "length": self.length,
+            "dtype": dtypes.pop() if dtypes else "uint16",
+            "end_id": next(
+                entry["id"] for entry in definition["added_tokens"] if entry["content"] == END_OF_TEXT
+            ),
+            "vocab_size": len(
+                set(definition["model"]["vocab"].values()) | {e["id"] for e in definition["added_tokens"]}
+            ),
+            "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "draw": None
+            if self.max_rows is None or self.max_rows >= totals["rows"]
+            else [self.max_rows, self.seed],
+            "bytes_per_token": round(totals["bytes"] / totals["tokens"], 6) if totals["tokens"] else None,
+            **totals,
+            "shards": shards,
+        }
+        assert not dtypes, "shards of one vocabulary differ in dtype"
+        with ctx.create(".json") as path:
+            path.write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+        with ctx.create("/tokenizer.json") as path:
+            path.write_text(text, encoding="utf-8")
+        return Result(counts=totals)
+
+    def figures(self, ctx: Context):
+        meta = json.loads(ctx.path("meta", "all", ".json").read_text())
+        results = [ctx.result("pack", key) for key in ctx.keys("pack")]
+        capacity = meta["rows"] * (self.length + 1)
+        rows = [
+            ["documents packed", meta["packed"]],
+            ["documents dropped", meta["documents"] - meta["packed"]],
+            ["documents cut (longer than a row)", sum(r.counts["cut"] for r in results)],
+            ["rows", meta["rows"]],
+            ["tokens", meta["tokens"]],
+            ["bytes per token", round(meta["bytes_per_token"] or 0.0, 3)],
+            ["share of the rows filled", round(meta["tokens"] / capacity, 5) if capacity else 0.0],
+        ]
+        yield {"kind": "table", "title": "Packed rows", "columns": ["", "value"], "rows": rows}
+        languages: dict[str, list[int]] = {}
+        for result in results:
+            for lang, (size, tokens) in result.facts["languages"].items():
+                both = languages.setdefault(lang, [0, 0])
+                both[0] += size
+                both[1] += tokens
+        if len(languages) > 1:
+            shown = sorted(languages.items(), key=lambda item: (-item[1][0], item[0]))[:20]
+            yield {
+                "kind": "bars",
+                "title": "Bytes per token by language",
+                "labels": [lang for lang, _ in shown],
+                "values": [round(size / tokens, 3) if tokens else 0.0 for _, (size, tokens) in shown],
+                "unit": "bytes",
+            }
