@@ -1,0 +1,108 @@
+"""The three forms of the cross-entropy against one another, and sums by row and by document against loops."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from models.losses import (
+    IGNORE,
+    LinearCrossEntropy,
+    chunked_losses,
+    full_losses,
+    sum_documents,
+    sum_rows,
+    token_losses,
+)
+
+WIDTH, WORDS = 8, 30
+
+
+def inputs(n: int, dtype: torch.dtype, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, WIDTH, generator=generator, dtype=dtype)
+    head = torch.randn(WORDS, WIDTH, generator=generator, dtype=dtype)
+    labels = torch.randint(0, WORDS, (n,), generator=generator)
+    labels[::5] = IGNORE
+    return x.requires_grad_(), head.requires_grad_(), labels
+
+
+def gradients(losses_n: torch.Tensor, x: torch.Tensor, head: torch.Tensor) -> list[torch.Tensor]:
+    weights = torch.linspace(0.1, 2.0, len(losses_n), dtype=losses_n.dtype)
+    return [losses_n, *torch.autograd.grad((weights * losses_n).sum(), [x, head])]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-12)])
+def test_kept_and_chunked_forms_equal_full_logits_under_any_weights(dtype, tolerance) -> None:
+    # more rows than one block of the kept form
+    x, head, labels = inputs(LinearCrossEntropy.BLOCK + 88, dtype)
+    reference = gradients(full_losses(x, head, labels), x, head)
+    for other in (LinearCrossEntropy.apply(x, head, labels), chunked_losses(x, head, labels, 0.0, 64)):
+        for ours, theirs in zip(gradients(other, x, head), reference, strict=True):
+            assert (ours - theirs).norm() <= tolerance * theirs.norm()
+
+
+def test_kept_form_passes_gradcheck() -> None:
+    x, head, labels = inputs(6, torch.float64)
+    assert torch.autograd.gradcheck(lambda x, head: LinearCrossEntropy.apply(x, head, labels), [x, head])
+
+
+def test_kept_form_in_bf16_rounds_once_and_never_the_scale_of_the_weights() -> None:
+    x, head, labels = inputs(400, torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        losses = token_losses(x[None], head, labels[None])
+    assert losses.dtype == torch.float32
+    exact = torch.autograd.grad(full_losses(x, head, labels).sum(), [x, head])
+    # bf16 would make 1.2969 of this factor
+    factor = 1.3
+    plain = torch.autograd.grad(losses.sum(), [x, head], retain_graph=True)
+    scaled = torch.autograd.grad((factor * losses).sum(), [x, head])
+    for once, times, reference in zip(plain, scaled, exact, strict=True):
+        assert times.dtype == torch.float32
+        assert (once - reference).norm() < 2e-2 * reference.norm()
+        slope = (times * once).sum() / once.square().sum()
+        assert abs(slope - factor) < 5e-4
+
+
+@pytest.mark.parametrize("chunk", [0, 7])
+def test_z_loss_changes_the_gradient_and_not_the_value(chunk) -> None:
+    x, head, labels = inputs(20, torch.float64)
+    plain = token_losses(x[None], head, labels[None])[0]
+    with_z = token_losses(x[None], head, labels[None], z_loss=0.1, chunk=chunk)[0]
+    torch.testing.assert_close(with_z, plain, rtol=0, atol=1e-12)
+    logits = x @ head.T
+    square = 0.1 * logits.logsumexp(-1).square()
+    wanted = (full_losses(x, head, labels) + square.where(labels != IGNORE, 0.0)).sum()
+    for ours, theirs in zip(
+        torch.autograd.grad(with_z.sum(), [x, head]), torch.autograd.grad(wanted, [x, head]), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+@given(data=st.data(), rows=st.integers(1, 4), length=st.integers(1, 9), documents=st.integers(1, 6))
+@settings(max_examples=40, deadline=None)
+def test_sums_by_row_and_document_are_those_of_a_loop(data, rows, length, documents) -> None:
+    def cells(strategy: st.SearchStrategy) -> torch.Tensor:
+        return torch.tensor([[data.draw(strategy) for _ in range(length)] for _ in range(rows)])
+
+    losses = cells(st.integers(0, 8)).double() / 4
+    labels = cells(st.sampled_from([IGNORE, 0, 5]))
+    losses = losses.where(labels != IGNORE, 0.0)
+    segments = cells(st.integers(0, documents - 1))
+    row_sums, row_counts = sum_rows(losses, labels)
+    doc_sums, doc_counts = sum_documents(losses, labels, segments, documents)
+    for row in range(rows):
+        valid = [t for t in range(length) if labels[row, t] != IGNORE]
+        assert row_sums[row] == sum(losses[row, t].item() for t in valid)
+        assert row_counts[row] == len(valid)
+    for document in range(documents):
+        inside = [
+            losses[row, t].item()
+            for row in range(rows)
+            for t in range(length)
+            if segments[row, t] == document and labels[row, t] != IGNORE
+        ]
+        assert doc_sums[document] == sum(inside)
+        assert doc_counts[document] == len(inside)
