@@ -1,0 +1,146 @@
+"""What a training run keeps while it runs: checkpoints, its progress, the wish to stop, and its result.
+
+All of it lies in the node's scratch folder and none of it is data. `Saver` is what the loop sees;
+`FolderSaver` keeps checkpoints as files (under `torchrun`, and in processes of one's own), Ray Train's
+keeps them in its storage (`stages.training.ray_trainer`). A checkpoint appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import torch
+
+STOP, PROGRESS, RESULT = "stop", "progress.json", "result.pt"
+STATE_FILE = "state.pt"
+
+
+class Saver(Protocol):
+    """All processes call `restore` and `save` equally often; the first alone calls the others."""
+
+    def restore(self, device: torch.device) -> dict[str, Any] | None:
+        """The state of the last checkpoint."""
+        ...
+
+    def save(self, step: int, state: dict[str, Any] | None) -> None:
+        """Keep the state (given by the first process) of a run that has done `step` steps."""
+        ...
+
+    def stopping(self) -> bool: ...
+
+    def progress(self, **values: Any) -> None: ...
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Keep the result of a finished run."""
+        ...
+
+
+class Scratch:
+    """A folder for mutable files, on a file system or at a URI that `pyarrow.fs` knows."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self._local = Path(place) if "://" not in place else None
+        if self._local is None:
+            from pyarrow import fs
+
+            self._remote, self._root = fs.FileSystem.from_uri(place)
+
+    def exists(self, name: str) -> bool:
+        if self._local is not None:
+            return (self._local / name).exists()
+        from pyarrow import fs
+
+        return self._remote.get_file_info(f"{self._root}/{name}").type != fs.FileType.NotFound
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, or None where there is none."""
+        if not self.exists(name):
+            return None
+        if self._local is not None:
+            return (self._local / name).read_bytes()
+        with self._remote.open_input_stream(f"{self._root}/{name}") as stream:
+            return stream.read()
+
+    def write(self, name: str, data: bytes) -> None:
+        """Replace a file; a reader sees the old bytes or the new ones."""
+        if self._local is None:
+            with self._remote.open_output_stream(f"{self._root}/{name}") as stream:
+                stream.write(data)
+            return
+        self._local.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self._local, prefix=f".{name}.")
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self._local / name)
+
+    def remove(self, name: str) -> None:
+        """Remove a file if it is there."""
+        if self._local is not None:
+            (self._local / name).unlink(missing_ok=True)
+        elif self.exists(name):
+            self._remote.delete_file(f"{self._root}/{name}")
+
+
+class RunFiles:
+    """The part of a `Saver` that is files of the scratch folder whoever starts the processes."""
+
+    def __init__(self, scratch: str) -> None:
+        self.scratch = Scratch(scratch)
+
+    def stopping(self) -> bool:
+        return self.scratch.exists(STOP)
+
+    def progress(self, **values: Any) -> None:
+        self.scratch.write(PROGRESS, json.dumps(values).encode())
+
+    def finish(self, result: dict[str, Any]) -> None:
+        self.scratch.write(RESULT, to_bytes(result))
+
+
+class FolderSaver(RunFiles):
+    """Checkpoints as files of a folder that all processes see."""
+
+    KEPT = 2
+
+    def __init__(self, scratch: str) -> None:
+        super().__init__(scratch)
+        self.folder = Path(scratch) / "checkpoints"
+
+    def restore(self, device: torch.device) -> dict[str, Any] | None:
+        found = sorted(self.folder.glob("step_*.pt"))
+        return from_bytes(found[-1].read_bytes(), device) if found else None
+
+    def save(self, step: int, state: dict[str, Any] | None) -> None:
+        if state is None:
+            return
+        Scratch(str(self.folder)).write(f"step_{step:010d}.pt", to_bytes(state))
+        for old in sorted(self.folder.glob("step_*.pt"))[: -self.KEPT]:
+            old.unlink()
+
+
+def to_bytes(state: dict[str, Any]) -> bytes:
+    """A state as bytes; floats and tensors come back bit for bit."""
+    import io
+
+    import torch
+
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
+
+
+def from_bytes(data: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The inverse of `to_bytes`; loads tensors and plain values only, never code."""
+    import io
+
+    import torch
+
+    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)

@@ -1,0 +1,37 @@
+"""One training process outside Ray: started by `torchrun`, or alone.
+
+    torchrun --nproc-per-node 2 -m stages.training.launch JOB
+
+JOB is a pickled `Job`; checkpoints and the result lie in its scratch folder, and the same command resumes.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+from pathlib import Path
+
+import torch.distributed as dist
+
+from stages.training.checkpoint import FolderSaver
+from stages.training.job import Job
+from stages.training.worker import train
+
+
+def run(job: Job) -> str:
+    """Train as the process that `torchrun`'s variables name; without them, as the only one."""
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    process_rank = int(os.environ.get("RANK", "0"))
+    if world_size > 1:
+        dist.init_process_group()
+    try:
+        return train(job, FolderSaver(job.scratch), process_rank, world_size)
+    finally:
+        if world_size > 1:
+            dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    # a job is code to whoever unpickles it, so only files of one's own belong here
+    print(run(pickle.loads(Path(sys.argv[1]).read_bytes())))

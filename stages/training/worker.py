@@ -1,0 +1,234 @@
+"""The training loop of one process: plain torch, the same under Ray Train, under `torchrun`, or alone.
+
+A step: rows of the global batch -> token losses -> loss of every row -> raw weights g (`models.reweight`)
+-> gradient of `sum g_i loss_i` in a fixed tree over micro-batches and processes -> one division by Z, the
+sum of all g -> clip -> AdamW. So the loss is a sum all the way, with one division by a global total;
+uniform weights are g = tokens, the token mean.
+
+The weights are those of a softmax over the whole global batch, on all processes and micro-batches, in both
+forms: `bounds="lagged"` scales losses by running bounds of earlier steps, so a row's g is known as soon as
+its loss is, and Z makes the sum exact; `bounds="batch"` takes the bounds of the same batch (Sow et al.
+2025) by a forward pass without gradients before the real one. Losses, tokens and g are gathered once a
+step, in the order of the batch, in fp64.
+
+Everything random derives from the seed and the step, so a checkpoint holds weights, moments, the bounds,
+the step and the record of the steps so far; a resumed run drops what the dead one recorded later. The same
+bits follow for 1 or 2 processes and after any kill, given the threads, the library versions and the CPU
+type.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import time
+from contextlib import nullcontext
+from typing import Any, Literal
+
+import torch
+
+from models.build import build
+from models.losses import sum_rows
+from models.optim import clip_gradients, make_optimiser, set_learning_rate
+from models.reweight import (
+    Bounds,
+    batch_bounds,
+    inverse_temperature,
+    next_bounds,
+    raw_weights,
+    spread,
+)
+from models.reweight_config import Uniform
+from models.schedules import learning_rate_factor
+from pipeline.errors import DataError
+from stages.training.checkpoint import Saver
+from stages.training.gradients import (
+    TreeSum,
+    gather,
+    give_gradients,
+    sum_over_processes,
+    take_gradients,
+)
+from stages.training.job import Feed, Job, MicroBatch
+
+RECORD = (
+    "loss",  # plain mean cross-entropy of the batch's tokens [nats]
+    "objective",  # the weighted loss that was minimised [nats]
+    "tokens",  # labels in the batch
+    "effective",  # effective samples / samples
+    "weight_max",  # largest and smallest weight, 1 = uniform
+    "weight_min",
+    "learning_rate",
+    "gradient_norm",  # before clipping
+)
+
+
+class Trainer:
+    """Model, optimiser and state of one process."""
+
+    def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
+        self.job, self.device, self.first_process = job, device, process_rank == 0
+        self.model = build(job.model, job.vocab_size, job.length, job.seed).to(device)
+        self.parameters = list(self.model.parameters())
+        self.optimizer = make_optimiser(self.model, job.optimizer)
+        self.feed = Feed(job, process_rank, world_size, device)
+        self.bounds: Bounds | None = None
+        self.step = 0
+        self.record: dict[str, list[float]] = {name: [] for name in RECORD}
+
+    def state(self) -> dict[str, Any]:
+        """All that the next step depends on, and the record of the steps before it."""
+        return {
+            "step": self.step,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "bounds": None if self.bounds is None else tuple(self.bounds),
+            "record": self.record,
+        }
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.bounds = None if state["bounds"] is None else Bounds(*state["bounds"])
+        self.record = state["record"]
+
+    def train_step(self, stop: bool) -> bool:
+        """One step; returns whether the first process asked to stop, agreed on by all."""
+        job, step = self.job, self.step
+        batch = self.feed.batch(step)
+        bounds = self._bounds(batch)
+        tree, measured = TreeSum(), []
+        self.optimizer.zero_grad()
+        for micro in batch:
+            score_b, tokens_b = self._losses(micro)
+            g_b = raw_weights(
+                job.reweight,
+                score_b.detach(),
+                tokens_b,
+                micro.log_prior_b,
+                step=step,
+                steps=job.steps,
+                bounds=bounds,
+            )
+            (g_b.to(score_b.dtype) * score_b).sum().backward()
+            tree.add(take_gradients(self.parameters))
+            measured.append(torch.stack([score_b.detach().double(), tokens_b.double(), g_b]))
+        score_m, tokens_m, g_m, stops = self._gather(torch.cat(measured, 1), stop)
+        total = float(g_m.sum())
+        gradient = sum_over_processes(tree.total(), job.reduce).div_(total)
+        give_gradients(self.parameters, gradient)
+        norm = float(clip_gradients(self.parameters, job.optimizer.clip))
+        loss = float((score_m * tokens_m).sum() / tokens_m.sum())
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise DataError(
+                f"pretrain, step {step}", f"loss {loss}, gradient norm {norm}", "finite numbers",
+                "lower optimizer.lr, or set optimizer.clip",
+            )  # fmt: skip
+        learning_rate = job.optimizer.lr * learning_rate_factor(job.schedule, step, job.steps)
+        set_learning_rate(self.optimizer, learning_rate)
+        self.optimizer.step()
+        if not isinstance(job.reweight, Uniform) and job.reweight.bounds == "lagged":
+            self.bounds = next_bounds(
+                job.reweight, self.bounds, batch_bounds(job.reweight, score_m, tokens_m)
+            )
+        shares = spread(g_m)
+        objective = float((g_m * score_m).sum() / total)
+        values = (loss, objective, float(tokens_m.sum()), *shares, learning_rate, norm)
+        for name, value in zip(RECORD, values, strict=True):
+            self.record[name].append(value)
+        self.step += 1
+        return stops
+
+    def _losses(self, micro: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean loss and tokens of every row."""
+        bf16 = self.job.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
+            losses_bt = self.model(micro.ids_bt, micro.labels_bt, micro.segments_bt)
+        sums_b, tokens_b = sum_rows(losses_bt, micro.labels_bt)
+        return sums_b / tokens_b.clamp_min(1), tokens_b
+
+    def _bounds(self, batch: list[MicroBatch]) -> Bounds | None:
+        config = self.job.reweight
+        if isinstance(config, Uniform) or config.bounds == "lagged":
+            return self.bounds
+        if not inverse_temperature(config, self.step, self.job.steps):
+            return None
+        with torch.no_grad():
+            measured = [torch.stack([part.double() for part in self._losses(micro)]) for micro in batch]
+        score_m, tokens_m, *_ = self._gather(torch.cat(measured, 1), False)
+        return batch_bounds(config, score_m, tokens_m)
+
+    def _gather(self, measured: torch.Tensor, stop: bool) -> tuple[Any, ...]:
+        """Rows of `measured` [k, m of this process] for the whole batch, and the first process's wish to
+        stop.
+        """
+        flag = torch.tensor([float(stop)], dtype=torch.float64, device=self.device)
+        flat = gather(torch.cat([flag, measured.T.reshape(-1)]))
+        parts = flat.view(-1, 1 + measured.numel())
+        # contiguous, since the order of a sum may depend on the layout
+        whole = parts[:, 1:].reshape(-1, len(measured)).T.cpu().contiguous()
+        return *whole, bool(parts[0, 0])
+
+
+def train(job: Job, saver: Saver, process_rank: int, world_size: int) -> Literal["done", "stopped"]:
+    """Train to the end, or to a wish to stop; resumes from the saver's last checkpoint. All processes call
+    it alike.
+    """
+    device = prepare(job)
+    trainer = Trainer(job, process_rank, world_size, device)
+    state = saver.restore(device)
+    if state is not None:
+        trainer.load(state)
+    started, first = time.perf_counter(), trainer.step
+    while trainer.step < job.steps:
+        stops = trainer.train_step(trainer.first_process and saver.stopping())
+        if trainer.first_process and (trainer.step % job.log_interval == 0 or trainer.step == job.steps):
+            rate = sum(trainer.record["tokens"][first:]) / (time.perf_counter() - started)
+            saver.progress(
+                step=trainer.step,
+                steps=job.steps,
+                loss=trainer.record["loss"][-1],
+                tokens_per_second=round(rate, 1),
+            )
+        if trainer.step < job.steps and (stops or trainer.step % job.checkpoint_every == 0):
+            saver.save(trainer.step, trainer.state() if trainer.first_process else None)
+            if stops:
+                return "stopped"
+    if trainer.first_process:
+        seconds = time.perf_counter() - started
+        tokens = sum(trainer.record["tokens"][first:])
+        saver.finish(
+            {
+                "model": {name: tensor.cpu() for name, tensor in trainer.model.state_dict().items()},
+                "record": trainer.record,
+                "resources": {
+                    "tokens_per_second": round(tokens / seconds, 1) if tokens else None,
+                    "train_seconds": round(seconds, 3),
+                    "peak_memory": peak_memory(device),
+                    "resumed_at": first,
+                    "workers": world_size,
+                    "device": str(device),
+                },
+            }
+        )
+    return "done"
+
+
+def prepare(job: Job) -> torch.device:
+    """Threads and determinism of this process; the device that it trains on."""
+    torch.set_num_threads(job.threads)
+    wants_gpu = job.device == "cuda" or (job.device == "auto" and torch.cuda.is_available())
+    if wants_gpu:
+        # cuBLAS is deterministic only with a workspace of fixed size
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda", torch.cuda.current_device()) if wants_gpu else torch.device("cpu")
+
+
+def peak_memory(device: torch.device) -> int:
+    """Bytes: of the device's allocator, or the resident peak of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

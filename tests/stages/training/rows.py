@@ -1,0 +1,31 @@
+"""Packed rows made by hand, for tests of the loop that need no engine."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.tokens.rows import PackedRows
+
+
+def made_rows(folder, *, rows=64, length=16, vocab_size=50, seed=0, ragged=True):
+    """Rows of random documents over a small vocabulary, as the pack node lays them down."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    # a skewed law of tokens, so that there is something to learn
+    ids = rng.zipf(1.5, (rows, length + 1)).clip(1, vocab_size - 1).astype("<u2")
+    ids[:, 0] = 0
+    used = np.full(rows, length + 1)
+    if ragged:
+        used = rng.integers(length // 2, length + 2, rows)
+        for row, count in enumerate(used):
+            ids[row, count:] = 0
+            ids[row, rng.integers(1, count)] = 0
+    ids.tofile(folder / "a.bin")
+    columns = {
+        "tokens": pa.array(used, pa.int32()),
+        "log_prior": pa.array(np.zeros(rows), pa.float32()),
+    }
+    pq.write_table(pa.table(columns), folder / "a.rows.parquet")
+    return PackedRows(
+        ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), rows),), length, "uint16", 0, vocab_size
+    )

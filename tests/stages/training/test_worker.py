@@ -1,0 +1,182 @@
+"""The loop in plain processes: bits for 1 and 2 processes, resume after SIGKILL, reweighting over the whole batch, learning."""
+
+import dataclasses
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from models.build import build
+from models.losses import IGNORE
+from models.optim_config import AdamW, Cosine
+from models.presets import Llama, Lost
+from models.reweight import batch_bounds, weights
+from models.reweight_config import LinUpper, Uniform
+from stages.training.checkpoint import RESULT, FolderSaver, from_bytes
+from stages.training.gradients import TreeSum
+from stages.training.job import Feed, Job, RowSource
+from stages.training.worker import Trainer, train
+from tests.stages.training.rows import made_rows
+
+TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def job(tmp_path):
+    rows = made_rows(tmp_path / "rows")
+    return Job(
+        sources=(RowSource("rows", rows, 1.0),),
+        model=Lost("1m", rank=8, density=0.1, **TINY),
+        reweight=LinUpper(r=0.5),
+        optimizer=AdamW(lr=3e-3),
+        schedule=Cosine(),
+        steps=12,
+        batch_rows=16,
+        micro_batches=4,
+        seed=3,
+        attend="row",
+        precision="fp32",
+        reduce="tree",
+        threads=1,
+        device="cpu",
+        checkpoint_every=3,
+        log_interval=4,
+        scratch=str(tmp_path / "scratch"),
+    )
+
+
+def at(job, folder, **changes):
+    return dataclasses.replace(job, scratch=str(folder), **changes)
+
+
+def start(job, folder, processes=1):
+    """Training processes of one group, as torchrun would start them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "job.pkl").write_bytes(pickle.dumps(at(job, folder)))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    started = []
+    for process_rank in range(processes):
+        env = os.environ | {
+            "RANK": str(process_rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
+        }  # fmt: skip
+        started.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "stages.training.launch", str(folder / "job.pkl")], env=env
+            )
+        )
+    return started
+
+
+def finish(started):
+    assert [process.wait(120) for process in started] == [0] * len(started)
+
+
+def result(folder):
+    return from_bytes((folder / RESULT).read_bytes())
+
+
+def assert_same_bits(one, other):
+    assert one["record"] == other["record"]
+    assert one["model"].keys() == other["model"].keys()
+    for name, tensor in one["model"].items():
+        assert torch.equal(tensor, other["model"][name]), name
+
+
+@pytest.mark.parametrize("changes", [{}, {"reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"}])
+def test_one_and_two_processes_give_the_same_bits(job, tmp_path, changes):
+    job = dataclasses.replace(job, **changes)
+    train(at(job, tmp_path / "one"), FolderSaver(str(tmp_path / "one")), 0, 1)
+    finish(start(job, tmp_path / "two", processes=2))
+    assert_same_bits(result(tmp_path / "one"), result(tmp_path / "two"))
+
+
+def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job, tmp_path):
+    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    endless = dataclasses.replace(job, steps=job.steps)
+    broken = tmp_path / "broken"
+    started = start(endless, broken, processes=2)
+    deadline = time.monotonic() + 100
+    while not list((broken / "checkpoints").glob("step_*.pt")) and time.monotonic() < deadline:
+        if all(process.poll() is not None for process in started):
+            break
+    for process in started:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    checkpoints = sorted((broken / "checkpoints").glob("step_*.pt"))
+    assert checkpoints
+    (broken / RESULT).unlink(missing_ok=True)
+    # whatever the dead run reached, go on from its first checkpoint at the latest
+    for later in checkpoints[1:]:
+        later.unlink()
+    finish(start(job, broken))
+    assert_same_bits(result(tmp_path / "whole"), result(broken))
+    assert result(broken)["resources"]["resumed_at"] > 0
+
+
+def test_a_wish_to_stop_leaves_a_checkpoint_to_go_on_from(job, tmp_path):
+    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    saver = FolderSaver(str(tmp_path / "stopped"))
+    stopped = at(job, tmp_path / "stopped")
+    saver.scratch.write("stop", b"")
+    assert train(stopped, saver, 0, 1) == "stopped"
+    assert not saver.scratch.exists(RESULT)
+    saver.scratch.remove("stop")
+    assert train(stopped, saver, 0, 1) == "done"
+    assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "stopped"))
+
+
+@pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.4, warmup=0.0, ramp=0.0, bounds="batch")])
+def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, reweight):
+    """Against one backward over all rows at once: the weights' sum runs over every micro-batch."""
+    job = dataclasses.replace(job, reweight=reweight, model=Llama("1m", **TINY), optimizer=AdamW(clip=0.0))
+    trainer = Trainer(job, 0, 1, torch.device("cpu"))
+    reference = build(job.model, job.vocab_size, job.length, job.seed)
+    micros = Feed(job, 0, 1, torch.device("cpu")).batch(0)
+    ids, labels = (torch.cat([micro[i] for micro in micros]) for i in (0, 1))
+    losses = reference(ids, labels)
+    tokens = (labels != IGNORE).sum(1)
+    scores = losses.sum(1) / tokens
+    w = weights(
+        reweight,
+        scores.detach(),
+        tokens,
+        step=0,
+        steps=job.steps,
+        bounds=batch_bounds(reweight, scores, tokens),
+    )
+    (w.float() * scores).sum().backward()
+    trainer.train_step(False)
+    for (name, mine), theirs in zip(trainer.model.named_parameters(), reference.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, rtol=2e-4, atol=2e-7), name
+    assert trainer.record["loss"][0] == pytest.approx(float(losses.sum() / tokens.sum()), rel=1e-6)
+    assert trainer.record["objective"][0] == pytest.approx(float((w * scores).sum()), rel=1e-6)
+
+
+def test_training_learns_and_filling_is_no_label(job, tmp_path):
+    job = dataclasses.replace(job, steps=60, optimizer=AdamW(lr=1e-2), reweight=Uniform())
+    train(job, FolderSaver(job.scratch), 0, 1)
+    losses = result(Path(job.scratch))["record"]["loss"]
+    assert losses[-1] < losses[0] - 1.0
+    micro = Feed(job, 0, 1, torch.device("cpu")).batch(0)[0]
+    used = job.sources[0].rows.take(job.sampler.batch(0)[1][0][:4])[1]
+    assert torch.equal((micro.labels_bt != IGNORE).sum(1), torch.from_numpy(used.clip(max=job.length)))
+
+
+def test_tree_sum_is_the_binary_tree():
+    vectors = [torch.tensor([10.0**i, 0.1 * i], dtype=torch.float32) for i in range(8)]
+    tree = TreeSum()
+    for vector in vectors:
+        tree.add(vector.clone())
+    a, b, c, d, e, f, g, h = vectors
+    assert torch.equal(tree.total(), ((a + b) + (c + d)) + ((e + f) + (g + h)))
