@@ -28,7 +28,7 @@ from pipeline.errors import IdentityError
 
 def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> Any:
     """The JSON value that stands for `value`; `place` names it in errors (`GopherQuality.min_words`)."""
-    if value is None or isinstance(value, bool | str | int) and not isinstance(value, Enum):
+    if value is None or (isinstance(value, bool | str | int) and not isinstance(value, Enum)):
         return value
     if isinstance(value, Enum):
         return value.value

@@ -8,12 +8,12 @@ the pass, so a pass that is cut elsewhere writes the same receipts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import pickle
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from pipeline import receipts
 from pipeline.binding import BaseShard, Binding, Link
@@ -30,13 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One phase in a pass. `after` is the step whose rows it takes over, None to start from finished side-cars."""
+    """One phase in a pass. `after`: base -> the step whose rows it takes over, None to start from finished side-cars."""
 
     binding: Binding
     phase: str
-    after: int | None
+    after: Mapping[str, int | None]
     chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
-    finished: Mapping[str, tuple[Link, ...]]  # base -> the links to start from, when `after` is None
     scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
 
     def spec(self) -> RowPhase | ShardPhase:
@@ -53,16 +52,28 @@ class ShardWork:
     due: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What one step made of one shard: a receipt, or what went wrong."""
+
+    step: int
+    shard: str
+    receipt: Receipt | None = None
+    error: BaseException | None = None
+    trace: str = ""
+
+
 _opened: dict[tuple[str, str, str], Any] = {}  # row functions of this worker process: (fingerprint, phase, store)
 
 
-def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[Receipt]:
-    """Run the due steps over one shard and commit them in order; returns their receipts."""
+def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[Outcome]:
+    """Run the due steps over one shard and commit them in order. A step that fails stops those behind it, no others."""
     store = open_store(store_root)
     runs: dict[int, _Run] = {}
     for index in work.due:
         step = steps[index]
-        parent = runs.get(step.after) if step.after is not None else None
+        after = step.after[work.base.shard.base]
+        parent = runs.get(after) if after is not None else None
         runs[index] = _Run(store, step, work.base, parent)
     try:
         starts: dict[tuple, list[_Run]] = {}
@@ -71,7 +82,7 @@ def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[R
                 starts.setdefault(run.start_key(), []).append(run)
         for group in starts.values():
             _stream_group(store, work.base, group)
-        return [run.finish() for run in runs.values()]
+        return [run.outcome(index) for index, run in runs.items()]
     finally:
         for run in runs.values():
             run.context.discard()
@@ -82,7 +93,7 @@ def _stream_group(store: Store, base: BaseShard, group: Sequence[_Run]) -> None:
     import pyarrow as pa
 
     columns = sorted({name for run in group for name in run.wanted()} | {"id"})
-    view = ShardView(store, base, group[0].step.finished[base.shard.base])
+    view = ShardView(store, base, group[0].step.chain[base.shard.base])
     for start, mask, table in view.batches([*columns, *([] if "_row" in columns else ["_row"])]):
         alive = table if mask.all() else table.filter(pa.array(mask))
         for run in group:
@@ -100,10 +111,11 @@ class _Run:
         if parent is not None:
             parent.children.append(self)
         self.receipt: Receipt | None = None
+        self.error: tuple[BaseException, str] | None = None
         self.side_car: SideCar | None = None
         self.writer: ShardWriter | None = None
         if isinstance(self.phase, ShardPhase):
-            self.writer = self.phase.open(self.context)
+            self._guarded(lambda: setattr(self, "writer", self.phase.open(self.context)))
         else:
             known = step.scores.get(base.shard.name)
             self.side_car = SideCar(
@@ -122,7 +134,7 @@ class _Run:
         return _opened[key]
 
     def start_key(self) -> tuple:
-        return tuple(link.place.fingerprint for link in self.step.finished[self.base.shard.base])
+        return tuple(link.place.fingerprint for link in self.step.chain[self.base.shard.base])
 
     def wanted(self) -> set[str]:
         """Columns this run and those behind it need from files."""
@@ -131,8 +143,31 @@ class _Run:
             names |= child.wanted()
         return names - set(self.step.binding.place.node.adds() if self.side_car else ())
 
+    def failed(self) -> bool:
+        return self.error is not None or (self.parent is not None and self.parent.failed())
+
+    def _guarded(self, work: Callable[[], Any]) -> None:
+        # Whatever a stage raises belongs to this shard and this step; it is reported there, and the rest goes on.
+        try:
+            work()
+        except Exception as error:
+            self.error = (error, traceback.format_exc())
+
     def take(self, table: pa.Table) -> None:
         """One batch of rows that are alive before this step; what stays goes on to the children."""
+        if self.error is None:
+            self._guarded(lambda: self._take(table))
+
+    def outcome(self, index: int) -> Outcome:
+        """Commit, unless this step or one before it has failed."""
+        shard = self.base.shard.name
+        if not self.failed():
+            self._guarded(lambda: setattr(self, "receipt", self.finish()))
+        if self.error is not None:
+            return Outcome(index, shard, error=portable(self.error[0]), trace=self.error[1])
+        return Outcome(index, shard, self.receipt)
+
+    def _take(self, table: pa.Table) -> None:
         needs = list(dict.fromkeys(self.phase.needs)) or ["_row"]
         if self.writer is not None:
             self.writer.add(table.select(needs))
@@ -152,14 +187,25 @@ class _Run:
             assert self.side_car is not None
             with self.context.create(".parquet") as path:
                 result, values[f"{shard.name}.parquet"] = self.side_car.write(path)
-        # Reads that the writer made itself (a model, a mask) stand in the context; these are the rows' own.
-        reads = {**self.context.reads, **self._row_reads()}
+        # What a writer opened itself (a model, a mask) stands in its context. A row function that is opened once per
+        # worker, or never because every score was known, is taken to have read all of its other inputs.
+        once = isinstance(self.phase, RowPhase) and not self.phase.per_shard
+        reads = {**(self._input_reads() if once else self.context.reads), **self._row_reads()}
         place = self.step.binding.place
         self.receipt = commit(
             self.store, place.folder, self.step.phase, shard.name, self.context.outputs,
             [[*name, digest] for name, digest in reads.items()], result, values,
         )  # fmt: skip
         return self.receipt
+
+    def _input_reads(self) -> dict[tuple[str, str, str], str]:
+        binding = self.step.binding
+        others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
+        names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
+        names += [(i.place, phase, key) for i in others for phase, keys in i.phases.items() for key in keys]
+        return {
+            (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
+        }
 
     def _row_reads(self) -> dict[tuple[str, str, str], str]:
         shard, chain = self.base.shard, self.step.chain[self.base.shard.base]
@@ -195,6 +241,15 @@ def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path
     if receipts.read_receipt(store, folder, phase, base.shard.name) is None:
         return None
     return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
+
+
+def portable(error: BaseException) -> BaseException:
+    """The error itself when it can cross a process border, else one that says the same."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def reusable(node: Any) -> bool:

@@ -87,7 +87,9 @@ class SideCar:
 
         if set(columns.added) != set(self.types):
             raise DataError(
-                self.place, f"columns {sorted(columns.added)} from the row function", f"those of adds(): {sorted(self.types)}"
+                self.place,
+                f"columns {sorted(columns.added)} from the row function",
+                f"those of adds(): {sorted(self.types)}",
             )
         added = {}
         for name, kind in self.types.items():

@@ -60,7 +60,9 @@ def expand(paths: Sequence[str] | str, place: str) -> Listing:
     """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors."""
     entries: dict[str, Entry] = {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
-        found = _demo(pattern) if pattern.startswith(DEMO) else _remote(pattern) if "://" in pattern else _files(pattern)
+        found = (
+            _demo(pattern) if pattern.startswith(DEMO) else _remote(pattern) if "://" in pattern else _files(pattern)
+        )
         if not found:
             raise SourceError(
                 place, f"nothing matches {pattern!r}", "an existing file, folder or glob",
@@ -87,7 +89,9 @@ def _files(pattern: str) -> list[Entry]:
         root = str(Path(*Path(pattern).parts[:magic])) if magic else ""
     entries = []
     for path in paths:
-        if any(part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")):
+        if any(
+            part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")
+        ):
             continue
         stat = os.stat(path)
         name = Path(os.path.relpath(path, root or ".")).as_posix()
@@ -101,7 +105,10 @@ def _demo(pattern: str) -> list[Entry]:
 
     name = pattern.removeprefix(DEMO)
     folder = Path(str(resources.files("recipes") / "corpus"))
-    return [Entry(p.name, str(p), p.stat().st_size, str(p.stat().st_mtime_ns)) for p in sorted(folder.glob(f"{name}-*.jsonl.gz"))]
+    return [
+        Entry(p.name, str(p), p.stat().st_size, str(p.stat().st_mtime_ns))
+        for p in sorted(folder.glob(f"{name}-*.jsonl.gz"))
+    ]
 
 
 def _remote(pattern: str) -> list[Entry]:
@@ -142,7 +149,9 @@ def digest_file(path: str, size: int) -> str:
             state.update(chunk)
             length += len(chunk)
     if length != size:
-        raise SourceChanged(path, f"{length} bytes read", f"the {size} bytes listed before", "run again when it is still")
+        raise SourceChanged(
+            path, f"{length} bytes read", f"the {size} bytes listed before", "run again when it is still"
+        )
     return state.hexdigest()
 
 

@@ -185,10 +185,15 @@ def _explained(root: str) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(f"store {root}", "the disk is full", "room to write", "free space, then run again") from error
+            raise DiskFull(
+                f"store {root}", "the disk is full", "room to write", "free space, then run again"
+            ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StoreError(
-                f"store {root}", f"it cannot be written ({error.strerror})", "a writable folder", "name one with --store"
+                f"store {root}",
+                f"it cannot be written ({error.strerror})",
+                "a writable folder",
+                "name one with --store",
             ) from error
         raise
 

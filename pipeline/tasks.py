@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.binding import Binding
-from pipeline.context import Tell, TaskContext
+from pipeline.context import TaskContext, Tell
 from pipeline.contract import TaskPhase
 from pipeline.receipts import Receipt, commit
 

@@ -55,7 +55,7 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
 
 
 def _followed(tree: Tree, at: str, way: Sequence[int | str]) -> tuple[int, Tree, str]:
-    """How far pydantic's location leads into the tree, and what stands there; steps into types are skipped."""
+    """How far pydantic's location leads into the tree, and what stands there; types in it are skipped."""
     depth = 0
     for step in way:
         if isinstance(tree, Items) and isinstance(step, int) and step < len(tree.items):

@@ -95,8 +95,7 @@ def nearest(word: str, words: Iterator[str] | list[str]) -> str:
 
 
 def compose(text: str, source: str) -> Tree:
-    """Raises RecipeError with line and column for text that is no YAML, doubled keys, tags and
-    self-reference."""
+    """Raises RecipeError, with line and column, for what is no YAML, doubled keys, tags, self-reference."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from pipeline.report import numbers, ticks
 from pipeline.report.figures import Bars, Histogram, Lines, Mark, Series
-from pipeline.report.plot import LINE, Frame, drawing, element, fitted, join, text_width
+from pipeline.report.plot import LINE, MARKS, Frame, drawing, element, fitted, join, text_width
 
 NARROW, WIDE = 460, 940
 COLOURS = 8  # series colours in the style sheet
@@ -42,7 +42,7 @@ def histogram(figure: Histogram, width: int = NARROW) -> Markup:
     low = min([edges[0], *(mark["x"] for mark in marks)])
     high = max([edges[-1], *(mark["x"] for mark in marks)])
     x = ticks.logarithmic(low, high) if figure.get("log_x") and low > 0 else ticks.linear(low, high, 6)
-    frame = _frame(width, x, y)
+    frame = _frame(width, x, y, marks)
     total = sum(counts)
     bars = []
     for start, stop, count in zip(edges, edges[1:], counts, strict=False):
@@ -70,7 +70,7 @@ def histogram(figure: Histogram, width: int = NARROW) -> Markup:
 def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     """Lines and dots over one pair of axes, each named at its end in its colour."""
     marks = figure.get("marks") or ()
-    series = [one for one in figure["series"] if one["points"]]
+    series = _inside(figure)
     points = [point for one in series for point in one["points"]] or [[1.0, 1.0]]
     xs = [point[0] for point in points] + [mark["x"] for mark in marks]
     ys = [point[1] for point in points]
@@ -79,12 +79,10 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     room = (
         max((text_width(fitted(one["name"], width / 4)) for one in named), default=0) + 14 if labelled else 14
     )
-    if figure.get("log_y"):
-        y = ticks.logarithmic(min(ys) / 1.1, max(ys) * 1.1)
-    else:
-        y = ticks.linear(*_padded(min(ys), max(ys)))
+    low, high = figure.get("y_range") or _padded(min(ys), max(ys), bool(figure.get("log_y")))
+    y = ticks.logarithmic(low, high) if figure.get("log_y") else ticks.linear(low, high)
     x = ticks.logarithmic(min(xs), max(xs)) if figure.get("log_x") else ticks.linear(min(xs), max(xs), 6)
-    frame = _frame(width, x, y, room)
+    frame = _frame(width, x, y, marks, room)
     body = [frame.axes(figure["x"], figure["y"]), frame.marks(marks)]
     body += [_series(one, palette, frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
     if labelled:
@@ -133,13 +131,26 @@ def bars(figure: Bars, width: int = NARROW) -> Markup:
     return drawing(width, max(row * len(values), row), join(parts), f"{figure['title']}: {said}"[:600])
 
 
-def _frame(width: int, x: ticks.Axis, y: ticks.Axis, right: float = 14) -> Frame:
+def _frame(width: int, x: ticks.Axis, y: ticks.Axis, marks: Sequence[Mark], right: float = 14) -> Frame:
     left = max((text_width(label) for _, label in y.ticks), default=0) + 10
-    return Frame(width, 270 if width <= NARROW else 330, left, right, 26, 42, x, y)
+    top = 24 + LINE * min(len(marks), MARKS)
+    return Frame(width, (270 if width <= NARROW else 330) + top - 24, left, right, top, 42, x, y)
 
 
-def _padded(low: float, high: float) -> tuple[float, float]:
+def _inside(figure: Lines) -> list[Series]:
+    """The series with the points that lie inside `y_range`; those without any are left out."""
+    low, high = figure.get("y_range") or (float("-inf"), float("inf"))
+    kept = [
+        {**one, "points": [point for point in one["points"] if low <= point[1] <= high]}
+        for one in figure["series"]
+    ]
+    return [one for one in kept if one["points"]]
+
+
+def _padded(low: float, high: float, log: bool) -> tuple[float, float]:
     """A little air above and below; an axis that nearly begins at zero does begin there."""
+    if log:
+        return low / 1.1, high * 1.1
     air = 0.05 * (high - low)
     if 0 <= low <= 0.15 * high:
         return 0, high + air

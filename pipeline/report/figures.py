@@ -61,6 +61,7 @@ class Lines(Titled):
     marks: NotRequired[Sequence[Mark]]
     log_x: NotRequired[bool]
     log_y: NotRequired[bool]
+    y_range: NotRequired[Sequence[float]]
 
 
 class Bars(Titled):
@@ -90,6 +91,8 @@ class Diff(Titled):
     left_label: str
     right_label: str
 
+
+Figure = Histogram | Lines | Bars | Table | Text | Diff
 
 FIELDS: Mapping[str, Mapping[str, type]] = {
     "histogram": {"x": str, "edges": list, "counts": list},
@@ -147,6 +150,11 @@ def _histogram(figure: Histogram, place: str) -> None:
 
 def _lines(figure: Lines, place: str) -> None:
     _must(len(figure["series"]) > 0, place, "no series", "at least one")
+    span = figure.get("y_range")
+    if span is not None:
+        _numbers(span, place, "y_range")
+        _must(len(span) == 2 and span[0] < span[1], place, f"`y_range` {span!r}", "a low and a higher number")
+        _must(not figure.get("log_y") or span[0] > 0, place, f"a log axis from {span[0]}", "a number above 0")
     for series in figure["series"]:
         _must(
             isinstance(series, Mapping)

@@ -53,7 +53,7 @@ def percent(share: float) -> str:
         return f"<{SPACE}0.1{SPACE}%"
     if 0.9995 <= share < 1:
         return f">{SPACE}99.9{SPACE}%"
-    return signed(_trim(f"{100 * share:,.1f}")) + SPACE + "%"
+    return signed(f"{100 * share:,.1f}".removesuffix(".0") if share in (0, 1) else f"{100 * share:,.1f}") + SPACE + "%"
 
 
 def duration(seconds: float) -> str:

@@ -18,8 +18,9 @@ from pipeline.report.clip import clipped
 from pipeline.report.figures import Mark
 from pipeline.report.ticks import Axis
 
-LETTER = 6.3  # mean width of a letter at the 11.5 px of chart text, on the wide side
+LETTER = 6.8  # mean width of a letter of chart text (11.5 px) in a wide font
 LINE = 15  # height of a line of it
+MARKS = 4  # vertical marks that a chart has room for
 
 
 def element(tag: str, *content: str, **attributes: Any) -> Markup:
@@ -95,21 +96,21 @@ class Frame:
     def marks(self, marks: Sequence[Mark]) -> Markup:
         """Dashed vertical lines, each with its label and value at the top, on the side that has room."""
         parts = []
-        for row, mark in enumerate(marks):
-            x = self.at_x(mark["x"])
+        for row, mark in enumerate(marks[:MARKS]):
+            x, y = self.at_x(mark["x"]), self.top - 6 - (min(len(marks), MARKS) - 1 - row) * LINE
             label = mark["label"]
             if not any(letter.isdigit() for letter in label):
                 label = f"{label} {numbers.plain(mark['x'])}"
             label = fitted(label, self.width / 2)
             after = x + 6 + text_width(label) < self.width
-            parts.append(element("line", class_="mark", x1=x, x2=x, y1=self.top, y2=self.floor))
+            parts.append(element("line", class_="mark", x1=x, x2=x, y1=y - 9, y2=self.floor))
             parts.append(
                 element(
                     "text",
                     label,
                     class_="mark-label",
                     x=x + 6 if after else x - 6,
-                    y=self.top + 10 + row % 4 * LINE,
+                    y=y,
                     text_anchor="start" if after else "end",
                 )
             )

@@ -1,0 +1,435 @@
+"""The driver: walks the schedule until everything asked for is finished.
+
+It keeps no truth: whatever it knows it read from the store, and whatever it did stands in receipts, so it may be killed
+between any two lines and the same command goes on. One thread decides (this one); each pass and each keyed phase is a job in
+a thread of its own, and their work is done by Ray.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commit import finish, stale_keys, withdraw
+from pipeline.context import TaskContext
+from pipeline.contract import Node, TaskPhase
+from pipeline.drift import code_hash
+from pipeline.errors import DiskFull, DriftError, LeaseHeld, NodeFailed, SiftloomError, Stopped
+from pipeline.fanout import pass_work
+from pipeline.graph import Graph
+from pipeline.lease import Leases
+from pipeline.plan import Plan, make_plan
+from pipeline.record import choose_name, write_run
+from pipeline.reuse import link_finished_phase
+from pipeline.schedule import Key, Schedule
+from pipeline.sources import save_digests
+from pipeline.state import State, per_shard
+from pipeline.store import open_store
+
+if TYPE_CHECKING:
+    from pipeline.progress import Watcher
+    from pipeline.run import Run
+
+SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; none of it can change a byte."""
+
+    cpus: int | None = None
+    address: str | None = None
+    wait: bool = True
+    accept_drift: bool = False
+
+
+@dataclass
+class Failure:
+    """One task that failed."""
+
+    node: str
+    key: str
+    error: BaseException
+    trace: str = ""
+
+
+@dataclass
+class _Tally:
+    """What the progress table shows of one node."""
+
+    done: int = 0
+    total: int = 0
+    rows_in: int = 0
+    rows_kept: int = 0
+    bytes: int = 0
+
+
+def run(
+    graph: Graph, *, name: str, store: str, options: Options | None = None, recipe: str | None = None,
+    watcher: Watcher | None = None,
+) -> Run:  # fmt: skip
+    """Run a graph, or go on with it. Raises `NodeFailed`, `Stopped`, `LeaseHeld` or a `UserError`."""
+    from pipeline.run import open_run
+
+    driver = Driver(graph, name, store, options or Options(), recipe, watcher)
+    driver.run()
+    return open_run(store, driver.name).attach(graph.names)
+
+
+@dataclass
+class Driver:
+    """One walk over one graph."""
+
+    graph: Graph
+    name: str
+    root: str
+    options: Options
+    recipe: str | None
+    watcher: Watcher | None
+    failures: list[Failure] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = open_store(self.root)
+        self.state = State(self.graph, self.store)
+        self.schedule = Schedule(self.graph, self.phase_done, self.finished)
+        self.signal: int | None = None
+        self._unchecked: set[Node] = set()
+        self._keys: dict[Key, list[str]] = {}
+        self._failed: set[Node] = set()
+        self._waiting: set[Node] = set()
+        self._tallies: dict[Node, _Tally] = {}
+        self._started_ray = False
+        self._workers = self.options.cpus or os.cpu_count() or 1
+
+    # the walk --------------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self._digest_sources()
+        self.name = choose_name(self.store, self.name, self.graph)
+        plan = make_plan(self.graph, self.store, self.name)
+        self._check_room(plan)
+        self._check_drift()
+        write_run(self.store, self.name, self.graph, self.state, self.recipe)
+        self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
+        self._tell("started", plan)
+        self._unchecked = self._nodes_over_holes()
+        self.leases = Leases(self.store)
+        try:
+            with self._signals(), futures.ThreadPoolExecutor(16, "job") as pool:
+                self._walk(pool)
+        finally:
+            self.leases.close()
+            self.store.delete(self.stop_name)
+        if self.signal is not None and not all(self.finished(node) for node in self.graph.targets):
+            raise Stopped(self.signal)
+        if self.failures:
+            raise self._failure()
+        self._tell("finished", self.name)
+
+    def _walk(self, pool: futures.Executor) -> None:
+        jobs: dict[futures.Future, list[tuple[Node, str]]] = {}
+        while True:
+            self._finish_ready()
+            self._waiting.clear()
+            if self.signal is None:
+                busy = {key for keys in jobs.values() for key in keys}
+                busy |= {(node, phase.name) for node in self._failed for phase in self.graph.phases(node)}
+                for keys, work in self._new_jobs(busy):
+                    jobs[pool.submit(work)] = keys
+            if not jobs:
+                if self.signal is not None or not self._waiting:
+                    return
+                if not self.options.wait:
+                    held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
+                    raise LeaseHeld(f"another driver holds {held}")
+                time.sleep(POLL_SECONDS)
+                for node in self._waiting:
+                    self.state.reopen(node)
+                continue
+            done, _ = futures.wait(jobs, timeout=POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
+            for job in done:
+                keys = jobs.pop(job)
+                if (error := job.exception()) is not None:
+                    self._note_crash(keys, error)
+
+    def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[list[Key], Any]]:
+        for node, phase in self.schedule.ready_tasks(busy):
+            if not self._take(node):
+                continue
+            link_finished_phase(self.state, node, phase)
+            keys = self._phase_keys(node, phase)
+            due = [key for key in keys if key not in self.state.done(node, phase.name)]
+            if due:
+                self._start_ray()
+                binding = self._binding(node)
+                yield [(node, phase.name)], lambda n=node, p=phase, d=due, b=binding: self._run_tasks(n, p, d, b)
+        joined = []
+        for node, phase in self.schedule.ready_pass(busy):
+            if self._take(node):
+                link_finished_phase(self.state, node, phase)
+                joined.append((node, phase))
+        steps, works = pass_work(self.state, joined, self._binding)
+        if works:
+            self._start_ray()
+            yield [(node, phase.name) for node, phase in joined], lambda: self._run_pass(joined, steps, works)
+
+    # jobs (each in a thread of its own) --------------------------------------------------------------------------------
+
+    def _run_tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding) -> None:
+        self._begin(node, len(due))
+        if phase.place == "driver":
+            from pipeline.tasks import run_task
+
+            for key in due:
+                if self.signal is not None:
+                    return
+                try:
+                    receipt = run_task(binding, phase.name, key, lambda kind, values: self._event(node, kind, values))
+                except Stopped:
+                    return
+                except Exception as error:  # belongs to this task; what else can run goes on
+                    self._note_failure(node, key, error, traceback.format_exc())
+                else:
+                    self._note_receipt(node, phase.name, receipt)
+            return
+        from pipeline.ray_runtime.tasks import run_tasks
+
+        for outcome in run_tasks(binding, phase, due, self._workers, lambda: self.signal is not None):
+            if outcome.error is not None:
+                self._note_failure(node, outcome.key, outcome.error, outcome.trace)
+            else:
+                self._note_receipt(node, phase.name, outcome.receipt)
+
+    def _run_pass(self, joined, steps, works) -> None:
+        from pipeline.ray_runtime.passes import run_pass
+
+        for i, (node, _) in enumerate(joined):
+            self._begin(node, sum(i in work.due for work in works))
+        for outcomes in run_pass(self.store.root, steps, works, self.stop_name, self._workers):
+            for outcome in outcomes:
+                node, phase = joined[outcome.step]
+                if outcome.error is not None:
+                    self._note_failure(node, outcome.shard, outcome.error, outcome.trace)
+                elif outcome.receipt is not None:
+                    self._note_receipt(node, phase.name, outcome.receipt)
+
+    # progress ----------------------------------------------------------------------------------------------------------
+
+    def finished(self, node: Node) -> bool:
+        """Committed, and nothing above it is being done again."""
+        return node not in self._unchecked and self.state.manifest(node) is not None
+
+    def phase_done(self, node: Node, phase: str) -> bool:
+        spec = next(p for p in self.graph.phases(node) if p.name == phase)
+        manifest = self.state.manifest(node)
+        if manifest is not None:
+            return True
+        if per_shard(spec):
+            if not all(self.finished(base) for base in self.graph.input_chains(node)):
+                return False
+            keys = [base.shard.name for base in self.state.input_shards(node)]
+        else:
+            if not all(self.finished(parent) for _, _, parent in self.graph.inputs(node)):
+                return False
+            try:
+                keys = self._phase_keys(node, spec)
+            except Exception as error:  # a stage that cannot name its tasks is a failed node, not a failed driver
+                self._note_failure(node, phase, error, traceback.format_exc())
+                return False
+        return self.state.done(node, phase).issuperset(keys)
+
+    def _phase_keys(self, node: Node, phase) -> list[str]:
+        if per_shard(phase):
+            return [base.shard.name for base in self.state.input_shards(node)]
+        if (node, phase.name) not in self._keys:
+            context = TaskContext(self._binding(node), phase.name, "keys")
+            self._keys[node, phase.name] = [str(key) for key in phase.keys(context)]
+        return self._keys[node, phase.name]
+
+    def _binding(self, node: Node):
+        own = {}
+        for phase in self.graph.phases(node):
+            keys = self._keys.get((node, phase.name))
+            if per_shard(phase) and all(self.finished(base) for base in self.graph.input_chains(node)):
+                keys = [base.shard.name for base in self.state.input_shards(node)]
+            if keys is None or not self.state.done(node, phase.name).issuperset(keys):
+                break
+            own[phase.name] = keys
+        return self.state.binding(node, own, self.stop_name, self._workers)
+
+    def _finish_ready(self) -> None:
+        progress = True
+        while progress:
+            progress = False
+            for node in self.schedule.ready_to_finish():
+                if node in self._failed or not self._take(node):
+                    continue
+                try:
+                    self._finish(node)
+                except SiftloomError as error:
+                    self._note_failure(node, "commit", error)
+                progress = True
+
+    def _finish(self, node: Node) -> None:
+        manifest = self.state.manifest(node)
+        keys = manifest["phases"] if manifest else {p.name: self._phase_keys(node, p) for p in self.graph.phases(node)}
+        stale = stale_keys(self.state, node, keys)
+        if stale:
+            withdraw(self.state, node, stale)
+            self._unchecked.discard(node)
+            self._forget(node)
+            return
+        if manifest is None:
+            manifest = finish(self.state, node, keys, self.leases, self.stop_name)
+        self._unchecked.discard(node)
+        self.leases.release(self.state.folder(node))
+        self._show(node, "done")
+
+    def _forget(self, node: Node) -> None:
+        for key in [key for key in self._keys if key[0] is node]:
+            del self._keys[key]
+
+    def _nodes_over_holes(self) -> set[Node]:
+        """Finished nodes that stand on an unfinished one: kept if what they read comes back with the same bytes."""
+        holes: set[Node] = set()
+        for node in self.graph.nodes:
+            above = {parent for _, _, parent in self.graph.inputs(node)}
+            if self.state.manifest(node) is None or above & holes:
+                holes.add(node)
+        return {node for node in holes if self.state.manifest(node) is not None}
+
+    # before the walk ---------------------------------------------------------------------------------------------------
+
+    def _digest_sources(self) -> None:
+        unknown = self.state.unknown_listings()
+        if not unknown:
+            return
+        files = [(entry.path, entry.size) for listing in unknown for entry in listing.entries]
+        if sum(size for _, size in files) <= SMALL_SOURCES:
+            from pipeline.sources import digest_file
+
+            digests = [digest_file(path, size) for path, size in files]
+        else:
+            self._start_ray()
+            from pipeline.ray_runtime.tasks import digest_files
+
+            digests = digest_files(files)
+        for listing in unknown:
+            count = len(listing.entries)
+            save_digests(self.store, listing, digests[:count])
+            digests = digests[count:]
+
+    def _check_room(self, plan: Plan) -> None:
+        free, needed = self.store.free_bytes(), plan.bytes
+        if free is not None and needed > free:
+            raise DiskFull(
+                f"store {self.root}", f"{free / 1e9:.1f} GB free",
+                f"about {needed / 1e9:.1f} GB for what is to do", "siftloom plan shows it node by node",
+            )  # fmt: skip
+
+    def _check_drift(self) -> None:
+        for node in self.graph.nodes:
+            if self.state.manifest(node) is not None:
+                continue
+            name = f"{self.state.folder(node)}/scratch/code"
+            now, before = code_hash(type(node)).encode(), self.store.read(name)
+            half_done = any(self.state.done(node, phase.name) for phase in self.graph.phases(node))
+            if before is not None and before != now and half_done and not self.options.accept_drift:
+                raise DriftError(
+                    self.graph.names[node], "a half-done node whose code has changed since it began",
+                    "the same code to the end", "--accept-drift to mix them, or raise the node's version",
+                )  # fmt: skip
+            if before != now:
+                self.store.write(name, now)
+
+    def _start_ray(self) -> None:
+        if not self._started_ray:
+            from pipeline.ray_runtime import session
+
+            self._workers = session.start(self.options.cpus, self.options.address)
+            self._started_ray = True
+
+    def _take(self, node: Node) -> bool:
+        if self.leases.acquire(self.state.folder(node)):
+            return True
+        self._waiting.add(node)
+        return False
+
+    # telling -----------------------------------------------------------------------------------------------------------
+
+    def _begin(self, node: Node, tasks: int) -> None:
+        tally = self._tallies.setdefault(node, _Tally())
+        tally.total += tasks
+        self._show(node, "running")
+
+    def _note_receipt(self, node: Node, phase: str, receipt) -> None:
+        self.state.note_done(node, phase, receipt.key)
+        tally = self._tallies[node]
+        tally.done += 1
+        tally.rows_in += receipt.counts.get("alive_in", 0)
+        tally.rows_kept += receipt.counts.get("alive_out", 0)
+        tally.bytes += sum(entry["size"] for entry in receipt.files.values())
+        self._show(node, "running", phase)
+
+    def _note_failure(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
+        self._failed.add(node)
+        self.failures.append(Failure(self.graph.names[node], key, error, trace))
+        self._tell("failed", self.graph.names[node], key, error)
+
+    def _note_crash(self, keys: Sequence[Key], error: BaseException) -> None:
+        trace = "".join(traceback.format_exception(error))
+        for node, phase in keys:
+            self._note_failure(node, phase, error, trace)
+
+    def _event(self, node: Node, kind: str, values: dict[str, Any]) -> None:
+        self._tell("event", self.graph.names[node], kind, values)
+
+    def _show(self, node: Node, state: str, phase: str = "") -> None:
+        tally = self._tallies.get(node, _Tally())
+        self._tell(
+            "node", self.graph.names[node], state, phase, tally.done, tally.total, tally.rows_in, tally.rows_kept,
+            tally.bytes, 0,
+        )  # fmt: skip
+
+    def _tell(self, what: str, *values: Any) -> None:
+        if self.watcher is not None:
+            getattr(self.watcher, what)(*values)
+
+    def _failure(self) -> NodeFailed:
+        first = self.failures[0]
+        shards = sorted({f"{failure.node} {failure.key}" for failure in self.failures})
+        more = f" ({len(shards)} tasks failed; siftloom status {self.name} lists them)" if len(shards) > 1 else ""
+        error = NodeFailed(f"{first.node}, {first.key}: {first.error}{more}")
+        error.__cause__ = first.error
+        return error
+
+    # signals -----------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """The first signal drains, the second ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(number: int, frame: Any) -> None:
+            if self.signal is not None:
+                os._exit(128 + number)
+            self.signal = number
+            self.store.write(self.stop_name, b"stop\n")
+
+        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)

@@ -1,0 +1,20 @@
+"""A run's rows as a `ray.data.Dataset`, read shard by shard where the workers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def dataset_of(store: str, run: str, label: str, columns: Sequence[str], shards: Sequence[str]) -> Any:
+    """One block per shard, alive rows only, in order when the execution preserves it."""
+    import ray.data
+
+    def read(batch):
+        from pipeline.run import open_run
+
+        return open_run(store, run)[label].shard_rows(str(batch["shard"][0]), columns)
+
+    return ray.data.from_items(
+        [{"shard": name} for name in shards], override_num_blocks=max(1, len(shards))
+    ).map_batches(read, batch_size=1, batch_format="numpy")

@@ -1,0 +1,55 @@
+"""A pass as a Ray Data pipeline over shard descriptors: documents never enter the object store."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Sequence
+
+import ray
+import ray.data
+
+from pipeline.passes import Outcome, ShardWork, Step, portable, run_shard
+from pipeline.store import open_store
+
+
+class _ShardWorker:
+    """One shard descriptor in, its pickled outcomes out. Row functions are kept per worker process."""
+
+    def __init__(self, store: str, steps: Sequence[Step], works: Sequence[ShardWork], stop_name: str) -> None:
+        self.store, self.stop_name = store, stop_name
+        self.content = ray.put((list(steps), list(works)))
+        self._local: tuple | None = None
+
+    def __getstate__(self):
+        return {**self.__dict__, "_local": None}
+
+    def __call__(self, batch: dict) -> dict:
+        if self._local is None:
+            self._local = ray.get(self.content)
+        steps, works = self._local
+        return {"outcomes": [self._one(steps, works[int(index)]) for index in batch["index"]]}
+
+    def _one(self, steps: Sequence[Step], work: ShardWork) -> bytes:
+        if self.stop_name and open_store(self.store).size(self.stop_name) is not None:
+            return pickle.dumps([])  # asked to stop: shards not begun stay due
+        try:
+            return pickle.dumps(run_shard(self.store, steps, work))
+        except Exception as error:  # reading the shard itself failed: every step due for it has
+            return pickle.dumps([Outcome(i, work.base.shard.name, error=portable(error)) for i in work.due])
+
+
+def run_pass(
+    store: str, steps: Sequence[Step], works: Sequence[ShardWork], stop_name: str, workers: int
+) -> Iterator[list[Outcome]]:
+    """Outcomes per shard, as blocks of shards finish."""
+    function = _ShardWorker(store, steps, works, stop_name)
+    rows = ray.data.from_items(
+        [{"index": i} for i in range(len(works))], override_num_blocks=max(1, min(len(works), 4 * workers))
+    )
+    gpus = max((step.spec().gpus for step in steps), default=0)
+    outcomes = rows.map_batches(
+        function.__call__, batch_size=None, batch_format="numpy", num_cpus=1, num_gpus=gpus or None
+    )
+    for batch in outcomes.iter_batches(batch_size=None, batch_format="numpy"):
+        for data in batch["outcomes"]:
+            yield pickle.loads(data)

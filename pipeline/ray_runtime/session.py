@@ -1,0 +1,108 @@
+"""Starting Ray here, or joining the Ray that is there, without a word on the screen."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import warnings
+
+from pipeline.errors import UserError
+
+# Documents never enter the object store, only shard descriptors and receipts do.
+OBJECT_STORE_BYTES = 256 * 1024**2
+
+
+def quiet_environment() -> None:
+    """Settings that must stand before ray is imported; what the user set is left alone."""
+    for name, value in {
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+        # A group of training workers waits for its CPUs while passes and other trainings hold them.
+        "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
+        "RAY_TRAIN_V2_ENABLED": "1",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_DEDUP_LOGS": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_enable_metrics_collection": "0",
+        "TOKENIZERS_PARALLELISM": "false",
+        "PYTHONWARNINGS": "ignore",
+    }.items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", module="ray")
+
+
+def start(cpus: int | None, address: str | None) -> int:
+    """Join the cluster at `address` or RAY_ADDRESS, else start a local Ray sized to this machine; returns its CPUs."""
+    quiet_environment()
+    address = address or os.environ.get("RAY_ADDRESS")
+    if not address:
+        # A plain start of a local Ray turns token authentication on for the whole host (it writes ~/.ray/auth_token).
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    import ray
+
+    if not ray.is_initialized():
+        # Workers find the rooms, and the user's own modules, where the driver finds them.
+        paths = dict.fromkeys([os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
+        env = {
+            "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH", "")])]),
+            "PYTHONWARNINGS": "ignore",
+            **{name: os.environ[name] for name in os.environ if name.startswith("SIFTLOOM_")},
+        }
+        options: dict = {
+            "logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True,
+            "runtime_env": {"env_vars": env},
+        }  # fmt: skip
+        if not address:
+            options |= {
+                "num_cpus": cpus or os.cpu_count(), "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+            }  # fmt: skip
+        else:
+            options["address"] = address
+        try:
+            with _silent_stderr():
+                ray.init(**options)
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise UserError(
+                f"ray at {address or 'this machine'}", f"{error}", "a Ray that answers", "siftloom doctor"
+            ) from error
+    _quiet_loggers()
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def stop() -> None:
+    """Shut a local Ray down, or leave a cluster."""
+    import ray
+
+    ray.shutdown()
+
+
+def _quiet_loggers() -> None:
+    for name in ("ray", "ray.data", "ray.train", "ray.tune", "ray._private", "ray.serve"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.verbose_progress = False
+
+
+@contextlib.contextmanager
+def _silent_stderr():
+    """Ray's C++ core writes to the file descriptor, past Python's logging."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

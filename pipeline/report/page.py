@@ -1,0 +1,146 @@
+"""ReportData as one HTML page that needs nothing else: style, script and drawings are inside.
+
+The page forbids itself everything from outside by its own Content-Security-Policy; its one script is named there by
+its hash, so that no text of a document could run as one even if escaping failed.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.report import charts, dag, figures, numbers, panels
+from pipeline.report.clip import clipped, visible
+from pipeline.report.data import Figure, ReportData
+
+SECTIONS = {
+    "scores": ("Scores", "How the documents scored, and where the line was drawn."),
+    "duplicates": ("Duplicates", "Clusters of near copies, and how the search kept to its curve."),
+    "tokens": ("Tokens", "What the documents became."),
+    "training": ("Training", "Loss over the tokens seen; the held-out figures are under Models."),
+    "weights": ("Sample weights", "How unevenly reweighting spread the loss over the samples of a batch."),
+    "models": ("Models", "All measured on the same held-out text."),
+    "samples": ("Generated text", "What the models write."),
+    "faults": (
+        "Planted faults",
+        "Faults with a known truth were planted in the corpus; this is how many were found.",
+    ),
+}
+DRAWN = ("histogram", "lines", "bars")
+
+
+def render(data: ReportData) -> str:
+    """The whole page. A figure that cannot be drawn is replaced by the sentence that says why."""
+    script, style = _read("page.js"), _read("page.css")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters.update(
+        count=numbers.count, size=numbers.size, percent=numbers.percent, duration=numbers.duration,
+        plain=numbers.plain, clip=clipped, visible=visible,
+    )  # fmt: skip
+    template = environment.from_string(_read("page.html"))
+    every = [*(figure for node in data.nodes for figure in node.figures), *data.figures]
+    artist = Artist(_palette(every))
+    sections = [
+        (name, *words, artist.place([figure for figure in every if _section(figure) == name]))
+        for name, words in SECTIONS.items()
+    ]
+    return template.render(
+        data=data,
+        graph=dag.layout(data.nodes),
+        anchors={node.label: f"node-{number}" for number, node in enumerate(data.nodes, 1)},
+        sections=[section for section in sections if section[-1]],
+        remaining={
+            node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes
+        },
+        loose=artist.place([figure for figure in data.figures if not _section(figure)]),
+        removing=[node for node in data.nodes if node.reasons],
+        dag=dag,
+        side_by_side=panels.side_by_side,
+        style=Markup(style),
+        script=Markup(script),
+        script_hash=digest,
+        no_space=numbers.SPACE,
+    )
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A figure ready for the page: `drawings` by class name, one, or a narrow and a wide one of the same chart."""
+
+    kind: str
+    title: str
+    note: str
+    wide: bool
+    drawings: tuple[tuple[str, Markup], ...]
+    numbers: Markup
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Artist:
+    """Draws figures in one palette, so that a name keeps its colour over the page."""
+
+    palette: charts.Palette
+
+    def place(self, described: Sequence[Figure]) -> list[Placed]:
+        """Charts stand two in a row; the first of an odd number has a row for itself, as have tables and texts."""
+        drawn = [number for number, figure in enumerate(described) if figure.get("kind") in DRAWN]
+        alone = drawn[0] if len(drawn) % 2 else None
+        return [self._one(figure, number == alone) for number, figure in enumerate(described)]
+
+    def _one(self, figure: Any, alone: bool) -> Placed:
+        try:
+            figures.check(figure)
+        except figures.FigureError as error:
+            return Placed("error", "A figure that cannot be drawn", "", True, (), Markup(""), str(error))
+        kind = figure["kind"]
+        if kind in DRAWN:
+            drawings = [("narrow" if alone else "any", self._chart(figure, charts.NARROW))]
+            drawings += [("wide", self._chart(figure, charts.WIDE))] if alone else []
+        else:
+            drawings = [
+                ("any", {"table": panels.table, "text": panels.text, "diff": panels.diff}[kind](figure))
+            ]
+        wide = alone or kind not in DRAWN
+        return Placed(
+            kind,
+            figure["title"],
+            figure.get("note") or "",
+            wide,
+            tuple(drawings),
+            panels.chart_numbers(figure),
+        )
+
+    def _chart(self, figure: Any, width: int) -> Markup:
+        if figure["kind"] == "lines":
+            return charts.lines(figure, self.palette, width)
+        return {"histogram": charts.histogram, "bars": charts.bars}[figure["kind"]](figure, width)
+
+
+def _palette(every: Sequence[Figure]) -> charts.Palette:
+    """The trained models have the first colours, whatever stands above them on the page."""
+    palette = charts.Palette()
+    for figure in every:
+        if _section(figure) == "training" and isinstance(figure.get("series"), list):
+            for series in figure["series"]:
+                palette.series(str(series.get("name")))
+    return palette
+
+
+def _section(figure: Figure) -> str | None:
+    name = figure.get("section")
+    return name if name in SECTIONS else None
+
+
+def _read(name: str) -> str:
+    return resources.files("pipeline.report").joinpath(name).read_text("utf-8")
