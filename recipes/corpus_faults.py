@@ -1,8 +1,9 @@
-"""The faults planted in the demo corpus, each a pure function of its key: noise, repetition, copies, boilerplate.
+r"""The faults planted in the demo corpus, as functions of a key: copies, noise, repetition, boilerplate.
 
-Similarity is the exact Jaccard index over the sets of word 5-grams of the lower-cased text, words being `\\w+`
-(Broder 1997, "On the resemblance and containment of documents", with the shingle that FineWeb and others use).
+Similarity is the exact Jaccard index over the sets of word 5-grams of the lower-cased text, words being \w+
+(Broder 1997, "On the resemblance and containment of documents", with the shingle of FineWeb and others).
 """
+
 import base64
 import hashlib
 import re
@@ -15,12 +16,18 @@ T = TypeVar("T")
 SEED = 1
 
 BOILERPLATE = (
-    ("Home | Products | Support | Downloads | About us | Contact",
-     "We use cookies to improve your experience. By staying on this page you accept our cookie policy."),
-    ("You are here: Start page > Library > Reading room > Article. Skip to the main content of this page.",
-     "Share this article: print, send to a friend, subscribe to our weekly newsletter, follow us. All rights reserved."),
-    ("Sign in | Register | Forgot your password? | Your basket is empty",
-     "Back to top | Terms of use | Privacy policy | Site map | Advertise with us"),
+    (
+        "Home | Products | Support | Downloads | About us | Contact",
+        "We use cookies to improve your experience. By staying on this page you accept our cookie policy.",
+    ),
+    (
+        "You are here: Start page > Library > Reading room > Article. Skip to the main content of this page.",
+        "Share this article: print, send to a friend, subscribe to our newsletter. All rights reserved.",
+    ),
+    (
+        "Sign in | Register | Forgot your password? | Your basket is empty",
+        "Back to top | Terms of use | Privacy policy | Site map | Advertise with us",
+    ),
 )
 
 MASH_ROWS = ("qwertyuiop", "asdfghjkl;", "zxcvbnm,./", "1234567890")
@@ -35,7 +42,9 @@ class Draw:
 
     def _bits(self) -> int:
         self.count += 1
-        return int.from_bytes(hashlib.blake2b(self.count.to_bytes(8, "big"), key=self.key, digest_size=8).digest())
+        return int.from_bytes(
+            hashlib.blake2b(self.count.to_bytes(8, "big"), key=self.key, digest_size=8).digest()
+        )
 
     def unit(self) -> float:
         """A float of [0, 1)."""
@@ -85,22 +94,20 @@ def near_copy(text: str, low: float, target: float, vocabulary: Sequence[str], d
 
 
 def same_words(text: str, draw: Draw) -> str:
-    """The same words in the same order: other capitals, white space, quotes and punctuation, never the same bytes."""
+    """The same words in the same order, but not the same bytes: capitals, white space, punctuation differ."""
     style = draw.below(4)
     if style == 0:
         return re.sub(r"(?<=[.?!]) ", "  ", text).replace("\n\n", "\n \n") + "\n"
     if style == 1:
         return re.sub(r"\b[A-Z]", lambda m: m[0].lower(), text).replace(";", ",") + " "
     if style == 2:
-        words, lines = text.split(" "), []
-        for at in range(0, len(words), 12):
-            lines.append(" ".join(words[at:at + 12]))
-        return "\r\n".join(lines)
+        words = text.split(" ")
+        return "\r\n".join(" ".join(words[at : at + 12]) for at in range(0, len(words), 12))
     return re.sub(r"(?m)^(\w+)", lambda m: m[0].upper(), text).replace(", ", " - ").replace("'", "’") + "\n"
 
 
 def gibberish(number: int, prose: str) -> str:
-    """Noise by one of ten generators; `prose` is what the cipher and the mojibake (UTF-8 read as Latin-1) garble."""
+    """Noise by one of ten generators; `prose` is what cipher and mojibake (UTF-8 read as Latin-1) garble."""
     draw = Draw("gibberish", number)
     size = draw.between(60, 85)
 
@@ -124,12 +131,14 @@ def gibberish(number: int, prose: str) -> str:
         return f"{draw.below(2**16):08x}  {octets}"
 
     def reading() -> str:
-        return f"{draw.below(24):02}:{draw.below(60):02} {draw.unit() * 100:.3f} {draw.below(10**6)} 0x{draw.below(2**16):04x}"
+        clock = f"{draw.below(24):02}:{draw.below(60):02}"
+        return f"{clock} {draw.unit() * 100:.3f} {draw.below(10**6)} 0x{draw.below(2**16):04x}"
 
     def cipher() -> str:
         shift = draw.between(3, 23)
         lower = string.ascii_lowercase
-        table = str.maketrans(lower + lower.upper(), lower[shift:] + lower[:shift] + (lower[shift:] + lower[:shift]).upper())
+        turned = lower[shift:] + lower[:shift]
+        table = str.maketrans(lower + lower.upper(), turned + turned.upper())
         return prose.translate(table)
 
     def mojibake() -> str:
@@ -154,15 +163,15 @@ def gibberish(number: int, prose: str) -> str:
 def repetition(number: int, prose: str) -> str:
     """Text that repeats itself, by one of five habits; `prose` gives the words (>= 60)."""
     draw = Draw("repetition", number)
-    words, lines = prose.split(), [" ".join(prose.split()[at:at + 8]) for at in range(0, 56, 8)]
+    words, lines = prose.split(), [" ".join(prose.split()[at : at + 8]) for at in range(0, 56, 8)]
     style = number % 5
     if style == 0:
         return "\n".join([lines[0]] * draw.between(12, 30))
     if style == 1:
-        return "\n\n".join([" ".join(words[:draw.between(30, 50)])] * draw.between(4, 8))
+        return "\n\n".join([" ".join(words[: draw.between(30, 50)])] * draw.between(4, 8))
     if style == 2:
-        return " ".join([" ".join(words[:draw.between(3, 8)])] * draw.between(20, 40))
+        return " ".join([" ".join(words[: draw.between(3, 8)])] * draw.between(20, 40))
     if style == 3:
-        loop = " ".join(words[30:30 + draw.between(6, 14)])
+        loop = " ".join(words[30 : 30 + draw.between(6, 14)])
         return " ".join(words[:30] + [loop] * draw.between(10, 25))
     return "\n".join(line for _ in range(draw.between(5, 9)) for line in lines[:4])

@@ -1,10 +1,13 @@
 """English documentation pages that the demo corpus does not hold, for tests and benchmarks.
 
-`debian_pages()` downloads a Debian `-doc` package with `apt-get download` (nothing is installed) into the user's cache
-and yields one document per HTML page, as a plain extraction leaves it: headings, lists and tables in, navigation and
-code blocks out. Where there is no apt, or it has no lists or no network, `DebianUnavailable` says why, for a skip.
+`debian_pages()` downloads a Debian `-doc` package with `apt-get download` (nothing is installed) into the
+user's cache and yields one document per HTML page, as a plain extraction leaves it: headings, lists and
+tables in, navigation and code blocks out. Where there is no apt, or it has no lists or no network,
+`DebianUnavailable` says why, for a skip.
 """
+
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -12,14 +15,24 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from recipes.corpus_sources import html_blocks
+from recipes.corpus_html import html_blocks
 
-# English HTML manuals, none of them a source of the corpus: package and the folder of its pages.
-PAGES = {
+# English HTML documentation, none of it a source of the corpus: package and the folder of its pages.
+MANUALS = {
     "debian-policy": "usr/share/doc/debian-policy",
-    "developers-reference": "usr/share/doc/developers-reference",
+    "developers-reference": "usr/share/developers-reference",
     "apt-doc": "usr/share/doc/apt-doc",
 }
+# Command and option references repeat themselves by nature: rules made for prose remove more of them.
+REFERENCES = {
+    "git-doc": "usr/share/doc/git-doc",
+    "postfix-doc": "usr/share/doc/postfix/html",
+    "cmake-doc": "usr/share/doc/cmake-data/html",
+}
+# Translations lie in a folder or a file named after their language: guide.fr.html/ch1.html, ja/index.html.
+TRANSLATION = re.compile(r"(^|[./])(?!en\b|js\b)[a-z]{2}(-[a-z]{2})?(\.html)?(/|$)", re.IGNORECASE)
+# Tables of contents and indices that generators write.
+NO_TEXT = {"index.html", "genindex.html", "search.html", "contents.html"}
 
 
 class DebianUnavailable(Exception):
@@ -47,7 +60,9 @@ def unpacked(package: str) -> Path:
     if not tree.exists():
         tree.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=tree.parent) as folder:
-            got = subprocess.run(["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True)
+            got = subprocess.run(
+                ["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True
+            )
             debs = list(Path(folder).glob("*.deb"))
             if got.returncode or not debs:
                 why = (got.stderr.strip().splitlines() or ["no message"])[-1]
@@ -69,19 +84,17 @@ def page_text(html: str) -> str:
 
 
 def debian_pages(*packages: str, min_words: int = 50) -> Iterator[Page]:
-    """English pages of at least `min_words` words of the named packages (all of PAGES by default), in order of path.
+    """English pages of at least `min_words` words of the named packages (default: MANUALS), in order of path.
 
     Stubs under `min_words` are no documents: any length rule removes them, whatever their text.
     Raises DebianUnavailable before the first page.
     """
-    trees = [(unpacked(package) / PAGES[package]) for package in packages or PAGES]
+    folders = MANUALS | REFERENCES
+    trees = [unpacked(package) / folders[package] for package in packages or MANUALS]
     for root in trees:
         for path in sorted(root.rglob("*.html")):
             name = path.relative_to(root).as_posix()
-            # Translations lie in a folder or a suffix named after their language.
-            language = {part for part in (*Path(name).parts[:-1], *Path(name).suffixes) if part.strip(".") in
-                        ("de", "fr", "it", "ja", "ru", "es", "pl", "pt", "zh-cn", "pt-br", "tr")}
-            if not path.is_file() or path.is_symlink() or language or path.name in ("genindex.html", "search.html"):
+            if not path.is_file() or path.is_symlink() or TRANSLATION.search(name) or path.name in NO_TEXT:
                 continue
             text = page_text(path.read_text("utf-8", "replace"))
             if len(text.split()) >= min_words:
