@@ -1,0 +1,136 @@
+"""The training loop under Ray Train V2.
+
+One `TorchTrainer` per run, for one process as for many. Its storage lies in the node's scratch folder and its name is made
+of the node's fingerprint, so the same node goes on from its last checkpoint and another configuration cannot find it. A
+worker that dies is replaced and the group goes back to the last registered checkpoint; what the dead one recorded later is
+in no checkpoint, so no step is missing or doubled.
+
+`fit` blocks; it is called from a thread of the driver, where Ray Train leaves the signal handlers alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stages.training.checkpoint import STATE_FILE, RunFiles, from_bytes, to_bytes
+from stages.training.job import Job
+
+if TYPE_CHECKING:
+    import torch
+
+COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, and the group is restarted
+
+
+class RaySaver(RunFiles):
+    """Checkpoints in Ray Train's storage; `save` is a barrier of all processes."""
+
+    def restore(self, device: torch.device) -> dict[str, Any] | None:
+        import ray.train
+
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            return from_bytes((Path(folder) / STATE_FILE).read_bytes(), device)
+
+    def save(self, step: int, state: dict[str, Any] | None) -> None:
+        import ray.train
+
+        if state is None:
+            ray.train.report({"step": step})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / STATE_FILE).write_bytes(to_bytes(state))
+            # named by step: a checkpoint that is written a second time has the same name and the same bytes
+            ray.train.report(
+                {"step": step},
+                checkpoint=ray.train.Checkpoint.from_directory(folder),
+                checkpoint_dir_name=f"step_{step:010d}",
+            )
+
+
+def run_worker(config: dict[str, Any]) -> None:
+    """What each process of the group runs."""
+    import ray.train
+
+    from stages.training.worker import train
+
+    context = ray.train.get_context()
+    job: Job = config["job"]
+    train(job, RaySaver(job.scratch), context.get_world_rank(), context.get_world_size())
+
+
+def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
+    """Train to the end, or to a wish to stop; raises Ray Train's error when a worker failed too often."""
+    import ray
+    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    use_gpu = job.device == "cuda" or (job.device == "auto" and gpus >= workers)
+    trainer = TorchTrainer(
+        run_worker,
+        train_loop_config={"job": job},
+        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
+        scaling_config=ScalingConfig(
+            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": job.threads, **({"GPU": 1} if use_gpu else {})}
+        ),
+        run_config=RunConfig(
+            name=name,
+            storage_path=job.scratch,
+            failure_config=FailureConfig(max_failures=max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=2),
+            logging_config=LoggingConfig(log_level="ERROR"),
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(job.threads)}},
+        ),
+    )
+    with _one_node_settings():
+        trainer.fit()
+
+
+@contextlib.contextmanager
+def _one_node_settings():
+    """On a single machine nothing is ever reclaimed: the watcher for that is one more process to start."""
+    import ray
+
+    name = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+    if len(ray.nodes()) == 1:
+        os.environ.setdefault(name, "0")
+    yield
+
+
+class Watch:
+    """While a run goes on: tells its progress, and passes a wish to stop on to it."""
+
+    def __init__(self, files: RunFiles, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
+        self.files, self._stopping, self._tell = files, stopping, tell
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        from stages.training.checkpoint import PROGRESS, STOP
+
+        told = None
+        while not self._over.wait(0.5):
+            if self._stopping() and not self.files.scratch.exists(STOP):
+                self.files.scratch.write(STOP, b"")
+            progress = self.files.scratch.read(PROGRESS)
+            if progress is not None and progress != told:
+                import json
+
+                told = progress
+                self._tell(json.loads(progress))
