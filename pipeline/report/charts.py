@@ -76,9 +76,7 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     ys = [point[1] for point in points]
     named = [one for one in series if not one.get("faint")]
     labelled = len(named) > 1
-    room = (
-        max((text_width(fitted(one["name"], width / 4)) for one in named), default=0) + 14 if labelled else 14
-    )
+    room = max((text_width(fitted(one["name"], width / 4)) for one in named), default=0) + 14 if labelled else 14
     low, high = figure.get("y_range") or _padded(min(ys), max(ys), bool(figure.get("log_y")))
     y = ticks.logarithmic(low, high) if figure.get("log_y") else ticks.linear(low, high)
     x = ticks.logarithmic(min(xs), max(xs)) if figure.get("log_x") else ticks.linear(min(xs), max(xs), 6)
@@ -122,9 +120,7 @@ def bars(figure: Bars, width: int = NARROW) -> Markup:
                 height=19,
                 rx=2,
             ),
-            element(
-                "text", said, class_="value", x=behind, y=y + 14, text_anchor="start" if value >= 0 else "end"
-            ),
+            element("text", said, class_="value", x=behind, y=y + 14, text_anchor="start" if value >= 0 else "end"),
         ]
     parts.append(element("line", class_="axis", x1=zero, x2=zero, y1=0, y2=row * len(values)))
     said = "; ".join(f"{name} {value}" for name, value in zip(figure["labels"], words, strict=True))
@@ -141,8 +137,7 @@ def _inside(figure: Lines) -> list[Series]:
     """The series with the points that lie inside `y_range`; those without any are left out."""
     low, high = figure.get("y_range") or (float("-inf"), float("inf"))
     kept = [
-        {**one, "points": [point for point in one["points"] if low <= point[1] <= high]}
-        for one in figure["series"]
+        {**one, "points": [point for point in one["points"] if low <= point[1] <= high]} for one in figure["series"]
     ]
     return [one for one in kept if one["points"]]
 

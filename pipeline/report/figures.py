@@ -120,9 +120,7 @@ def check(figure: Any, place: str = "figure") -> None:
     for name, wanted in FIELDS[kind].items():
         value = figure.get(name)
         fits = isinstance(value, str) if wanted is str else _is_list(value)
-        _must(
-            fits, place, f"`{name}` is a {type(value).__name__}", f"a {'text' if wanted is str else 'list'}"
-        )
+        _must(fits, place, f"`{name}` is a {type(value).__name__}", f"a {'text' if wanted is str else 'list'}")
     for mark in figure.get("marks") or ():
         _must(
             isinstance(mark, Mapping) and _number(mark.get("x")) and isinstance(mark.get("label"), str),
@@ -157,9 +155,7 @@ def _lines(figure: Lines, place: str) -> None:
         _must(not figure.get("log_y") or span[0] > 0, place, f"a log axis from {span[0]}", "a number above 0")
     for series in figure["series"]:
         _must(
-            isinstance(series, Mapping)
-            and isinstance(series.get("name"), str)
-            and _is_list(series.get("points")),
+            isinstance(series, Mapping) and isinstance(series.get("name"), str) and _is_list(series.get("points")),
             place,
             "a series without name or points",
             "`name` and `points`",
@@ -227,9 +223,7 @@ def _numbers(values: Sequence[Any], place: str, name: str) -> None:
     _must(all(map(_number, values)), place, f"{bad!r} in `{name}`", "finite numbers")
 
 
-def _same_length(
-    left: Sequence[Any], right: Sequence[Any], place: str, left_name: str, right_name: str
-) -> None:
+def _same_length(left: Sequence[Any], right: Sequence[Any], place: str, left_name: str, right_name: str) -> None:
     _must(
         len(left) == len(right),
         place,

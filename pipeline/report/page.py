@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
 from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from pipeline.report import charts, dag, figures, numbers, panels
-from pipeline.report.clip import clipped, visible
+from pipeline.report.clip import clipped
 from pipeline.report.data import Figure, ReportData
 
 SECTIONS = {
@@ -40,12 +41,10 @@ def render(data: ReportData) -> str:
     """The whole page. A figure that cannot be drawn is replaced by the sentence that says why."""
     script, style = _read("page.js"), _read("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         count=numbers.count, size=numbers.size, percent=numbers.percent, duration=numbers.duration,
-        plain=numbers.plain, clip=clipped, visible=visible,
+        plain=numbers.plain, clip=clipped, breakable=breakable,
     )  # fmt: skip
     template = environment.from_string(_read("page.html"))
     every = [*(figure for node in data.nodes for figure in node.figures), *data.figures]
@@ -59,9 +58,7 @@ def render(data: ReportData) -> str:
         graph=dag.layout(data.nodes),
         anchors={node.label: f"node-{number}" for number, node in enumerate(data.nodes, 1)},
         sections=[section for section in sections if section[-1]],
-        remaining={
-            node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes
-        },
+        remaining={node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes},
         loose=artist.place([figure for figure in data.figures if not _section(figure)]),
         removing=[node for node in data.nodes if node.reasons],
         dag=dag,
@@ -94,23 +91,23 @@ class Artist:
 
     def place(self, described: Sequence[Figure]) -> list[Placed]:
         """Charts stand two in a row; the first of an odd number has a row for itself, as have tables and texts."""
-        drawn = [number for number, figure in enumerate(described) if figure.get("kind") in DRAWN]
+        problems = [_problem(figure) for figure in described]
+        drawn = [i for i, figure in enumerate(described) if not problems[i] and figure["kind"] in DRAWN]
         alone = drawn[0] if len(drawn) % 2 else None
-        return [self._one(figure, number == alone) for number, figure in enumerate(described)]
+        return [
+            Placed("error", "A figure that cannot be drawn", "", True, (), Markup(""), problem)
+            if problem
+            else self._one(figure, i == alone)
+            for i, (figure, problem) in enumerate(zip(described, problems, strict=True))
+        ]
 
     def _one(self, figure: Any, alone: bool) -> Placed:
-        try:
-            figures.check(figure)
-        except figures.FigureError as error:
-            return Placed("error", "A figure that cannot be drawn", "", True, (), Markup(""), str(error))
         kind = figure["kind"]
         if kind in DRAWN:
             drawings = [("narrow" if alone else "any", self._chart(figure, charts.NARROW))]
             drawings += [("wide", self._chart(figure, charts.WIDE))] if alone else []
         else:
-            drawings = [
-                ("any", {"table": panels.table, "text": panels.text, "diff": panels.diff}[kind](figure))
-            ]
+            drawings = [("any", {"table": panels.table, "text": panels.text, "diff": panels.diff}[kind](figure))]
         wide = alone or kind not in DRAWN
         return Placed(
             kind,
@@ -127,19 +124,33 @@ class Artist:
         return {"histogram": charts.histogram, "bars": charts.bars}[figure["kind"]](figure, width)
 
 
+def breakable(name: str) -> Markup:
+    """A name that may be broken behind its underscores and dots."""
+    return Markup(re.sub(r"([_.]+)(?=\w)", r"\1<wbr>", escape(name)))
+
+
 def _palette(every: Sequence[Figure]) -> charts.Palette:
     """The trained models have the first colours, whatever stands above them on the page."""
     palette = charts.Palette()
     for figure in every:
-        if _section(figure) == "training" and isinstance(figure.get("series"), list):
+        if _section(figure) == "training" and figure.get("kind") == "lines" and not _problem(figure):
             for series in figure["series"]:
-                palette.series(str(series.get("name")))
+                palette.series(series["name"])
     return palette
 
 
+def _problem(figure: Any) -> str:
+    """Why a figure cannot be drawn; empty when it can."""
+    try:
+        figures.check(figure)
+    except figures.FigureError as error:
+        return str(error)
+    return ""
+
+
 def _section(figure: Figure) -> str | None:
-    name = figure.get("section")
-    return name if name in SECTIONS else None
+    name = figure.get("section") if isinstance(figure, Mapping) else None
+    return name if isinstance(name, str) and name in SECTIONS else None
 
 
 def _read(name: str) -> str:
