@@ -1,7 +1,8 @@
 """Random choices that are functions of a seed and an id: the same for every worker count, order and restart.
 
-A draw is the first 8 bytes of BLAKE2b (RFC 7693) of the id, keyed by seed and purpose. Two choices with different purposes are
-independent, so a document's side of the split says nothing about its place in a sample.
+A draw is the first 8 bytes of BLAKE2b (RFC 7693) of the id, keyed by seed and purpose. Two choices with
+different purposes are independent, so a document's side of the split says nothing about its place in a
+sample.
 """
 
 from __future__ import annotations

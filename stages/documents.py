@@ -2,11 +2,13 @@
 
 A base shard holds, in this order:
 
-    id         string  `<first 12 hex digits of the source file's SHA-256>:<row in that file>`, from 0. For JSON lines and
-                       text lines the row is the line number, so a document is found again without an index
+    id         string  `<source digest, 12 hex>:<row>`: the beginning of the source file's SHA-256 and the row
+                       in that file, from 0. For JSON lines and text lines the row is the line number, so a
+                       document is found again without an index
     text       string  valid UTF-8, never null, never blank, no NUL
-    source     string  where the document comes from, as the data itself says (a field of that name), else null. Never the
-                       file's name: `read` is identified by what the files hold, so its rows must not depend on their names
+    source     string  where the document comes from, as the data itself says (a field of that name), else
+                       null. Never the file's name: `read` is identified by what the files hold, so its rows
+                       must not depend on how they are called
     source_id  string  the user's own id, null where there is none
     ...        the kept columns of the user
 
@@ -24,7 +26,8 @@ RESERVED = (*BASE_COLUMNS, "state", "_row")  # names that a user's column cannot
 LANG, LANG_P = "lang", "lang_p"  # `language`
 HELD_OUT = "held_out"  # `split`
 CLUSTER_ID = "cluster_id"  # dedup: equal for near-duplicates of one another, null for the others
-PARENT = {"parent_base": "string", "parent_shard": "string", "parent_row": "int64"}  # nodes that make new rows from rows
+# nodes that make new rows from rows
+PARENT = {"parent_base": "string", "parent_shard": "string", "parent_row": "int64"}
 
 DIGEST_DIGITS = 12
 
@@ -35,7 +38,7 @@ def document_id(digest: str, row: int) -> str:
 
 
 def columns_of(docs: Node | tuple[Node, ...]) -> dict[str, str]:
-    """Every column that the documents of a node carry -> its Arrow type name; of several inputs, what all carry.
+    """Every column that the documents carry -> its Arrow type name; of several inputs, what all of them carry.
 
     Known before anything has run, so a phase may ask for columns that are used only when they are there.
     """

@@ -1,7 +1,8 @@
 """Parquet sources are not copied: a base shard is a run of row groups of the file as it lies.
 
-What is made here is the plan of the runs, and a `state` side-car for rows that no stage could use (null, blank, not UTF-8,
-NUL). Leaves out nested columns, and row groups cut into parts: a file of one huge row group is one shard.
+What is made here is the plan of the runs, and a `state` side-car for rows that no stage could use (null,
+blank, not UTF-8, NUL). Leaves out nested columns, and row groups cut into parts: a file of one huge row group
+is one shard.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ BATCH_ROWS = 4096
 class Runs:
     """Runs of row groups: (first group, group after the last, row number of the first row, rows).
 
-    `columns`: our columns -> the file's. `footer`: SHA-256 of the file's footer, which names every byte range in it.
+    `columns`: our columns -> the file's. `footer`: SHA-256 of the file's footer, which names every byte range
+    in it.
     """
 
     runs: list[list[int]]
@@ -44,8 +46,11 @@ class Runs:
         return Runs(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dict[str, str], run_bytes: int) -> Runs:
-    """Where the file is cut, by bytes of its text column; raises `DataError` for a column missing or of another type."""
+def survey(
+    stream: BinaryIO, source: Source, text: str, id_field: str, keep: dict[str, str], run_bytes: int
+) -> Runs:
+    """Where the file is cut, by bytes of its text column; raises `DataError` for a column missing or of
+    another type."""
     footer = footer_digest(stream, source)
     file = open_parquet(stream, source)
     columns = _columns(file.schema_arrow, source, text, id_field, keep)
@@ -65,14 +70,18 @@ def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dic
     return Runs(runs, columns, footer)
 
 
-def _columns(schema: pa.Schema, source: Source, text: str, id_field: str, keep: dict[str, str]) -> dict[str, str]:
+def _columns(
+    schema: pa.Schema, source: Source, text: str, id_field: str, keep: dict[str, str]
+) -> dict[str, str]:
     import pyarrow as pa
 
     if text not in schema.names:
         raise missing_column(source.name, text, f"no column {text!r}", schema.names)
     if not _is_string(schema.field(text).type):
         strings = [field.name for field in schema if _is_string(field.type)]
-        raise missing_column(source.name, text, f"the column {text!r} holds {schema.field(text).type}", strings)
+        raise missing_column(
+            source.name, text, f"the column {text!r} holds {schema.field(text).type}", strings
+        )
     columns = {TEXT: text}
     if id_field in schema.names and _is_label(schema.field(id_field).type):
         columns[SOURCE_ID] = id_field
@@ -80,11 +89,16 @@ def _columns(schema: pa.Schema, source: Source, text: str, id_field: str, keep: 
         columns[SOURCE] = SOURCE
     for name, kind in keep.items():
         if name not in schema.names:
-            raise DataError(source.name, f"no column {name!r} to keep", f"one of {', '.join(sorted(schema.names))}")
+            raise DataError(
+                source.name, f"no column {name!r} to keep", f"one of {', '.join(sorted(schema.names))}"
+            )
         wanted, found = pa.type_for_alias(kind), schema.field(name).type
         if found != wanted and not (kind == "string" and _is_string(found)):
             raise DataError(
-                source.name, f"the column {name!r} holds {found}", f"{kind}", f"name its type: `keep: [{name}:{found}]`"
+                source.name,
+                f"the column {name!r} holds {found}",
+                f"{kind}",
+                f"name its type: `keep: [{name}:{found}]`",
             )
         columns[name] = name
     return columns
@@ -111,14 +125,21 @@ def open_parquet(stream: BinaryIO, source: Source) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(stream)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
+        raise SourceError(
+            source.name, f"not a readable Parquet file ({error})", "a whole Parquet file"
+        ) from error
 
 
 def footer_digest(stream: BinaryIO, source: Source) -> str:
     """SHA-256 of the footer; raises `SourceChanged` when the file has another length than listed."""
     size = stream.seek(0, 2)
     if size != source.size:
-        raise SourceChanged(source.name, f"{size} bytes", f"the {source.size} bytes listed before", "run again when it is still")
+        raise SourceChanged(
+            source.name,
+            f"{size} bytes",
+            f"the {source.size} bytes listed before",
+            "run again when it is still",
+        )
     if size < 12:
         raise SourceError(source.name, f"{size} bytes", "a whole Parquet file")
     stream.seek(size - 8)
@@ -128,24 +149,31 @@ def footer_digest(stream: BinaryIO, source: Source) -> str:
 
 
 def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tuple[pa.ChunkedArray, int]:
-    """`state` of every row of a run (int16: 0, or 1 + the index in `REASONS`), and the UTF-8 bytes of its usable texts."""
+    """`state` of every row of a run (int16: 0, or 1 + the index in `REASONS`), and the UTF-8 bytes of its
+    usable texts."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if footer_digest(stream, source) != plan.footer:
-        raise SourceChanged(source.name, "another footer than when it was planned", "a file that does not change")
+        raise SourceChanged(
+            source.name, "another footer than when it was planned", "a file that does not change"
+        )
     states: list[Any] = []
     text_bytes = 0
     file = open_parquet(stream, source)
     try:
-        for batch in file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=[plan.columns[TEXT]]):
+        for batch in file.iter_batches(
+            BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=[plan.columns[TEXT]]
+        ):
             text = batch.column(0).cast(pa.large_string())
             state = _states(text)
             usable = pc.equal(state, 0)
             text_bytes += pc.sum(pc.binary_length(text.filter(usable))).as_py() or 0
             states.append(state)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+        raise SourceError(
+            source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file"
+        ) from error
     return pa.chunked_array(states, pa.int16()), text_bytes
 
 
@@ -194,5 +222,7 @@ def write_state(ctx: Context, state: pa.ChunkedArray) -> str | None:
     if not pc.any(pc.not_equal(state, 0)).as_py():
         return None
     with ctx.create(".state.parquet") as path:
-        pq.write_table(pa.table({"state": state.combine_chunks()}), path, compression="zstd", store_schema=False)
+        pq.write_table(
+            pa.table({"state": state.combine_chunks()}), path, compression="zstd", store_schema=False
+        )
     return ".state.parquet"

@@ -1,7 +1,9 @@
-"""Where a large file of lines may be cut: byte ranges that end at a line feed, with the number of their first line.
+"""Where a large file of lines may be cut: byte ranges that end at a line feed, with the number of their first
+line.
 
-A row's id is its line number in the file, which a reader of a range cannot know; so a file that is read in several ranges
-is gone through once before. That pass also hashes each range, since the digest of the whole cannot be checked on a part.
+A row's id is its line number in the file, which a reader of a range cannot know; so a file that is read in
+several ranges is gone through once before. That pass also hashes each range, since the digest of the whole
+cannot be checked on a part.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from stages.read.streams import Watched
 
 @dataclass(frozen=True)
 class Range:
-    """Bytes [start, stop) of a file; `line` is the number of the first line, from 0; `digest` the range's SHA-256."""
+    """Bytes [start, stop) of a file; `line` is the number of the first line, from 0; `digest` the range's
+    SHA-256."""
 
     start: int
     stop: int
@@ -25,7 +28,8 @@ class Range:
 
 
 def cut(raw: Watched, size: int) -> list[Range]:
-    """Ranges of at least `size` bytes (the last one apart), each up to the first line feed after it has them."""
+    """Ranges of at least `size` bytes (the last one apart), each up to the first line feed after it has
+    them."""
     ranges: list[Range] = []
     start = line = newlines = 0
     state = hashlib.sha256()

@@ -1,8 +1,8 @@
 """Lay documents down as base shards: JSON lines (plain, gzip, zstd), text files, Parquet in place.
 
-Two phases. `survey` goes once through the files that are read in parts (Parquet, and plain lines larger than one range) and
-notes where they are cut. `shards` reads each part into shards, and puts aside, counted by reason, the rows that are
-none. Ids, cuts and bytes follow from the files alone.
+Two phases. `survey` goes once through the files that are read in parts (Parquet, and plain lines larger than
+one range) and notes where they are cut. `shards` reads each part into shards, and puts aside, counted by
+reason, the rows that are none. Ids, cuts and bytes follow from the files alone.
 
 Leaves out HTML and WARC, which have documents to extract first.
 """
@@ -23,7 +23,14 @@ from stages.read.records import KINDS, LONGEST, JsonRows, Reject, decode, usable
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import CODECS, Watched, decompress, lines, without_bom
 
-FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".txt": "txt", ".text": "txt"}
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".parquet": "parquet",
+    ".txt": "txt",
+    ".text": "txt",
+}
 FILES_A_TASK = 4096  # of text files with one document each
 
 
@@ -39,19 +46,22 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read(Node):
-    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` says what they mean.
+    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` says what
+    they mean.
 
     paths        files, folders, globs, `demo://corpus`
-    format       `auto` goes by the file's name (.jsonl, .ndjson, .json, .parquet, .txt, each but Parquet also with .gz or .zst)
+    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .txt (with or without .gz, .zst), .parquet
     text, id     the fields that hold the text and the user's own id
-    keep         further fields to carry, `name` (a string column; other values as JSON) or `name:type` with int64, float64, bool
+    keep         more fields to carry: `name` (a string column, other values as JSON), or `name:type` with
+                 int64, float64 or bool
     txt_split    what a document is in a text file: the file, a line, or a paragraph (blank lines between)
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines larger than this are read in ranges of about this many bytes
-    trust        `listing` takes the names, sizes and times of the files for their digests (lakes too large to hash)
+    trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
 
-    Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole file).
+    Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
+    file).
     """
 
     paths: tuple[str, ...] | str = sources()
@@ -74,7 +84,9 @@ class Read(Node):
             raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
         for name, kind in self._kept().items():
             if kind not in KINDS:
-                raise RecipeError(f"read.keep: {name}:{kind}", f"the type {kind!r}", f"one of {', '.join(KINDS)}")
+                raise RecipeError(
+                    f"read.keep: {name}:{kind}", f"the type {kind!r}", f"one of {', '.join(KINDS)}"
+                )
             if name in RESERVED:
                 raise RecipeError(f"read.keep: {name}", "a name that every base has already", "another field")
 
@@ -94,7 +106,8 @@ class Read(Node):
             TaskPhase(name="shards", keys=self._shard_keys, run=self._read, law=law),
         )
 
-    # which parts there are -------------------------------------------------------------------------------------------
+    # which parts there are
+    # -------------------------------------------------------------------------------------------
 
     def _layout(self, source: Source) -> tuple[str, str | None]:
         """Format and codec of a file."""
@@ -155,7 +168,8 @@ class Read(Node):
         if bundle:
             yield tuple(bundle)
 
-    # the tasks -------------------------------------------------------------------------------------------------------
+    # the tasks
+    # -------------------------------------------------------------------------------------------------------
 
     def _survey(self, ctx: Context, key: str) -> Result:
         source = ctx.sources()[int(key)]
@@ -176,12 +190,17 @@ class Read(Node):
         if part.groups is not None:
             return self._in_place(ctx, part)
         columns = {**BASE_COLUMNS, **self._kept()}
-        with Rejected(ctx, self.on_error == "fail") as bad, ShardFiles(ctx, key, columns, self.shard_bytes) as out:
+        with (
+            Rejected(ctx, self.on_error == "fail") as bad,
+            ShardFiles(ctx, key, columns, self.shard_bytes) as out,
+        ):
             for source in part.files:
                 self._copy(ctx, source, part.bytes, bad, out)
         return bad.result(out.facts)
 
-    def _copy(self, ctx: Context, source: Source, piece: ranges.Range | None, bad: Rejected, out: ShardFiles) -> None:
+    def _copy(
+        self, ctx: Context, source: Source, piece: ranges.Range | None, bad: Rejected, out: ShardFiles
+    ) -> None:
         form, codec = self._layout(source)
         parse = JsonRows(self.text, self.id, self._kept(), source.name) if form == "jsonl" else None
         nothing = (None,) * (2 + len(self.keep))
@@ -208,7 +227,8 @@ class Read(Node):
             parse.finish()
 
     def _pieces(self, chunks: Iterator[bytes], form: str, first: int) -> Iterator[tuple[int, bytes | None]]:
-        """(row number, bytes) of every document of a file; blank lines are none, and None stands for one that is too long."""
+        """(row number, bytes) of every document of a file; blank lines are none, and None stands for one that
+        is too long."""
         if form == "txt" and self.txt_split == "file":
             parts, size = [], 0
             for chunk in chunks:
@@ -234,17 +254,29 @@ class Read(Node):
             state, text_bytes = parquet.examine(stream, source, plan, run)
         counts = {"rows": len(state), "kept": 0}
         for entry in state.value_counts().to_pylist():
-            name = "kept" if entry["values"] == 0 else self.reasons[entry["values"] - 1].replace("read.", "rejected.")
+            name = (
+                "kept"
+                if entry["values"] == 0
+                else self.reasons[entry["values"] - 1].replace("read.", "rejected.")
+            )
             counts[name] = entry["counts"]
         if self.on_error == "fail" and counts["kept"] < len(state):
             row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
-            raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
+            raise SourceError(
+                f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`"
+            )
         ext = parquet.write_state(ctx, state)
         fact = {
             "key": part.key,
             "rows": len(state),
             "text_bytes": text_bytes,
-            "in_place": {"source": source.index, "row_groups": run[:2], "first_row": run[2], "columns": plan.columns},
+            "in_place": {
+                "source": source.index,
+                "digest": source.digest,
+                "row_groups": run[:2],
+                "first_row": run[2],
+                "columns": plan.columns,
+            },
             **({"state_ext": ext} if ext else {}),
         }
         return Result(counts=counts, facts={"shards": [fact]})

@@ -1,6 +1,7 @@
 """One line, one file or one paragraph to one row, or to the reason why it is none.
 
-A row is a tuple in the order of the base columns after `id`: text, source, source_id, then the kept ones. The reasons:
+A row is a tuple in the order of the base columns after `id`: text, source, source_id, then the kept ones. The
+reasons:
 
     invalid_utf8    bytes that are not UTF-8
     bad_json        not JSON, or JSON that is not an object
@@ -94,7 +95,8 @@ class JsonRows:
         return value
 
     def finish(self) -> None:
-        """Raises `DataError` when there were objects and none had the text: then its name is wrong, not the rows."""
+        """Raises `DataError` when there were objects and none had the text: then its name is wrong, not the
+        rows."""
         if self.found_text or not self.objects or self.seen.get(self.text) == "str":
             return
         if self.text in self.seen and self.seen[self.text] != "NoneType":
@@ -107,12 +109,16 @@ class JsonRows:
 def missing_column(place: str, name: str, found: str, have: list[str]) -> DataError:
     """The error for a text column that is not there."""
     have = sorted(have)
-    near = difflib.get_close_matches(name, have, n=1) or [n for n in have if n in ("content", "body", "raw_content")]
+    near = difflib.get_close_matches(name, have, n=1) or [
+        n for n in have if n in ("content", "body", "raw_content")
+    ]
     return DataError(
         place,
         found,
         f"a string column of this name; there are: {', '.join(have) or 'none'}",
-        f"set `text: {near[0]}` in `read`" if near else "set `text:` in `read` to the column that holds the documents",
+        f"set `text: {near[0]}` in `read`"
+        if near
+        else "set `text:` in `read` to the column that holds the documents",
     )
 
 

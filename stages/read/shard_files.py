@@ -1,7 +1,8 @@
 """Base shards as Parquet files, cut by bytes of text; and the side file of rows that could not be read.
 
-Cuts depend on the rows alone: a row group is closed by the row that brings it to 16 MB of text, a shard by the row group that
-brings it to `shard_bytes`. So every reader of a shard needs one row group of memory, and no re-run cuts elsewhere.
+Cuts depend on the rows alone: a row group is closed by the row that brings it to 16 MB of text, a shard by
+the row group that brings it to `shard_bytes`. So every reader of a shard needs one row group of memory, and
+no re-run cuts elsewhere.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ class ShardFiles:
         for column, value in zip(self._columns, (row_id, *row), strict=True):
             column.append(value)
         self._group_bytes += text_bytes
-        if self._group_bytes >= ROW_GROUP_BYTES or self._fact.get("text_bytes", 0) + self._group_bytes >= self.shard_bytes:
+        if (
+            self._group_bytes >= ROW_GROUP_BYTES
+            or self._fact.get("text_bytes", 0) + self._group_bytes >= self.shard_bytes
+        ):
             self._flush()
 
     def _flush(self) -> None:
@@ -53,7 +57,9 @@ class ShardFiles:
         arrays = [pa.array(c, field.type) for c, field in zip(self._columns, self.schema, strict=True)]
         self._fact["rows"] += len(arrays[0])
         self._fact["text_bytes"] += self._group_bytes
-        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=len(arrays[0]))
+        self._writer.write_table(
+            pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=len(arrays[0])
+        )
         self._columns, self._group_bytes = [[] for _ in self._columns], 0
         if self._fact["text_bytes"] >= self.shard_bytes:
             self._end()
@@ -91,8 +97,8 @@ class ShardFiles:
 class Rejected:
     """The side file `<key>.rejected.jsonl` and the counts of a task. Use as a context manager.
 
-    One object per unusable row: `file`, `line` (from 1), `reason`, `id` (what its id would have been) and `clip`, the
-    beginning of what was found. With `fail`, the first one raises `DataError` instead.
+    One object per unusable row: `file`, `line` (from 1), `reason`, `id` (what its id would have been) and
+    `clip`, the beginning of what was found. With `fail`, the first one raises `DataError` instead.
     """
 
     def __init__(self, ctx: Context, fail: bool):
@@ -112,7 +118,13 @@ class Rejected:
             self._open = ExitStack()
             path = self._open.enter_context(self.ctx.create(".rejected.jsonl"))
             self._file = self._open.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
-        entry = {"file": file, "line": row + 1, "reason": reason, "id": document_id(digest, row), "clip": clip}
+        entry = {
+            "file": file,
+            "line": row + 1,
+            "reason": reason,
+            "id": document_id(digest, row),
+            "clip": clip,
+        }
         self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self.counts[f"rejected.{reason}"] += 1
 

@@ -1,8 +1,8 @@
 """Bytes of source files: watched while they are read, decompressed, cut into lines.
 
-What is read is hashed as it goes by and held against the digest that names the file, so a file that changes under the reader
-is an error and never a mixture of two files. gzip goes through `isal` where it is installed (about 2.5 times zlib's
-rate), zstd through Arrow.
+What is read is hashed as it goes by and held against the digest that names the file, so a file that changes
+under the reader is an error and never a mixture of two files. gzip goes through `isal` where it is installed
+(about 2.5 times zlib's rate), zstd through Arrow.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ CODECS = {".gz": "gzip", ".zst": "zstd"}
 
 
 class Watched:
-    """The bytes [start, stop) of a source, chunk by chunk; raises `SourceChanged` at the end if they hash to something else.
+    """The bytes [start, stop) of a source, chunk by chunk; raises `SourceChanged` at the end if they hash to
+    something else.
 
-    `digest` is the SHA-256 to find, None = trust the file. `position` is the offset of the next byte in the file.
+    `digest` is the SHA-256 to find, None = trust the file. `position` is the offset of the next byte in the
+    file.
     """
 
-    def __init__(self, stream: BinaryIO, source: Source, digest: str | None, start: int = 0, stop: int | None = None):
+    def __init__(
+        self, stream: BinaryIO, source: Source, digest: str | None, start: int = 0, stop: int | None = None
+    ):
         self.stream, self.source, self.digest = stream, source, digest
         self.position, self.stop = start, source.size if stop is None else stop
         self._hash = hashlib.sha256()
@@ -52,11 +56,14 @@ class Watched:
             found = f"other bytes than when it was digested ({self.source.digest[:12]})"
         else:
             return
-        raise SourceChanged(self.source.name, found, "a file that does not change", "run again when it is still")
+        raise SourceChanged(
+            self.source.name, found, "a file that does not change", "run again when it is still"
+        )
 
 
 def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
-    """The plain bytes of a file. Raises `SourceError` with the offset where a compressed file is damaged or cut off."""
+    """The plain bytes of a file. Raises `SourceError` with the offset where a compressed file is damaged or
+    cut off."""
     if codec is None:
         yield from raw
         return
@@ -141,8 +148,11 @@ class _Pipe(io.RawIOBase):
 
 
 def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | None]:
-    """Lines without their line feed, the last one with or without; None for a line of more than `longest` bytes."""
-    parts: list[bytes] = []  # of the line that is open; joined once, so that a line of many chunks costs its length
+    """Lines without their line feed, the last one with or without; None for a line of more than `longest`
+    bytes."""
+    parts: list[
+        bytes
+    ] = []  # of the line that is open; joined once, so that a line of many chunks costs its length
     length = 0
     for chunk in chunks:
         head, *others = chunk.split(b"\n")

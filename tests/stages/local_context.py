@@ -1,4 +1,5 @@
-"""The contract's context over a folder and tables in memory: enough to run one task of one node without the engine.
+"""The contract's context over a folder and tables in memory: enough to run one task of one node without the
+engine.
 
 Files are really written and read; inputs are given as tables with the columns that the task asks for.
 """
@@ -16,7 +17,8 @@ from pipeline.contract import Context, Node, Result, Shard, Source, TaskPhase
 
 
 class LocalContext(Context):
-    """`tables`: input field -> alive rows. `files`: sources field -> paths. `phase`/`key` name the task that writes."""
+    """`tables`: input field -> alive rows. `files`: sources field -> paths. `phase`/`key` name the task that
+    writes."""
 
     def __init__(self, node: Node, folder: Path, tables: Mapping[str, pa.Table] | None = None, files=None):
         self.node, self.folder, self.tables, self.cpus, self.shard = node, folder, dict(tables or {}), 1, None

@@ -1,4 +1,5 @@
-"""Reading: every document comes back once, whatever the files look like; what is none is put aside with its reason."""
+"""Reading: every document comes back once, whatever the files look like; what is none is put aside with its
+reason."""
 
 import gzip
 import json
@@ -41,7 +42,9 @@ def balance(results) -> dict[str, int]:
     for result in results.values():
         for name, count in result.counts.items():
             total[name] = total.get(name, 0) + count
-    assert total["rows"] == total["kept"] + sum(n for name, n in total.items() if name.startswith("rejected."))
+    assert total["rows"] == total["kept"] + sum(
+        n for name, n in total.items() if name.startswith("rejected.")
+    )
     return total
 
 
@@ -90,7 +93,9 @@ def test_any_documents_come_back_whatever_the_cuts(
     assert [row["text"] for row in found] == [t for texts in files for t in texts]
     assert [row["source_id"] for row in found] == [str(j) for texts in files for j in range(len(texts))]
     digests = [source.digest[:12] for source in ctx.sources()]
-    assert [row["id"] for row in found] == [f"{d}:{j}" for d, texts in zip(digests, files, strict=True) for j in range(len(texts))]
+    assert [row["id"] for row in found] == [
+        f"{d}:{j}" for d, texts in zip(digests, files, strict=True) for j in range(len(texts))
+    ]
     assert balance(results)["kept"] == len(found)
 
 
@@ -156,7 +161,9 @@ def test_gzip_members_and_zero_padding_are_read_through(tmp_path):
     assert [row["text"] for row in documents(ctx, results)] == ["one", "two"]
 
 
-@pytest.mark.parametrize(("name", "range_bytes"), [("a.jsonl", 10**6), ("a.jsonl", 100), ("a.jsonl.gz", 10**6)])
+@pytest.mark.parametrize(
+    ("name", "range_bytes"), [("a.jsonl", 10**6), ("a.jsonl", 100), ("a.jsonl.gz", 10**6)]
+)
 def test_a_file_that_changes_under_the_reader_is_named(tmp_path, name, range_bytes):
     lines = "\n".join(json.dumps({"text": f"document {i}"}) for i in range(100)).encode()
     path = write(tmp_path / "a.jsonl", lines, "gz" if name.endswith("gz") else "")
@@ -198,7 +205,14 @@ def test_kept_fields_have_their_types(tmp_path):
     kept = [{name: row[name] for name in ("n", "f", "b", "s")} for row in documents(ctx, results)]
     assert kept == [{"n": 3, "f": 1.0, "b": True, "s": '{"k": [1]}'}, dict.fromkeys("nfbs")]
     assert balance(results)["rejected.wrong_type"] == 4
-    assert node.adds() == {"source": "string", "source_id": "string", "n": "int64", "f": "float64", "b": "bool", "s": "string"}
+    assert node.adds() == {
+        "source": "string",
+        "source_id": "string",
+        "n": "int64",
+        "f": "float64",
+        "b": "bool",
+        "s": "string",
+    }
 
 
 def test_one_long_line_passes_and_a_longer_one_is_counted(tmp_path, monkeypatch):
@@ -246,7 +260,11 @@ def test_a_name_that_says_nothing_is_an_error(tmp_path):
 def test_parquet_stays_in_place_and_marks_unusable_rows(tmp_path, kind):
     texts = ["a b", None, "", "ü", " \n", "nul\0", "last"]
     column = pa.array(texts)
-    types = {"large_string": pa.large_string(), "string_view": pa.string_view(), "dictionary": pa.dictionary(pa.int32(), pa.string())}
+    types = {
+        "large_string": pa.large_string(),
+        "string_view": pa.string_view(),
+        "dictionary": pa.dictionary(pa.int32(), pa.string()),
+    }
     column = column.cast(types[kind]) if kind in types else column
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"content": column, "id": list(range(7)), "url": texts}), path, row_group_size=2)
@@ -258,10 +276,28 @@ def test_parquet_stays_in_place_and_marks_unusable_rows(tmp_path, kind):
     states = []
     for key, fact in zip(results, facts, strict=True):
         sidecar = fact.get("state_ext")
-        states += pq.read_table(ctx.path("shards", key, sidecar))["state"].to_pylist() if sidecar else [0] * fact["rows"]
-    assert [node.reasons[s - 1].split(".")[1] if s else "" for s in states] == ["", "no_text", "empty", "", "empty", "nul", ""]
+        states += (
+            pq.read_table(ctx.path("shards", key, sidecar))["state"].to_pylist()
+            if sidecar
+            else [0] * fact["rows"]
+        )
+    assert [node.reasons[s - 1].split(".")[1] if s else "" for s in states] == [
+        "",
+        "no_text",
+        "empty",
+        "",
+        "empty",
+        "nul",
+        "",
+    ]
     assert sum(fact["text_bytes"] for fact in facts) == len("a bülast".encode())
-    assert balance(results) == {"rows": 7, "kept": 3, "rejected.empty": 2, "rejected.no_text": 1, "rejected.nul": 1}
+    assert balance(results) == {
+        "rows": 7,
+        "kept": 3,
+        "rejected.empty": 2,
+        "rejected.no_text": 1,
+        "rejected.nul": 1,
+    }
 
 
 def test_parquet_text_that_is_not_utf8_is_counted(tmp_path):
@@ -274,11 +310,11 @@ def test_parquet_text_that_is_not_utf8_is_counted(tmp_path):
 def test_parquet_columns_are_checked_by_name_and_type(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"content": ["a"], "n": [1]}), path)
-    with pytest.raises(DataError, match="no column 'text'.*set `text: content`"):
+    with pytest.raises(DataError, match=r"no column 'text'.*set `text: content`"):
         read(tmp_path / "out", [path])
     with pytest.raises(DataError, match="'n' holds int64"):
         read(tmp_path / "out", [path], text="n")
-    with pytest.raises(DataError, match="'n' holds int64.*n:int64"):
+    with pytest.raises(DataError, match=r"'n' holds int64.*n:int64"):
         read(tmp_path / "out", [path], text="content", keep=("n",))
 
 

@@ -1,0 +1,101 @@
+"""The repetition rules of Gopher (Rae et al. 2021, arXiv 2112.11446, appendix A.1.1, table A1), each a column
+and a threshold.
+
+`stages/clean/repeats.py` says what is counted. Implementations differ in two points the paper leaves open:
+here only the copies after the first are repeated, and shares are of the characters of the pieces, without the
+white space between them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.pieces import Words
+from stages.clean.rules import Rule, apply, columns
+
+TOP = (2, 3, 4)
+REPEATED = (5, 6, 7, 8, 9, 10)
+
+RULES = (
+    Rule("max_dup_lines", "gopher_dup_lines", "float32", "max"),
+    Rule("max_dup_line_chars", "gopher_dup_line_chars", "float32", "max"),
+    Rule("max_dup_paragraphs", "gopher_dup_paragraphs", "float32", "max"),
+    Rule("max_dup_paragraph_chars", "gopher_dup_paragraph_chars", "float32", "max"),
+    *(Rule(f"max_top_{n}gram", f"gopher_top_{n}gram", "float32", "max") for n in TOP),
+    *(Rule(f"max_dup_{n}grams", f"gopher_dup_{n}grams", "float32", "max") for n in REPEATED),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class GopherRepetition(RowNode):
+    """Drop documents that repeat themselves, by the 13 rules of Rae et al. 2021; reason
+    `gopher_repetition.<field>`.
+
+    Adds a float32 column in [0, 1] for each field (None turns a rule off):
+
+    gopher_dup_lines, gopher_dup_paragraphs            share of lines (paragraphs) that stood before in the
+    document gopher_dup_line_chars, gopher_dup_paragraph_chars  the same by characters gopher_top_{2,3,4}gram
+    share of characters in the most frequent n-gram of words gopher_dup_{5..10}grams
+    share of characters in n-grams of words that occurred before
+    """
+
+    docs: Node
+    max_dup_lines: float | None = threshold(0.30)
+    max_dup_line_chars: float | None = threshold(0.20)
+    max_dup_paragraphs: float | None = threshold(0.30)
+    max_dup_paragraph_chars: float | None = threshold(0.20)
+    max_top_2gram: float | None = threshold(0.20)
+    max_top_3gram: float | None = threshold(0.18)
+    max_top_4gram: float | None = threshold(0.16)
+    max_dup_5grams: float | None = threshold(0.15)
+    max_dup_6grams: float | None = threshold(0.14)
+    max_dup_7grams: float | None = threshold(0.13)
+    max_dup_8grams: float | None = threshold(0.12)
+    max_dup_9grams: float | None = threshold(0.11)
+    max_dup_10grams: float | None = threshold(0.10)
+    words: Words = "whitespace"
+
+    version = 1
+    reasons = tuple(f"gopher_repetition.{rule.field}" for rule in RULES)
+
+    def adds(self):
+        return columns(RULES)
+
+    def open(self, ctx: Context) -> RowFunction:
+        return lambda table: Columns(added=self._scores(table))
+
+    def decide(self, scores) -> Removed | None:
+        return apply(self, RULES, scores)
+
+    def _scores(self, table) -> dict:
+        import numpy as np
+
+        from stages.clean import pieces, repeats
+
+        text = pieces.flat(table["text"])
+        everywhere = np.ones(len(text), bool)
+        scores = {}
+        for name, cut in (("line", pieces.lines(text)), ("paragraph", pieces.paragraphs(text))):
+            found, chars = np.zeros((2, len(text)), np.int64)
+            repeats.repeated(cut.ids, cut.lengths, cut.offsets, 1, everywhere, found, chars)
+            scores[f"gopher_dup_{name}s"] = cut.shares(found)
+            scores[f"gopher_dup_{name}_chars"] = _share_of_chars(cut, chars)
+        words = pieces.words(text, self.words)
+        worth = everywhere
+        for n in (*TOP, *REPEATED):
+            found, chars = np.zeros((2, len(text)), np.int64)
+            if n in TOP:
+                repeats.top(words.ids, words.lengths, words.offsets, n, worth, chars)
+                scores[f"gopher_top_{n}gram"] = _share_of_chars(words, chars)
+            else:
+                repeats.repeated(words.ids, words.lengths, words.offsets, n, worth, found, chars)
+                scores[f"gopher_dup_{n}grams"] = _share_of_chars(words, chars)
+            worth = chars > 0
+        return {rule.column: scores[rule.column] for rule in RULES}
+
+
+def _share_of_chars(cut, chars):
+    import numpy as np
+
+    return (chars / np.maximum(cut.sums(cut.lengths), 1)).astype(np.float32)

@@ -1,0 +1,52 @@
+"""A rule: a column held against a threshold field, with a reason of its own. What rule sets are made of.
+
+A threshold of None turns a rule off; a null score (a rule that does not apply to this document) never
+removes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from pipeline.contract import Removed
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Documents go when `column` is below (`min`) or above (`max`) the node's field `field`; equality
+    stays."""
+
+    field: str
+    column: str
+    kind: str  # the column's Arrow type
+    side: Literal["min", "max"]
+
+    def reason(self, node: Any) -> str:
+        return f"{node.kind()}.{self.field}"
+
+
+def columns(rules: Sequence[Rule]) -> dict[str, str]:
+    """The columns of a rule set, each once."""
+    return {rule.column: rule.kind for rule in rules}
+
+
+def apply(node: Any, rules: Sequence[Rule], scores: pa.Table) -> Removed | None:
+    """The first broken rule of each document, in the order of the set; None when every rule is off."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found = []
+    for rule in rules:
+        limit = getattr(node, rule.field)
+        if limit is None:
+            continue
+        values = scores[rule.column]
+        # in the column's own type: 0.1 as float32 is not 0.1 as float64, and a value at the threshold stays
+        beyond = (pc.less if rule.side == "min" else pc.greater)(values, pa.scalar(limit, values.type))
+        found.append(Removed.where(beyond, rule.reason(node), values, limit))
+    return Removed.first(found) if found else None

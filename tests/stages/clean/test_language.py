@@ -1,0 +1,63 @@
+"""Language identification by the real model, and its decisions."""
+
+import pyarrow as pa
+import pytest
+from local_context import LocalContext
+
+from pipeline.errors import DataError
+from stages.clean.language import Language
+from stages.quality.fasttext_models import bundled_language_model
+from stages.read.read import Read
+
+DOCS = Read(paths=("unread",))
+ENGLISH = "This is a plain English sentence about the weather in the north of the country."
+GERMAN = "Dies ist ein einfacher deutscher Satz über das Wetter im Norden des Landes."
+
+
+def scores(node, texts, folder, files=None):
+    function = node.open(LocalContext(node, folder, files={"model": files or []}))
+    added = function(pa.table({"text": pa.array(texts, pa.string())})).added
+    return pa.table({"lang": added["lang"], "lang_p": added["lang_p"]})
+
+
+def test_languages_are_named_and_decided(tmp_path):
+    node = Language(docs=DOCS)
+    found = scores(node, [ENGLISH, GERMAN, ENGLISH.replace(" ", "\n"), "qx zzq wv"], tmp_path)
+    assert found["lang"].to_pylist()[:3] == ["en", "de", "en"]
+    assert found["lang_p"].to_pylist()[2] == pytest.approx(found["lang_p"].to_pylist()[0], abs=1e-6)
+    removed = node.decide(found)
+    assert removed.reason.to_pylist()[:3] == [None, "language.other", None]
+    assert removed.threshold[1].as_py() == 0.65
+
+
+def test_decisions_follow_the_thresholds():
+    table = pa.table(
+        {
+            "lang": pa.array(["en", "en", "de", None, "de"]),
+            "lang_p": pa.array([0.65, 0.6499, 0.9, 0.0, 0.1], pa.float32()),
+        }
+    )
+    other, unsure = "language.other", "language.unsure"
+    assert Language(docs=DOCS).decide(table).reason.to_pylist() == [None, unsure, other, other, other]
+    both = Language(docs=DOCS, keep=("en", "de"), min_probability=0.2)
+    assert both.decide(table).reason.to_pylist() == [None, None, None, other, unsure]
+    assert Language(docs=DOCS, keep=()).decide(table).reason.to_pylist() == [None, unsure, None, unsure, unsure]
+
+
+def test_only_the_beginning_is_looked_at_and_odd_texts_pass(tmp_path):
+    node = Language(docs=DOCS, max_chars=70)
+    texts = [ENGLISH[:70], ENGLISH[:70] + GERMAN * 10, "", "\n\n", "__label__de " * 5, "a\0b", "\u2028" * 9]
+    found = scores(node, texts, tmp_path)
+    assert found["lang_p"].to_pylist()[0] == found["lang_p"].to_pylist()[1]
+    assert all(0 <= p <= 1 for p in found["lang_p"].to_pylist())
+
+
+def test_a_model_of_ones_own_is_used_and_a_wrong_file_is_named(tmp_path):
+    path = bundled_language_model()
+    node = Language(docs=DOCS, model=(str(path),))
+    own = scores(node, [ENGLISH], tmp_path, [path])
+    assert own.to_pydict() == scores(Language(docs=DOCS), [ENGLISH], tmp_path).to_pydict()
+    bad = tmp_path / "bad.bin"
+    bad.write_bytes(b"no model")
+    with pytest.raises(DataError, match="not a fastText model"):
+        scores(node, [ENGLISH], tmp_path, [bad])
