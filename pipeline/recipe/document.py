@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
@@ -21,10 +23,11 @@ class Recipe:
     """What a recipe says: its named nodes in the order of the text, and in `marks` where each stands."""
 
     name: str
-    store: str | None
+    store: str | None  # as it is written; `located_store` is where that is
     nodes: Mapping[str, Node]
     marks: Mapping[str, Mark]
     text: str
+    located_store: str | None = None
 
     def targets(self, names: Sequence[str] = ()) -> list[Node]:
         """The named nodes, or all. Raises RecipeError for a name that is none."""
@@ -48,7 +51,12 @@ class Recipe:
             raise type(error)(f"{mark}: {error.place}", error.found, error.expected, error.then) from None
 
 
-def load(path: str | Path, words: Vocabulary, overrides: Sequence[str] = ()) -> Recipe:
+def load(
+    path: str | Path,
+    words: Vocabulary,
+    overrides: Sequence[str] = (),
+    everywhere: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Recipe:
     """Reads a recipe file; see `parse`."""
     path = Path(path)
     try:
@@ -56,12 +64,11 @@ def load(path: str | Path, words: Vocabulary, overrides: Sequence[str] = ()) -> 
     except FileNotFoundError:
         raise RecipeError(str(path), "no such file", "a recipe", "siftloom init PATH writes one") from None
     except UnicodeDecodeError as error:
-        raise RecipeError(
-            str(path), f"byte {error.object[error.start]:#04x} at {error.start}", "UTF-8 text"
-        ) from None
+        raise RecipeError(str(path), f"byte {error.object[error.start]:#04x} at {error.start}", "UTF-8 text") from None
     except OSError as error:
         raise RecipeError(str(path), error.strerror or str(error), "a recipe file") from None
-    return parse(text, words, overrides=overrides, source=str(path), folder=path.absolute().parent)
+    folder = path.absolute().parent
+    return parse(text, words, overrides=overrides, everywhere=everywhere, source=str(path), folder=folder)
 
 
 def parse(
@@ -69,19 +76,20 @@ def parse(
     words: Vocabulary,
     *,
     overrides: Sequence[str] = (),
+    everywhere: Mapping[str, Mapping[str, Any]] | None = None,
     source: str = "recipe",
     folder: Path | None = None,
 ) -> Recipe:
     """A recipe from its text.
 
-    `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself. `folder`
-    is where relative paths start; None leaves them as they are. Raises RecipeError; further problems are its
-    `__notes__`.
+    `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself;
+    `everywhere` sets fields of every node of a kind. `folder` is where relative paths start; None leaves them
+    as they are. Raises RecipeError; further problems are its `__notes__`.
     """
     root = compose(text, source)
     if not isinstance(root, Table):
         raise RecipeError(str(root.mark), shown(root), "a mapping with `nodes:`")
-    reader = Reader(words, folder)
+    reader = Reader(words, folder, everywhere or {})
     for key, mark in root.keys.items():
         if key not in TOP:
             reader.note(mark, f"unknown key {key!r}{nearest(key, list(TOP))}", f"one of {', '.join(TOP)}")
@@ -92,13 +100,14 @@ def parse(
     for change in overrides:
         nodes = _overridden(nodes, change, f"-s {change}")
     found = reader.read(nodes)
-    name = reader.text(root, "name", Path(source).stem)
+    name = reader.text(root, "name", re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(source).stem).lstrip("_.-"))
     store = reader.text(root, "store", None)
-    if name is not None and not NAME.fullmatch(name):
+    if name and not NAME.fullmatch(name):
         reader.note(root.entries["name"].mark, f"the name {name!r}", "letters, digits, '_', '-' and '.'")
     if reader.problems:
         raise reader.error()
-    return Recipe(name or "run", reader.located(store) if store else None, found, dict(nodes.keys), text)
+    located = reader.located(store) if store else None
+    return Recipe(name or "run", store, found, dict(nodes.keys), text, located)
 
 
 def _overridden(nodes: Table, text: str, source: str) -> Table:
@@ -106,6 +115,4 @@ def _overridden(nodes: Table, text: str, source: str) -> Table:
     keys = path.strip().split(".")
     if not equals or len(keys) < 2 or not all(keys):
         raise RecipeError(source, "no override", "-s node.field=value")
-    return override(
-        nodes, keys, compose(value, source) if value.strip() else Leaf(Mark(source, 1, 1), None), source
-    )
+    return override(nodes, keys, compose(value, source) if value.strip() else Leaf(Mark(source, 1, 1), None), source)

@@ -47,10 +47,7 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
             message = message.removeprefix("Input should be ")
             found.setdefault((place, at), {})[OURS.get(message, message)] = None
     raise Misfit(
-        [
-            (place.mark, f"{at} is {shown(place)}", " or ".join(wanted))
-            for (place, at), wanted in found.items()
-        ]
+        [(place.mark, f"{at} is {shown(place)}", " or ".join(wanted)) for (place, at), wanted in found.items()]
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,8 @@ class _Problem(Exception):
 
 
 class Reader:
-    def __init__(self, words: Vocabulary, folder: Path | None) -> None:
-        self.words, self.folder = words, folder
+    def __init__(self, words: Vocabulary, folder: Path | None, everywhere: Mapping[str, Mapping[str, Any]]) -> None:
+        self.words, self.folder, self.everywhere = words, folder, everywhere
         self.problems: list[tuple[Mark, RecipeError]] = []
         self.trees: Mapping[str, Tree] = {}
         self.nodes: dict[str, Node | None] = {}  # None: tried, and its problem is noted
@@ -45,9 +46,7 @@ class Reader:
 
     def error(self) -> RecipeError:
         """The first problem in the text, with the others as its notes."""
-        first, *others = (
-            problem for _, problem in sorted(self.problems, key=lambda p: (p[0].line, p[0].column))
-        )
+        first, *others = (problem for _, problem in sorted(self.problems, key=lambda p: (p[0].line, p[0].column)))
         for other in others:
             first.add_note(str(other))
         return first
@@ -57,9 +56,7 @@ class Reader:
         if value is None:
             return default
         if not isinstance(value, Leaf) or not isinstance(value.value, str) or not value.value:
-            self.note(
-                value.mark, f"`{key}` is {shown(value)}", "text (in quotes when it looks like a number)"
-            )
+            self.note(value.mark, f"`{key}` is {shown(value)}", "text (in quotes when it looks like a number)")
             return default
         return value.value
 
@@ -101,15 +98,13 @@ class Reader:
         return node
 
     def node(self, tree: Tree) -> Node:
-        if id(tree) in self.inline:
-            return self.inline[id(tree)]
+        if (key := id(tree)) in self.inline:
+            return self.inline[key]
         if not isinstance(tree, Table):
             raise self.note(tree.mark, shown(tree), "a node `{use: KIND, ...}`")
         kind = tree.entries.get("use")
         if kind is None:
-            raise self.note(
-                tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds"
-            )
+            raise self.note(tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds")
         if not isinstance(kind, Leaf) or kind.value not in self.words.nodes:
             word = str(plain(kind))
             raise self.note(
@@ -117,13 +112,13 @@ class Reader:
                 f"no kind of node {word!r}{nearest(word, iter(self.words.nodes))}",
                 "a kind that `siftloom schema` lists",
             )
+        more = {key: Leaf(kind.mark, value) for key, value in self.everywhere.get(str(kind.value), {}).items()}
+        tree = replace(tree, entries={**tree.entries, **more})
         node = self.build(self.words.node(str(kind.value)), tree, {"use"}, tree.mark)
-        self.inline[id(tree)] = node
+        self.inline[key] = node
         return node
 
-    def build(
-        self, cls: type, tree: Table, skip: set[str], mark: Mark, given: Mapping[str, Any] | None = None
-    ) -> Any:
+    def build(self, cls: type, tree: Table, skip: set[str], mark: Mark, given: Mapping[str, Any] | None = None) -> Any:
         """A node or a value from the fields beside it; all its problems are noted before it is given up."""
         fields, values, before = fields_of(cls), dict(given or {}), len(self.problems)
         failed = False
@@ -148,9 +143,7 @@ class Reader:
             if field.required and field.name not in values and key not in tree.entries
         ]
         if missing:
-            self.note(
-                mark, f"{_kind(cls)} without {', '.join(missing)}", f"a value for {' and '.join(missing)}"
-            )
+            self.note(mark, f"{_kind(cls)} without {', '.join(missing)}", f"a value for {' and '.join(missing)}")
         if failed or len(self.problems) > before:
             raise _Problem
         try:
@@ -190,19 +183,13 @@ class Reader:
         if isinstance(tree, Table):
             return self.node(tree)
         forms = ["the name of a node", "an inline node `{use: ...}`"]
-        forms += ["a list of them"] * field.takes_many + ["a mapping from names to shares"] * bool(
-            field.mixture
-        )
+        forms += ["a list of them"] * field.takes_many + ["a mapping from names to shares"] * bool(field.mixture)
         raise self.note(tree.mark, f"{field.key} is {shown(tree)}", " or ".join(forms))
 
     def mixture(self, tree: Table) -> dict[Node, Any]:
         shares = {}
         for name, share in tree.entries.items():
-            if (
-                not isinstance(share, Leaf)
-                or isinstance(share.value, bool)
-                or not isinstance(share.value, int | float)
-            ):
+            if not isinstance(share, Leaf) or isinstance(share.value, bool) or not isinstance(share.value, int | float):
                 raise self.note(share.mark, f"the share of {name!r} is {shown(share)}", "a number")
             shares[self.named(name, tree.keys[name])] = float(share.value)
         return shares

@@ -17,9 +17,7 @@ NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 def schema(words: Vocabulary) -> dict[str, Any]:
     """The schema, draft 2020-12."""
     kinds = {kind: words.node(kind) for kind in sorted(words.nodes)}
-    definitions = {
-        f"node.{kind}": _class(cls, words, {"use": {"const": kind}}) for kind, cls in kinds.items()
-    }
+    definitions = {f"node.{kind}": _class(cls, words, {"use": {"const": kind}}) for kind, cls in kinds.items()}
     definitions |= {f"value.{kind}": _value(kind, cls, words) for kind, cls in sorted(words.values.items())}
     definitions["node"] = {
         "type": "object",
@@ -51,9 +49,7 @@ def schema(words: Vocabulary) -> dict[str, Any]:
     }
 
 
-def _class(
-    cls: type, words: Vocabulary, more: dict[str, Any] | None = None, skip: str | None = None
-) -> dict[str, Any]:
+def _class(cls: type, words: Vocabulary, more: dict[str, Any] | None = None, skip: str | None = None) -> dict[str, Any]:
     fields = {key: field for key, field in fields_of(cls).items() if key != skip}
     return {
         "type": "object",
@@ -86,9 +82,7 @@ def _field(field: Field, words: Vocabulary) -> dict[str, Any]:
     kinds = words.kinds_for(field)
     if field.takes_node:
         one = [{"type": "string"}, {"$ref": "#/$defs/node"}]
-        forms = one + (
-            [{"type": "array", "minItems": 1, "items": {"anyOf": one}}] if field.takes_many else []
-        )
+        forms = one + ([{"type": "array", "minItems": 1, "items": {"anyOf": one}}] if field.takes_many else [])
         forms += [NUMBERS] if field.mixture else []
     elif kinds:
         forms = [{"$ref": f"#/$defs/value.{kind}"} for kind in sorted(kinds)]

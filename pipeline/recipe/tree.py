@@ -104,9 +104,7 @@ def compose(text: str, source: str) -> Tree:
         found = ", ".join(part for part in (error.context, error.problem) if part)
         raise RecipeError(str(place), found, "YAML") from None
     except yaml.reader.ReaderError as error:
-        raise RecipeError(
-            source, f"character {error.character!r} at position {error.position}", "YAML text"
-        ) from None
+        raise RecipeError(source, f"character {error.character!r} at position {error.position}", "YAML text") from None
     if root is None:
         raise RecipeError(source, "an empty file", "a recipe with `nodes:`", "siftloom init PATH writes one")
     return _Converter(source).convert(root)
@@ -172,9 +170,7 @@ class _Converter:
             if not isinstance(key, yaml.ScalarNode):
                 raise RecipeError(str(place), "a key that is no word", "a name")
             if key.value in table.entries:
-                raise RecipeError(
-                    str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})"
-                )
+                raise RecipeError(str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})")
             table.entries[key.value], table.keys[key.value] = self.convert(value), place
         return table
 

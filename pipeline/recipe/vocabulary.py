@@ -62,10 +62,7 @@ def fields_of(cls: type) -> dict[str, Field]:
     """The fields of a node or value class by recipe key, in their order."""
     hints = typing.get_type_hints(cls)
     stream = cls.stream if issubclass(cls, Node) else None
-    return {
-        field.key: field
-        for field in (_field(f, hints[f.name], stream) for f in dataclasses.fields(cls) if f.init)
-    }
+    return {field.key: field for field in (_field(f, hints[f.name], stream) for f in dataclasses.fields(cls) if f.init)}
 
 
 def _field(field: dataclasses.Field, hint: Any, stream: str | None) -> Field:
@@ -120,11 +117,7 @@ def _mixture(container: Any) -> type | None:
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return dict if _is_node(arguments[0]) else None
     pair = arguments[0] if origin is tuple else None
-    if (
-        typing.get_origin(pair) is tuple
-        and len(typing.get_args(pair)) == 2
-        and _is_node(typing.get_args(pair)[0])
-    ):
+    if typing.get_origin(pair) is tuple and len(typing.get_args(pair)) == 2 and _is_node(typing.get_args(pair)[0]):
         return tuple
     return None
 

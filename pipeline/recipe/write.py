@@ -85,12 +85,7 @@ class _Writer:
 
 
 def _is_share(item: Any) -> bool:
-    return (
-        isinstance(item, tuple)
-        and len(item) == 2
-        and isinstance(item[0], Node)
-        and isinstance(item[1], int | float)
-    )
+    return isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], Node) and isinstance(item[1], int | float)
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -109,16 +104,12 @@ class _Dumper(yaml.SafeDumper):
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     # a plain style is read back as text only when the text is no number and no word of the schema
-    return dumper.represent_scalar(
-        "tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else '"'
-    )
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else '"')
 
 
 def _plain(dumper: yaml.SafeDumper, value: Any) -> yaml.ScalarNode:
     text = (
-        {None: "null", True: "true", False: "false"}[value]
-        if value is None or isinstance(value, bool)
-        else repr(value)
+        {None: "null", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else repr(value)
     )
     return dumper.represent_scalar("tag:yaml.org,2002:str", {"inf": ".inf", "-inf": "-.inf"}.get(text, text))
 
