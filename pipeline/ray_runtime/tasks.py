@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -39,14 +40,14 @@ def run_tasks(
 ) -> Iterator[TaskOutcome]:
     """Outcomes as they come. When `stopping` turns true no further task is begun and those in flight are awaited."""
     content = ray.put(binding)
-    task = ray.remote(_guarded).options(
-        num_cpus=phase.cpus, num_gpus=phase.gpus or None, max_retries=3, max_calls=1 if phase.fresh else 0
-    )
+    task = ray.remote(num_cpus=phase.cpus, num_gpus=phase.gpus or None, max_retries=3)(_guarded)
     waiting, flying = list(reversed(keys)), {}
     while waiting or flying:
         while waiting and len(flying) < 2 * workers and not stopping():
             key = waiting.pop()
-            flying[task.remote(content, phase.name, key)] = key
+            # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
+            own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
+            flying[task.options(**own).remote(content, phase.name, key)] = key
         if not flying:
             return
         ready, _ = ray.wait(list(flying), num_returns=1)
