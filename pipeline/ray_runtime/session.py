@@ -18,6 +18,7 @@ def quiet_environment() -> None:
     """Settings that must stand before ray is imported; what the user set is left alone."""
     for name, value in {
         "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_DATA_LOG_LEVEL": "ERROR",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         # A group of training workers waits for its CPUs while passes and other trainings hold them.
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
