@@ -1,0 +1,47 @@
+# The two lines that a fresh machine needs are `make demo` and `make test`; both install into .venv first.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+STORE  ?= runs
+export PYTHONWARNINGS := ignore
+
+.PHONY: demo test check faults bench docs wheel clean
+
+demo: $(STAMP)
+	$(BIN)/siftloom demo --store $(STORE)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not faults"
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/basedpyright --level error
+	$(BIN)/pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y \
+	  --ignore-signatures=y --ignore-docstrings=y --ignore-comments=y siftloom pipeline stages models
+
+faults: $(STAMP)
+	$(BIN)/python -m pytest -m faults --timeout 2400
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.engine
+	$(BIN)/python -m benchmarks.dedup --small
+
+docs: $(STAMP)
+	$(BIN)/pip install --quiet -e ".[docs]"
+	$(BIN)/mkdocs build --strict --site-dir site
+
+wheel: $(STAMP)
+	$(BIN)/python -m build --wheel
+
+# One rule installs; it runs again when the dependencies change.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e ".[dev]"
+	touch $(STAMP)
+
+clean:
+	rm -rf build dist site *.egg-info
