@@ -44,8 +44,7 @@ class Pool:
                 grams = faults.shingles(text)
                 shared = Counter(other for gram in grams for other in self.taken.get(gram, ()))
                 if all(
-                    n / (len(grams) + self.sizes[other] - n) <= MAX_CHANCE_SIMILARITY
-                    for other, n in shared.items()
+                    n / (len(grams) + self.sizes[other] - n) <= MAX_CHANCE_SIMILARITY for other, n in shared.items()
                 ):
                     for gram in grams:
                         self.taken[gram].append(len(self.sizes))
@@ -72,14 +71,14 @@ def copies(clean: list[Row]) -> list[Row]:
         )
     vocabulary = {source: sorted(found) for source, found in words.items()}
     found: list[Row] = []
+    # Targets lie evenly in each bin; a copy is at most 0.01 below its target, and never in the bin below.
     targets = [(low, low + 0.1 * (i + 1) / NEAR_PER_BIN) for low in NEAR_BINS for i in range(NEAR_PER_BIN)]
     for low, target in targets:
         for row in free:
             text = str(row["text"])
-            if 90 <= len(text.split()) <= 190:
-                copy = faults.near_copy(
-                    text, low, target, vocabulary[str(row["source"])], Draw("near", target, text)
-                )
+            if 90 <= len(text.split()) <= 250:
+                draw, replacements = Draw("near", target, text), vocabulary[str(row["source"])]
+                copy = faults.near_copy(text, max(low, target - 0.01), target, replacements, draw)
                 if copy:
                     found.append(
                         {
@@ -109,9 +108,7 @@ def boilerplate_rows(pool: Pool) -> list[Row]:
         source = ("sqlite", "postgresql", "rust", "austen")[number % 4]
         head, foot = faults.BOILERPLATE[number % len(faults.BOILERPLATE)]
         lines = [head, *pool.take(source, 110, 240).split("\n"), foot]
-        rows.append(
-            {"source": source, "text": "\n".join(lines), "kind": "boilerplate", "lines": [0, len(lines) - 1]}
-        )
+        rows.append({"source": source, "text": "\n".join(lines), "kind": "boilerplate", "lines": [0, len(lines) - 1]})
     return rows
 
 
@@ -122,9 +119,7 @@ def leak_rows(pool: Pool, items: list[Row]) -> list[Row]:
         for number in range(LEAK_EACH):
             paragraphs = pool.take("sqlite" if number else "austen", 120, 260).split("\n\n")
             passage = str(item["text"])
-            paragraphs.insert(
-                len(paragraphs) // 2, passage.lower().replace(",", " ") if number == 2 else passage
-            )
+            paragraphs.insert(len(paragraphs) // 2, passage.lower().replace(",", " ") if number == 2 else passage)
             rows.append(
                 {
                     "source": "sqlite" if number else "austen",
@@ -144,9 +139,7 @@ def noise_rows(pool: Pool, foreign: list[str]) -> list[Row]:
         rows.append({"source": "noise", "text": faults.gibberish(number, prose), "kind": "gibberish"})
     for number in range(REPETITION):
         source = ("sqlite", "austen", "postgresql")[number % 3]
-        rows.append(
-            {"source": source, "text": faults.repetition(number, pool.take(source)), "kind": "repetition"}
-        )
+        rows.append({"source": source, "text": faults.repetition(number, pool.take(source)), "kind": "repetition"})
     listings: list[Row] = [
         {"source": "listing", "text": pool.take("listing"), "kind": "listing"} for _ in range(LISTING)
     ]
