@@ -83,9 +83,7 @@ def main() -> None:
                 n
                 for n in names
                 if not (
-                    (out / n).exists()
-                    and (HERE / n).exists()
-                    and (out / n).read_bytes() == (HERE / n).read_bytes()
+                    (out / n).exists() and (HERE / n).exists() and (out / n).read_bytes() == (HERE / n).read_bytes()
                 )
             ]
             raise SystemExit(f"differ: {', '.join(different)}" if different else 0)

@@ -42,9 +42,7 @@ class Draw:
 
     def _bits(self) -> int:
         self.count += 1
-        return int.from_bytes(
-            hashlib.blake2b(self.count.to_bytes(8, "big"), key=self.key, digest_size=8).digest()
-        )
+        return int.from_bytes(hashlib.blake2b(self.count.to_bytes(8, "big"), key=self.key, digest_size=8).digest())
 
     def unit(self) -> float:
         """A float of [0, 1)."""

@@ -199,9 +199,7 @@ def novel_pages(tree: Path) -> dict[str, Pages]:
 
 
 def _dictionary(tree: Path, name: str) -> str:
-    return decompress(next((tree / name / "usr/share/dictd").glob("*.dz")).read_bytes()).decode(
-        "utf-8", "replace"
-    )
+    return decompress(next((tree / name / "usr/share/dictd").glob("*.dz")).read_bytes()).decode("utf-8", "replace")
 
 
 def jargon_pages(tree: Path) -> Pages:
@@ -236,9 +234,7 @@ def manual_pages(tree: Path) -> dict[str, Pages]:
             if not re.match(r"(\w\w|print|.*edition)/|print\.html", name)
         },
         "postgresql": _prose(tree / "postgresql-doc-17/usr/share/doc/postgresql-doc-17/html"),
-        "apache": {
-            name: [p for p in page if re.search(r"\b(the|of|and|is)\b", p)] for name, page in apache.items()
-        },
+        "apache": {name: [p for p in page if re.search(r"\b(the|of|and|is)\b", p)] for name, page in apache.items()},
     }
 
 
@@ -247,9 +243,7 @@ def translated_pages(tree: Path, language: str) -> Pages:
     root = tree / "apache2-doc/usr/share/doc/apache2-doc/manual" / language
     if language in ("ja", "ko", "ru", "zh-cn"):
         return {
-            name: [
-                text for tag, text in blocks if tag == "p" and len(text) >= 40 and _is_foreign_script(text)
-            ]
+            name: [text for tag, text in blocks if tag == "p" and len(text) >= 40 and _is_foreign_script(text)]
             for name, blocks in _html_pages(root)
         }
     english = {"the", "of", "is", "and", "to", "this", "are", "be"}
