@@ -83,3 +83,12 @@ def predict(model: Any, lines: Sequence[str], k: int) -> tuple[list[list[str]], 
     labels, shares = model.predict(list(lines), k=k) if lines else ([], [])
     named = [[label.removeprefix(LABEL) for label in row] for row in labels]
     return named, [[min(max(float(p), 0.0), 1.0) for p in row] for row in shares]
+
+
+def good_shares(model: Any, lines: Sequence[str], label: str = "good") -> Any:
+    """The probability of one label for each line; float32 array."""
+    import numpy as np
+
+    names, shares = predict(model, lines, k=-1)
+    found = [row[names[i].index(label)] for i, row in enumerate(shares)]
+    return np.array(found, np.float32)

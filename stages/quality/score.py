@@ -1,0 +1,56 @@
+"""Score documents by a trained quality classifier. Nothing is removed: `select` does that."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from pipeline.contract import ONE, Columns, Context, Node, RowFunction, RowNode
+from pipeline.errors import RecipeError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Quality(RowNode):
+    """Add the probability that a document is `good`: float32 in [0, 1], null for one too short to score.
+
+    It ranks documents and says little in itself: the classifier is not calibrated, so select a share and not
+    a value.
+
+    model  a `train_quality` node
+    as_    (`as` in a recipe) the name of the column
+    """
+
+    docs: Node
+    model: Node
+    as_: str = "quality"
+
+    version = 1
+
+    @property
+    def histograms(self):
+        return {self.as_: (0.0, 1.0, 40)}
+
+    def check(self) -> None:
+        if self.model.kind() != "train_quality":
+            raise RecipeError("quality.model", f"a {self.model.kind()} node", "a train_quality node")
+
+    def adds(self):
+        return {self.as_: "float32"}
+
+    def open(self, ctx: Context) -> RowFunction:
+        import pyarrow as pa
+
+        from stages.quality.fasttext_models import good_shares, load
+        from stages.quality.lines import Normaliser
+
+        card = json.loads(ctx.path("train", ONE[0], ".json", of="model").read_text(encoding="utf-8"))
+        normaliser = Normaliser(**card["normaliser"])
+        model = load(ctx.path("train", ONE[0], ".bin", of="model"))
+
+        def rows(table: pa.Table) -> Columns:
+            lines = normaliser.lines(table["text"])
+            scored = iter(good_shares(model, [line for line in lines if line is not None]).tolist())
+            found = [None if line is None else next(scored) for line in lines]
+            return Columns(added={self.as_: pa.array(found, pa.float32())})
+
+        return rows

@@ -1,0 +1,50 @@
+"""Which documents are held out: never trained on, the ground of every evaluation.
+
+A mark, no removal. It is drawn from the duplicate cluster where dedup has named one, so that copies of a
+held-out document are held out with it, else from the document's id. Adding documents moves no other one to
+the other side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.contract import Columns, Context, Node, RowFunction, RowNode, RowPhase
+from pipeline.errors import RecipeError
+from stages.chance import draws, share_limit
+from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split(RowNode):
+    """Add `held_out` (bool): true for a `held_out` share of the documents (of the clusters, where there are
+    some)."""
+
+    docs: Node
+    held_out: float = 0.02
+    seed: int = 0
+
+    version = 1
+
+    def check(self) -> None:
+        if not 0 <= self.held_out < 1:
+            raise RecipeError("split.held_out", f"{self.held_out}", "a share from 0 to below 1")
+
+    def adds(self):
+        return {HELD_OUT: "bool"}
+
+    def phases(self):
+        return (RowPhase(open=self.open, needs=(ID, *carried(self.docs, CLUSTER_ID))),)
+
+    def open(self, ctx: Context) -> RowFunction:
+        limit = share_limit(self.held_out)
+
+        def rows(table) -> Columns:
+            import pyarrow.compute as pc
+
+            name = table[ID]
+            if CLUSTER_ID in table.column_names:
+                name = pc.coalesce(table[CLUSTER_ID].cast("string"), name)
+            return Columns(added={HELD_OUT: draws(name.to_pylist(), self.seed, "split") < limit})
+
+        return rows
