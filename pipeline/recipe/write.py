@@ -103,8 +103,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # a plain style is read back as text only when the text is no number and no word of the schema
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if isinstance(scalar(text), str) else '"')
+    # A plain style is read back as text only when the text is no number and no word of the schema; single quotes
+    # fold line breaks, of which YAML knows five.
+    quoted = not isinstance(scalar(text), str) or not text.isprintable()
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 
 def _plain(dumper: yaml.SafeDumper, value: Any) -> yaml.ScalarNode:
