@@ -23,11 +23,13 @@ from pipeline.context import TaskContext
 from pipeline.contract import Node, TaskPhase
 from pipeline.drift import code_hash
 from pipeline.errors import DiskFull, DriftError, LeaseHeld, NodeFailed, SiftloomError, Stopped
+from pipeline.events import Recorder
 from pipeline.fanout import pass_work
 from pipeline.graph import Graph
 from pipeline.lease import Leases
 from pipeline.plan import Plan, make_plan
 from pipeline.record import choose_name, write_run
+from pipeline.receipts import Receipt
 from pipeline.reuse import link_finished_phase
 from pipeline.schedule import Key, Schedule
 from pipeline.sources import save_digests
@@ -71,6 +73,7 @@ class _Tally:
     rows_in: int = 0
     rows_kept: int = 0
     bytes: int = 0
+    memory: int = 0
 
 
 def run(
@@ -108,6 +111,7 @@ class Driver:
         self._waiting: set[Node] = set()
         self._tallies: dict[Node, _Tally] = {}
         self._started_ray = False
+        self._watchers: list[Watcher] = []
         self._workers = self.options.cpus or os.cpu_count() or 1
 
     # the walk --------------------------------------------------------------------------------------------------------
@@ -120,6 +124,7 @@ class Driver:
         self._check_drift()
         write_run(self.store, self.name, self.graph, self.state, self.recipe)
         self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
+        self._watchers = [Recorder(self.store, self.name), *([self.watcher] if self.watcher else [])]
         self._tell("started", plan)
         self._unchecked = self._nodes_over_holes()
         self.leases = Leases(self.store)
@@ -207,7 +212,7 @@ class Driver:
             if outcome.error is not None:
                 self._note_failure(node, outcome.key, outcome.error, outcome.trace)
             else:
-                self._note_receipt(node, phase.name, outcome.receipt)
+                self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
 
     def _run_pass(self, joined, steps, works) -> None:
         from pipeline.ray_runtime.passes import run_pass
@@ -220,7 +225,7 @@ class Driver:
                 if outcome.error is not None:
                     self._note_failure(node, outcome.shard, outcome.error, outcome.trace)
                 elif outcome.receipt is not None:
-                    self._note_receipt(node, phase.name, outcome.receipt)
+                    self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
 
     # progress ----------------------------------------------------------------------------------------------------------
 
@@ -371,13 +376,14 @@ class Driver:
         tally.total += tasks
         self._show(node, "running")
 
-    def _note_receipt(self, node: Node, phase: str, receipt) -> None:
+    def _note_receipt(self, node: Node, phase: str, receipt: Receipt, memory: int = 0) -> None:
         self.state.note_done(node, phase, receipt.key)
         tally = self._tallies[node]
         tally.done += 1
         tally.rows_in += receipt.counts.get("alive_in", 0)
         tally.rows_kept += receipt.counts.get("alive_out", 0)
         tally.bytes += sum(entry["size"] for entry in receipt.files.values())
+        tally.memory = max(tally.memory, memory)
         self._show(node, "running", phase)
 
     def _note_failure(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
@@ -401,8 +407,8 @@ class Driver:
         )  # fmt: skip
 
     def _tell(self, what: str, *values: Any) -> None:
-        if self.watcher is not None:
-            getattr(self.watcher, what)(*values)
+        for watcher in self._watchers:
+            getattr(watcher, what)(*values)
 
     def _failure(self) -> NodeFailed:
         first = self.failures[0]

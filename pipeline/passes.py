@@ -9,6 +9,7 @@ the pass, so a pass that is cut elsewhere writes the same receipts.
 from __future__ import annotations
 
 import pickle
+import resource
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -61,6 +62,7 @@ class Outcome:
     receipt: Receipt | None = None
     error: BaseException | None = None
     trace: str = ""
+    memory: int = 0  # peak of the worker process so far, bytes
 
 
 _opened: dict[tuple[str, str, str], Any] = {}  # row functions of this worker process: (fingerprint, phase, store)
@@ -165,7 +167,7 @@ class _Run:
             self._guarded(lambda: setattr(self, "receipt", self.finish()))
         if self.error is not None:
             return Outcome(index, shard, error=portable(self.error[0]), trace=self.error[1])
-        return Outcome(index, shard, self.receipt)
+        return Outcome(index, shard, self.receipt, memory=peak_memory())
 
     def _take(self, table: pa.Table) -> None:
         needs = list(dict.fromkeys(self.phase.needs)) or ["_row"]
@@ -241,6 +243,11 @@ def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path
     if receipts.read_receipt(store, folder, phase, base.shard.name) is None:
         return None
     return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
+
+
+def peak_memory() -> int:
+    """Largest resident set of this process so far, bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def portable(error: BaseException) -> BaseException:

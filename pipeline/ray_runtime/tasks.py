@@ -10,7 +10,7 @@ import ray
 
 from pipeline.binding import Binding
 from pipeline.contract import TaskPhase
-from pipeline.passes import portable
+from pipeline.passes import peak_memory, portable
 from pipeline.receipts import Receipt
 from pipeline.sources import digest_file
 from pipeline.tasks import run_task
@@ -24,13 +24,14 @@ class TaskOutcome:
     receipt: Receipt | None = None
     error: BaseException | None = None
     trace: str = ""
+    memory: int = 0  # peak of the worker process so far, bytes
 
 
 def _guarded(binding: Binding, phase: str, key: str) -> TaskOutcome:
     import traceback
 
     try:
-        return TaskOutcome(key, run_task(binding, phase, key))
+        return TaskOutcome(key, run_task(binding, phase, key), memory=peak_memory())
     except Exception as error:  # belongs to this key; the others go on
         return TaskOutcome(key, error=portable(error), trace=traceback.format_exc())
 
