@@ -23,7 +23,6 @@ from pipeline.context import TaskContext
 from pipeline.contract import Node, TaskPhase
 from pipeline.drift import code_hash
 from pipeline.errors import DiskFull, DriftError, LeaseHeld, NodeFailed, SiftloomError, Stopped
-from pipeline.events import Recorder
 from pipeline.fanout import pass_work
 from pipeline.graph import Graph
 from pipeline.lease import Leases
@@ -111,7 +110,6 @@ class Driver:
         self._waiting: set[Node] = set()
         self._tallies: dict[Node, _Tally] = {}
         self._started_ray = False
-        self._watchers: list[Watcher] = []
         self._workers = self.options.cpus or os.cpu_count() or 1
 
     # the walk --------------------------------------------------------------------------------------------------------
@@ -124,7 +122,6 @@ class Driver:
         self._check_drift()
         write_run(self.store, self.name, self.graph, self.state, self.recipe)
         self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
-        self._watchers = [Recorder(self.store, self.name), *([self.watcher] if self.watcher else [])]
         self._tell("started", plan)
         self._unchecked = self._nodes_over_holes()
         self.leases = Leases(self.store)
@@ -407,8 +404,8 @@ class Driver:
         )  # fmt: skip
 
     def _tell(self, what: str, *values: Any) -> None:
-        for watcher in self._watchers:
-            getattr(watcher, what)(*values)
+        if self.watcher is not None:
+            getattr(self.watcher, what)(*values)
 
     def _failure(self) -> NodeFailed:
         first = self.failures[0]
