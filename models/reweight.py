@@ -115,7 +115,7 @@ def raw_weights(
         score_m = score_m.double().where(valid_m, bounds.low)
         h_m = 2.0 * (score_m - bounds.low) / max(bounds.high - bounds.low, SMALLEST_RANGE) - 1.0
         g_m = g_m * ((strategy(config, h_m.clamp(-1.0, 1.0)) - 1.0) * beta).exp()
-    return g_m.where(valid_m, 0.0)
+    return g_m
 
 
 @torch.no_grad()
