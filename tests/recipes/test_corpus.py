@@ -70,9 +70,7 @@ def test_rows_are_whole_and_truth_names_each_once(documents: dict[str, dict], tr
     assert 60 <= min(sizes) <= max(sizes) <= 600
 
 
-def test_copies_and_originals_are_spread_over_the_files(
-    documents: dict[str, dict], truth: list[dict]
-) -> None:
+def test_copies_and_originals_are_spread_over_the_files(documents: dict[str, dict], truth: list[dict]) -> None:
     place = {id_: at * 4 // len(documents) for at, id_ in enumerate(documents)}
     copies = of_kind(truth, "near", "exact", "exact_normalised")
     apart = sum(place[row["id"]] != place[row["of"]] for row in copies)
@@ -115,8 +113,7 @@ def test_exact_copies_are_equal(documents: dict[str, dict], truth: list[dict]) -
 
 def test_nothing_else_is_similar(shingles: dict[str, set[Gram]], truth: list[dict]) -> None:
     group = {
-        row["id"]: row["of"] if row["kind"] in ("near", "exact", "exact_normalised") else row["id"]
-        for row in truth
+        row["id"]: row["of"] if row["kind"] in ("near", "exact", "exact_normalised") else row["id"] for row in truth
     }
     holders: dict[Gram, list[str]] = defaultdict(list)
     for id_, found in shingles.items():
@@ -142,9 +139,7 @@ def test_good_and_evaluation_texts_are_not_in_the_crawl(shingles: dict[str, set[
         assert len(found & seen) < 0.3 * len(found), row["id"]
 
 
-def test_leaks_hold_their_item_and_nothing_else_holds_one(
-    documents: dict[str, dict], truth: list[dict]
-) -> None:
+def test_leaks_hold_their_item_and_nothing_else_holds_one(documents: dict[str, dict], truth: list[dict]) -> None:
     items = {row["id"]: row["text"] for row in rows("eval-00.jsonl.gz")}
     long_grams = {gram: id_ for id_, text in items.items() for gram in grams(text, 13)}
     leaks = {row["id"]: row for row in of_kind(truth, "leak")}
