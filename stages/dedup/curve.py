@@ -4,12 +4,9 @@ Source: Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.
 choice (Penedo et al. 2024); `strict` is datasketch's optimum for 0.8; `wide` is for aggressive removal.
 """
 
-from typing import Literal
+from functools import cache
 
 import numpy as np
-
-Preset = Literal["default", "strict", "wide"]
-PRESETS: dict[str, tuple[int, int]] = {"default": (14, 8), "strict": (9, 13), "wide": (20, 5)}
 
 
 def probability(s: np.ndarray | float, bands: int, rows: int) -> np.ndarray:
@@ -21,6 +18,7 @@ def similarity_at(p: float, bands: int, rows: int) -> float:
     return (1 - (1 - p) ** (1 / bands)) ** (1 / rows)
 
 
+@cache
 def bands_for(similarity: float, permutations: int) -> tuple[int, int]:
     """(bands, rows) by datasketch's optimiser: the least area of false positives and false negatives."""
     from datasketch import MinHashLSH

@@ -59,16 +59,8 @@ def judge(
     pinned      bool[n]: rows that stay whatever they resemble (those of an earlier corpus)
     """
     n = len(order)
-    cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     pinned = np.zeros(n, bool) if pinned is None else pinned
-    # Rows of equal words side by side, the first to keep leading; a pinned row leads before any other.
-    by_words = np.lexsort((np.arange(n), order, ~pinned, exact[:, 1], exact[:, 0], cluster))
-    c, e = cluster[by_words], exact[by_words]
-    leads = np.ones(n, bool)
-    leads[1:] = (c[1:] != c[:-1]) | (e[1:] != e[:-1]).any(axis=1)
-    leader = np.empty(n, np.int64)
-    leader[by_words] = by_words[np.flatnonzero(leads)[np.cumsum(leads) - 1]] if n else by_words
-
+    cluster, leader = _leaders(starts, order, exact, pinned)
     walk = np.lexsort((np.arange(n), order, ~pinned, cluster))
     walk = walk[leader[walk] == walk]
     cuts = np.searchsorted(cluster[walk], np.arange(len(starts)))
@@ -84,6 +76,31 @@ def judge(
     stays = anchor == np.arange(n)
     estimate = np.where(stays, np.nan, agreed / signatures.shape[1]).astype(np.float32)
     return Verdict(anchor, estimate, same, pairs)
+
+
+def judge_copies(starts: np.ndarray, order: np.ndarray, exact: np.ndarray, pinned: np.ndarray | None = None) -> Verdict:
+    """Copies only: a row goes for the first kept row of its cluster that has the same 128 bits."""
+    n = len(order)
+    pinned = np.zeros(n, bool) if pinned is None else pinned
+    _, leader = _leaders(starts, order, exact, pinned)
+    same = (leader != np.arange(n)) & ~pinned
+    anchor = np.where(same, leader, np.arange(n))
+    return Verdict(anchor, np.where(same, 1, np.nan).astype(np.float32), same, np.zeros((BINS, 2), np.int64))
+
+
+def _leaders(
+    starts: np.ndarray, order: np.ndarray, exact: np.ndarray, pinned: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """(cluster, position of the first to keep of the copies in it) of every member; a pinned row leads any other."""
+    n = len(order)
+    cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+    copies = np.lexsort((np.arange(n), order, ~pinned, exact[:, 1], exact[:, 0], cluster))
+    c, e = cluster[copies], exact[copies]
+    leads = np.ones(n, bool)
+    leads[1:] = (c[1:] != c[:-1]) | (e[1:] != e[:-1]).any(axis=1)
+    leader = np.empty(n, np.int64)
+    leader[copies] = copies[np.flatnonzero(leads)[np.cumsum(leads) - 1]] if n else copies
+    return cluster, leader
 
 
 @compiled

@@ -8,6 +8,7 @@ of (row, band).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,11 @@ if TYPE_CHECKING:
 
 RANGE_BYTES = 256 * 10**6  # of (key, dense row) pairs in memory in one edge task
 LEAST = 4
+RANGES = "siftloom.ranges"  # metadata of a key file: number of keys in each range
 
 
 def range_count(rows: int, keys_per_row: int) -> int:
-    """Number of key ranges for a corpus of so many rows."""
+    """Number of key ranges for a corpus of so many rows, dead ones included: never more than 2^32."""
     return max(LEAST, -(-rows * keys_per_row * 16 // RANGE_BYTES))
 
 
@@ -33,63 +35,84 @@ def range_of(keys: np.ndarray, ranges: int) -> np.ndarray:
 
 
 class KeyFile:
-    """Collects the keys of one shard batch by batch and writes them at the end."""
+    """Collects the keys of one shard batch by batch, cut by range, and writes them at the end."""
 
     def __init__(self, ranges: int) -> None:
         self.ranges = ranges
-        self._keys: list[np.ndarray] = []
-        self._rows: list[np.ndarray] = []
+        self._parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(ranges)]
 
     def add(self, keys: np.ndarray, rows: np.ndarray) -> None:
         """keys uint64[n, k], rows [n]."""
-        self._keys.append(keys.ravel())
-        self._rows.append(np.repeat(rows.astype(np.uint32), keys.shape[1]))
+        pairs = np.repeat(rows.astype(np.uint32), keys.shape[1])
+        keys = keys.ravel()
+        where = range_of(keys, self.ranges)
+        order = np.argsort(where.astype(np.uint16) if self.ranges < 1 << 16 else where, kind="stable")
+        keys, pairs = keys[order], pairs[order]
+        stops = np.cumsum(np.bincount(where, minlength=self.ranges))
+        first = 0
+        for parts, stop in zip(self._parts, stops, strict=True):
+            if stop > first:
+                parts.append((keys[first:stop], pairs[first:stop]))
+            first = stop
 
     def write(self, path: Path) -> int:
         """Write the file; returns the number of keys."""
-        keys = np.concatenate([*self._keys, np.zeros(0, np.uint64)])
-        rows = np.concatenate([*self._rows, np.zeros(0, np.uint32)])
-        where = range_of(keys, self.ranges)
-        order = np.argsort(where.astype(np.uint16) if self.ranges < 1 << 16 else where, kind="stable")
-        counts = np.bincount(where, minlength=self.ranges)
-        write_ranges(path, keys[order], rows[order], counts)
-        return len(keys)
+        return write_ranges(path, map(_joined, self._parts))
 
 
-def write_ranges(path: Path, keys: np.ndarray, rows: np.ndarray, counts: np.ndarray) -> None:
-    """Write pairs that are sorted by range; counts[ranges] says how many each range has."""
+def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    if not parts:
+        return np.zeros(0, np.uint64), np.zeros(0, np.uint32)
+    return np.concatenate([keys for keys, _ in parts]), np.concatenate([rows for _, rows in parts])
+
+
+def write_ranges(path: Path, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Write (keys, rows) of every range, one at a time; returns the number of keys."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table({"key": keys, "row": rows})
-    schema = table.schema.with_metadata({"siftloom.ranges": json.dumps([int(c) for c in counts])})
-    stops = np.cumsum(counts)
-    plain = {"compression": "NONE", "use_dictionary": False, "write_statistics": False}
-    with pq.ParquetWriter(path, schema, **plain) as writer:
-        for first, stop in zip(stops - counts, stops, strict=True):
-            if stop > first:  # an empty range has no row group
-                part = table.slice(first, stop - first).replace_schema_metadata(schema.metadata)
-                writer.write_table(part, row_group_size=int(stop - first))
+    counts: list[int] = []
+    writer = None
+    for keys, rows in pairs:
+        if writer is None:
+            schema = pa.schema({"key": pa.uint64(), "row": pa.from_numpy_dtype(rows.dtype)})
+            writer = pq.ParquetWriter(path, schema, compression="NONE", use_dictionary=False, write_statistics=False)
+        counts.append(len(keys))
+        if len(keys):  # an empty range has no row group
+            writer.write_table(pa.table({"key": keys, "row": rows}), row_group_size=len(keys))
+    assert writer is not None, "a key file has at least one range"
+    writer.add_key_value_metadata({RANGES: json.dumps(counts)})
+    writer.close()
+    return sum(counts)
 
 
-def read_range(path: Path, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """(keys uint64[m], rows[m] of the file's type) of one range; DataError if damaged or cut short."""
+def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndarray]:
+    """(keys uint64[m], rows[m] of the file's type) of one of `ranges`, however many the file itself is cut into.
+
+    DataError for a file that is damaged, cut short or missing.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            counts = json.loads(file.schema_arrow.metadata[b"siftloom.ranges"])
-            if counts[index] == 0:
-                return np.zeros(0, np.uint64), np.zeros(0, np.uint32)
-            table = file.read_row_group(sum(1 for c in counts[:index] if c))
+            counts = np.array(json.loads(file.metadata.metadata[RANGES.encode()]))
+            own = len(counts)
+            first, last = index * own // ranges, ((index + 1) * own - 1) // ranges
+            group = np.cumsum(counts > 0) - 1
+            groups = [int(group[i]) for i in range(first, last + 1) if counts[i]]
+            table = file.read_row_groups(groups)
     except FileNotFoundError:
         raise _damaged(path, "the file is missing") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, IndexError, ValueError) as err:
         raise _damaged(path, f"it cannot be read ({type(err).__name__}: {err})") from err
-    if table.num_rows != counts[index]:
-        raise _damaged(path, f"range {index} has {table.num_rows} of {counts[index]} keys")
-    return _numpy(table["key"]), _numpy(table["row"])
+    if table.num_rows != counts[first : last + 1].sum():
+        raise _damaged(path, f"ranges {first} to {last} have {table.num_rows} keys")
+    keys, rows = _numpy(table["key"]), _numpy(table["row"])
+    if own == ranges:
+        return keys, rows
+    inside = range_of(keys, ranges) == index
+    return keys[inside], rows[inside]
 
 
 def _numpy(column: pa.ChunkedArray) -> np.ndarray:

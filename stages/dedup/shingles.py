@@ -63,9 +63,7 @@ def draws(stream: int, count: int) -> np.ndarray:
         return (x ^ (x >> np.uint64(31))) | np.uint64(1)
 
 
-FIRST, NEXT, BASE = (
-    int(c) for c in draws(1, 3)
-)  # first eight bytes of a word, later ones; n-gram polynomial
+FIRST, NEXT, BASE = (int(c) for c in draws(1, 3))  # first eight bytes of a word, later ones; n-gram polynomial
 PLACE = draws(2, 2)  # whole-document hash: position of a word (or of eight bytes), one constant per half
 SPREAD = draws(3, 2)
 SPREAD_AGAIN = draws(4, 2)

@@ -1,0 +1,86 @@
+"""What the report shows of a dedup: cluster sizes, the S-curve with observed pairs, large clusters, sources."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.contract import Context
+from stages.dedup.curve import describe, probability
+from stages.dedup.keep import BINS
+
+SECTION = "duplicates"
+LEAST_PAIRS = 5  # in a bin, for a dot on the curve
+DIFFS = 2
+
+
+def figures(ctx: Context) -> list[Mapping[str, Any]]:
+    """Chart descriptions; see docs/figures.md."""
+    made = ctx.result("verdict", "all")
+    largest = json.loads(ctx.path("verdict", "all", ".json").read_text())
+    facts, name = made.facts, ctx.node.kind()
+    shown: list[Mapping[str, Any]] = [
+        {
+            "kind": "bars",
+            "section": SECTION,
+            "title": f"{name}: clusters by size",
+            "labels": [f"{2**i} to {2 ** (i + 1) - 1}" for i in range(1, len(facts["sizes"]))],
+            "values": facts["sizes"][1:],
+            "unit": "clusters",
+        },
+        {
+            "kind": "table",
+            "section": SECTION,
+            "title": f"{name}: the ten largest clusters",
+            "columns": ["first document", "documents", "removed", "begins"],
+            "rows": [[c["first"], c["size"], c["removed"], _begins(c)] for c in largest],
+        },
+        {
+            "kind": "table",
+            "section": SECTION,
+            "title": f"{name}: removed by source",
+            "columns": ["source", "documents", "removed", "share"],
+            "units": [None, None, None, "percent"],
+            "rows": [[name or "(no source)", n, gone, gone / n] for name, n, gone in facts["sources"][:30]],
+        },
+    ]
+    if hasattr(ctx.node, "banding"):
+        shown.insert(1, _curve(ctx.node.banding(), ctx.node.limit(), facts["pairs"]))
+    for cluster in [c for c in largest if c["examples"] and c["examples"][0]["estimate"] < 1][:DIFFS]:
+        example = cluster["examples"][0]
+        shown.append(
+            {
+                "kind": "diff",
+                "section": SECTION,
+                "title": f"removed for a near-duplicate, estimate {example['estimate']}",
+                "left": example["kept_text"],
+                "right": example["text"],
+                "left_label": f"kept: {example['kept']}",
+                "right_label": f"removed: {example['id']}",
+            }
+        )
+    return shown
+
+
+def _curve(banding: tuple[int, int], limit: float | None, pairs: list[list[int]]) -> Mapping[str, Any]:
+    points = [i / 50 for i in range(51)]
+    seen = [((i + 0.5) / BINS, hit / n) for i, (n, hit) in enumerate(pairs) if n >= LEAST_PAIRS]
+    return {
+        "kind": "lines",
+        "section": SECTION,
+        "title": "chance that a pair is compared",
+        "note": f"{describe(*banding)}. Dots: pairs of one cluster, by their estimate.",
+        "x": "Jaccard similarity",
+        "y": "share that has a band in common",
+        "series": [
+            {"name": "curve", "points": [[s, round(float(probability(s, *banding)), 6)] for s in points]},
+            {"name": "observed pairs", "points": [[x, round(y, 6)] for x, y in seen], "dots": True},
+        ],
+        "marks": [] if limit is None else [{"x": limit, "label": "min_jaccard"}],
+    }
+
+
+def _begins(cluster: dict) -> str:
+    text = next((e["kept_text"] for e in cluster["examples"] if "kept_text" in e), "")
+    return " ".join(text[:200].split())[:80]

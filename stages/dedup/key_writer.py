@@ -1,0 +1,121 @@
+"""The first phase of a dedup: the documents of one shard into a key file and records."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.contract import Context, Result
+from stages.dedup.keys import KeyFile, range_count
+from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, sketch_type
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from stages.dedup.node import DedupNode
+
+NAMES_BYTES = 20_000  # of source names told apart in one shard: they stand in its receipt
+OTHER = "(other sources)"
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """Of the n documents of a batch.
+
+    keys       uint64[n, k]: documents that share one may belong together
+    exact      uint64[n, 2]: equal for copies
+    signature  uint32[n, places], no places where a node compares copies only
+    keyed      bool[n]: False for a document that is never merged (no words, no bytes, no URL); its keys are ignored
+    """
+
+    keys: np.ndarray
+    exact: np.ndarray
+    signature: np.ndarray
+    keyed: np.ndarray
+
+
+class KeyWriter:
+    """Hashes the alive documents of one shard; `ShardWriter` of the phase `keys`."""
+
+    def __init__(self, ctx: Context) -> None:
+        node: DedupNode = ctx.node  # type: ignore[assignment]
+        rows = sum(shard.rows for shard in ctx.shards("docs"))
+        self.ctx, self.hash, self.seen = ctx, node.hasher(), 0
+        self.file = KeyFile(range_count(rows, node.keys_per_document()))
+        self.ids: list[pa.Array] = []
+        self.sources = _Sources()
+        self.sketch = sketch_type(node.places())
+        self._open = ExitStack()
+        self.documents = RecordFile(self._open.enter_context(ctx.create("-documents.npy")), DOCUMENT)
+        self.sketches = RecordFile(self._open.enter_context(ctx.create("-sketches.npy")), self.sketch)
+
+    def add(self, table: pa.Table) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        hashes = self.hash(table)
+        self.seen += len(table)
+        keyed = np.flatnonzero(hashes.keyed)
+        rows = table["_row"].to_numpy()[keyed]
+        self.file.add(hashes.keys[keyed], rows)
+        documents = np.zeros(len(keyed), DOCUMENT)
+        documents["row"] = rows
+        documents["bytes"] = pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy()[keyed]
+        source = table["source"] if "source" in table.column_names else pa.chunked_array([pa.nulls(len(table))])
+        documents["source"] = self.sources.codes(source)[keyed]
+        self.documents.append(documents)
+        sketches = np.empty(len(keyed), self.sketch)
+        sketches["exact"], sketches["signature"] = hashes.exact[keyed], hashes.signature[keyed]
+        self.sketches.append(sketches)
+        self.ids.append(table["id"].combine_chunks().cast(pa.string()).take(pa.array(keyed)))
+
+    def finish(self) -> Result:
+        import pyarrow as pa
+
+        self.documents.close()
+        self.sketches.close()
+        self._open.close()
+        with self.ctx.create("-ids.npy") as path:
+            np.save(path, fixed_width(pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())))
+        with self.ctx.create(".parquet") as path:
+            keys = self.file.write(path)
+        keyed = self.documents.count
+        return Result(
+            {"rows": self.seen, "keyed": keyed, "unkeyed": self.seen - keyed},
+            {"keys": keys, "sources": self.sources.names, "documents": self.sources.counts},
+        )
+
+
+class _Sources:
+    """Numbers for source names in order of appearance; null is 0, names past the budget share the last number."""
+
+    def __init__(self) -> None:
+        self.names = ["", OTHER]
+        self.counts = [0, 0]
+        self._codes: dict[str | None, int] = {None: 0}
+        self._budget = NAMES_BYTES
+
+    def codes(self, column: pa.ChunkedArray) -> np.ndarray:
+        """uint16[n]."""
+        import pyarrow as pa
+
+        coded = column.combine_chunks().cast(pa.string()).dictionary_encode()
+        code = np.array([*map(self._code, coded.dictionary.to_pylist()), 0], np.uint16)
+        found = code[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        for i, count in enumerate(np.bincount(found, minlength=len(self.counts))):
+            self.counts[i] += int(count)
+        return found
+
+    def _code(self, name: str | None) -> int:
+        if name in self._codes or name is None:
+            return self._codes[name]
+        self._budget -= len(name.encode()) + 16
+        if self._budget < 0:
+            return 1
+        self._codes[name] = len(self.names)
+        self.names.append(name)
+        self.counts.append(0)
+        return self._codes[name]

@@ -1,0 +1,166 @@
+"""A dedup node run phase by phase over tables in memory, its files really written and read: no engine, no Ray.
+
+Shards, the order of tasks and what is alive can be chosen, so laws over them are tested in milliseconds.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase
+
+
+class Corpus(Node):
+    """A base of given tables, one a shard."""
+
+    tables: Sequence[pa.Table]
+
+    def __init__(self, tables: Sequence[pa.Table], name: str = "0" * 12) -> None:
+        object.__setattr__(self, "tables", [_with_ids(table, f"{name}:{i}") for i, table in enumerate(tables)])
+        object.__setattr__(self, "name", name)
+
+    def shards(self) -> list[Shard]:
+        return [Shard(self.name, f"{i:03d}", len(table), 0) for i, table in enumerate(self.tables)]
+
+    def adds(self):
+        return {name: str(self.tables[0][name].type) for name in self.tables[0].column_names}
+
+
+def corpus(texts: Sequence[str], shards: int = 1, name: str = "0" * 12, **columns: Sequence) -> Corpus:
+    """Texts dealt to shards in runs."""
+    table = pa.table({"text": pa.array(texts, pa.string()), **columns})
+    cuts = [len(texts) * i // shards for i in range(shards + 1)]
+    return Corpus([table.slice(a, b - a) for a, b in zip(cuts, cuts[1:], strict=False)], name)
+
+
+class Run:
+    """The finished phases of one node."""
+
+    def __init__(self, node: Node, folder: Path, against: Sequence[Run] = (), batch: int = 50) -> None:
+        self.node, self.folder, self.against, self.batch = node, folder, against, batch
+        self.results: dict[str, dict[str, Result]] = {}
+        self.rows: dict[str, Columns] = {}
+
+    def all(self, seed: int = 0) -> Run:
+        """Every phase, its tasks in an order drawn from the seed."""
+        for phase in self.node.phases():
+            self.phase(phase, seed)
+        return self
+
+    def phase(self, phase, seed: int = 0) -> None:
+        shards = {shard.name: (shard, table) for shard, table in zip(self.docs().shards(), self.docs().tables, strict=True)}
+        per_shard = isinstance(phase, RowPhase | ShardPhase)
+        keys = list(shards) if per_shard else list(phase.keys(LocalContext(self, phase.name, "keys")))
+        self.results[phase.name] = {}
+        done = {}
+        for key in random.Random(seed).sample(keys, len(keys)):
+            ctx = LocalContext(self, phase.name, key, shards[key][0] if per_shard else None)
+            if not per_shard:
+                done[key] = phase.run(ctx, key)
+                continue
+            worker = phase.open(ctx)
+            made = []
+            for table in self.batches(shards[key][1], phase.needs):
+                made.append(worker.add(table) if isinstance(phase, ShardPhase) else worker(table))
+            if isinstance(phase, ShardPhase):
+                done[key] = worker.finish()
+            else:
+                self.rows[key] = made
+        self.results[phase.name] = {key: done[key] for key in sorted(done)}
+
+    def docs(self) -> Corpus:
+        return self.node.docs
+
+    def batches(self, table: pa.Table, columns: Sequence[str]) -> Iterator[pa.Table]:
+        table = table.append_column("_row", pa.array(range(len(table)), pa.int64())).select(list(columns))
+        for start in range(0, len(table), self.batch):
+            yield table.slice(start, self.batch)
+
+    def column(self, name: str) -> list:
+        return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.added[name].to_pylist()]
+
+    def reasons(self) -> list[str | None]:
+        return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.removed.reason.to_pylist()]
+
+    def values(self) -> list[float | None]:
+        return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.removed.value.to_pylist()]
+
+    def kept(self) -> list[int]:
+        """Positions of the documents that stay."""
+        return [i for i, reason in enumerate(self.reasons()) if reason is None]
+
+
+class LocalContext(Context):
+    def __init__(self, run: Run, phase: str, key: str, shard: Shard | None = None) -> None:
+        self.run, self.node, self.phase, self.key, self.shard, self.cpus = run, run.node, phase, key, shard, 1
+
+    def _of(self, of) -> Run:
+        return self.run.against[of[1]] if isinstance(of, tuple) else self.run
+
+    def shards(self, of="docs"):
+        return self._of(of).docs().shards()
+
+    def rows(self, columns, of="docs", shards=None):
+        run = self._of(of)
+        wanted = None if shards is None else {shard.name for shard in shards}
+        for shard, table in zip(run.docs().shards(), run.docs().tables, strict=True):
+            if wanted is not None and shard.name not in wanted:
+                continue
+            if isinstance(of, tuple):  # the rows that the earlier node kept
+                gone = [r for part in run.rows[shard.name] for r in part.removed.reason.to_pylist()]
+                table = table.append_column("_row", pa.array(range(len(table)), pa.int64()))
+                yield shard, table.filter(pa.array([r is None for r in gone])).select(list(columns))
+            else:
+                for batch in run.batches(table, columns):
+                    yield shard, batch
+
+    def column_rows(self, columns, of="docs"):
+        raise NotImplementedError
+
+    def has_column(self, name, of="docs"):
+        return name in self._of(of).docs().tables[0].column_names
+
+    def keys(self, phase, of=None):
+        return list(self._of(of).results[phase])
+
+    def path(self, phase, key, ext, of=None):
+        return self._of(of).folder / phase / f"{key}{ext}"
+
+    def result(self, phase, key, of=None):
+        return self._of(of).results[phase][key]
+
+    def sources(self, of="paths"):
+        return []
+
+    def open_source(self, source):
+        raise NotImplementedError
+
+    def fingerprint(self, of=None):
+        return "f" * 64
+
+    def input(self, of):
+        return getattr(self.node, of)
+
+    @contextmanager
+    def create(self, ext):
+        path = self.path(self.phase, self.key, ext)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield path
+
+    def scratch(self):
+        return str(self.run.folder)
+
+    def stopping(self):
+        return False
+
+    def log(self, event, **values):
+        pass
+
+
+def _with_ids(table: pa.Table, prefix: str) -> pa.Table:
+    return table.append_column("id", pa.array([f"{prefix}:{i}" for i in range(len(table))], pa.string()))
