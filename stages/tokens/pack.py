@@ -125,16 +125,12 @@ class Pack(Node):
             "format": 1,
             "length": self.length,
             "dtype": dtypes.pop() if dtypes else "uint16",
-            "end_id": next(
-                entry["id"] for entry in definition["added_tokens"] if entry["content"] == END_OF_TEXT
-            ),
+            "end_id": next(entry["id"] for entry in definition["added_tokens"] if entry["content"] == END_OF_TEXT),
             "vocab_size": len(
                 set(definition["model"]["vocab"].values()) | {e["id"] for e in definition["added_tokens"]}
             ),
             "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
-            "draw": None
-            if self.max_rows is None or self.max_rows >= totals["rows"]
-            else [self.max_rows, self.seed],
+            "draw": None if self.max_rows is None or self.max_rows >= totals["rows"] else [self.max_rows, self.seed],
             "bytes_per_token": round(totals["bytes"] / totals["tokens"], 6) if totals["tokens"] else None,
             **totals,
             "shards": shards,

@@ -29,16 +29,12 @@ class PackWriter:
     barred    rows of the base that must not be packed
     """
 
-    def __init__(
-        self, ctx: Context, tokenizer: Path, capacity: int, window: int, barred: frozenset[int]
-    ) -> None:
+    def __init__(self, ctx: Context, tokenizer: Path, capacity: int, window: int, barred: frozenset[int]) -> None:
         self.ctx, self.capacity, self.window, self.barred = ctx, capacity, window, barred
         self.encoder = Encoder.load(tokenizer)
         self.end = self.encoder.special[END_OF_TEXT]
         self.dtype = np.dtype("<u2" if self.encoder.vocab_size <= 2**16 else "<u4")
-        self.counts: Counter[str] = Counter(
-            documents=0, packed=0, cut=0, rows=0, tokens=0, bytes=0, padding=0
-        )
+        self.counts: Counter[str] = Counter(documents=0, packed=0, cut=0, rows=0, tokens=0, bytes=0, padding=0)
         self.languages: dict[str, list[int]] = {}
         self.waiting: list[dict] = []  # documents of the open window
         self.written: list[pa.Table] = []
@@ -47,14 +43,10 @@ class PackWriter:
 
     def add(self, table: pa.Table) -> None:
         held = table["held_out"].to_pylist() if "held_out" in table.column_names else [False] * table.num_rows
-        columns = [
-            name for name in ("_row", "source", "lang", "quality", "weight") if name in table.column_names
-        ]
+        columns = [name for name in ("_row", "source", "lang", "quality", "weight") if name in table.column_names]
         texts: list[str] = []
         documents: list[dict] = []
-        for mark, text, entry in zip(
-            held, table["text"].to_pylist(), table.select(columns).to_pylist(), strict=True
-        ):
+        for mark, text, entry in zip(held, table["text"].to_pylist(), table.select(columns).to_pylist(), strict=True):
             self.counts["documents"] += 1
             if mark or entry["_row"] in self.barred:
                 self.counts["dropped.held_out"] += 1
@@ -64,9 +56,7 @@ class PackWriter:
                 texts.append(text)
                 documents.append(entry)
         failed = self.encoder.differs
-        for entry, ids in zip(
-            documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True
-        ):
+        for entry, ids in zip(documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
             self.counts["packed"] += 1
             entry["ids"] = np.concatenate([np.array([self.end], np.uint32), ids]).astype(self.dtype)
             self.waiting.append(entry)
@@ -115,25 +105,17 @@ class PackWriter:
                 "row": pa.array(range(first, first + len(packed)), pa.int64()),
                 "tokens": pa.array(used, pa.int32()),
                 "bytes": pa.array(sizes, pa.int64()),
-                "doc_row": pa.array(
-                    [[entry["_row"] for entry in row] for row in documents], pa.list_(pa.int64())
-                ),
+                "doc_row": pa.array([[entry["_row"] for entry in row] for row in documents], pa.list_(pa.int64())),
                 "doc_start": pa.array(starts, pa.list_(pa.int32())),
-                "doc_offset": pa.array(
-                    [[piece.offset for piece in row] for row in packed], pa.list_(pa.int32())
-                ),
-                "doc_tokens": pa.array(
-                    [[piece.length for piece in row] for row in packed], pa.list_(pa.int32())
-                ),
+                "doc_offset": pa.array([[piece.offset for piece in row] for row in packed], pa.list_(pa.int32())),
+                "doc_tokens": pa.array([[piece.length for piece in row] for row in packed], pa.list_(pa.int32())),
                 "doc_source": pa.array(
                     [[entry.get("source") for entry in row] for row in documents], pa.list_(pa.string())
                 ),
                 "quality": pa.array(
                     [_mean("quality", d, p) for d, p in zip(documents, packed, strict=True)], pa.float32()
                 ),
-                "log_prior": pa.array(
-                    [_log_prior(d, p) for d, p in zip(documents, packed, strict=True)], pa.float32()
-                ),
+                "log_prior": pa.array([_log_prior(d, p) for d, p in zip(documents, packed, strict=True)], pa.float32()),
             }
         )
 

@@ -32,9 +32,7 @@ def cut(lengths: Sequence[int], capacity: int) -> list[Piece]:
 def best_fit(pieces: Sequence[Piece], capacity: int) -> list[list[Piece]]:
     """Rows of pieces; a function of the pieces' order and lengths alone."""
     rows: list[list[Piece]] = []
-    with_room: list[list[int]] = [
-        [] for _ in range(capacity + 1)
-    ]  # free tokens -> the rows that have them free
+    with_room: list[list[int]] = [[] for _ in range(capacity + 1)]  # free tokens -> the rows that have them free
     rooms = 0  # bit s is set while some row has s tokens free, so the tightest fit is the lowest set bit
     for piece in sorted(pieces, key=lambda piece: (-piece.length, piece.document, piece.offset)):
         fitting = rooms >> piece.length << piece.length

@@ -85,9 +85,7 @@ class PackedRows:
     @cached_property
     def _maps(self) -> list[np.ndarray | None]:
         shape = (-1, self.length + 1)
-        return [
-            np.memmap(path, self.dtype, "r").reshape(shape) if rows else None for path, _, rows in self.files
-        ]
+        return [np.memmap(path, self.dtype, "r").reshape(shape) if rows else None for path, _, rows in self.files]
 
     @cached_property
     def _used(self) -> np.ndarray:
@@ -140,9 +138,7 @@ class PackedRows:
             parents = pc.list_parent_indices(documents).filter(
                 pc.equal(pc.list_flatten(documents), pa.scalar(row, pa.int64()))
             )
-            found += [
-                number for number in self.numbers(i, sorted(set(parents.to_pylist()))) if number is not None
-            ]
+            found += [number for number in self.numbers(i, sorted(set(parents.to_pylist()))) if number is not None]
         return found
 
 

@@ -40,9 +40,7 @@ class Tokenizer(Node):
 
     def check(self) -> None:
         if not 257 <= self.vocab_size <= 2**24:
-            raise RecipeError(
-                "tokenizer.vocab_size", f"{self.vocab_size}", "257 (bytes and one special token) to 2^24"
-            )
+            raise RecipeError("tokenizer.vocab_size", f"{self.vocab_size}", "257 (bytes and one special token) to 2^24")
 
     def phases(self):
         # a fresh process: the library keeps a thread pool, which a process that forks later must not hold
@@ -67,9 +65,7 @@ class Tokenizer(Node):
         seen = {"documents": 0, "bytes": 0}
         tokenizer.train_from_iterator(self._texts(ctx, seen), trainer)
         if not seen["documents"]:
-            raise DataError(
-                "tokenizer", "no document to train on", "at least one alive document that is not held out"
-            )
+            raise DataError("tokenizer", "no document to train on", "at least one alive document that is not held out")
         with ctx.create(".json") as path:
             path.write_text(tokenizer.to_str(pretty=True), encoding="utf-8")
         return Result(counts=seen, facts={"vocab_size": tokenizer.get_vocab_size()})

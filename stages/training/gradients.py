@@ -71,9 +71,7 @@ def gather(vector: Tensor) -> Tensor:
 
 def take_gradients(parameters: Sequence[torch.nn.Parameter]) -> Tensor:
     """All gradients as one fp32 vector; the parameters have none afterwards."""
-    parts = [
-        (torch.zeros_like(p) if p.grad is None else p.grad).to(torch.float32).reshape(-1) for p in parameters
-    ]
+    parts = [(torch.zeros_like(p) if p.grad is None else p.grad).to(torch.float32).reshape(-1) for p in parameters]
     for parameter in parameters:
         parameter.grad = None
     return torch.cat(parts)

@@ -107,8 +107,7 @@ class Feed:
         sources, rows = (part[step - self._first] for part in self._drawn)
         each = self.rows_each
         return [
-            self._micro_batch(sources[m * each : (m + 1) * each], rows[m * each : (m + 1) * each])
-            for m in self.mine
+            self._micro_batch(sources[m * each : (m + 1) * each], rows[m * each : (m + 1) * each]) for m in self.mine
         ]
 
     def _micro_batch(self, sources: np.ndarray, rows: np.ndarray) -> MicroBatch:

@@ -1,16 +1,16 @@
 """The training loop under Ray Train V2.
 
-One `TorchTrainer` per run, for one process as for many. Its storage lies in the node's scratch folder and its name is made
-of the node's fingerprint, so the same node goes on from its last checkpoint and another configuration cannot find it. A
-worker that dies is replaced and the group goes back to the last registered checkpoint; what the dead one recorded later is
-in no checkpoint, so no step is missing or doubled.
+One `TorchTrainer` per run, for one process as for many. Its storage lies in the node's scratch folder and
+its name is made of the node's fingerprint, so the same node goes on from its last checkpoint and another
+configuration cannot find it. A worker that dies is replaced and the group goes back to the last registered
+checkpoint; what the dead one recorded later is in no checkpoint, so no step is missing or doubled.
 
 `fit` blocks; it is called from a thread of the driver, where Ray Train leaves the signal handlers alone.
 """
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
 import tempfile
 import threading
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.training.checkpoint import STATE_FILE, RunFiles, from_bytes, to_bytes
+from stages.training.checkpoint import PROGRESS, STATE_FILE, STOP, RunFiles, from_bytes, to_bytes
 from stages.training.job import Job
 
 if TYPE_CHECKING:
@@ -72,6 +72,7 @@ def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    _settings()
     gpus = int(ray.cluster_resources().get("GPU", 0))
     use_gpu = job.device == "cuda" or (job.device == "auto" and gpus >= workers)
     trainer = TorchTrainer(
@@ -79,7 +80,9 @@ def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker={"CPU": job.threads, **({"GPU": 1} if use_gpu else {})}
+            num_workers=workers,
+            use_gpu=use_gpu,
+            resources_per_worker={"CPU": job.threads, **({"GPU": 1} if use_gpu else {})},
         ),
         run_config=RunConfig(
             name=name,
@@ -90,19 +93,17 @@ def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(job.threads)}},
         ),
     )
-    with _one_node_settings():
-        trainer.fit()
+    trainer.fit()
 
 
-@contextlib.contextmanager
-def _one_node_settings():
-    """On a single machine nothing is ever reclaimed: the watcher for that is one more process to start."""
+def _settings() -> None:
+    """Ray Train reads these when a run starts; what the user set is left alone."""
     import ray
 
-    name = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+    os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     if len(ray.nodes()) == 1:
-        os.environ.setdefault(name, "0")
-    yield
+        # on a single machine nothing is ever reclaimed: the watcher for that is one more process to start
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 
 class Watch:
@@ -122,15 +123,11 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        from stages.training.checkpoint import PROGRESS, STOP
-
         told = None
         while not self._over.wait(0.5):
             if self._stopping() and not self.files.scratch.exists(STOP):
                 self.files.scratch.write(STOP, b"")
             progress = self.files.scratch.read(PROGRESS)
             if progress is not None and progress != told:
-                import json
-
                 told = progress
                 self._tell(json.loads(progress))

@@ -155,9 +155,7 @@ class Sampler:
     def epochs(self, steps: int) -> list[float]:
         """How often each source is read through in `steps` steps, on average."""
         slots = steps * self.batch_rows
-        return [
-            float(slots * quota / BLOCK / count) for quota, count in zip(self.quotas, self.rows, strict=True)
-        ]
+        return [float(slots * quota / BLOCK / count) for quota, count in zip(self.quotas, self.rows, strict=True)]
 
 
 def capped_shares(

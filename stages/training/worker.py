@@ -130,9 +130,7 @@ class Trainer:
         set_learning_rate(self.optimizer, learning_rate)
         self.optimizer.step()
         if not isinstance(job.reweight, Uniform) and job.reweight.bounds == "lagged":
-            self.bounds = next_bounds(
-                job.reweight, self.bounds, batch_bounds(job.reweight, score_m, tokens_m)
-            )
+            self.bounds = next_bounds(job.reweight, self.bounds, batch_bounds(job.reweight, score_m, tokens_m))
         shares = spread(g_m)
         objective = float((g_m * score_m).sum() / total)
         values = (loss, objective, float(tokens_m.sum()), *shares, learning_rate, norm)

@@ -1,0 +1,143 @@
+"""Compare trained models: size, held-out bits per byte, curves of loss and weights over the same tokens."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.contract import Context, Node, Result, TaskPhase, one
+from pipeline.errors import RecipeError
+from stages.documents import HELD_OUT, columns_of
+from stages.training.curves import lines
+from stages.training.evaluate import Evaluate
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Compare(Node):
+    """A table of runs, and their curves.
+
+    runs    evaluations; a pre-training stands for its evaluation on the documents that the split behind its rows
+            holds out
+    labels  what the runs are called, in their order; by default each is called by its model and weights
+
+    Writes `table/all.json`.
+    """
+
+    runs: tuple[Node, ...]
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        runs = (self.runs,) if isinstance(self.runs, Node) else tuple(self.runs)
+        object.__setattr__(self, "runs", tuple(_evaluated(run) for run in runs))
+
+    def check(self) -> None:
+        if not self.runs:
+            raise RecipeError("compare.runs", "none", "evaluate or pretrain nodes")
+        for run in self.runs:
+            if run.kind() != "evaluate":
+                raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate or pretrain nodes")
+        if self.labels and (len(self.labels) != len(self.runs) or len(set(self.labels)) != len(self.labels)):
+            raise RecipeError("compare.labels", f"{self.labels}", f"{len(self.runs)} different names, or none")
+
+    def phases(self):
+        return (TaskPhase(name="table", keys=one, run=self._table),)
+
+    def _table(self, ctx: Context, key: str) -> Result:
+        rows = [
+            {
+                "label": label,
+                "parameters": report["run"]["parameters"],
+                "bytes": report["run"]["bytes"],
+                "tokens": report["run"]["tokens"],
+                "loss": report["held_out"]["loss"],
+                "bits_per_byte": report["held_out"]["bits_per_byte"],
+                "sources": {name: values["bits_per_byte"] for name, values in report["sources"].items()},
+            }
+            for label, report in self._reports(ctx)
+        ]
+        with ctx.create(".json") as path:
+            path.write_text(json.dumps({"runs": rows}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return Result(counts={"runs": len(rows)}, facts={row["label"]: row["bits_per_byte"] for row in rows})
+
+    def _reports(self, ctx: Context) -> list[tuple[str, dict[str, Any]]]:
+        """(label, report of the evaluation) of every run."""
+        reports = [
+            json.loads(ctx.path("score", "all", ".json", of=("runs", i)).read_text(encoding="utf-8"))
+            for i in range(len(self.runs))
+        ]
+        labels = list(self.labels)
+        for report in reports if not labels else ():
+            name, number = report["run"]["label"], 2
+            while name in labels:
+                name, number = f"{report['run']['label']} ({number})", number + 1
+            labels.append(name)
+        return list(zip(labels, reports, strict=True))
+
+    def figures(self, ctx: Context):
+        named = self._reports(ctx)
+        yield {
+            "kind": "table",
+            "title": "Models compared",
+            "columns": [
+                "model",
+                "parameters",
+                "bytes",
+                "tokens seen",
+                "held-out nats per token",
+                "held-out bits per byte",
+            ],
+            "rows": [
+                [
+                    label,
+                    report["run"]["parameters"],
+                    report["run"]["bytes"],
+                    report["run"]["tokens"],
+                    round(report["held_out"]["loss"], 4),
+                    round(report["held_out"]["bits_per_byte"], 4),
+                ]
+                for label, report in named
+            ],
+        }
+        yield lines("Training loss", "nats per token", [(label, report["curves"]["loss"]) for label, report in named])
+        for name, title in (
+            ("effective", "Effective share of the rows of a batch"),
+            ("weight_max", "Largest weight of a row (1 = uniform)"),
+            ("weight_min", "Smallest weight of a row (1 = uniform)"),
+        ):
+            curves = [(label, report["curves"][name]) for label, report in named]
+            if any(y != curve[0][1] for _, curve in curves for _, y in curve):
+                yield lines(title, title.split(" (")[0].lower(), curves)
+        yield {
+            "kind": "text",
+            "title": "What the models write",
+            "lines": [
+                f"{label}: {text['prompt']}{text['text']}" for label, report in named for text in report["texts"]
+            ],
+        }
+
+
+def _evaluated(run: Node) -> Node:
+    """The run, or the evaluation that a pre-training stands for."""
+    if not isinstance(run, Node) or run.kind() != "pretrain":
+        return run
+    split = next((found for pack, _ in run.mixture if (found := _split_behind(pack)) is not None), None)
+    if split is None:
+        raise RecipeError(
+            "compare.runs", "a pretrain whose documents were never split", "held-out documents to compare on",
+            "put a split before select or pack, or give evaluate nodes",
+        )  # fmt: skip
+    return Evaluate(model=run, docs=split)
+
+
+def _split_behind(pack: Node) -> Node | None:
+    """The node that marks the documents held out from a pack: before any selection, so that it is the same for all
+    runs.
+    """
+    for start in (getattr(pack, "docs", None), getattr(pack, "holdout", None)):
+        node = start
+        while isinstance(node, Node) and HELD_OUT in columns_of(node):
+            if HELD_OUT in node.adds():
+                return node
+            node = getattr(node, node.stream, None)
+    return None

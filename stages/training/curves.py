@@ -1,0 +1,28 @@
+"""Curves of a training run as figures: thinned, over tokens seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+POINTS = 400  # of a curve; longer ones are thinned
+
+Points = list[list[float]]
+
+
+def running_total(counts: Sequence[int]) -> list[int]:
+    """Tokens seen at the end of each step."""
+    return list(accumulate(counts))
+
+
+def thin(xs: Sequence[float], ys: Sequence[float], points: int = POINTS) -> Points:
+    """At most about `points` points of a curve, the last one always among them."""
+    stride = max(1, -(-len(xs) // points))
+    return [[xs[i], round(ys[i], 6)] for i in range(len(xs) - 1, -1, -stride)][::-1]
+
+
+def lines(title: str, y: str, series: Sequence[tuple[str, Points]]) -> dict[str, Any]:
+    """A `lines` figure over tokens."""
+    named = [{"name": name, "points": points} for name, points in series]
+    return {"kind": "lines", "title": title, "x": "tokens", "y": y, "series": named}

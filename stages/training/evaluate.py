@@ -1,0 +1,183 @@
+"""Evaluate a model on documents that nothing was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
+from pipeline.errors import DataError, RecipeError
+from stages.chance import WHOLE, draws, share_limit
+from stages.documents import HELD_OUT, ID, SOURCE, columns_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluate(Node):
+    """Plain loss and bits per byte of a model on held-out documents, by source, and a few lines that it writes.
+
+    model         a pre-training
+    docs          documents; of these the held-out ones, or all of them (`which: all`, a test set of your own)
+    sample_bytes  score about so many bytes of text, a keyed draw; null = all
+    batch_rows    rows at once; configuration, since a model's sums depend on it
+    samples       texts to write, each of at most `sample_tokens` tokens, after the prompts in turn
+
+    Writes `score/all.json` (totals, sources, texts, the run's description and curves) and `score/all.parquet` (`id`,
+    `source`, `nats`, `tokens`, `bytes` of every document). Law: documents = scored + skipped (by reason).
+    """
+
+    model: Node
+    docs: Node | tuple[Node, ...]
+    which: Literal["held_out", "all"] = "held_out"
+    sample_bytes: int | None = 10_000_000
+    batch_rows: int = 16
+    threads: int = 1
+    samples: int = 3
+    sample_tokens: int = 60
+    temperature: float = 0.7
+    prompts: tuple[str, ...] = ()
+    seed: int = 0
+
+    def check(self) -> None:
+        if self.model.kind() != "pretrain":
+            raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a pretrain node")
+        if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
+            raise RecipeError(
+                "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"
+            )
+        if self.batch_rows < 1 or self.threads < 1:
+            raise RecipeError("evaluate.batch_rows, threads", f"{self.batch_rows}, {self.threads}", "at least 1 each")
+        if self.samples < 0 or self.sample_tokens < 1 or self.temperature < 0.0:
+            raise RecipeError("evaluate.samples", "a negative number, or no token to write", "numbers of 0 and more")
+
+    def phases(self):
+        law = Law("documents", "documents", ("scored", "skipped."))
+        return (TaskPhase(name="score", keys=one, run=self._score, cpus=self.threads, law=law),)
+
+    def _score(self, ctx: Context, key: str) -> Result:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+        import torch
+
+        from stages.tokens.encoder import Encoder
+        from stages.training.evaluation import Scores, score_documents
+        from stages.training.results import TrainedModel
+
+        torch.set_num_threads(self.threads)
+        run = TrainedModel.of(ctx)
+        model, encoder = run.load().eval(), Encoder.load(run.folder["tokenizer.json"])
+        names: list[str] = []
+        sources: list[str | None] = []
+        parts: list[Scores] = []
+        skipped = {"skipped.not_held_out": 0, "skipped.not_drawn": 0}
+        for table in self._documents(ctx, skipped):
+            ids = encoder.encode(table["text"].to_pylist(), first=len(names))
+            parts.append(score_documents(model, ids, encoder.token_bytes, run.config["end_id"], self.batch_rows))
+            names += table[ID].to_pylist()
+            sources += table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
+        if not names:
+            raise DataError("evaluate.docs", "no document to score", "held-out documents", "raise split.held_out")
+        scores = Scores(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("nats", "tokens", "bytes")))
+        with ctx.create(".parquet") as path:
+            columns = {"id": names, "source": pa.array(sources, pa.string())}
+            values = {"nats": scores.nats, "tokens": scores.tokens, "bytes": scores.bytes}
+            pq.write_table(pa.table(columns | values), path, compression="zstd")
+        by_source = {
+            name: _totals(scores.where(np.array([source == name for source in sources])))
+            for name in sorted({source for source in sources if source is not None})
+        }
+        totals = _totals(scores)
+        report = {
+            "held_out": totals,
+            "sources": by_source,
+            "texts": self._texts(model, run),
+            "run": run.config,
+            "curves": run.curves(),
+        }
+        with ctx.create(".json") as path:
+            path.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.log("evaluated", **totals)
+        counts = {"documents": len(names) + sum(skipped.values()), "scored": len(names), **skipped}
+        return Result(counts=counts, facts=totals)
+
+    def _documents(self, ctx: Context, skipped: dict[str, int]):
+        """Tables of the documents to score, in the order of the base."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        total = sum(shard.text_bytes for shard in ctx.shards())
+        marked = self.which == "held_out"
+        share = 1.0
+        if self.sample_bytes is not None:
+            # of held-out documents the number is known only after reading them, so their bytes are counted first
+            if marked:
+                total = sum(
+                    pc.sum(pc.binary_length(t["text"].filter(pc.fill_null(t[HELD_OUT], False)))).as_py() or 0
+                    for _, t in ctx.rows(["text", HELD_OUT])
+                )
+            share = min(1.0, self.sample_bytes / total) if total else 1.0
+        limit = share_limit(share) if share < 1.0 else WHOLE
+        columns = [ID, "text", *([HELD_OUT] if marked else []), *([SOURCE] if ctx.has_column(SOURCE) else [])]
+        for _, table in ctx.rows(columns):
+            whole = table.num_rows
+            if marked:
+                table = table.filter(pc.fill_null(table[HELD_OUT], False))
+                skipped["skipped.not_held_out"] += whole - table.num_rows
+            if limit < WHOLE:
+                marks = [int(draw) < limit for draw in draws(table[ID].to_pylist(), self.seed, "evaluate")]
+                skipped["skipped.not_drawn"] += len(marks) - sum(marks)
+                table = table.filter(pa.array(marks, pa.bool_()))
+            if table.num_rows:
+                yield table
+
+    def _texts(self, model, run) -> list[dict[str, str]]:
+        """Texts that the model writes."""
+        from tokenizers import Tokenizer
+
+        from stages.tokens.encoder import Encoder
+        from stages.training.evaluation import write_text
+
+        decoder = Tokenizer.from_file(str(run.folder["tokenizer.json"]))
+        encoder = Encoder.load(run.folder["tokenizer.json"])
+        prompts = self.prompts or ("",)
+        texts = []
+        for number in range(self.samples):
+            prompt = prompts[number % len(prompts)]
+            start = encoder.encode([prompt])[0].tolist() if prompt else []
+            ids = write_text(
+                model, start, self.sample_tokens, run.config["end_id"],
+                temperature=self.temperature, seed=self.seed, number=number,
+            )  # fmt: skip
+            texts.append({"prompt": prompt, "text": decoder.decode(ids)})
+        return texts
+
+    def figures(self, ctx: Context):
+        report = json.loads(ctx.path("score", "all", ".json").read_text(encoding="utf-8"))
+        label, total = report["run"]["label"], report["held_out"]
+        rows = [[name, *_row(values)] for name, values in [("all", total), *sorted(report["sources"].items())][:50]]
+        yield {
+            "kind": "table",
+            "title": f"Held-out text: {label}",
+            "columns": ["source", "documents", "bytes", "nats per token", "bits per byte"],
+            "rows": rows,
+        }
+        yield {
+            "kind": "text",
+            "title": f"Written by {label}",
+            "lines": [text["prompt"] + text["text"] for text in report["texts"]],
+        }
+
+
+def _totals(scores) -> dict[str, float | int]:
+    return {
+        "documents": len(scores.nats),
+        "tokens": int(scores.tokens.sum()),
+        "bytes": int(scores.bytes.sum()),
+        "loss": scores.loss,
+        "bits_per_byte": scores.bits_per_byte,
+    }
+
+
+def _row(totals: dict[str, float]) -> list[float]:
+    return [totals["documents"], totals["bytes"], round(totals["loss"], 4), round(totals["bits_per_byte"], 4)]

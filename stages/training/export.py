@@ -1,0 +1,149 @@
+"""A trained model as a Hugging Face folder: it loads offline, and says in its card how it came to be."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from models.presets import Lost, LowRank
+from pipeline.contract import Context, Node, Result, TaskPhase, one
+from pipeline.errors import RecipeError
+from stages.tokens.tokenizer import END_OF_TEXT
+from stages.training.results import TrainedModel
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Export(Node):
+    """Write `folder/all/`: `config.json`, `model.safetensors`, the tokenizer and a model card.
+
+    model  a pre-training
+    form   "dense": a plain Llama, for a model that has an equal one (dense, SLTrain, LOST or low rank without an
+           activation between the factors); "factors": LOST or low rank as they are, with a modelling file
+           (`trust_remote_code`); "auto": dense wherever that is exact
+    """
+
+    model: Node
+    form: Literal["auto", "dense", "factors"] = "auto"
+    dtype: Literal["fp32", "bf16"] = "fp32"
+
+    def check(self) -> None:
+        if self.model.kind() != "pretrain":
+            raise RecipeError("export.model", f"a {self.model.kind()}", "a pretrain node")
+        config = self.model.model
+        if self.form == "dense" and not config.merges:
+            raise RecipeError(
+                "export.form", f"dense, for a {type(config).__name__} with an activation between its factors, which no "
+                "dense Llama equals", "factors or auto", "set form: factors, or train with activation: none",
+            )  # fmt: skip
+        if self.form == "factors" and not isinstance(config, Lost | LowRank):
+            raise RecipeError("export.form", f"factors, for a {type(config).__name__}, which has none", "dense or auto")
+
+    def phases(self):
+        return (TaskPhase(name="folder", keys=one, run=self._export),)
+
+    def _export(self, ctx: Context, key: str) -> Result:
+        import tempfile
+
+        import torch
+
+        from models.convert import export
+
+        run = TrainedModel.of(ctx)
+        special = {"bos_token_id": run.config["end_id"], "eos_token_id": run.config["end_id"]}
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            dtype = torch.float32 if self.dtype == "fp32" else torch.bfloat16
+            form = export(run.load(), folder, form=self.form, dtype=dtype, special_ids=special)
+            shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
+            _write_json(folder / "tokenizer_config.json", _tokenizer_settings(run))
+            _write_json(folder / "generation_config.json", special)
+            card = model_card(self.model, run, form, self.dtype, ctx.fingerprint("model"))
+            (folder / "README.md").write_text(card, encoding="utf-8")
+            files = sorted(path.name for path in folder.iterdir())
+            for name in files:
+                with ctx.create(f"/{name}") as path:
+                    shutil.copyfile(folder / name, path)
+        return Result(counts={"files": len(files)}, facts={"form": form, "files": files})
+
+    def figures(self, ctx: Context):
+        facts = ctx.result("folder", "all").facts
+        lines = [f"form: {facts['form']}", *facts["files"]]
+        yield {"kind": "text", "title": "Exported folder", "lines": lines}
+
+
+def _tokenizer_settings(run: TrainedModel) -> dict:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "bos_token": END_OF_TEXT,
+        "eos_token": END_OF_TEXT,
+        "model_max_length": run.config["length"],
+        "clean_up_tokenization_spaces": False,
+    }
+
+
+def _write_json(path: Path, values: dict) -> None:
+    path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint: str) -> str:
+    """The folder's README.md, from the record of the run alone."""
+    config = run.config
+    code = ", trust_remote_code=True" if form == "factors" else ""
+    lines = [
+        "---", "library_name: transformers", "pipeline_tag: text-generation", "---", "", f"# {config['label']}", "",
+        f"{config['parameters']:,} parameters, {config['length']} tokens of context, vocabulary of
+        {config['vocab_size']:,}; " f"stored as {'a plain Llama' if form == 'dense' else 'factors'} in {dtype}.", "",
+        f"Trained on {config['tokens']:,} tokens in {config['steps']:,} steps of {config['batch_rows']} rows " f"({',
+        '.join(f'{epochs:.2f}' for epochs in config['epochs'])} epochs), seed {config['seed']}.", "", "```python",
+        "from transformers import AutoModelForCausalLM, AutoTokenizer", "", f'model =
+        AutoModelForCausalLM.from_pretrained("."{code})', 'tokenizer = AutoTokenizer.from_pretrained(".")', f"# every
+        training document began with {END_OF_TEXT}, which the tokenizer does not add by itself", f'ids =
+        tokenizer("{END_OF_TEXT}" + "Once", return_tensors="pt")', "print(tokenizer.decode(model.generate(**ids,
+        max_new_tokens=40)[0]))", "```", "",
+    ]
+    if form == "factors":
+        lines += [
+            "Its projections are products of factors with an activation between them, which no dense Llama equals. The file "
+            "`modeling_siftloom_lost.py` in this folder is code that `trust_remote_code=True` runs: read it first.",
+            "",
+        ]
+    lines += ["## How it came to be", "", f"Pre-training `{fingerprint}`, of the nodes:", "", *lineage(node), ""]
+    return "\n".join(lines)
+
+
+def lineage(node: Node) -> list[str]:
+    """A line for each node that this one depends on, inputs first, with the fields that are not the defaults."""
+    lines: list[str] = []
+    seen: set[int] = set()
+
+    def visit(one: Node) -> None:
+        if id(one) in seen:
+            return
+        seen.add(id(one))
+        for field in dataclasses.fields(one):
+            for parent in _nodes(getattr(one, field.name)):
+                visit(parent)
+        values = [
+            f"{field.name}={getattr(one, field.name)!r}"
+            for field in dataclasses.fields(one)
+            # paths of one machine and numbers of workers say nothing about the model
+            if field.metadata.get("role") not in ("runtime", "sources")
+            and not list(_nodes(getattr(one, field.name)))
+            and getattr(one, field.name) != field.default
+        ]
+        lines.append(f"- `{one.kind()}`" + (f": `{', '.join(values)}`" if values else ""))
+
+    visit(node)
+    return lines
+
+
+def _nodes(value: object):
+    if isinstance(value, Node):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _nodes(item)

@@ -1,0 +1,227 @@
+"""Pre-train a model on packed rows: the node; the loop is `stages.training.worker`, Ray's part
+`stages.training.ray_trainer`.
+
+Published once, when training has ended: `train/all/model.safetensors`; `train/all/steps.parquet`, one line
+a step (its columns are those of `stages.training.worker.RECORD`, with `rows`, the global row numbers of the
+batch in its order); `train/all/config.json`, from which model, order and tokens are rebuilt;
+`train/all/tokenizer.json`. Checkpoints, progress and timings are not data: they lie in scratch, or go to
+the event log.
+
+With a mixture the global row numbers count through its sources in their order.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from models.accounting import state_bytes
+from models.optim_config import AdamW, Cosine, Schedule
+from models.presets import Llama
+from models.reweight_config import Reweight, Uniform
+from pipeline.contract import Context, Law, Node, Result, TaskPhase, one, runtime
+from pipeline.errors import DataError, RecipeError, Stopped
+from stages.training.curves import lines, running_total, thin
+
+if TYPE_CHECKING:
+    from stages.training.job import Job, RowSource
+
+ADAMW, COSINE = AdamW(), Cosine()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pretrain(Node):
+    """Pre-train a language model with Ray Train; the same bits for 1 or 2 workers, and after any kill.
+
+    rows            one pack node, or a mixture: node -> share of the tokens seen
+    model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
+    reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
+                    token the same
+    steps           optimiser steps
+    batch_rows      rows of a step, over all workers
+    micro_batches   pieces of a batch, a power of two; more need less memory and allow more workers
+    max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
+                    no limit
+    attend          "document" keeps attention inside a document, "row" lets it see what stands before in
+                    the row
+    precision       "bf16" is autocast: weights and sums stay fp32
+    reduce          "tree": bits independent of the number of workers; "ring": less traffic on many workers
+    threads         of each worker; they decide bits, so they are configuration
+    workers         processes, a power of two that divides `micro_batches`
+    """
+
+    rows: Node | tuple[tuple[Node, float], ...]
+    model: Llama
+    reweight: Reweight | None = None
+    optimizer: AdamW = ADAMW
+    schedule: Schedule = COSINE
+    steps: int = 1000
+    batch_rows: int = 32
+    micro_batches: int = 2
+    seed: int = 0
+    max_epochs: float | None = None
+    attend: Literal["row", "document"] = "row"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    reduce: Literal["tree", "ring"] = "tree"
+    threads: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    workers: int = runtime(1)
+    checkpoint_every: int = runtime(100)
+    log_interval: int = runtime(10)
+    max_failures: int = runtime(3)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.rows, Mapping):
+            object.__setattr__(self, "rows", tuple(self.rows.items()))
+
+    @property
+    def mixture(self) -> tuple[tuple[Node, float], ...]:
+        """The pack nodes with their shares."""
+        return ((self.rows, 1.0),) if isinstance(self.rows, Node) else self.rows
+
+    @property
+    def label(self) -> str:
+        """What the run is called in tables and figures: model and weights, from the configuration alone."""
+        parts = [f"{type(self.model).__name__} {self.model.size}"]
+        parts += [f"{name} {getattr(self.model, name)}" for name in ("rank", "density") if hasattr(self.model, name)]
+        if self.reweight is not None and not isinstance(self.reweight, Uniform):
+            parts.append(f"{type(self.reweight).__name__} r {self.reweight.r:g}")
+        return ", ".join(parts)
+
+    def check(self) -> None:
+        rules = (
+            ("steps", self.steps, self.steps >= 1, "at least 1"),
+            ("micro_batches", self.micro_batches, _is_power_of_two(self.micro_batches), "a power of two"),
+            (
+                "batch_rows", self.batch_rows, self.batch_rows >= 1 and self.batch_rows % max(1, self.micro_batches) == 0,
+                f"a multiple of micro_batches ({self.micro_batches})",
+            ),
+            (
+                "workers", self.workers, _is_power_of_two(self.workers) and self.workers <= self.micro_batches,
+                f"a power of two, at most micro_batches ({self.micro_batches})",
+            ),
+            ("threads", self.threads, self.threads >= 1, "at least 1"),
+            ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, "at least 1 step"),
+            ("log_interval", self.log_interval, self.log_interval >= 1, "at least 1 step"),
+        )  # fmt: skip
+        for name, found, holds, expected in rules:
+            if not holds:
+                raise RecipeError(f"pretrain.{name}", f"{found}", expected)
+        for node, share in self.mixture:
+            if not isinstance(node, Node) or node.kind() != "pack":
+                raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
+            if not share > 0.0:
+                raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
+
+    def phases(self):
+        law = Law("steps", "steps", ("trained",))
+        return (TaskPhase(name="train", keys=one, run=self._train, place="driver", law=law),)
+
+    def predict_bytes(self, rows: int, text_bytes: int) -> int:
+        state = state_bytes(self.model, 32_000).total
+        return state // 4 + 2 * state + self.steps * self.batch_rows * 8
+
+    def predict_memory(self, rows: int, text_bytes: int) -> int:
+        # weights, gradients and two moments in fp32, and what torch and Ray take before the first tensor
+        return self.workers * (state_bytes(self.model, 32_000).total + 500 * 1024**2)
+
+    # ------------------------------------------------------------------------------------------------------
+    # ----------
+
+    def _train(self, ctx: Context, key: str) -> Result:
+        from stages.training.checkpoint import RESULT, STOP, RunFiles, from_bytes
+        from stages.training.ray_trainer import Watch, fit
+        from stages.training.results import publish
+
+        job = self._job(ctx)
+        files = RunFiles(ctx.scratch())
+        if not files.scratch.exists(RESULT):
+            files.scratch.remove(STOP)
+            with Watch(files, ctx.stopping, lambda values: ctx.log("training", **values)):
+                fit(job, f"train-{ctx.fingerprint()[:12]}", self.workers, self.max_failures)
+        data = files.scratch.read(RESULT)
+        if data is None:
+            raise Stopped(signal.SIGTERM)
+        result = from_bytes(data)
+        ctx.log("trained", **result["resources"])
+        return publish(ctx, job, self.label, result)
+
+    def _job(self, ctx: Context) -> Job:
+        from stages.training.job import Job
+
+        return Job(
+            sources=self._sources(ctx),
+            model=self.model,
+            reweight=self.reweight or Uniform(),
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            steps=self.steps,
+            batch_rows=self.batch_rows,
+            micro_batches=self.micro_batches,
+            seed=self.seed,
+            attend=self.attend,
+            precision=self.precision,
+            reduce=self.reduce,
+            threads=self.threads,
+            device=self.device,
+            checkpoint_every=self.checkpoint_every,
+            log_interval=self.log_interval,
+            scratch=ctx.scratch(),
+        )
+
+    def _sources(self, ctx: Context) -> tuple[RowSource, ...]:
+        """The mixture with shares under the cap of epochs; all sources must have one form of rows."""
+        from stages.tokens.rows import PackedRows
+        from stages.training.job import RowSource
+        from stages.training.sampler import BLOCK, capped_shares
+
+        packed = [PackedRows.of(ctx, ("rows", i)) for i in range(len(self.mixture))]
+        for i, rows in enumerate(packed):
+            if rows.rows == 0:
+                raise DataError(f"pretrain.rows[{i}]", "no row", "at least one packed row", "siftloom status")
+            form, first = [(r.length, r.vocab_size, r.end_id) for r in (rows, packed[0])]
+            if form != first:
+                raise DataError(
+                    f"pretrain.rows[{i}]", f"rows of (length, vocabulary, special id) {form}", f"{first}, as in the first",
+                    "pack all sources with one tokenizer and one length",
+                )  # fmt: skip
+        counts = [rows.rows for rows in packed]
+        slots = self.steps * self.batch_rows
+        shares = capped_shares([share for _, share in self.mixture], counts, slots, self.max_epochs)
+        if shares is None:
+            raise DataError(
+                "pretrain.max_epochs", f"{slots} rows to be read from {sum(counts)}", f"at most {self.max_epochs} epochs",
+                "lower steps or batch_rows, or raise max_epochs",
+            )  # fmt: skip
+        for (node, _), share in zip(self.mixture, shares, strict=True):
+            if share * BLOCK < 1.0:
+                raise DataError(f"pretrain.rows ({node.kind()})", f"a share of {share:.2e}", f"at least 1/{BLOCK}")
+        return tuple(
+            RowSource(ctx.fingerprint(("rows", i)), rows, share)
+            for i, (rows, share) in enumerate(zip(packed, shares, strict=True))
+        )
+
+    def figures(self, ctx: Context):
+        import pyarrow.parquet as pq
+
+        record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
+        tokens = running_total(record["tokens"])
+        name = self.label
+        yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))])
+        if self.reweight is not None and not isinstance(self.reweight, Uniform):
+            yield lines(
+                "Weights of the rows of a batch",
+                "1 = uniform",
+                [
+                    ("effective samples / samples", thin(tokens, record["effective"])),
+                    ("largest weight", thin(tokens, record["weight_max"])),
+                    ("smallest weight", thin(tokens, record["weight_min"])),
+                ],
+            )
+        yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number >= 1 and number & (number - 1) == 0

@@ -1,0 +1,144 @@
+"""What a finished pre-training leaves: writing it, and reading it back.
+
+`config.json` says all that is needed to rebuild the model and the order of its training; `model.safetensors` describes
+itself (`models.files`); `steps.parquet` holds one line a step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from models.accounting import count_flops, count_parameters
+from pipeline.contract import Context, Of, Result
+from stages.training.curves import running_total, thin
+from stages.training.job import Job
+from stages.training.sampler import Sampler
+
+if TYPE_CHECKING:
+    from models.llama import LlamaModel
+
+FORMAT = 1
+
+
+def publish(ctx: Context, job: Job, label: str, result: dict[str, Any]) -> Result:
+    """Write the node's data from the loop's result (`stages.training.worker.train`)."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from models.build import structure
+    from models.files import save
+
+    model = structure(job.model, job.vocab_size, job.length)
+    model.load_state_dict(result["model"])
+    with ctx.create("/model.safetensors") as path:
+        save(path, model)
+    record = {name: pa.array(values, pa.float64()) for name, values in result["record"].items()}
+    record["tokens"] = record["tokens"].cast(pa.int64())
+    with ctx.create("/steps.parquet") as path:
+        table = pa.table({"step": pa.array(range(job.steps), pa.int64()), **record, "rows": _rows_seen(job)})
+        pq.write_table(table, path, compression="zstd")
+    tokens = record["tokens"].to_pylist()
+    with ctx.create("/config.json") as path:
+        text = json.dumps(describe_run(job, label, sum(tokens)), indent=1, sort_keys=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    with ctx.create("/tokenizer.json") as path:
+        shutil.copyfile(ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)), path)
+    losses = result["record"]["loss"]
+    facts = {
+        "first_loss": losses[0],
+        "last_loss": losses[-1],
+        "parameters": count_parameters(job.model, job.vocab_size).total,
+    }
+    return Result(counts={"steps": job.steps, "trained": len(losses), "tokens": sum(tokens)}, facts=facts)
+
+
+def _rows_seen(job: Job):
+    """Global row numbers of every batch, in its order: int64 [steps, batch_rows] as fixed-size lists."""
+    import pyarrow as pa
+
+    sources, rows = job.sampler.batch(0, job.steps)
+    return pa.FixedSizeListArray.from_arrays(pa.array((_first_rows(job)[sources] + rows).ravel()), job.batch_rows)
+
+
+def _first_rows(job: Job) -> np.ndarray:
+    return np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
+
+
+def describe_run(job: Job, label: str, tokens: int) -> dict[str, Any]:
+    """The content of `config.json`."""
+    from models.files import describe
+
+    counts = count_parameters(job.model, job.vocab_size)
+    return {
+        "format": FORMAT,
+        "label": label,
+        "model": describe(job.model),
+        "vocab_size": job.vocab_size,
+        "length": job.length,
+        "end_id": job.sources[0].rows.end_id,
+        "attend": job.attend,
+        "precision": job.precision,
+        "parameters": counts.total,
+        # fp32 weights and the indices of kept channels: what the model takes to be used
+        "bytes": 4 * counts.total + 8 * counts.indices,
+        "flops_per_token": count_flops(job.model, job.vocab_size, job.length).training,
+        "steps": job.steps,
+        "batch_rows": job.batch_rows,
+        "seed": job.seed,
+        "tokens": tokens,
+        "sources": [
+            {"name": source.name, "rows": source.rows.rows, "share": source.share, "first_row": int(first)}
+            for source, first in zip(job.sources, _first_rows(job), strict=True)
+        ],
+        "epochs": job.sampler.epochs(job.steps),
+    }
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A finished pre-training as another node finds it."""
+
+    config: dict[str, Any]
+    folder: dict[str, Path]  # file name -> path
+
+    @classmethod
+    def of(cls, ctx: Context, of: Of = "model") -> TrainedModel:
+        """The run behind an input field."""
+        names = ("config.json", "model.safetensors", "tokenizer.json", "steps.parquet")
+        folder = {name: ctx.path("train", "all", f"/{name}", of=of) for name in names}
+        return cls(json.loads(folder["config.json"].read_text(encoding="utf-8")), folder)
+
+    def load(self) -> LlamaModel:
+        """The model, on the CPU in fp32."""
+        from models.files import load
+
+        return load(self.folder["model.safetensors"])
+
+    def curves(self) -> dict[str, list[list[float]]]:
+        """Loss and weights over tokens seen, thinned: name of the column -> points."""
+        import pyarrow.parquet as pq
+
+        names = ["tokens", "loss", "effective", "weight_max", "weight_min"]
+        record = pq.read_table(self.folder["steps.parquet"], columns=names).to_pydict()
+        tokens = running_total(record["tokens"])
+        return {name: thin(tokens, record[name]) for name in names[1:]}
+
+
+def steps_of_row(config: Path, source: str, row: int) -> list[int]:
+    """The steps whose batch held a row: path of a finished run's `config.json`, fingerprint of the pack node, global
+    row number in that node (`PackedRows.rows_of_document`).
+    """
+    run = json.loads(Path(config).read_text(encoding="utf-8"))
+    sources = run["sources"]
+    names = tuple(entry["name"] for entry in sources)
+    if source not in names:
+        return []
+    rows, shares = (tuple(entry[key] for entry in sources) for key in ("rows", "share"))
+    sampler = Sampler(names, rows, shares, run["batch_rows"], run["seed"])
+    return sampler.steps_of_row(names.index(source), row, run["steps"])
