@@ -115,5 +115,7 @@ def _histograms(node: Node, receipts: Mapping[str, Sequence[Receipt]]) -> list[d
                 for i, number in enumerate(receipt.facts.get("histograms", {}).get(column, ())):
                     counts[i] += number
         edges = [low + (high - low) * i / bins for i in range(bins + 1)]
-        figures.append({"kind": "histogram", "title": column, "x": column, "edges": edges, "counts": counts})
+        figures.append(
+            {"kind": "histogram", "section": "scores", "title": column, "x": column, "edges": edges, "counts": counts}
+        )
     return figures

@@ -71,7 +71,11 @@ class Recorder:
 
     def started(self, plan: Any) -> None:
         self._log = EventLog(self._store, getattr(plan, "name", None) or self._run)
-        self._log.write("started", actions={entry.name: entry.action for entry in plan.entries})
+        self._log.write(
+            "started",
+            actions={entry.name: entry.action for entry in plan.entries},
+            whys={entry.name: entry.why for entry in plan.entries},
+        )
 
     def node(self, name, state, phase="", done=0, total=0, rows_in=0, rows_kept=0, bytes=0, memory=0) -> None:
         with self._lock:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import re
 
 ELLIPSIS = "…"
-CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ufeff]")
-DIRECTION = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f]")
-SURROGATE = re.compile("[\ud800-\udfff]")
+ACTING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # controls, but for tab and line feed
+    "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, no width, separators
+    "\ud800-\udfff\U000e0000-\U000e007f]"  # lone surrogates, tags
+)
 
 
 def visible(text: str) -> str:
-    """Control characters as their pictures (NUL becomes ␀), marks of direction and no width as ⟨U+202E⟩."""
+    """Characters that act instead of being seen are written out: NUL becomes ⟨U+0000⟩."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    text = SURROGATE.sub("\ufffd", text)
-    text = CONTROL.sub(_picture, text)
-    return DIRECTION.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
+    return ACTING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
 def clipped(text: str, letters: int, lines: int | None = None) -> str:
@@ -30,10 +30,3 @@ def clipped(text: str, letters: int, lines: int | None = None) -> str:
     if lines is not None and head.count("\n") >= lines:
         head, cut = "\n".join(head.split("\n")[:lines]), True
     return head.rstrip() + ELLIPSIS if cut else head
-
-
-def _picture(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    if code < 0x20:
-        return chr(0x2400 + code)
-    return "␡" if code == 0x7F else "\ufffd"

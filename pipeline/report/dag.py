@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.report.data import NodeView
+from pipeline.report.data import NodeReport
 from pipeline.report.plot import drawing, element, join
 
 ROW, LANE, SIDE, DOT = 44, 18, 13, 6.5
@@ -23,7 +23,7 @@ ROW, LANE, SIDE, DOT = 44, 18, 13, 6.5
 class Layout:
     """Nodes from top to bottom with each one's lane; `edges` are (from row, to row, position among the inputs)."""
 
-    nodes: tuple[NodeView, ...]
+    nodes: tuple[NodeReport, ...]
     lanes: tuple[int, ...]
     edges: tuple[tuple[int, int, int], ...]
 
@@ -32,7 +32,7 @@ class Layout:
         return 2 * SIDE + LANE * max(self.lanes, default=0)
 
 
-def layout(nodes: Sequence[NodeView]) -> Layout:
+def layout(nodes: Sequence[NodeReport]) -> Layout:
     """Inputs above their readers; sources just above their first reader, lanes as few as this order allows."""
     ordered = _ordered(nodes)
     row_of = {node.label: row for row, node in enumerate(ordered)}
@@ -85,7 +85,7 @@ def sign(action: str) -> Markup:
     )
 
 
-def _node(node: NodeView, x: float, y: float) -> Markup:
+def _node(node: NodeReport, x: float, y: float) -> Markup:
     return element("g", element("title", f"{node.label}: {node.action}"), _sign(node.action, x, y))
 
 
@@ -111,11 +111,11 @@ def _path(plan: Layout, up: int, row: int) -> str:
     return f"M {x1:g} {y1:g} V {bend:g} C {x1:g} {bend + pull:g} {x2:g} {y2 - pull:g} {x2:g} {y2:g}"
 
 
-def _ordered(nodes: Sequence[NodeView]) -> list[NodeView]:
+def _ordered(nodes: Sequence[NodeReport]) -> list[NodeReport]:
     """Depth first from the nodes that nobody reads, in the order given: every input before its reader."""
     by_label = {node.label: node for node in nodes}
     read = {label for node in nodes for label in node.inputs}
-    ordered: dict[str, NodeView] = {}
+    ordered: dict[str, NodeReport] = {}
     for sink in [node for node in nodes if node.label not in read]:
         stack = [(sink, iter(sink.inputs))]
         while stack:

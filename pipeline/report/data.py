@@ -37,7 +37,7 @@ class Reason:
 
 
 @dataclass(frozen=True, kw_only=True)
-class NodeView:
+class NodeReport:
     """One node of the run.
 
     `total` and `kept` count `unit`s before and after it; leave them None for a node without a row stream (a
@@ -89,7 +89,7 @@ class ReportData:
     finished: str  # when, as it is to be shown
     headline: str  # the result in one line
     highlights: tuple[Highlight, ...] = ()
-    nodes: tuple[NodeView, ...] = ()
+    nodes: tuple[NodeReport, ...] = ()
     funnel: tuple[FunnelStep, ...] = ()
     figures: tuple[Figure, ...] = ()
     command: str = ""  # reproduces the run

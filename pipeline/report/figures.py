@@ -77,6 +77,7 @@ class Table(Titled):
     rows: Sequence[Sequence[str | float | None]]
     units: NotRequired[Sequence[str | None]]
     best: NotRequired[Sequence[Literal["min", "max"] | None]]
+    highlight: NotRequired[int]
 
 
 class Text(Titled):

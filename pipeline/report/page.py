@@ -126,7 +126,7 @@ class Artist:
 
 def breakable(name: str) -> Markup:
     """A name that may be broken behind its underscores and dots."""
-    return Markup(re.sub(r"([_.]+)(?=\w)", r"\1<wbr>", escape(name)))
+    return Markup(re.sub(r"([_.]+)(?=\w)", r"\1<wbr>", str(escape(name))))
 
 
 def _palette(every: Sequence[Figure]) -> charts.Palette:

@@ -7,7 +7,7 @@ import math
 import random
 from typing import Any
 
-from pipeline.report.data import Example, FunnelStep, Highlight, NodeView, Reason, ReportData
+from pipeline.report.data import Example, FunnelStep, Highlight, NodeReport, Reason, ReportData
 
 HOSTILE = (
     "<script>alert('no')</script><img src=x onerror=alert(1)> &amp; \"quotes\" ' </style></script><!-- \x00\x07\x1b[31m\n"
@@ -78,7 +78,7 @@ def report(seed: int = 7) -> ReportData:
 
 def _row(
     label: str, kind: str, inputs: tuple[str, ...], total: int | None, kept: int, **more: Any
-) -> NodeView:
+) -> NodeReport:
     more = {
         "action": "reuse",
         "why": "finished earlier with the same identity",
@@ -86,12 +86,12 @@ def _row(
         "bytes_written": 96_000,
         "seconds": 2.4,
     } | more
-    return NodeView(
+    return NodeReport(
         label=label, kind=kind, fingerprint=fingerprint(label), inputs=inputs, total=total, kept=kept, **more
     )
 
 
-def _curation(dice: random.Random) -> tuple[NodeView, ...]:
+def _curation(dice: random.Random) -> tuple[NodeReport, ...]:
     return (
         _row("read", "read", (), None, 3000, bytes_written=3_400_000, config=(("paths", '["demo://corpus"]'),)),
         _row("docs", "language", ("read",), 3000, 2871, config=(("keep", '["en"]'), ("min_score", "0.65")),
@@ -125,7 +125,7 @@ def _curation(dice: random.Random) -> tuple[NodeView, ...]:
                        "units": [None, None, "bytes", "percent"],
                        "rows": [["training", 1947, 2_048_113, 0.9799], ["held out", 40, 41_008, 0.0201]]},)),
         _row("good_read", "read", (), None, 240, bytes_written=240_000),
-        NodeView(label="model", kind="train_quality", fingerprint=fingerprint("model"), inputs=("good_read", "once"), action="run",
+        NodeReport(label="model", kind="train_quality", fingerprint=fingerprint("model"), inputs=("good_read", "once"), action="run",
                  why="its input ran", result="fastText, AUC 0.981", tasks=1, bytes_written=4_200_000, seconds=3.3),
         _row("scored", "quality", ("once", "model"), 1987, 1987, action="run", why="its input ran",
              figures=(_scores(dice, "quality", "quality score", None, section=None),)),
@@ -133,18 +133,18 @@ def _curation(dice: random.Random) -> tuple[NodeView, ...]:
              reasons=(Reason(name="select.quality", documents=965, text_bytes=988_000, examples=(
                  Example(id="9f3a61c0b2d4:1500", text=NOISE, value=0.0931, threshold=0.5172),)),),
              figures=(_scores(dice, "quality", "quality score", 0.5172, section="scores"),)),
-        NodeView(label="vocabulary", kind="tokenizer", fingerprint=fingerprint("tok"), inputs=("good",), action="run",
+        NodeReport(label="vocabulary", kind="tokenizer", fingerprint=fingerprint("tok"), inputs=("good",), action="run",
                  result="4,096 tokens", tasks=1, bytes_written=190_000, seconds=1.2,
                  figures=({"kind": "lines", "title": "Vocabulary by rank", "x": "rank", "y": "uses", "log_x": True, "log_y": True,
                            "section": "tokens", "series": [{"name": "uses", "points": [[r, 30_000 / r**1.02] for r in range(1, 4000, 11)]}]},)),
-        NodeView(label="rows", kind="pack", fingerprint=fingerprint("rows"), inputs=("good", "vocabulary"), action="run",
+        NodeReport(label="rows", kind="pack", fingerprint=fingerprint("rows"), inputs=("good", "vocabulary"), action="run",
                  unit="rows", kept=1276, tasks=4, bytes_written=660_000, seconds=1.9,
                  figures=({"kind": "histogram", "title": "Document lengths", "x": "tokens", "log_x": True, "section": "tokens",
                            "edges": [2.0**(i / 2) for i in range(8, 27)], "counts": [1, 2, 4, 9, 18, 31, 55, 90, 131, 162, 158, 137, 98, 62, 35, 17, 8, 4]},)),
     )  # fmt: skip
 
 
-def _training(dice: random.Random) -> tuple[NodeView, ...]:
+def _training(dice: random.Random) -> tuple[NodeReport, ...]:
     nodes = [
         _row(
             "unfiltered",
@@ -162,7 +162,7 @@ def _training(dice: random.Random) -> tuple[NodeView, ...]:
     ):
         figures = _weights(dice) if name == "lost_reweighted" else ()
         nodes.append(
-            NodeView(
+            NodeReport(
                 label=name,
                 kind="pretrain",
                 fingerprint=fingerprint(name),
@@ -202,7 +202,7 @@ def _training(dice: random.Random) -> tuple[NodeView, ...]:
         ],
     }
     nodes.append(
-        NodeView(
+        NodeReport(
             label="table",
             kind="compare",
             fingerprint=fingerprint("table"),
@@ -215,7 +215,7 @@ def _training(dice: random.Random) -> tuple[NodeView, ...]:
         )
     )
     nodes.append(
-        NodeView(
+        NodeReport(
             label="export",
             kind="export",
             fingerprint=fingerprint("export"),
