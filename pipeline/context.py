@@ -138,7 +138,7 @@ class TaskContext(Context):
             raise DataError(f"{self.node.kind()} {self.phase}/{self.key}", f"the file {file} twice", "one of a name")
         folder = self.store.local("temporary") if not self.store.root.count("://") else Path("/tmp")
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{Path(ext).suffix}"
+        path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
         try:
             yield path
         except BaseException:
