@@ -10,78 +10,97 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, Result
 from pipeline.errors import DataError
-from stages.documents import document_id
+from stages.documents import PARENT, document_id
 from stages.read.records import Row
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ROW_GROUP_BYTES = 16 * 1024**2
 CLIP = 200  # characters of an unusable row that are kept for the eye
-EXT = "-{:03d}.parquet"
+
+
+def schema_of(columns: dict[str, str]) -> pa.Schema:
+    """The Arrow schema of columns given by the names of their types."""
+    import pyarrow as pa
+
+    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+
+
+class ShardFile:
+    """One base shard, written row group by row group. `fact` describes it to the engine once it is closed."""
+
+    def __init__(self, ctx: Context, task: str, ext: str, schema: pa.Schema):
+        import pyarrow.parquet as pq
+
+        self.fact: dict[str, Any] = {"key": task + ext.removesuffix(".parquet"), "rows": 0, "text_bytes": 0, "ext": ext}
+        self._schema = schema
+        with ExitStack() as stack:
+            path = stack.enter_context(ctx.create(ext))
+            # statistics of whole documents would store the smallest and largest text of every row group twice
+            self._writer = stack.enter_context(
+                pq.ParquetWriter(
+                    path,
+                    schema,
+                    compression="zstd",
+                    compression_level=3,
+                    use_dictionary=[name for name in schema.names if name in PARENT],
+                    write_statistics=False,
+                    store_schema=False,
+                )
+            )
+            self._open = stack.pop_all()
+
+    def write(self, table: pa.Table, text_bytes: int) -> None:
+        """One row group."""
+        self._writer.write_table(table.select(self._schema.names).cast(self._schema), row_group_size=table.num_rows)
+        self.fact["rows"] += table.num_rows
+        self.fact["text_bytes"] += text_bytes
+
+    def close(self, *error: Any) -> dict[str, Any]:
+        self._open.__exit__(*(error or (None, None, None)))
+        return self.fact
 
 
 class ShardFiles:
     """Writes rows to as many shards as they fill. Use as a context manager; `facts` lists the shards."""
 
     def __init__(self, ctx: Context, key: str, columns: dict[str, str], shard_bytes: int):
-        import pyarrow as pa
-
         self.ctx, self.key, self.shard_bytes = ctx, key, shard_bytes
-        self.schema = pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+        self.schema = schema_of(columns)
         self.facts: list[dict[str, Any]] = []
         self._columns: list[list[Any]] = [[] for _ in columns]
-        self._group_bytes = 0
-        self._open: ExitStack | None = None
-        self._writer: Any = None
-        self._fact: dict[str, Any] = {}
+        self._group_bytes = self._shard_bytes = 0
+        self._shard: ShardFile | None = None
 
     def add(self, row_id: str, row: Row, text_bytes: int) -> None:
         for column, value in zip(self._columns, (row_id, *row), strict=True):
             column.append(value)
         self._group_bytes += text_bytes
-        if (
-            self._group_bytes >= ROW_GROUP_BYTES
-            or self._fact.get("text_bytes", 0) + self._group_bytes >= self.shard_bytes
-        ):
+        self._shard_bytes += text_bytes
+        if self._group_bytes >= ROW_GROUP_BYTES or self._shard_bytes >= self.shard_bytes:
             self._flush()
 
     def _flush(self) -> None:
         import pyarrow as pa
 
-        if not self._columns[0]:
-            return
-        if self._open is None:
-            self._begin()
-        arrays = [pa.array(c, field.type) for c, field in zip(self._columns, self.schema, strict=True)]
-        self._fact["rows"] += len(arrays[0])
-        self._fact["text_bytes"] += self._group_bytes
-        self._writer.write_table(
-            pa.Table.from_arrays(arrays, schema=self.schema), row_group_size=len(arrays[0])
-        )
-        self._columns, self._group_bytes = [[] for _ in self._columns], 0
-        if self._fact["text_bytes"] >= self.shard_bytes:
+        if self._columns[0]:
+            if self._shard is None:
+                self._shard = ShardFile(self.ctx, self.key, f"-{len(self.facts):03d}.parquet", self.schema)
+            arrays = [pa.array(c, field.type) for c, field in zip(self._columns, self.schema, strict=True)]
+            self._shard.write(pa.Table.from_arrays(arrays, schema=self.schema), self._group_bytes)
+            self._columns, self._group_bytes = [[] for _ in self._columns], 0
+        if self._shard is not None and self._shard_bytes >= self.shard_bytes:
             self._end()
 
-    def _begin(self) -> None:
-        import pyarrow.parquet as pq
-
-        ext = EXT.format(len(self.facts))
-        self._open = ExitStack()
-        path = self._open.enter_context(self.ctx.create(ext))
-        # statistics of whole documents would double the smallest and largest text of every row group
-        self._writer = self._open.enter_context(
-            pq.ParquetWriter(path, self.schema, compression="zstd", compression_level=3,
-                             use_dictionary=False, write_statistics=False, store_schema=False)
-        )  # fmt: skip
-        self._fact = {"key": self.key + ext.removesuffix(".parquet"), "rows": 0, "text_bytes": 0, "ext": ext}
-
     def _end(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self.facts.append(self._fact)
-        self._open, self._fact = None, {}
+        if self._shard is not None:
+            self.facts.append(self._shard.close())
+        self._shard, self._shard_bytes = None, 0
 
     def __enter__(self) -> ShardFiles:
         return self
@@ -90,8 +109,8 @@ class ShardFiles:
         if kind is None:
             self._flush()
             self._end()
-        elif self._open is not None:
-            self._open.__exit__(kind, error, trace)
+        elif self._shard is not None:
+            self._shard.close(kind, error, trace)
 
 
 class Rejected:
