@@ -1,6 +1,6 @@
 """Reading packed rows: ids by global row number, and which rows hold a document.
 
-`rows.parquet`, one line a row of the `.bin` beside it; schema metadata `base` and `shard` name the shard of the documents:
+`rows.parquet`, one line a row of the `.bin` beside it; schema metadata `base` and `shard` name the documents' shard:
 
     row         int64         number inside the shard
     tokens      int32         used tokens; the rest of the row is filling

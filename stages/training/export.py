@@ -89,30 +89,54 @@ def _write_json(path: Path, values: dict) -> None:
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
+CARD = """---
+library_name: transformers
+pipeline_tag: text-generation
+---
+
+# {label}
+
+{parameters:,} parameters, {length} tokens of context, a vocabulary of {vocab_size:,}; stored as {stored} in {dtype}.
+Trained on {tokens:,} tokens in {steps:,} steps of {batch_rows} rows ({epochs} epochs), seed {seed}.
+
+```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("."{code})
+tokenizer = AutoTokenizer.from_pretrained(".")
+# every training document began with {begin}, which the tokenizer does not add by itself
+ids = tokenizer("{begin}Once", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids, max_new_tokens=40)[0]))
+```
+{warning}
+## How it came to be
+
+Pre-training `{fingerprint}`, of these nodes:
+
+{nodes}
+"""
+
+WARNING = """
+Its projections are products of factors with an activation between them, which no dense Llama equals. The file
+`modeling_siftloom_lost.py` in this folder is code that `trust_remote_code=True` runs: read it first.
+"""
+
+
 def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint: str) -> str:
     """The folder's README.md, from the record of the run alone."""
-    config = run.config
-    code = ", trust_remote_code=True" if form == "factors" else ""
-    lines = [
-        "---", "library_name: transformers", "pipeline_tag: text-generation", "---", "", f"# {config['label']}", "",
-        f"{config['parameters']:,} parameters, {config['length']} tokens of context, vocabulary of
-        {config['vocab_size']:,}; " f"stored as {'a plain Llama' if form == 'dense' else 'factors'} in {dtype}.", "",
-        f"Trained on {config['tokens']:,} tokens in {config['steps']:,} steps of {config['batch_rows']} rows " f"({',
-        '.join(f'{epochs:.2f}' for epochs in config['epochs'])} epochs), seed {config['seed']}.", "", "```python",
-        "from transformers import AutoModelForCausalLM, AutoTokenizer", "", f'model =
-        AutoModelForCausalLM.from_pretrained("."{code})', 'tokenizer = AutoTokenizer.from_pretrained(".")', f"# every
-        training document began with {END_OF_TEXT}, which the tokenizer does not add by itself", f'ids =
-        tokenizer("{END_OF_TEXT}" + "Once", return_tensors="pt")', "print(tokenizer.decode(model.generate(**ids,
-        max_new_tokens=40)[0]))", "```", "",
-    ]
-    if form == "factors":
-        lines += [
-            "Its projections are products of factors with an activation between them, which no dense Llama equals. The file "
-            "`modeling_siftloom_lost.py` in this folder is code that `trust_remote_code=True` runs: read it first.",
-            "",
-        ]
-    lines += ["## How it came to be", "", f"Pre-training `{fingerprint}`, of the nodes:", "", *lineage(node), ""]
-    return "\n".join(lines)
+    factors = form == "factors"
+    return CARD.format(
+        **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size", "tokens", "steps")},
+        **{name: run.config[name] for name in ("batch_rows", "seed")},
+        epochs=", ".join(f"{epochs:.2f}" for epochs in run.config["epochs"]),
+        stored="factors" if factors else "a plain Llama",
+        dtype=dtype,
+        code=", trust_remote_code=True" if factors else "",
+        begin=END_OF_TEXT,
+        warning=WARNING if factors else "",
+        fingerprint=fingerprint,
+        nodes="\n".join(lineage(node)),
+    )
 
 
 def lineage(node: Node) -> list[str]:

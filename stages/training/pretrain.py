@@ -95,7 +95,8 @@ class Pretrain(Node):
             ("steps", self.steps, self.steps >= 1, "at least 1"),
             ("micro_batches", self.micro_batches, _is_power_of_two(self.micro_batches), "a power of two"),
             (
-                "batch_rows", self.batch_rows, self.batch_rows >= 1 and self.batch_rows % max(1, self.micro_batches) == 0,
+                "batch_rows", self.batch_rows,
+                self.batch_rows >= 1 and self.batch_rows % max(1, self.micro_batches) == 0,
                 f"a multiple of micro_batches ({self.micro_batches})",
             ),
             (
@@ -184,7 +185,8 @@ class Pretrain(Node):
             form, first = [(r.length, r.vocab_size, r.end_id) for r in (rows, packed[0])]
             if form != first:
                 raise DataError(
-                    f"pretrain.rows[{i}]", f"rows of (length, vocabulary, special id) {form}", f"{first}, as in the first",
+                    f"pretrain.rows[{i}]", f"rows of (length, vocabulary, special id) {form}",
+                    f"{first}, as in the first",
                     "pack all sources with one tokenizer and one length",
                 )  # fmt: skip
         counts = [rows.rows for rows in packed]
@@ -192,7 +194,8 @@ class Pretrain(Node):
         shares = capped_shares([share for _, share in self.mixture], counts, slots, self.max_epochs)
         if shares is None:
             raise DataError(
-                "pretrain.max_epochs", f"{slots} rows to be read from {sum(counts)}", f"at most {self.max_epochs} epochs",
+                "pretrain.max_epochs", f"{slots} rows to be read from {sum(counts)}",
+                f"at most {self.max_epochs} epochs",
                 "lower steps or batch_rows, or raise max_epochs",
             )  # fmt: skip
         for (node, _), share in zip(self.mixture, shares, strict=True):
