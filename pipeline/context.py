@@ -15,7 +15,7 @@ from pipeline.contract import Context, Node, Of, Result, Shard, Source
 from pipeline.errors import DataError, StoreError
 from pipeline.receipts import Receipt, data_name, read_receipt
 from pipeline.rows import ShardView, alive_rows
-from pipeline.sources import open_stream
+from pipeline.sources import open_stream, require_unchanged
 from pipeline.store import open_store
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class TaskContext(Context):
         self.outputs: dict[str, Path] = {}
         self.reads: dict[tuple[str, str, str], str] = {}
         self._receipts: dict[tuple[str, str, str], Receipt] = {}
+        self._opened: dict[str, Source] = {}
         self._tell = tell
 
     # rows ------------------------------------------------------------------------------------------------------------
@@ -121,6 +122,7 @@ class TaskContext(Context):
         return self.binding.sources.get(of, ())
 
     def open_source(self, source: Source) -> BinaryIO:
+        self._opened[source.path] = source
         return open_stream(source.path)
 
     def fingerprint(self, of: Of = None) -> str:
@@ -147,6 +149,11 @@ class TaskContext(Context):
         if not path.exists():
             raise StoreError(str(path), "nothing written", f"the file {file}")
         self.outputs[file] = path
+
+    def require_unchanged_sources(self) -> None:
+        """Raise `SourceChanged` if a source file that this task opened is no longer the one that was listed."""
+        for source in self._opened.values():
+            require_unchanged(source)
 
     def discard(self) -> None:
         """Remove output files that were not published."""

@@ -338,6 +338,7 @@ class Source:
     path: str  # what opens it now: a local path or a URI
     size: int  # bytes
     digest: str  # SHA-256 of the file, 64 hex digits
+    stamp: str = ""  # changes when the file may have changed: its modification time as it was listed
 
 
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field

@@ -22,7 +22,7 @@ from pipeline.commit import finish, stale_keys, withdraw
 from pipeline.context import TaskContext
 from pipeline.contract import Node, TaskPhase
 from pipeline.drift import code_hash
-from pipeline.errors import DiskFull, DriftError, LeaseHeld, NodeFailed, SiftloomError, Stopped
+from pipeline.errors import DiskFull, DriftError, LeaseHeld, LeaseLost, NodeFailed, Stopped
 from pipeline.fanout import pass_work
 from pipeline.graph import Graph
 from pipeline.lease import Leases
@@ -80,11 +80,11 @@ def run(
     watcher: Watcher | None = None,
 ) -> Run:  # fmt: skip
     """Run a graph, or go on with it. Raises `NodeFailed`, `Stopped`, `LeaseHeld` or a `UserError`."""
-    from pipeline.run import open_run
+    from pipeline.run import Run
 
     driver = Driver(graph, name, store, options or Options(), recipe, watcher)
     driver.run()
-    return open_run(store, driver.name).attach(graph.names)
+    return Run(driver.store, driver.name).attach(graph.names)
 
 
 @dataclass
@@ -117,24 +117,27 @@ class Driver:
     def run(self) -> None:
         self._digest_sources()
         self.name = choose_name(self.store, self.name, self.graph)
-        plan = make_plan(self.graph, self.store, self.name)
-        self._check_room(plan)
-        self._check_drift()
-        write_run(self.store, self.name, self.graph, self.state, self.recipe)
         self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
-        self._tell("started", plan)
-        self._unchecked = self._nodes_over_holes()
         self.leases = Leases(self.store)
         try:
+            self._withdraw_damaged()
+            plan = make_plan(self.graph, self.store, self.name)
+            self._check_room(plan)
+            self._check_drift()
+            write_run(self.store, self.name, self.graph, self.state, self.recipe)
+            self._tell("started", plan)
+            self._unchecked = self._nodes_over_holes()
             with self._signals(), futures.ThreadPoolExecutor(16, "job") as pool:
                 self._walk(pool)
         finally:
             self.leases.close()
             self.store.delete(self.stop_name)
-        if self.signal is not None and not all(self.finished(node) for node in self.graph.targets):
+        done = all(self.finished(node) for node in self.graph.targets)
+        if self.signal is not None and not done:
             raise Stopped(self.signal)
         if self.failures:
             raise self._failure()
+        assert done, "nothing is left to do, and yet a node is not finished"
         self._tell("finished", self.name)
 
     def _walk(self, pool: futures.Executor) -> None:
@@ -145,6 +148,8 @@ class Driver:
             if self.signal is None:
                 busy = {key for keys in jobs.values() for key in keys}
                 busy |= {(node, phase.name) for node in self._failed for phase in self.graph.phases(node)}
+                if self._link_ready(busy):
+                    continue
                 for keys, work in self._new_jobs(busy):
                     jobs[pool.submit(work)] = keys
             if not jobs:
@@ -163,22 +168,22 @@ class Driver:
                 if (error := job.exception()) is not None:
                     self._note_crash(keys, error)
 
+    def _link_ready(self, busy: set[Key]) -> bool:
+        """Link phases that another node has finished; whether any was, so that more may be ready now."""
+        ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
+        return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
+
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[list[Key], Any]]:
         for node, phase in self.schedule.ready_tasks(busy):
             if not self._take(node):
                 continue
-            link_finished_phase(self.state, node, phase)
             keys = self._phase_keys(node, phase)
             due = [key for key in keys if key not in self.state.done(node, phase.name)]
             if due:
                 self._start_ray()
                 binding = self._binding(node)
                 yield [(node, phase.name)], lambda n=node, p=phase, d=due, b=binding: self._run_tasks(n, p, d, b)
-        joined = []
-        for node, phase in self.schedule.ready_pass(busy):
-            if self._take(node):
-                link_finished_phase(self.state, node, phase)
-                joined.append((node, phase))
+        joined = [(node, phase) for node, phase in self.schedule.ready_pass(busy) if self._take(node)]
         steps, works = pass_work(self.state, joined, self._binding)
         if works:
             self._start_ray()
@@ -277,8 +282,12 @@ class Driver:
                     continue
                 try:
                     self._finish(node)
-                except SiftloomError as error:
-                    self._note_failure(node, "commit", error)
+                except LeaseLost:  # we were stopped for longer than a lease; who has the node now will commit it
+                    self.state.reopen(node)
+                    self._waiting.add(node)
+                    continue
+                except Exception as error:  # a law that does not balance, a figure that cannot be drawn: this node's
+                    self._note_failure(node, "commit", error, traceback.format_exc())
                 progress = True
 
     def _finish(self, node: Node) -> None:
@@ -330,6 +339,26 @@ class Driver:
             save_digests(self.store, listing, digests[:count])
             digests = digests[count:]
 
+    def _withdraw_damaged(self) -> None:
+        """Make tasks of finished nodes due again whose files are gone or of another size than they were."""
+        for node in self.graph.nodes:
+            manifest = self.state.manifest(node)
+            if manifest is None:
+                continue
+            sizes = self.store.sizes(f"{self.state.folder(node)}/data")
+            bad = {
+                (phase, file)
+                for phase, files in manifest["files"].items()
+                for file, size in files.items()
+                if sizes.get(f"{phase}/{file}") != size
+            }
+            if bad and self._take(node):
+                receipts = [
+                    (p, r) for p, keys in manifest["phases"].items() for r in self.state.receipts(node, p, keys)
+                ]
+                tasks = [(p, r.key) for p, r in receipts if any((p, file) in bad for file in r.files)]
+                withdraw(self.state, node, tasks)
+
     def _check_room(self, plan: Plan) -> None:
         free, needed = self.store.free_bytes(), plan.bytes
         if free is not None and needed > free:
@@ -361,7 +390,11 @@ class Driver:
             self._started_ray = True
 
     def _take(self, node: Node) -> bool:
-        if self.leases.acquire(self.state.folder(node)):
+        folder = self.state.folder(node)
+        if self.leases.holds(folder):
+            return True
+        if self.leases.acquire(folder):
+            self.state.reopen(node)  # whoever had it before us may have done some of its tasks
             return True
         self._waiting.add(node)
         return False

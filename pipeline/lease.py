@@ -82,6 +82,10 @@ class Leases:
                 self._held.add(folder)
             return taken
 
+    def holds(self, folder: str) -> bool:
+        """Whether we took the lease and have not learnt that it was lost."""
+        return folder in self._held
+
     def check(self, folder: str) -> None:
         """Raise `LeaseLost` unless the node is still ours; called before a commit."""
         if folder not in self._held or not self._is_ours(f"{folder}/lease.json"):

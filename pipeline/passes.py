@@ -189,6 +189,7 @@ class _Run:
             assert self.side_car is not None
             with self.context.create(".parquet") as path:
                 result, values[f"{shard.name}.parquet"] = self.side_car.write(path)
+        self.context.require_unchanged_sources()
         # What a writer opened itself (a model, a mask) stands in its context. A row function that is opened once per
         # worker, or never because every score was known, is taken to have read all of its other inputs.
         once = isinstance(self.phase, RowPhase) and not self.phase.per_shard

@@ -70,7 +70,7 @@ def write_run(store: Store, name: str, graph: Graph, state: State, recipe: str |
         for node in graph.nodes
     }
     sources = [
-        {"index": s.index, "name": s.name, "path": s.path, "size": s.size, "digest": s.digest}
+        {"index": s.index, "name": s.name, "path": s.path, "size": s.size, "digest": s.digest, "stamp": s.stamp}
         for node in graph.nodes for group in state.sources(node).values() for s in group
     ]  # fmt: skip
     known_sources = [s for s in known.get("sources", ()) if s["digest"] not in {fresh["digest"] for fresh in sources}]

@@ -77,6 +77,13 @@ class RemoteStore(Store):
         selector = fs.FileSelector(self._at(prefix), allow_not_found=True)
         return sorted(info.base_name for info in self._place[0].get_file_info(selector))
 
+    def sizes(self, prefix: str) -> dict[str, int]:
+        from pyarrow import fs
+
+        root = self._at(prefix)
+        found = self._place[0].get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
+        return {info.path[len(root) + 1 :]: info.size for info in found if info.type == fs.FileType.File}
+
     def delete(self, name: str) -> None:
         from pyarrow import fs
 

@@ -47,6 +47,7 @@ def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
     for donor, manifest in siblings(state, node):
         if manifest["phase_keys"].get(phase.name) != key:
             continue
+        linked = 0
         for task in manifest["phases"][phase.name]:
             receipt = read_receipt(state.store, donor, phase.name, task)
             if receipt is None:
@@ -59,5 +60,6 @@ def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
             form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
             state.store.write(receipt_name(folder, phase.name, task), canonical_json(form))
             state.note_done(node, phase.name, task)
-        return len(manifest["phases"][phase.name])
+            linked += 1
+        return linked
     return 0

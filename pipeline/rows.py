@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.binding import BaseShard, Link, Stream
 from pipeline.errors import DataError, SourceChanged
 from pipeline.receipts import Receipt, data_name, read_receipt
-from pipeline.sources import open_stream
+from pipeline.sources import open_stream, require_unchanged
 from pipeline.store import Store
 
 if TYPE_CHECKING:
@@ -161,6 +161,7 @@ class ShardView:
                     table = table.append_column("source", batch.column(mapped).cast("string") if mapped else name)
                 yield start, table
                 start, number = start + rows, number + rows
+        require_unchanged(source)
 
     def _open(self, folder: str, phase: str, key: str, file: str) -> Path:
         if self._record is not None:

@@ -51,7 +51,7 @@ class Listing:
 
     def sources(self, digests: Sequence[str]) -> tuple[Source, ...]:
         return tuple(
-            Source(i, entry.name, entry.path, entry.size, digest)
+            Source(i, entry.name, entry.path, entry.size, digest, entry.stamp)
             for i, (entry, digest) in enumerate(zip(self.entries, digests, strict=True))
         )
 
@@ -69,9 +69,7 @@ def expand(paths: Sequence[str] | str, place: str) -> Listing:
                 f"ls {os.path.dirname(pattern) or '.'}",
             )  # fmt: skip
         for entry in found:
-            known = entries.setdefault(entry.path, entry)
-            if known.name != entry.name:
-                continue
+            entries.setdefault(entry.path, entry)  # named twice, read once, under its first name
     ordered = sorted(entries.values(), key=lambda e: (e.name, e.path))
     return Listing(tuple(ordered))
 
@@ -153,6 +151,34 @@ def digest_file(path: str, size: int) -> str:
             path, f"{length} bytes read", f"the {size} bytes listed before", "run again when it is still"
         )
     return state.hexdigest()
+
+
+def require_unchanged(source: Source) -> None:
+    """Raise `SourceChanged` unless the file is as it was listed, or has at least the same bytes."""
+    try:
+        if _now(source.path) == (source.size, source.stamp) or digest_file(source.path, source.size) == source.digest:
+            return
+        found = "a file that has changed since it was listed"
+    except FileNotFoundError:
+        found = "no file"
+    raise SourceChanged(
+        source.path, found, f"the bytes with the SHA-256 {source.digest[:12]}...",
+        "put the file back, or run again to read the new one",
+    )  # fmt: skip
+
+
+def _now(path: str) -> tuple[int, str]:
+    """Size and stamp, as a listing would see them."""
+    if "://" not in path:
+        stat = os.stat(path)
+        return stat.st_size, str(stat.st_mtime_ns)
+    from pyarrow import fs
+
+    system, place = fs.FileSystem.from_uri(path)
+    info = system.get_file_info(place)
+    if info.type != fs.FileType.File:
+        raise FileNotFoundError(path)
+    return info.size, str(info.mtime_ns)
 
 
 def save_digests(store: Store, listing: Listing, digests: Sequence[str]) -> None:

@@ -58,6 +58,10 @@ class Store(ABC):
         """Names of the entries directly below a folder, sorted; empty where there is no folder."""
 
     @abstractmethod
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Bytes of every object anywhere below a folder, by its name relative to the folder; empty where there is none."""
+
+    @abstractmethod
     def delete(self, name: str) -> None:
         """Remove an object or a folder with all it holds; nothing happens where there is none."""
 
@@ -151,6 +155,11 @@ class LocalStore(Store):
             return sorted(os.listdir(self._at(prefix)))
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        root = self._at(prefix)
+        paths = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
+        return {path.relative_to(root).as_posix(): path.stat().st_size for path in paths}
 
     def delete(self, name: str) -> None:
         path = self._at(name)

@@ -15,6 +15,7 @@ def run_task(binding: Binding, phase: str, key: str, tell: Tell | None = None) -
     assert isinstance(spec, TaskPhase)
     try:
         result = spec.run(context, key)
+        context.require_unchanged_sources()
         reads = [[*name, digest] for name, digest in context.reads.items()]
         return commit(context.store, binding.place.folder, phase, key, context.outputs, reads, result)
     finally:

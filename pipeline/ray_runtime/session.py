@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 
-from pipeline.errors import UserError
+from pipeline.errors import Stopped, UserError
 
 # Documents never enter the object store, only shard descriptors and receipts do.
 OBJECT_STORE_BYTES = 256 * 1024**2
@@ -63,7 +65,7 @@ def start(cpus: int | None, address: str | None) -> int:
         else:
             options["address"] = address
         try:
-            with _silent_stderr():
+            with _silent_stderr(), _kept_signals():
                 ray.init(**options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise UserError(
@@ -89,6 +91,23 @@ def _quiet_loggers() -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.verbose_progress = False
+
+
+@contextlib.contextmanager
+def _kept_signals():
+    """`ray.init` puts a handler of SIGTERM that exits at once in the place of the driver's own, which drains."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    own = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    except SystemExit as leaving:
+        if leaving.code != signal.SIGTERM:
+            raise
+        raise Stopped(signal.SIGTERM) from None
+    finally:
+        signal.signal(signal.SIGTERM, own)
 
 
 @contextlib.contextmanager
