@@ -109,6 +109,7 @@ class Driver:
         self._failed: set[Node] = set()
         self._waiting: set[Node] = set()
         self._tallies: dict[Node, _Tally] = {}
+        self._driven: dict[Key, float] = {}  # driver phases at work -> CPUs that their workers hold
         self._started_ray = False
         self._workers = self.options.cpus or os.cpu_count() or 1
 
@@ -165,6 +166,8 @@ class Driver:
             done, _ = futures.wait(jobs, timeout=POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
             for job in done:
                 keys = jobs.pop(job)
+                for key in keys:
+                    self._driven.pop(key, None)
                 if (error := job.exception()) is not None:
                     self._note_crash(keys, error)
 
@@ -174,13 +177,19 @@ class Driver:
         return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[list[Key], Any]]:
+        room = self._workers - sum(self._driven.values())
         for node, phase in self.schedule.ready_tasks(busy):
+            if phase.place == "driver" and self._driven and phase.cpus > room:
+                continue  # a trainer begun without room for its workers would only hold memory
             if not self._take(node):
                 continue
             keys = self._phase_keys(node, phase)
             due = [key for key in keys if key not in self.state.done(node, phase.name)]
             if due:
                 self._start_ray()
+                if phase.place == "driver":
+                    self._driven[node, phase.name] = phase.cpus
+                    room -= phase.cpus
                 binding = self._binding(node)
                 yield [(node, phase.name)], lambda n=node, p=phase, d=due, b=binding: self._run_tasks(n, p, d, b)
         joined = [(node, phase) for node, phase in self.schedule.ready_pass(busy) if self._take(node)]

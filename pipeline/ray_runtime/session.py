@@ -26,6 +26,8 @@ def quiet_environment() -> None:
         "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "3600",
         "RAY_TRAIN_V2_ENABLED": "1",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # Trainings bring several helper processes each; Ray warns of that on the screen from four times this number on.
+        "RAY_worker_maximum_startup_concurrency": "8",
         "RAY_DEDUP_LOGS": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_enable_metrics_collection": "0",
