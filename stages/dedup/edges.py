@@ -30,7 +30,8 @@ def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def spanning_forest(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """edges[e, 2] (root, row): the components of the given edges, at most one edge per row."""
-    members = np.unique(np.concatenate([left, right]))
+    members = np.sort(np.concatenate([left, right]))
+    members = members[np.concatenate([[True], members[1:] != members[:-1]])] if len(members) else members
     parent = forest(len(members))
     union(parent, np.searchsorted(members, left), np.searchsorted(members, right))
     flatten(parent)

@@ -20,6 +20,7 @@ from stages.dedup.components import clusters, flatten, forest, union
 from stages.dedup.corpus import KEYS, Corpus, corpus
 from stages.dedup.edges import range_edges
 from stages.dedup.keys import range_count, read_range, write_ranges
+from stages.dedup.records import save
 from stages.dedup.rows import row_type
 
 MOST_REQUESTS = 1_000_000  # files x ranges; above, key files are merged first
@@ -78,7 +79,7 @@ def edges(ctx: Context, key: str) -> Result:
     del pairs
     found = range_edges(keys, members)
     with ctx.create(".npy") as path:
-        np.save(path, found)
+        save(path, found)
     return Result({"keys": len(keys), "edges": len(found)})
 
 
@@ -101,7 +102,7 @@ def components(ctx: Context, key: str) -> Result:
     del parent
     for name, array in (("-rows.npy", members), ("-starts.npy", starts)):
         with ctx.create(name) as path:
-            np.save(path, array)
+            save(path, array)
     largest = sorted(np.diff(starts).tolist(), reverse=True)[:10]
     return Result({"clusters": len(starts) - 1, "members": len(members)}, {"largest": largest})
 

@@ -11,11 +11,11 @@ import numpy as np
 from numba import njit
 
 from stages.dedup.lanes import LANE, filled_lane, load8, lower_lane, lowest, ones
+from stages.dedup.machine_code import JIT
 from stages.dedup.shingles import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
 
 SECTION = 4096  # bytes whose words are taken at once
 CHUNK = 2048  # word hashes held before they are folded in; both bound the scratch of a long document
-JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 U0, U1, U29, U32, U33 = (np.uint64(n) for n in (0, 1, 29, 32, 33))
 FIRST, NEXT, BASE = np.uint64(FIRST), np.uint64(NEXT), np.uint64(BASE)

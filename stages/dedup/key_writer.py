@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result
 from stages.dedup.keys import KeyFile, range_count
-from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, sketch_type
+from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,10 +47,12 @@ class KeyWriter:
         self.file = KeyFile(range_count(rows, node.keys_per_document()))
         self.ids: list[pa.Array] = []
         self.sources = _Sources()
-        self.sketch = sketch_type(node.places())
+        self.places = node.places()
         self._open = ExitStack()
         self.documents = RecordFile(self._open.enter_context(ctx.create("-documents.npy")), DOCUMENT)
-        self.sketches = RecordFile(self._open.enter_context(ctx.create("-sketches.npy")), self.sketch)
+        if self.places:
+            path = self._open.enter_context(ctx.create("-signatures.npy"))
+            self.signatures = RecordFile(path, np.dtype("<u4"), (self.places,))
 
     def add(self, table: pa.Table) -> None:
         import pyarrow as pa
@@ -66,20 +68,21 @@ class KeyWriter:
         documents["bytes"] = pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy()[keyed]
         source = table["source"] if "source" in table.column_names else pa.chunked_array([pa.nulls(len(table))])
         documents["source"] = self.sources.codes(source)[keyed]
+        documents["exact"] = hashes.exact[keyed]
         self.documents.append(documents)
-        sketches = np.empty(len(keyed), self.sketch)
-        sketches["exact"], sketches["signature"] = hashes.exact[keyed], hashes.signature[keyed]
-        self.sketches.append(sketches)
+        if self.places:
+            self.signatures.append(hashes.signature if len(keyed) == len(table) else hashes.signature[keyed])
         self.ids.append(table["id"].combine_chunks().cast(pa.string()).take(pa.array(keyed)))
 
     def finish(self) -> Result:
         import pyarrow as pa
 
         self.documents.close()
-        self.sketches.close()
+        if self.places:
+            self.signatures.close()
         self._open.close()
         with self.ctx.create("-ids.npy") as path:
-            np.save(path, fixed_width(pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())))
+            save(path, fixed_width(pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())))
         with self.ctx.create(".parquet") as path:
             keys = self.file.write(path)
         keyed = self.documents.count

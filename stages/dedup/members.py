@@ -13,6 +13,7 @@ from pipeline.contract import Columns, Context, Removed, Result
 from pipeline.errors import DataError
 from stages.dedup.corpus import KEYS, Corpus, corpus
 from stages.dedup.exchange import group_members
+from stages.dedup.records import DOCUMENT
 from stages.dedup.rows import locate
 
 if TYPE_CHECKING:
@@ -89,35 +90,34 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
     """Records of the members, in their order. Members of an earlier corpus that were removed there are left out."""
     n = len(dense)
     shard, local = locate(dense, rows.first)
-    parts: list[tuple[np.ndarray, ...]] = []
     order = np.argsort(shard, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(shard[order])) + 1) if n else []
+    documents = np.empty(n, DOCUMENT)
+    signature = np.empty((n, ctx.node.places()), np.uint32)  # type: ignore[attr-defined]
+    width = max((_load(ctx, rows, int(shard[at[0]]), "-ids.npy").dtype.itemsize for at in parts), default=1)
+    ids = np.empty(n, f"S{width}")
     alive = np.ones(n, bool)
-    for at in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1) if n else []:
+    for at in parts:
         i = int(shard[at[0]])
-        load = _loader(ctx, rows, i)
-        documents = load("-documents.npy")
-        where = np.searchsorted(documents["row"], local[at])
-        sketches, ids = load("-sketches.npy")[where], load("-ids.npy")[where]
-        parts.append((documents[where], sketches["exact"], sketches["signature"], ids))
+        stored = _load(ctx, rows, i, "-documents.npy")
+        where = np.searchsorted(stored["row"], local[at])
+        documents[at], ids[at] = stored[where], _load(ctx, rows, i, "-ids.npy")[where]
+        if signature.shape[1]:
+            signature[at] = _load(ctx, rows, i, "-signatures.npy")[where]
         if (of := rows.of[i]) is not None:
             kept = [t["_row"].to_numpy() for _, t in ctx.rows(["_row"], of=of, shards=[rows.shards[i]])]
             alive[at] = np.isin(local[at], np.concatenate([np.zeros(0, np.int64), *kept]))
-    if not parts:
-        sketches = np.zeros((0, ctx.node.places()), np.uint32)  # type: ignore[attr-defined]
-        nothing = np.zeros(0, np.int64)
-        return Members(dense, np.zeros(1, np.int64), nothing > 0, nothing, nothing, nothing[:, None], sketches, nothing)
-    back = np.argsort(order)
-    documents, exact, signature, ids = (np.concatenate(column)[back] for column in zip(*parts, strict=True))
-    cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive]
-    sizes = np.bincount(cluster, minlength=len(starts) - 1)
-    return Members(
-        dense[alive], np.concatenate([[0], np.cumsum(sizes[sizes > 0])]), (dense < rows.old)[alive],
-        documents["bytes"][alive], documents["source"][alive], exact[alive], signature[alive], ids[alive],
-    )  # fmt: skip
+    if not alive.all():
+        cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive]
+        sizes = np.bincount(cluster)
+        starts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
+        dense, documents, signature, ids = dense[alive], documents[alive], signature[alive], ids[alive]
+    old = dense < rows.old
+    return Members(dense, starts, old, documents["bytes"], documents["source"], documents["exact"], signature, ids)
 
 
-def _loader(ctx: Context, rows: Corpus, i: int) -> Callable[[str], np.ndarray]:
-    return lambda ext: np.load(ctx.path(KEYS, rows.shards[i].name, ext, of=rows.of[i]), mmap_mode="r")
+def _load(ctx: Context, rows: Corpus, i: int, ext: str) -> np.ndarray:
+    return np.load(ctx.path(KEYS, rows.shards[i].name, ext, of=rows.of[i]), mmap_mode="r")
 
 
 def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:
@@ -148,16 +148,15 @@ def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:
             found.append(table[column].combine_chunks().filter(pa.array(inside)))
             places.append(by_row[np.searchsorted(wanted, have[inside])])
     rank = np.empty(len(members.rows), np.int64)
+    values = pa.concat_arrays(found) if found else pa.array([], pa.int64())
+    order = [("value", "descending" if end == "max" else "ascending")]
     try:
-        values = pa.concat_arrays(found) if found else pa.array([], pa.int64())
-        order = "descending" if end == "max" else "ascending"
-        rank[np.concatenate([np.zeros(0, np.int64), *places])] = pc.rank(
-            values, order, null_placement="at_end", tiebreaker="dense"
-        )
+        ranked = pc.rank(values, sort_keys=order, tiebreaker="dense")  # null comes last, either way
     except pa.ArrowException as err:
         raise DataError(
             f"{ctx.node.kind()}.keep", f"the column {column!r}: {err}", "numbers, strings or times"
         ) from err
+    rank[np.concatenate([np.zeros(0, np.int64), *places])] = ranked.to_numpy()
     return rank
 
 

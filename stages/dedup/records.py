@@ -1,11 +1,11 @@
 """What is kept of every document beside its keys, in arrays of fixed width: read for members of clusters only.
 
-    <shard>-documents.npy   row uint32 inside the shard, source uint16, bytes uint64: one record per document with keys
-    <shard>-sketches.npy    exact uint64[2], signature uint32[places]; `MinHash(hashvalues=record["signature"],
-                            scheme="affine32", seed=...)` is datasketch's own object
+    <shard>-documents.npy   row uint32 inside the shard, source uint16, bytes uint64, exact uint64[2]: one record per
+                            document that has keys, in order of row
+    <shard>-signatures.npy  uint32[n, places]; a row is `hashvalues` of a datasketch MinHash (scheme `affine32`)
     <shard>-ids.npy         the id, as bytes of the width of the longest
 
-The files are mapped into memory, so a member costs the pages that its record lies on.
+The files are mapped into memory, so a member costs the pages that its records lie on.
 """
 
 from __future__ import annotations
@@ -18,36 +18,41 @@ import numpy as np
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DOCUMENT = np.dtype([("row", "<u4"), ("source", "<u2"), ("bytes", "<u8")])
-
-
-def sketch_type(places: int) -> np.dtype:
-    return np.dtype([("exact", "<u8", (2,)), ("signature", "<u4", (places,))])
+DOCUMENT = np.dtype([("row", "<u4"), ("source", "<u2"), ("bytes", "<u8"), ("exact", "<u8", (2,))])
 
 
 class RecordFile:
-    """An `.npy` file that grows by arrays of one dtype; the header, whose length does not change, is written last."""
+    """An `.npy` file that grows row by row; the header, whose length does not change, is written again at the end."""
 
-    def __init__(self, path: Path, dtype: np.dtype) -> None:
-        self.dtype, self.count = dtype, 0
+    def __init__(self, path: Path, dtype: np.dtype, width: tuple[int, ...] = ()) -> None:
+        self.dtype, self.width, self.count = np.dtype(dtype), width, 0
         self._file = open(path, "wb")
         self._header()
 
     def append(self, records: np.ndarray) -> None:
-        records.tofile(self._file)
+        assert records.dtype == self.dtype and records.shape[1:] == self.width
+        self._file.write(np.ascontiguousarray(records).data)  # `tofile` would not say that the disk is full
         self.count += len(records)
 
     def close(self) -> None:
         size = self._file.tell()
         self._file.seek(0)
         self._header()
-        assert self._file.tell() + self.count * self.dtype.itemsize == size
+        row = self.dtype.itemsize * int(np.prod(self.width, dtype=np.int64))
+        assert self._file.tell() + self.count * row == size
         self._file.close()
 
     def _header(self) -> None:
         descr = np.lib.format.dtype_to_descr(self.dtype)
-        shape = {"descr": descr, "fortran_order": False, "shape": (self.count,)}
+        shape = {"descr": descr, "fortran_order": False, "shape": (self.count, *self.width)}
         np.lib.format.write_array_header_1_0(self._file, shape)
+
+
+def save(path: Path, array: np.ndarray) -> None:
+    """Write an `.npy` file under just this name."""
+    file = RecordFile(path, array.dtype, array.shape[1:])
+    file.append(array)
+    file.close()
 
 
 def fixed_width(ids: pa.Array) -> np.ndarray:

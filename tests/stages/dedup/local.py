@@ -5,6 +5,7 @@ Shards, the order of tasks and what is alive can be chosen, so laws over them ar
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -35,7 +36,7 @@ def corpus(texts: Sequence[str], shards: int = 1, name: str = "0" * 12, **column
     """Texts dealt to shards in runs."""
     table = pa.table({"text": pa.array(texts, pa.string()), **columns})
     cuts = [len(texts) * i // shards for i in range(shards + 1)]
-    return Corpus([table.slice(a, b - a) for a, b in zip(cuts, cuts[1:], strict=False)], name)
+    return Corpus([table.slice(a, b - a) for a, b in itertools.pairwise(cuts)], name)
 
 
 class Run:
@@ -53,7 +54,9 @@ class Run:
         return self
 
     def phase(self, phase, seed: int = 0) -> None:
-        shards = {shard.name: (shard, table) for shard, table in zip(self.docs().shards(), self.docs().tables, strict=True)}
+        shards = {
+            shard.name: (shard, table) for shard, table in zip(self.docs().shards(), self.docs().tables, strict=True)
+        }
         per_shard = isinstance(phase, RowPhase | ShardPhase)
         keys = list(shards) if per_shard else list(phase.keys(LocalContext(self, phase.name, "keys")))
         self.results[phase.name] = {}
@@ -64,9 +67,8 @@ class Run:
                 done[key] = phase.run(ctx, key)
                 continue
             worker = phase.open(ctx)
-            made = []
-            for table in self.batches(shards[key][1], phase.needs):
-                made.append(worker.add(table) if isinstance(phase, ShardPhase) else worker(table))
+            take = worker.add if isinstance(phase, ShardPhase) else worker
+            made = [take(table) for table in self.batches(shards[key][1], phase.needs)]
             if isinstance(phase, ShardPhase):
                 done[key] = worker.finish()
             else:

@@ -80,9 +80,7 @@ def test_rows_go_straight_into_datasketch_indexes():
         index.insert(i, MinHash(hashvalues=row, scheme="affine32", seed=scheme.seed))
     assert sorted(index.query(minhash(base, scheme))) == [0, 1]
     lean = LeanMinHash(MinHash(hashvalues=made.signatures[0], scheme="affine32", seed=scheme.seed))
-    assert lean.jaccard(LeanMinHash(minhash(some[1], scheme))) == np.mean(
-        made.signatures[0] == made.signatures[1]
-    )
+    assert lean.jaccard(LeanMinHash(minhash(some[1], scheme))) == np.mean(made.signatures[0] == made.signatures[1])
 
 
 @pytest.mark.parametrize("places", [112, 117, 39, 1])

@@ -1,0 +1,179 @@
+"""Edges, components, key files, rows and the S-curve against brute force."""
+
+import itertools
+
+import numpy as np
+import pytest
+from datasketch import MinHashLSH
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import DataError
+from stages.dedup import components, curve, keys
+from stages.dedup.edges import range_edges, stars
+from stages.dedup.records import RecordFile, fixed_width
+from stages.dedup.rows import NARROW, first_rows, locate, row_type
+
+pairs = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60)
+
+
+def labels_by_flooding(count: int, edges) -> list[int]:
+    """Smallest row of each component, by repeated passes over all edges."""
+    label = list(range(count))
+    changed = True
+    while changed:
+        changed = False
+        for a, b in edges:
+            low = min(label[a], label[b])
+            changed |= label[a] != low or label[b] != low
+            label[a] = label[b] = low
+    return label
+
+
+def labels(count: int, edges, kind=np.uint32) -> np.ndarray:
+    parent = np.arange(count, dtype=kind)
+    left, right = np.array(edges, kind).reshape(-1, 2).T
+    components.union(parent, np.ascontiguousarray(left), np.ascontiguousarray(right))
+    components.flatten(parent)
+    return parent
+
+
+@given(pairs, st.sampled_from([np.uint32, np.int64]))
+def test_components_equal_flooding(edges, kind):
+    assert labels(40, edges, kind).tolist() == labels_by_flooding(40, edges)
+
+
+@given(pairs, st.randoms())
+def test_components_do_not_depend_on_the_order_of_edges(edges, chance):
+    shuffled = [pair[:: chance.choice([1, -1])] for pair in edges]
+    chance.shuffle(shuffled)
+    assert np.array_equal(labels(40, edges), labels(40, shuffled))
+
+
+@given(pairs)
+def test_clusters_list_every_component_of_two_and_more(edges):
+    parent = labels(40, edges)
+    rows, starts = components.clusters(parent)
+    found = [rows[a:b].tolist() for a, b in itertools.pairwise(starts)]
+    expected = [np.flatnonzero(parent == root).tolist() for root in np.unique(parent)]
+    assert found == [cluster for cluster in expected if len(cluster) > 1]
+
+
+keyed = st.lists(st.tuples(st.integers(0, 15), st.integers(0, 30)), min_size=0, max_size=80)
+
+
+@given(keyed, st.randoms())
+def test_forest_joins_the_rows_of_equal_keys_and_forgets_the_order(some, chance):
+    def forest(of):
+        table = np.array(of, np.int64).reshape(-1, 2)
+        return range_edges(table[:, 0].astype(np.uint64), table[:, 1].astype(np.uint32))
+
+    found = forest(some)
+    by_key = [(a, b) for key, a in some for other, b in some if key == other]
+    assert labels(31, found.tolist()).tolist() == labels_by_flooding(31, by_key)
+    assert len(found) <= len({row for _, row in some})
+    chance.shuffle(some)
+    assert np.array_equal(forest(some), found)
+
+
+def test_a_key_of_many_rows_costs_one_edge_a_row():
+    left, right = stars(np.zeros(1000, np.uint64), np.arange(1000, dtype=np.uint32)[::-1].copy())
+    assert (left == 0).all()
+    assert sorted(right.tolist()) == list(range(1, 1000))
+
+
+@pytest.mark.parametrize("ranges", [1, 2, 7, 16])
+def test_any_number_of_ranges_joins_the_same_rows(tmp_path, ranges):
+    chance = np.random.default_rng(3)
+    values = chance.integers(0, 1 << 63, 500).astype(np.uint64) * np.uint64(2)
+    found = []
+    for i in range(6):
+        file = keys.KeyFile(4)
+        for _ in range(3):
+            file.add(chance.choice(values, (20, 5)), np.sort(chance.integers(0, 200, 20)))
+        file.write(tmp_path / f"{i}.parquet")
+    edges = []
+    for q in range(ranges):
+        read = [keys.read_range(tmp_path / f"{i}.parquet", q, ranges) for i in (3, 1, 5, 0, 2, 4)]
+        found.append(sum(len(k) for k, _ in read))
+        assert all((keys.range_of(k, ranges) == q).all() for k, _ in read)
+        offset = dict(zip(range(6), (600, 200, 1000, 0, 400, 800), strict=True))
+        rows = [local + np.uint32(offset[i]) for i, (_, local) in enumerate(read)]
+        edges.append(range_edges(np.concatenate([k for k, _ in read]), np.concatenate(rows)))
+    assert sum(found) == 6 * 3 * 100
+    digest = labels(1200, np.concatenate(edges).tolist())
+    whole = tmp_path / "label.npy"
+    np.save(whole, digest)
+    assert np.array_equal(digest, _one_range(tmp_path))
+
+
+def _one_range(folder) -> np.ndarray:
+    read = [keys.read_range(folder / f"{i}.parquet", 0, 1) for i in range(6)]
+    rows = np.concatenate([local + np.uint32(200 * i) for i, (_, local) in enumerate(read)])
+    return labels(1200, range_edges(np.concatenate([k for k, _ in read]), rows).tolist())
+
+
+def test_number_of_ranges_is_that_of_the_rows():
+    assert keys.range_count(0, 15) == keys.range_count(1_000_000, 15) == 4
+    assert keys.range_count(10**9, 15) == 938
+    assert keys.range_count(10**9, 14) == 875
+
+
+def test_key_files_that_are_damaged_are_named(tmp_path):
+    path = tmp_path / "keys.parquet"
+    file = keys.KeyFile(4)
+    file.add(np.arange(40, dtype=np.uint64).reshape(-1, 4) << np.uint64(58), np.arange(10))
+    file.write(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DataError, match=r"keys\.parquet.*verify"):
+        keys.read_range(path, 0, 4)
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="cannot be read"):
+        keys.read_range(path, 0, 4)
+    path.unlink()
+    with pytest.raises(DataError, match="missing"):
+        keys.read_range(path, 0, 4)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
+def test_rows_are_counted_through(counts):
+    first = first_rows(counts)
+    every = [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
+    shard, local = locate(np.arange(sum(counts)), first)
+    assert list(zip(shard.tolist(), local.tolist(), strict=True)) == every
+    assert row_type(NARROW - 1) is np.uint32
+    assert row_type(NARROW) is np.int64
+
+
+def test_record_file_is_an_ordinary_npy_file(tmp_path):
+    file = RecordFile(tmp_path / "r.npy", np.dtype("<u4"), (112,))
+    parts = [np.zeros((n, 112), np.uint32) for n in (3, 0, 100_000)]
+    parts[2][:, 5] = np.arange(100_000)
+    for part in parts:
+        file.append(part)
+    file.close()
+    assert np.array_equal(np.load(tmp_path / "r.npy", mmap_mode="r"), np.concatenate(parts))
+
+
+def test_ids_of_any_script_and_width():
+    import pyarrow as pa
+
+    ids = ["a", "ab:1", "", "ü:22", "abc123def456:99"]
+    assert [i.decode() for i in fixed_width(pa.array(ids)[:])] == ids
+    assert [i.decode() for i in fixed_width(pa.array(ids)[1:3])] == ids[1:3]
+    assert len(fixed_width(pa.array([], pa.string()))) == 0
+
+
+@settings(max_examples=20)
+@given(st.floats(0.01, 0.99), st.sampled_from([(14, 8), (9, 13), (20, 5)]))
+def test_curve_and_its_inverse(p, banding):
+    assert curve.probability(curve.similarity_at(p, *banding), *banding) == pytest.approx(p)
+
+
+def test_curve_of_the_default_and_the_optimiser():
+    assert curve.similarity_at(0.5, 14, 8) == pytest.approx(0.685, abs=5e-4)
+    assert curve.similarity_at(0.5, 9, 13) == pytest.approx(0.819, abs=5e-4)
+    assert "50% at 0.685" in curve.describe(14, 8)
+    index = MinHashLSH(threshold=0.7, num_perm=64)
+    assert curve.bands_for(0.7, 64) == (index.b, index.r)
