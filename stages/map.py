@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, RowPhase
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode
 from pipeline.errors import DataError, RecipeError
 from stages.documents import RESERVED, TEXT
 
@@ -65,6 +65,10 @@ class Map(RowNode):
     version = 1
 
     @property
+    def needs(self) -> tuple[str, ...]:
+        return self.reads
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         return tuple(f"map.{name}" for name in self.removes)
 
@@ -84,9 +88,6 @@ class Map(RowNode):
 
     def adds(self) -> Mapping[str, str]:
         return self.writes
-
-    def phases(self):
-        return (RowPhase(open=self.open, needs=self.reads),)
 
     def open(self, ctx: Context) -> RowFunction:
         function = self._function()

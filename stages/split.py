@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode, RowPhase
+from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
 from pipeline.errors import RecipeError
 from stages.chance import draws, share_limit
 from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried
@@ -33,8 +33,9 @@ class Split(RowNode):
     def adds(self):
         return {HELD_OUT: "bool"}
 
-    def phases(self):
-        return (RowPhase(open=self.open, needs=(ID, *carried(self.docs, CLUSTER_ID))),)
+    @property
+    def needs(self):
+        return (ID, *carried(self.docs, CLUSTER_ID))
 
     def open(self, ctx: Context) -> RowFunction:
         limit = share_limit(self.held_out)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, RowPhase, threshold
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.pieces import Words
 from stages.clean.rules import Rule, apply, columns
 from stages.documents import LANG, carried
@@ -74,8 +74,9 @@ class GopherQuality(RowNode):
     def adds(self):
         return columns(RULES)
 
-    def phases(self):
-        return (RowPhase(open=self.open, needs=("text", *carried(self.docs, LANG))),)
+    @property
+    def needs(self):
+        return ("text", *carried(self.docs, LANG))
 
     def open(self, ctx: Context) -> RowFunction:
         return lambda table: Columns(added=self._scores(table))

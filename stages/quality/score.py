@@ -26,10 +26,6 @@ class Quality(RowNode):
 
     version = 1
 
-    @property
-    def histograms(self):
-        return {self.as_: (0.0, 1.0, 40)}
-
     def check(self) -> None:
         if self.model.kind() != "train_quality":
             raise RecipeError("quality.model", f"a {self.model.kind()} node", "a train_quality node")

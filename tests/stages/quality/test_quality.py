@@ -37,7 +37,7 @@ def tables():
 
 
 def train(folder, inputs, **fields):
-    node = TrainQuality(good=GOOD, bad=BAD, **{"buckets": 5000, **fields})
+    node = TrainQuality(good=GOOD, bad=BAD, **{"buckets": 5000, "epochs": 20, "lr": 0.5, **fields})
     node.check()
     ctx = LocalContext(node, folder, inputs)
     return node, ctx, ctx.run_all()["all"]
@@ -142,3 +142,11 @@ values = st.lists(st.sampled_from([0.0, 0.1, 0.5, 0.5001, 1.0]), min_size=1, max
 def test_auc_equals_counting_pairs(good, bad):
     pairs = [(g > b) + 0.5 * (g == b) for g in good for b in bad]
     assert auc(np.array(good), np.array(bad)) == pytest.approx(sum(pairs) / len(pairs))
+
+
+def test_few_documents_are_read_often_enough_to_rank(tmp_path):
+    few = {"good": table(PROSE, 60, 1), "bad": table(JUNK, 60, 2)}
+    trained = train(tmp_path, few, epochs=None, lr=0.1)
+    good, bad = (scores(trained, table(words, 40, 9)["text"].to_pylist(), tmp_path) for words in (PROSE, JUNK))
+    assert auc(np.array(good), np.array(bad)) == 1.0
+    assert np.median(good) - np.median(bad) > 0.05  # five passes leave all of them at 0.5
