@@ -65,7 +65,8 @@ class KeyWriter:
         self.file.add(hashes.keys[keyed], rows)
         documents = np.zeros(len(keyed), DOCUMENT)
         documents["row"] = rows
-        documents["bytes"] = pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy()[keyed]
+        if "text" in table.column_names:
+            documents["bytes"] = pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy()[keyed]
         source = table["source"] if "source" in table.column_names else pa.chunked_array([pa.nulls(len(table))])
         documents["source"] = self.sources.codes(source)[keyed]
         documents["exact"] = hashes.exact[keyed]

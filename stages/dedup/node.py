@@ -44,11 +44,14 @@ class DedupNode(Node):
     copy: ClassVar[str] = ""  # reason of a removal as a copy
     hash_fields: ClassVar[tuple[str, ...]] = ()  # all that can change the keys
     judge_fields: ClassVar[tuple[str, ...]] = ("keep",)  # and, with these, which documents go
-    key_needs: ClassVar[tuple[str, ...]] = ("text",)
 
     @abstractmethod
     def hasher(self) -> Callable[[pa.Table], Hashes]:
         """Runs once per shard; hashes one batch."""
+
+    def hash_needs(self) -> tuple[str, ...]:
+        """Columns that the hasher reads; with `text` the length of the text is noted too."""
+        return ("text",)
 
     @abstractmethod
     def judge(self, members: Members, order: np.ndarray) -> Verdict:
@@ -76,7 +79,7 @@ class DedupNode(Node):
 
     def phases(self) -> tuple[Phase, ...]:
         judged = (*self.hash_fields, *self.judge_fields)
-        needs = ("text", "id", "_row", *self.key_needs, *carried(self.docs, "source"))
+        needs = ("id", "_row", *self.hash_needs(), *carried(self.docs, "source"))
         law = Law("documents", "rows", ("keyed", "unkeyed"))
         return (
             ShardPhase(name="keys", open=_keys, needs=tuple(dict.fromkeys(needs)), fields=self.hash_fields, law=law),

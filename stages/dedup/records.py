@@ -30,7 +30,8 @@ class RecordFile:
         self._header()
 
     def append(self, records: np.ndarray) -> None:
-        assert records.dtype == self.dtype and records.shape[1:] == self.width
+        assert records.dtype == self.dtype
+        assert records.shape[1:] == self.width
         self._file.write(np.ascontiguousarray(records).data)  # `tofile` would not say that the disk is full
         self.count += len(records)
 

@@ -1,0 +1,123 @@
+"""One document per address: pages fetched again and again, under spellings of one URL.
+
+The canonical form follows the rules that do not change what a server returns (RFC 3986, section 6.2: case, default
+port, dot segments, unreserved characters), and a few that are safe in practice: the scheme, `www.`, the fragment, a
+trailing slash, `index.html`, the order of parameters, session and campaign parameters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from posixpath import normpath
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote, urlsplit
+
+from pipeline.errors import RecipeError
+from stages.dedup.node import DedupNode
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from stages.dedup.keep import Verdict
+    from stages.dedup.key_writer import Hashes
+    from stages.dedup.members import Members
+
+CAMPAIGN = re.compile(
+    r"utm_\w+|gclid|gclsrc|dclid|fbclid|msclkid|yclid|mc_[ce]id|igshid|_ga|ref_src|phpsessid|jsessionid|sessionid",
+    re.IGNORECASE,
+)
+NO_PAGE = re.compile(r"(mailto|javascript|data|tel|news|urn|about|file|blob):", re.IGNORECASE)
+SESSION_PATH = re.compile(r";jsessionid=[^/?#]*", re.IGNORECASE)
+INDEX = re.compile(r"/(index|default)\.(html?|php|aspx?|jsp)$", re.IGNORECASE)
+SAFE = "!$&'()*+,;=:@-._~"  # allowed in a path segment as they are
+
+
+def canonical_url(url: str) -> str | None:
+    """The form that spellings of one address share; None for what is no address with a host."""
+    url = url.strip()
+    if NO_PAGE.match(url):
+        return None
+    try:
+        parts = urlsplit(url if "://" in url else f"http://{url.removeprefix('//')}")
+        port, host = parts.port, parts.hostname
+    except ValueError:
+        return None
+    if not host or parts.scheme not in ("http", "https", "ftp") or " " in host:
+        return None
+    try:
+        host = host.rstrip(".").encode("idna").decode("ascii")
+    except UnicodeError:
+        return None
+    host = host.lower().removeprefix("www.")
+    if port and port != {"http": 80, "https": 443, "ftp": 21}[parts.scheme]:
+        host += f":{port}"
+    path = SESSION_PATH.sub("", parts.path)
+    if _utf8(path):
+        path = "/".join(quote(unquote(segment, errors="strict"), SAFE) for segment in path.split("/"))
+    path = normpath(path) if path.strip("/") else ""
+    path = INDEX.sub("", "/" + path.strip("/")).rstrip("/")
+    parameters = [p for p in parts.query.split("&") if p and not CAMPAIGN.fullmatch(p.partition("=")[0])]
+    return host + path + ("?" + "&".join(sorted(parameters)) if parameters else "")
+
+
+def _utf8(path: str) -> bool:
+    try:
+        unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class UrlDedup(DedupNode):
+    """Keep one document of every address.
+
+    column  the URL; documents without one, or with what is no URL, are kept
+
+    Take `keep: [date, max]` for the newest, `longest` for the fullest. Adds `url_duplicate_of` and `url_copies`; removes
+    with `url_dedup.copy`, value = documents with the address.
+    """
+
+    column: str = "url"
+
+    version = 1
+    copy = "url_dedup.copy"
+    reasons = (copy,)
+    hash_fields = ("column", "keep")
+
+    def hash_needs(self) -> tuple[str, ...]:
+        return (self.column, "text") if self.keep == "longest" else (self.column,)
+
+    def hasher(self) -> Callable[[pa.Table], Hashes]:
+        import numpy as np
+        import pyarrow as pa
+
+        from stages.dedup.key_writer import Hashes
+        from stages.dedup.sketch import byte_hashes
+
+        def hashes(table: pa.Table) -> Hashes:
+            addresses = table[self.column].cast(pa.string()).to_pylist()
+            canonical = pa.array([None if a is None else canonical_url(a) for a in addresses], pa.string())
+            exact, size = byte_hashes(canonical)
+            return Hashes(exact[:, :1], exact, np.empty((len(table), 0), np.uint32), size > 0)
+
+        return hashes
+
+    def judge(self, members: Members, order: np.ndarray) -> Verdict:
+        from stages.dedup.keep import judge_copies
+
+        return judge_copies(members.starts, order, members.exact, pinned=members.old)
+
+    def keys_per_document(self) -> int:
+        return 1
+
+    def columns(self) -> Mapping[str, str]:
+        return {"duplicate_of": "url_duplicate_of", "cluster_size": "url_copies"}
+
+    def check(self) -> None:
+        super().check()
+        if not self.column:
+            raise RecipeError("UrlDedup.column", "no name", "the column that holds the URL, such as url")
