@@ -50,7 +50,8 @@ def histogram(figure: Histogram, width: int = NARROW) -> Markup:
             continue
         left, right, top_y = frame.at_x(start), frame.at_x(stop), frame.at_y(count)
         gap = min(1.0, (right - left) / 6)
-        words = f"{numbers.plain(start)} to {numbers.plain(stop)}: {numbers.count(count)} ({numbers.percent(count / total)})"
+        span = f"{numbers.plain(start)} to {numbers.plain(stop)}"
+        words = f"{span}: {numbers.count(count)} ({numbers.percent(count / total)})"
         bars.append(
             element(
                 "rect",
@@ -85,6 +86,7 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     body += [_series(one, palette, frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
     if labelled:
         body.append(_end_labels(named, palette, frame, room))
+    body.append(element("line", class_="rule"))  # the page's script moves it under the pointer
     label = f"{figure['title']}: {figure['y']} over {figure['x']}, " + ", ".join(map(_summary, named))
     axes = {
         "data_x": f"{x.low},{x.high},{int(x.log)},{frame.left:.1f},{frame.end:.1f}",

@@ -136,7 +136,7 @@ def _funnel(run: Run) -> tuple[FunnelStep, ...]:
     shards = [base.shard for base in run._shelf.stream(end).shards]
     steps = [
         FunnelStep(
-            label="read",
+            label=" + ".join(run.label_of(base) for base in run._shelf.chains(end)),
             documents=chain[0]["counts"][chain[0]["row_phase"]]["alive_in"] if chain else sum(s.rows for s in shards),
             text_bytes=sum(shard.text_bytes for shard in shards),
         )

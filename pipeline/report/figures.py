@@ -6,7 +6,6 @@ figure that cannot be drawn costs its own place on the page, never the page. Aut
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, NotRequired, TypedDict
@@ -14,6 +13,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 from pipeline.errors import UserError
 
 SECTIONS = ("scores", "duplicates", "tokens", "training", "weights", "models", "samples", "faults")
+LARGEST = 1e300  # beyond it differences overflow; NaN is not below it either
 
 
 class FigureError(UserError):
@@ -216,7 +216,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
 
 
 def _numbers(values: Sequence[Any], place: str, name: str) -> None:

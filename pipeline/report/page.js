@@ -68,9 +68,7 @@
       name: line.dataset.name, at: line.getAttribute("points").split(" ").map((pair) => pair.split(",").map(Number)),
     }));
     if (!lines.length) continue;
-    const rule = document.createElementNS("http://www.w3.org/2000/svg", "line");
-    rule.setAttribute("class", "rule");
-    svg.append(rule);
+    const rule = svg.querySelector(".rule");
     const [top, floor] = [svg.dataset.y.split(",")[4], svg.dataset.y.split(",")[3]];
     svg.addEventListener("pointermove", (event) => {
       const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse()).x;

@@ -7,6 +7,7 @@ are multiplied in decimal, so that the third tick of 0.1 is 0.3 and its label ha
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -76,7 +77,7 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     if high - low > LEAST_SPAN * max(abs(low), abs(high)):
         return low, high
     room = abs(low) / 2 or 1.0
-    return low - room, low + room
+    return max(low - room, -sys.float_info.max), min(low + room, sys.float_info.max)
 
 
 def _nice(raw: Decimal) -> Decimal:

@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--remote-debugging-pipe", "--hide-scrollbars", "about:blank",
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--remote-debugging-pipe", "--hide-scrollbars", "about:blank",
 )  # fmt: skip
 PATIENCE = 60  # seconds for one answer
 
@@ -73,6 +74,7 @@ class Browser:
 
     def open(self, url: str, scheme: str, width: int, height: int = 900) -> None:
         """Load a page as a screen of this size and colour scheme sees it, and wait until it has loaded."""
+        self._go("about:blank")  # else another fragment of the same page would not be loaded anew
         self.events.clear()
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.call(
@@ -82,9 +84,7 @@ class Browser:
             deviceScaleFactor=1,
             mobile=False,
         )
-        self.call("Page.navigate", url=url)
-        if not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self._until(lambda event: event.get("method") == "Page.loadEventFired")
+        self._go(url)
         self.evaluate("document.fonts.ready.then(() => 1)")
 
     def evaluate(self, expression: str) -> Any:
@@ -100,6 +100,21 @@ class Browser:
         if path:
             path.write_bytes(image)
         return image
+
+    def colours(self, image: bytes, boxes: list[dict[str, float]]) -> list[int]:
+        """How many colours there are in each box of a PNG; leaves the page, whose policy would forbid to load it."""
+        self._go("about:blank")
+        data, where = base64.b64encode(image).decode(), json.dumps(boxes)
+        return self.evaluate(f"""(async () => {{
+            const bytes = Uint8Array.from(atob("{data}"), (letter) => letter.charCodeAt(0));
+            const image = await createImageBitmap(new Blob([bytes], {{type: "image/png"}}));
+            const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+            context.drawImage(image, 0, 0);
+            return {where}.map((box) => {{
+                const pixels = context.getImageData(box.x, box.y, box.width, box.height).data;
+                return new Set(new Uint32Array(pixels.buffer)).size;
+            }});
+        }})()""")
 
     def complaints(self) -> list[str]:
         """Console errors and warnings, exceptions, log entries (blocked loads among them)."""
@@ -130,6 +145,12 @@ class Browser:
             self._process.wait()
         os.close(self._in)
         os.close(self._out)
+
+    def _go(self, url: str) -> None:
+        before = sum(event["method"] == "Page.loadEventFired" for event in self.events)
+        self.call("Page.navigate", url=url)
+        if sum(event["method"] == "Page.loadEventFired" for event in self.events) == before:
+            self._until(lambda event: event.get("method") == "Page.loadEventFired")
 
     def _until(self, wanted: Any) -> dict[str, Any]:
         end = time.monotonic() + PATIENCE

@@ -1,0 +1,146 @@
+"""The page in a real browser: no complaint or request, nothing blank or too wide, both themes, keys and print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import report_sample
+from browser import Browser, chromium
+
+from pipeline.report.page import render
+
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH (apt-get install chromium)")
+
+UNFOLD = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
+TOO_WIDE = """
+    [...document.querySelectorAll('body *')].filter((one) => {
+      if (one.closest('.scroll, .unseen, .skip, svg, [hidden]')) return false;
+      const box = one.getBoundingClientRect();
+      return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
+    }).map((one) => one.tagName + '.' + one.className)
+"""
+CHARTS = """
+    [...document.querySelectorAll('svg.chart')].map((svg) => {
+      const box = svg.getBoundingClientRect();
+      return {x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height};
+    }).filter((box) => box.width > 0)
+"""
+PAINTED = """
+    [...new Set([...document.querySelectorAll('svg.chart rect')].map((one) => getComputedStyle(one).fill).concat(
+      [...document.querySelectorAll('svg.chart polyline')].map((one) => getComputedStyle(one).stroke)))]
+"""
+TOUCHING = """
+  (() => {
+    const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+      && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
+    const seen = [...document.querySelectorAll('svg.chart')].filter((svg) => svg.getBoundingClientRect().width > 0);
+    return seen.flatMap((svg) => {
+      const texts = [...svg.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()]);
+      return texts.flatMap(([one, a], i) =>
+        texts.slice(i + 1).filter(([, b]) => meet(a, b)).map(([other]) => one + ' | ' + other));
+    });
+  })()
+"""
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render(report_sample.report()), encoding="utf-8")
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[Browser]:
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_is_sound(browser: Browser, url: str, scheme: str, width: int, tmp_path: Path) -> None:
+    browser.open(url, scheme, width)
+    browser.evaluate(UNFOLD)
+    assert browser.complaints() == []
+    assert browser.requests() == [url]
+    assert browser.evaluate("document.documentElement.scrollWidth") == width
+    assert browser.evaluate(TOO_WIDE) == []
+    assert browser.evaluate(TOUCHING) == []
+    paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
+    painted = browser.evaluate(PAINTED)
+    assert len(painted) >= 5
+    assert not {"none", "rgb(0, 0, 0)"} & set(painted)
+    boxes = browser.evaluate(CHARTS)
+    assert len(boxes) == 12
+    image = browser.picture(tmp_path / f"{scheme}-{width}.png")
+    seen = browser.colours(image, boxes)
+    assert min(seen) >= 4  # paper, a line, words, and what is drawn
+
+
+def test_the_toggle_goes_round_and_is_remembered(browser: Browser, url: str) -> None:
+    browser.open(url, "light", 1280)
+    paper = "getComputedStyle(document.body).backgroundColor"
+    press = "document.getElementById('theme').click()"
+    light = browser.evaluate(paper)
+    browser.evaluate(f"{press}; {press}")
+    assert browser.evaluate("document.getElementById('theme').textContent") == "Theme: dark"
+    dark = browser.evaluate(paper)
+    assert dark != light
+    browser.open(url, "light", 1280)
+    assert browser.evaluate(paper) == dark
+    browser.evaluate(press)
+    assert browser.evaluate(paper) == light
+    assert browser.complaints() == []
+
+
+def test_the_keyboard_reaches_everything_that_can_be_used(browser: Browser, url: str) -> None:
+    browser.open(url, "light", 1280)
+    reached = set()
+    for _ in range(400):
+        for kind in ("rawKeyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        at = browser.evaluate(
+            "(() => { const a = document.activeElement; return a.tagName + (a.id || a.hash || ''); })()"
+        )
+        reached.add(at.partition("#")[0])
+        if at.startswith("BUTTONcopy"):
+            break
+    assert {"A", "SUMMARY", "DIV", "BUTTONtheme"} <= reached
+
+
+def test_a_link_to_a_folded_node_unfolds_it(browser: Browser, url: str) -> None:
+    browser.open(url + "#node-1", "light", 1280)
+    assert browser.evaluate("document.getElementById('node-1').open") is True
+
+
+def test_lines_tell_their_values_under_the_pointer(browser: Browser, url: str) -> None:
+    browser.open(url, "light", 1280)
+    browser.evaluate("document.getElementById('training').scrollIntoView({behavior: 'instant'})")
+    box = browser.evaluate(
+        "(() => { const b = document.querySelector('#training .wide svg').getBoundingClientRect();"
+        " return {x: b.x, y: b.y, width: b.width, height: b.height}; })()"
+    )
+    x, y = box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+    told = browser.evaluate("document.getElementById('readout').textContent")
+    assert told.count("\n") == 4
+    assert "lost_reweighted  3." in told
+
+
+def test_print_unfolds_what_is_folded(browser: Browser, url: str) -> None:
+    browser.open(url, "dark", 1280)
+    assert len(browser.call("Page.printToPDF")["data"]) > 100_000
+    assert browser.evaluate("document.querySelectorAll('details.reason:not([open])').length") == 0
+
+
+def test_hostile_text_does_nothing(browser: Browser, url: str) -> None:
+    browser.open(url, "light", 1280)
+    browser.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=x onerror=\"window.hit = 1\">')")
+    assert browser.evaluate("typeof window.hit") == "undefined"
+    assert any("Content Security Policy" in told for told in browser.complaints())

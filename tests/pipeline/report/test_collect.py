@@ -1,0 +1,89 @@
+"""The page's data against a real run: counts, inputs, examples with the text the node saw, times and actions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from report_nodes import SameBeginning
+
+from pipeline import execute
+from pipeline.events import Recorder
+from pipeline.graph import build
+from pipeline.report.collect import collect
+from pipeline.run import Run
+from pipeline.store import open_store
+from stages.clean.gopher_quality import GopherQuality
+from stages.read.read import Read
+
+PROSE = (
+    "When the {0} came home in the evening, the whole house was talking of the {0} and of what it had been doing "
+    "with the {1} that they had bought for the children, who were not to be seen in the garden."
+)
+THINGS = ("horse", "clock", "letter", "carriage", "dog", "piano", "lamp", "garden", "boat", "kettle")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Run:
+    folder: Path = tmp_path_factory.mktemp("run")
+    texts = [PROSE.format(one, other) for one in THINGS for other in THINGS[:3]]
+    texts += ["Too short.", "Short too."]
+    lines = [json.dumps({"text": text}) for text in texts] + ["{not json"]
+    (folder / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    docs = Read(paths=[str(folder / "a.jsonl")])
+    plain = GopherQuality(docs=docs, min_words=20)
+    graph = build([SameBeginning(docs=plain)], {"docs": docs, "plain": plain})
+    for _ in range(2):  # the second finds everything done
+        recorder = Recorder(open_store(str(folder / "store")), "tiny")
+        done = execute.run(graph, name="tiny", store=str(folder / "store"), watcher=recorder, recipe="name: tiny\n")
+        recorder.close()
+    return done
+
+
+def test_counts_inputs_and_reasons_are_those_of_the_run(run: Run) -> None:
+    data = collect(run)
+    docs, plain, same = data.nodes
+    assert [(node.label, node.total, node.kept) for node in data.nodes] == [
+        ("docs", 33, 32), ("plain", 32, 30), ("same_beginning", 30, 10),
+    ]  # fmt: skip
+    assert same.inputs == ("plain",)
+    assert [(reason.name, reason.documents) for reason in docs.reasons] == [("rejected.bad_json", 1)]
+    assert [(reason.name, reason.documents) for reason in plain.reasons] == [("gopher_quality.min_words", 2)]
+    assert ("min_words", "20") in plain.config
+    assert not [name for name, _ in plain.config if name == "docs"]
+    assert {node.action for node in data.nodes} == {"reuse"}
+    assert all(node.seconds is not None and node.seconds >= 0 for node in data.nodes)
+    assert data.headline == "Of 32 documents 10 were kept (31.2\u00a0%)."
+    assert [highlight.label for highlight in data.highlights] == ["documents kept", "copies", "nodes"]
+    assert [step.documents for step in data.funnel] == [32, 30, 10]
+    assert data.funnel[0].text_bytes > data.funnel[1].text_bytes > 0
+    assert data.recipe == "name: tiny\n"
+
+
+def test_examples_hold_the_removed_text_and_the_one_that_stayed(run: Run) -> None:
+    data = collect(run)
+    removed = {row["id"]: row for row in run["same_beginning"].removed().to_pylist()}
+    alive = dict(zip(*run["same_beginning"].rows(["id", "text"]).to_pydict().values(), strict=True))
+    short, copies = data.nodes[1].reasons[0].examples, data.nodes[2].reasons[0].examples
+    assert {example.text for example in short} == {"Too short.", "Short too."}
+    assert {example.value for example in short} == {2.0}
+    assert len(copies) == 3
+    for example in copies:
+        assert example.kept_id == removed[example.id]["duplicate_of"]
+        assert example.kept_text == alive[example.kept_id]
+        assert example.text.split()[:4] == example.kept_text.split()[:4]
+        assert example.text != example.kept_text
+
+
+def test_the_run_writes_its_page(run: Run) -> None:
+    html = run.report().read_text(encoding="utf-8")
+    assert "same_<wbr>beginning.<wbr>copy" in html
+    assert "<del>" in html
+
+
+def test_a_node_that_is_not_finished_is_shown_so(run: Run) -> None:
+    run.store.delete(f"{run['same_beginning'].folder}/manifest.json")
+    half = collect(Run(run.store, run.name))
+    assert half.nodes[2].result == "not finished"
+    assert half.headline == "Not finished: same_beginning."
