@@ -189,6 +189,7 @@ def train(job: Job, saver: Saver, process_rank: int, world_size: int) -> Literal
                 steps=job.steps,
                 loss=trainer.record["loss"][-1],
                 tokens_per_second=round(rate, 1),
+                pid=os.getpid(),
             )
         if trainer.step < job.steps and (stops or trainer.step % job.checkpoint_every == 0):
             saver.save(trainer.step, trainer.state() if trainer.first_process else None)

@@ -1,4 +1,4 @@
-"""The loop in plain processes: bits for 1 and 2 processes, resume after SIGKILL, reweighting over the whole batch, learning."""
+"""The loop in plain processes: bits for 1 and 2 of them, resume after SIGKILL, weights over the whole batch."""
 
 import dataclasses
 import os

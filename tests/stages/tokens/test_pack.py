@@ -1,0 +1,198 @@
+"""Tokenizer and pack: equal ids from two libraries, special tokens as text, rows that give their documents back."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import Tokenizer as Reference
+
+from pipeline.contract import Shard
+from stages.tokens.encoder import Encoder
+from stages.tokens.holdout import barred_documents
+from stages.tokens.pack import Pack
+from stages.tokens.pack_shard import PackWriter
+from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows
+from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
+from tests.stages.local_context import LocalContext
+
+TEXTS = [
+    "The brook ran down to the mill, and the mill ground corn for 1815 people.",
+    "Über den Wolken, 漢字 and \U0001f30a waves; naïve cafés cost 3.50 €.",
+    f"A page that quotes {END_OF_TEXT} in its text {END_OF_TEXT}{END_OF_TEXT}.",
+    "\n\n  indented\r\n\ttabs and  double  spaces\n",
+    "x",
+    "a long document " * 60,
+] * 8
+
+
+def documents(texts=TEXTS, **columns):
+    rows = len(texts)
+    table = {"id": [f"{'0' * 12}:{i}" for i in range(rows)], "_row": list(range(rows)), "text": texts}
+    return pa.table(table | columns)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    node = Tokenizer(docs=None, vocab_size=400)
+    ctx = LocalContext(node, folder, {"docs": documents()})
+    ctx.run_all()
+    return folder / "train" / "all.json"
+
+
+def test_training_twice_gives_the_same_bytes_and_held_out_documents_are_not_seen(tokenizer, tmp_path):
+    marks = [False] * len(TEXTS) + [True]
+    table = documents([*TEXTS, "zzqqzzqq zzqqzzqq zzqqzzqq zzqqzzqq"], held_out=pa.array(marks))
+    ctx = LocalContext(Tokenizer(docs=None, vocab_size=400), tmp_path, {"docs": table})
+    assert ctx.run_all()["all"].counts["documents"] == len(TEXTS)
+    assert (tmp_path / "train" / "all.json").read_bytes() == tokenizer.read_bytes()
+
+
+def test_digits_stand_alone_and_the_special_token_is_id_zero(tokenizer):
+    definition = json.loads(tokenizer.read_text())
+    assert (
+        definition["added_tokens"][0] | {"id": 0, "content": END_OF_TEXT, "special": True}
+        == definition["added_tokens"][0]
+    )
+    assert not [token for token in definition["model"]["vocab"] if sum(c.isdigit() for c in token) > 1]
+
+
+@given(text=st.text(max_size=60) | st.sampled_from(TEXTS))
+@settings(max_examples=300, deadline=None)
+def test_both_libraries_give_the_same_ids_and_the_text_comes_back(tokenizer, text):
+    encoder = Encoder.load(tokenizer)
+    [ids] = encoder.encode([text], first=0)
+    assert encoder.differs is None
+    assert 0 not in ids
+    assert encoder.token_bytes[ids].sum() == len(text.encode())
+    assert Reference.from_file(str(tokenizer)).decode(ids.tolist(), skip_special_tokens=False) == text
+
+
+def test_a_differing_encoder_is_replaced_from_the_first_difference_on(tokenizer):
+    encoder = Encoder.load(tokenizer)
+    truth = encoder.encode(["one two", "three"])
+    other = json.loads(tokenizer.read_text())
+    vocabulary = other["model"]["vocab"]
+    vocabulary["o"], vocabulary["e"] = vocabulary["e"], vocabulary["o"]
+    encoder._fast = Encoder(json.dumps(other))._fast
+    found = encoder.encode(["one two", "three"])
+    assert encoder.differs == "one two"
+    assert all(np.array_equal(a, b) for a, b in zip(truth, found, strict=True))
+
+
+class _Open(LocalContext):
+    """A context of one shard phase."""
+
+    shard = None
+
+    def log(self, event, **values):
+        self.logged = event
+
+
+def pack(tokenizer, folder, table, *, length=16, window=1000, barred=frozenset(), batch=7):
+    ctx = _Open(Pack(docs=None, tokenizer=None, length=length), folder)
+    ctx.shard, ctx.phase, ctx.key = Shard("base12345678", "s0", table.num_rows, 0), "pack", "s0"
+    writer = PackWriter(ctx, tokenizer, length + 1, window, barred)
+    for start in range(0, table.num_rows, batch):
+        writer.add(table.slice(start, batch))
+    return writer.finish(), folder / "pack"
+
+
+def read(folder, length):
+    rows = np.fromfile(folder / f"s0{BIN_SUFFIX}", "<u2").reshape(-1, length + 1)
+    return rows, pq.read_table(folder / f"s0{ROWS_SUFFIX}").to_pylist()
+
+
+@pytest.mark.parametrize("window", [1000, 5])
+def test_rows_give_every_document_back_and_counts_balance(tokenizer, tmp_path, window):
+    held = [i % 5 == 0 for i in range(len(TEXTS))]
+    table = documents(held_out=held, source=["a", None] * (len(TEXTS) // 2), quality=[0.25] * len(TEXTS))
+    result, folder = pack(tokenizer, tmp_path, table, window=window, barred=frozenset({1}))
+    counts = result.counts
+    assert counts["documents"] == len(TEXTS)
+    assert counts["dropped.held_out"] == sum(held) + 1
+    assert counts["documents"] == counts["packed"] + counts["dropped.held_out"]
+    rows, lines = read(folder, 16)
+    assert counts["rows"] == len(rows) == len(lines)
+    assert counts["tokens"] == sum(line["tokens"] for line in lines)
+    assert counts["padding"] == rows.size - counts["tokens"]
+    encoder, found = Encoder.load(tokenizer), {}
+    for row, line in zip(rows, lines, strict=True):
+        assert (row[line["tokens"] :] == 0).all()
+        for i, document in enumerate(line["doc_row"]):
+            start, count = line["doc_start"][i], line["doc_tokens"][i]
+            found.setdefault(document, {})[line["doc_offset"][i]] = row[start : start + count]
+            assert line["doc_source"][i] == table["source"][document].as_py()
+        assert line["quality"] == pytest.approx(0.25)
+    wanted = [i for i, mark in enumerate(held) if not mark and i != 1]
+    assert sorted(found) == wanted
+    for document in wanted:
+        ids = np.concatenate([piece for _, piece in sorted(found[document].items())])
+        assert ids[0] == 0
+        assert np.array_equal(ids[1:], encoder.encode([TEXTS[document]])[0])
+    assert sum(line["bytes"] for line in lines) == sum(len(TEXTS[i].encode()) for i in wanted) == counts["bytes"]
+
+
+def test_bytes_do_not_depend_on_how_the_rows_were_batched(tokenizer, tmp_path):
+    for batch in (1, 48):
+        pack(tokenizer, tmp_path / str(batch), documents(), batch=batch)
+    for suffix in (BIN_SUFFIX, ROWS_SUFFIX):
+        one, other = ((tmp_path / batch / "pack" / f"s0{suffix}").read_bytes() for batch in ("1", "48"))
+        assert one == other
+
+
+def test_an_empty_shard_has_no_rows(tokenizer, tmp_path):
+    result, folder = pack(tokenizer, tmp_path, documents([]))
+    assert result.counts["rows"] == 0
+    assert (folder / f"s0{BIN_SUFFIX}").read_bytes() == b""
+    assert pq.read_table(folder / f"s0{ROWS_SUFFIX}").num_rows == 0
+
+
+def test_rows_of_a_document_are_all_its_rows_and_a_budget_draws_distinct_ones(tokenizer, tmp_path):
+    result, folder = pack(tokenizer, tmp_path, documents())
+    count = result.counts["rows"]
+    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), count),)
+    whole = PackedRows(files, 16, "uint16", 0, 400)
+    lines = read(folder, 16)[1]
+    for document in (0, 5, len(TEXTS) - 1):
+        brute = [i for i, line in enumerate(lines) if document in line["doc_row"]]
+        assert whole.rows_of_document("base12345678", "s0", document) == brute
+    assert whole.rows_of_document("base12345678", "s1", 0) == []
+    drawn = PackedRows(files, 16, "uint16", 0, 400, draw=(20, 3))
+    ids = drawn.take(np.arange(20))[0]
+    numbers = Counter(number for number in drawn.numbers(0, range(count)) if number is not None)
+    assert numbers == Counter(range(20))
+    for place, number in enumerate(drawn.numbers(0, range(count))):
+        if number is not None:
+            assert np.array_equal(ids[number], whole.take(np.array([place]))[0][0])
+
+
+def test_copies_of_held_out_documents_are_barred_through_chains_and_clusters(tmp_path):
+    class Held(Pack):
+        def adds(self):
+            return {
+                "held_out": "bool",
+                "exact_duplicate_of": "string",
+                "duplicate_of": "string",
+                "cluster_id": "string",
+            }
+
+    held = Held(docs=None, tokenizer=None)
+    table = pa.table(
+        {
+            "id": ["a", "b", "c", "d", "e", "f"],
+            "_row": [0, 1, 2, 3, 4, 5],
+            # a is held out; b was a copy of c, c a near copy of a; d shares a's cluster; f is a copy of e
+            "held_out": [True, None, None, None, False, None],
+            "exact_duplicate_of": [None, "c", None, None, None, "e"],
+            "duplicate_of": [None, None, "a", None, None, None],
+            "cluster_id": ["a", None, None, "a", None, None],
+        }
+    )
+    ctx = LocalContext(Pack(docs=None, tokenizer=None, holdout=held), tmp_path, {"holdout": table})
+    assert list(barred_documents(ctx, "holdout")) == [("0" * 12, "all", [0, 1, 2, 3])]

@@ -1,0 +1,71 @@
+"""Real Ray Train: the bits of a plain process for 1 and 2 workers, after a SIGKILL of a worker, after a stop."""
+
+import dataclasses
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from stages.training.checkpoint import PROGRESS, RESULT, STOP, FolderSaver, RunFiles, from_bytes
+from stages.training.ray_trainer import Watch, fit
+from stages.training.worker import train
+from tests.stages.training.test_worker import assert_same_bits, at, job, result
+
+__all__ = ["job"]  # the fixture
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+@pytest.fixture
+def long(job):
+    return dataclasses.replace(job, steps=400, checkpoint_every=20, log_interval=1)
+
+
+def wait_for_step(files, step, fitting):
+    """The process that trains, once it has done some steps."""
+    while fitting.is_alive():
+        progress = files.scratch.read(PROGRESS)
+        if progress is not None and json.loads(progress)["step"] >= step:
+            return json.loads(progress)["pid"]
+        time.sleep(0.01)
+    raise AssertionError("the run ended before it could be disturbed")
+
+
+def test_two_workers_under_ray_give_the_bits_of_one_plain_process(job, tmp_path):
+    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    fit(at(job, tmp_path / "ray"), "run", workers=2, max_failures=0)
+    assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
+    assert result(tmp_path / "ray")["resources"]["workers"] == 2
+
+
+def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(long, tmp_path):
+    train(at(long, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    broken = at(long, tmp_path / "broken")
+    fitting = threading.Thread(target=fit, args=(broken, "run", 1, 3))
+    fitting.start()
+    os.kill(wait_for_step(RunFiles(broken.scratch), 30, fitting), signal.SIGKILL)
+    fitting.join()
+    assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
+    assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 20
+
+
+def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):
+    train(at(long, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    stopped = at(long, tmp_path / "stopped")
+    files, wish, told = RunFiles(stopped.scratch), threading.Event(), []
+    fitting = threading.Thread(target=fit, args=(stopped, "run", 2, 0))
+    with Watch(files, wish.is_set, told.append):
+        fitting.start()
+        wait_for_step(files, 5, fitting)
+        wish.set()
+        fitting.join()
+    assert not files.scratch.exists(RESULT)
+    assert told
+    assert set(told[0]) >= {"step", "steps", "loss", "tokens_per_second"}
+    files.scratch.remove(STOP)
+    fit(stopped, "run", workers=1, max_failures=0)
+    assert_same_bits(result(tmp_path / "plain"), from_bytes(files.scratch.read(RESULT)))
+    assert result(tmp_path / "stopped")["resources"]["resumed_at"] >= 5
