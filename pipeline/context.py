@@ -16,7 +16,7 @@ from pipeline.errors import DataError, StoreError
 from pipeline.receipts import Receipt, data_name, read_receipt
 from pipeline.rows import ShardView, alive_rows
 from pipeline.sources import open_stream, require_unchanged
-from pipeline.store import open_store
+from pipeline.store import explained, open_store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -142,7 +142,8 @@ class TaskContext(Context):
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
         try:
-            yield path
+            with explained(self.store.root):
+                yield path
         except BaseException:
             path.unlink(missing_ok=True)
             raise

@@ -14,7 +14,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from pipeline.errors import LeaseLost
 from pipeline.store import LocalStore, Store
 
 LEASE_SECONDS = float(os.environ.get("SIFTLOOM_LEASE_SECONDS", "60"))
+TURN_SECONDS = 0.2  # reading and replacing a lease takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ class Leases:
         with self._lock:
             if folder in self._held:
                 return True
-            with self._exclusive(folder):
-                taken = self.store.create(name, self._content())
-                if not taken and self._is_stale(self.store.read(name)):
+            with self._exclusive(folder) as alone:
+                taken = alone and self.store.create(name, self._content())
+                if alone and not taken and self._is_stale(self.store.read(name)):
                     self.store.write(name, self._content())
                     taken = self._is_ours(name)
             if taken:
@@ -95,8 +96,8 @@ class Leases:
     def release(self, folder: str) -> None:
         """Give a lease back."""
         with self._lock:
-            if folder in self._held and self._is_ours(f"{folder}/lease.json"):
-                self.store.delete(f"{folder}/lease.json")
+            if folder in self._held:
+                self._if_ours(folder, self.store.delete)
             self._held.discard(folder)
 
     def holder(self, folder: str) -> dict | None:
@@ -133,24 +134,40 @@ class Leases:
         while not self._closed.wait(self.seconds / 4):
             with self._lock:
                 for folder in list(self._held):
-                    name = f"{folder}/lease.json"
                     # A lease that went to another while we were stopped is not taken back: `check` will say so.
-                    if self._is_ours(name):
-                        self.store.write(name, self._content())
+                    self._if_ours(folder, lambda name: self.store.write(name, self._content()))
+
+    def _if_ours(self, folder: str, change: Callable[[str], None]) -> None:
+        name = f"{folder}/lease.json"
+        if self._is_ours(name):
+            with self._exclusive(folder) as alone:
+                if alone and self._is_ours(name):
+                    change(name)
 
     @contextlib.contextmanager
-    def _exclusive(self, folder: str) -> Iterator[None]:
-        """Reading a stale lease and replacing it is one step among the drivers of one file system."""
+    def _exclusive(self, folder: str) -> Iterator[bool]:
+        """Reading a lease and replacing it is one step among the drivers of one file system; whether it is our turn.
+
+        Never waits for long: a process that was stopped inside has the turn until it goes on or dies, so others look
+        again later.
+        """
         if not isinstance(self.store, LocalStore):
-            yield
+            yield True
             return
         import fcntl
 
         path = self.store.local(f"{folder}/scratch/lease.lock")
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+            end = time.monotonic() + TURN_SECONDS
+            alone = False
+            while not alone and time.monotonic() < end:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    alone = True
+                except BlockingIOError:
+                    time.sleep(0.005)
+            yield alone
 
 
 def _parse(data: bytes) -> dict:
@@ -158,4 +175,5 @@ def _parse(data: bytes) -> dict:
         record = json.loads(data)
     except ValueError:
         return {}
-    return record if {"boot", "pid", "started", "token", "expires"} <= record.keys() else {}
+    known = isinstance(record, dict) and {"boot", "pid", "started", "token", "expires"} <= record.keys()
+    return record if known else {}

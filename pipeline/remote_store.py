@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
+from hashlib import sha1
 from pathlib import Path
 
 from pipeline.errors import StoreError
@@ -94,17 +95,23 @@ class RemoteStore(Store):
             self._place[0].delete_dir(self._at(name))
 
     def local(self, name: str) -> Path:
-        folder = Path(tempfile.gettempdir(), "siftloom-cache", self._place[1].strip("/").replace("/", "_"))
-        path = folder / name
-        size = self.size(name)
-        if size is None:
-            raise StoreError(f"store {self.root}", f"no object {name}", "it to be there", "siftloom verify")
-        if not path.exists() or path.stat().st_size != size:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with self.temporary(name) as fresh:
-                with self._place[0].open_input_stream(self._at(name)) as stream, open(fresh, "wb") as file:
-                    shutil.copyfileobj(stream, file, 1 << 22)
-                shutil.move(fresh, path)
+        try:
+            remote = self._place[0].open_input_file(self._at(name))
+        except FileNotFoundError:
+            raise StoreError(
+                f"store {self.root}", f"no object {name}", "it to be there", "siftloom verify"
+            ) from None
+        with remote:
+            # A file may be replaced until its receipt is written, so a copy is of one version of it.
+            version = remote.metadata().get("ETag") or str(self._info(name).mtime_ns).encode()
+            root = self._place[1].strip("/").replace("/", "_")
+            path = Path(tempfile.gettempdir(), "siftloom-cache", root, sha1(version).hexdigest()[:16], name)
+            if not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with self.temporary(name) as fresh:
+                    with open(fresh, "wb") as file:
+                        shutil.copyfileobj(remote, file, 1 << 22)
+                    shutil.move(fresh, path)
         return path
 
     def uri(self, name: str) -> str:

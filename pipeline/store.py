@@ -85,7 +85,8 @@ class Store(ABC):
         try:
             yield path
         finally:
-            path.unlink(missing_ok=True)
+            if path.exists():
+                path.unlink()
 
     def _temporary_folder(self, name: str) -> Path:
         return Path(tempfile.gettempdir())
@@ -107,14 +108,14 @@ class LocalStore(Store):
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        with self.temporary(name) as path:
+        with explained(self.root), self.temporary(name) as path:
             path.write_bytes(data)
             self.publish(path, name)
 
     def create(self, name: str, data: bytes) -> bool:
         # A hard link of a whole file fails when the name is taken, and never shows half a file (O_EXCL would).
         target = self._at(name)
-        with _explained(self.root), self.temporary(name) as path:
+        with explained(self.root), self.temporary(name) as path:
             path.write_bytes(data)
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -125,7 +126,7 @@ class LocalStore(Store):
 
     def publish(self, path: Path, name: str) -> None:
         target = self._at(name)
-        with _explained(self.root):
+        with explained(self.root):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             try:
@@ -136,8 +137,8 @@ class LocalStore(Store):
 
     def link(self, source: str, name: str) -> None:
         target = self._at(name)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with self.temporary(name) as path, _explained(self.root):
+        with explained(self.root), self.temporary(name) as path:
+            target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 os.link(self._at(source), path)
             except OSError:  # a file system without hard links
@@ -182,13 +183,12 @@ class LocalStore(Store):
 
     def _temporary_folder(self, name: str) -> Path:
         folder = Path(self.root, "temporary")
-        with _explained(self.root):
-            folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
 
 @contextlib.contextmanager
-def _explained(root: str) -> Iterator[None]:
+def explained(root: str) -> Iterator[None]:
     """Turn the errors of a full or read-only disk into named ones."""
     try:
         yield

@@ -1,0 +1,171 @@
+"""Identity: the same in every process, moved by what can move a byte and by nothing else, refused where unstable."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from nodes import Lines, Long, Twins, Vowels
+
+from pipeline.contract import Node
+from pipeline.errors import IdentityError
+from pipeline.fingerprint import canonical, canonical_json, digest, node_form, nodes_in, phase_key
+
+HERE = Path(__file__).parent
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def identity(node: Node) -> str:
+    return digest(node_form(node, identity, {}))
+
+
+def form_of(value: Any) -> str:
+    return digest(canonical(value, identity, "here"))
+
+
+@given(values)
+def test_equal_values_have_one_form(value):
+    again = json.loads(json.dumps(value))
+    assert form_of(value) == form_of(again)
+
+
+@given(st.dictionaries(st.text(max_size=6), st.integers(), min_size=2, max_size=5))
+def test_order_of_keys_does_not_matter(mapping):
+    assert form_of(mapping) == form_of(dict(reversed(mapping.items())))
+
+
+@given(st.lists(st.integers(-5, 5), min_size=2, max_size=5))
+def test_order_of_items_matters(items):
+    assert (form_of(items) == form_of(items[::-1])) == (items == items[::-1])
+    assert form_of(items) == form_of(tuple(items))
+
+
+@given(st.sets(st.text(max_size=4), max_size=6))
+def test_a_set_of_strings_is_its_sorted_items(items):
+    assert form_of(items) == form_of(frozenset(sorted(items, reverse=True)))
+    assert form_of(items) != form_of(sorted(items))
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8), st.integers(-(10**12), 10**12))
+def test_another_process_agrees(least, letters, min_chars):
+    node = Vowels(docs=Long(docs=Lines(paths=("a",)), min_chars=min_chars), least=least, letters=letters)
+    code = (
+        "import json,sys; sys.path[:0]=sys.argv[1:3]\n"
+        "from nodes import Lines, Long, Vowels\nfrom test_fingerprint import identity\n"
+        "least, letters, n = json.loads(sys.argv[3])\n"
+        "print(identity(Vowels(docs=Long(docs=Lines(paths=('a',)), min_chars=n), least=least, letters=letters)))"
+    )
+    arguments = [str(HERE), str(HERE.parents[1]), json.dumps([least, letters, min_chars])]
+    other = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True,
+        env={"PYTHONHASHSEED": "random"},
+    )  # fmt: skip
+    assert other.stdout.strip() == identity(node)
+
+
+class Colour(enum.Enum):
+    RED = "red"
+
+
+class Plain:
+    pass
+
+
+@pytest.mark.parametrize(
+    "value",
+    [float("nan"), float("inf"), -float("inf"), len, lambda: 0, Plain(), Plain, {Plain()}, {1: "a"}, b"bytes",
+     [1, {"a": float("nan")}], object(), {("a", "b")}, 1j],
+    ids=repr,
+)  # fmt: skip
+def test_values_without_a_stable_form_are_refused(value):
+    with pytest.raises(IdentityError, match=r"^place"):
+        canonical(value, identity, "place")
+
+
+def test_the_error_names_the_field_and_the_item():
+    with pytest.raises(IdentityError, match=r"Vowels\.letters\.deep\[1\]"):
+        identity(Vowels(docs=Lines(paths=("a",)), letters={"deep": [1, float("nan")]}))
+
+
+def test_enumerations_and_paths_stand_for_their_values():
+    assert form_of(Colour.RED) == form_of("red")
+    assert form_of(Path("a/b")) == form_of("a/b")
+
+
+def test_a_whole_number_in_a_field_of_floats_is_the_float():
+    docs = Lines(paths=("a",))
+    assert identity(Vowels(docs=docs, least=1)) == identity(Vowels(docs=docs, least=1.0))
+    assert identity(Long(docs=docs, min_chars=1)) != identity(Long(docs=docs, min_chars=2))
+
+
+def test_every_field_but_runtime_ones_moves_the_fingerprint():
+    docs = Lines(paths=("a",))
+    node = Long(docs=docs)
+    assert identity(node) == identity(dataclasses.replace(node, marks="elsewhere", pause=0.5))
+    for change in ({"min_chars": 5}, {"unit": "byte"}, {"docs": Long(docs=docs)}):
+        assert identity(node) != identity(dataclasses.replace(node, **change))
+
+
+def test_kind_and_version_move_the_fingerprint():
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Later(Long):
+        version = 2
+        recipe_name = "long"
+
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Longer(Long):
+        pass
+
+    docs = Lines(paths=("a",))
+    assert len({identity(kind(docs=docs)) for kind in (Long, Later, Longer)}) == 3
+
+
+def test_a_value_of_another_class_with_equal_fields_is_another_value():
+    @dataclass(frozen=True)
+    class Steep:
+        r: float = 1.0
+
+    @dataclass(frozen=True)
+    class Flat:
+        r: float = 1.0
+
+    assert form_of(Steep()) != form_of(Flat())
+    assert form_of(Steep()) == form_of(Steep(r=1.0))
+
+
+def test_a_phase_key_holds_its_declared_fields_and_the_inputs():
+    docs = Lines(paths=("a",))
+
+    def key(node: Twins, upto: int = 1) -> str:
+        phases = [("keys", ("ranges",)), ("copies", ("keep_last",))][:upto]
+        return phase_key(node, phases, identity)
+
+    node = Twins(docs=docs)
+    assert key(node) == key(dataclasses.replace(node, keep_last=True))
+    assert key(node, 2) != key(dataclasses.replace(node, keep_last=True), 2)
+    assert key(node) != key(dataclasses.replace(node, ranges=4))
+    assert key(node) != key(dataclasses.replace(node, docs=Long(docs=docs)))
+
+
+def test_canonical_json_is_compact_sorted_and_keeps_letters():
+    assert canonical_json({"b": 1, "a": "é"}) == '{"a":"é","b":1}'.encode()
+
+
+def test_nodes_are_found_in_lists_and_mappings_in_order():
+    one, two, three = (Lines(paths=(name,)) for name in "abc")
+    assert list(nodes_in({"x": (one, [two]), "y": three, "z": 4})) == [one, two, three]
