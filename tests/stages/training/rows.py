@@ -26,6 +26,4 @@ def made_rows(folder, *, rows=64, length=16, vocab_size=50, seed=0, ragged=True)
         "log_prior": pa.array(np.zeros(rows), pa.float32()),
     }
     pq.write_table(pa.table(columns), folder / "a.rows.parquet")
-    return PackedRows(
-        ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), rows),), length, "uint16", 0, vocab_size
-    )
+    return PackedRows(((str(folder / "a.bin"), str(folder / "a.rows.parquet"), rows),), length, "uint16", 0, vocab_size)

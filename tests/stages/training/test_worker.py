@@ -71,9 +71,7 @@ def start(job, folder, processes=1):
             "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
         started.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "stages.training.launch", str(folder / "job.pkl")], env=env
-            )
+            subprocess.Popen([sys.executable, "-m", "stages.training.launch", str(folder / "job.pkl")], env=env)
         )
     return started
 

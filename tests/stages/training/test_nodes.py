@@ -1,0 +1,193 @@
+"""From documents to an exported folder through the engine: what the nodes write, and that what they write is true."""
+
+import json
+import math
+import random
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from models.optim_config import AdamW
+from models.presets import Llama, Lost
+from models.reweight_config import LinUpper
+from pipeline.errors import RecipeError
+from pipeline.execute import run
+from pipeline.graph import build
+from stages.read.read import Read
+from stages.split import Split
+from stages.tokens.encoder import Encoder
+from stages.tokens.pack import Pack
+from stages.tokens.rows import rows_of_document
+from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
+from stages.training.compare import Compare
+from stages.training.evaluate import Evaluate
+from stages.training.evaluation import score_documents, write_text
+from stages.training.export import Export
+from stages.training.pretrain import Pretrain
+from stages.training.results import steps_of_row
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
+WORDS = "tide moon harbour salt rope lantern gull anchor mist kelp oar rhythm of and the".split()
+
+
+def nodes(folder):
+    draw = random.Random(0)
+    folder.mkdir()
+    with open(folder / "docs.jsonl", "w") as file:
+        for number in range(160):
+            text = " ".join(draw.choices(WORDS, k=draw.randint(3, 90)))
+            file.write(json.dumps({"text": text, "source": "sea" if number % 2 else "land"}) + "\n")
+    docs = Split(docs=Read(paths=(str(folder / "docs.jsonl"),)), held_out=0.2)
+    rows = Pack(docs=docs, tokenizer=Tokenizer(docs=docs, vocab_size=320), length=32)
+    shared = {"rows": rows, "steps": 6, "batch_rows": 8, "optimizer": AdamW(lr=3e-3), "checkpoint_every": 2}
+    lost = Pretrain(model=Lost("1m", rank=8, density=0.1, **TINY), reweight=LinUpper(), **shared)
+    dense = Pretrain(model=Llama("1m", **TINY), **shared)
+    table = Compare(runs=(lost, dense))
+    return {
+        "docs": docs, "rows": rows, "lost": lost, "dense": dense, "table": table,
+        "scores": table.runs[0], "lost_folder": Export(model=lost), "dense_folder": Export(model=dense),
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, local_ray):
+    """(nodes by name, name -> folder of a node's data) of one run."""
+    folder = tmp_path_factory.mktemp("run")
+    named = nodes(folder / "input")
+    graph = build(list(named.values()), named)
+    found = run(graph, name="run", store=str(folder / "store"))
+    from pipeline.state import State
+    from pipeline.store import open_store
+
+    state = State(graph, open_store(str(folder / "store")))
+    places = {name: folder / "store" / state.folder(node) / "data" for name, node in named.items()}
+    assert found is not None
+    return named, places, {name: state.fingerprint(node) for name, node in named.items()}
+
+
+def test_the_record_holds_every_step_and_the_rows_that_the_sampler_gives(made):
+    _, places, prints = made
+    config = json.loads((places["dense"] / "train/all/config.json").read_text())
+    record = pq.read_table(places["dense"] / "train/all/steps.parquet").to_pydict()
+    assert record["step"] == list(range(6))
+    assert all(math.isfinite(loss) for loss in record["loss"])
+    assert record["rows"] == pq.read_table(places["lost"] / "train/all/steps.parquet")["rows"].to_pylist()
+    source = config["sources"][0]
+    assert source["name"] == prints["rows"]
+    path = places["dense"] / "train/all/config.json"
+    for row in range(source["rows"]):
+        seen = [step for step, rows in enumerate(record["rows"]) for number in rows if number == row]
+        assert steps_of_row(path, source["name"], row) == seen
+
+
+def test_held_out_documents_are_in_no_row_and_every_other_one_is(made):
+    _, places, _ = made
+    meta = places["rows"] / "meta/all.json"
+    lines = [pq.read_table(path) for path in sorted((places["rows"] / "pack").glob("*.rows.parquet"))]
+    [side_car] = list((places["docs"] / "rows").glob("*.parquet"))
+    held = pq.read_table(side_car)["held_out"].to_pylist()
+    assert 0 < sum(held) < len(held)
+    names = lines[0].schema.metadata
+    for row, mark in enumerate(held):
+        rows = rows_of_document(meta, names[b"base"].decode(), names[b"shard"].decode(), row)
+        assert bool(rows) != mark
+    scored = pq.read_table(places["scores"] / "score/all.parquet")
+    assert {int(name.split(":")[1]) for name in scored["id"].to_pylist()} == {i for i, mark in enumerate(held) if mark}
+
+
+def test_scores_are_those_of_documents_alone(made):
+    """Against a forward of each document by itself, and transformers' own loss on the exported dense model."""
+    from models.files import load
+
+    _, places, _ = made
+    report = json.loads((places["scores"] / "score/all.json").read_text())
+    model = load(places["lost"] / "train/all/model.safetensors")
+    encoder = Encoder.load(places["lost"] / "train/all/tokenizer.json")
+    texts = ["tide moon", "the harbour and the gull " * 30, "x"]
+    ids = encoder.encode(texts)
+    together = score_documents(model, ids, encoder.token_bytes, 0, batch_rows=2)
+    for i, text in enumerate(texts):
+        whole = [0, *ids[i].tolist()]
+        nats = 0.0
+        for start in range(0, len(whole) - 1, 32):
+            part = torch.tensor([whole[start : start + 33]])
+            nats += float(model(part[:, :-1], part[:, 1:]).detach().double().sum())
+        assert together.nats[i] == pytest.approx(nats, rel=1e-5)
+        assert together.tokens[i] == len(ids[i])
+        assert together.bytes[i] == len(text.encode())
+    totals = report["held_out"]
+    scored = pq.read_table(places["scores"] / "score/all.parquet").to_pydict()
+    assert totals["bits_per_byte"] == pytest.approx(sum(scored["nats"]) / math.log(2) / sum(scored["bytes"]), rel=1e-12)
+    assert set(report["sources"]) == {"sea", "land"}
+    assert sum(values["bytes"] for values in report["sources"].values()) == totals["bytes"]
+
+
+def test_the_dense_folder_loads_offline_and_gives_the_runs_logits(made, monkeypatch):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from models.files import load
+
+    _, places, _ = made
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    ids = torch.randint(0, 300, (2, 30), generator=torch.Generator().manual_seed(1))
+    for name in ("dense", "lost"):
+        folder = places[f"{name}_folder"] / "folder/all"
+        foreign = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=name == "lost").eval()
+        ours = load(places[name] / "train/all/model.safetensors")
+        with torch.no_grad():
+            assert (foreign(ids).logits - ours(ids)).abs().max() <= 1e-5
+    assert (places["lost_folder"] / "folder/all/modeling_siftloom_lost.py").exists()
+    assert not (places["dense_folder"] / "folder/all/modeling_siftloom_lost.py").exists()
+    tokenizer = AutoTokenizer.from_pretrained(places["dense_folder"] / "folder/all")
+    encoder = Encoder.load(places["dense"] / "train/all/tokenizer.json")
+    assert tokenizer("tide 42 of the moon").input_ids == encoder.encode(["tide 42 of the moon"])[0].tolist()
+    assert tokenizer.eos_token == END_OF_TEXT
+    card = (places["lost_folder"] / "folder/all/README.md").read_text()
+    assert "trust_remote_code=True" in card
+    assert "`pack`: `length=32`" in card
+
+
+def test_the_table_and_the_curves_name_both_models(made):
+    _, places, _ = made
+    figures = json.loads((Path(places["table"]).parent / "figures.json").read_text())
+    figures = figures["figures"] if isinstance(figures, dict) else figures
+    table = next(figure for figure in figures if figure["kind"] == "table")
+    assert [row[0] for row in table["rows"]] == ["Lost 1m, rank 8, density 0.1, LinUpper r 1", "Llama 1m"]
+    curves = next(figure for figure in figures if figure["title"] == "Training loss")
+    assert [len(series["points"]) for series in curves["series"]] == [6, 6]
+
+
+def test_written_text_depends_on_the_seed_alone(made):
+    from models.files import load
+
+    _, places, _ = made
+    model = load(places["dense"] / "train/all/model.safetensors")
+    texts = [write_text(model, [5], 12, 0, temperature=1.0, seed=seed, number=0) for seed in (1, 1, 2)]
+    assert texts[0] == texts[1] != texts[2]
+    greedy = write_text(model, [5], 3, 0, temperature=0.0, seed=0, number=0)
+    logits = model(torch.tensor([[0, 5]]))[0, -1]
+    assert greedy[0] == int(logits.argmax())
+
+
+def test_contradicting_fields_are_named_before_anything_runs(tmp_path):
+    named = nodes(tmp_path / "input")
+    lost, rows = named["lost"], named["rows"]
+    for wrong, place in [
+        (Export(model=lost, form="dense"), "export.form"),
+        (Export(model=named["dense"], form="factors"), "export.form"),
+        (Pretrain(rows=rows, model=Llama("1m"), micro_batches=3), "pretrain.micro_batches"),
+        (Pretrain(rows=rows, model=Llama("1m"), workers=4), "pretrain.workers"),
+        (Pretrain(rows=rows, model=Llama("1m"), batch_rows=9), "pretrain.batch_rows"),
+        (Pretrain(rows={named["docs"]: 1.0}, model=Llama("1m")), "pretrain.rows"),
+        (Evaluate(model=lost, docs=named["docs"].docs), "evaluate.docs"),
+        (Compare(runs=(lost, named["dense"]), labels=("one",)), "compare.labels"),
+    ]:
+        with pytest.raises(RecipeError, match=place.replace(".", r"\.")):
+            build([wrong])
+    unsplit = Pretrain(rows=Pack(docs=named["docs"].docs, tokenizer=rows.tokenizer), model=Llama("1m"))
+    with pytest.raises(RecipeError, match="never split"):
+        Compare(runs=(unsplit,))
