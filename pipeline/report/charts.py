@@ -7,28 +7,15 @@ the letters of a drawing that is scaled to fit a telephone cannot be read.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
 from pipeline.report import numbers, ticks
 from pipeline.report.figures import Bars, Histogram, Lines, Mark, Series
+from pipeline.report.legend import Palette, above, above_rows, beside, beside_width, fits_beside
 from pipeline.report.plot import LINE, MARKS, Frame, drawing, element, fitted, join, text_width
 
 NARROW, WIDE = 460, 940
-COLOURS = 8  # series colours in the style sheet
-
-
-@dataclass
-class Palette:
-    """A colour per series name, in order of first appearance on the page: one name, one colour everywhere."""
-
-    numbers: dict[str, int] = field(default_factory=dict)
-
-    def series(self, name: str) -> str:
-        """The class of a series; past the last colour they begin again, dashed."""
-        number = self.numbers.setdefault(name, len(self.numbers))
-        return f"s{number % COLOURS}" + (" again" if number >= COLOURS else "")
 
 
 def histogram(figure: Histogram, width: int = NARROW) -> Markup:
@@ -76,16 +63,19 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     xs = [point[0] for point in points] + [mark["x"] for mark in marks]
     ys = [point[1] for point in points]
     named = [one for one in series if not one.get("faint")]
-    labelled = len(named) > 1
-    room = max((text_width(fitted(one["name"], width / 4)) for one in named), default=0) + 14 if labelled else 14
+    short = fits_beside(named, width)
+    rows = above_rows(named, width) if len(named) > 1 and not short else []
+    room = beside_width(named) if len(named) > 1 and short else 14
     low, high = figure.get("y_range") or _padded(min(ys), max(ys), bool(figure.get("log_y")))
     y = ticks.logarithmic(low, high) if figure.get("log_y") else ticks.linear(low, high)
     x = ticks.logarithmic(min(xs), max(xs)) if figure.get("log_x") else ticks.linear(min(xs), max(xs), 6)
-    frame = _frame(width, x, y, marks, room)
+    frame = _frame(width, x, y, marks, room, len(rows) * LINE + (8 if rows else 0))
     body = [frame.axes(figure["x"], figure["y"]), frame.marks(marks)]
     body += [_series(one, palette, frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
-    if labelled:
-        body.append(_end_labels(named, palette, frame, room))
+    if rows:
+        body.append(above(rows, palette, width))
+    elif len(named) > 1:
+        body.append(beside(named, palette, frame))
     body.append(element("line", class_="rule"))  # the page's script moves it under the pointer
     label = f"{figure['title']}: {figure['y']} over {figure['x']}, " + ", ".join(map(_summary, named))
     axes = {
@@ -129,16 +119,19 @@ def bars(figure: Bars, width: int = NARROW) -> Markup:
     return drawing(width, max(row * len(values), row), join(parts), f"{figure['title']}: {said}"[:600])
 
 
-def _frame(width: int, x: ticks.Axis, y: ticks.Axis, marks: Sequence[Mark], right: float = 14) -> Frame:
+def _frame(
+    width: int, x: ticks.Axis, y: ticks.Axis, marks: Sequence[Mark], right: float = 14, head: float = 0
+) -> Frame:
+    """Room for tick labels at the left, marks and a key (`head`) above, so that the plot itself keeps its size."""
     left = max((text_width(label) for _, label in y.ticks), default=0) + 10
-    top = 24 + LINE * min(len(marks), MARKS)
-    return Frame(width, (270 if width <= NARROW else 330) + top - 24, left, right, top, 42, x, y)
+    top = 24 + LINE * min(len(marks), MARKS) + head
+    return Frame(width, (246 if width <= NARROW else 306) + top, left, right, top, 42, x, y, head)
 
 
 def _inside(figure: Lines) -> list[Series]:
     """The series with the points that lie inside `y_range`; those without any are left out."""
     low, high = figure.get("y_range") or (float("-inf"), float("inf"))
-    kept = [
+    kept: list[Series] = [
         {**one, "points": [point for point in one["points"] if low <= point[1] <= high]} for one in figure["series"]
     ]
     return [one for one in kept if one["points"]]
@@ -187,29 +180,6 @@ def _thinned(at: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
         chosen.add(max(range(len(column)), key=lambda i: column[i][1]))
         kept += [column[i] for i in sorted(chosen)]
     return kept
-
-
-def _end_labels(named: Sequence[Series], palette: Palette, frame: Frame, room: float) -> Markup:
-    """Names at the right, at the height of each series' last point, pushed apart where they would touch."""
-    wanted = sorted((frame.at_y(max(one["points"], key=lambda p: p[0])[1]), one["name"]) for one in named)
-    heights: list[float] = []
-    for height, _ in wanted:
-        heights.append(max(height, heights[-1] + LINE) if heights else height)
-    over = heights[-1] - (frame.floor - 2)
-    if over > 0:
-        heights[-1] -= over
-        for i in range(len(heights) - 2, -1, -1):
-            heights[i] = min(heights[i], heights[i + 1] - LINE)
-    return join(
-        element(
-            "text",
-            fitted(name, room - 8),
-            class_=f"end {palette.series(name)}",
-            x=frame.end + 7,
-            y=height + 4,
-        )
-        for height, (_, name) in zip(heights, wanted, strict=True)
-    )
 
 
 def _removed(x: float, marks: Sequence[Mark]) -> bool:

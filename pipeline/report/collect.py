@@ -16,6 +16,7 @@ from pipeline.events import read_events
 from pipeline.report import numbers
 from pipeline.report.data import Figure, FunnelStep, Highlight, NodeReport, Reason, ReportData
 from pipeline.report.examples import examples_of
+from pipeline.report.figures import problem
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
@@ -98,7 +99,7 @@ def _rows(manifest: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _reasons(run: Run, manifest: Mapping[str, Any]) -> tuple[Reason, ...]:
+def _reasons(run: Run, manifest: dict[str, Any]) -> tuple[Reason, ...]:
     counts: dict[str, int] = {}
     for phase in manifest["counts"].values():
         for name, number in phase.items():
@@ -186,8 +187,10 @@ def _highlights(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> It
         if funnel[-1].tokens:
             yield Highlight(label="tokens", value=numbers.short(funnel[-1].tokens), note=f"in {funnel[-1].label}")
     for figure in (figure for node in nodes for figure in node.figures):
+        if problem(figure) or figure["kind"] != "table":
+            continue
         column = figure.get("highlight")
-        if figure.get("kind") == "table" and isinstance(column, int) and 0 < column < len(figure["columns"]):
+        if isinstance(column, int) and 0 < column < len(figure["columns"]):
             for row in figure["rows"][:3]:
                 if isinstance(row[column], int | float):
                     unit = (figure.get("units") or {column: None})[column]

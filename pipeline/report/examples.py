@@ -18,7 +18,7 @@ SHARDS, ROWS = 4, 20_000  # how many shards are looked through, and rows of each
 LETTERS = 40_000  # of a text that are kept
 
 
-def examples_of(run: Run, manifest: Mapping[str, Any]) -> dict[str, tuple[Example, ...]]:
+def examples_of(run: Run, manifest: dict[str, Any]) -> dict[str, tuple[Example, ...]]:
     """Reason -> examples, chosen by a hash of the document's id; none where the rows looked through hold none."""
     stream = run._shelf.stream(manifest)
     found: dict[str, list[dict[str, Any]]] = {reason: [] for reason in manifest["reasons"]}
@@ -54,7 +54,7 @@ def _removed(run: Run, base: BaseShard, own: Link, manifest: Mapping[str, Any]) 
                     "row": row,
                     "id": ids[row],
                     "kept_id": original,
-                    "kept_row": here.get(original),
+                    "kept_row": here.get(original) if original else None,
                     "value": side["removed_value"][row],
                     "threshold": side["removed_threshold"][row],
                 }

@@ -122,7 +122,12 @@ def check(figure: Any, place: str = "figure") -> None:
         value = figure.get(name)
         fits = isinstance(value, str) if wanted is str else _is_list(value)
         _must(fits, place, f"`{name}` is a {type(value).__name__}", f"a {'text' if wanted is str else 'list'}")
-    for mark in figure.get("marks") or ():
+    for name in ("note", "unit"):
+        value = figure.get(name)
+        _must(value is None or isinstance(value, str), place, f"`{name}` is a {type(value).__name__}", "a text")
+    marks = figure.get("marks")
+    _must(marks is None or _is_list(marks), place, f"`marks` is a {type(marks).__name__}", "a list")
+    for mark in marks or ():
         _must(
             isinstance(mark, Mapping) and _number(mark.get("x")) and isinstance(mark.get("label"), str),
             place,
@@ -130,6 +135,15 @@ def check(figure: Any, place: str = "figure") -> None:
             "a number `x` and a text `label`",
         )
     SHAPES[kind](figure, place)
+
+
+def problem(figure: Any) -> str:
+    """Why a figure cannot be drawn; empty when it can."""
+    try:
+        check(figure)
+    except FigureError as error:
+        return str(error)
+    return ""
 
 
 def _histogram(figure: Histogram, place: str) -> None:
@@ -188,9 +202,14 @@ def _table(figure: Table, place: str) -> None:
                 f"cell {cell!r}",
                 "a text, a finite number or null",
             )
-    for name in ("units", "best"):
-        if figure.get(name) is not None:
-            _same_length(figure[name], figure["columns"], place, name, "columns")
+    for name, allowed in (("units", str), ("best", ("min", "max"))):
+        values = figure.get(name)
+        if values is not None:
+            _must(_is_list(values), place, f"`{name}` is a {type(values).__name__}", "a list")
+            _same_length(values, figure["columns"], place, name, "columns")
+            for value in values:
+                fits = isinstance(value, str) if allowed is str else value in allowed
+                _must(value is None or fits, place, f"{value!r} in `{name}`", "null, or as docs/figures.md says")
 
 
 def _text(figure: Text, place: str) -> None:

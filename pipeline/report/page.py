@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.report import charts, dag, figures, numbers, panels
+from pipeline.report import charts, dag, figures, legend, numbers, panels
 from pipeline.report.clip import clipped
 from pipeline.report.data import Figure, ReportData
 
@@ -87,11 +87,11 @@ class Placed:
 class Artist:
     """Draws figures in one palette, so that a name keeps its colour over the page."""
 
-    palette: charts.Palette
+    palette: legend.Palette
 
     def place(self, described: Sequence[Figure]) -> list[Placed]:
         """Charts stand two in a row; the first of an odd number has a row for itself, as have tables and texts."""
-        problems = [_problem(figure) for figure in described]
+        problems = [figures.problem(figure) for figure in described]
         drawn = [i for i, figure in enumerate(described) if not problems[i] and figure["kind"] in DRAWN]
         alone = drawn[0] if len(drawn) % 2 else None
         return [
@@ -129,23 +129,14 @@ def breakable(name: str) -> Markup:
     return Markup(re.sub(r"([_.]+)(?=\w)", r"\1<wbr>", str(escape(name))))
 
 
-def _palette(every: Sequence[Figure]) -> charts.Palette:
+def _palette(every: Sequence[Figure]) -> legend.Palette:
     """The trained models have the first colours, whatever stands above them on the page."""
-    palette = charts.Palette()
+    palette = legend.Palette()
     for figure in every:
-        if _section(figure) == "training" and figure.get("kind") == "lines" and not _problem(figure):
+        if _section(figure) == "training" and figure.get("kind") == "lines" and not figures.problem(figure):
             for series in figure["series"]:
                 palette.series(series["name"])
     return palette
-
-
-def _problem(figure: Any) -> str:
-    """Why a figure cannot be drawn; empty when it can."""
-    try:
-        figures.check(figure)
-    except figures.FigureError as error:
-        return str(error)
-    return ""
 
 
 def _section(figure: Figure) -> str | None:

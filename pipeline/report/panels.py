@@ -109,7 +109,7 @@ def scrolled(inner: str, label: str) -> Markup:
 
 
 def _column(cells: Sequence[Cell], unit: str | None, best: str | None) -> list[Markup | str]:
-    values = [cell for cell in cells if _is_number(cell)]
+    values = [cell for cell in cells if isinstance(cell, int | float)]
     winner = {"min": min, "max": max}[best](values) if best and len(values) > 1 else None
     decimals = _decimals(values) if unit not in ("bytes", "percent") else None
     written: list[Markup | str] = []

@@ -59,6 +59,7 @@ class Frame:
     bottom: float
     x: Axis
     y: Axis
+    head: float = 0  # above everything, for a key
 
     def at_x(self, value: float) -> float:
         return self.left + self.x.place(value) * (self.width - self.left - self.right)
@@ -90,7 +91,7 @@ class Frame:
         parts.append(
             element("text", name, class_="name", x=self.end, y=self.height - 3, text_anchor="end"),
         )
-        parts.append(element("text", fitted(y_label, self.width), class_="name", x=0, y=11))
+        parts.append(element("text", fitted(y_label, self.width), class_="name", x=0, y=self.head + 11))
         return join(parts)
 
     def marks(self, marks: Sequence[Mark]) -> Markup:

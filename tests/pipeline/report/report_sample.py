@@ -6,7 +6,7 @@ import hashlib
 import random
 from typing import Any
 
-from report_sample_figures import COPY, MODELS, NOVEL, dedup, losses, planted, scores, weights
+from report_sample_figures import COPY, MODELS, NOVEL, dedup, gradients, losses, planted, scores, weights
 
 from pipeline.report.data import Example, FunnelStep, Highlight, NodeReport, Reason, ReportData
 
@@ -378,7 +378,7 @@ def _training(dice: random.Random) -> tuple[NodeReport, ...]:
             why="its input ran",
             result="4 models",
             seconds=2.0,
-            figures=(losses(dice), table, text),
+            figures=(losses(dice), table, text, gradients(dice)),
         )
     )
     nodes.append(

@@ -145,3 +145,13 @@ def planted() -> dict[str, Any]:
         ],
         "note": "Boilerplate and leaks are planted for nodes that this recipe does not have.",
     }
+
+
+def gradients(dice: random.Random) -> dict[str, Any]:
+    """Names too long to stand beside their lines."""
+    names = ("Llama 1m", "Lost 1m, rank 16, density 0.05", "Lost 1m, rank 16, density 0.05, LinUpper r 1")
+    series = [
+        {"name": name, "points": [[step, (i + 1) * math.exp(dice.gauss(0, 0.1))] for step in range(1, 201)]}
+        for i, name in enumerate(names)
+    ]
+    return {"kind": "lines", "title": "Gradient norm", "x": "step", "y": "before clipping", "series": series}

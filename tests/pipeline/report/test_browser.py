@@ -77,7 +77,7 @@ def test_the_page_is_sound(browser: Browser, url: str, scheme: str, width: int, 
     assert len(painted) >= 5
     assert not {"none", "rgb(0, 0, 0)"} & set(painted)
     boxes = browser.evaluate(CHARTS)
-    assert len(boxes) == 12
+    assert len(boxes) == 13
     image = browser.picture(tmp_path / f"{scheme}-{width}.png")
     seen = browser.colours(image, boxes)
     assert min(seen) >= 4  # paper, a line, words, and what is drawn

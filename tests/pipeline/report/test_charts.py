@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report import charts, numbers, panels
-from pipeline.report.charts import NARROW, WIDE, Palette
+from pipeline.report.charts import NARROW, WIDE
+from pipeline.report.legend import Palette
 
 NUMBER = st.floats(-1e12, 1e12, allow_subnormal=False)
 
@@ -60,6 +61,18 @@ def test_end_labels_do_not_touch():
     assert len(heights) == 8
     assert all(b - a >= 14.9 for a, b in pairwise(heights))
     assert heights[-1] < float(root.get("height"))
+
+
+def test_names_too_long_for_the_side_stand_above_in_full():
+    names = [f"Lost 1m, rank {rank}, density 0.05, LinUpper" for rank in (8, 16)]
+    series = [{"name": name, "points": [[0, 1], [1, 2]], "dots": name == names[1]} for name in names]
+    for width in (NARROW, WIDE):
+        figure = {"kind": "lines", "title": "t", "x": "x", "y": "y", "series": series}
+        root = parsed(charts.lines(figure, Palette(), width))
+        keys = {text.text: float(text.get("y")) for text in of(root, "text") if text.get("class") == "label"}
+        assert set(keys) == set(names)
+        plot = [float(line.get("y1")) for line in of(root, "line") if line.get("class") == "grid"]
+        assert max(keys.values()) < min(plot)
 
 
 def test_one_name_has_one_colour_in_every_chart():
