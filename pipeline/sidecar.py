@@ -8,7 +8,7 @@ compression are fixed. Values known from an earlier side-car of the same score k
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,7 @@ class SideCar:
         self._columns.append(pa.table(added, schema=pa.schema(list(self.types.items()))))
         text = None
         if self.changes_text:
-            text = pa.nulls(len(table), pa.string()) if columns.text is None else _array(columns.text, pa.string())
+            text = self._one_a_row(columns.text, pa.string(), len(table), "texts")
             self._texts.append(text)
         if "text" in table.column_names:
             self.text_bytes_in += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
@@ -91,16 +91,26 @@ class SideCar:
                 f"columns {sorted(columns.added)} from the row function",
                 f"those of adds(): {sorted(self.types)}",
             )
-        added = {}
-        for name, kind in self.types.items():
-            try:
-                values = _array(columns.added[name], kind)
-            except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-                raise DataError(f"{self.place}, column {name}", str(error), str(kind)) from error
-            if len(values) != rows:
-                raise DataError(f"{self.place}, column {name}", f"{len(values)} values", f"{rows}, one a row")
-            added[name] = _normal(values, f"{self.place}, column {name}")
-        return added
+        if columns.text is not None and not self.changes_text:
+            raise DataError(self.place, "a changed text", "a node that declares `changes_text`")
+        return {
+            name: self._one_a_row(columns.added[name], kind, rows, f"column {name}")
+            for name, kind in self.types.items()
+        }
+
+    def _one_a_row(self, values, kind, rows: int, what: str) -> pa.Array:
+        """As many values of this type as there are rows; nulls where there is nothing."""
+        import pyarrow as pa
+
+        if values is None:
+            return pa.nulls(rows, kind)
+        try:
+            array = _array(values, kind)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise DataError(f"{self.place}, {what}", str(error), str(kind)) from error
+        if len(array) != rows:
+            raise DataError(f"{self.place}, {what}", f"{len(array)} values", f"{rows}, one a row")
+        return _normal(array, f"{self.place}, {what}")
 
     def _note_removed(self, rows: np.ndarray, removed: Removed | None) -> pa.Array | None:
         import pyarrow as pa
@@ -109,7 +119,9 @@ class SideCar:
         if removed is None:
             self.state[rows] = 0
             return None
-        reason = _array(removed.reason, pa.string())
+        reason = self._one_a_row(removed.reason, pa.string(), len(rows), "reasons")
+        value = self._one_a_row(removed.value, pa.float64(), len(rows), "measured values")
+        limit = self._one_a_row(removed.threshold, pa.float64(), len(rows), "thresholds")
         found = pc.unique(reason).to_pylist()
         if unknown := [name for name in found if name is not None and name not in self.codes]:
             raise DataError(self.place, f"the reason {unknown[0]!r}", f"one of {', '.join(self.codes) or 'none'}")
@@ -118,9 +130,6 @@ class SideCar:
         self.state[rows] = pc.fill_null(codes, 0).to_numpy(zero_copy_only=False).astype(np.int16)
         gone = pc.is_valid(reason)
         picked = rows[gone.to_numpy(zero_copy_only=False)]
-        nothing = pa.nulls(len(reason), pa.float64())
-        value = nothing if removed.value is None else _array(removed.value, pa.float64())
-        limit = nothing if removed.threshold is None else _array(removed.threshold, pa.float64())
         if len(picked):
             self._removed.append((picked, value.filter(gone), limit.filter(gone)))
         return pc.is_null(reason)
@@ -208,17 +217,34 @@ class _KnownScores:
 
 
 def values_digest(table: pa.Table) -> str:
-    """SHA-256 over decoded columns: the same whatever a Parquet writer does with them, 24 hex digits."""
-    import pyarrow as pa
+    """SHA-256 over decoded columns: the same whatever a Parquet writer does with them, 24 hex digits.
 
+    What lies in memory under a null, and how a column is cut into chunks, does not count.
+    """
     state = hashlib.sha256()
     for name in table.column_names:
         column = _concat(table[name].chunks, table[name].type)
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, pa.schema([(name, column.type)])) as writer:
-            writer.write_batch(pa.record_batch([column], names=[name]))
-        state.update(sink.getvalue())
+        valid = column.is_valid().to_numpy(zero_copy_only=False)
+        state.update(f"{name}\0{column.type}\0{len(column)}\0".encode() + np.packbits(valid).tobytes())
+        for part in _content(column.drop_null()):
+            state.update(part)
     return state.hexdigest()[:24]
+
+
+def _content(values: pa.Array) -> Iterator[bytes | memoryview]:
+    """The bytes of an array of numbers, booleans strings or bytes without nulls."""
+    import pyarrow as pa
+
+    if not len(values):
+        return
+    if not (pa.types.is_string(values.type) or pa.types.is_binary(values.type)):
+        yield np.ascontiguousarray(values.to_numpy(zero_copy_only=False)).tobytes()
+        return
+    _, offsets, data = values.buffers()
+    ends = np.frombuffer(offsets, np.int32)[values.offset : values.offset + len(values) + 1]
+    yield np.diff(ends).tobytes()
+    if data is not None:
+        yield memoryview(data)[ends[0] : ends[-1]]
 
 
 def _spread(rows: np.ndarray, length: int) -> pa.Array:

@@ -33,11 +33,17 @@ def store(request, tmp_path, monkeypatch) -> Store:
     if request.param == "local":
         return open_store(str(tmp_path / "store"))
     endpoint = request.getfixturevalue("s3_server")
-    for name, value in {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}.items():
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     uri = f"s3://bucket-{tmp_path.name.replace('_', '-').lower()[:40]}"
-    query = f"endpoint_override={endpoint.removeprefix('http://')}&scheme=http&allow_bucket_creation=true&region=us-east-1"
+    query = (
+        f"endpoint_override={endpoint.removeprefix('http://')}&scheme=http&allow_bucket_creation=true&region=us-east-1"
+    )
     from pyarrow import fs
 
     fs.FileSystem.from_uri(f"{uri}?{query}")[0].create_dir(uri.removeprefix("s3://"))
