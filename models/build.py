@@ -95,9 +95,7 @@ def fill(model: LlamaModel, seed: int, dense: Mapping[str, Tensor] | None = None
                     module.I.copy_(factors.I_k)
             case SLTrainLinear():
                 if dense is not None:
-                    raise ValueError(
-                        "sltrain: has no rule for starting from dense weights; use lost or low_rank"
-                    )
+                    raise ValueError("sltrain: has no rule for starting from dense weights; use lost or low_rank")
                 module.start(seed, name)
             case nn.Linear():
                 module.weight.copy_(weight(name, module.out_features, module.in_features))

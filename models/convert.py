@@ -48,9 +48,7 @@ def export(
         )
     factored = any(isinstance(module, LostLinear) for module in model.modules())
     if form == "factors" and not factored:
-        raise ValueError(
-            "form: found 'factors' for a model without LOST or low-rank layers, expected 'dense'"
-        )
+        raise ValueError("form: found 'factors' for a model without LOST or low-rank layers, expected 'dense'")
     written: Form = "factors" if form == "factors" or not model.config.merges else "dense"
     settings = llama_settings(model, dtype, special_ids or {})
     if written == "factors":
@@ -62,9 +60,7 @@ def export(
         for name, tensor in tensors.items()
     }
     save_file(cast, folder / "model.safetensors", metadata={"format": "pt"})
-    (folder / "config.json").write_text(
-        json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return written
 
 
@@ -125,9 +121,7 @@ def llama_settings(model: LlamaModel, dtype: torch.dtype, special_ids: Mapping[s
 
 def factor_settings(model: LlamaModel) -> dict[str, Any]:
     """What `config.json` of a factored folder says beyond a Llama's."""
-    layers = {
-        name: module for name, module in model.layers[0].named_modules() if isinstance(module, LostLinear)
-    }
+    layers = {name: module for name, module in model.layers[0].named_modules() if isinstance(module, LostLinear)}
     first = next(iter(layers.values()))
     stem = MODELLING_FILE.removesuffix(".py")
     return {
@@ -168,9 +162,7 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
         "rope_theta": (theta, config.rope_theta),
         "rope_type": (scaling.get("rope_type", "default"), "default"),
     }
-    wrong = [
-        f"{key}: found {found}, expected {want}" for key, (found, want) in wanted.items() if found != want
-    ]
+    wrong = [f"{key}: found {found}, expected {want}" for key, (found, want) in wanted.items() if found != want]
     if wrong:
         raise ValueError(f"{folder / 'config.json'}: " + "; ".join(wrong))
     tensors: dict[str, Tensor] = {}

@@ -28,7 +28,12 @@ class RMSNorm(nn.Module):
 
     def forward(self, x_btd: Tensor) -> Tensor:
         # a weight of another dtype than the activations takes torch's slow decomposed path
-        return F.rms_norm(x_btd, self.weight.shape, self.weight.to(x_btd.dtype), self.eps)
+        y_btd = F.rms_norm(x_btd, self.weight.shape, self.weight.to(x_btd.dtype), self.eps)
+        device = x_btd.device.type
+        if torch.is_autocast_enabled(device):
+            # one cast here, where autocast would make and keep one for each projection that reads it
+            y_btd = y_btd.to(torch.get_autocast_dtype(device))
+        return y_btd
 
 
 class SwiGLU(nn.Module):

@@ -118,9 +118,7 @@ def sum_rows(losses_bt: Tensor, labels_bt: Tensor) -> tuple[Tensor, Tensor]:
     return losses_bt.sum(-1), (labels_bt != IGNORE).sum(-1)
 
 
-def sum_documents(
-    losses_bt: Tensor, labels_bt: Tensor, segments_bt: Tensor, documents: int
-) -> tuple[Tensor, Tensor]:
+def sum_documents(losses_bt: Tensor, labels_bt: Tensor, segments_bt: Tensor, documents: int) -> tuple[Tensor, Tensor]:
     """Sum of losses and number of tokens by document, `[documents]` each; `segments_bt` holds 0..documents-1.
 
     Ids need not be sorted, so a batch may number its documents through all rows.

@@ -150,11 +150,7 @@ def haar_factors(config: Lost, out_width: int, in_width: int, seed: int, name: s
         frames.append(q * r.diagonal().sign())
     quantiles = 1.0 - (np.arange(rank) + 0.5) / smaller
     larger = max(out_width, in_width)
-    s_r = (
-        torch.from_numpy(marchenko_pastur(smaller / larger, quantiles)).sqrt()
-        * config.init_std
-        * math.sqrt(larger)
-    )
+    s_r = torch.from_numpy(marchenko_pastur(smaller / larger, quantiles)).sqrt() * config.init_std * math.sqrt(larger)
     return s_r.sqrt()[:, None] * frames[1].T, frames[0] * s_r.sqrt()
 
 

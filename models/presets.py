@@ -161,9 +161,7 @@ class Lost(Llama):
         if self.channel_multiple < 1:
             raise ValueError(f"channel_multiple: found {self.channel_multiple}, expected at least 1")
         if self.sparse_svd_rank is not None and self.sparse_svd_rank < 1:
-            raise ValueError(
-                f"sparse_svd_rank: found {self.sparse_svd_rank}, expected at least 1 (null: all)"
-            )
+            raise ValueError(f"sparse_svd_rank: found {self.sparse_svd_rank}, expected at least 1 (null: all)")
         if self.select == "tail" and self.sparse_svd_rank is None:
             raise ValueError("select: 'tail' needs sparse_svd_rank, the number of smallest directions")
         if self.init == "haar" and (self.select != "random" or self.values != "weight"):

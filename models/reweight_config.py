@@ -48,9 +48,7 @@ class LossShaped:
         if not self.r > 0.0:
             raise ValueError(f"r: found {self.r!r}, expected a number above 0")
         if self.warmup < 0.0 or self.ramp < 0.0 or self.warmup + self.ramp > 1.0:
-            raise ValueError(
-                f"warmup, ramp: found {self.warmup!r}, {self.ramp!r}, expected shares of the run"
-            )
+            raise ValueError(f"warmup, ramp: found {self.warmup!r}, {self.ramp!r}, expected shares of the run")
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"decay: found {self.decay!r}, expected a number from 0 to below 1")
         if self.bounds not in ("lagged", "batch"):

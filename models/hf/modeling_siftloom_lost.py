@@ -58,7 +58,5 @@ class SiftloomLostForCausalLM(LlamaForCausalLM):
                 parent_path, name = path.rsplit(".", 1)
                 parent = layer.get_submodule(parent_path)
                 dense = getattr(parent, name)
-                linear = LostLinear(
-                    dense.in_features, dense.out_features, lost["rank"], kept, lost["activation"]
-                )
+                linear = LostLinear(dense.in_features, dense.out_features, lost["rank"], kept, lost["activation"])
                 setattr(parent, name, linear)

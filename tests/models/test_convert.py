@@ -48,9 +48,7 @@ def loaded(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> torch.
     from transformers import AutoModelForCausalLM
 
     monkeypatch.setattr(dynamic, "HF_MODULES_CACHE", str(cache))
-    model, report = AutoModelForCausalLM.from_pretrained(
-        folder, trust_remote_code=True, output_loading_info=True
-    )
+    model, report = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     assert not any(report.values()), report
     return model.eval()
 
@@ -148,15 +146,11 @@ def test_a_folder_of_another_shape_is_named(tmp_path) -> None:
 
 def test_weights_of_another_vocabulary_are_refused(tmp_path) -> None:
     export(build(DENSE, WORDS, LENGTH, seed=0), tmp_path)
-    with pytest.raises(
-        ValueError, match=r"embed_tokens.weight: found shape \(200, 128\), expected \(201, 128\)"
-    ):
+    with pytest.raises(ValueError, match=r"embed_tokens.weight: found shape \(200, 128\), expected \(201, 128\)"):
         build(DENSE, WORDS + 1, LENGTH, seed=0, dense=read_dense(tmp_path, DENSE))
 
 
-@pytest.mark.parametrize(
-    "config", [DENSE, PLAIN, SILU, COLA, SPARSE], ids=lambda config: type(config).__name__
-)
+@pytest.mark.parametrize("config", [DENSE, PLAIN, SILU, COLA, SPARSE], ids=lambda config: type(config).__name__)
 def test_model_files_are_whole_and_equal_for_equal_models(config, tmp_path) -> None:
     model = trained(config)
     files.save(tmp_path / "a", model)

@@ -14,18 +14,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from models import accounting
 from models.accounting import saved_projection_bytes
 from models.attention import Attention
+from models.build import build
 from models.llama import SwiGLU
 from models.lost import LostFunction, LostLinear, NotMergeable
-from models.presets import Activation, Lost, Shape
+from models.presets import Activation, Llama, Lost, Shape
 
 IN, OUT, RANK, KEPT = 13, 11, 4, 3
 
 
-def layer(
-    activation: Activation = "silu", kept: int = KEPT, dtype: torch.dtype = torch.float64
-) -> LostLinear:
+def layer(activation: Activation = "silu", kept: int = KEPT, dtype: torch.dtype = torch.float64) -> LostLinear:
     generator = torch.Generator().manual_seed(3)
     made = LostLinear(IN, OUT, rank=RANK, kept=kept, gamma=0.7, activation=activation).to(dtype)
     with torch.no_grad():
@@ -208,6 +208,24 @@ def test_projections_of_a_block_keep_what_the_accounting_says() -> None:
         kept_alive += [gate(inputs["gate up"]), up(inputs["gate up"]), down(inputs["down"])]
     assert total[0] == saved_projection_bytes(config, tokens, 4)
     assert len(kept_alive) == 7
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize(
+    "config",
+    [Llama("1m", layers=2), Lost("1m", layers=2, rank=16, density=0.05)],
+    ids=lambda config: type(config).__name__,
+)
+def test_a_forward_keeps_what_the_accounting_says(config, bf16) -> None:
+    words, rows, length = 500, 6, 50
+    model = build(config, words, length, seed=0)
+    ids = torch.randint(0, words, (rows, length + 1), generator=torch.Generator().manual_seed(0))
+    own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
+    with saved_bytes(own) as total, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        losses = model(ids[:, :-1], ids[:, 1:])
+    expected = accounting.saved_bytes(config, words, rows * length, bf16=bf16)
+    assert total[0] == pytest.approx(expected, rel=0.01)
+    assert losses.requires_grad
 
 
 def test_compiles_whole_and_once_for_all_batch_sizes() -> None:

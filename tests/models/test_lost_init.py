@@ -33,9 +33,7 @@ def test_factors_are_even_halves_of_the_leading_triplets(out_width, in_width) ->
     A, B = split(spectrum(W), 12)
     torch.testing.assert_close(A @ A.T, exact[:12].diag(), rtol=0, atol=1e-10)
     torch.testing.assert_close(B.T @ B, exact[:12].diag(), rtol=0, atol=1e-10)
-    assert (W.double() - B @ A).square().sum().item() == pytest.approx(
-        exact[12:].square().sum().item(), rel=1e-10
-    )
+    assert (W.double() - B @ A).square().sum().item() == pytest.approx(exact[12:].square().sum().item(), rel=1e-10)
 
 
 @pytest.mark.parametrize(("out_width", "in_width"), CASES)
@@ -73,9 +71,7 @@ def test_kept_values_come_from_the_weight_or_from_its_residual() -> None:
     factors = lost_factors(W, Lost("1m", rank=12, density=0.2), 0, "w")
     assert torch.equal(factors.W_ok, W[:, factors.I_k])
     rest = lost_factors(W, Lost("1m", rank=12, density=0.2, values="residual"), 0, "w")
-    torch.testing.assert_close(
-        rest.W_ok, residual(spectrum(W), slice(12, None))[:, rest.I_k], rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(rest.W_ok, residual(spectrum(W), slice(12, None))[:, rest.I_k], rtol=0, atol=1e-12)
 
 
 def test_a_weight_of_lower_rank_than_asked_leaves_finite_factors() -> None:
@@ -138,9 +134,7 @@ def test_haar_start_follows_the_law_of_the_svd_start() -> None:
     values = A.norm(dim=1) * B.norm(dim=0)
     assert ((values - exact) / exact).abs().max() < 0.01
     energy = values.square().sum() / W.double().square().sum()
-    assert energy.item() == pytest.approx(
-        (exact.square().sum() / W.double().square().sum()).item(), rel=0.005
-    )
+    assert energy.item() == pytest.approx((exact.square().sum() / W.double().square().sum()).item(), rel=0.005)
 
 
 def test_models_of_one_seed_share_their_draws_whatever_the_process_random_state() -> None:

@@ -33,9 +33,7 @@ def test_folded_gamma_follows_the_trajectory_of_gamma_in_the_forward(weight_deca
     W_s = (folded.W_s.detach() / (1 - gamma)).requires_grad_()
     settings = AdamW(lr=1e-2, eps=1e-30, weight_decay=weight_decay, clip=0.0)
     ours = make_optimiser(folded, settings)
-    theirs = torch.optim.AdamW(
-        [A, B, W_s], lr=1e-2, betas=settings.betas, eps=1e-30, weight_decay=weight_decay
-    )
+    theirs = torch.optim.AdamW([A, B, W_s], lr=1e-2, betas=settings.betas, eps=1e-30, weight_decay=weight_decay)
     for _ in range(100):
         x = torch.randn(8, 12, generator=generator, dtype=torch.float64)
         target = torch.randn(8, 10, generator=generator, dtype=torch.float64)

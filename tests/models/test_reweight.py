@@ -62,9 +62,7 @@ def test_strength_for_evenly_spread_losses_is_the_integral(r) -> None:
     assert found.effective == pytest.approx(mean**2 / mean_square, rel=1e-3)
 
 
-losses = st.lists(st.integers(0, 4000), min_size=2, max_size=12).map(
-    lambda xs: torch.tensor(xs).double() / 500
-)
+losses = st.lists(st.integers(0, 4000), min_size=2, max_size=12).map(lambda xs: torch.tensor(xs).double() / 500)
 
 
 @given(losses, st.sampled_from(STRATEGIES), st.randoms(use_true_random=False), st.integers(1, 9))
@@ -75,9 +73,7 @@ def test_order_shift_and_scale_of_losses_do_not_matter(score, kind, random, fact
     random.shuffle(order)
     found = weights(config, score, ones(score), **AT)
     assert found.sum().item() == pytest.approx(1.0)
-    torch.testing.assert_close(
-        weights(config, score[order], ones(score), **AT), found[order], rtol=0, atol=1e-12
-    )
+    torch.testing.assert_close(weights(config, score[order], ones(score), **AT), found[order], rtol=0, atol=1e-12)
     moved = weights(config, score * factor + 3, ones(score), **AT)
     torch.testing.assert_close(moved, found, rtol=0, atol=1e-9)
     assert found.max() / found.min() <= math.e + 1e-9, "the ratio is capped at exp(1/r)"
