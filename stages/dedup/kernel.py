@@ -120,6 +120,19 @@ def char_tokens(out, base, end, tokens, held):
 
 
 @njit(**JIT)
+def section_tokens(out, base, end, char, bounds, open_ends, carry, tokens, held):
+    """Append the word hashes of one section; a word that crosses its end is carried in `open_ends` and `carry`."""
+    if char:
+        return char_tokens(out, base, end, tokens, held), 0, carry
+    found, carry = word_bounds(out, base, end, carry, bounds, open_ends)
+    for j in range(0, found - 1, 2):
+        tokens[held] = hash_token(out, bounds[j], bounds[j + 1] - bounds[j])
+        held += 1
+    bounds[0] = bounds[max(found - 1, 0)]
+    return held, found & 1, carry
+
+
+@njit(**JIT)
 def fold(tokens, held, seen, ngram, final, sums, hashes, a, b, minima):
     """Take `held` word hashes into minima and exact sums, `seen` words in; how many it keeps for later."""
     carried = min(seen, ngram - 1)
@@ -218,15 +231,7 @@ def sketch(
         held, seen, open_ends, carry = 0, 0, 0, U0
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            if char:
-                held = char_tokens(out, base, end, tokens, held)
-            else:
-                found, carry = word_bounds(out, base, end, carry, bounds, open_ends)
-                for j in range(0, found - 1, 2):
-                    tokens[held] = hash_token(out, bounds[j], bounds[j + 1] - bounds[j])
-                    held += 1
-                open_ends = found & 1
-                bounds[0] = bounds[max(found - 1, 0)]
+            held, open_ends, carry = section_tokens(out, base, end, char, bounds, open_ends, carry, tokens, held)
             if held >= CHUNK:
                 carried = min(seen, ngram - 1)
                 keep = fold(tokens, held, seen, ngram, False, sums, hashes, a, b, minima)

@@ -84,6 +84,11 @@ def band_constants(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
 
 def words(text: str, unit: Unit = "word") -> list[str]:
     """The units of a text, in order."""
+    return [word for word, _, _ in spans(text, unit)]
+
+
+def spans(text: str, unit: Unit = "word") -> list[tuple[str, int, int]]:
+    """(unit, first character, character after the last) of the units of a text, in order."""
     from stages.dedup.codepoints import ALONE, code_points
 
     table = code_points()
@@ -93,8 +98,9 @@ def words(text: str, unit: Unit = "word") -> list[str]:
     alone = inside if unit == "char" else inside & (table.flags[point] & ALONE > 0) & (unit == "auto")
     starts = inside & (alone | np.concatenate([[True], ~inside[:-1] | alone[:-1]])) if len(point) else inside
     low = "".join(map(chr, lower[inside].tolist()))
-    cuts = [*np.flatnonzero(starts[inside]).tolist(), len(low)]
-    return [low[a:b] for a, b in pairwise(cuts)]
+    cuts = np.append(np.flatnonzero(starts[inside]), len(low)).tolist()
+    first = np.flatnonzero(starts).tolist()
+    return [(low[a:b], at, at + b - a) for (a, b), at in zip(pairwise(cuts), first, strict=True)]
 
 
 def shingles(text: str, scheme: Scheme = DEFAULT) -> list[bytes]:

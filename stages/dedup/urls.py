@@ -77,8 +77,8 @@ class UrlDedup(DedupNode):
 
     column  the URL; documents without one, or with what is no URL, are kept
 
-    Take `keep: [date, max]` for the newest, `longest` for the fullest. Adds `url_duplicate_of` and `url_copies`; removes
-    with `url_dedup.copy`, value = documents with the address.
+    Take `keep: [date, max]` for the newest, `longest` for the fullest. Adds `url_duplicate_of` and `url_copies`;
+    removes with `url_dedup.copy`, value = documents with the address.
     """
 
     column: str = "url"

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase
@@ -84,7 +85,10 @@ class Run:
             yield table.slice(start, self.batch)
 
     def column(self, name: str) -> list:
-        return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.added[name].to_pylist()]
+        arrays = [part.added[name] for key in sorted(self.rows) for part in self.rows[key]]
+        return [
+            v for values in arrays for v in (values.tolist() if isinstance(values, np.ndarray) else values.to_pylist())
+        ]
 
     def reasons(self) -> list[str | None]:
         return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.removed.reason.to_pylist()]
@@ -162,6 +166,10 @@ class LocalContext(Context):
 
     def log(self, event, **values):
         pass
+
+
+def _array(values) -> pa.Array:
+    return pa.array(values) if isinstance(values, np.ndarray) else values
 
 
 def _with_ids(table: pa.Table, prefix: str) -> pa.Table:
