@@ -1,9 +1,8 @@
 """The repetition rules of Gopher (Rae et al. 2021, arXiv 2112.11446, appendix A.1.1, table A1), each a column
 and a threshold.
 
-`stages/clean/repeats.py` says what is counted. Implementations differ in two points the paper leaves open:
-here only the copies after the first are repeated, and shares are of the characters of the pieces, without the
-white space between them.
+`stages/clean/repeats.py` says what is counted. Shares are of all characters of the text, white space among
+them; lines and paragraphs are compared without the white space around them, and blank ones are none.
 """
 
 from __future__ import annotations
@@ -80,22 +79,26 @@ class GopherRepetition(RowNode):
             found, chars = np.zeros((2, len(text)), np.int64)
             repeats.repeated(cut.ids, cut.lengths, cut.offsets, 1, everywhere, found, chars)
             scores[f"gopher_dup_{name}s"] = cut.shares(found)
-            scores[f"gopher_dup_{name}_chars"] = _share_of_chars(cut, chars)
+            scores[f"gopher_dup_{name}_chars"] = _share(chars, text)
         words = pieces.words(text, self.words)
         worth = everywhere
         for n in (*TOP, *REPEATED):
             found, chars = np.zeros((2, len(text)), np.int64)
             if n in TOP:
                 repeats.top(words.ids, words.lengths, words.offsets, n, worth, chars)
-                scores[f"gopher_top_{n}gram"] = _share_of_chars(words, chars)
+                scores[f"gopher_top_{n}gram"] = _share(chars, text)
             else:
                 repeats.repeated(words.ids, words.lengths, words.offsets, n, worth, found, chars)
-                scores[f"gopher_dup_{n}grams"] = _share_of_chars(words, chars)
+                scores[f"gopher_dup_{n}grams"] = _share(chars, text)
             worth = chars > 0
         return {rule.column: scores[rule.column] for rule in RULES}
 
 
-def _share_of_chars(cut, chars):
+def _share(chars, text):
+    """Characters divided by those of the whole text, float32 [D]; an n-gram that overlaps itself may count
+    above 1."""
     import numpy as np
+    import pyarrow.compute as pc
 
-    return (chars / np.maximum(cut.sums(cut.lengths), 1)).astype(np.float32)
+    whole = np.maximum(pc.utf8_length(text).to_numpy(zero_copy_only=False), 1)
+    return np.minimum(chars / whole, 1).astype(np.float32)

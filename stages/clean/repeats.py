@@ -1,13 +1,15 @@
 """How much of a document is said again: n-grams of pieces that came before, and the most frequent one.
 
-Two measures, both in characters of the pieces, so that white space counts nowhere:
+The two measures of Rae et al. 2021 (appendix A.1.1), in characters, as datatrove reads them, since the
+customary thresholds were used with that reading:
 
-* repeated: characters of pieces that lie in an n-gram which occurred before in the document. The first
-occurrence does not
-  count, and a piece counts once however many repeated n-grams it lies in (Rae et al. 2021, appendix A.1.1);
-* top: occurrences of the most frequent n-gram times its characters, the longest of equally frequent ones; 0
-when
-  nothing occurs twice, and never more than the document.
+* repeated: going through the pieces from the left, an n-gram that occurred before counts with the characters
+of its
+  pieces and is stepped over; any other one is remembered, and the walk goes on at the next piece. So the
+  first occurrence does not count, and no piece counts twice;
+* top: occurrences of the most frequent n-gram times its characters, with one space between its pieces; the
+one that
+  comes first among equals, and 0 when nothing occurs twice.
 
 n-grams are compared piece by piece, not by a hash, so there are no false repeats. A document is looked at
 only where `worth` is true: one without a repeated n-gram has no longer one either.
@@ -31,17 +33,18 @@ def repeated(ids, lengths, offsets, n, worth, out_pieces, out_chars):  # pragma:
             continue
         start, stop = offsets[d], offsets[d + 1]
         table = _cleared(table, stop - start)
-        covered = start  # pieces before this one are counted already
         pieces = chars = 0
-        for i in range(start, stop - n + 1):
+        i = start
+        while i + n <= stop:
             slot = _find(table, ids, start, i, n)
             if table[slot] < 0:
                 table[slot] = i - start
+                i += 1
                 continue
-            for j in range(max(covered, i), i + n):
-                pieces += 1
+            pieces += n
+            for j in range(i, i + n):
                 chars += lengths[j]
-            covered = i + n
+            i += n
         out_pieces[d], out_chars[d] = pieces, chars
 
 
@@ -58,21 +61,20 @@ def top(ids, lengths, offsets, n, worth, out_chars):  # pragma: no cover - compi
         if len(counts) < len(table):
             counts = np.zeros(len(table), np.int32)
         counts[: len(table)] = 0
-        best = longest = whole = 0
-        for i in range(start, stop):
-            whole += lengths[i]
+        best, first = 1, start
         for i in range(start, stop - n + 1):
             slot = _find(table, ids, start, i, n)
             if table[slot] < 0:
                 table[slot] = i - start
             counts[slot] += 1
-            if counts[slot] >= max(best, 2):
-                size = 0
-                for j in range(i, i + n):
-                    size += lengths[j]
-                longest = max(size, longest) if counts[slot] == best else size
-                best = counts[slot]
-        out_chars[d] = min(best * longest, whole)
+            place = start + table[slot]
+            if counts[slot] > best or (counts[slot] == best and place < first):
+                best, first = counts[slot], place
+        if best > 1:
+            chars = n - 1
+            for j in range(first, first + n):
+                chars += lengths[j]
+            out_chars[d] = best * chars
 
 
 @numba.njit(cache=True, nogil=True, inline="always")

@@ -72,7 +72,7 @@ def test_columns_of_a_document_by_hand():
 )
 def test_each_rule_removes_what_it_names_with_value_and_threshold(text, reason, value, limit):
     fields = {} if reason != "min_mean_word" else {"min_alpha_words": None}
-    scores, removed = score(GopherQuality(docs=DOCS, **fields), [text])
+    _, removed = score(GopherQuality(docs=DOCS, **fields), [text])
     if limit is None:
         assert removed.reason[0].as_py() is None
         return
@@ -117,24 +117,29 @@ def test_unicode_words_leave_punctuation_out_and_cut_unspaced_scripts():
 def brute_force(text: str) -> dict[str, float]:
     """The definitions of the module, said as slowly and plainly as they can be."""
     scores = {}
+    whole = max(len(text), 1)
     lines = [line.strip() for line in text.split("\n") if line.strip()]
-    paragraphs = [part.strip() for part in re.split(r"\n\s*\n", text) if part.strip()]
+    paragraphs = [part.strip() for part in re.split(r"\n[ \t\n\f\r]*\n", text) if part.strip()]
     for name, parts in (("line", lines), ("paragraph", paragraphs)):
         copies = [part for i, part in enumerate(parts) if part in parts[:i]]
         scores[f"gopher_dup_{name}s"] = len(copies) / max(len(parts), 1)
-        scores[f"gopher_dup_{name}_chars"] = sum(map(len, copies)) / max(sum(map(len, parts)), 1)
+        scores[f"gopher_dup_{name}_chars"] = sum(map(len, copies)) / whole
     words = text.split()
-    whole = max(sum(map(len, words)), 1)
-    for n in range(2, 11):
-        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
-        if n <= 4:
-            count = Counter(grams)
-            most = max(count.values(), default=0)
-            longest = max((sum(map(len, gram)) for gram, c in count.items() if c == most), default=0)
-            scores[f"gopher_top_{n}gram"] = min(most * longest, whole) / whole if most > 1 else 0.0
-        else:
-            covered = {i + j for i, gram in enumerate(grams) if gram in grams[:i] for j in range(n)}
-            scores[f"gopher_dup_{n}grams"] = sum(len(words[i]) for i in covered) / whole
+    for n in (2, 3, 4):
+        grams = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+        (most, count), *_ = Counter(grams).most_common(1) or [("", 0)]
+        scores[f"gopher_top_{n}gram"] = min(len(most) * count / whole, 1) if count > 1 else 0.0
+    for n in range(5, 11):
+        seen: list[list[str]] = []
+        i = chars = 0
+        while i + n <= len(words):
+            if words[i : i + n] in seen:
+                chars += sum(map(len, words[i : i + n]))
+                i += n
+            else:
+                seen.append(words[i : i + n])
+                i += 1
+        scores[f"gopher_dup_{n}grams"] = chars / whole
     return scores
 
 

@@ -61,3 +61,25 @@ def test_a_model_of_ones_own_is_used_and_a_wrong_file_is_named(tmp_path):
     bad.write_bytes(b"no model")
     with pytest.raises(DataError, match="not a fastText model"):
         scores(node, [ENGLISH], tmp_path, [bad])
+
+
+def test_code_does_not_make_a_manual_unsure_but_alone_it_is_read(tmp_path):
+    options = " ".join(f"--opt-{i}=<file{i}> /usr/lib/x{i}.so foo.bar::baz_{i}" for i in range(5))
+    text = f"{options}\nWrites the names of the files to the given place.\n{options}"
+    read, skipped = (scores(Language(docs=DOCS, skip_code=skip), [text, options], tmp_path) for skip in (False, True))
+    assert skipped["lang"][0].as_py() == "en"
+    assert skipped["lang_p"][0].as_py() > max(read["lang_p"][0].as_py(), 0.9)
+    assert skipped["lang_p"][1] == read["lang_p"][1]
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Погода на севере страны сегодня была очень хорошая, температура 25 градусов.", "ru"),
+        ("今日は北の地方でとても良い天気でした。気温は25度まで上がりました。", "ja"),
+        ("आज देश के उत्तर में मौसम बहुत अच्छा था, तापमान 25 डिग्री रहा।", "hi"),
+        ("L'été, il fait 30 degrés à l'ombre dans le sud du pays.", "fr"),
+    ],
+)
+def test_other_scripts_are_left_whole(tmp_path, text, language):
+    assert scores(Language(docs=DOCS), [text], tmp_path)["lang"].to_pylist() == [language]
