@@ -63,6 +63,7 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     xs = [point[0] for point in points] + [mark["x"] for mark in marks]
     ys = [point[1] for point in points]
     named = [one for one in series if not one.get("faint")]
+    colours = palette.classes([one["name"] for one in figure["series"]])
     short = fits_beside(named, width)
     rows = above_rows(named, width) if len(named) > 1 and not short else []
     room = beside_width(named) if len(named) > 1 and short else 14
@@ -71,11 +72,11 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     x = ticks.logarithmic(min(xs), max(xs)) if figure.get("log_x") else ticks.linear(min(xs), max(xs), 6)
     frame = _frame(width, x, y, marks, room, len(rows) * LINE + (8 if rows else 0))
     body = [frame.axes(figure["x"], figure["y"]), frame.marks(marks)]
-    body += [_series(one, palette, frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
+    body += [_series(one, colours[one["name"]], frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
     if rows:
-        body.append(above(rows, palette, width))
+        body.append(above(rows, colours, width))
     elif len(named) > 1:
-        body.append(beside(named, palette, frame))
+        body.append(beside(named, colours, frame))
     body.append(element("line", class_="rule"))  # the page's script moves it under the pointer
     label = f"{figure['title']}: {figure['y']} over {figure['x']}, " + ", ".join(map(_summary, named))
     axes = {
@@ -147,8 +148,7 @@ def _padded(low: float, high: float, log: bool) -> tuple[float, float]:
     return low - air, high + air
 
 
-def _series(series: Series, palette: Palette, frame: Frame) -> Markup:
-    colour = palette.series(series["name"])
+def _series(series: Series, colour: str, frame: Frame) -> Markup:
     at = [(frame.at_x(x), frame.at_y(y)) for x, y in series["points"]]
     if series.get("dots"):
         dots = [

@@ -5,8 +5,9 @@ A name beside its line needs no looking up; but the names of models can be as lo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import count
 
 from markupsafe import Markup
 
@@ -19,16 +20,21 @@ ABOVE = 8  # rows of names above one
 SAMPLE = 24  # width of the piece of line before a name
 
 
-@dataclass
+@dataclass(frozen=True)
 class Palette:
-    """A colour per series name, in order of first appearance on the page: one name, one colour everywhere."""
+    """A colour for every series: the same in every chart for names that several charts share (trained models)."""
 
-    numbers: dict[str, int] = field(default_factory=dict)
+    shared: Sequence[str] = ()
 
-    def series(self, name: str) -> str:
-        """The class of a series; past the last colour they begin again, dashed."""
-        number = self.numbers.setdefault(name, len(self.numbers))
-        return f"s{number % COLOURS}" + (" again" if number >= COLOURS else "")
+    def classes(self, names: Iterable[str]) -> dict[str, str]:
+        """Name -> class in the style sheet, for one chart. Names of this chart alone take the first colours left."""
+        numbers = {name: self.shared.index(name) for name in names if name in self.shared}
+        for name in names:
+            free = (number for number in count() if number not in numbers.values())
+            numbers.setdefault(name, next(free))
+        return {
+            name: f"s{number % COLOURS}" + (" again" if number >= COLOURS else "") for name, number in numbers.items()
+        }
 
 
 def fits_beside(named: Sequence[Series], width: float) -> bool:
@@ -41,7 +47,7 @@ def beside_width(named: Sequence[Series]) -> float:
     return max((text_width(one["name"]) for one in named), default=0) + 14
 
 
-def beside(named: Sequence[Series], palette: Palette, frame: Frame) -> Markup:
+def beside(named: Sequence[Series], colours: Mapping[str, str], frame: Frame) -> Markup:
     """Names at the right, at the height of each series' last point, pushed apart where they would touch."""
     wanted = sorted((frame.at_y(max(one["points"], key=lambda p: p[0])[1]), one["name"]) for one in named)
     heights: list[float] = []
@@ -56,7 +62,7 @@ def beside(named: Sequence[Series], palette: Palette, frame: Frame) -> Markup:
         element(
             "text",
             name,
-            class_=f"end {palette.series(name)}",
+            class_=f"end {colours[name]}",
             x=frame.end + 7,
             y=height + 4,
         )
@@ -78,13 +84,13 @@ def above_rows(named: Sequence[Series], width: float) -> list[list[tuple[float, 
     return rows[:ABOVE]
 
 
-def above(rows: Sequence[Sequence[tuple[float, Series]]], palette: Palette, width: float) -> Markup:
+def above(rows: Sequence[Sequence[tuple[float, Series]]], colours: Mapping[str, str], width: float) -> Markup:
     """A key over the chart: a piece of line, or a dot, and the name."""
     parts = []
     for number, row in enumerate(rows):
         y = 11 + number * LINE
         for x, one in row:
-            colour = palette.series(one["name"])
+            colour = colours[one["name"]]
             if one.get("dots"):
                 circle = element("circle", cx=x + 9, cy=y - 4, r=3.5)
                 parts.append(element("g", circle, class_=f"dots {colour}"))

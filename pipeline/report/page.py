@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -130,13 +131,11 @@ def breakable(name: str) -> Markup:
 
 
 def _palette(every: Sequence[Figure]) -> legend.Palette:
-    """The trained models have the first colours, whatever stands above them on the page."""
-    palette = legend.Palette()
-    for figure in every:
-        if _section(figure) == "training" and figure.get("kind") == "lines" and not figures.problem(figure):
-            for series in figure["series"]:
-                palette.series(series["name"])
-    return palette
+    """Names in more than one chart have one colour; those of trained models come first."""
+    charted = [f for f in every if not figures.problem(f) and f["kind"] == "lines"]
+    charted.sort(key=lambda figure: _section(figure) != "training")
+    names = Counter(name for figure in charted for name in dict.fromkeys(series["name"] for series in figure["series"]))
+    return legend.Palette([name for name, number in names.items() if number > 1])
 
 
 def _section(figure: Figure) -> str | None:

@@ -75,12 +75,12 @@ def test_names_too_long_for_the_side_stand_above_in_full():
         assert max(keys.values()) < min(plot)
 
 
-def test_one_name_has_one_colour_in_every_chart():
-    palette = Palette()
-    first = palette.series("lost")
-    assert palette.series("dense") != first
-    assert palette.series("lost") == first
-    assert len({palette.series(f"m{i}") for i in range(30)}) >= 14  # dashed where the colours begin again
+def test_shared_names_keep_their_colour_and_others_take_the_first_left():
+    palette = Palette(["dense", "lost"])
+    assert palette.classes(["lost", "curve", "dots"]) == {"lost": "s1", "curve": "s0", "dots": "s2"}
+    assert palette.classes(["uses"]) == {"uses": "s0"}
+    many = palette.classes([f"m{i}" for i in range(12)])
+    assert len(set(many.values())) == 12  # dashed where the colours begin again
 
 
 def test_a_long_series_is_thinned_but_keeps_its_peaks():
