@@ -44,7 +44,7 @@ class SideCar:
         self._columns: list[pa.Table] = []
         self._texts: list[pa.Array] = []
         self._removed: list[tuple[np.ndarray, pa.Array, pa.Array]] = []
-        self.text_bytes_in = self.text_bytes_out = 0
+        self.text_bytes_in = 0
 
     def take(self, table: pa.Table, needs: Sequence[str]) -> pa.Table:
         """Score and decide one batch of alive rows; returns those that stay, with the added columns."""
@@ -67,7 +67,8 @@ class SideCar:
         if self.changes_text:
             text = self._one_a_row(columns.text, pa.string(), len(table), "texts")
             self._texts.append(text)
-        if "text" in table.column_names:
+        # Only a phase that reads the text counts it: what else a pass happens to carry must not show in the receipt.
+        if "text" in needs:
             self.text_bytes_in += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
         rest = self._extended(table, added, text)
         return rest if stays is None else rest.filter(stays)
