@@ -5,6 +5,7 @@ Shards, the order of tasks and what is alive can be chosen, so laws over them ar
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import random
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase
+from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase, Source
 
 
 class Corpus(Node):
@@ -91,10 +92,15 @@ class Run:
         ]
 
     def reasons(self) -> list[str | None]:
-        return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.removed.reason.to_pylist()]
+        return self._removed("reason")
 
     def values(self) -> list[float | None]:
-        return [v for key in sorted(self.rows) for part in self.rows[key] for v in part.removed.value.to_pylist()]
+        return self._removed("value")
+
+    def _removed(self, what: str) -> list:
+        parts = [part for key in sorted(self.rows) for part in self.rows[key]]
+        found = [getattr(p.removed, what).to_pylist() if p.removed else [None] * _rows(p) for p in parts]
+        return [value for values in found for value in values]
 
     def kept(self) -> list[int]:
         """Positions of the documents that stay."""
@@ -141,10 +147,14 @@ class LocalContext(Context):
         return self._of(of).results[phase][key]
 
     def sources(self, of="paths"):
-        return []
+        files = [Path(path) for path in getattr(self.node, of)]
+        return [
+            Source(i, path.name, str(path), path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest())
+            for i, path in enumerate(files)
+        ]
 
     def open_source(self, source):
-        raise NotImplementedError
+        return open(source.path, "rb")
 
     def fingerprint(self, of=None):
         return "f" * 64
@@ -166,6 +176,10 @@ class LocalContext(Context):
 
     def log(self, event, **values):
         pass
+
+
+def _rows(part: Columns) -> int:
+    return len(next(iter(part.added.values())))
 
 
 def _array(values) -> pa.Array:
