@@ -59,6 +59,7 @@ class Progress:
     began: float | None = None
     ended: float | None = None
     latest: dict[str, Any] = field(default_factory=dict)
+    first_step: tuple[int, float] | None = None
     cause: str = ""
 
     def seconds(self, now: float) -> float:
@@ -70,12 +71,16 @@ class Progress:
         return self.rows_in / seconds if self.rows_in and seconds > 0 else None
 
     def left(self, now: float) -> float | None:
-        """Seconds to go, as if the rest went like the beginning; None where that says nothing."""
-        step, steps = self.latest.get("step"), self.latest.get("steps")
-        done, total = (step, steps) if step and steps else (self.done, self.total)
-        if self.state != "running" or not done or not total or done >= total:
+        """Seconds to go, as if the rest went like what was seen; None where that says nothing."""
+        if self.state != "running":
             return None
-        return self.seconds(now) * (total - done) / done
+        if self.first_step is not None:
+            step, steps = self.latest["step"], self.latest.get("steps", 0)
+            first, when = self.first_step
+            return (now - when) * (steps - step) / (step - first) if first < step < steps else None
+        if not 0 < self.done < self.total:
+            return None
+        return self.seconds(now) * (self.total - self.done) / self.done
 
 
 class Board:
@@ -108,6 +113,8 @@ class Board:
     def note(self, name: str, values: Mapping[str, Any]) -> Progress:
         node = self.nodes.setdefault(name, Progress(name))
         node.latest.update(values)
+        if node.first_step is None and "step" in values:
+            node.first_step = (values["step"], time.monotonic())
         return node
 
     def fail(self, name: str, shard: str, cause: BaseException | str) -> bool:
@@ -154,7 +161,7 @@ class Lines:
         with self.board.lock:
             node = self.board.note(name, values)
             now = time.monotonic()
-            if now - self._told.get(f"{name}.{kind}", ("", 0, 0.0))[2] >= CHANGE_SECONDS:
+            if training(values) and now - self._told.get(f"{name}.{kind}", ("", 0, 0.0))[2] >= CHANGE_SECONDS:
                 self._told[f"{name}.{kind}"] = (kind, 0, now)
                 self._write(line(node, now))
 
@@ -259,13 +266,25 @@ def line(node: Progress, now: float) -> str:
     if (rate := node.rate(now)) is not None:
         parts.append(f"{rate:,.0f} rows/s")
     if node.latest and node.state == "running":
-        parts.append(", ".join(f"{key} {number(value)}" for key, value in node.latest.items()))
+        parts.append(training(node.latest))
     if node.memory:
         parts.append(size(node.memory))
     if (left := node.left(now)) is not None:
         parts.append(f"{duration(left)} left")
     if node.state == "done":
         parts.append(duration(node.seconds(now)))
+    return ", ".join(parts)
+
+
+def training(latest: Mapping[str, Any]) -> str:
+    """What a training said last: step, loss, speed; other things it says stand in the event log."""
+    parts = []
+    if "step" in latest:
+        parts.append(f"step {latest['step']}/{latest['steps']}" if "steps" in latest else f"step {latest['step']}")
+    if "loss" in latest:
+        parts.append(f"loss {latest['loss']:.3f}")
+    if "tokens_per_second" in latest:
+        parts.append(f"{latest['tokens_per_second']:,.0f} tokens/s")
     return ", ".join(parts)
 
 

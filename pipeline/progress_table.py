@@ -6,10 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.progress import Board, Progress, duration, number, size
+from pipeline.progress import Board, Progress, duration, size, training
 
 COLOURS = {"reused": "dim", "waiting": "dim", "running": "cyan", "done": "green", "failed": "bold red"}
-SHOWN = ("step", "loss", "tokens_per_second")
 
 
 class LiveTable:
@@ -79,5 +78,5 @@ def cells(node: Progress, now: float) -> tuple[str, ...]:
         f"{rate:,.0f}" if rate is not None else "",
         size(node.memory) if node.memory else "",
         duration(left) if left is not None else duration(node.seconds(now)) if node.state == "done" else "",
-        ", ".join(f"{key} {number(node.latest[key])}" for key in SHOWN if key in node.latest),
+        training(node.latest),
     )

@@ -152,7 +152,8 @@ class Reader:
                 value.check()
         except (ValueError, RecipeError) as error:
             # a message that begins with the name of a field is about that field
-            place = tree.keys.get(str(error).partition(":")[0], mark)
+            name = str(error).partition(":")[0].rpartition(".")[2]
+            place = tree.keys.get(name, mark)
             raise self.note(place, str(error)) from None
         return value
 

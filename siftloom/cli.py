@@ -1,0 +1,77 @@
+"""The command line: the commands, exit codes, and what happens on a signal.
+
+Exit codes: 0 done, 1 a node failed, 2 usage or recipe error, 75 another driver holds a node (`--no-wait`),
+130 and 143 stopped by SIGINT and SIGTERM after draining. Every command takes `--json`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from typing import Any
+
+import typer
+
+from pipeline.errors import SiftloomError, Stopped
+from siftloom import commands_look, commands_run, commands_start, commands_store
+from siftloom.screen import complain
+
+app = typer.Typer(
+    name="siftloom",
+    help="From raw text to a trained language model on Ray; every stage resumes, every removal has its reason.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for function in (
+    commands_start.init, commands_start.demo,
+    commands_run.run, commands_run.plan, commands_run.submit,
+    commands_look.status, commands_look.report, commands_look.why, commands_look.removed,
+    commands_store.verify, commands_store.clean, commands_store.doctor, commands_store.schema,
+):  # fmt: skip
+    app.command()(function)
+
+
+def main() -> None:
+    """Runs the command of this process and exits."""
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, _stop)
+    sys.exit(_code())
+
+
+def _code() -> int:
+    as_json = "--json" in sys.argv
+    try:
+        code: Any = app(standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except Stopped as stopped:
+        print(f"stopped; what was done is kept. Go on with:\n  {command()}", file=sys.stderr, flush=True)
+        return stopped.exit_code
+    except SiftloomError as error:
+        return complain(error, as_json=as_json)
+    except typer.Exit as left:
+        return left.exit_code
+    except typer.Abort:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if not hasattr(error, "show"):
+            raise
+        error.show()  # click's own usage errors
+        return 2
+
+
+def command() -> str:
+    """The command of this process, as it may be typed again."""
+    name = "siftloom" if not sys.argv[0].endswith("__main__.py") else "python -m siftloom"
+    return f"{name} {shlex.join(sys.argv[1:])}"
+
+
+def _stop(number: int, frame: Any) -> None:
+    # the engine has handlers of its own while it runs; this one answers before and after
+    raise Stopped(number)

@@ -1,0 +1,119 @@
+"""`run`, `plan`, `submit`: what does the work, says what it would do, or sends it to a cluster."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from siftloom.screen import find_store, listening, say, say_json, table
+
+RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
+NODES = Annotated[list[str] | None, typer.Argument(help="nodes to reach; all when left out", metavar="[NODE]...")]
+SET = Annotated[
+    list[str] | None, typer.Option("-s", "--set", help="change a field: -s node.field=value", metavar="N.F=V")
+]
+STORE = Annotated[str | None, typer.Option(help="where results are kept: a folder or a URI")]
+CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of them when left out", min=1)]
+ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
+LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
+JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def opened(recipe: str, nodes: list[str] | None, changes: list[str] | None, limit: int | None) -> tuple[Any, Any]:
+    """The recipe and its checked graph."""
+    from pipeline.recipe import load
+    from siftloom.words import words
+
+    everywhere = {"read": {"limit": limit}} if limit is not None else None
+    found = load(recipe, words(), changes or (), everywhere)
+    return found, found.graph(nodes or ())
+
+
+def run(
+    recipe: RECIPE,
+    nodes: NODES = None,
+    change: SET = None,
+    store: STORE = None,
+    cpus: CPUS = None,
+    address: ADDRESS = None,
+    limit: LIMIT = None,
+    wait: Annotated[bool, typer.Option(help="wait for a node that another driver holds")] = True,
+    accept_drift: Annotated[
+        bool, typer.Option("--accept-drift", help="go on with half-done nodes whose code has changed")
+    ] = False,
+    as_json: JSON = False,
+) -> None:
+    """Run a recipe, or go on with it: the same command again is resume."""
+    from pipeline.execute import Options
+    from pipeline.execute import run as execute
+    from pipeline.recipe import dump
+    from siftloom.words import words
+
+    found, graph = opened(recipe, nodes, change, limit)
+    place = find_store(store, found.located_store, found.store)
+    changed = bool(change) or limit is not None
+    text = dump(graph.nodes, graph.names, words(), name=found.name, store=place) if changed else found.text
+    stream = sys.stdout if as_json else sys.stderr
+    with listening(place, found.name, stream=stream, as_json=as_json) as watcher:
+        done = execute(
+            graph,
+            name=found.name,
+            store=place,
+            options=Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift),
+            recipe=text,
+            watcher=watcher,
+        )
+    page = done.report()
+    if as_json:
+        say_json({"event": "result", "run": done.name, "store": place, "report": str(page)})
+        return
+    say(f"{done.name} is finished\n  report  {page}\n  next    siftloom status {done.name} --store {place}")
+
+
+def plan(
+    recipe: RECIPE,
+    nodes: NODES = None,
+    change: SET = None,
+    store: STORE = None,
+    limit: LIMIT = None,
+    as_json: JSON = False,
+) -> None:
+    """Say per node whether it is reused, resumed or run, and why; run nothing."""
+    from pipeline.plan import plan as make
+    from pipeline.progress import size
+
+    found, graph = opened(recipe, nodes, change, limit)
+    place = find_store(store, found.located_store, found.store)
+    made = make(graph, place, found.name)
+    if as_json:
+        say_json(made.to_json())
+        return
+    rows = []
+    for entry in made.entries:
+        todo = entry.action != "reuse"
+        joins = ", ".join(map(str, entry.passes)) if todo else ""
+        rows.append(
+            (entry.name, entry.kind, entry.action, joins, size(entry.bytes) if todo else "",
+             size(entry.memory) if todo else "", entry.why)
+        )  # fmt: skip
+        rows += [("", "", "", "", "", "", notice) for notice in entry.notices]
+    table(("node", "kind", "action", "pass", "writes", "memory", "why"), rows, right=(3, 4, 5))
+    say(f"writes about {size(made.bytes)} to {place}; the largest task needs about {size(made.memory)}")
+
+
+def submit(
+    recipe: RECIPE,
+    nodes: NODES = None,
+    address: Annotated[str | None, typer.Option(help="the job server, http://HEAD:8265")] = None,
+    store: STORE = None,
+    change: SET = None,
+    working_dir: Annotated[str, typer.Option(help="the folder that is sent to the cluster")] = ".",
+    wait: Annotated[bool, typer.Option(help="follow the log and exit as the run does")] = True,
+    as_json: JSON = False,
+) -> None:
+    """Send a recipe to a cluster, follow its log, and exit with the exit code of the run."""
+    from siftloom.submit import submit as send
+
+    raise typer.Exit(send(recipe, nodes or [], address, store, change or [], working_dir, wait, as_json))

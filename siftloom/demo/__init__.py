@@ -1,0 +1,1 @@
+"""The demo: the whole main job on the embedded corpus, with the truth about its planted faults beside it."""

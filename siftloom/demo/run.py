@@ -1,0 +1,100 @@
+"""Runs `recipes/demo.yaml` and gathers what came out of it: the object that `siftloom demo --json` prints."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from siftloom.demo.memory import PeakMemory
+from siftloom.demo.truth import planted_truth, removals, score
+
+if TYPE_CHECKING:
+    from pipeline.run import NodeView, Run
+
+MODELS = ("dense", "lost", "lost_reweighted", "dense_unfiltered")
+FUNNEL = ("docs", "english", "plain", "clean", "distinct", "unique", "good")
+
+
+def recipe_path() -> Path:
+    """The demo's recipe, in a checkout or an installed wheel."""
+    return Path(str(resources.files("recipes") / "demo.yaml"))
+
+
+def run_demo(store: str, cpus: int | None, stream: TextIO | None) -> tuple[Run, dict[str, Any]]:
+    """The run and its result. Progress goes to `stream`."""
+    from pipeline.execute import Options
+    from pipeline.execute import run as execute
+    from pipeline.recipe import load
+    from siftloom.screen import listening
+    from siftloom.words import words
+
+    began = time.monotonic()
+    recipe = load(recipe_path(), words())
+    with PeakMemory() as memory, listening(store, recipe.name, stream=stream) as watcher:
+        run = execute(
+            recipe.graph(), name=recipe.name, store=store, options=Options(cpus=cpus), recipe=recipe.text,
+            watcher=watcher,
+        )  # fmt: skip
+        report = run.report()
+    result = {"seconds": round(time.monotonic() - began, 1), "peak_memory": memory.peak}
+    return run, result | gather(run) | {"report": str(report)}
+
+
+def gather(run: Run) -> dict[str, Any]:
+    """`planted`, `clean_removed`, `funnel`, `models` and `export` of a finished demo."""
+    scored = score(planted_truth(), removals(run, "unique"))
+    return scored | {
+        "funnel": funnel(run),
+        "models": models(run),
+        "export": {name: str(folder(run[f"export_{name}"])) for name in ("lost", "dense")},
+    }
+
+
+def folder(view: NodeView) -> Path:
+    """Where an exported model lies."""
+    return view.path("folder", "all", "/config.json").parent
+
+
+def funnel(run: Run) -> list[dict[str, Any]]:
+    """Documents and bytes of text alive after each step, and the tokens that were packed at the end."""
+    steps: list[dict[str, Any]] = [_alive(run[label]) for label in FUNNEL]
+    packed = run["rows"].counts["pack"]
+    return [
+        *steps,
+        {"node": "rows", "documents": packed["packed"], "bytes": packed["bytes"], "tokens": packed["tokens"]},
+    ]
+
+
+def _alive(view: NodeView) -> dict[str, Any]:
+    import pyarrow.compute as pc
+
+    documents = text = 0
+    for batch in view.batches(["text"]):
+        documents += batch.num_rows
+        text += pc.sum(pc.binary_length(batch["text"])).as_py() or 0
+    return {"node": view.label, "documents": documents, "bytes": text}
+
+
+def models(run: Run) -> dict[str, dict[str, Any]]:
+    """The table of the four trainings. Speed stands in the event log: it is no data, and null for a reused training."""
+    table = json.loads(run["table"].path("table", "all", ".json").read_text(encoding="utf-8"))
+    rows = {row["label"]: row for row in table["runs"]}
+    speeds = _speeds(run)
+    return {
+        name: {
+            "parameters": rows[name]["parameters"],
+            "bytes": rows[name]["bytes"],
+            "val_bits_per_byte": rows[name]["bits_per_byte"],
+            "tokens_per_second": speeds.get(name),
+        }
+        for name in MODELS
+    }
+
+
+def _speeds(run: Run) -> dict[str, float]:
+    from pipeline.events import read_events
+
+    return {e["node"]: e["tokens_per_second"] for e in read_events(run.store, run.name) if e["event"] == "trained"}

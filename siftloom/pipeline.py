@@ -1,0 +1,74 @@
+"""A graph with a name and a store: what a recipe is, in Python."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.contract import Node
+from pipeline.graph import Graph, build
+from siftloom.words import words
+
+if TYPE_CHECKING:
+    from pipeline.plan import Plan
+    from pipeline.run import Run
+
+
+class Pipeline:
+    """What is to be made (`targets`, with all that they need), under which name, in which store.
+
+    `names` labels nodes; the others are called after their kind (`pretrain`, `pretrain_2`). Raises GraphError for
+    a graph that contradicts itself. Building a pipeline runs nothing.
+    """
+
+    def __init__(
+        self,
+        targets: Node | Iterable[Node],
+        *,
+        name: str = "run",
+        store: str = "runs/",
+        names: Mapping[str, Node] | None = None,
+    ) -> None:
+        self.graph: Graph = build([targets] if isinstance(targets, Node) else list(targets), names or {})
+        self.name, self.store = name, store
+
+    def plan(self) -> Plan:
+        """What a run would do and why; runs nothing."""
+        from pipeline.plan import plan
+
+        return plan(self.graph, self.store, self.name)
+
+    def recipe(self) -> str:
+        """The same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
+        from pipeline.recipe import dump
+
+        return dump(self.graph.nodes, self.graph.names, words(), name=self.name, store=self.store)
+
+    def run(
+        self,
+        *,
+        cpus: int | None = None,
+        address: str | None = None,
+        wait: bool = True,
+        accept_drift: bool = False,
+        progress: bool = True,
+        watcher: Any = None,
+    ) -> Run:
+        """Runs the graph, or goes on where it stopped.
+
+        `cpus` sizes a local Ray, `address` joins a cluster. Raises NodeFailed, Stopped, LeaseHeld (`wait=False`),
+        DriftError, or another named error.
+        """
+        from pipeline.errors import RecipeError
+        from pipeline.execute import Options, run
+        from siftloom.screen import listening
+
+        try:
+            recipe = self.recipe()
+        except RecipeError:  # a node of the user's own class has no word; the run is no worse for it
+            recipe = None
+        options = Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift)
+        with listening(self.store, self.name, stream=sys.stderr if progress else None, more=watcher) as watch:
+            found = run(self.graph, name=self.name, store=self.store, options=options, recipe=recipe, watcher=watch)
+        return found.attach(self.graph.names)

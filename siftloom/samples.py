@@ -1,0 +1,46 @@
+"""A few of the documents that a node removed, with their texts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.run import NodeView, Run
+
+
+def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[str, Any]]:
+    """Per reason its count and its first `count` documents in the order of the rows, most frequent reason first.
+
+    Raises UserError for a reason that the node gave to no document.
+    """
+    import pyarrow.compute as pc
+
+    table = view.removed(own=True)
+    counts = {entry["values"]: entry["counts"] for entry in table["reason"].value_counts().to_pylist()}
+    if reason is not None and reason not in counts:
+        raise UserError(view.label, f"no document was removed for {reason!r}", f"one of {', '.join(sorted(counts))}")
+    wanted = [reason] if reason is not None else sorted(counts, key=lambda name: (-counts[name], name))
+    chosen = {name: table.filter(pc.equal(table["reason"], name)).slice(0, count).to_pylist() for name in wanted}
+    texts = texts_of(view.run, {row["id"] for rows in chosen.values() for row in rows})
+    for rows in chosen.values():
+        for row in rows:
+            row["text"] = texts.get(row["id"], "")
+    return [{"reason": name, "count": counts[name], "documents": chosen[name]} for name in wanted]
+
+
+def texts_of(run: Run, ids: set[str]) -> dict[str, str]:
+    """The texts, as they were read, of these documents."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: dict[str, str] = {}
+    for view in run.nodes:
+        if view.finished and view.manifest["new_base"]:
+            for batch in view.batches(("id", "text")):
+                if len(found) == len(ids):
+                    return found
+                some = batch.filter(pc.is_in(batch["id"], pa.array(ids, pa.string())))
+                found |= dict(zip(some["id"].to_pylist(), some["text"].to_pylist(), strict=True))
+    return found

@@ -1,0 +1,97 @@
+"""What is printed: results to standard output, progress and errors to standard error.
+
+With `--json` standard output holds JSON only: one object, or for `run` one object a line.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TextIO
+
+from pipeline.errors import SiftloomError, UserError
+
+
+def say(text: str = "") -> None:
+    print(text, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """One object on one line; what JSON has no form for is written as text."""
+    print(json.dumps(value, default=str, ensure_ascii=False), flush=True)
+
+
+def complain(error: BaseException, *, as_json: bool = False) -> int:
+    """Prints an error with its notes; returns the exit code."""
+    notes = list(getattr(error, "__notes__", ()))
+    if as_json:
+        parts = {key: getattr(error, key) for key in ("place", "found", "expected", "then") if hasattr(error, key)}
+        say_json({"error": type(error).__name__, "message": str(error), **parts, "notes": notes})
+    for line in (str(error), *notes):
+        print(f"error: {line}", file=sys.stderr, flush=True)
+    return error.exit_code if isinstance(error, SiftloomError) else 1
+
+
+def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[int] = ()) -> None:
+    """A table on standard output: aligned on a terminal and in a pipe, nothing cut off in a pipe."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=None, pad_edge=False, header_style="bold")
+    for number, title in enumerate(titles):
+        drawn.add_column(title, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        wide = Console(width=10_000)
+        console = Console(highlight=False, width=wide.measure(drawn).maximum)
+    console.print(drawn)
+
+
+@contextlib.contextmanager
+def listening(
+    store: str, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
+) -> Iterator[Any]:
+    """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
+    from pipeline.events import Recorder
+    from pipeline.progress import JsonLines, Lines, Several
+    from pipeline.store import open_store
+
+    watchers: list[Any] = [Recorder(open_store(store), name)]
+    if stream is not None and as_json:
+        watchers.append(JsonLines(stream))
+    elif stream is not None and stream.isatty():
+        from rich.console import Console
+
+        from pipeline.progress_table import LiveTable
+
+        watchers.append(LiveTable(Console(file=stream)))
+    elif stream is not None:
+        watchers.append(Lines(stream))
+    watcher = Several(*watchers)
+    try:
+        yield Several(watcher, more) if more is not None else watcher
+    finally:
+        watcher.close()
+
+
+def find_store(given: str | None, located: str | None = None, written: str | None = None) -> str:
+    """The store of a command: `--store`, else the recipe's, else `$SIFTLOOM_STORE`, else `runs`.
+
+    Inside a cluster job the working directory is a copy that goes with the job, so a relative store is an error.
+    """
+    import os
+
+    text = given or written or os.environ.get("SIFTLOOM_STORE") or "runs"
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in text and not os.path.isabs(text):
+        raise UserError(
+            f"store {text}",
+            "a relative path inside a cluster job",
+            "a folder that every node of the cluster shares, or a URI such as s3://bucket/runs",
+            "name it with --store",
+        )
+    return (located or text) if given is None and written else text
