@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 from models.lost import LostLinear
 from models.optim_config import AdamW
@@ -66,8 +65,9 @@ def clip_gradients(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     """
     held = [parameter for parameter in parameters if parameter.grad is not None]
     norm = nn.utils.get_total_norm([parameter.grad for parameter in held if parameter.grad is not None])
-    if isinstance(norm, DTensor):
-        norm = norm.full_tensor()
+    # only a sharded tensor has it; importing its class to ask costs as much as torch itself
+    if (whole := getattr(norm, "full_tensor", None)) is not None:
+        norm = whole()
     if limit > 0.0:
         nn.utils.clip_grads_with_norm_(held, limit, norm)
     return norm
