@@ -46,9 +46,7 @@ class Runs:
         return Runs(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def survey(
-    stream: BinaryIO, source: Source, text: str, id_field: str, keep: dict[str, str], run_bytes: int
-) -> Runs:
+def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dict[str, str], run_bytes: int) -> Runs:
     """Where the file is cut, by bytes of its text column; raises `DataError` for a column missing or of
     another type."""
     footer = footer_digest(stream, source)
@@ -70,18 +68,14 @@ def survey(
     return Runs(runs, columns, footer)
 
 
-def _columns(
-    schema: pa.Schema, source: Source, text: str, id_field: str, keep: dict[str, str]
-) -> dict[str, str]:
+def _columns(schema: pa.Schema, source: Source, text: str, id_field: str, keep: dict[str, str]) -> dict[str, str]:
     import pyarrow as pa
 
     if text not in schema.names:
         raise missing_column(source.name, text, f"no column {text!r}", schema.names)
     if not _is_string(schema.field(text).type):
         strings = [field.name for field in schema if _is_string(field.type)]
-        raise missing_column(
-            source.name, text, f"the column {text!r} holds {schema.field(text).type}", strings
-        )
+        raise missing_column(source.name, text, f"the column {text!r} holds {schema.field(text).type}", strings)
     columns = {TEXT: text}
     if id_field in schema.names and _is_label(schema.field(id_field).type):
         columns[SOURCE_ID] = id_field
@@ -89,9 +83,7 @@ def _columns(
         columns[SOURCE] = SOURCE
     for name, kind in keep.items():
         if name not in schema.names:
-            raise DataError(
-                source.name, f"no column {name!r} to keep", f"one of {', '.join(sorted(schema.names))}"
-            )
+            raise DataError(source.name, f"no column {name!r} to keep", f"one of {', '.join(sorted(schema.names))}")
         wanted, found = pa.type_for_alias(kind), schema.field(name).type
         if found != wanted and not (kind == "string" and _is_string(found)):
             raise DataError(
@@ -125,9 +117,7 @@ def open_parquet(stream: BinaryIO, source: Source) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(stream)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(
-            source.name, f"not a readable Parquet file ({error})", "a whole Parquet file"
-        ) from error
+        raise SourceError(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
 
 
 def footer_digest(stream: BinaryIO, source: Source) -> str:
@@ -155,9 +145,7 @@ def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tup
     import pyarrow.compute as pc
 
     if footer_digest(stream, source) != plan.footer:
-        raise SourceChanged(
-            source.name, "another footer than when it was planned", "a file that does not change"
-        )
+        raise SourceChanged(source.name, "another footer than when it was planned", "a file that does not change")
     states: list[Any] = []
     text_bytes = 0
     file = open_parquet(stream, source)
@@ -171,9 +159,7 @@ def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tup
             text_bytes += pc.sum(pc.binary_length(text.filter(usable))).as_py() or 0
             states.append(state)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(
-            source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file"
-        ) from error
+        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
     return pa.chunked_array(states, pa.int16()), text_bytes
 
 
@@ -222,7 +208,5 @@ def write_state(ctx: Context, state: pa.ChunkedArray) -> str | None:
     if not pc.any(pc.not_equal(state, 0)).as_py():
         return None
     with ctx.create(".state.parquet") as path:
-        pq.write_table(
-            pa.table({"state": state.combine_chunks()}), path, compression="zstd", store_schema=False
-        )
+        pq.write_table(pa.table({"state": state.combine_chunks()}), path, compression="zstd", store_schema=False)
     return ".state.parquet"

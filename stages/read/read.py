@@ -9,6 +9,7 @@ Leaves out HTML and WARC, which have documents to extract first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -84,9 +85,7 @@ class Read(Node):
             raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
         for name, kind in self._kept().items():
             if kind not in KINDS:
-                raise RecipeError(
-                    f"read.keep: {name}:{kind}", f"the type {kind!r}", f"one of {', '.join(KINDS)}"
-                )
+                raise RecipeError(f"read.keep: {name}:{kind}", f"the type {kind!r}", f"one of {', '.join(KINDS)}")
             if name in RESERVED:
                 raise RecipeError(f"read.keep: {name}", "a name that every base has already", "another field")
 
@@ -105,6 +104,17 @@ class Read(Node):
             TaskPhase(name="survey", keys=self._survey_keys, run=self._survey),
             TaskPhase(name="shards", keys=self._shard_keys, run=self._read, law=law),
         )
+
+    def figures(self, ctx: Context):
+        aside: Counter[str] = Counter()
+        for key in ctx.keys("shards"):
+            for name, count in ctx.result("shards", key).counts.items():
+                if name.startswith("rejected."):
+                    aside[name.removeprefix("rejected.")] += count
+        if not aside:
+            return ()
+        labels = sorted(aside)
+        return [{"kind": "bars", "title": "Rows put aside", "labels": labels, "values": [aside[n] for n in labels]}]
 
     # which parts there are
     # -------------------------------------------------------------------------------------------
@@ -198,9 +208,7 @@ class Read(Node):
                 self._copy(ctx, source, part.bytes, bad, out)
         return bad.result(out.facts)
 
-    def _copy(
-        self, ctx: Context, source: Source, piece: ranges.Range | None, bad: Rejected, out: ShardFiles
-    ) -> None:
+    def _copy(self, ctx: Context, source: Source, piece: ranges.Range | None, bad: Rejected, out: ShardFiles) -> None:
         form, codec = self._layout(source)
         parse = JsonRows(self.text, self.id, self._kept(), source.name) if form == "jsonl" else None
         nothing = (None,) * (2 + len(self.keep))
@@ -254,17 +262,11 @@ class Read(Node):
             state, text_bytes = parquet.examine(stream, source, plan, run)
         counts = {"rows": len(state), "kept": 0}
         for entry in state.value_counts().to_pylist():
-            name = (
-                "kept"
-                if entry["values"] == 0
-                else self.reasons[entry["values"] - 1].replace("read.", "rejected.")
-            )
+            name = "kept" if entry["values"] == 0 else self.reasons[entry["values"] - 1].replace("read.", "rejected.")
             counts[name] = entry["counts"]
         if self.on_error == "fail" and counts["kept"] < len(state):
             row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
-            raise SourceError(
-                f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`"
-            )
+            raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
         ext = parquet.write_state(ctx, state)
         fact = {
             "key": part.key,

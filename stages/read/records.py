@@ -109,16 +109,12 @@ class JsonRows:
 def missing_column(place: str, name: str, found: str, have: list[str]) -> DataError:
     """The error for a text column that is not there."""
     have = sorted(have)
-    near = difflib.get_close_matches(name, have, n=1) or [
-        n for n in have if n in ("content", "body", "raw_content")
-    ]
+    near = difflib.get_close_matches(name, have, n=1) or [n for n in have if n in ("content", "body", "raw_content")]
     return DataError(
         place,
         found,
         f"a string column of this name; there are: {', '.join(have) or 'none'}",
-        f"set `text: {near[0]}` in `read`"
-        if near
-        else "set `text:` in `read` to the column that holds the documents",
+        f"set `text: {near[0]}` in `read`" if near else "set `text:` in `read` to the column that holds the documents",
     )
 
 

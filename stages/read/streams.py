@@ -28,9 +28,7 @@ class Watched:
     file.
     """
 
-    def __init__(
-        self, stream: BinaryIO, source: Source, digest: str | None, start: int = 0, stop: int | None = None
-    ):
+    def __init__(self, stream: BinaryIO, source: Source, digest: str | None, start: int = 0, stop: int | None = None):
         self.stream, self.source, self.digest = stream, source, digest
         self.position, self.stop = start, source.size if stop is None else stop
         self._hash = hashlib.sha256()
@@ -56,9 +54,7 @@ class Watched:
             found = f"other bytes than when it was digested ({self.source.digest[:12]})"
         else:
             return
-        raise SourceChanged(
-            self.source.name, found, "a file that does not change", "run again when it is still"
-        )
+        raise SourceChanged(self.source.name, found, "a file that does not change", "run again when it is still")
 
 
 def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
@@ -150,9 +146,7 @@ class _Pipe(io.RawIOBase):
 def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | None]:
     """Lines without their line feed, the last one with or without; None for a line of more than `longest`
     bytes."""
-    parts: list[
-        bytes
-    ] = []  # of the line that is open; joined once, so that a line of many chunks costs its length
+    parts: list[bytes] = []  # of the line that is open; joined once, so that a line of many chunks costs its length
     length = 0
     for chunk in chunks:
         head, *others = chunk.split(b"\n")
