@@ -31,8 +31,8 @@ def dump(
     Raises RecipeError for a node or a value that has no word, such as a class that stands in no catalogue.
     """
     writer = _Writer(names, words)
-    lines = [f"name: {_flow(name)}"] + ([f"store: {_flow(store)}"] if store is not None else []) + ["nodes:"]
-    lines += [f"  {_flow(names[node])}: {_flow(writer.node(node))}" for node in nodes]
+    lines = [f"name: {flow(name)}"] + ([f"store: {flow(store)}"] if store is not None else []) + ["nodes:"]
+    lines += [f"  {flow(names[node])}: {flow(writer.node(node))}" for node in nodes]
     return "\n".join(lines) + "\n"
 
 
@@ -121,7 +121,8 @@ for _kind in (int, float, bool, type(None)):
     _Dumper.add_representer(_kind, _plain)
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value on one line, as a recipe writes it."""
     text = yaml.dump(
         value, Dumper=_Dumper, default_flow_style=True, sort_keys=False, width=1_000_000, allow_unicode=True
     )
