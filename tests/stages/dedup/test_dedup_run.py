@@ -1,0 +1,114 @@
+"""The dedup nodes through the engine: chained in one graph, reused after a change, the same bytes for any workers."""
+
+import hashlib
+import json
+import random
+
+import pytest
+
+from siftloom import Pipeline
+from siftloom import stages as s
+from tests.stages.dedup.planted import document, edited
+
+PHASES = ("keys", "merge", "edges", "components")
+
+
+def lines(seed: int, count: int) -> list[dict]:
+    chance = random.Random(seed)
+    found = []
+    for i in range(count):
+        words = document(chance, 60)
+        found.append({"text": " ".join(words) + "\nAll rights reserved.", "url": f"http://www.a.org/{seed}/{i}"})
+        if i % 3 == 0:
+            found.append({"text": " ".join(edited(words, chance, 2)) + "\nAll rights reserved.", "url": None})
+        if i % 7 == 0:
+            found.append({**found[-1], "url": f"https://a.org/{seed}/{i}/#top"})
+    chance.shuffle(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("input")
+    for name, seed, count in (("old", 1, 150), ("new", 2, 60)):
+        rows = lines(seed, count)
+        if name == "new":
+            rows += [{"text": row["text"].upper(), "url": None} for row in lines(1, 150)[:40]]
+        for part in range(3):
+            text = "".join(json.dumps(row) + "\n" for row in rows[part::3])
+            (folder / f"{name}-{part}.jsonl").write_text(text)
+    secret = lines(1, 150)[3]["text"].split()
+    (folder / "evals.jsonl").write_text(json.dumps({"q": " ".join(secret[10:30])}) + "\n")
+    return folder
+
+
+def graph(folder, min_jaccard=0.6, keep="first"):
+    def read(name):
+        return s.Read(paths=(f"{folder}/{name}-*.jsonl",), keep=("url",))
+
+    old = s.MinHashDedup(docs=s.UrlDedup(docs=read("old"), keep="longest"))
+    once = s.ExactDedup(docs=read("new"))
+    new = s.MinHashDedup(docs=once, against=(old,), min_jaccard=min_jaccard, keep=keep)
+    plain = s.LineDedup(docs=new, keep="none")
+    clean = s.Decontaminate(docs=plain, evals=(f"{folder}/evals.jsonl",), action="drop")
+    return {"old": old, "once": once, "new": new, "plain": plain, "clean": clean}
+
+
+def run(nodes, store, cpus=2):
+    pipeline = Pipeline([nodes["clean"]], name="dedup", store=str(store), names=nodes)
+    return pipeline.run(cpus=cpus, progress=False)
+
+
+@pytest.fixture(scope="module")
+def first(local_ray, folder, tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    return run(graph(folder), store), store
+
+
+def files(store, phases=None) -> dict[str, str]:
+    """Name -> SHA-256 of every data file."""
+    return {
+        str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(store.glob("nodes/*/data/*/*"))
+        if phases is None or path.parent.name in phases
+    }
+
+
+def test_documents_go_for_the_reasons_of_each_node(first):
+    found, _ = first
+    old, new = (found[name].removed().to_pylist() for name in ("old", "new"))
+    assert {row["reason"] for row in old} == {"url_dedup.copy", "minhash_dedup.near", "minhash_dedup.exact"}
+    assert {row["reason"] for row in new} == {"exact_dedup.copy", "minhash_dedup.near", "minhash_dedup.exact"}
+    old_ids = set(found["old"].rows(["id"])["id"].to_pylist())
+    taken = [row for row in new if row["duplicate_of"] in old_ids]
+    assert len(taken) >= 25
+    assert all(row["threshold"] == 0.6 and row["value"] >= 0.6 for row in new if row["node"] == "new")
+    texts = found["clean"].rows(["text"])["text"].to_pylist()
+    assert not any("rights reserved" in text for text in texts)
+
+
+def test_workers_change_no_byte(first, folder, tmp_path):
+    _, store = first
+    for cpus in (1, 3):
+        run(graph(folder), tmp_path / str(cpus), cpus)
+        assert files(tmp_path / str(cpus)) == files(store)
+
+
+@pytest.mark.parametrize("change", [{"min_jaccard": 0.8}, {"keep": "longest"}])
+def test_a_changed_judgement_reuses_the_keys(first, folder, change):
+    """The files of the key phases are linked, not written again: no kernel call."""
+    _, store = first
+    before = {path.stat().st_ino for path in store.glob("nodes/minhash_dedup-*/data/*/*") if path.parent.name in PHASES}
+    known = set(store.glob("nodes/minhash_dedup-*"))
+    run(graph(folder, **change), store)
+    (fresh,) = set(store.glob("nodes/minhash_dedup-*")) - known
+    linked = [path for path in fresh.glob("data/*/*") if path.parent.name in PHASES]
+    assert len(linked) > 10
+    assert {path.stat().st_ino for path in linked} <= before
+
+
+def test_a_changed_judgement_equals_a_run_from_nothing(first, folder, tmp_path):
+    _, store = first
+    run(graph(folder, min_jaccard=0.7), store)
+    run(graph(folder, min_jaccard=0.7), tmp_path / "afresh")
+    assert files(tmp_path / "afresh").items() <= files(store).items()
