@@ -44,6 +44,16 @@ def run_names(store: Store, name: str) -> list[str]:
     return found
 
 
+def resolve(store: Store, name: str) -> str | None:
+    """The run that a name means, None where there is none: `name@2` that one, `name@1` the first, `name` the newest."""
+    plain, _, number = name.rpartition("@")
+    if plain and number.isdigit():
+        label = plain if number == "1" else name
+        return None if read_run(store, label) is None else label
+    names = run_names(store, name)
+    return names[-1] if names else None
+
+
 def latest_run(store: Store, name: str) -> dict[str, Any] | None:
     """The newest record under a name."""
     names = run_names(store, name)

@@ -139,7 +139,8 @@ class ShardView:
                 "the file in one of the recipe's paths", "put it back, or run the recipe again",
             )  # fmt: skip
         first, last = place["row_groups"]
-        theirs = {ours: place["columns"].get(ours, ours) for ours in columns if ours not in ("id", "source")}
+        # what the file lacks (`source`, `source_id`) is null; never the file's name, which is no part of its content
+        theirs = {ours: place["columns"][ours] for ours in columns if ours in place["columns"]}
         with open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
             size = sum(file.metadata.row_group(g).total_byte_size for g in range(first, last)) or 1
@@ -147,18 +148,17 @@ class ShardView:
             start, number = 0, place["first_row"]
             wanted = sorted(set(theirs.values())) or [file.schema_arrow.names[0]]
             for batch in file.iter_batches(per_batch, row_groups=list(range(first, last)), columns=wanted):
-                table = pa.table({ours: batch.column(name) for ours, name in theirs.items()}) if theirs else None
                 rows = len(batch)
-                if table is None:
+                table = pa.table({ours: _plain(ours, batch.column(name)) for ours, name in theirs.items()})
+                if not theirs:
                     table = _rows_only(rows)
-                if "id" in columns:
-                    prefix = source.digest[:12]
-                    ids = pa.array([f"{prefix}:{number + i}" for i in range(rows)], pa.string())
-                    table = table.append_column("id", ids)
-                if "source" in columns:
-                    mapped = place["columns"].get("source")
-                    name = pa.array([source.name.split(".")[0]] * rows, pa.string())
-                    table = table.append_column("source", batch.column(mapped).cast("string") if mapped else name)
+                for ours in columns:
+                    if ours == "id":
+                        prefix = source.digest[:12]
+                        ids = pa.array([f"{prefix}:{number + i}" for i in range(rows)], pa.string())
+                        table = table.append_column("id", ids)
+                    elif ours not in theirs:
+                        table = table.append_column(ours, pa.nulls(rows, pa.string()))
                 yield start, table
                 start, number = start + rows, number + rows
         require_unchanged(source)
@@ -170,6 +170,15 @@ class ShardView:
                 raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
             self._record(folder, phase, key, receipt)
         return self.store.local(data_name(folder, phase, file))
+
+
+def _plain(name: str, values: pa.Array) -> pa.Array:
+    """Text of whatever type as plain strings, so that a column has one type over all shards; numbers stay."""
+    import pyarrow as pa
+
+    kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
+    text = name in ("text", "source", "source_id") or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return values.cast(kind).cast(pa.string() if text else kind)
 
 
 def _rows_only(rows: int) -> pa.Table:
@@ -185,6 +194,9 @@ def alive_rows(
     """(shard, table of alive rows) per batch, in shard order."""
     import pyarrow as pa
 
+    have = {*stream.columns(), "_row"}
+    if unknown := [name for name in columns if name not in have]:
+        raise DataError("rows", f"no column {unknown[0]!r}", f"some of {', '.join(sorted(have))}")
     wanted = None if shards is None else {shard.name for shard in shards}
     for base in stream.shards:
         if wanted is not None and base.shard.name not in wanted:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.contract import Node
 from pipeline.errors import DataError, UserError
 from pipeline.receipts import Receipt, data_name, done_keys, read_receipt
-from pipeline.record import read_run, run_names
+from pipeline.record import read_run, resolve
 from pipeline.shelf import Shelf
 from pipeline.store import Store, open_store
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 def open_run(store: str, name: str) -> Run:
-    """The run of that name in a store; `name` alone means the newest of `name`, `name@2`, ..."""
+    """The run of that name in a store; `name` alone means the newest of `name`, `name@2`, ..., `name@1` the first."""
     opened = open_store(store)
-    names = run_names(opened, name)
-    if not names:
+    found = resolve(opened, name)
+    if found is None:
         known = [folder for folder in opened.names("runs") if opened.size(f"runs/{folder}/run.json") is not None]
         raise UserError(
             f"store {store}", f"no run called {name!r}", f"one of {', '.join(known) or '(none there)'}", "siftloom run"
         )
-    return Run(opened, names[-1])
+    return Run(opened, found)
 
 
 class Run:

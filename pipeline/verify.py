@@ -18,7 +18,8 @@ from pipeline.contract import Source
 from pipeline.errors import SourceChanged
 from pipeline.lease import Leases
 from pipeline.receipts import Receipt, data_name, receipt_name
-from pipeline.record import read_run, run_names
+from pipeline.record import read_run
+from pipeline.run import open_run
 from pipeline.sources import require_unchanged
 from pipeline.store import Store, open_store, sha256_of
 
@@ -42,14 +43,7 @@ class Finding:
 
 def verify(store: str, run: str) -> list[Finding]:
     """Everything in a run's nodes that its receipts do not vouch for; bad receipts are withdrawn."""
-    opened = open_store(store)
-    names = run_names(opened, run)
-    record = read_run(opened, names[-1] if names else run)
-    if record is None:
-        from pipeline.run import open_run
-
-        open_run(store, run)  # raises the error that lists the runs there are
-    assert record is not None
+    opened, record = open_store(store), open_run(store, run).record
     found: list[Finding] = []
     leases = Leases(opened)
     try:

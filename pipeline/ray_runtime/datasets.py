@@ -11,9 +11,10 @@ def dataset_of(store: str, run: str, label: str, columns: Sequence[str], shards:
     import ray.data
 
     def read(batch):
-        from pipeline.run import open_run
+        from pipeline.run import Run
+        from pipeline.store import open_store
 
-        return open_run(store, run)[label].shard_rows(str(batch["shard"][0]), columns)
+        return Run(open_store(store), run)[label].shard_rows(str(batch["shard"][0]), columns)
 
     return ray.data.from_items(
         [{"shard": name} for name in shards], override_num_blocks=max(1, len(shards))

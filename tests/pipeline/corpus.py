@@ -42,7 +42,7 @@ def whole(paths: tuple[str, ...], **changed: dict[str, Any]) -> Graph:
     twins = Twins(docs=vowels, **fields("twins"))
     tally = Tally(docs=twins, **fields("tally"))
     common = Common(docs=twins, tally=tally, **fields("common"))
-    count = Tally(docs=common, place="task", **fields("count"))
+    count = Tally(docs=common, **{"place": "task", **fields("count")})
     names = {"docs": docs, "long": long, "strip": strip, "vowels": vowels, "twins": twins, "tally": tally,
              "common": common, "count": count}  # fmt: skip
     return build([count], names)

@@ -102,7 +102,7 @@ class Vowels(RowNode):
 
     docs: Node
     least: float = threshold(0.1)
-    most: float = threshold(0.8)
+    most: float = threshold(0.77)
     letters: str = "aeiou"
     pause: float = runtime(0.0)
 

@@ -1,0 +1,52 @@
+"""A driver in a process of its own: `python drive.py JSON` runs the whole test graph and prints what became of it.
+
+Keys: store, paths, name, cpus, wait, lease (seconds), changed (fields by label). Exit codes are those of the command.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
+
+
+def main(wish: dict[str, Any]) -> int:
+    from corpus import whole
+
+    from pipeline.errors import SiftloomError
+    from pipeline.execute import Options, run
+
+    graph = whole(tuple(wish["paths"]), **wish.get("changed", {}))
+    options = Options(cpus=wish.get("cpus", 1), wait=wish.get("wait", True))
+    try:
+        run(graph, name=wish.get("name", "whole"), store=wish["store"], options=options)
+    except SiftloomError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def start(environment: dict[str, str] | None = None, **wish: Any) -> subprocess.Popen[str]:
+    """Begin a driver that leads a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "drive.py"), json.dumps(wish, default=str)],
+        env={**os.environ, **(environment or {})}, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def finish(driver: subprocess.Popen[str], code: int = 0) -> str:
+    """Wait for a driver; its error output, after checking its exit code."""
+    _, errors = driver.communicate(timeout=280)
+    assert driver.returncode == code, errors
+    return errors
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(sys.argv[1])))

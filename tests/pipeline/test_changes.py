@@ -1,0 +1,138 @@
+"""What a change costs: exactly the nodes that it can move, and of those only what is not known already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from corpus import times_of, write_corpus
+
+from pipeline import drift
+from pipeline.errors import DriftError
+
+BELOW = {
+    "long": ["long", "strip", "vowels", "twins", "tally", "common", "count"],
+    "vowels": ["vowels", "twins", "tally", "common", "count"],
+    "twins": ["twins", "tally", "common", "count"],
+    "common": ["common", "count"],
+    "count": ["count"],
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "field", "old", "new"),
+    [
+        ("long", "min_chars", 4, 6),  # a threshold
+        ("vowels", "letters", '"aeiou"', '"aeiouy"'),
+        ("twins", "keep_last", "false", "true"),
+        ("common", "best", 20, 5),
+        ("count", "place", '"task"', '"driver"'),
+    ],
+)
+def test_the_plan_names_the_field_and_what_stands_on_it(finished, label, field, old, new):
+    value = {"true": True}.get(new, new.strip('"') if isinstance(new, str) else new)
+    entries = finished.plan(**{label: {field: value}})
+    todo = [name for name, entry in entries.items() if entry.action != "reuse"]
+    assert todo == BELOW[label]
+    assert entries[label].action == "run"
+    assert entries[label].why == f"{field}: {old} -> {new}"
+    parents = {"tally": "twins", "count": "common"}
+    for name in todo[1:]:
+        assert entries[name].why.endswith("changed"), entries[name].why
+        assert parents.get(name, "") in entries[name].why
+
+
+@pytest.mark.parametrize("field", [{"pause": 0.5}, {"marks": "/elsewhere"}])
+def test_a_runtime_field_changes_nothing(finished, field):
+    assert {entry.action for entry in finished.plan(long=field).values()} == {"reuse"}
+
+
+def test_a_changed_threshold_calls_no_scorer(copy, marks):
+    folder, count = marks
+    run = copy.run(long={"min_chars": 9, "marks": folder})
+    assert count() == 0
+    assert run.name == "whole@2", "another recipe is another run"
+    lengths = run["long"].rows(["id", "chars"])["chars"].to_pylist()
+    assert min(lengths) >= 9
+    reasons = run["long"].removed(own=True)
+    assert set(reasons["threshold"].to_pylist()) == {9.0}
+
+
+def test_copied_scores_are_the_bytes_that_a_fresh_run_makes(copy, tmp_path, marks):
+    changed = {"long": {"min_chars": 9}, "vowels": {"least": 0.2}}
+    copy.run(**changed)
+    fresh = type(copy)(tmp_path / "fresh", copy.paths)
+    fresh.run(**changed)
+    assert fresh.bytes().items() <= copy.bytes().items()
+
+
+def test_only_rows_that_were_never_scored_are_scored(copy, marks):
+    folder, count = marks
+    copy.run(name="strict", long={"min_chars": 12})
+    run = copy.run(name="loose", long={"min_chars": 6, "marks": folder}, vowels={"least": 0.0})
+    assert count() == 0  # `long` sees every row of the base, and all of them are known
+    # `vowels` saw only what the first `long` let through; the rest is computed and is right.
+    known = {row["id"]: row["vowels"] for row in run["vowels"].rows(["id", "vowels"]).to_pylist()}
+    texts = run["vowels"].rows(["id", "text"]).to_pylist()
+    assert len(texts) > len(copy.open("strict")["vowels"].rows(["id"]))
+    for row in texts:
+        share = sum(c in "aeiou" for c in row["text"]) / len(row["text"])
+        assert known[row["id"]] == pytest.approx(share, rel=1e-6)
+
+
+def test_a_phase_whose_fields_are_the_same_is_linked(copy, marks):
+    folder, count = marks
+    run = copy.run(twins={"keep_last": True, "marks": folder})
+    assert count() == 0
+    twins = [path for path in (copy.store / "nodes").iterdir() if path.name.startswith("twins-")]
+    files = [{p.name: p.stat().st_ino for p in (path / "data" / "keys").iterdir()} for path in twins]
+    assert len(files) == 2
+    assert files[0] == files[1]
+    # ... and the phases behind it are this node's own: the last copy stays now.
+    assert len(set(run["twins"].rows(["text"])["text"].to_pylist())) == len(run["twins"].rows(["id"]))
+    assert run["twins"].rows(["id"])["id"].to_pylist() != copy.open("whole@1")["twins"].rows(["id"])["id"].to_pylist()
+
+
+def test_a_phase_with_another_declared_field_is_not_linked(copy, marks):
+    folder, count = marks
+    copy.run(twins={"ranges": 2, "marks": folder})
+    assert count() == 4
+
+
+def test_linked_bytes_are_those_of_a_fresh_run(copy, tmp_path):
+    copy.run(twins={"keep_last": True})
+    fresh = type(copy)(tmp_path / "fresh", copy.paths)
+    fresh.run(twins={"keep_last": True})
+    assert fresh.bytes().items() <= copy.bytes().items()
+
+
+def test_another_line_in_one_file_does_the_others_again_but_knows_why(copy, tmp_path):
+    paths = write_corpus(tmp_path / "in")
+    (tmp_path / "in" / "part-03.txt").write_text("a new line of text\n")
+    entries = type(copy)(copy.store, paths).plan()
+    assert entries["docs"].action == "run"
+    assert "digest" in entries["docs"].why
+
+
+def test_a_comment_in_the_code_is_a_notice_and_a_half_done_node_is_not_resumed(copy, monkeypatch):
+    assert not any(entry.notices for entry in copy.plan().values())
+    read = Path.read_bytes
+    edited = lambda path: read(path) + (b"\n# another comment\n" if path.name == "nodes.py" else b"")  # noqa: E731
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    drift.code_hash.cache_clear()
+    try:
+        entries = copy.plan()
+        assert {entry.action for entry in entries.values()} == {"reuse"}
+        assert all("its code has changed since it ran" in entry.notices[0] for entry in entries.values())
+        before = times_of(copy.store)
+        copy.run()
+        assert times_of(copy.store) == before
+        folder = copy.open()["twins"].folder
+        (copy.store / folder / "manifest.json").unlink()
+        with pytest.raises(DriftError, match="twins: a half-done node whose code has changed"):
+            copy.run()
+    finally:
+        monkeypatch.undo()
+        drift.code_hash.cache_clear()
+    copy.run()
+    assert times_of(copy.store) == before
