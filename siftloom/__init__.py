@@ -9,7 +9,6 @@ Names are found when they are asked for, so importing this package loads nothing
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +31,8 @@ _PLACES = {
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
+        from importlib.metadata import PackageNotFoundError, version
+
         try:
             return version("siftloom")
         except PackageNotFoundError:  # a bare checkout, as a submitted job has it

@@ -110,8 +110,7 @@ def format_of(name: str) -> str | None:
 def _pattern(folder: str, entries: Sequence[Any]) -> str:
     """The narrowest glob under the folder that holds just these files, or the folder where one does not do."""
     for depth in ("*", "**/*"):
-        endings = {"".join(Path(entry.name).suffixes[-2:] if entry.name.endswith(PACKED) else Path(entry.name).suffixes[-1:])
-                   for entry in entries}  # fmt: skip
+        endings = {"".join(Path(e.name).suffixes[-2 if e.name.endswith(PACKED) else -1 :]) for e in entries}
         if len(endings) == 1:
             pattern = os.path.join(folder, depth + next(iter(endings)))
             try:

@@ -1,0 +1,144 @@
+"""`siftloom doctor`: is everything here that a run needs, is it ours, and does every node of a cluster reach the store?
+
+A finding is {"what", "state": "good" | "note" | "bad", "found", "expected", "then"}.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import SiftloomError
+from pipeline.progress import size
+from siftloom.screen import table
+
+ROOMS = ("siftloom", "pipeline", "stages", "models", "recipes")
+LEAST_DISK, LEAST_MEMORY = 2 * 1024**3, 4 * 1024**3
+Finding = dict[str, Any]
+
+
+def examine(store: str, address: str | None) -> list[Finding]:
+    """All findings; the environment first."""
+    findings = [_python(), *_rooms(), *_packages(), _fasttext(), _memory(), *_store(store)]
+    if address:
+        findings += _cluster(address, store)
+    return findings
+
+
+def show(findings: list[Finding]) -> None:
+    rows = []
+    for finding in findings:
+        more = [f"expected {finding['expected']}"] if finding.get("expected") else []
+        more += [f"next: {finding['then']}"] if finding.get("then") else []
+        rows.append((finding["state"], finding["what"], "; ".join([finding["found"], *more])))
+    table(("", "what", "found"), rows)
+
+
+def _finding(what: str, good: bool, found: str, expected: str = "", then: str = "", state: str = "") -> Finding:
+    finding = {"what": what, "state": state or ("good" if good else "bad"), "found": found}
+    return finding if good else finding | {"expected": expected, "then": then}
+
+
+def _python() -> Finding:
+    found = sys.version.split()[0]
+    return _finding("python", sys.version_info >= (3, 11), found, "3.11 or later", "install a newer Python")
+
+
+def _rooms() -> Iterator[Finding]:
+    """The import roots have common names, so another package may stand before ours (docs/adr/0001)."""
+    home = Path(__file__).resolve().parent.parent
+    for room in ROOMS:
+        spec = importlib.util.find_spec(room)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        good = found is not None and found.parent.parent == home
+        yield _finding(
+            f"module {room}", good, str(found.parent) if found else "not found", str(home / room),
+            f"rename or remove {found}, which shadows it" if found else "install siftloom again",
+        )  # fmt: skip
+
+
+def _packages() -> Iterator[Finding]:
+    """What the project requires against what is installed."""
+    from packaging.requirements import Requirement
+
+    try:
+        required = metadata.requires("siftloom") or []
+    except metadata.PackageNotFoundError:
+        yield _finding("packages", True, "a bare checkout: requirements are not recorded", state="note")
+        return
+    for text in required:
+        requirement = Requirement(text)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = metadata.version(requirement.name)
+        except metadata.PackageNotFoundError:
+            found = ""
+        good = bool(found) and requirement.specifier.contains(found, prereleases=True)
+        then = f"pip install '{requirement}'"
+        yield _finding(requirement.name, good, found or "not installed", str(requirement.specifier) or "any", then)
+
+
+def _fasttext() -> Finding:
+    """Several wheels bring a module `fasttext`; one of them does not know NumPy 2 (docs/adr/0005)."""
+    builds = []
+    for name in ("fasttext-community", "fasttext", "fasttext-wheel"):
+        try:
+            builds.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    good = len(builds) == 1 and builds[0].startswith("fasttext-community")
+    then = "pip uninstall fasttext fasttext-wheel; pip install --force-reinstall fasttext-community"
+    return _finding("fasttext build", good, ", ".join(builds) or "none", "fasttext-community alone", then)
+
+
+def _memory() -> Finding:
+    import psutil
+
+    total, cpus = psutil.virtual_memory().total, os.cpu_count() or 1
+    found = f"{size(total)}, {cpus} CPUs"
+    return _finding("memory", total >= LEAST_MEMORY, found, f"{size(LEAST_MEMORY)} or more", "run on a larger machine")
+
+
+def _store(uri: str) -> Iterator[Finding]:
+    from pipeline.store import open_store
+
+    name = f"doctor-{os.getpid()}-{os.urandom(4).hex()}"
+    try:
+        store = open_store(uri)
+        store.write(name, b"siftloom")
+        same = store.read(name) == b"siftloom"
+        store.delete(name)
+    except (SiftloomError, OSError) as error:
+        yield _finding(
+            f"store {uri}", False, str(error), "a store that can be written and read", "name one with --store"
+        )
+        return
+    yield _finding(f"store {uri}", same, "written and read back" if same else "read back other bytes", "the same bytes")
+    free = store.free_bytes()
+    if free is not None:
+        yield _finding("disk", free >= LEAST_DISK, f"{size(free)} free", f"{size(LEAST_DISK)} or more", "free space")
+
+
+def _cluster(address: str, store: str) -> Iterator[Finding]:
+    from pipeline.ray_runtime.nodes import ask_nodes
+    from pipeline.record import versions
+
+    here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or dict(versions())
+    answers = ask_nodes(address, store)
+    yield _finding("nodes", bool(answers), f"{len(answers)} nodes answer", "at least one", "ray status")
+    for answer in answers:
+        where = f"node {answer['host']}"
+        if answer["error"]:
+            yield _finding(where, False, answer["error"], "a node that runs tasks and shares the store", "ray status")
+            continue
+        differ = [f"{name} {answer['versions'].get(name)} here {version}" for name, version in here.items()
+                  if answer["versions"].get(name) != version]  # fmt: skip
+        found, wanted = ", ".join(differ) or "the same versions", "the same versions as where it is started from"
+        yield _finding(where, not differ, found, wanted, "install the same requirements on every node")
