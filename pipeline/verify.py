@@ -160,14 +160,24 @@ def clean(store: str, *, dry_run: bool = False) -> list[Unused]:
     opened = open_store(store)
     leases = Leases(opened)
     try:
+        unused = [_measured(opened, name) for name in _unused_nodes(opened) if leases.holder(name) is None]
+        unused += [_measured(opened, name) for name in _unused_listings(opened)]
         idle = all(leases.holder(f"nodes/{name}") is None for name in opened.names("nodes"))
-        gone = [_remove(opened, name, dry_run) for name in _unused_nodes(opened) if dry_run or _free(leases, name)]
-        gone += [_remove(opened, name, dry_run) for name in _unused_listings(opened)]
         if idle and opened.names("temporary"):
-            gone.append(_remove(opened, "temporary", dry_run))
+            unused.append(_measured(opened, "temporary"))
+        if dry_run:
+            return unused
+        gone = [each for each in unused if not each.name.startswith("nodes/") or _free(leases, each.name)]
+        for each in gone:
+            opened.delete(f"{each.name}/manifest.json")
+            opened.delete(each.name)
     finally:
         leases.close()
     return gone
+
+
+def _measured(store: Store, name: str) -> Unused:
+    return Unused(name, sum(store.sizes(name).values()))
 
 
 def _free(leases: Leases, folder: str) -> bool:
@@ -188,11 +198,3 @@ def _unused_listings(store: Store) -> list[str]:
     used = {source["digest"] for record in _records(store) for source in record.get("sources", ())}
     listings = [f"sources/{name}" for name in store.names("sources")]
     return [name for name in listings if not used.issuperset(json.loads(store.read(f"{name}/digests.json") or b"[]"))]
-
-
-def _remove(store: Store, name: str, dry_run: bool) -> Unused:
-    unused = Unused(name, sum(store.sizes(name).values()))
-    if not dry_run:
-        store.delete(f"{name}/manifest.json")
-        store.delete(name)
-    return unused
