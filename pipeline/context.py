@@ -30,7 +30,9 @@ class TaskContext(Context):
     def __init__(
         self, binding: Binding, phase: str, key: str, shard: Shard | None = None, tell: Tell | None = None
     ) -> None:
-        self.binding, self.phase, self.key, self.shard = binding, phase, key, shard
+        self.binding, self.phase, self.key = binding, phase, key
+        if shard is not None:
+            self.shard = shard
         self.node: Node = binding.place.node
         self.cpus = binding.cpus
         self.store = open_store(binding.store)

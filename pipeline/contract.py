@@ -40,7 +40,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -272,7 +272,7 @@ class Node:
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
 
-    def figures(self, ctx: Context) -> Sequence[Mapping[str, Any]]:
+    def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
         return ()
 
@@ -351,7 +351,7 @@ class Context(ABC):
     """
 
     node: Node
-    shard: Shard | None  # set in shard phases and in row phases opened per shard
+    shard: Shard  # only in shard phases and in row phases opened per shard
     cpus: int  # threads that this task may use
 
     @abstractmethod
