@@ -169,8 +169,8 @@ class TrainQuality(Node):
             with open(path, "w", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{LABEL}{row.side} {row.line}\n" for row in rows)
             return trainer().train_supervised(
-                input=str(path), lr=self.lr, dim=self.dim, epoch=self.epochs or max(5, -(-UPDATES // len(rows))), bucket=self.buckets, minCount=1,
-                loss="softmax", thread=1, verbose=0, **grams[self.analyzer],
+                input=str(path), lr=self.lr, epoch=self.epochs or max(5, -(-UPDATES // len(rows))), dim=self.dim,
+                bucket=self.buckets, minCount=1, loss="softmax", thread=1, verbose=0, **grams[self.analyzer],
             )  # fmt: skip
 
 

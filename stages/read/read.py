@@ -20,9 +20,10 @@ from pipeline.contract import Context, Law, Node, Result, Source, TaskPhase, run
 from pipeline.errors import RecipeError, SourceError
 from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, document_id
 from stages.read import parquet, ranges
-from stages.read.records import KINDS, LONGEST, JsonRows, Reject, decode, usable
+from stages.read.framing import Frame, cut
+from stages.read.records import KINDS, JsonRows, Reject, decode, usable
 from stages.read.shard_files import Rejected, ShardFiles
-from stages.read.streams import CODECS, Watched, decompress, lines, without_bom
+from stages.read.streams import CODECS, Watched, decompress, without_bom
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -70,7 +71,7 @@ class Read(Node):
     text: str = "text"
     id: str = "id"
     keep: tuple[str, ...] = ()
-    txt_split: Literal["file", "line", "paragraph"] = "file"
+    txt_split: Frame = "file"
     on_error: Literal["reject", "fail"] = runtime("reject")
     shard_bytes: int = 128 * 1024**2
     range_bytes: int = 256 * 1024**2
@@ -127,7 +128,7 @@ class Read(Node):
         form = FORMATS.get(suffix) if self.format == "auto" else self.format
         if form is None or (form == "parquet" and codec):
             raise SourceError(
-                source.name, "a name that does not say how to read it", ", ".join(FORMATS) + ", or those with .gz or .zst",
+                source.name, "a name that does not say how to read it", f"{', '.join(FORMATS)}, or one with .gz or .zst",
                 "set `format:` in `read`, or a narrower glob in `paths`",
             )  # fmt: skip
         return form, codec
@@ -212,12 +213,13 @@ class Read(Node):
         form, codec = self._layout(source)
         parse = JsonRows(self.text, self.id, self._kept(), source.name) if form == "jsonl" else None
         nothing = (None,) * (2 + len(self.keep))
+        frame = "line" if form == "jsonl" else self.txt_split
         with ctx.open_source(source) as stream:
             if piece is None:
                 raw, first = Watched(stream, source, self._digest(source)), 0
             else:
                 raw, first = Watched(stream, source, piece.digest, piece.start, piece.stop), piece.line
-            for number, data in self._pieces(without_bom(decompress(raw, codec)), form, first):
+            for number, data in cut(without_bom(decompress(raw, codec)), frame, first):
                 bad.counts["rows"] += 1
                 try:
                     if data is None:
@@ -233,26 +235,6 @@ class Read(Node):
                     bad.add(source.name, source.digest, number, reject.args[0], data)
         if parse is not None:
             parse.finish()
-
-    def _pieces(self, chunks: Iterator[bytes], form: str, first: int) -> Iterator[tuple[int, bytes | None]]:
-        """(row number, bytes) of every document of a file; blank lines are none, and None stands for one that
-        is too long."""
-        if form == "txt" and self.txt_split == "file":
-            parts, size = [], 0
-            for chunk in chunks:
-                size += len(chunk)
-                if size <= LONGEST:
-                    parts.append(chunk)
-            yield 0, b"".join(parts) if size <= LONGEST else None
-            return
-        found = lines(chunks, LONGEST)
-        if form == "txt" and self.txt_split == "paragraph":
-            yield from enumerate(_paragraphs(found))
-            return
-        for number, line in enumerate(found, first):
-            line = line if line is None else line.removesuffix(b"\r")
-            if line is None or line.strip():
-                yield number, line
 
     def _in_place(self, ctx: Context, part: Part) -> Result:
         source, run = part.files[0], part.groups
@@ -282,24 +264,3 @@ class Read(Node):
             **({"state_ext": ext} if ext else {}),
         }
         return Result(counts=counts, facts={"shards": [fact]})
-
-
-def _paragraphs(found: Iterator[bytes | None]) -> Iterator[bytes | None]:
-    """Lines joined up to the next blank line."""
-    open_: list[bytes | None] = []
-    for line in found:
-        line = line if line is None else line.removesuffix(b"\r")
-        if line is None or line.strip():
-            open_.append(line)
-        elif open_:
-            yield _joined(open_)
-            open_ = []
-    if open_:
-        yield _joined(open_)
-
-
-def _joined(parts: list[bytes | None]) -> bytes | None:
-    whole = [part for part in parts if part is not None]
-    if len(whole) < len(parts) or sum(map(len, whole)) > LONGEST:
-        return None
-    return b"\n".join(whole)

@@ -145,7 +145,13 @@ def brute_force(text: str) -> dict[str, float]:
 
 word = st.sampled_from(["a", "b", "long", "word", "ü", "日本"])
 space = st.sampled_from([" ", " ", " ", "\n", "\n\n", "\n \n", "  ", "\r\n", "\x1f", "\xa0", "\u2003", "\u3000"])
-repetitive = st.lists(st.tuples(word, space), max_size=80).map(lambda pairs: "".join(w + s for w, s in pairs))
+phrase = st.lists(st.tuples(word, space), min_size=1, max_size=12)
+# phrases that come again, since chance alone seldom says five words twice
+repetitive = (
+    st.lists(phrase, max_size=4)
+    .flatmap(lambda phrases: st.lists(st.sampled_from(phrases), max_size=12) if phrases else st.just([]))
+    .map(lambda chosen: "".join(w + s for phrase in chosen for w, s in phrase))
+)
 
 
 @settings(max_examples=300, deadline=None)

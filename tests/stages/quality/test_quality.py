@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from local_context import LocalContext
 
@@ -127,6 +127,7 @@ def test_too_few_documents_and_wrong_inputs_are_named(tmp_path):
         Quality(docs=GOOD, model=BAD).check()
 
 
+@example("__label__bad\n__label____label__ x")
 @given(st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
 def test_a_line_is_one_line(text):
     (line,) = Normaliser(max_chars=50, min_chars=0).lines(pa.array([text], pa.string()))

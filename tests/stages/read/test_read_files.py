@@ -42,9 +42,7 @@ def balance(results) -> dict[str, int]:
     for result in results.values():
         for name, count in result.counts.items():
             total[name] = total.get(name, 0) + count
-    assert total["rows"] == total["kept"] + sum(
-        n for name, n in total.items() if name.startswith("rejected.")
-    )
+    assert total["rows"] == total["kept"] + sum(n for name, n in total.items() if name.startswith("rejected."))
     return total
 
 
@@ -97,6 +95,20 @@ def test_any_documents_come_back_whatever_the_cuts(
         f"{d}:{j}" for d, texts in zip(digests, files, strict=True) for j in range(len(texts))
     ]
     assert balance(results)["kept"] == len(found)
+
+
+def test_shards_and_row_groups_are_cut_by_bytes_of_text(tmp_path, monkeypatch):
+    monkeypatch.setattr("stages.read.shard_files.ROW_GROUP_BYTES", 100)
+    path = write(tmp_path / "a.jsonl", "\n".join(json.dumps({"text": "x" * 40}) for _ in range(20)).encode(), "")
+    ctx, _, results = read(tmp_path / "out", [path], shard_bytes=300)
+    facts = results["00000-0000"].facts["shards"]
+    assert [(fact["key"], fact["rows"], fact["text_bytes"]) for fact in facts] == [
+        ("00000-0000-000", 8, 320),
+        ("00000-0000-001", 8, 320),
+        ("00000-0000-002", 4, 160),
+    ]
+    with pq.ParquetFile(ctx.path("shards", "00000-0000", facts[0]["ext"])) as file:
+        assert [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)] == [3, 3, 2]
 
 
 def test_bad_lines_are_put_aside_with_file_line_and_reason(tmp_path):
@@ -161,9 +173,7 @@ def test_gzip_members_and_zero_padding_are_read_through(tmp_path):
     assert [row["text"] for row in documents(ctx, results)] == ["one", "two"]
 
 
-@pytest.mark.parametrize(
-    ("name", "range_bytes"), [("a.jsonl", 10**6), ("a.jsonl", 100), ("a.jsonl.gz", 10**6)]
-)
+@pytest.mark.parametrize(("name", "range_bytes"), [("a.jsonl", 10**6), ("a.jsonl", 100), ("a.jsonl.gz", 10**6)])
 def test_a_file_that_changes_under_the_reader_is_named(tmp_path, name, range_bytes):
     lines = "\n".join(json.dumps({"text": f"document {i}"}) for i in range(100)).encode()
     path = write(tmp_path / "a.jsonl", lines, "gz" if name.endswith("gz") else "")
@@ -220,7 +230,7 @@ def test_one_long_line_passes_and_a_longer_one_is_counted(tmp_path, monkeypatch)
     path = write(tmp_path / "a.jsonl", b'{"text": "first"}\n' + long + b'\n{"text": "last"}', "")
     ctx, _, results = read(tmp_path / "out", [path], range_bytes=1000)
     assert [len(row["text"]) for row in documents(ctx, results)] == [5, 10_000_000, 4]
-    monkeypatch.setattr("stages.read.read.LONGEST", 5_000_000)
+    monkeypatch.setattr("stages.read.framing.LONGEST", 5_000_000)
     ctx, _, results = read(tmp_path / "out2", [path], range_bytes=1000)
     assert [len(row["text"]) for row in documents(ctx, results)] == [5, 4]
     assert balance(results)["rejected.too_long"] == 1
@@ -277,9 +287,7 @@ def test_parquet_stays_in_place_and_marks_unusable_rows(tmp_path, kind):
     for key, fact in zip(results, facts, strict=True):
         sidecar = fact.get("state_ext")
         states += (
-            pq.read_table(ctx.path("shards", key, sidecar))["state"].to_pylist()
-            if sidecar
-            else [0] * fact["rows"]
+            pq.read_table(ctx.path("shards", key, sidecar))["state"].to_pylist() if sidecar else [0] * fact["rows"]
         )
     assert [node.reasons[s - 1].split(".")[1] if s else "" for s in states] == [
         "",
