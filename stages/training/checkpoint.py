@@ -13,10 +13,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pipeline.errors import DataError, UserError
+
 if TYPE_CHECKING:
     import torch
 
-STOP, PROGRESS, RESULT = "stop", "progress.json", "result.pt"
+STOP, PROGRESS, RESULT, ERROR = "stop", "progress.json", "result.pt", "error.json"
 STATE_FILE = "state.pt"
 
 
@@ -103,6 +105,15 @@ class RunFiles:
 
     def finish(self, result: dict[str, Any]) -> None:
         self.scratch.write(RESULT, to_bytes(result))
+
+    def fail(self, error: UserError) -> None:
+        """Keep an error that the reader of the message can mend; every further try would end in it too."""
+        self.scratch.write(ERROR, json.dumps([error.place, error.found, error.expected, error.then]).encode())
+
+    def error(self) -> DataError | None:
+        """The error that ended the run."""
+        data = self.scratch.read(ERROR)
+        return None if data is None else DataError(*json.loads(data))
 
 
 class FolderSaver(RunFiles):

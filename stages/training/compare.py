@@ -112,7 +112,9 @@ class Compare(Node):
             "kind": "text",
             "title": "What the models write",
             "lines": [
-                f"{label}: {text['prompt']}{text['text']}" for label, report in named for text in report["texts"]
+                f"{label}: {' '.join((text['prompt'] + text['text']).split())}"
+                for label, report in named
+                for text in report["texts"]
             ],
         }
 

@@ -165,7 +165,7 @@ class Evaluate(Node):
         yield {
             "kind": "text",
             "title": f"Written by {label}",
-            "lines": [text["prompt"] + text["text"] for text in report["texts"]],
+            "lines": [" ".join((text["prompt"] + text["text"]).split()) for text in report["texts"]],
         }
 
 

@@ -26,7 +26,7 @@ def run(job: Job) -> str:
     if world_size > 1:
         dist.init_process_group()
     try:
-        return train(job, FolderSaver(job.scratch), process_rank, world_size)
+        return train(job, FolderSaver(job.scratch), process_rank, world_size, int(os.environ.get("LOCAL_RANK", "0")))
     finally:
         if world_size > 1:
             dist.destroy_process_group()

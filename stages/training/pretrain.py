@@ -132,16 +132,19 @@ class Pretrain(Node):
     # ----------
 
     def _train(self, ctx: Context, key: str) -> Result:
-        from stages.training.checkpoint import RESULT, STOP, RunFiles, from_bytes
+        from stages.training.checkpoint import ERROR, RESULT, STOP, RunFiles, from_bytes
         from stages.training.ray_trainer import Watch, fit
         from stages.training.results import publish
 
         job = self._job(ctx)
         files = RunFiles(ctx.scratch())
         if not files.scratch.exists(RESULT):
-            files.scratch.remove(STOP)
+            for name in (STOP, ERROR):
+                files.scratch.remove(name)
             with Watch(files, ctx.stopping, lambda values: ctx.log("training", **values)):
                 fit(job, f"train-{ctx.fingerprint()[:12]}", self.workers, self.max_failures)
+        if (error := files.error()) is not None:
+            raise error
         data = files.scratch.read(RESULT)
         if data is None:
             raise Stopped(signal.SIGTERM)

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.errors import UserError
 from stages.training.checkpoint import PROGRESS, STATE_FILE, STOP, RunFiles, from_bytes, to_bytes
 from stages.training.job import Job
 
@@ -63,7 +64,13 @@ def run_worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     job: Job = config["job"]
-    train(job, RaySaver(job.scratch), context.get_world_rank(), context.get_world_size())
+    saver = RaySaver(job.scratch)
+    try:
+        train(job, saver, context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    except UserError as error:
+        # all processes computed the same numbers and are here together; raising would only start them again
+        if context.get_world_rank() == 0:
+            saver.fail(error)
 
 
 def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
@@ -73,6 +80,7 @@ def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
     from ray.train.torch import TorchConfig, TorchTrainer
 
     _settings()
+    _check_cpus(workers * job.threads)
     gpus = int(ray.cluster_resources().get("GPU", 0))
     use_gpu = job.device == "cuda" or (job.device == "auto" and gpus >= workers)
     trainer = TorchTrainer(
@@ -104,6 +112,17 @@ def _settings() -> None:
     if len(ray.nodes()) == 1:
         # on a single machine nothing is ever reclaimed: the watcher for that is one more process to start
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+
+
+def _check_cpus(wanted: int) -> None:
+    """On a machine of one's own no CPU will ever be added, so waiting for more than it has would never end."""
+    import ray
+
+    have = int(ray.cluster_resources().get("CPU", 0))
+    if have < wanted and len(ray.nodes()) == 1 and not os.environ.get("RAY_ADDRESS"):
+        raise UserError(
+            "pretrain.workers x threads", f"{wanted}", f"at most {have}, the CPUs of this Ray", "set workers: 1"
+        )
 
 
 class Watch:

@@ -170,11 +170,13 @@ class Trainer:
         return *whole, bool(parts[0, 0])
 
 
-def train(job: Job, saver: Saver, process_rank: int, world_size: int) -> Literal["done", "stopped"]:
+def train(
+    job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int = 0
+) -> Literal["done", "stopped"]:
     """Train to the end, or to a wish to stop; resumes from the saver's last checkpoint. All processes call
     it alike.
     """
-    device = prepare(job)
+    device = prepare(job, local_rank)
     trainer = Trainer(job, process_rank, world_size, device)
     state = saver.restore(device)
     if state is not None:
@@ -215,7 +217,7 @@ def train(job: Job, saver: Saver, process_rank: int, world_size: int) -> Literal
     return "done"
 
 
-def prepare(job: Job) -> torch.device:
+def prepare(job: Job, local_rank: int = 0) -> torch.device:
     """Threads and determinism of this process; the device that it trains on."""
     torch.set_num_threads(job.threads)
     wants_gpu = job.device == "cuda" or (job.device == "auto" and torch.cuda.is_available())
@@ -223,7 +225,12 @@ def prepare(job: Job) -> torch.device:
         # cuBLAS is deterministic only with a workspace of fixed size
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
-    return torch.device("cuda", torch.cuda.current_device()) if wants_gpu else torch.device("cpu")
+    if not wants_gpu:
+        return torch.device("cpu")
+    # a launcher shows a process all devices of its group, or only its own
+    device = torch.device("cuda", local_rank % torch.cuda.device_count())
+    torch.cuda.set_device(device)
+    return device
 
 
 def peak_memory(device: torch.device) -> int:

@@ -188,6 +188,10 @@ def test_contradicting_fields_are_named_before_anything_runs(tmp_path):
     ]:
         with pytest.raises(RecipeError, match=place.replace(".", r"\.")):
             build([wrong])
+    other = Pack(docs=named["docs"], tokenizer=rows.tokenizer, length=64)
+    mixture = Pretrain(rows={rows: 0.8, other: 0.2}, model=Llama("1m"))
+    assert [share for _, share in mixture.mixture] == [0.8, 0.2]
+    assert rows in build([mixture]).ancestors(mixture)
     unsplit = Pretrain(rows=Pack(docs=named["docs"].docs, tokenizer=rows.tokenizer), model=Llama("1m"))
     with pytest.raises(RecipeError, match="never split"):
         Compare(runs=(unsplit,))

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+from models.optim_config import AdamW
+from pipeline.errors import DataError
 from stages.training.checkpoint import PROGRESS, RESULT, STOP, FolderSaver, RunFiles, from_bytes
 from stages.training.ray_trainer import Watch, fit
 from stages.training.worker import train
@@ -50,6 +52,16 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(
     fitting.join()
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
     assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 20
+
+
+def test_a_diverging_run_ends_in_its_own_error_at_once(job, tmp_path):
+    wild = at(job, tmp_path, optimizer=AdamW(lr=1e30, clip=0.0, weight_decay=0.0))
+    fit(wild, "run", workers=1, max_failures=3)
+    error = RunFiles(wild.scratch).error()
+    assert isinstance(error, DataError)
+    assert "step" in error.place
+    assert "optimizer.lr" in error.then
+    assert not RunFiles(wild.scratch).scratch.exists(RESULT)
 
 
 def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):

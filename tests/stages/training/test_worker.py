@@ -91,19 +91,20 @@ def assert_same_bits(one, other):
         assert torch.equal(tensor, other["model"][name]), name
 
 
-@pytest.mark.parametrize("changes", [{}, {"reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"}])
-def test_one_and_two_processes_give_the_same_bits(job, tmp_path, changes):
+@pytest.mark.parametrize(
+    ("processes", "changes"), [(2, {}), (4, {"reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"})]
+)
+def test_any_power_of_two_of_processes_gives_the_same_bits(job, tmp_path, processes, changes):
     job = dataclasses.replace(job, **changes)
     train(at(job, tmp_path / "one"), FolderSaver(str(tmp_path / "one")), 0, 1)
-    finish(start(job, tmp_path / "two", processes=2))
-    assert_same_bits(result(tmp_path / "one"), result(tmp_path / "two"))
+    finish(start(job, tmp_path / "many", processes))
+    assert_same_bits(result(tmp_path / "one"), result(tmp_path / "many"))
 
 
 def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job, tmp_path):
     train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
-    endless = dataclasses.replace(job, steps=job.steps)
     broken = tmp_path / "broken"
-    started = start(endless, broken, processes=2)
+    started = start(job, broken, processes=2)
     deadline = time.monotonic() + 100
     while not list((broken / "checkpoints").glob("step_*.pt")) and time.monotonic() < deadline:
         if all(process.poll() is not None for process in started):
@@ -157,8 +158,8 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
     trainer.train_step(False)
     for (name, mine), theirs in zip(trainer.model.named_parameters(), reference.parameters(), strict=True):
         assert torch.allclose(mine.grad, theirs.grad, rtol=2e-4, atol=2e-7), name
-    assert trainer.record["loss"][0] == pytest.approx(float(losses.sum() / tokens.sum()), rel=1e-6)
-    assert trainer.record["objective"][0] == pytest.approx(float((w * scores).sum()), rel=1e-6)
+    assert trainer.record["loss"][0] == pytest.approx(float(losses.detach().sum() / tokens.sum()), rel=1e-6)
+    assert trainer.record["objective"][0] == pytest.approx(float((w * scores.detach()).sum()), rel=1e-6)
 
 
 def test_training_learns_and_filling_is_no_label(job, tmp_path):
@@ -169,6 +170,18 @@ def test_training_learns_and_filling_is_no_label(job, tmp_path):
     micro = Feed(job, 0, 1, torch.device("cpu")).batch(0)[0]
     used = job.sources[0].rows.take(job.sampler.batch(0)[1][0][:4])[1]
     assert torch.equal((micro.labels_bt != IGNORE).sum(1), torch.from_numpy(used.clip(max=job.length)))
+
+
+def test_a_mixture_feeds_each_source_its_rows(job, tmp_path):
+    other = made_rows(tmp_path / "other", rows=10, seed=1)
+    sources = (RowSource("a", job.sources[0].rows, 0.75), RowSource("b", other, 0.25))
+    job = dataclasses.replace(job, sources=sources)
+    chosen, rows = (part[0] for part in job.sampler.batch(7))
+    micros = Feed(job, 0, 1, torch.device("cpu")).batch(7)
+    ids = torch.cat([micro.ids_bt for micro in micros])
+    assert set(chosen) == {0, 1}
+    for i, source in enumerate(chosen):
+        assert torch.equal(ids[i], torch.from_numpy(sources[source].rows.take(rows[i : i + 1])[0][0, :-1]))
 
 
 def test_tree_sum_is_the_binary_tree():
