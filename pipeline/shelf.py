@@ -156,7 +156,7 @@ class Shelf:
             if not manifest["reasons"]:
                 continue
             link, reasons = self._link(manifest), pa.array(manifest["reasons"], pa.string())
-            copies = ["duplicate_of"] if manifest["adds"].get("duplicate_of") == "string" else []
+            copies = [name for name, kind in manifest["adds"].items() if name.endswith("duplicate_of") and kind == "string"][:1]
             for shard in self.stream(manifest).shards:
                 view = ShardView(self.store, shard, ())
                 side = view.read_side_car(link, ["state", "removed_value", "removed_threshold", *copies])
@@ -170,7 +170,7 @@ class Shelf:
                 tables.append(
                     pa.table(
                         [ids.filter(gone), pa.array([label(manifest["fingerprint"])] * len(side), pa.string()), reason,
-                         side["removed_value"], side["removed_threshold"], side["duplicate_of"] if copies else missing],
+                         side["removed_value"], side["removed_threshold"], side[copies[0]] if copies else missing],
                         schema=schema,
                     )
                 )  # fmt: skip

@@ -16,35 +16,41 @@ def verify(
     as_json: JSON = False,
 ) -> None:
     """Check every file of a run against its SHA-256; the next `run` makes again what is damaged."""
-    from pipeline.store import verify as check
+    from dataclasses import asdict
+
+    from pipeline.verify import verify as check
     from siftloom.runs import find_run
 
     place, name = find_run(run, store)
     findings = check(place, name)
     if as_json:
-        say_json({"run": name, "store": place, "findings": findings})
+        say_json({"run": name, "store": place, "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            say(str(finding))
-        if findings:
-            say(f"{len(findings)} damaged; their receipts are withdrawn. `siftloom run` makes them again.")
-        else:
-            say(f"{name}: every file is as its receipt says")
+            say(f"{finding}{f' ({finding.note})' if finding.note else ''}")
+        say(f"{len(findings)} files are damaged" if findings else f"{name}: every file is as its receipt says")
     raise typer.Exit(1 if findings else 0)
 
 
-def clean(store: STORE = None, as_json: JSON = False) -> None:
+def clean(
+    store: STORE = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go; remove nothing")] = False,
+    as_json: JSON = False,
+) -> None:
     """Remove the results that no run names; a node that a driver holds is left alone."""
-    from pipeline.store import clean as sweep
+    from dataclasses import asdict
+
+    from pipeline.progress import size
+    from pipeline.verify import clean as sweep
 
     place = find_store(store)
-    removed = sweep(place)
+    gone = sweep(place, dry_run=dry_run)
     if as_json:
-        say_json({"store": place, "removed": removed})
+        say_json({"store": place, "dry_run": dry_run, "removed": [asdict(unused) for unused in gone]})
         return
-    for name in removed:
-        say(f"removed {name}")
-    say(f"{place}: {len(removed)} results removed")
+    for unused in gone:
+        say(f"{'would remove' if dry_run else 'removed'} {unused.name}, {size(unused.bytes)}")
+    say(f"{place}: {len(gone)} results, {size(sum(unused.bytes for unused in gone))}")
 
 
 def doctor(

@@ -1,0 +1,247 @@
+"""The commands over one small finished run."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+from conftest import RECIPE, ROOT, Small, environment, siftloom, write_documents
+
+HEAVY = ("ray", "torch", "numba", "fasttext", "pyarrow", "datasets", "transformers")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["plan", "recipes/demo.yaml", "--store", "/nonexistent/store"]])
+def test_help_and_plan_import_nothing_heavy(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "siftloom", *words], cwd=ROOT, env=environment(),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "typer" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_the_same_command_again_does_nothing(small: Small) -> None:
+    done = small("run", "small.yaml")
+    assert "5 nodes are reused, 0 to do" in done.stderr
+    assert "running" not in done.stderr
+
+
+def test_run_tells_its_progress_and_nothing_else(tmp_path: Path) -> None:
+    """What Ray and fastText have to say never reaches the screen."""
+    write_documents(tmp_path / "docs")
+    (tmp_path / "small.yaml").write_text(RECIPE, encoding="utf-8")
+    done = siftloom("run", "small.yaml", "plain", "--cpus", "1", "--json", cwd=tmp_path)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.stderr == ""
+    assert {e["node"] for e in events if e["event"] == "node"} == {"docs", "english", "plain"}
+    last = [e for e in events if e.get("node") == "english"][-1]
+    assert (last["state"], last["rows_in"], last["rows_kept"]) == ("done", 44, 43)
+    assert events[-1]["event"] == "result"
+    assert Path(events[-1]["report"]).is_file()
+
+
+def test_plan_names_the_changed_field_and_what_comes_after(small: Small) -> None:
+    assert {n["name"]: n["action"] for n in small.json("plan", "small.yaml")["nodes"]} == dict.fromkeys(
+        ("docs", "english", "plain", "distinct", "once"), "reuse"
+    )
+    nodes = {n["name"]: n for n in small.json("plan", "small.yaml", "-s", "plain.min_words=25")["nodes"]}
+    assert [name for name, n in nodes.items() if n["action"] != "reuse"] == ["plain", "distinct", "once"]
+    assert "min_words: 20 -> 25" in nodes["plain"]["why"]
+    table = small("plan", "small.yaml", "-s", "plain.min_words=25").stdout
+    assert re.search(r"plain +gopher_quality +run .*min_words: 20 -> 25", table)
+
+
+def test_status_by_name_folder_and_recipe(small: Small) -> None:
+    told = small.json("status", "small", "--store", "kept")
+    assert told["failed"] == []
+    assert all(node["finished"] for node in told["nodes"])
+    assert told == small.json("status", "kept/runs/small") == small.json("status", "small.yaml")
+    assert "--follow" in small("status", "--help").stdout
+    assert "done" in small("status", "small.yaml", "--follow").stdout
+
+
+def test_report_prints_the_page(small: Small) -> None:
+    page = Path(small("report", "small.yaml").stdout.strip())
+    assert "<html" in page.read_text(encoding="utf-8")
+
+
+def test_removed_and_why_for_every_reason(small: Small) -> None:
+    found = {}
+    for node in ("english", "plain", "distinct"):
+        for entry in small.json("removed", "small.yaml", node, "-n", "9")["reasons"]:
+            found[entry["reason"]] = entry
+            assert entry["count"] == len(entry["documents"])
+    assert {reason: entry["count"] for reason, entry in found.items()} == {
+        "language.other": 1, "gopher_quality.min_words": 1, "exact_dedup.copy": 2,
+    }  # fmt: skip
+    assert found["language.other"]["documents"][0]["text"].startswith("Der Bote")
+    for reason, entry in found.items():
+        row = entry["documents"][0]
+        steps = small.json("why", "small.yaml", row["id"])["steps"]
+        (last,) = [step for step in steps if step["state"] == "removed"]
+        assert (last["node"], last["reason"], last["value"]) == (row["node"], reason, row["value"])
+        assert reason in small("why", "small.yaml", row["id"]).stdout
+    short = found["gopher_quality.min_words"]["documents"][0]
+    assert (short["value"], short["threshold"]) == (7.0, 20.0)
+
+
+def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:
+    # the first of a group is kept, and the first file holds copy-3
+    steps = small.json("why", "small.yaml", "copy-3")["steps"]
+    assert [step["state"] for step in steps] == ["read", "kept", "kept", "kept", "kept"]
+    dedup = next(step for step in steps if step["kind"] == "exact_dedup")
+    copy = small.json("why", "small.yaml", "letter-3")["steps"]
+    assert dedup["copies"] == [copy[0]["columns"]["id"]]
+    assert steps[-1]["columns"]["held_out"] in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["status", "none", "--store", "kept"], 1, "no run called 'none'"),
+        (["why", "small.yaml", "nobody"], 1, "no document 'nobody'"),
+        (["removed", "small.yaml", "nodes"], 1, "no node 'nodes'"),
+        (["removed", "small.yaml", "plain", "--reason", "x"], 1, "no document was removed for 'x'"),
+        (["run", "none.yaml"], 2, "no such file"),
+        (["plan", "small.yaml", "nodes"], 2, "node 'nodes': no such node"),
+        (["plan", "small.yaml", "-s", "plain.min_word=3"], 2, "did you mean 'min_words'?"),
+        (["plan"], 2, "Missing argument"),
+        (["plan", "small.yaml", "--cpu", "1"], 2, "No such option"),
+        (["sing"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_has_its_exit_code_and_its_words(small: Small, words: list[str], code: int, says: str) -> None:
+    done = small(*words, code=code)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_as_json_has_its_parts(small: Small) -> None:
+    told = small.json("plan", "small.yaml", "-s", "plain.min_word=3", code=2)
+    assert told["error"] == "RecipeError"
+    assert told["place"].startswith("-s plain.min_word=3:1:1")
+
+
+def test_a_recipe_with_several_mistakes_names_them_all(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("nodes:\n  docs: {use: reed}\n  more: {use: read}\n")
+    done = siftloom("run", "r.yaml", cwd=tmp_path, code=2)
+    assert "error: r.yaml:2:15: no kind of node 'reed'; did you mean 'read'?" in done.stderr
+    assert "error: r.yaml:3:9: read without paths" in done.stderr
+
+
+def test_a_missing_source_is_named_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("nodes:\n  docs: {use: read, paths: [none/*.jsonl]}\n")
+    for command in ("plan", "run"):
+        done = siftloom(command, "r.yaml", cwd=tmp_path, code=1)
+        assert "nothing matches" in done.stderr
+
+
+def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
+    from pipeline.lease import Leases
+    from pipeline.store import open_store
+
+    write_documents(tmp_path / "docs")
+    (tmp_path / "r.yaml").write_text(RECIPE.partition("  plain:")[0])
+    siftloom("run", "r.yaml", "docs", "--cpus", "1", cwd=tmp_path)
+    plan = json.loads(siftloom("plan", "r.yaml", "--json", cwd=tmp_path).stdout)
+    english = next(node for node in plan["nodes"] if node["name"] == "english")
+    leases = Leases(open_store(str(tmp_path / "kept")))
+    try:
+        assert leases.acquire(f"nodes/language-{english['fingerprint'][:12]}")
+        done = siftloom("run", "r.yaml", "--no-wait", cwd=tmp_path, code=75)
+    finally:
+        leases.close()
+    assert "another driver holds english" in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_drains_and_prints_the_command_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+    write_documents(tmp_path / "docs")
+    (tmp_path / "r.yaml").write_text(RECIPE)
+    words = [sys.executable, "-m", "siftloom", "run", "r.yaml", "--cpus", "1", "--json"]
+    with subprocess.Popen(
+        words, cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "node":
+                process.send_signal(number)
+                break
+        rest, errors = process.communicate(timeout=200)
+    assert process.returncode == 128 + number, errors
+    assert "go on with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
+    states = [e["state"] for e in map(json.loads, rest.splitlines()) if e.get("node") == "once"]
+    assert "done" not in states
+    siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)
+
+
+def test_verify_names_a_damaged_file_and_run_mends_it(tmp_path: Path) -> None:
+    write_documents(tmp_path / "docs")
+    (tmp_path / "small.yaml").write_text(RECIPE)
+    small = Small(tmp_path)
+    small("run", "small.yaml", "--cpus", "1")
+    assert small.json("verify", "small.yaml")["findings"] == []
+    victim = next(path for path in sorted(tmp_path.glob("kept/nodes/gopher_quality-*/data/rows/*")))
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[:-3])
+    told = small.json("verify", "small.yaml", code=1)
+    assert [finding["file"] for finding in told["findings"]] == [str(victim.relative_to(tmp_path / "kept"))]
+    small("run", "small.yaml", "--cpus", "1")
+    assert victim.read_bytes() == whole
+    small("verify", "small.yaml")
+
+
+def test_clean_removes_what_no_run_names(tmp_path: Path) -> None:
+    write_documents(tmp_path / "docs")
+    (tmp_path / "r.yaml").write_text(RECIPE.partition("  english:")[0])
+    siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)
+    kept = Small(tmp_path)
+    assert kept.json("clean", "--store", "kept")["removed"] == []
+    stray = tmp_path / "kept/nodes/split-000000000000"
+    stray.mkdir()
+    (stray / "manifest.json").write_text("{}")
+    assert [u["name"] for u in kept.json("clean", "--store", "kept", "--dry-run")["removed"]] == [f"nodes/{stray.name}"]
+    assert stray.is_dir()
+    assert [u["name"] for u in kept.json("clean", "--store", "kept")["removed"]] == [f"nodes/{stray.name}"]
+    assert not stray.exists()
+    kept("status", "r.yaml")
+
+
+def test_schema_describes_the_demo(small: Small) -> None:
+    import yaml
+
+    schema = json.loads(small("schema").stdout)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(yaml.safe_load((ROOT / "recipes" / "demo.yaml").read_text()), schema)
+
+
+def test_doctor_finds_the_rooms_and_a_store_that_cannot_be(small: Small) -> None:
+    findings = {f["what"]: f for f in small.json("doctor", "--store", "kept")["findings"]}
+    assert findings["module stages"]["found"] == str(ROOT / "stages")
+    assert all(f["state"] != "bad" for f in findings.values())
+    (small.folder / "file").write_text("")
+    bad = small.json("doctor", "--store", "file/store", code=1)["findings"]
+    assert [f["what"] for f in bad if f["state"] == "bad"] == [f"store {'file/store'}"]
+
+
+def test_doctor_names_the_file_that_shadows_a_room(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "__init__.py").write_text("")
+    for room in ("siftloom", "pipeline", "stages", "recipes"):
+        (tmp_path / room).symlink_to(ROOT / room)
+    done = siftloom("doctor", "--store", "kept", "--json", cwd=tmp_path, code=None)
+    assert str(tmp_path / "models") in done.stdout or "models" in done.stderr
+    assert done.returncode != 0
+
+
+def test_a_relative_store_inside_a_cluster_job_is_an_error(small: Small) -> None:
+    done = small("run", "small.yaml", code=1, RAY_JOB_CONFIG_JSON_ENV_VAR="{}")
+    assert "a relative path inside a cluster job" in done.stderr
+    assert "--store" in done.stderr
