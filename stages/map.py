@@ -65,15 +65,15 @@ class Map(RowNode):
     version = 1
 
     @property
-    def needs(self) -> tuple[str, ...]:
+    def needs(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.reads
 
     @property
-    def reasons(self) -> tuple[str, ...]:
+    def reasons(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return tuple(f"map.{name}" for name in self.removes)
 
     @property
-    def changes_text(self) -> bool:
+    def changes_text(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         return self.new_text
 
     def check(self) -> None:

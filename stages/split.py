@@ -34,7 +34,7 @@ class Split(RowNode):
         return {HELD_OUT: "bool"}
 
     @property
-    def needs(self):
+    def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return (ID, *carried(self.docs, CLUSTER_ID))
 
     def open(self, ctx: Context) -> RowFunction:

@@ -75,7 +75,7 @@ class GopherQuality(RowNode):
         return columns(RULES)
 
     @property
-    def needs(self):
+    def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return ("text", *carried(self.docs, LANG))
 
     def open(self, ctx: Context) -> RowFunction:
@@ -107,7 +107,7 @@ class GopherQuality(RowNode):
             "gopher_words": words.counts.astype(np.int32),
             "gopher_mean_word": words.shares(words.sums(words.lengths)),
             "gopher_hashes": words.shares(count("#")),
-            "gopher_ellipses": words.shares(sum(count(symbol) for symbol in ELLIPSES)),
+            "gopher_ellipses": words.shares(np.add(*(count(symbol) for symbol in ELLIPSES))),
             "gopher_bullet_lines": lines.shares(lines.sums(bullets)),
             "gopher_ellipsis_lines": lines.shares(lines.sums(trailing)),
             "gopher_alpha_words": words.shares(words.having(pc.match_substring_regex(words.values, r"\p{L}"))),

