@@ -66,7 +66,7 @@ def finish(
         "kind": node.kind(),
         "version": node.version,
         "fingerprint": state.fingerprint(node),
-        "fields": identity.node_form(node, state.fingerprint, _listed(state, node), skip_roles=())["fields"],
+        "fields": identity.node_form(node, state.fingerprint, _listed(state, node))["fields"],
         "inputs": {
             field: [state.fingerprint(parent) for f, _, parent in state.graph.inputs(node) if f == field]
             for field in dict.fromkeys(field for field, _, _ in state.graph.inputs(node))

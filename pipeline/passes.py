@@ -72,7 +72,8 @@ def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[O
     """Run the due steps over one shard and commit them in order. A step that fails stops those behind it, no others."""
     store = open_store(store_root)
     runs: dict[int, _Run] = {}
-    for index in work.due:
+    done = _done_before(store, steps, work)
+    for index in (i for i in work.due if i not in done):
         step = steps[index]
         after = step.after[work.base.shard.base]
         parent = runs.get(after) if after is not None else None
@@ -84,10 +85,21 @@ def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[O
                 starts.setdefault(run.start_key(), []).append(run)
         for group in starts.values():
             _stream_group(store, work.base, group)
-        return [run.outcome(index) for index, run in runs.items()]
+        return [*done.values(), *(run.outcome(index) for index, run in runs.items())]
     finally:
         for run in runs.values():
             run.context.discard()
+
+
+def _done_before(store: Store, steps: Sequence[Step], work: ShardWork) -> dict[int, Outcome]:
+    """Steps that were committed by an earlier try of this task, whose worker died later on."""
+    found = {}
+    for index in work.due:
+        folder, shard = steps[index].binding.place.folder, work.base.shard.name
+        receipt = read_receipt(store, folder, steps[index].phase, shard)
+        if receipt is not None:
+            found[index] = Outcome(index, shard, receipt)
+    return found
 
 
 def _stream_group(store: Store, base: BaseShard, group: Sequence[_Run]) -> None:

@@ -9,6 +9,7 @@ import ray
 import ray.data
 
 from pipeline.passes import Outcome, ShardWork, Step, portable, run_shard
+from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight
 from pipeline.store import open_store
 
 
@@ -27,7 +28,7 @@ class _ShardWorker:
         if self._local is None:
             self._local = ray.get(self.content)
         steps, works = self._local
-        return {"outcomes": [self._one(steps, works[int(index)]) for index in batch["index"]]}
+        return {"index": batch["index"], "outcomes": [self._one(steps, works[int(i)]) for i in batch["index"]]}
 
     def _one(self, steps: Sequence[Step], work: ShardWork) -> bytes:
         if self.stop_name and open_store(self.store).size(self.stop_name) is not None:
@@ -48,8 +49,21 @@ def run_pass(
     )
     gpus = max((step.spec().gpus for step in steps), default=0)
     outcomes = rows.map_batches(
-        function.__call__, batch_size=None, batch_format="numpy", num_cpus=1, num_gpus=gpus or None
-    )
-    for batch in outcomes.iter_batches(batch_size=None, batch_format="numpy"):
-        for data in batch["outcomes"]:
-            yield pickle.loads(data)
+        function.__call__, batch_size=None, batch_format="numpy", num_cpus=1, num_gpus=gpus or None,
+        max_retries=TRIES_AGAIN,
+    )  # fmt: skip
+    missing = dict(enumerate(works))
+    try:
+        for batch in outcomes.iter_batches(batch_size=None, batch_format="numpy"):
+            for index, data in zip(batch["index"], batch["outcomes"], strict=True):
+                del missing[int(index)]
+                yield pickle.loads(data)
+    except ray.exceptions.RayError:
+        # Workers died over some block, and Ray Data gives up on all of them. One shard at a time tells which one it is.
+        one = ray.remote(num_cpus=1, num_gpus=gpus or None, max_retries=0)(lambda batch: function(batch))
+        for index, found in in_flight(lambda i: one.remote({"index": [i]}), list(missing), workers, lambda: False):
+            if isinstance(found, WorkerDied):
+                work = works[index]
+                yield [Outcome(i, work.base.shard.name, error=found, trace=str(found)) for i in work.due]
+            else:
+                yield pickle.loads(found["outcomes"][0])

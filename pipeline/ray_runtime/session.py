@@ -28,7 +28,10 @@ def quiet_environment() -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         # Trainings bring several helper processes each; Ray warns of that on the screen from four times this number on.
         "RAY_worker_maximum_startup_concurrency": "8",
-        "RAY_DEDUP_LOGS": "0",
+        # Ray tells of dead workers on the screen, past its other settings; what it skips it does not print. The engine
+        # names the task and the cause.
+        "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+        "RAY_task_oom_retries": "3",  # for ever, unless set
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_enable_metrics_collection": "0",
         "TOKENIZERS_PARALLELISM": "false",
@@ -87,6 +90,8 @@ def stop() -> None:
 def _quiet_loggers() -> None:
     for name in ("ray", "ray.data", "ray.train", "ray.tune", "ray._private", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # Whatever it would tell here it raises as well.
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     from ray.data import DataContext
 
     context = DataContext.get_current()

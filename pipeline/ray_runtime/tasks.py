@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import ray
 
@@ -14,6 +16,9 @@ from pipeline.passes import peak_memory, portable
 from pipeline.receipts import Receipt
 from pipeline.sources import digest_file
 from pipeline.tasks import run_task
+
+K = TypeVar("K")
+TRIES_AGAIN = 3  # of a task whose worker dies; without a bound a shard that kills its worker would do so for ever
 
 
 @dataclass(frozen=True)
@@ -41,23 +46,39 @@ def run_tasks(
 ) -> Iterator[TaskOutcome]:
     """Outcomes as they come. When `stopping` turns true no further task is begun and those in flight are awaited."""
     content = ray.put(binding)
-    task = ray.remote(num_cpus=phase.cpus, num_gpus=phase.gpus or None, max_retries=3)(_guarded)
-    waiting, flying = list(reversed(keys)), {}
+    task = ray.remote(num_cpus=phase.cpus, num_gpus=phase.gpus or None, max_retries=TRIES_AGAIN)(_guarded)
+
+    def begin(key: str):
+        # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
+        own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
+        return task.options(**own).remote(content, phase.name, key)
+
+    for key, found in in_flight(begin, keys, 2 * workers, stopping):
+        yield TaskOutcome(key, error=found, trace=str(found)) if isinstance(found, WorkerDied) else found
+
+
+class WorkerDied(RuntimeError):
+    """A task's worker was killed, or crashed, more often than a task is tried again."""
+
+
+def in_flight(
+    begin: Callable[[K], ray.ObjectRef], items: Iterable[K], limit: int, stopping: Callable[[], bool]
+) -> Iterator[tuple[K, Any]]:
+    """(item, what its task returned or the `WorkerDied`) as they come, at most `limit` at once."""
+    waiting, flying = deque(items), {}
     while waiting or flying:
-        while waiting and len(flying) < 2 * workers and not stopping():
-            key = waiting.pop()
-            # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
-            own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
-            flying[task.options(**own).remote(content, phase.name, key)] = key
+        while waiting and len(flying) < limit and not stopping():
+            item = waiting.popleft()
+            flying[begin(item)] = item
         if not flying:
             return
         ready, _ = ray.wait(list(flying), num_returns=1)
         for reference in ready:
-            key = flying.pop(reference)
+            item = flying.pop(reference)
             try:
-                yield ray.get(reference)
-            except ray.exceptions.RayError as error:  # the worker died more often than a task is retried
-                yield TaskOutcome(key, error=RuntimeError(str(error).strip().splitlines()[0]), trace=str(error))
+                yield item, ray.get(reference)
+            except ray.exceptions.RayError as error:
+                yield item, WorkerDied(str(error).strip().splitlines()[0])
 
 
 def digest_files(files: Sequence[tuple[str, int]]) -> list[str]:

@@ -294,25 +294,3 @@ class Common(RowNode):
             return Columns(added={"common": pa.array(shares, pa.float32())})
 
         return score
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Chokes(RowNode):
-    """Fails on the shard that holds a word, while a file is there."""
-
-    docs: Node
-    word: str = "poison"
-    while_file: str = runtime("")
-
-    def adds(self):
-        return {"fine": "bool"}
-
-    def open(self, ctx: Context):
-        import pyarrow as pa
-
-        def score(table):
-            if Path(self.while_file).exists() and any(self.word in text for text in table["text"].to_pylist()):
-                raise ValueError(f"cannot stand the word {self.word!r}")
-            return Columns(added={"fine": pa.array([True] * len(table))})
-
-        return score
