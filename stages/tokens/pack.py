@@ -113,7 +113,7 @@ class Pack(Node):
 
         text = tokenizer_file(ctx).read_text(encoding="utf-8")
         definition = json.loads(text)
-        totals = dict.fromkeys(("documents", "packed", "rows", "tokens", "bytes"), 0)
+        totals: dict[str, int] = dict.fromkeys(("documents", "packed", "rows", "tokens", "bytes"), 0)
         shards, dtypes = [], set()
         for shard in ctx.keys("pack"):
             result = ctx.result("pack", shard)
@@ -155,7 +155,7 @@ class Pack(Node):
             ["bytes per token", round(meta["bytes_per_token"] or 0.0, 3)],
             ["share of the rows filled", round(meta["tokens"] / capacity, 5) if capacity else 0.0],
         ]
-        yield {"kind": "table", "title": "Packed rows", "columns": ["", "value"], "rows": rows}
+        yield {"kind": "table", "title": "Packed rows", "section": "tokens", "columns": ["", "value"], "rows": rows}
         languages: dict[str, list[int]] = {}
         for result in results:
             for lang, (size, tokens) in result.facts["languages"].items():
@@ -167,6 +167,7 @@ class Pack(Node):
             yield {
                 "kind": "bars",
                 "title": "Bytes per token by language",
+                "section": "tokens",
                 "labels": [lang for lang, _ in shown],
                 "values": [round(size / tokens, 3) if tokens else 0.0 for _, (size, tokens) in shown],
                 "unit": "bytes",

@@ -55,14 +55,14 @@ class PackWriter:
             else:
                 texts.append(text)
                 documents.append(entry)
-        failed = self.encoder.differs
+        had_failed = self.encoder.differs is not None
         for entry, ids in zip(documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
             self.counts["packed"] += 1
             entry["ids"] = np.concatenate([np.array([self.end], np.uint32), ids]).astype(self.dtype)
             self.waiting.append(entry)
             if len(self.waiting) == self.window:
                 self._write_window()
-        if self.encoder.differs is not failed:
+        if self.encoder.differs is not None and not had_failed:
             self.ctx.log("encoder_differs", shard=self.ctx.shard.name, text=self.encoder.differs[:200])
 
     def _write_window(self) -> None:
@@ -142,8 +142,8 @@ class PackWriter:
 
 def _mean(column: str, documents: list[dict], pieces: list[Piece]) -> float | None:
     """Mean of a column over a row's documents, by tokens; null when a document has none."""
-    values = [entry.get(column) for entry in documents]
-    if not values or any(value is None for value in values):
+    values = [entry[column] for entry in documents if entry.get(column) is not None]
+    if not values or len(values) < len(documents):
         return None
     tokens = [piece.length for piece in pieces]
     return sum(value * count for value, count in zip(values, tokens, strict=True)) / sum(tokens)

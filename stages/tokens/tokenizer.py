@@ -72,8 +72,9 @@ class Tokenizer(Node):
 
     def _texts(self, ctx: Context, seen: dict[str, int]) -> Iterator[str]:
         total = sum(shard.text_bytes for shard in ctx.shards())
-        sampled = self.sample_bytes is not None and total > self.sample_bytes
-        limit = share_limit(self.sample_bytes / total) if sampled else WHOLE
+        wanted = total if self.sample_bytes is None else self.sample_bytes
+        sampled = wanted < total
+        limit = share_limit(wanted / total) if sampled else WHOLE
         marked = ctx.has_column(HELD_OUT)
         for _, table in ctx.rows(["id", "text", *([HELD_OUT] if marked else [])]):
             names = table["id"].to_pylist()

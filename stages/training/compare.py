@@ -9,8 +9,9 @@ from typing import Any
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT, columns_of
-from stages.training.curves import lines
+from stages.training.curves import lines, loss_curves
 from stages.training.evaluate import Evaluate
+from stages.training.pretrain import Pretrain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +36,7 @@ class Compare(Node):
         if not self.runs:
             raise RecipeError("compare.runs", "none", "evaluate or pretrain nodes")
         for run in self.runs:
-            if run.kind() != "evaluate":
+            if not isinstance(run, Evaluate):
                 raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate or pretrain nodes")
         if self.labels and (len(self.labels) != len(self.runs) or len(set(self.labels)) != len(self.labels)):
             raise RecipeError("compare.labels", f"{self.labels}", f"{len(self.runs)} different names, or none")
@@ -79,6 +80,11 @@ class Compare(Node):
         yield {
             "kind": "table",
             "title": "Models compared",
+            "section": "models",
+            "note": "None of the models saw the held-out text. Bytes: fp32 weights and the indices of kept channels.",
+            "units": [None, None, "bytes", None, None, None],
+            "best": [None, "min", "min", None, "min", "min"],
+            "highlight": 5,
             "columns": [
                 "model",
                 "parameters",
@@ -99,7 +105,8 @@ class Compare(Node):
                 for label, report in named
             ],
         }
-        yield lines("Training loss", "nats per token", [(label, report["curves"]["loss"]) for label, report in named])
+        losses = [(label, report["curves"]["loss"]) for label, report in named]
+        yield loss_curves("Training loss", losses, section="training")
         for name, title in (
             ("effective", "Effective share of the rows of a batch"),
             ("weight_max", "Largest weight of a row (1 = uniform)"),
@@ -107,10 +114,11 @@ class Compare(Node):
         ):
             curves = [(label, report["curves"][name]) for label, report in named]
             if any(y != curve[0][1] for _, curve in curves for _, y in curve):
-                yield lines(title, title.split(" (")[0].lower(), curves)
+                yield lines(title, title.split(" (")[0].lower(), curves, section="weights")
         yield {
             "kind": "text",
             "title": "What the models write",
+            "section": "samples",
             "lines": [
                 f"{label}: {' '.join((text['prompt'] + text['text']).split())}"
                 for label, report in named
@@ -121,7 +129,7 @@ class Compare(Node):
 
 def _evaluated(run: Node) -> Node:
     """The run, or the evaluation that a pre-training stands for."""
-    if not isinstance(run, Node) or run.kind() != "pretrain":
+    if not isinstance(run, Pretrain):
         return run
     split = next((found for pack, _ in run.mixture if (found := _split_behind(pack)) is not None), None)
     if split is None:

@@ -10,6 +10,7 @@ from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
+from stages.training.pretrain import Pretrain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -39,7 +40,7 @@ class Evaluate(Node):
     seed: int = 0
 
     def check(self) -> None:
-        if self.model.kind() != "pretrain":
+        if not isinstance(self.model, Pretrain):
             raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a pretrain node")
         if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
             raise RecipeError(

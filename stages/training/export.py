@@ -7,13 +7,16 @@ import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from models.presets import Lost, LowRank
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.tokens.tokenizer import END_OF_TEXT
-from stages.training.results import TrainedModel
+from stages.training.pretrain import Pretrain
+
+if TYPE_CHECKING:
+    from stages.training.results import TrainedModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,7 +34,7 @@ class Export(Node):
     dtype: Literal["fp32", "bf16"] = "fp32"
 
     def check(self) -> None:
-        if self.model.kind() != "pretrain":
+        if not isinstance(self.model, Pretrain):
             raise RecipeError("export.model", f"a {self.model.kind()}", "a pretrain node")
         config = self.model.model
         if self.form == "dense" and not config.merges:
@@ -51,6 +54,7 @@ class Export(Node):
         import torch
 
         from models.convert import export
+        from stages.training.results import TrainedModel
 
         run = TrainedModel.of(ctx)
         special = {"bos_token_id": run.config["end_id"], "eos_token_id": run.config["end_id"]}

@@ -23,7 +23,8 @@ from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
 from pipeline.contract import Context, Law, Node, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
-from stages.training.curves import lines, running_total, thin
+from stages.tokens.pack import Pack
+from stages.training.curves import lines, loss_curves, running_total, thin
 
 if TYPE_CHECKING:
     from stages.training.job import Job, RowSource
@@ -111,7 +112,7 @@ class Pretrain(Node):
             if not holds:
                 raise RecipeError(f"pretrain.{name}", f"{found}", expected)
         for node, share in self.mixture:
-            if not isinstance(node, Node) or node.kind() != "pack":
+            if not isinstance(node, Pack):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
@@ -215,7 +216,7 @@ class Pretrain(Node):
         record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
         tokens = running_total(record["tokens"])
         name = self.label
-        yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))])
+        yield loss_curves("Training loss", [(name, thin(tokens, record["loss"]))])
         if self.reweight is not None and not isinstance(self.reweight, Uniform):
             yield lines(
                 "Weights of the rows of a batch",

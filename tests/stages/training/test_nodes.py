@@ -15,6 +15,7 @@ from models.reweight_config import LinUpper
 from pipeline.errors import RecipeError
 from pipeline.execute import run
 from pipeline.graph import build
+from pipeline.report.figures import check
 from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.encoder import Encoder
@@ -157,8 +158,12 @@ def test_the_table_and_the_curves_name_both_models(made):
     figures = figures["figures"] if isinstance(figures, dict) else figures
     table = next(figure for figure in figures if figure["kind"] == "table")
     assert [row[0] for row in table["rows"]] == ["Lost 1m, rank 8, density 0.1, LinUpper r 1", "Llama 1m"]
+    for figure in figures:
+        check(figure)
     curves = next(figure for figure in figures if figure["title"] == "Training loss")
-    assert [len(series["points"]) for series in curves["series"]] == [6, 6]
+    assert [len(series["points"]) for series in curves["series"]] == [6, 6, 6, 6]
+    record = pq.read_table(places["dense"] / "train/all/steps.parquet").to_pydict()
+    assert curves["series"][3]["points"][-1] == [sum(record["tokens"]), round(record["loss"][-1], 6)]
 
 
 def test_written_text_depends_on_the_seed_alone(made):
