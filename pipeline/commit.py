@@ -9,7 +9,7 @@ from pipeline import fingerprint as identity
 from pipeline.context import TaskContext
 from pipeline.contract import Node, RowPhase
 from pipeline.drift import code_hash
-from pipeline.errors import DataError
+from pipeline.errors import DataError, SourceError
 from pipeline.faults import point
 from pipeline.lease import Leases
 from pipeline.passes import reusable
@@ -57,6 +57,8 @@ def finish(
         law = ROWS_LAW if isinstance(phase, RowPhase) else phase.law
         if law is not None:
             check_law(law, counts[phase.name], f"{name}.{phase.name}")
+    if node.new_base is not None and not state.graph.stream_inputs(node):
+        _require_rows(state, node, receipts[node.new_base], counts[node.new_base])
     context = TaskContext(state.binding(node, dict(keys), stop_name, 1), "figures", "all")
     figures = identity.canonical_json([*_histograms(node, receipts), *node.figures(context)])
     if len(figures) > FIGURES_LIMIT:
@@ -99,6 +101,21 @@ def finish(
     point(folder, "after-manifest")
     state.reopen(node)
     return manifest
+
+
+def _require_rows(state: State, node: Node, receipts: Sequence[Receipt], counts: Mapping[str, int]) -> None:
+    """A base without a single row is a mistake somewhere before us, and every later node would hide it."""
+    if any(shard["rows"] for receipt in receipts for shard in receipt.facts.get("shards", ())):
+        return
+    files = sum(len(group) for group in state.sources(node).values())
+    rejected = {name: number for name, number in counts.items() if name.startswith("rejected.") and number}
+    why = f" (rejected: {rejected})" if rejected else ""
+    raise SourceError(
+        state.graph.names[node],
+        f"not one document in {files} files{why}",
+        "documents in the field that `text` names",
+        f"the rejected rows lie in {state.store.uri(state.folder(node))}/data",
+    )
 
 
 def _listed(state: State, node: Node) -> dict[str, Any]:

@@ -41,6 +41,7 @@ MODELS = {
     "llama": "models.presets:Llama",
     "lost": "models.presets:Lost",
     "low_rank": "models.presets:LowRank",
+    "sltrain": "models.presets:SLTrain",
 }
 REWEIGHTING = {
     "uniform": "models.reweight_config:Uniform",

@@ -14,7 +14,7 @@ time.
         count = pc.utf8_length(table["text"])
         return {"letters": count, "removed": pc.if_else(pc.less(count, least), "short", None)}
 
-The engine cannot see into the function: raise `fn_version` when it gives other values, and write it so that a
+The engine cannot see into the function: raise `version_` when it gives other values, and write it so that a
 row's values depend on nothing but the row and `params`.
 """
 
@@ -47,14 +47,14 @@ class Map(RowNode):
     writes     the columns that it returns, name -> Arrow type (`int32`, `float32`, `string`, `bool`, ...)
     removes    the names of its reasons; it returns one of them, or None, under the name `removed`; the reason
     is `map.<name>` new_text   whether it may return `text`; None there leaves a row's text as it is
-    fn_version part of the identity: another number runs the function again
+    version_    part of the identity: another number runs the function again
 
     Errors: `DataError` names the function for what it raises and for results that do not fit.
     """
 
     docs: Node
     fn: str
-    fn_version: int = 1
+    version_: int = 1
     per: Literal["batch", "row"] = "batch"
     reads: tuple[str, ...] = (TEXT,)
     writes: dict[str, str] = dataclasses.field(default_factory=dict)
