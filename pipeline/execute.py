@@ -144,8 +144,8 @@ class Driver:
     def _walk(self, pool: futures.Executor) -> None:
         jobs: dict[futures.Future, list[tuple[Node, str]]] = {}
         while True:
-            self._finish_ready()
             self._waiting.clear()
+            self._finish_ready()
             if self.signal is None:
                 busy = {key for keys in jobs.values() for key in keys}
                 busy |= {(node, phase.name) for node in self._failed for phase in self.graph.phases(node)}
