@@ -114,6 +114,7 @@ trap pass_on TERM
 
 RAY_ADDRESS=$address python -m siftloom run "$@" &
 driver=$!
+[[ -z $signalled ]] || pass_on
 # a signal ends `wait` before the driver has drained: then wait again
 while
   signalled=
