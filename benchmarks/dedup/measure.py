@@ -1,0 +1,103 @@
+"""CPU seconds and memory of a command, its children included."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """cpu, wall: seconds; peak: bytes, the largest process; said: the JSON object on its last line of output."""
+
+    cpu: float
+    wall: float
+    peak: int
+    said: dict[str, Any]
+
+
+class Failed(Exception):
+    """The command did not end well."""
+
+
+def command(
+    arguments: list[str], log: Path, environment: dict[str, str] | None = None, limit: float = 1800
+) -> Measured:
+    """Run it with one thread per library; its CPU is that of all its processes that it waited for."""
+    threads = {
+        name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+    }
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "wb") as file:
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            arguments,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            cwd=ROOT,
+            env={**os.environ, **threads, **(environment or {})},
+        )
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
+        _, status, used = os.wait4(process.pid, 0)
+        timer.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+        wall = time.perf_counter() - start
+    text = log.read_text(errors="replace").strip()
+    if process.returncode:
+        raise Failed(f"exit code {process.returncode}; {log}: {text[-300:]}")
+    said = next((line for line in reversed(text.splitlines()) if line.startswith("{")), "{}")
+    return Measured(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * 1024, json.loads(said))
+
+
+def module(name: str, *arguments: str, log: Path, environment: dict[str, str] | None = None) -> Measured:
+    """One of our own modules, in a fresh interpreter."""
+    return command([sys.executable, "-m", name, *arguments], log, environment)
+
+
+def tree_cpu() -> float:
+    """CPU seconds so far of this process and of all below it, dead ones that were waited for included."""
+    me = psutil.Process()
+    total = 0.0
+    for process in [me, *me.children(recursive=True)]:
+        try:
+            used = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += used.user + used.system + used.children_user + used.children_system
+    return total
+
+
+class Peak(threading.Thread):
+    """Watches the memory of the processes below this one: the largest private set of any, by name."""
+
+    def __init__(self, every: float = 0.1) -> None:
+        super().__init__(daemon=True)
+        self.every, self.bytes, self._stop_now = every, {}, threading.Event()
+
+    def run(self) -> None:
+        me = psutil.Process()
+        while not self._stop_now.wait(self.every):
+            for process in [me, *me.children(recursive=True)]:
+                try:
+                    name = "driver" if process.pid == me.pid else process.name()[:24]
+                    size = process.memory_info()
+                except psutil.NoSuchProcess:
+                    continue
+                self.bytes[name] = max(self.bytes.get(name, 0), size.rss - size.shared)
+
+    def stop(self) -> dict[str, int]:
+        self._stop_now.set()
+        self.join()
+        return self.bytes

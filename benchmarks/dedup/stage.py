@@ -1,0 +1,84 @@
+"""Ours as nodes of the engine on Ray, `minhash_dedup` then `write`, over Parquet in place.
+
+`python -m benchmarks.dedup.stage JSON` with keys: paths (globs), store, cpus; against (globs of an earlier corpus);
+min_jaccard; kill (a phase: one worker is killed when its first receipt is there). Prints CPU after `ray.init`, memory,
+bytes exchanged, and a digest of what was decided.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pyarrow.parquet as pq
+
+from benchmarks.dedup.measure import Peak, tree_cpu
+from siftloom import Pipeline
+from siftloom import stages as s
+
+
+def main(wish: dict[str, Any]) -> None:
+    from pipeline.ray_runtime import session
+
+    store, cpus = wish["store"], wish.get("cpus", 2)
+    session.start(cpus, None)
+    docs = s.Read(paths=tuple(wish["paths"]))
+    fields: dict[str, Any] = {"min_jaccard": wish.get("min_jaccard", 0.6)}
+    before = [docs]
+    if wish.get("against"):
+        fields["against"] = (s.MinHashDedup(docs=s.Read(paths=tuple(wish["against"]))),)
+        before.append(fields["against"][0])
+    Pipeline(before, name="before", store=store).run(cpus=cpus, progress=False)
+    node = s.MinHashDedup(docs=docs, **fields)
+    goals = [s.Write(docs=node, format="parquet")] if wish.get("write", True) else [node]
+    watcher = Peak()
+    watcher.start()
+    if wish.get("kill"):
+        threading.Thread(target=kill_worker, args=(Path(store), wish["kill"]), daemon=True).start()
+    start, wall = tree_cpu(), time.perf_counter()
+    run = Pipeline(goals, name="dedup", store=store).run(cpus=cpus, progress=False)
+    used, wall = tree_cpu() - start, time.perf_counter() - wall
+    peak = watcher.stop()
+    (folder,) = [
+        path for path in Path(store).glob("nodes/minhash_dedup-*")
+        if json.loads((path / "manifest.json").read_text())["fingerprint"] == run[node].fingerprint
+    ]  # fmt: skip
+    said = {"cpu": used, "wall": wall, "memory": peak, **decided(folder)}
+    session.stop()
+    print(json.dumps(said))
+
+
+def decided(folder: Path) -> dict[str, Any]:
+    """Bytes of the key files, and a digest over the verdict on every row."""
+    files = sorted((folder / "data/rows").glob("*.parquet"))
+    state = hashlib.sha256()
+    rows = removed = 0
+    for path in files:
+        table = pq.read_table(path, columns=["state", "duplicate_of", "cluster_size"])
+        state.update(repr(table.to_pydict()).encode())
+        rows += len(table)
+        removed += sum(code not in (0, None) for code in table["state"].to_pylist())
+    keys = sum(path.stat().st_size for path in (folder / "data/keys").glob("*.parquet"))
+    return {"digest": state.hexdigest(), "rows": rows, "removed": removed, "key_bytes": keys}
+
+
+def kill_worker(store: Path, phase: str) -> None:
+    """SIGKILL one busy worker of this process's Ray when a phase has begun to bear fruit."""
+    while not list(store.glob(f"nodes/minhash_dedup-*/receipts/{phase}/*")):
+        time.sleep(0.01)
+    for process in psutil.Process().children(recursive=True):
+        if process.name().startswith("ray::") and "idle" not in process.name().lower():
+            os.kill(process.pid, signal.SIGKILL)
+            return
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
