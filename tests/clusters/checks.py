@@ -28,7 +28,7 @@ def by_schema(document: Any, schema: schemas.Schema) -> list[str]:
     return [f"{'.'.join(map(str, error.absolute_path))}: {error.message}" for error in errors]
 
 
-# launcher files ------------------------------------------------------------------------------------------------------------
+# launcher files ------------------------------------------------------------------------------------------------------
 
 
 def by_ray(config: dict[str, Any]) -> list[str]:
@@ -78,7 +78,7 @@ def launcher(config: dict[str, Any]) -> list[str]:
     return found
 
 
-# Kubernetes ----------------------------------------------------------------------------------------------------------------
+# Kubernetes ----------------------------------------------------------------------------------------------------------
 
 
 def kubernetes(document: dict[str, Any]) -> list[str]:
@@ -113,7 +113,8 @@ def kubernetes(document: dict[str, Any]) -> list[str]:
 
 
 def by_crd(document: dict[str, Any], folder: Path) -> list[str]:
-    """Against KubeRay's own definitions (`ray.io_rayclusters.yaml`, `ray.io_rayjobs.yaml`), closed to unknown schemas."""
+    """Against KubeRay's own definitions (`ray.io_rayclusters.yaml`, `ray.io_rayjobs.yaml`),
+    with unknown fields refused."""
     import yaml
 
     text = (folder / f"ray.io_{document['kind'].lower()}s.yaml").read_text()
@@ -140,7 +141,7 @@ def _strict(schema: Any) -> Any:
     )
 
 
-# commands ------------------------------------------------------------------------------------------------------------------
+# commands ------------------------------------------------------------------------------------------------------------
 
 
 def by_program(line: str) -> list[str]:
@@ -189,18 +190,20 @@ def typed_lines(path: Path) -> Iterator[str]:
             yield re.sub(r"\s+#.*$", "", line)
 
 
-# versions ------------------------------------------------------------------------------------------------------------------
+# versions ------------------------------------------------------------------------------------------------------------
 
 
 def versions(text: str) -> list[str]:
-    """Every version of Ray, Python and siftloom that a file names must be the one of pyproject.toml and constraints.txt."""
+    """Every version of Ray, Python and siftloom that a file names must be that of pyproject.toml and constraints.txt."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (wanted,) = [need.split("]")[1] for need in project["dependencies"] if need.startswith("ray[")]
     (pinned,) = re.findall(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
-    found = []
-    for ray in re.findall(r"rayproject/ray:([\d.]+)", text) + re.findall(r"rayVersion: *['\"]?([\d.]+)", text):
-        if ray not in SpecifierSet(wanted) or ray != pinned:
-            found.append(f"Ray {ray}: pyproject.toml wants {wanted}, constraints.txt {pinned}")
+    rays = re.findall(r"rayproject/ray:([\d.]+)", text) + re.findall(r"rayVersion: *['\"]?([\d.]+)", text)
+    found = [
+        f"Ray {ray}: pyproject.toml wants {wanted}, constraints.txt {pinned}"
+        for ray in rays
+        if ray not in SpecifierSet(wanted) or ray != pinned
+    ]
     for major, minor in re.findall(r"rayproject/ray:[\d.]+-py(\d)(\d+)", text):
         if f"{major}.{minor}" not in SpecifierSet(project["requires-python"]):
             found.append(f"Python {major}.{minor}: pyproject.toml wants {project['requires-python']}")
