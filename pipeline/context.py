@@ -13,6 +13,7 @@ import numpy as np
 from pipeline.binding import Binding, Input, Place, Stream
 from pipeline.contract import Context, Node, Of, Result, Shard, Source
 from pipeline.errors import DataError, StoreError
+from pipeline.faults import point
 from pipeline.receipts import Receipt, data_name, read_receipt
 from pipeline.rows import ShardView, alive_rows
 from pipeline.sources import open_stream, require_unchanged
@@ -170,5 +171,6 @@ class TaskContext(Context):
         return bool(self.binding.stop_name) and self.store.size(self.binding.stop_name) is not None
 
     def log(self, event: str, **values: Any) -> None:
+        point(self.binding.place.folder, f"log-{event}")
         if self._tell is not None:
             self._tell(event, values)

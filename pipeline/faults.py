@@ -1,21 +1,33 @@
 """Points at which a kill test may end a run.
 
-`SIFTLOOM_KILL="<text in the node folder>:<point>[:<n>]"` kills the driver's process group (and this process) with SIGKILL
-the n-th time that point is reached. Unset, which is always outside the kill tests, a point costs one dictionary look-up.
+`SIFTLOOM_KILL="<text in the node folder>:<point>[:<n>]"` kills the driver's process group (and the process that reaches
+the point) with SIGKILL the n-th time that any process of the run reaches it, once: the file `SIFTLOOM_KILL_MARK` says
+that it has happened. Unset, which is always outside the kill tests, a point costs one dictionary look-up.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-VARIABLE = "SIFTLOOM_KILL"
-_passed: dict[str, int] = {}
+VARIABLE, GROUP, MARK = "SIFTLOOM_KILL", "SIFTLOOM_KILL_GROUP", "SIFTLOOM_KILL_MARK"
+
+
+def environment() -> Mapping[str, str]:
+    """What the workers of this driver need to know in order to end it: its process group."""
+    return {GROUP: str(os.getpgid(0))} if os.environ.get(VARIABLE) else {}
 
 
 def point(folder: str, name: str) -> None:
-    """Where a run may be killed: `before-data`, `before-receipt`, `after-receipt`, `before-manifest`, `after-manifest`."""
+    """Where a run may be killed.
+
+    `before-data`, `before-receipt`, `after-receipt` of a task, `before-manifest`, `after-manifest` of a node, and
+    `log-<event>` of whatever a long task tells of itself.
+    """
     wish = os.environ.get(VARIABLE)
     if not wish:
         return
@@ -23,11 +35,20 @@ def point(folder: str, name: str) -> None:
     which, _, nth = rest.partition(":")
     if where not in folder or which != name:
         return
-    mark = Path(os.environ.get("SIFTLOOM_KILL_MARK", "/nonexistent"))
-    _passed[wish] = _passed.get(wish, 0) + 1
-    if _passed[wish] < int(nth or 1) or mark.exists():
+    group = int(os.environ.get(GROUP) or os.getpgid(0))
+    mark = Path(os.environ.get(MARK) or Path(tempfile.gettempdir(), f"siftloom-killed-{group}"))
+    if mark.exists() or _passed(mark.with_suffix(".passed")) < int(nth or 1):
         return
-    mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text(f"{folder} {name}\n")
-    os.killpg(int(os.environ.get("SIFTLOOM_KILL_GROUP", os.getpgid(0))), signal.SIGKILL)
+    os.killpg(group, signal.SIGKILL)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _passed(path: Path) -> int:
+    """How often the point has been reached by all processes together, this time included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(".")
+        file.flush()
+        return path.stat().st_size

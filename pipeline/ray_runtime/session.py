@@ -10,6 +10,7 @@ import sys
 import threading
 import warnings
 
+from pipeline import faults
 from pipeline.errors import Stopped, UserError
 
 # Documents never enter the object store, only shard descriptors and receipts do.
@@ -57,6 +58,7 @@ def start(cpus: int | None, address: str | None) -> int:
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH", "")])]),
             "PYTHONWARNINGS": "ignore",
             **{name: os.environ[name] for name in os.environ if name.startswith("SIFTLOOM_")},
+            **faults.environment(),
         }
         options: dict = {
             "logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True,

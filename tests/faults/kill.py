@@ -1,0 +1,71 @@
+"""Killing a driver with all it started, and seeing what is left of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from corpus import times_of
+
+# A node's tasks are all committed by the same code, so these are the moments that differ.
+MOMENTS = {
+    "before its first receipt": "before-data",
+    "between data and receipt": "before-receipt",
+    "in the middle": "after-receipt",
+    "between last receipt and manifest": "before-manifest",
+}
+
+
+def run_until_killed(command: Sequence[str], kill: str, mark: Path) -> None:
+    """Run a command that is to be killed at a point; it must have been, with every process that it started."""
+    driver = subprocess.Popen(
+        command, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        env={**os.environ, "SIFTLOOM_KILL": kill, "SIFTLOOM_KILL_MARK": str(mark)},
+    )  # fmt: skip
+    output = driver.communicate(timeout=300)
+    assert driver.returncode == -signal.SIGKILL, (kill, driver.returncode, *output)
+    assert mark.exists()
+    wait_for_the_end_of(driver.pid)
+
+
+def wait_for_the_end_of(session: int, seconds: float = 60) -> None:
+    """Ray's workers notice the end of their raylet by themselves; until then one may still publish what it was at."""
+    end = time.monotonic() + seconds
+    while left := _members(session):
+        assert time.monotonic() < end, f"still alive: {left}"
+        time.sleep(0.05)
+
+
+def _members(session: int) -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            found.append(int(path.parent.name))
+    return found
+
+
+def run_to_the_end(command: Sequence[str]) -> None:
+    done = subprocess.run(command, start_new_session=True, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, (done.stdout, done.stderr)
+
+
+def receipted(store: Path) -> dict[str, int]:
+    """Name -> modification time of every receipt there is and of every file that one vouches for."""
+    times = times_of(store)
+    receipts = {name for name in times if "/receipts/" in name}
+    keys = {tuple(name.removesuffix(".json").replace("/receipts/", "/data/").rsplit("/", 1)) for name in receipts}
+    vouched = {name for name in times for folder, key in keys if name.startswith(f"{folder}/{key}")}
+    return {name: times[name] for name in receipts | vouched}
+
+
+def changed(before: Mapping[str, int], store: Path) -> set[str]:
+    after = times_of(store)
+    return {name for name in before if after.get(name) != before[name]}
