@@ -194,7 +194,7 @@ def typed_lines(path: Path) -> Iterator[str]:
 
 
 def versions(text: str) -> list[str]:
-    """Every version of Ray, Python and siftloom that a file names must be that of pyproject.toml and constraints.txt."""
+    """Every version of Ray, Python and siftloom that a file names must be that of pyproject.toml, constraints.txt."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     (wanted,) = [need.split("]")[1] for need in project["dependencies"] if need.startswith("ray[")]
     (pinned,) = re.findall(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)

@@ -1,7 +1,7 @@
 """The fields that our cluster files use, as JSON Schema: what Ray's own validation lets through.
 
-Ray takes anything inside `provider` and `node_config`, and Kubernetes checks a file only when it is applied. Every object
-here is closed, so a misspelt field is found. This is a subset: a field that a cluster file needs is added here first.
+Ray takes anything inside `provider` and `node_config`, and Kubernetes checks a file only when it is applied. Every
+object here is closed, so a misspelt field is found. A subset: a field that a cluster file needs is added here first.
 """
 
 from __future__ import annotations
