@@ -10,7 +10,7 @@ LLVM vectors, which every target lowers to its own; there is no `fastmath`.
 import numpy as np
 from numba import njit
 
-from stages.dedup.lanes import LANE, filled_lane, load8, lower_lane, lowest, ones
+from stages.dedup.lanes import LANE, filled_lane, load8, lower_lane, lowest, ones, store4
 from stages.dedup.machine_code import JIT
 from stages.dedup.shingles import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
 
@@ -30,6 +30,24 @@ KEEP_HIGH = np.concatenate([np.zeros(8, np.uint64), KEEP])  # and its second eig
 
 
 @njit(**JIT)
+def decode(data, p, stop, lead):
+    """(code point, its bytes) at data[p]; (0, 1) for what is no UTF-8."""
+    need = (lead >= 0xC2) + (lead >= 0xE0) + (lead >= 0xF0)
+    if need == 0 or lead >= 0xF5 or p + need >= stop:
+        return np.uint32(0), 1
+    point = lead & np.uint32(0x3F >> need)
+    good = True
+    for j in range(1, need + 1):
+        tail = np.uint32(data[p + j])
+        good &= (tail & np.uint32(0xC0)) == 0x80
+        point = np.uint32(point << np.uint32(6)) | (tail & np.uint32(0x3F))
+    least = 0x80 if need == 1 else (0x800 if need == 2 else 0x10000)
+    if good and point >= least and point < 0x110000:
+        return point, need + 1
+    return np.uint32(0), 1
+
+
+@njit(**JIT)
 def normalise(data, start, stop, utf8, flags, unspaced, out):
     """Lower-case data[start:stop] into `out`, separators (and what is no UTF-8) as 0; returns the length."""
     p, o = start, 0
@@ -42,37 +60,25 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
             o += run
             if run == LANE or p == stop:
                 continue
-        c = np.uint32(data[p])
-        size = 1
-        if c >= 0x80:
-            need = (c >= 0xC2) + (c >= 0xE0) + (c >= 0xF0)
-            point = np.uint32(0)
-            if need > 0 and c < 0xF5 and p + need < stop:
-                point = c & np.uint32(0x3F >> need)
-                good = True
-                for j in range(1, need + 1):
-                    tail = np.uint32(data[p + j])
-                    good &= (tail & np.uint32(0xC0)) == 0x80
-                    point = np.uint32(point << np.uint32(6)) | (tail & np.uint32(0x3F))
-                least = 0x80 if need == 1 else (0x800 if need == 2 else 0x10000)
-                if good and point >= least and point < 0x110000:
-                    size = need + 1
-                else:
-                    point = np.uint32(0)
-            c = point
-        p += size
-        packed = utf8[c]
-        flag = flags[c]
-        alone = flag & unspaced
-        if alone and o > 0 and out[o - 1] != 0:
-            out[o] = 0
-            o += 1
-        for j in range(4):
-            out[o + j] = (packed >> np.uint32(8 * j)) & np.uint32(0xFF)
-        o += flag & 7
-        if alone:
-            out[o] = 0
-            o += 1
+        while True:
+            c = np.uint32(data[p])
+            size = 1
+            if c >= 0x80:
+                c, size = decode(data, p, stop, c)
+            p += size
+            flag = flags[c]
+            alone = flag & unspaced
+            if alone and o > 0 and out[o - 1] != 0:
+                out[o] = 0
+                o += 1
+            store4(out, o, utf8[c])
+            o += flag & 7
+            if alone:
+                out[o] = 0
+                o += 1
+            # A script that is not ASCII goes on past its spaces; ASCII text goes back to whole lanes.
+            if p >= stop or (p <= fast and data[p] < 0x80 and data[p + 1] < 0x80):
+                break
     out[o : o + LANE] = 0
     return o
 
@@ -120,30 +126,43 @@ def char_tokens(out, base, end, tokens, held):
 
 
 @njit(**JIT)
-def section_tokens(out, base, end, char, bounds, open_ends, carry, tokens, held):
+def section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held):
     """Append the word hashes of one section; a word that crosses its end is carried in `open_ends` and `carry`."""
     if char:
         return char_tokens(out, base, end, tokens, held), 0, carry
     found, carry = word_bounds(out, base, end, carry, bounds, open_ends)
-    for j in range(0, found - 1, 2):
-        tokens[held] = hash_token(out, bounds[j], bounds[j + 1] - bounds[j])
-        held += 1
+    tokens_at, long_ones = np.uint64(held), U0
+    for j in range(found >> 1):
+        # Unsigned places and no branch on the length: the loop is unrolled, and half of its time is saved.
+        at = np.uint64(j)
+        first = bounds[at << U1]
+        size = bounds[(at << U1) + U1] - first
+        short = np.uint64(min(size, 16))
+        x = (load8(out, first) & KEEP_LOW[short]) * FIRST
+        x ^= x >> U32
+        x = (x + (load8(out, first + 8) & KEEP_HIGH[short])) * NEXT
+        tokens[tokens_at + at] = x ^ (x >> U32)
+        longs[long_ones] = at
+        long_ones += np.uint64(size > 16)
+    for k in range(long_ones):
+        at = longs[np.uint64(k)]
+        first = bounds[at << U1]
+        tokens[tokens_at + at] = hash_token(out, first, bounds[(at << U1) + U1] - first)
     bounds[0] = bounds[max(found - 1, 0)]
-    return held, found & 1, carry
+    return held + (found >> 1), found & 1, carry
 
 
 @njit(**JIT)
-def fold(tokens, held, seen, ngram, final, sums, hashes, a, b, minima):
+def fold(tokens, held, seen, ngram, final, sums, hashes, mixed, a, b, minima):
     """Take `held` word hashes into minima and exact sums, `seen` words in; how many it keeps for later."""
     carried = min(seen, ngram - 1)
     h0, h1 = sums[0], sums[1]
     for i in range(carried, held):
-        place = np.uint64(seen - carried + i + 1)
-        x = tokens[i] ^ (place * PLACE_0)
-        x = (x ^ (x >> U32)) * SPREAD_0
-        h0 += x ^ (x >> U29)
-        y = tokens[i] ^ (place * PLACE_1)
-        y = (y ^ (y >> U32)) * SPREAD_1
+        x = tokens[i] ^ (np.uint64(seen - carried + i + 1) * PLACE_0)
+        x ^= x >> U32
+        y = x * SPREAD_0
+        h0 += y ^ (y >> U29)
+        y = x * SPREAD_1
         h1 += y ^ (y >> U29)
     sums[0], sums[1] = h0, h1
     width = ngram
@@ -151,27 +170,38 @@ def fold(tokens, held, seen, ngram, final, sums, hashes, a, b, minima):
         width = held  # a short document is one shingle of all its words
     count = held - width + 1
     if count > 0 and held > 0 and len(minima) > 0:
-        permute(tokens, count, width, hashes, a, b, minima)
+        permute(tokens, count, width, hashes, mixed, a, b, minima)
     keep = min(held, ngram - 1)
-    tokens[:keep] = tokens[held - keep : held].copy()
+    for i in range(keep):
+        tokens[i] = tokens[held - keep + i]
     return keep
 
 
 @njit(**JIT)
-def permute(tokens, count, width, hashes, a, b, minima):
-    mixed = np.empty(count + LANE, np.uint32)
-    for i in range(count):
-        hashes[i] = tokens[i]
-    for j in range(1, width):
+def fmix32(h):
+    h = np.uint32((h ^ (h >> np.uint32(16))) * F32_1)
+    h = np.uint32((h ^ (h >> np.uint32(13))) * F32_2)
+    return h ^ (h >> np.uint32(16))
+
+
+@njit(**JIT)
+def permute(tokens, count, width, hashes, mixed, a, b, minima):
+    """Lower the minima by `count` shingles of `width` words; hashes, mixed: scratch."""
+    if width == 5:  # the usual one, in one sweep
         for i in range(count):
-            hashes[i] = hashes[i] * BASE + tokens[i + j]
-    for i in range(count):
-        h = np.uint32(hashes[i] >> U32)
-        h = np.uint32((h ^ (h >> np.uint32(16))) * F32_1)
-        h = np.uint32((h ^ (h >> np.uint32(13))) * F32_2)
-        mixed[i] = h ^ (h >> np.uint32(16))
+            h = ((tokens[i] * BASE + tokens[i + 1]) * BASE + tokens[i + 2]) * BASE
+            mixed[i] = fmix32(np.uint32(((h + tokens[i + 3]) * BASE + tokens[i + 4]) >> U32))
+    else:
+        for i in range(count):
+            hashes[i] = tokens[i]
+        for j in range(1, width):
+            for i in range(count):
+                hashes[i] = hashes[i] * BASE + tokens[i + j]
+        for i in range(count):
+            mixed[i] = fmix32(np.uint32(hashes[i] >> U32))
     padded = (count + LANE - 1) // LANE * LANE
-    mixed[count:padded] = mixed[0]  # whole vectors only: a repeated value cannot change a minimum
+    for i in range(count, padded):  # whole vectors only: a repeated value cannot change a minimum
+        mixed[i] = mixed[0]
     for k in range(0, len(minima), 4):
         a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
         b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
@@ -218,9 +248,9 @@ def sketch(
     for i in range(len(offsets) - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
     out = np.empty(2 * longest + 3 * LANE, np.uint8)
-    bounds = np.empty(SECTION + LANE, np.int64)
+    bounds, longs = np.empty(SECTION + LANE, np.int64), np.empty(SECTION // 2 + LANE, np.uint64)
     tokens = np.empty(CHUNK + SECTION + ngram, np.uint64)
-    hashes = np.empty(len(tokens), np.uint64)
+    hashes, mixed = np.empty(len(tokens), np.uint64), np.empty(len(tokens) + LANE, np.uint32)
     minima = np.empty(len(a), np.uint32)
     sums = np.empty(2, np.uint64)
     rows = multipliers.shape[1]
@@ -231,14 +261,14 @@ def sketch(
         held, seen, open_ends, carry = 0, 0, 0, U0
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, open_ends, carry = section_tokens(out, base, end, char, bounds, open_ends, carry, tokens, held)
+            held, open_ends, carry = section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held)
             if held >= CHUNK:
                 carried = min(seen, ngram - 1)
-                keep = fold(tokens, held, seen, ngram, False, sums, hashes, a, b, minima)
+                keep = fold(tokens, held, seen, ngram, False, sums, hashes, mixed, a, b, minima)
                 seen += held - carried
                 held = keep
         carried = min(seen, ngram - 1)
-        fold(tokens, held, seen, ngram, True, sums, hashes, a, b, minima)
+        fold(tokens, held, seen, ngram, True, sums, hashes, mixed, a, b, minima)
         seen += held - carried
         tokens_seen[i] = seen
         if exact.shape[1]:

@@ -101,7 +101,7 @@ def exact_sums(values: np.ndarray, place: np.ndarray, rounds: int) -> list[np.nd
     """The two terms of each value in the whole-document hash."""
     terms = []
     for half in range(2):
-        x = values ^ (place * PLACE[half])
+        x = values ^ (place * PLACE[half if rounds == 2 else 0])
         x = (x ^ (x >> U32)) * SPREAD[half]
         x ^= x >> U29
         if rounds == 2:

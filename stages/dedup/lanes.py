@@ -32,6 +32,16 @@ def load8(typing, data, index):
 
 
 @intrinsic
+def store4(typing, data, index, value):
+    """Write a uint32 to any position of a byte array, first byte lowest."""
+
+    def build(context, builder, signature, args):
+        builder.store(args[2], _at(context, builder, signature.args[0], args[0], args[1], ir.IntType(32)), align=1)
+
+    return types.void(data, types.intp, types.uint32), build
+
+
+@intrinsic
 def lower_lane(typing, data, index, out, position):
     """Write 64 bytes lower-cased, separators as 0; the bit mask of bytes that are not ASCII."""
 

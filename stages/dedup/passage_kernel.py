@@ -22,7 +22,7 @@ def find(data, offsets, utf8, flags, char, unspaced, widths, grams, starts, filt
         longest = max(longest, offsets[i + 1] - offsets[i])
     carry_most = widths.max() - 1
     out = np.empty(2 * longest + 3 * LANE, np.uint8)
-    bounds = np.empty(SECTION + LANE, np.int64)
+    bounds, longs = np.empty(SECTION + LANE, np.int64), np.empty(SECTION // 2 + LANE, np.uint64)
     tokens = np.empty(CHUNK + SECTION + carry_most + 1, np.uint64)
     hashes = np.empty(len(tokens), np.uint64)
     hits = 0
@@ -31,7 +31,7 @@ def find(data, offsets, utf8, flags, char, unspaced, widths, grams, starts, filt
         held, carried, open_ends, carry = 0, 0, 0, U0
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, open_ends, carry = section_tokens(out, base, end, char, bounds, open_ends, carry, tokens, held)
+            held, open_ends, carry = section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held)
             if held < CHUNK and end <= length:
                 continue
             for j in range(len(widths)):
