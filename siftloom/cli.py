@@ -10,6 +10,7 @@ import os
 import shlex
 import signal
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -37,6 +38,8 @@ for function in (
 
 def main() -> None:
     """Runs the command of this process and exits."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")  # of libraries, to their authors; ours are errors or notices
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     sys.exit(_code())

@@ -14,7 +14,7 @@ from pipeline.errors import RecipeError, UserError
 from pipeline.progress import size
 from siftloom.screen import say, say_json
 
-PASSED_ON = ("RAY_AUTH_MODE", "SIFTLOOM_LEASE_SECONDS")
+PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
 LARGEST = 5  # files that are named
 
 
@@ -53,9 +53,7 @@ def submit(
     for change in changes:
         parts += ["-s", change]
     name = f"{found.name}-{_digest(graph)}"
-    job = jobs.submit(
-        shlex.join(parts), name=name, folder=folder, metadata={"run": found.name, "store": place}, env=env
-    )
+    job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": place}, env=env)
     if not as_json:
         say(f"job      {job}: {shlex.join(parts)}")
     if not wait:
@@ -92,7 +90,7 @@ def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: s
     """Runs `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
     from pipeline.record import versions
 
-    entry = shlex.join(["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"])
+    entry = ["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"]
     expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(dict(versions()))}
     job = jobs.submit(entry, name=f"{name}-check", folder=folder, metadata={"check": name}, env=env | expected)
     log: list[str] = []

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import shlex
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +38,6 @@ class Package:
 
 def measure(folder: str) -> Package:
     """The files that Ray would pack from a working directory, by Ray's own walk."""
-    import logging
-
     from ray._private.runtime_env import packaging
 
     root, found = Path(folder).absolute(), []
@@ -71,22 +71,21 @@ class Jobs:
         with self._explained():
             from ray.job_submission import JobSubmissionClient
 
+            logging.getLogger("ray").setLevel(logging.ERROR)
             self._client = JobSubmissionClient(self.address)
 
     def submit(
-        self, entrypoint: str, *, name: str, folder: str, metadata: Mapping[str, str], env: Mapping[str, str]
+        self, command: Sequence[str], *, name: str, folder: str, metadata: Mapping[str, str], env: Mapping[str, str]
     ) -> str:
         """Sends a working directory and starts a command in it; returns the submission id, `<name>-<n>`."""
+        # Not the job's own `env_vars`: Ray refuses a driver that sets a variable which the job sets too.
+        words = ["env", *(f"{key}={value}" for key, value in env.items()), *command] if env else command
         with self._explained():
             return self._client.submit_job(
-                entrypoint=entrypoint,
+                entrypoint=shlex.join(words),
                 submission_id=self._free_id(name),
                 metadata=dict(metadata),
-                runtime_env={
-                    "working_dir": str(Path(folder).absolute()),
-                    "excludes": list(EXCLUDES),
-                    "env_vars": dict(env),
-                },
+                runtime_env={"working_dir": str(Path(folder).absolute()), "excludes": list(EXCLUDES)},
             )
 
     def follow(self, job: str, write: Callable[[str], Any]) -> int:
