@@ -33,8 +33,10 @@ docs: $(STAMP)
 	$(BIN)/pip install --quiet -e ".[docs]"
 	$(BIN)/mkdocs build --strict --site-dir site
 
+# Without isolation it needs no network; an old build/ would bring files along that are no longer in the tree.
 wheel: $(STAMP)
-	$(BIN)/python -m build --wheel
+	rm -rf build
+	$(BIN)/python -m pip wheel . --quiet --no-deps --no-build-isolation --wheel-dir dist
 
 # One rule installs; it runs again when the dependencies change.
 $(STAMP): pyproject.toml constraints.txt
