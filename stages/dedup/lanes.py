@@ -1,7 +1,4 @@
-"""Vector operations of the kernel, written as LLVM vectors: every target lowers them to its own instructions.
-
-Numba's cache on disk knows a compiled function by its own file: after a change here, touch `kernel.py`.
-"""
+"""Vector operations of the kernel, written as LLVM vectors: every target lowers them to its own instructions."""
 
 from llvmlite import ir
 from numba import types

@@ -1,21 +1,25 @@
-"""`compiled`: a loop over arrays in machine code, kept on disk; plain Python where numba is not installed."""
+"""`compiled`: a loop over arrays in machine code, kept on disk; plain Python where numba is not installed.
 
+Numba knows a stored function by the file it stands in; what it calls, and the constants it was built with, may stand in
+others. So the store is a folder named after the digest of all of them: changed code is never met with old machine code.
+It lies in `$NUMBA_CACHE_DIR`, else in the user's cache folder, else (a read-only home) with temporary files.
+"""
+
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
+# Every file whose text can change a compiled function.
+SOURCES = ("components", "keep", "kernel", "lanes", "machine_code", "passage_kernel", "rows", "shingles", "tokenise")
+
 Loop = TypeVar("Loop", bound=Callable)
 
-# Numba keeps its cache beside the source, else below the home directory, and raises when neither can be written.
-if not os.access(Path(__file__).parent, os.W_OK):
-    os.environ.setdefault("NUMBA_CACHE_DIR", f"{tempfile.gettempdir()}/siftloom-numba-{os.getuid()}")
-
-JIT = {"cache": True, "nogil": True, "error_model": "numpy"}
-
 try:
-    from numba import njit
+    from numba import config, njit
 except ImportError:
 
     def compiled(loop: Loop) -> Loop:
@@ -24,4 +28,32 @@ except ImportError:
 else:
 
     def compiled(loop: Loop) -> Loop:
-        return njit(**JIT)(loop)
+        others = config.CACHE_DIR
+        config.CACHE_DIR = folder()
+        try:
+            # Plain integer arithmetic: nothing here may depend on the order or the size of a vector.
+            return njit(cache=True, nogil=True, error_model="numpy")(loop)
+        finally:
+            config.CACHE_DIR = others
+
+
+@cache
+def folder() -> str:
+    """Where the machine code of this version of the room is kept."""
+    state = hashlib.sha256()
+    for name in SOURCES:
+        state.update(Path(__file__).with_name(f"{name}.py").read_bytes())
+    name = f"siftloom-{state.hexdigest()[:16]}"
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    for base in (os.environ.get("NUMBA_CACHE_DIR"), f"{home}/siftloom"):
+        if base and _can_write(Path(base, name)):
+            return os.path.join(base, name)
+    return os.path.join(tempfile.gettempdir(), f"{name}-{os.getuid()}")
+
+
+def _can_write(path: Path) -> bool:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(path, os.W_OK)

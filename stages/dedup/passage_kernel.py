@@ -1,16 +1,16 @@
 """Which n-grams of a given set a column of text holds: the word hashes of `kernel`, a bit filter, a sorted array."""
 
 import numpy as np
-from numba import njit
 
-from stages.dedup.kernel import BASE, CHUNK, SECTION, fmix64, normalise, section_tokens
+from stages.dedup.kernel import BASE, fmix64
 from stages.dedup.lanes import LANE
-from stages.dedup.machine_code import JIT
+from stages.dedup.machine_code import compiled
+from stages.dedup.tokenise import CHUNK, SECTION, normalise, section_tokens
 
 U0, U1 = np.uint64(0), np.uint64(1)
 
 
-@njit(**JIT)
+@compiled
 def find(data, offsets, utf8, flags, char, unspaced, widths, grams, starts, filters, shift, rows, found):
     """Fill rows[h], found[h] with (document, index into `grams`) of every n-gram met, in order; returns their number.
 
