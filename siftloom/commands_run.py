@@ -18,6 +18,7 @@ STORE = Annotated[str | None, typer.Option(help="where results are kept: a folde
 CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of them when left out", min=1)]
 ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
 LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
+LIMITED_BYTES = 64 * 1024  # of text; hardly a corpus has larger documents on average
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -26,9 +27,22 @@ def opened(recipe: str, nodes: list[str] | None, changes: list[str] | None, limi
     from pipeline.recipe import load
     from siftloom.words import words
 
-    everywhere = {"read": {"limit": limit}} if limit is not None else None
+    everywhere = {"read": lambda fields: limited(fields, limit)} if limit is not None else None
     found = load(recipe, words(), changes or (), everywhere)
     return found, found.graph(nodes or ())
+
+
+def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
+    """The fields of a `read` that stops early, and does not even hash the files that it will not come to."""
+    from pipeline.sources import expand
+
+    kept, bytes_ = [], 0
+    for entry in expand(fields["paths"], "paths").entries:
+        if kept and bytes_ >= limit * LIMITED_BYTES:
+            break
+        kept.append(entry.path)
+        bytes_ += entry.size * (1 if not entry.name.endswith((".gz", ".zst", ".parquet")) else 3)
+    return {**fields, "paths": tuple(kept), "limit": limit}
 
 
 def run(

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.graph import Graph, build
-from pipeline.recipe.read import NAME, Reader
+from pipeline.recipe.read import NAME, Change, Reader
 from pipeline.recipe.tree import Leaf, Mark, Table, compose, nearest, override, shown
 from pipeline.recipe.vocabulary import Vocabulary
 
@@ -55,7 +54,7 @@ def load(
     path: str | Path,
     words: Vocabulary,
     overrides: Sequence[str] = (),
-    everywhere: Mapping[str, Mapping[str, Any]] | None = None,
+    everywhere: Mapping[str, Change] | None = None,
 ) -> Recipe:
     """Reads a recipe file; see `parse`."""
     path = Path(path)
@@ -76,15 +75,15 @@ def parse(
     words: Vocabulary,
     *,
     overrides: Sequence[str] = (),
-    everywhere: Mapping[str, Mapping[str, Any]] | None = None,
+    everywhere: Mapping[str, Change] | None = None,
     source: str = "recipe",
     folder: Path | None = None,
 ) -> Recipe:
     """A recipe from its text.
 
-    `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself;
-    `everywhere` sets fields of every node of a kind. `folder` is where relative paths start; None leaves them
-    as they are. Raises RecipeError; further problems are its `__notes__`.
+    `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself; `everywhere`
+    changes the fields of every node of a kind before it is made. `folder` is where relative paths start; None leaves
+    them as they are. Raises RecipeError; further problems are its `__notes__`.
     """
     root = compose(text, source)
     if not isinstance(root, Table):

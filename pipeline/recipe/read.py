@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,15 @@ from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
+Change = Callable[[dict[str, Any]], dict[str, Any]]  # fields of a node by their Python names -> the fields to take
+
+
 class _Problem(Exception):
     """Ends the reading of one value; the problem itself is noted already."""
 
 
 class Reader:
-    def __init__(self, words: Vocabulary, folder: Path | None, everywhere: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, words: Vocabulary, folder: Path | None, everywhere: Mapping[str, Change]) -> None:
         self.words, self.folder, self.everywhere = words, folder, everywhere
         self.problems: list[tuple[Mark, RecipeError]] = []
         self.trees: Mapping[str, Tree] = {}
@@ -112,8 +114,6 @@ class Reader:
                 f"no kind of node {word!r}{nearest(word, iter(self.words.nodes))}",
                 "a kind that `siftloom schema` lists",
             )
-        more = {key: Leaf(kind.mark, value) for key, value in self.everywhere.get(str(kind.value), {}).items()}
-        tree = replace(tree, entries={**tree.entries, **more})
         node = self.build(self.words.node(str(kind.value)), tree, {"use"}, tree.mark)
         self.inline[key] = node
         return node
@@ -147,6 +147,8 @@ class Reader:
         if failed or len(self.problems) > before:
             raise _Problem
         try:
+            if issubclass(cls, Node) and cls.kind() in self.everywhere:
+                values = self.everywhere[cls.kind()](values)
             value = cls(**values)
             if isinstance(value, Node):
                 value.check()

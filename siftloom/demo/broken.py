@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,29 +33,29 @@ def in_dedup(event: Event) -> bool:
 
 
 def in_training(event: Event) -> bool:
-    """A training has made steps and has others before it."""
-    return event["event"] == "training" and event["values"].get("step", 0) >= 1
+    """A training has made a third of its steps, and has the others before it."""
+    return event["event"] == "training" and event["values"]["step"] * 3 >= event["values"]["steps"]
 
 
 KILLS: tuple[tuple[str, Callable[[Event], bool]], ...] = (("dedup", in_dedup), ("training", in_training))
 
 
-def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO) -> int:
+def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO, changes: Sequence[str] = ()) -> int:
     """0 when the two runs are equal in every byte and nothing that was done was done again, else 1."""
     if "://" in store:
         raise UserError(f"store {store}", "a remote store", "a folder", "siftloom demo --break --store FOLDER")
     broken = Path(store.rstrip("/") + SUFFIX)
     shutil.rmtree(broken, ignore_errors=True)
     print("the run that is left alone", file=stream, flush=True)
-    run_demo(store, cpus, stream)
+    run_demo(store, cpus, stream, changes)
     kills, before = [], {}
     for place, here in KILLS:
         print(f"the run that is killed in {place}", file=stream, flush=True)
-        event = _killed(broken, cpus, here, stream)
+        event = _killed(broken, cpus, here, stream, changes)
         before |= _receipts(broken)
         kills.append({"where": place, "event": event, "receipts": len(before)})
     print("the same command again", file=stream, flush=True)
-    _killed(broken, cpus, lambda event: False, stream)
+    _killed(broken, cpus, lambda event: False, stream, changes)
     result = {"kills": kills} | compare(Path(store), broken, before)
     if as_json:
         say_json(result)
@@ -64,10 +64,13 @@ def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO) -> i
     return 0 if result["equal"] and not result["done_again"] else 1
 
 
-def _killed(store: Path, cpus: int | None, here: Callable[[Event], bool], stream: TextIO) -> Event | None:
+def _killed(
+    store: Path, cpus: int | None, here: Callable[[Event], bool], stream: TextIO, changes: Sequence[str]
+) -> Event | None:
     """Runs the demo's recipe in a process of its own; kills it at the first event that is `here`, and returns that."""
     command = [sys.executable, "-m", "siftloom", "run", str(recipe_path()), "--store", str(store), "--json"]
     command += ["--cpus", str(cpus)] if cpus else []
+    command += [word for change in changes for word in ("-s", change)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -23,8 +24,10 @@ def recipe_path() -> Path:
     return Path(str(resources.files("recipes") / "demo.yaml"))
 
 
-def run_demo(store: str, cpus: int | None, stream: TextIO | None) -> tuple[Run, dict[str, Any]]:
-    """The run and its result. Progress goes to `stream`."""
+def run_demo(
+    store: str, cpus: int | None, stream: TextIO | None, changes: Sequence[str] = ()
+) -> tuple[Run, dict[str, Any]]:
+    """The run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
     from pipeline.execute import Options
     from pipeline.execute import run as execute
     from pipeline.recipe import load
@@ -32,7 +35,7 @@ def run_demo(store: str, cpus: int | None, stream: TextIO | None) -> tuple[Run, 
     from siftloom.words import words
 
     began = time.monotonic()
-    recipe = load(recipe_path(), words())
+    recipe = load(recipe_path(), words(), changes)
     with PeakMemory() as memory, listening(store, recipe.name, stream=stream) as watcher:
         run = execute(
             recipe.graph(), name=recipe.name, store=store, options=Options(cpus=cpus), recipe=recipe.text,

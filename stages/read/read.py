@@ -61,6 +61,7 @@ class Read(Node):
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines larger than this are read in ranges of about this many bytes
     trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
+    limit        read no more than the first so many rows, to try a recipe; of Parquet, whole row groups up to there
 
     Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
     file).
@@ -76,6 +77,7 @@ class Read(Node):
     shard_bytes: int = 128 * 1024**2
     range_bytes: int = 256 * 1024**2
     trust: Literal["digest", "listing"] = runtime("digest")
+    limit: int | None = None
 
     version = 1
     reasons = parquet.REASONS
@@ -84,6 +86,8 @@ class Read(Node):
     def check(self) -> None:
         if self.shard_bytes < 1 or self.range_bytes < 1:
             raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
+        if self.limit is not None and self.limit < 1:
+            raise RecipeError("read.limit", f"{self.limit}", "at least 1 row, or null for all")
         for name, kind in self._kept().items():
             if kind not in KINDS:
                 raise RecipeError(f"read.keep: {name}:{kind}", f"the type {kind!r}", f"one of {', '.join(KINDS)}")
@@ -136,7 +140,8 @@ class Read(Node):
     def _in_parts(self, source: Source) -> bool:
         form, codec = self._layout(source)
         by_line = form == "jsonl" or (form == "txt" and self.txt_split == "line")
-        return form == "parquet" or (by_line and codec is None and source.size > self.range_bytes)
+        ranged = by_line and codec is None and source.size > self.range_bytes and self.limit is None
+        return form == "parquet" or ranged
 
     def _one_document_each(self, source: Source) -> bool:
         return self.txt_split == "file" and self._layout(source)[0] == "txt"
@@ -149,10 +154,25 @@ class Read(Node):
 
     def _parts(self, ctx: Context, first: int | None = None) -> Iterator[Part]:
         """All parts, or those whose first file has this index."""
+        if self.limit is not None:
+            yield from (part for part in self._first_parts(ctx) if first in (None, part.files[0].index))
+            return
         for small, run in groupby(ctx.sources(), self._one_document_each):
             for files in self._bundles(run) if small else ((source,) for source in run):
                 if first is None or files[0].index == first:
                     yield from self._parts_of(ctx, files)
+
+    def _first_parts(self, ctx: Context) -> Iterator[Part]:
+        """Under a limit: one part for the files that are copied, and row groups until there are enough."""
+        copied = tuple(source for source in ctx.sources() if not self._in_parts(source))
+        if copied:
+            yield Part(f"{copied[0].index:05d}-0000", copied)
+        left = self.limit or 0
+        for source in ctx.sources():
+            for part in self._parts_of(ctx, (source,)) if self._in_parts(source) else ():
+                if left > 0 and part.groups is not None:
+                    yield part
+                    left -= part.groups[3]
 
     def _parts_of(self, ctx: Context, files: tuple[Source, ...]) -> Iterator[Part]:
         key = f"{files[0].index:05d}"
@@ -206,8 +226,13 @@ class Read(Node):
             ShardFiles(ctx, key, columns, self.shard_bytes) as out,
         ):
             for source in part.files:
+                if self._enough(bad):
+                    break
                 self._copy(ctx, source, part.bytes, bad, out)
         return bad.result(out.facts)
+
+    def _enough(self, bad: Rejected) -> bool:
+        return self.limit is not None and bad.counts["rows"] >= self.limit
 
     def _copy(self, ctx: Context, source: Source, piece: ranges.Range | None, bad: Rejected, out: ShardFiles) -> None:
         form, codec = self._layout(source)
@@ -233,6 +258,8 @@ class Read(Node):
                     bad.counts["kept"] += 1
                 except Reject as reject:
                     bad.add(source.name, source.digest, number, reject.args[0], data)
+                if self._enough(bad):
+                    break
         if parse is not None:
             parse.finish()
 

@@ -298,5 +298,5 @@ def test_numbers_are_read_as_python_writes_them(number) -> None:
 
 def test_a_field_set_everywhere_reaches_inline_nodes_too() -> None:
     text = "nodes: {a: {use: sieve, docs: {use: source, paths: [x], limit: 9}}, b: {use: source, paths: [y]}}"
-    nodes = parse(text, WORDS, everywhere={"source": {"limit": 5}}).nodes
+    nodes = parse(text, WORDS, everywhere={"source": lambda fields: {**fields, "limit": 5}}).nodes
     assert (nodes["a"].docs.limit, nodes["b"].limit) == (5, 5)

@@ -1,0 +1,147 @@
+"""The first things a newcomer types: `init`, `run --limit`, and the Python surface."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from conftest import PROSE, ROOT, environment, siftloom, write_documents
+
+TEXTS = [PROSE.format(n=n) for n in range(12)]
+
+
+def write_files(folder: Path, form: str) -> str:
+    """Documents in one of the formats; returns what `init` is given."""
+    folder.mkdir()
+    rows = [{"url": f"http://x/{n}", "title": "A letter", "content": text} for n, text in enumerate(TEXTS)]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if form == "jsonl":
+        (folder / "a.jsonl").write_bytes(lines)
+    elif form == "jsonl.gz":
+        (folder / "a.jsonl.gz").write_bytes(gzip.compress(lines))
+    elif form == "jsonl.zst":
+        (folder / "a.jsonl.zst").write_bytes(pa.Codec("zstd").compress(lines, asbytes=True))
+    elif form == "parquet":
+        pq.write_table(pa.Table.from_pylist(rows), folder / "a.parquet")
+    else:
+        for number, text in enumerate(TEXTS):
+            (folder / f"{number}.txt").write_text(text)
+    (folder / "notes.pdf").write_bytes(b"%PDF")
+    return str(folder)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "txt"])
+def test_init_finds_format_text_and_id_and_its_recipe_is_one(tmp_path: Path, form: str) -> None:
+    data = write_files(tmp_path / "data", form)
+    found = json.loads(siftloom("init", data, "--json", cwd=tmp_path).stdout)
+    assert found["format"] == form.partition(".")[0]
+    assert found["files"] == (12 if form == "txt" else 1)
+    assert abs(found["mean_characters"] - sum(map(len, TEXTS)) / 12) <= 1
+    assert found["example"].startswith("The carrier brought letter number 0")
+    if form != "txt":
+        assert (found["text"], found["id"]) == ("content", "url")
+    recipe = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
+    ending = {"txt": "*.txt", "parquet": "*.parquet"}.get(form, f"*.{form}")
+    assert recipe["nodes"]["docs"]["paths"] == [f"data/{ending}"]
+    plan = json.loads(siftloom("plan", "recipe.yaml", "--json", cwd=tmp_path).stdout)
+    assert {"docs", "once", "lost", "dense", "table"} <= {node["name"] for node in plan["nodes"]}
+
+
+def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    write_files(tmp_path / "data", "jsonl")
+    siftloom("init", "data", cwd=tmp_path)
+    done = siftloom("init", "data", cwd=tmp_path, code=2)
+    assert "there is a file already" in done.stderr
+    siftloom("init", "data", "--force", cwd=tmp_path)
+    (tmp_path / "bad.jsonl").write_text("no json\n")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"x" * 10_000)[:30])
+    (tmp_path / "numbers.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
+    for path, words in (
+        ("none", "nothing matches"), ("data/notes.pdf", "files that end in .pdf"), ("bad.jsonl", "no JSON"),
+        ("cut.jsonl.gz", "gzip"), ("numbers.jsonl", "no column of text"),
+    ):  # fmt: skip
+        done = siftloom("init", path, "--out", "other.yaml", cwd=tmp_path, code=1)
+        assert words in done.stderr, done.stderr
+        assert not (tmp_path / "other.yaml").exists()
+
+
+def test_init_then_a_limited_run(tmp_path: Path) -> None:
+    """What the README's first screen says, as far as the curation goes."""
+    write_documents(tmp_path / "docs")
+    siftloom("init", "docs", cwd=tmp_path)
+    done = siftloom("run", "recipe.yaml", "once", "--limit", "30", "--cpus", "1", cwd=tmp_path)
+    assert "first is finished" in done.stdout
+    run = tmp_path / "runs"
+    (manifest,) = run.glob("nodes/read-*/manifest.json")
+    assert json.loads(manifest.read_text())["counts"]["shards"] == {"rows": 30, "kept": 30}
+    assert "limit: 30" in json.loads((run / "runs/first/run.json").read_text())["recipe"]
+
+
+def test_a_limit_leaves_out_the_files_it_will_not_come_to(tmp_path: Path) -> None:
+    from siftloom.commands_run import limited
+
+    paths = []
+    for number in range(4):
+        paths.append(tmp_path / f"{number}.jsonl")
+        paths[-1].write_bytes(b"x" * 65536)
+    fields = {"paths": (str(tmp_path / "*.jsonl"),)}
+    assert limited(fields, 1) == {"paths": (str(paths[0]),), "limit": 1}
+    assert limited(fields, 3)["paths"] == tuple(map(str, paths[:3]))
+    assert limited(fields, 99)["paths"] == tuple(map(str, paths))
+
+
+def test_the_python_surface_names_every_node_of_the_catalogue() -> None:
+    import siftloom as front
+    from siftloom import models as m
+    from siftloom import stages as s
+    from stages.catalog import NODES
+
+    assert {getattr(s, name).kind() for name in s.__all__} == set(NODES)
+    assert m.Lost("1m", rank=16, density=0.05).rank == 16
+    assert front.Pipeline.__name__ == "Pipeline"
+    assert front.__version__
+    with pytest.raises(AttributeError, match="no node class 'Nodes'"):
+        _ = s.Nodes
+    with pytest.raises(AttributeError):
+        _ = front.nodes
+
+
+PROGRAM = """
+from siftloom import Pipeline, stages as s
+
+docs = s.Read(paths=["docs/*.jsonl"], id="name")
+once = s.Split(docs=s.ExactDedup(docs=s.GopherQuality(docs=docs, min_words=20)), held_out=0.1)
+pipeline = Pipeline([once], name="mine", store="kept")
+if __name__ == "__main__":
+    print([entry.action for entry in pipeline.plan().entries])
+    run = pipeline.run(cpus=1, progress=False)
+    print(run[once].rows(["id"]).num_rows, run["exact_dedup"].removed().num_rows, run.name)
+    print(run[docs].to_hf().num_rows)
+    print(pipeline.recipe())
+"""
+
+
+def test_a_program_runs_and_its_recipe_is_kept(tmp_path: Path) -> None:
+    write_documents(tmp_path / "docs")
+    (tmp_path / "program.py").write_text(PROGRAM)
+    done = subprocess.run(
+        [sys.executable, "program.py"], cwd=tmp_path, env=environment(), text=True, capture_output=True, timeout=200
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    actions, counts, rows, *recipe = done.stdout.splitlines()
+    assert actions == str(["run"] * 4)
+    assert (counts, rows) == ("40 4 mine", "44")
+    kept = json.loads((tmp_path / "kept/runs/mine/run.json").read_text())["recipe"]
+    assert kept.strip() == "\n".join(recipe).strip()
+    (tmp_path / "again.yaml").write_text(kept)
+    plan = json.loads(siftloom("plan", "again.yaml", "--store", "kept", "--json", cwd=tmp_path).stdout)
+    assert {node["action"] for node in plan["nodes"]} == {"reuse"}
+    assert ROOT.is_dir()
