@@ -95,6 +95,10 @@ def _quiet_loggers() -> None:
     # Whatever it would tell here it raises as well.
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     from ray.data import DataContext
+    from ray.util.annotations import RayDeprecationWarning
+
+    # The versions of Ray that we run with are pinned; what a later one takes away is ours to know, not the user's.
+    warnings.filterwarnings("ignore", category=RayDeprecationWarning)
 
     context = DataContext.get_current()
     context.enable_progress_bars = False

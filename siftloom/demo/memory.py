@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-SAMPLE_SECONDS = 0.5
+SAMPLE_SECONDS = 1.5  # asking some forty processes costs the kernel a tenth of a second
 
 
 class PeakMemory:
