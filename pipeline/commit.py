@@ -125,14 +125,23 @@ def _listed(state: State, node: Node) -> dict[str, Any]:
 def _histograms(node: Node, receipts: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
     """Histograms that the engine counted for a row node, one figure a column."""
     figures = []
-    for column, (low, high, bins) in getattr(node, "histograms", {}).items():
+    for column, (low, high, bins, *limit) in getattr(node, "histograms", {}).items():
         counts = [0] * bins
         for found in receipts.values():
             for receipt in found:
                 for i, number in enumerate(receipt.facts.get("histograms", {}).get(column, ())):
                     counts[i] += number
         edges = [low + (high - low) * i / bins for i in range(bins + 1)]
+        marks = [{"x": getattr(node, name), "label": name, "removed": "below"} for name in limit]
         figures.append(
-            {"kind": "histogram", "section": "scores", "title": column, "x": column, "edges": edges, "counts": counts}
+            {
+                "kind": "histogram",
+                "section": "scores",
+                "title": f"{column} of the documents that {node.kind()} saw",
+                "x": column,
+                "edges": edges,
+                "counts": counts,
+                "marks": marks,
+            }
         )
     return figures

@@ -291,12 +291,13 @@ class RowNode(Node):
 
     A node that overrides `decide` promises that its removals are a function of its own added columns and its fields; the
     engine may then fill the columns from an earlier run (`threshold` fields apart, the same configuration) and only decide.
-    `histograms`: column -> (low, high, bins), counted by the engine and drawn in the report.
+    `histograms`: column -> (low, high, bins[, field]), counted by the engine and drawn in the report; the field, if there
+    is one, is the threshold below which rows go.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
     changes_text: ClassVar[bool] = False
-    histograms: ClassVar[Mapping[str, tuple[float, float, int]]] = {}
+    histograms: ClassVar[Mapping[str, tuple[float, float, int] | tuple[float, float, int, str]]] = {}
 
     @abstractmethod
     def open(self, ctx: Context) -> RowFunction:

@@ -183,7 +183,7 @@ class SideCar:
         if histograms:
             facts["histograms"] = {
                 name: [int(n) for n in np.histogram(_finite(columns[name]), bins=bins, range=(low, high))[0]]
-                for name, (low, high, bins) in histograms.items()
+                for name, (low, high, bins, *_) in histograms.items()
             }
         return Result(counts, facts)
 

@@ -71,10 +71,11 @@ class Select(Node):
 
     def figures(self, ctx: Context):
         facts = ctx.result("cut", ONE[0]).facts
-        mark = {"x": facts["cut"], "label": "cut"}
+        mark = {"x": facts["cut"], "label": "cut", "removed": "below"}
         return [
             {
                 "kind": "histogram",
+                "section": "scores",
                 "title": f"{self.by} of the documents that are not held out",
                 "x": self.by,
                 "edges": facts["edges"],

@@ -50,7 +50,7 @@ class Language(RowNode):
     version = 1
     needs = ("text",)
     reasons = ("language.other", "language.unsure")
-    histograms = {LANG_P: (0.0, 1.0, 40)}  # noqa: RUF012
+    histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
 
     def check(self) -> None:
         if self.max_chars < 1:

@@ -106,7 +106,16 @@ class TrainQuality(Node):
         ]
         measured = "no test documents" if facts["auc"] is None else f"AUC {facts['auc']:.3f}"
         title = f"Scores of documents that were not trained on ({measured})"
-        return [{"kind": "lines", "title": title, "x": "score", "y": "share of documents", "series": series}]
+        return [
+            {
+                "kind": "lines",
+                "section": "scores",
+                "title": title,
+                "x": "score",
+                "y": "share of documents",
+                "series": series,
+            }
+        ]
 
     def _train(self, ctx: Context, key: str) -> Result:
         normaliser = Normaliser(self.max_chars, self.min_chars)
