@@ -1,8 +1,8 @@
-"""The public corpus: pages of Debian `-doc` packages in pieces, with planted copies whose exact Jaccard similarity is recorded.
+"""The public corpus: pages of Debian `-doc` packages in pieces, with planted copies of known Jaccard similarity.
 
 Packages are fetched with `apt-get download` (nothing is installed) and unpacked into a cache folder; HTML is reduced to
-text, pages are cut at paragraphs into documents of about two kilobytes. The pages are templated by nature (API
-references), so chains of half-similar documents are realistic. Everything after the download is a function of the packages and the seed.
+text, pages are cut at lines into documents of about two kilobytes. The pages are templated by nature (API references),
+so chains of half-similar documents are realistic. What follows the download is a function of the packages and the seed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ours in one process, from Parquet to the mask of kept rows: `python -m benchmarks.dedup.one_process TEXT.parquet OUT.npy`."""
+"""Ours in one process, Parquet to a mask of rows: `python -m benchmarks.dedup.one_process TEXT.parquet OUT.npy`."""
 
 from __future__ import annotations
 

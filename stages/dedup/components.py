@@ -11,6 +11,8 @@ import numpy as np
 from stages.dedup.machine_code import compiled
 from stages.dedup.rows import row_type
 
+BLOCK = 1 << 24  # rows looked at at once
+
 
 @compiled
 def union(parent: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
@@ -47,7 +49,8 @@ def clusters(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows    the members, cluster by cluster (by smallest row), ascending inside each
     starts  int64[clusters + 1]: where each cluster begins in `rows`
     """
-    child = np.flatnonzero(parent != np.arange(len(parent), dtype=parent.dtype)).astype(parent.dtype)
+    blocks = range(0, len(parent), BLOCK)
+    child = np.concatenate([_children(parent, first) for first in blocks] or [parent])
     roots, sizes = np.unique(parent[child], return_counts=True)
     starts = np.concatenate([[0], np.cumsum(sizes + 1)]).astype(np.int64)
     rows = np.empty(int(starts[-1]), parent.dtype)
@@ -56,3 +59,10 @@ def clusters(parent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rest[starts[:-1]] = False
     rows[rest] = child[np.argsort(parent[child], kind="stable")]
     return rows, starts
+
+
+def _children(parent: np.ndarray, first: int) -> np.ndarray:
+    """Rows first.. of one block that are not their own root."""
+    block = parent[first : first + BLOCK]
+    own = np.arange(first, first + len(block), dtype=parent.dtype)
+    return own[block != own]

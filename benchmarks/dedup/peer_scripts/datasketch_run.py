@@ -1,4 +1,4 @@
-"""datasketch: `python datasketch_run.py TEXT.parquet OUT.npy sha1|xxh`. Prints the CPU seconds of the signature stage."""
+"""datasketch: `python datasketch_run.py TEXT.parquet OUT.npy sha1|xxh`. Prints the CPU of the signature stage."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""rensa: `python rensa_run.py TEXT.parquet OUT.npy`. Its bulk form: one digest matrix, duplicate flags by shared bands."""
+"""rensa: `python rensa_run.py TEXT.parquet OUT.npy`. Its MinHash and its LSH index, one document after the other."""
 
 import json
 import re

@@ -20,7 +20,8 @@ def main(source: str, out: str) -> None:
     data.save_to_disk(f"{folder}/in")
     arguments = (
         f"--path {folder}/in --local --cache_dir {folder}/cache --output {folder}/out --column text "
-        "--ngram 5 --num_perm 112 --b 14 --r 8 --hash_func xxh3 --hash_bits 32 --min_length 0 --num_proc 1 --batch_size 10000"
+        "--ngram 5 --num_perm 112 --b 14 --r 8 --hash_func xxh3 --hash_bits 32 "
+        "--min_length 0 --num_proc 1 --batch_size 10000"
     )
     minhash.main(arguments.split(), standalone_mode=False)
     kept = np.zeros(len(data), bool)

@@ -1,0 +1,116 @@
+"""Far beyond the corpus, on one machine: the real exchange and components code over synthetic keys, with its memory.
+
+`python -m benchmarks.dedup.scale components ROWS`: union-find and clusters of so many rows.
+`python -m benchmarks.dedup.scale exchange KEYS FOLDER`: key files, edges range by range, components. Documents have
+15 keys; of the documents, three in ten share one with another.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from stages.dedup.components import clusters, flatten, forest, union
+from stages.dedup.edges import range_edges
+from stages.dedup.keys import KeyFile, range_count, read_range
+
+KEYS = 15
+SHARD = 100_000  # documents in one key file
+ALIKE = 0.3
+BLOCK = 5_000_000  # edges at once
+
+
+def peak() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def components(rows: int) -> dict[str, float]:
+    """Random edges, 1.4 a row as on the Debian corpus, three rows in ten touched."""
+    chance = np.random.default_rng(1)
+    _warm()
+    before, start = peak(), time.process_time()
+    parent = forest(rows)
+    touched = int(rows * ALIKE)
+    for _ in range(0, int(1.4 * touched), BLOCK):
+        left = chance.integers(0, touched, BLOCK).astype(np.uint32)
+        union(parent, left, left + chance.integers(0, 3, BLOCK).astype(np.uint32))
+    flatten(parent)
+    members, _ = clusters(parent)
+    most = peak()
+    return {
+        "rows": rows,
+        "members": len(members),
+        "cpu": round(time.process_time() - start, 2),
+        "peak_bytes": most,
+        "bytes_per_row": round((most - before) / rows, 2),
+    }
+
+
+def exchange(keys: int, folder: Path) -> dict[str, float]:
+    documents = keys // KEYS
+    ranges = range_count(documents, KEYS)
+    folder.mkdir(parents=True, exist_ok=True)
+    _warm()
+    start = time.process_time()
+    files = []
+    for shard, first in enumerate(range(0, documents, SHARD)):
+        chance = np.random.default_rng(shard)
+        count = min(SHARD, documents - first)
+        made = chance.integers(0, 1 << 64, (count, KEYS), dtype=np.uint64)
+        alike = np.flatnonzero(chance.random(count) < ALIKE)
+        pool = np.random.default_rng(0).integers(0, 1 << 64, max(documents // 7, 1), dtype=np.uint64)
+        made[alike, 0] = chance.choice(pool, len(alike))
+        file = KeyFile(ranges)
+        file.add(made, np.arange(count))
+        path = folder / f"{shard:05d}.parquet"
+        file.write(path)
+        files.append((path, first))
+    written, peak_keys = time.process_time() - start, peak()
+    start = time.process_time()
+    parent = forest(documents)
+    edges = 0
+    for index in range(ranges):
+        read = [
+            (key, row + np.uint32(first)) for path, first in files for key, row in [read_range(path, index, ranges)]
+        ]
+        found = range_edges(np.concatenate([k for k, _ in read]), np.concatenate([r for _, r in read]))
+        del read
+        edges += len(found)
+        union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
+    flatten(parent)
+    rows, starts = clusters(parent)
+    return {
+        "keys": documents * KEYS,
+        "documents": documents,
+        "ranges": ranges,
+        "bytes": sum(path.stat().st_size for path, _ in files),
+        "write_cpu": round(written, 1),
+        "write_peak_bytes": peak_keys,
+        "join_cpu": round(time.process_time() - start, 1),
+        "join_peak_bytes": peak(),
+        "edges": edges,
+        "clusters": len(starts) - 1,
+        "members": len(rows),
+    }
+
+
+def _warm() -> None:
+    few = np.arange(2, dtype=np.uint32)
+    parent = forest(2)
+    union(parent, few, few)
+    flatten(parent)
+    range_edges(np.zeros(2, np.uint64), few)
+
+
+def main(what: str, count: str, *folder: str) -> None:
+    said = components(int(count)) if what == "components" else exchange(int(count), Path(folder[0]))
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
