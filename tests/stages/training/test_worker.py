@@ -123,7 +123,7 @@ def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job,
     assert result(broken)["resources"]["resumed_at"] > 0
 
 
-def test_a_wish_to_stop_leaves_a_checkpoint_to_go_on_from(job, tmp_path):
+def test_stopped_with_one_process_it_goes_on_with_two(job, tmp_path):
     train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
     saver = FolderSaver(str(tmp_path / "stopped"))
     stopped = at(job, tmp_path / "stopped")
@@ -131,7 +131,7 @@ def test_a_wish_to_stop_leaves_a_checkpoint_to_go_on_from(job, tmp_path):
     assert train(stopped, saver, 0, 1) == "stopped"
     assert not saver.scratch.exists(RESULT)
     saver.scratch.remove("stop")
-    assert train(stopped, saver, 0, 1) == "done"
+    finish(start(job, tmp_path / "stopped", processes=2))
     assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "stopped"))
 
 
