@@ -70,7 +70,7 @@ def test_a_value_is_a_floor_and_the_figure_shows_it(tmp_path):
     assert reasons == ["select.low", None, "select.low", "select.no_score"]
     assert result.counts == {"scored": 3, "kept": 1}
     (figure,) = ctx.node.figures(ctx)
-    assert figure["marks"] == [{"x": 0.5, "label": "cut"}]
+    assert figure["marks"] == [{"x": 0.5, "label": "cut", "removed": "below"}]
     assert sum(figure["counts"]) == 3
     assert len(figure["edges"]) == len(figure["counts"]) + 1
 
