@@ -72,12 +72,13 @@ def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[O
     """Run the due steps over one shard and commit them in order. A step that fails stops those behind it, no others."""
     store = open_store(store_root)
     runs: dict[int, _Run] = {}
+    digests: dict[tuple[str, str, str], str] = {}
     done = _done_before(store, steps, work)
     for index in (i for i in work.due if i not in done):
         step = steps[index]
         after = step.after[work.base.shard.base]
         parent = runs.get(after) if after is not None else None
-        runs[index] = _Run(store, step, work.base, parent)
+        runs[index] = _Run(store, step, work.base, parent, digests)
     try:
         starts: dict[tuple, list[_Run]] = {}
         for run in runs.values():
@@ -117,8 +118,11 @@ def _stream_group(store: Store, base: BaseShard, group: Sequence[_Run]) -> None:
 class _Run:
     """One step at work on one shard."""
 
-    def __init__(self, store: Store, step: Step, base: BaseShard, parent: _Run | None) -> None:
+    def __init__(
+        self, store: Store, step: Step, base: BaseShard, parent: _Run | None, digests: dict[tuple[str, str, str], str]
+    ) -> None:
         self.store, self.step, self.base, self.parent = store, step, base, parent
+        self.digests = digests  # of receipts that this shard's steps have read; they mostly read the same ones
         self.phase = step.spec()
         self.context = TaskContext(step.binding, step.phase, base.shard.name, base.shard)
         self.children: list[_Run] = []
@@ -245,9 +249,12 @@ class _Run:
         return self.parent._made() | {(place.folder, self.parent.step.phase): self.parent.receipt.digest}
 
     def _stored(self, folder: str, phase: str, key: str) -> str:
-        receipt = read_receipt(self.store, folder, phase, key)
-        assert receipt is not None, f"{folder} {phase}/{key} has no receipt"
-        return receipt.digest
+        name = (folder, phase, key)
+        if name not in self.digests:
+            receipt = read_receipt(self.store, *name)
+            assert receipt is not None, f"{folder} {phase}/{key} has no receipt"
+            self.digests[name] = receipt.digest
+        return self.digests[name]
 
 
 def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:

@@ -40,6 +40,8 @@ def quiet_environment() -> None:
     }.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module="ray")
+    # Ray Data has no other way to bound how often a task is tried again; 2.64 will bring one.
+    warnings.filterwarnings("ignore", message="`ray_remote_args`")
 
 
 def start(cpus: int | None, address: str | None) -> int:
