@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from conftest import RECIPE, ROOT, Small, environment, siftloom, write_documents
+from command_line import RECIPE, ROOT, Small, environment, siftloom, write_documents
 
 HEAVY = ("ray", "torch", "numba", "fasttext", "pyarrow", "datasets", "transformers")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -82,12 +81,10 @@ def test_the_truth_names_every_document_of_the_corpus() -> None:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, dict[str, Any]]]:
-    from pipeline.ray_runtime import session
+def demo(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
     from siftloom.demo.run import run_demo
 
-    yield run_demo(str(tmp_path_factory.mktemp("demo")), 2, None, FEW)
-    session.stop()
+    return run_demo(str(tmp_path_factory.mktemp("demo")), 2, None, FEW)
 
 
 @pytest.mark.timeout(600)
@@ -177,7 +174,9 @@ def test_every_document_says_where_it_went(demo: tuple[Any, dict[str, Any]]) -> 
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
-def test_a_killed_demo_gives_the_same_bytes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_killed_demo_gives_the_same_bytes(
+    local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from siftloom.demo.broken import run_broken
 
     few = [change.replace("steps=4", "steps=12") for change in FEW]

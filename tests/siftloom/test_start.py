@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from conftest import PROSE, ROOT, environment, siftloom, write_documents
+from command_line import PROSE, ROOT, environment, siftloom, write_documents
 
 TEXTS = [PROSE.format(n=n) for n in range(12)]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import RECIPE, environment, siftloom, write_documents
+from command_line import RECIPE, environment, siftloom, write_documents
 
 BLOCKED = """
   slow: {use: map, docs: plain, fn: "waiting:wait", writes: {seen: bool}}
