@@ -1,7 +1,7 @@
 """A node with its place in the store: what travels to a worker so that a task finds its inputs.
 
-Plain, picklable values made by the driver from the graph and from manifests; no file is opened here. A *stream* is what a
-node sees of its documents: the base shards, and for each base the chain of nodes that wrote columns beside it.
+Plain, picklable values made by the driver from the graph and from manifests; no file is opened here. A *stream* is
+what a node sees of its documents: the base shards, and for each base the chain of nodes that wrote columns beside it.
 """
 
 from __future__ import annotations

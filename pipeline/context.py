@@ -86,7 +86,7 @@ class TaskContext(Context):
     def has_column(self, name: str, of: Of = "docs") -> bool:
         return name in self._stream(of).columns()
 
-    # finished work -----------------------------------------------------------------------------------------------------
+    # finished work ------------------------------------------------------------------------------------------
 
     def _place(self, of: Of) -> Place:
         return self.binding.place if of is None else self._input(of).place
@@ -134,7 +134,7 @@ class TaskContext(Context):
     def input(self, of: Of) -> Node:
         return self._input(of).place.node
 
-    # output --------------------------------------------------------------------------------------------------------------
+    # output -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def create(self, ext: str) -> Iterator[Path]:

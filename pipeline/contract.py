@@ -24,15 +24,15 @@ A node is a frozen dataclass. Fields that hold nodes are its inputs; every other
             return Removed.where(pc.less(scores["chars"], self.min_chars), "long_enough.short",
                                  value=scores["chars"], threshold=self.min_chars)
 
-Building a node runs nothing. A node is done in phases, in their order; a phase is a set of independent keyed tasks; a task
-ends in a receipt. Three kinds of phase exist:
+Building a node runs nothing. A node is done in phases, in their order; a phase is a set of independent keyed tasks; a
+task ends in a receipt. Three kinds of phase exist:
 
 * `RowPhase`   one side-car of columns per shard of the base; runs inside a pass, over the rows still alive;
 * `ShardPhase` any files per shard, from its alive rows (dedup keys, packed tokens, exports); runs inside a pass too;
 * `TaskPhase`  keyed tasks that read whatever earlier phases and inputs have finished (edges, components, a trainer).
 
-`eq=False` keeps nodes comparable by identity: equality of values is the fingerprint's business, and comparing a deep graph
-field by field would walk every path through it.
+`eq=False` keeps nodes comparable by identity: equality of values is the fingerprint's business, and comparing a deep
+graph field by field would walk every path through it.
 """
 
 from __future__ import annotations
@@ -193,8 +193,10 @@ class ShardPhase:
     """Files per shard. `open(ctx)` is called for each shard (`ctx.shard` is set) and returns its writer.
 
     `needs` may name `_row`, the int64 row number inside the base shard.
-    `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished with
-    the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
+
+    `fields` are all the fields that can change
+    this phase's bytes; when given, a phase that another node has finished with the same ones (same kind, version,
+    inputs and earlier phases) is linked, not run again.
     """
 
     name: str
@@ -210,8 +212,8 @@ class ShardPhase:
 class TaskPhase:
     """Keyed tasks. `keys(ctx)` is asked once the inputs and the earlier phases are done; keys are file-name safe.
 
-    `place="driver"` runs the task in a thread of the driver (a trainer that starts its own workers), else as a Ray task.
-    `fresh=True` runs it in a new process that ends with it (libraries that keep hidden state between calls).
+    `place="driver"` runs the task in a thread of the driver (a trainer that starts its own workers), else as a Ray
+    task. `fresh=True` runs it in a new process that ends with it (libraries that keep hidden state between calls).
     """
 
     name: str
@@ -226,14 +228,16 @@ class TaskPhase:
 
 
 Phase = RowPhase | ShardPhase | TaskPhase
-# A node with `new_base` lays down base shards: the receipts of that phase (a `TaskPhase`, or a `ShardPhase` when rows of
-# another base are carried over) list them in `facts["shards"]`, each one of
-#   {"key", "rows", "text_bytes", "ext"}       a Parquet file of this task, `<phase>/<task key><ext>`, with `id` and `text`
-#   {"key", "rows", "text_bytes", "in_place": {"source": index, "row_groups": [a, b], "first_row": n,
-#     "columns": {column of ours: column of the file}}, "state_ext": optional}
-#                                              rows of a Parquet source as they lie; `id` is made of digest and row number;
-#                                              `state_ext` names a file of this task with one int16 column `state`
-#                                              (0 = alive, else 1 + the index in `reasons`), for rows that cannot be used
+# A node with `new_base` lays down base shards: the receipts of that phase (a `TaskPhase`, or a `ShardPhase` when rows
+# of another base are carried over) list them in `facts["shards"]`, each in one of two forms:
+#
+#   {"key", "rows", "text_bytes", "ext"}
+#       a Parquet file of this task, `<phase>/<task key><ext>`, with `id` and `text`
+#   {"key", "rows", "text_bytes", "in_place": {"source", "digest", "row_groups": [a, b], "first_row", "columns"},
+#    "state_ext" (optional)}
+#       rows of a Parquet source as they lie; `columns` maps a column of ours to one of the file, `id` is made of digest
+#       and row number; `state_ext` names a file of this task with one int16 column `state` (0 = alive, else 1 + the
+#       index in `reasons`), for rows that cannot be used
 ONE = ("all",)  # the keys of a phase that has a single task
 
 
@@ -289,10 +293,10 @@ class Node:
 class RowNode(Node):
     """A node of one row phase: `open` scores, `decide` removes.
 
-    A node that overrides `decide` promises that its removals are a function of its own added columns and its fields; the
-    engine may then fill the columns from an earlier run (`threshold` fields apart, the same configuration) and only decide.
-    `histograms`: column -> (low, high, bins[, field]), counted by the engine and drawn in the report; the field, if there
-    is one, is the threshold below which rows go.
+    A node that overrides `decide` promises that its removals are a function of its own added columns and its fields;
+    the engine may then fill the columns from an earlier run (`threshold` fields apart, the same configuration) and
+    only decide. `histograms`: column -> (low, high, bins[, field]), counted by the engine and drawn in the report;
+    the field, if there is one, is the threshold below which rows go.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)

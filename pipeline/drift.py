@@ -1,7 +1,7 @@
 """The code behind a node, as a hash: recorded, shown, never part of the identity.
 
-A comment edit must not cost a week, so changed code does not re-run a finished node; it is a notice. A half-done node is
-another matter: going on would mix two codes in one output, so `run` refuses unless told otherwise.
+A comment edit must not cost a week, so changed code does not re-run a finished node; it is a notice. A half-done node
+is another matter: going on would mix two codes in one output, so `run` refuses unless told otherwise.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def code_hash(node_class: type[Node]) -> str:
 
 
 def _file_of(module: str) -> Path | None:
-    loaded = sys.modules.get(module)
-    if loaded is not None and getattr(loaded, "__file__", None):
-        return Path(loaded.__file__)
+    loaded = getattr(sys.modules.get(module), "__file__", None)
+    if loaded:
+        return Path(loaded)
     try:
         spec = importlib.util.find_spec(module)
     except (ImportError, ValueError):

@@ -1,8 +1,8 @@
 """The driver: walks the schedule until everything asked for is finished.
 
-It keeps no truth: whatever it knows it read from the store, and whatever it did stands in receipts, so it may be killed
-between any two lines and the same command goes on. One thread decides (this one); each pass and each keyed phase is a job in
-a thread of its own, and their work is done by Ray.
+It keeps no truth: whatever it knows it read from the store, and whatever it did stands in receipts, so it may be
+killed between any two lines and the same command goes on. One thread decides (this one); each pass and each keyed
+phase is a job in a thread of its own, and their work is done by Ray.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from pipeline.fanout import pass_work
 from pipeline.graph import Graph
 from pipeline.lease import Leases
 from pipeline.plan import Plan, make_plan
-from pipeline.record import choose_name, write_run
 from pipeline.receipts import Receipt
+from pipeline.record import choose_name, write_run
 from pipeline.reuse import link_finished_phase
 from pipeline.schedule import Key, Schedule
 from pipeline.sources import save_digests
@@ -192,13 +192,13 @@ class Driver:
                     room -= phase.cpus
                 binding = self._binding(node)
                 yield [(node, phase.name)], lambda n=node, p=phase, d=due, b=binding: self._run_tasks(n, p, d, b)
-        joined = [(node, phase) for node, phase in self.schedule.ready_pass(busy) if self._take(node)]
+        joined = [step for step in self.schedule.ready_pass(busy) if self._take(step[0])]
         steps, works = pass_work(self.state, joined, self._binding)
         if works:
             self._start_ray()
             yield [(node, phase.name) for node, phase in joined], lambda: self._run_pass(joined, steps, works)
 
-    # jobs (each in a thread of its own) --------------------------------------------------------------------------------
+    # jobs (each in a thread of its own) ---------------------------------------------------------------------
 
     def _run_tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding) -> None:
         self._begin(node, len(due))
@@ -222,7 +222,7 @@ class Driver:
         for outcome in run_tasks(binding, phase, due, self._workers, lambda: self.signal is not None):
             if outcome.error is not None:
                 self._note_failure(node, outcome.key, outcome.error, outcome.trace)
-            else:
+            elif outcome.receipt is not None:
                 self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
 
     def _run_pass(self, joined, steps, works) -> None:
@@ -238,7 +238,7 @@ class Driver:
                 elif outcome.receipt is not None:
                     self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
 
-    # progress ----------------------------------------------------------------------------------------------------------
+    # progress -----------------------------------------------------------------------------------------------
 
     def finished(self, node: Node) -> bool:
         """Committed, and nothing above it is being done again."""
@@ -327,7 +327,7 @@ class Driver:
                 holes.add(node)
         return {node for node in holes if self.state.manifest(node) is not None}
 
-    # before the walk ---------------------------------------------------------------------------------------------------
+    # before the walk ----------------------------------------------------------------------------------------
 
     def _digest_sources(self) -> None:
         unknown = self.state.unknown_listings()
@@ -408,7 +408,7 @@ class Driver:
         self._waiting.add(node)
         return False
 
-    # telling -----------------------------------------------------------------------------------------------------------
+    # telling ------------------------------------------------------------------------------------------------
 
     def _begin(self, node: Node, tasks: int) -> None:
         tally = self._tallies.setdefault(node, _Tally())
@@ -457,7 +457,7 @@ class Driver:
         error.__cause__ = first.error
         return error
 
-    # signals -----------------------------------------------------------------------------------------------------------
+    # signals ------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Nodes to a checked graph: names, cycles, where rows come from, which columns a path carries.
 
-Nothing here looks at data. A graph answers four questions for the engine: in which order nodes can be done, what a node is
-called, which bases its rows lie on, and which nodes have written columns beside those bases on the way to it.
+Nothing here looks at data. A graph answers four questions for the engine: in which order nodes can be done, what a
+node is called, which bases its rows lie on, and which nodes have written columns beside those bases on the way to it.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """One writer per node.
 
-A lease is a small file that names its owner by host boot id, pid and process start time, so a dead owner on this host is
-known to be dead and replaced at once; an owner elsewhere is replaced when its lease has run out. A heartbeat renews every
-lease that this driver holds. Before it commits, a driver reads its lease again: a zombie that woke up after its lease went
-to another finds that out there. Tasks are deterministic, so a lease saves work and never guards bytes.
+A lease is a small file that names its owner by host boot id, pid and process start time, so a dead owner on this host
+is known to be dead and replaced at once; an owner elsewhere is replaced when its lease has run out. A heartbeat
+renews every lease that this driver holds. Before it commits, a driver reads its lease again: a zombie that woke up
+after its lease went to another finds that out there. Tasks are deterministic, so a lease saves work and never guards
+bytes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """One base shard through every phase of a pass.
 
-The worker reads the needed columns of a shard once, batch by batch, and hands the rows still alive to each phase in order;
-then it writes each phase's files and receipt, first phase first. What a receipt says it read is what the phase depends on
-(its base shard, the nearest state, the side-cars of its columns), whether those were read from files or handed over inside
-the pass, so a pass that is cut elsewhere writes the same receipts.
+The worker reads the needed columns of a shard once, batch by batch, and hands the rows still alive to each phase in
+order; then it writes each phase's files and receipt, first phase first. What a receipt says it read is what the phase
+depends on (its base shard, the nearest state, the side-cars of its columns), whether those were read from files or
+handed over inside the pass, so a pass that is cut elsewhere writes the same receipts.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _stream_group(store: Store, base: BaseShard, group: Sequence[_Run]) -> None:
 
     columns = sorted({name for run in group for name in run.wanted()} | {"id"})
     view = ShardView(store, base, group[0].step.chain[base.shard.base])
-    for start, mask, table in view.batches([*columns, *([] if "_row" in columns else ["_row"])]):
+    for _, mask, table in view.batches([*columns, *([] if "_row" in columns else ["_row"])]):
         alive = table if mask.all() else table.filter(pa.array(mask))
         for run in group:
             run.take(alive)

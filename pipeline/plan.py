@@ -1,7 +1,7 @@
 """What a run would do, and why, before it does anything.
 
-Per node: reuse, resume or run; the reason, down to the field that changed; which pass its per-shard phases join; how many
-bytes it will write and how much memory its largest task needs. Nothing is started, nothing heavy is imported.
+Per node: reuse, resume or run; the reason, down to the field that changed; which pass its per-shard phases join; how
+many bytes it will write and how much memory its largest task needs. Nothing is started, nothing heavy is imported.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pipeline.contract import Node, RowPhase
+from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.drift import code_hash
 from pipeline.graph import Graph
 from pipeline.record import graph_form, latest_run
@@ -148,10 +148,11 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         return [f"kind: {before.get('kind')} -> {now['kind']}"]
     found = [] if before.get("version") == now["version"] else [f"version: {before.get('version')} -> {now['version']}"]
     old, new = before.get("fields", {}), now["fields"]
-    for field in sorted(old.keys() | new.keys()):
-        if old.get(field) != new.get(field):
-            found.append(f"{field}: {_short(old.get(field))} -> {_short(new.get(field))}")
-    return found
+    return found + [
+        f"{field}: {_short(old.get(field))} -> {_short(new.get(field))}"
+        for field in sorted(old.keys() | new.keys())
+        if old.get(field) != new.get(field)
+    ]
 
 
 def _short(value: Any) -> str:
@@ -242,4 +243,4 @@ def _compact_advice(
 
 
 def _reads_text(graph: Graph, node: Node) -> bool:
-    return any("text" in phase.needs for phase in graph.phases(node) if per_shard(phase))
+    return any(isinstance(phase, RowPhase | ShardPhase) and "text" in phase.needs for phase in graph.phases(node))

@@ -59,7 +59,7 @@ class LiveTable:
                 ("node", "left"), ("", "left"), ("shards", "right"), ("rows in", "right"), ("kept", "right"),
                 ("rows/s", "right"), ("memory", "right"), ("left", "right"), ("", "left"),
             ):  # fmt: skip
-                table.add_column(title, justify=justify, no_wrap=True)
+                table.add_column(title, justify="left" if justify == "left" else "right", no_wrap=True)
             for node in self.board.nodes.values():
                 table.add_row(*cells(node, now), style=COLOURS.get(node.state))
         return table

@@ -1,8 +1,8 @@
 """One receipt per task, and the law that nothing gets lost.
 
-A task's files are published first, its receipt after them; a key with a receipt is done for ever, a key without one is to
-do. A receipt holds what the task read, what it wrote and what it counted, and nothing of when, where or by whom, so a
-task that is done twice writes the same receipt twice.
+A task's files are published first, its receipt after them; a key with a receipt is done for ever, a key without one
+is to do. A receipt holds what the task read, what it wrote and what it counted, and nothing of when, where or by
+whom, so a task that is done twice writes the same receipt twice.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ FACTS_LIMIT = 64 * 1024
 class Receipt:
     """What a finished task read, wrote and counted.
 
-    `files`: name below `data/<phase>/` -> {"size", "sha256"[, "values"]}; `values` is a digest of the decoded columns, which
-    stays the same when another pyarrow version packs them otherwise.
-    `reads`: [node, phase, key, digest of that receipt's files].
+    `files`: name below `data/<phase>/` -> {"size", "sha256"[, "values"]}; `values` is a digest of the decoded
+    columns, which stays the same when another pyarrow version packs them otherwise. `reads`: [node, phase, key,
+    digest of that receipt's files].
     """
 
     phase: str
@@ -140,7 +140,7 @@ def check_law(law: Law, counts: Mapping[str, int], place: str) -> None:
     whole = counts.get(law.total, 0)
     if whole != sum(parts.values()):
         raise BalanceError(
-            f"{place}: {whole} {law.unit} in ({law.total}) but {sum(parts.values())} out ({parts}); the node is not committed"
+            f"{place}: {whole} {law.unit} in ({law.total}) but {sum(parts.values())} out ({parts}); not committed"
         )
 
 

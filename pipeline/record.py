@@ -1,7 +1,7 @@
 """What a run is called and what it consists of: `runs/<name>/run.json`.
 
-Names are labels and never enter identity. A run's name stands for one recipe; another recipe under the same name becomes
-`name@2`, so that the first can still be compared with it.
+Names are labels and never enter identity. A run's name stands for one recipe; another recipe under the same name
+becomes `name@2`, so that the first can still be compared with it.
 """
 
 from __future__ import annotations

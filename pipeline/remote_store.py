@@ -1,7 +1,8 @@
 """A store on an object store, through `pyarrow.fs`.
 
-One PUT publishes an object. `pyarrow.fs` has no conditional PUT, so `create` looks and then writes: two drivers that start
-within the same second may both believe that they own a node. Tasks are deterministic, so that costs work, never bytes.
+One PUT publishes an object. `pyarrow.fs` has no conditional PUT, so `create` looks and then writes: two drivers that
+start within the same second may both believe that they own a node. Tasks are deterministic, so that costs work, never
+bytes.
 """
 
 from __future__ import annotations
@@ -98,9 +99,7 @@ class RemoteStore(Store):
         try:
             remote = self._place[0].open_input_file(self._at(name))
         except FileNotFoundError:
-            raise StoreError(
-                f"store {self.root}", f"no object {name}", "it to be there", "siftloom verify"
-            ) from None
+            raise StoreError(f"store {self.root}", f"no object {name}", "it to be there", "siftloom verify") from None
         with remote:
             # A file may be replaced until its receipt is written, so a copy is of one version of it.
             version = remote.metadata().get("ETag") or str(self._info(name).mtime_ns).encode()

@@ -1,8 +1,8 @@
 """Reading rows: a base shard with the columns that lie beside it, zipped, alive rows only.
 
-A side-car has exactly the rows of its base shard, in its order, so joining is slicing. Which rows are alive is written in
-one place, the `state` column of the nearest side-car: null = gone before that node, 0 = alive after it, else the code of
-the reason.
+A side-car has exactly the rows of its base shard, in its order, so joining is slicing. Which rows are alive is
+written in one place, the `state` column of the nearest side-car: null = gone before that node, 0 = alive after it,
+else the code of the reason.
 """
 
 from __future__ import annotations
@@ -38,7 +38,9 @@ class ShardView:
         self._record = record
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, np.ndarray, pa.Table]]:
-        """(first row, alive mask, table of all rows) per batch; the table has `columns`, `_row` and `id` if asked for."""
+        """(first row, alive mask, table of all rows) per batch; the table has `columns`, `_row` and `id` if asked
+        for.
+        """
         import pyarrow as pa
 
         side = self._side_columns(columns)

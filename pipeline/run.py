@@ -1,7 +1,7 @@
 """Reading a run: its nodes, their rows, what was removed and why.
 
-Everything comes from the store, through manifests that describe themselves; neither a cluster nor the classes behind the
-nodes are needed, so an old run can be read by newer code and on another machine.
+Everything comes from the store, through manifests that describe themselves; neither a cluster nor the classes behind
+the nodes are needed, so an old run can be read by newer code and on another machine.
 """
 
 from __future__ import annotations

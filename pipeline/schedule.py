@@ -3,7 +3,8 @@
 One rule set for the plan, which plays it through without running anything, and for the driver, which plays it for real:
 
 * a keyed task phase is ready when the node's inputs are finished and its earlier phases are done;
-* a per-shard phase joins the pass when its earlier phases are done, its other inputs are finished, its bases are laid down,
+* a per-shard phase joins the pass when its earlier phases are done, its other inputs are finished, its bases are laid
+down,
   and the row phase just before it is done or joins the same pass;
 * a pass is cut where the phases ask for different devices.
 """
@@ -12,9 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from pipeline.contract import Node, Phase, TaskPhase
+from pipeline.contract import Node, Phase, RowPhase, ShardPhase, TaskPhase
 from pipeline.graph import Graph
-from pipeline.state import per_shard
 
 Key = tuple[Node, str]
 
@@ -45,16 +45,15 @@ class Schedule:
             if not self._finished(node) and self.next_phase(node) is None and self._inputs_finished(node)
         ]
 
-    def ready_pass(self, busy: Collection[Key] = ()) -> list[tuple[Node, Phase]]:
+    def ready_pass(self, busy: Collection[Key] = ()) -> list[tuple[Node, RowPhase | ShardPhase]]:
         """The phases of the next pass, in an order in which each follows the ones it builds on."""
-        joined: list[tuple[Node, Phase]] = []
+        joined: list[tuple[Node, RowPhase | ShardPhase]] = []
         nodes: set[Node] = set()
         device = None
         for node in self.graph.nodes:
             phase = None if self._finished(node) else self.next_phase(node)
-            if phase is None or not per_shard(phase) or (node, phase.name) in busy:
+            if not isinstance(phase, RowPhase | ShardPhase) or (node, phase.name) in busy:
                 continue
-            assert not isinstance(phase, TaskPhase)
             if not self._may_join(node, nodes) or (device is not None and phase.gpus != device):
                 continue
             device = phase.gpus

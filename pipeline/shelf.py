@@ -57,7 +57,7 @@ class Shelf:
             raise DataError(f"node {fingerprint[:12]}", "not finished", "a finished node", "siftloom run")
         return found
 
-    # streams -----------------------------------------------------------------------------------------------------------
+    # streams ------------------------------------------------------------------------------------------------
 
     def chains(self, manifest: Manifest) -> dict[str, tuple[Manifest, ...]]:
         """Base fingerprint -> manifests with a row phase from that base to this node, in order."""
@@ -90,7 +90,7 @@ class Shelf:
         receipts = [Receipt(base["new_base"], key, facts={"shards": s}) for key, s in base["shards"].items()]
         return base_shards(self._place(base), base["new_base"], receipts, self._sources)
 
-    # rows --------------------------------------------------------------------------------------------------------------
+    # rows ---------------------------------------------------------------------------------------------------
 
     def alive(self, manifest: Manifest, columns: Sequence[str], only: str | None = None) -> Iterator[tuple]:
         stream = self.stream(manifest)
@@ -156,7 +156,9 @@ class Shelf:
             if not manifest["reasons"]:
                 continue
             link, reasons = self._link(manifest), pa.array(manifest["reasons"], pa.string())
-            copies = [name for name, kind in manifest["adds"].items() if name.endswith("duplicate_of") and kind == "string"][:1]
+            copies = [
+                name for name, kind in manifest["adds"].items() if name.endswith("duplicate_of") and kind == "string"
+            ][:1]
             for shard in self.stream(manifest).shards:
                 view = ShardView(self.store, shard, ())
                 side = view.read_side_car(link, ["state", "removed_value", "removed_threshold", *copies])

@@ -1,8 +1,9 @@
 """Making one side-car: columns of the rows alive, scattered to the rows of the base shard.
 
-`state` is null for a row gone before this node, 0 for one alive after it, else 1 + the index of its reason in the node's
-`reasons`. Bytes are a function of the values: columns are combined, -0.0 becomes 0.0, a NaN is refused, row groups and
-compression are fixed. Values known from an earlier side-car of the same score key are copied instead of computed.
+`state` is null for a row gone before this node, 0 for one alive after it, else 1 + the index of its reason in the
+node's `reasons`. Bytes are a function of the values: columns are combined, -0.0 becomes 0.0, a NaN is refused, row
+groups and compression are fixed. Values known from an earlier side-car of the same score key are copied instead of
+computed.
 """
 
 from __future__ import annotations
@@ -84,7 +85,6 @@ class SideCar:
         return self._function(table)
 
     def _checked(self, columns: Columns, rows: int) -> dict[str, pa.Array]:
-        import pyarrow as pa
 
         if set(columns.added) != set(self.types):
             raise DataError(

@@ -1,8 +1,9 @@
 """Source files: from paths and globs to a listing, from a listing to digests.
 
-A listing is the sorted relative names, sizes and modification times (etags, on an object store) of what the paths name
-now. Its hash says whether a file may have changed; the digests behind it are made once per listing, by keyed tasks, and say
-whether one has. Identity uses the digests, so a copied or touched file costs a digest and never a re-run.
+A listing is the sorted relative names, sizes and modification times (etags, on an object store) of what the paths
+name now. Its hash says whether a file may have changed; the digests behind it are made once per listing, by keyed
+tasks, and say whether one has. Identity uses the digests, so a copied or touched file costs a digest and never a
+re-run.
 """
 
 from __future__ import annotations

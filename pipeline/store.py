@@ -1,8 +1,8 @@
 """Folders and objects behind one small interface: names, whole-object reads, atomic publish, exclusive create.
 
-A name is a relative path with `/`. An object is published whole or not at all: on a file system by a temporary name, fsync
-and rename; on an object store by one PUT. There is no directory rename and no listing that anything depends on: readers
-follow manifests and receipts. Stores are plain values (a root), so they travel to workers as they are.
+A name is a relative path with `/`. An object is published whole or not at all: on a file system by a temporary name,
+fsync and rename; on an object store by one PUT. There is no directory rename and no listing that anything depends on:
+readers follow manifests and receipts. Stores are plain values (a root), so they travel to workers as they are.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Store(ABC):
 
     @abstractmethod
     def sizes(self, prefix: str) -> dict[str, int]:
-        """Bytes of every object anywhere below a folder, by its name relative to the folder; empty where there is none."""
+        """Bytes of every object anywhere below a folder, by its name relative to the folder; empty where there is
+        none.
+        """
 
     @abstractmethod
     def delete(self, name: str) -> None:

@@ -2,7 +2,8 @@
 
 `verify` reads every file of every node of a run and compares size and SHA-256 with the receipt. A receipt whose files
 are not what it says is withdrawn, the node's manifest first, so that `run` does those tasks again and whatever read
-bytes that come out otherwise. A file that another pyarrow version has packed differently is kept when its decoded values agree.
+bytes that come out otherwise. A file that another pyarrow version has packed differently is kept when its decoded
+values agree.
 
 `clean` removes nodes and source digests that no run names. A node that a live driver holds is never touched.
 """
@@ -10,7 +11,7 @@ bytes that come out otherwise. A file that another pyarrow version has packed di
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,7 +87,7 @@ def _phases(store: Store, folder: str) -> dict[str, Sequence[str]]:
     }
 
 
-def _file(store: Store, blank: Finding, entry: dict[str, Any]) -> Iterator[Finding]:
+def _file(store: Store, blank: Finding, entry: Mapping[str, Any]) -> Iterator[Finding]:
     size = store.size(blank.file)
     if size != entry["size"] and "values" not in entry:
         found = "no file" if size is None else f"{size} bytes"

@@ -63,9 +63,10 @@ def _code() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        if not hasattr(error, "show"):
+        show = getattr(error, "show", None)
+        if show is None:
             raise
-        error.show()  # click's own usage errors
+        show()  # click's own usage errors
         return 2
 
 

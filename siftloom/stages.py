@@ -10,14 +10,13 @@ from typing import Any
 from stages.catalog import NODES, load
 
 _KINDS = {place.partition(":")[2]: kind for kind, place in NODES.items()}
-__all__ = sorted(_KINDS)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _KINDS:
-        raise AttributeError(f"no node class {name!r}; there are {', '.join(__all__)}")
+        raise AttributeError(f"no node class {name!r}; there are {', '.join(sorted(_KINDS))}")
     return load(_KINDS[name])
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_KINDS)

@@ -146,7 +146,7 @@ class Jobs:
                 except StopAsyncIteration:
                     return
         finally:
-            loop.run_until_complete(pieces.aclose())
+            loop.run_until_complete(pieces.aclose())  # pyright: ignore[reportAttributeAccessIssue] (a generator)
             loop.close()
 
     @contextlib.contextmanager

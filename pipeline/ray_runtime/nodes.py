@@ -19,6 +19,7 @@ def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
 
     session.start(None, address)
     import ray
+    from ray.exceptions import RayError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     opened = open_store(store)
@@ -38,7 +39,7 @@ def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
                 answer |= found
                 if not answer["error"] and opened.read(name) != b"node":
                     answer["error"] = f"what it writes to {store} does not arrive: the folder is not shared"
-            except ray.exceptions.RayError as error:
+            except RayError as error:
                 answer["error"] = f"it runs no task: {str(error).strip().splitlines()[-1]}"
             answers.append(answer)
     finally:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import ray
 import ray.data
+from ray.exceptions import RayError
 
 from pipeline.passes import Outcome, ShardWork, Step, portable, run_shard
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight
@@ -49,7 +50,7 @@ def run_pass(
     )
     gpus = max((step.spec().gpus for step in steps), default=0)
     outcomes = rows.map_batches(
-        function.__call__, batch_size=None, batch_format="numpy", num_cpus=1, num_gpus=gpus or None,
+        function.__call__, batch_size=None, batch_format="numpy", num_cpus=1, num_gpus=gpus,
         max_retries=TRIES_AGAIN,
     )  # fmt: skip
     missing = dict(enumerate(works))
@@ -58,9 +59,9 @@ def run_pass(
             for index, data in zip(batch["index"], batch["outcomes"], strict=True):
                 del missing[int(index)]
                 yield pickle.loads(data)
-    except ray.exceptions.RayError:
+    except RayError:
         # Workers died over some block, and Ray Data gives up on all of them. One shard at a time tells which one it is.
-        one = ray.remote(num_cpus=1, num_gpus=gpus or None, max_retries=0)(lambda batch: function(batch))
+        one = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=0)(lambda batch: function(batch))
         for index, found in in_flight(lambda i: one.remote({"index": [i]}), list(missing), workers, lambda: False):
             if isinstance(found, WorkerDied):
                 work = works[index]

@@ -76,7 +76,7 @@ def start(cpus: int | None, address: str | None) -> int:
         try:
             with _silent_stderr(), _kept_signals():
                 ray.init(**options)
-        except (ConnectionError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
                 f"ray at {address or 'this machine'}", f"{error}", "a Ray that answers", "siftloom doctor"
             ) from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
+from ray.exceptions import RayError
 
 from pipeline.binding import Binding
 from pipeline.contract import TaskPhase
@@ -46,7 +47,7 @@ def run_tasks(
 ) -> Iterator[TaskOutcome]:
     """Outcomes as they come. When `stopping` turns true no further task is begun and those in flight are awaited."""
     content = ray.put(binding)
-    task = ray.remote(num_cpus=phase.cpus, num_gpus=phase.gpus or None, max_retries=TRIES_AGAIN)(_guarded)
+    task = ray.remote(num_cpus=phase.cpus, num_gpus=phase.gpus, max_retries=TRIES_AGAIN)(_guarded)
 
     def begin(key: str):
         # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
@@ -77,7 +78,7 @@ def in_flight(
             item = flying.pop(reference)
             try:
                 yield item, ray.get(reference)
-            except ray.exceptions.RayError as error:
+            except RayError as error:
                 yield item, WorkerDied(str(error).strip().splitlines()[0])
 
 

@@ -131,7 +131,7 @@ def override(root: Table, path: list[str], value: Tree, source: str) -> Table:
 class _Loader(yaml.SafeLoader):
     """Resolves nothing: every scalar arrives as text, and `_Converter` decides."""
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
 
 class _Converter:

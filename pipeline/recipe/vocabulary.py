@@ -85,7 +85,11 @@ def _field(field: dataclasses.Field, hint: Any, stream: str | None) -> Field:
         mixture=next((kind for c in containers if (kind := _mixture(c))), None),
         takes_text=bool(nodes) and str in leaves,
         optional=type(None) in leaves,
-        classes=tuple(sorted((leaf for leaf in leaves - nodes if dataclasses.is_dataclass(leaf)), key=repr)),
+        classes=tuple(
+            sorted(
+                (leaf for leaf in leaves - nodes if isinstance(leaf, type) and dataclasses.is_dataclass(leaf)), key=repr
+            )
+        ),
     )
 
 

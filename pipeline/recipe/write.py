@@ -96,7 +96,7 @@ def _same(value: Any, default: Any) -> bool:
 class _Dumper(yaml.SafeDumper):
     """Quotes what our reader would not read back as text, and nothing else."""
 
-    yaml_implicit_resolvers: ClassVar[dict] = {}
+    yaml_implicit_resolvers: ClassVar[dict] = {}  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -45,8 +45,9 @@ def figures(ctx: Context) -> list[Mapping[str, Any]]:
             "rows": [[name or "(no source)", n, gone, gone / n] for name, n, gone in facts["sources"][:30]],
         },
     ]
-    if hasattr(ctx.node, "banding"):
-        shown.insert(1, _curve(ctx.node.banding(), ctx.node.limit(), facts["pairs"]))
+    node: Any = ctx.node
+    if hasattr(node, "banding"):
+        shown.insert(1, _curve(node.banding(), node.limit(), facts["pairs"]))
     for cluster in [c for c in largest if c["examples"] and c["examples"][0]["estimate"] < 1][:DIFFS]:
         example = cluster["examples"][0]
         shown.append(
