@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """One phase in a pass. `after`: base -> the step whose rows it takes over, None to start from finished side-cars."""
+    """One phase in a pass. `after`: base -> the step whose rows it takes over, None: it starts from side-cars."""
 
     binding: Binding
     phase: str

@@ -168,7 +168,7 @@ class NodeView:
         return pa.concat_tables(tables, promote_options="default") if tables else pa.table({c: [] for c in columns})
 
     def removed(self, *, own: bool = False) -> pa.Table:
-        """Rows removed on the way to this node (`own=True`: by it): id, node, reason, value, threshold, duplicate_of."""
+        """Rows removed on the way here (`own=True`: by this node): id, node, reason, value, threshold, duplicate_of."""
         shelf, wanted = self.run._shelf, []
         for chain in shelf.chains(self.manifest).values():
             for manifest in chain[-1:] if own else chain:
