@@ -11,6 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import s3
 
 from pipeline.errors import DiskFull, StoreError
 from pipeline.store import LocalStore, Store, open_store, sha256_of
@@ -20,34 +21,20 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def s3_server():
-    """An S3 server on loopback."""
-    server = pytest.importorskip("moto.server", reason="moto[server] is not installed").ThreadedMotoServer
-    running = server(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    yield "http://{}:{}".format(*running.get_host_and_port())
-    running.stop()
+    pytest.importorskip("moto.server", reason="moto[server] is not installed")
+    with s3.server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(params=["local", "s3"])
 def store(request, tmp_path, monkeypatch) -> Store:
     if request.param == "local":
         return open_store(str(tmp_path / "store"))
-    endpoint = request.getfixturevalue("s3_server")
-    for name, value in {
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
+    for name, value in s3.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    uri = f"s3://bucket-{tmp_path.name.replace('_', '-').lower()[:40]}"
-    query = (
-        f"endpoint_override={endpoint.removeprefix('http://')}&scheme=http&allow_bucket_creation=true&region=us-east-1"
-    )
-    from pyarrow import fs
-
-    fs.FileSystem.from_uri(f"{uri}?{query}")[0].create_dir(uri.removeprefix("s3://"))
-    return open_store(f"{uri}/runs?{query}")
+    name = f"bucket-{tmp_path.name.replace('_', '-').lower()[:40]}"
+    return open_store(s3.bucket(request.getfixturevalue("s3_server"), name))
 
 
 def test_an_object_is_read_back_whole(store, tmp_path):
