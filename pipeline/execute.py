@@ -15,23 +15,23 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bulletin import Bulletin
 from pipeline.commit import finish, stale_keys, withdraw
 from pipeline.context import TaskContext
 from pipeline.contract import Node, TaskPhase
-from pipeline.drift import code_hash
-from pipeline.errors import DiskFull, DriftError, LeaseHeld, LeaseLost, NodeFailed, Stopped
+from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.fanout import pass_work
 from pipeline.graph import Graph
 from pipeline.lease import Leases
-from pipeline.plan import Plan, make_plan
+from pipeline.plan import make_plan
+from pipeline.prepare import check_drift, check_room, digest_sources, nodes_over_holes, withdraw_damaged
 from pipeline.receipts import Receipt
 from pipeline.record import choose_name, write_run
 from pipeline.reuse import link_finished_phase
 from pipeline.schedule import Key, Schedule
-from pipeline.sources import save_digests
 from pipeline.state import State, per_shard
 from pipeline.store import open_store
 
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from pipeline.progress import Watcher
     from pipeline.run import Run
 
-SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
 POLL_SECONDS = 0.2
 
 
@@ -51,28 +50,6 @@ class Options:
     address: str | None = None
     wait: bool = True
     accept_drift: bool = False
-
-
-@dataclass
-class Failure:
-    """One task that failed."""
-
-    node: str
-    key: str
-    error: BaseException
-    trace: str = ""
-
-
-@dataclass
-class _Tally:
-    """What the progress table shows of one node."""
-
-    done: int = 0
-    total: int = 0
-    rows_in: int = 0
-    rows_kept: int = 0
-    bytes: int = 0
-    memory: int = 0
 
 
 def run(
@@ -97,18 +74,17 @@ class Driver:
     options: Options
     recipe: str | None
     watcher: Watcher | None
-    failures: list[Failure] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.store = open_store(self.root)
         self.state = State(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
+        self.bulletin = Bulletin(self.graph.names, self.watcher)
         self.signal: int | None = None
         self._unchecked: set[Node] = set()
         self._keys: dict[Key, list[str]] = {}
         self._failed: set[Node] = set()
         self._waiting: set[Node] = set()
-        self._tallies: dict[Node, _Tally] = {}
         self._driven: dict[Key, float] = {}  # driver phases at work -> CPUs that their workers hold
         self._started_ray = False
         self._workers = self.options.cpus or os.cpu_count() or 1
@@ -116,18 +92,18 @@ class Driver:
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        self._digest_sources()
+        digest_sources(self.state, self._start_ray)
         self.name = choose_name(self.store, self.name, self.graph)
         self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
         self.leases = Leases(self.store)
         try:
-            self._withdraw_damaged()
+            withdraw_damaged(self.state, self._take)
             plan = make_plan(self.graph, self.store, self.name)
-            self._check_room(plan)
-            self._check_drift()
+            check_room(self.state, plan)
+            check_drift(self.state, self.options.accept_drift)
             write_run(self.store, self.name, self.graph, self.state, self.recipe)
-            self._tell("started", plan)
-            self._unchecked = self._nodes_over_holes()
+            self.bulletin.tell("started", plan)
+            self._unchecked = nodes_over_holes(self.state)
             with self._signals(), futures.ThreadPoolExecutor(16, "job") as pool:
                 self._walk(pool)
         finally:
@@ -136,10 +112,10 @@ class Driver:
         done = all(self.finished(node) for node in self.graph.targets)
         if self.signal is not None and not done:
             raise Stopped(self.signal)
-        if self.failures:
-            raise self._failure()
+        if self.bulletin.failures:
+            raise self.bulletin.first_failure(self.name)
         assert done, "nothing is left to do, and yet a node is not finished"
-        self._tell("finished", self.name)
+        self.bulletin.tell("finished", self.name)
 
     def _walk(self, pool: futures.Executor) -> None:
         jobs: dict[futures.Future, list[tuple[Node, str]]] = {}
@@ -201,15 +177,20 @@ class Driver:
     # jobs (each in a thread of its own) ---------------------------------------------------------------------
 
     def _run_tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding) -> None:
-        self._begin(node, len(due))
+        self.bulletin.begin(node, len(due))
         if phase.place == "driver":
             from pipeline.tasks import run_task
+
+            def tell(kind: str, values: dict[str, Any]) -> None:
+                self.bulletin.event(node, kind, values)
 
             for key in due:
                 if self.signal is not None:
                     return
                 try:
-                    receipt = run_task(binding, phase.name, key, lambda kind, values: self._event(node, kind, values))
+                    receipt = run_task(
+                        binding, phase.name, key, lambda kind, values: self.bulletin.event(node, kind, values)
+                    )
                 except Stopped:
                     return
                 except Exception as error:  # belongs to this task; what else can run goes on
@@ -229,7 +210,7 @@ class Driver:
         from pipeline.ray_runtime.passes import run_pass
 
         for i, (node, _) in enumerate(joined):
-            self._begin(node, sum(i in work.due for work in works))
+            self.bulletin.begin(node, sum(i in work.due for work in works))
         for outcomes in run_pass(self.store.root, steps, works, self.stop_name, self._workers):
             for outcome in outcomes:
                 node, phase = joined[outcome.step]
@@ -312,84 +293,13 @@ class Driver:
             manifest = finish(self.state, node, keys, self.leases, self.stop_name)
         self._unchecked.discard(node)
         self.leases.release(self.state.folder(node))
-        self._show(node, "done")
+        self.bulletin.show(node, "done")
 
     def _forget(self, node: Node) -> None:
         for key in [key for key in self._keys if key[0] is node]:
             del self._keys[key]
 
-    def _nodes_over_holes(self) -> set[Node]:
-        """Finished nodes that stand on an unfinished one: kept if what they read comes back with the same bytes."""
-        holes: set[Node] = set()
-        for node in self.graph.nodes:
-            above = {parent for _, _, parent in self.graph.inputs(node)}
-            if self.state.manifest(node) is None or above & holes:
-                holes.add(node)
-        return {node for node in holes if self.state.manifest(node) is not None}
-
-    # before the walk ----------------------------------------------------------------------------------------
-
-    def _digest_sources(self) -> None:
-        unknown = self.state.unknown_listings()
-        if not unknown:
-            return
-        files = [(entry.path, entry.size) for listing in unknown for entry in listing.entries]
-        if sum(size for _, size in files) <= SMALL_SOURCES:
-            from pipeline.sources import digest_file
-
-            digests = [digest_file(path, size) for path, size in files]
-        else:
-            self._start_ray()
-            from pipeline.ray_runtime.tasks import digest_files
-
-            digests = digest_files(files)
-        for listing in unknown:
-            count = len(listing.entries)
-            save_digests(self.store, listing, digests[:count])
-            digests = digests[count:]
-
-    def _withdraw_damaged(self) -> None:
-        """Make tasks of finished nodes due again whose files are gone or of another size than they were."""
-        for node in self.graph.nodes:
-            manifest = self.state.manifest(node)
-            if manifest is None:
-                continue
-            sizes = self.store.sizes(f"{self.state.folder(node)}/data")
-            bad = {
-                (phase, file)
-                for phase, files in manifest["files"].items()
-                for file, size in files.items()
-                if sizes.get(f"{phase}/{file}") != size
-            }
-            if bad and self._take(node):
-                receipts = [
-                    (p, r) for p, keys in manifest["phases"].items() for r in self.state.receipts(node, p, keys)
-                ]
-                tasks = [(p, r.key) for p, r in receipts if any((p, file) in bad for file in r.files)]
-                withdraw(self.state, node, tasks)
-
-    def _check_room(self, plan: Plan) -> None:
-        free, needed = self.store.free_bytes(), plan.bytes
-        if free is not None and needed > free:
-            raise DiskFull(
-                f"store {self.root}", f"{free / 1e9:.1f} GB free",
-                f"about {needed / 1e9:.1f} GB for what is to do", "siftloom plan shows it node by node",
-            )  # fmt: skip
-
-    def _check_drift(self) -> None:
-        for node in self.graph.nodes:
-            if self.state.manifest(node) is not None:
-                continue
-            name = f"{self.state.folder(node)}/scratch/code"
-            now, before = code_hash(type(node)).encode(), self.store.read(name)
-            half_done = any(self.state.done(node, phase.name) for phase in self.graph.phases(node))
-            if before is not None and before != now and half_done and not self.options.accept_drift:
-                raise DriftError(
-                    self.graph.names[node], "a half-done node whose code has changed since it began",
-                    "the same code to the end", "--accept-drift to mix them, or raise the node's version",
-                )  # fmt: skip
-            if before != now:
-                self.store.write(name, now)
+    # Ray and leases -----------------------------------------------------------------------------------------
 
     def _start_ray(self) -> None:
         if not self._started_ray:
@@ -408,54 +318,20 @@ class Driver:
         self._waiting.add(node)
         return False
 
-    # telling ------------------------------------------------------------------------------------------------
-
-    def _begin(self, node: Node, tasks: int) -> None:
-        tally = self._tallies.setdefault(node, _Tally())
-        tally.total += tasks
-        self._show(node, "running")
+    # what came of a task --------------------------------------------------------------------------------------
 
     def _note_receipt(self, node: Node, phase: str, receipt: Receipt, memory: int = 0) -> None:
         self.state.note_done(node, phase, receipt.key)
-        tally = self._tallies[node]
-        tally.done += 1
-        tally.rows_in += receipt.counts.get("alive_in", 0)
-        tally.rows_kept += receipt.counts.get("alive_out", 0)
-        tally.bytes += sum(entry["size"] for entry in receipt.files.values())
-        tally.memory = max(tally.memory, memory)
-        self._show(node, "running", phase)
+        self.bulletin.done(node, receipt, memory)
 
     def _note_failure(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
         self._failed.add(node)
-        self.failures.append(Failure(self.graph.names[node], key, error, trace))
-        self._tell("failed", self.graph.names[node], key, error)
+        self.bulletin.failed(node, key, error, trace)
 
     def _note_crash(self, keys: Sequence[Key], error: BaseException) -> None:
         trace = "".join(traceback.format_exception(error))
         for node, phase in keys:
             self._note_failure(node, phase, error, trace)
-
-    def _event(self, node: Node, kind: str, values: dict[str, Any]) -> None:
-        self._tell("event", self.graph.names[node], kind, values)
-
-    def _show(self, node: Node, state: str, phase: str = "") -> None:
-        tally = self._tallies.get(node, _Tally())
-        self._tell(
-            "node", self.graph.names[node], state, phase, tally.done, tally.total, tally.rows_in, tally.rows_kept,
-            tally.bytes, 0,
-        )  # fmt: skip
-
-    def _tell(self, what: str, *values: Any) -> None:
-        if self.watcher is not None:
-            getattr(self.watcher, what)(*values)
-
-    def _failure(self) -> NodeFailed:
-        first = self.failures[0]
-        shards = sorted({f"{failure.node} {failure.key}" for failure in self.failures})
-        more = f" ({len(shards)} tasks failed; siftloom status {self.name} lists them)" if len(shards) > 1 else ""
-        error = NodeFailed(f"{first.node}, {first.key}: {first.error}{more}")
-        error.__cause__ = first.error
-        return error
 
     # signals ------------------------------------------------------------------------------------------------
 
