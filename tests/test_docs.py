@@ -8,6 +8,8 @@ lines are run by whoever runs this test, so of them it is checked only that make
 
 from __future__ import annotations
 
+import gzip
+import itertools
 import os
 import re
 import shlex
@@ -45,10 +47,8 @@ def folder(tmp_path_factory) -> Path:
     place = tmp_path_factory.mktemp("newcomer")
     corpus = place / "corpus"
     corpus.mkdir()
-    with (corpus / "pages.jsonl").open("w") as file:
-        for i in range(60):
-            words = " ".join(f"the {word} of page {i} and more" for word in ("river", "mountain", "sea", "forest") * 6)
-            file.write(f'{{"id": "page-{i}", "text": "{words}"}}\n')
+    with gzip.open(ROOT / "recipes" / "corpus" / "corpus-00.jsonl.gz", "rt") as pages:
+        (corpus / "pages.jsonl").write_text("".join(itertools.islice(pages, 80)))
     return place
 
 
