@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import ray
 import ray.data
@@ -25,7 +26,7 @@ class _ShardWorker:
     def __getstate__(self):
         return {**self.__dict__, "_local": None}
 
-    def __call__(self, batch: dict) -> dict:
+    def __call__(self, batch: Any) -> Any:
         if self._local is None:
             self._local = ray.get(self.content)
         steps, works = self._local

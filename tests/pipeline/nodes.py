@@ -10,11 +10,24 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from pipeline.contract import (
-    Columns, Context, Law, Node, Removed, Result, RowNode, RowPhase, ShardPhase, TaskPhase, one, runtime, sources,
+    Columns,
+    Context,
+    Law,
+    Node,
+    Removed,
+    Result,
+    RowNode,
+    RowPhase,
+    ShardPhase,
+    TaskPhase,
+    one,
+    runtime,
+    sources,
     threshold,
 )  # fmt: skip
 from pipeline.errors import SourceChanged
@@ -71,7 +84,7 @@ class Long(RowNode):
     pause: float = runtime(0.0)
 
     reasons = ("long.short",)
-    histograms = {"chars": (0, 40, 8)}
+    histograms: ClassVar = {"chars": (0, 40, 8)}
 
     def adds(self):
         return {"chars": "int32"}
@@ -229,8 +242,9 @@ class _Keys:
         self.ctx, self.ranges, self.rows = ctx, ranges, []
 
     def add(self, table):
-        for text, row, name in zip(table["text"].to_pylist(), table["_row"].to_pylist(), table["id"].to_pylist()):
-            self.rows.append({"key": hashlib.sha256(text.encode()).hexdigest()[:16], "row": row, "id": name})
+        for row in table.to_pylist():
+            key = hashlib.sha256(row["text"].encode()).hexdigest()[:16]
+            self.rows.append({"key": key, "row": row["_row"], "id": row["id"]})
 
     def finish(self) -> Result:
         import pyarrow as pa

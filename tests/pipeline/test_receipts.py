@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from pipeline.contract import Law, Result
 from pipeline.errors import BalanceError, DataError, DriftError
 from pipeline.receipts import (
-    ROWS_LAW, Receipt, check_law, commit, data_name, done_keys, read_receipt, receipt_name, totals,
+    ROWS_LAW,
+    Receipt,
+    check_law,
+    commit,
+    data_name,
+    done_keys,
+    read_receipt,
+    receipt_name,
+    totals,
 )  # fmt: skip
 from pipeline.store import LocalStore, sha256_of
 
@@ -61,8 +69,8 @@ def test_other_bytes_for_a_finished_key_are_drift(store, tmp_path):
 
 def test_a_file_more_for_a_finished_key_is_drift(store, tmp_path):
     commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
+    outputs = {"k.bin": made(tmp_path, b"abc"), "l.bin": made(tmp_path, b"x", "other")}
     with pytest.raises(DriftError, match=r"l\.bin"):
-        outputs = {"k.bin": made(tmp_path, b"abc"), "l.bin": made(tmp_path, b"x", "other")}
         commit(store, FOLDER, "p", "k", outputs, [], Result())
 
 
