@@ -75,7 +75,7 @@ def kill_worker(store: Path, phase: str) -> None:
     while not list(store.glob(f"nodes/minhash_dedup-*/receipts/{phase}/*")):
         time.sleep(0.01)
     for process in psutil.Process().children(recursive=True):
-        if process.name().startswith("ray::") and "idle" not in process.name().lower():
+        if process.name().startswith(("ray::MapBatches", "ray::_guarded")):
             os.kill(process.pid, signal.SIGKILL)
             return
 
