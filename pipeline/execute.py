@@ -188,9 +188,7 @@ class Driver:
                 if self.signal is not None:
                     return
                 try:
-                    receipt = run_task(
-                        binding, phase.name, key, lambda kind, values: self.bulletin.event(node, kind, values)
-                    )
+                    receipt = run_task(binding, phase.name, key, tell)
                 except Stopped:
                     return
                 except Exception as error:  # belongs to this task; what else can run goes on
@@ -233,7 +231,7 @@ class Driver:
         if per_shard(spec):
             if not all(self.finished(base) for base in self.graph.input_chains(node)):
                 return False
-            keys = [base.shard.name for base in self.state.input_shards(node)]
+            keys = self.state.shard_keys(node)
         else:
             if not all(self.finished(parent) for _, _, parent in self.graph.inputs(node)):
                 return False
@@ -242,11 +240,11 @@ class Driver:
             except Exception as error:  # a stage that cannot name its tasks is a failed node, not a failed driver
                 self._note_failure(node, phase, error, traceback.format_exc())
                 return False
-        return self.state.done(node, phase).issuperset(keys)
+        return self.state.has_done(node, phase, keys)
 
     def _phase_keys(self, node: Node, phase) -> list[str]:
         if per_shard(phase):
-            return [base.shard.name for base in self.state.input_shards(node)]
+            return self.state.shard_keys(node)
         if (node, phase.name) not in self._keys:
             context = TaskContext(self._binding(node), phase.name, "keys")
             self._keys[node, phase.name] = [str(key) for key in phase.keys(context)]
@@ -257,8 +255,8 @@ class Driver:
         for phase in self.graph.phases(node):
             keys = self._keys.get((node, phase.name))
             if per_shard(phase) and all(self.finished(base) for base in self.graph.input_chains(node)):
-                keys = [base.shard.name for base in self.state.input_shards(node)]
-            if keys is None or not self.state.done(node, phase.name).issuperset(keys):
+                keys = self.state.shard_keys(node)
+            if keys is None or not self.state.has_done(node, phase.name, keys):
                 break
             own[phase.name] = keys
         return self.state.binding(node, own, self.stop_name, self._workers)

@@ -31,7 +31,7 @@ class State:
         self._manifests: dict[Node, dict[str, Any]] = {}
         self._done: dict[tuple[Node, str], set[str]] = {}
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
-        self._bindings: dict[Node, Binding] = {}
+        self._keys: dict[Node, list[str]] = {}
         for node in graph.nodes:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
@@ -128,10 +128,12 @@ class State:
 
     def reopen(self, node: Node) -> None:
         """Forget what was read of a node's progress."""
-        for cache in (self._manifests, self._shards, self._bindings):
+        for cache in (self._manifests, self._shards):
             cache.pop(node, None)
-        for key in [key for key in self._done if key[0] is node]:
-            del self._done[key]
+        self._keys.clear()  # they hang on the shards of bases
+        for key in list(self._done):  # jobs note what is done meanwhile
+            if key[0] is node:
+                self._done.pop(key, None)
 
     def done(self, node: Node, phase: str) -> set[str]:
         """Keys of a phase that have a receipt."""
@@ -175,6 +177,17 @@ class State:
     def input_shards(self, node: Node) -> list[BaseShard]:
         """The shards a node's row and shard phases run over."""
         return [shard for base in self.graph.input_chains(node) for shard in self.base_shards(base)]
+
+    def shard_keys(self, node: Node) -> list[str]:
+        """The keys of a node's row and shard phases. The driver asks many times a second."""
+        if node not in self._keys:
+            self._keys[node] = [base.shard.name for base in self.input_shards(node)]
+        return self._keys[node]
+
+    def has_done(self, node: Node, phase: str, keys: Sequence[str]) -> bool:
+        """Whether every one of these keys has a receipt."""
+        done = self.done(node, phase)
+        return len(done) >= len(keys) and done.issuperset(keys)
 
     def binding(self, node: Node, own: dict[str, Sequence[str]], stop_name: str, cpus: int) -> Binding:
         """All that the node's tasks need to know; its inputs must be finished (rows: or be made in the same pass)."""

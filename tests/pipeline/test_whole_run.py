@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from corpus import times_of, whole
+from corpus import bytes_of, times_of, whole
+from nodes import Lines, Strip, Tally
 
 from pipeline.errors import DataError, UserError
 from pipeline.execute import run
@@ -140,6 +142,25 @@ def test_receipts_vouch_for_every_file_and_manifests_for_every_receipt(finished)
     assert known == {path for path in finished.store.glob("nodes/*/data/**/*") if path.is_file()}
     assert not list(finished.store.glob("temporary/*"))
     assert not list(finished.store.glob("nodes/*/lease.json"))
+
+
+def test_a_text_that_changes_twice_is_the_last_of_both(local_ray, finished, tmp_path):
+    """In one pass, where the text is handed on, and in a later one, where it is read back."""
+    docs = Lines(paths=finished.paths)
+    once = Strip(docs=docs, what="[0-9]")
+    twice = Strip(docs=once, what="moon ?")
+    inside = run(build([Tally(docs=twice)]), name="inside", store=str(tmp_path / "inside"))
+    later_store = str(tmp_path / "later")
+    run(build([once]), name="once", store=later_store)
+    run(build([twice]), name="twice", store=later_store)
+    later = run(build([Tally(docs=twice)]), name="later", store=later_store)
+    lines = [line for path in sorted(Path(finished.paths[0]).iterdir()) for line in path.read_text().splitlines()]
+    without = [re.sub("moon ?", "", re.sub("[0-9]", "", line)) for line in lines]
+    for found in (inside, later):
+        assert found[twice].rows(["text"])["text"].to_pylist() == [text for text in without if text]
+        words = json.loads(found["tally"].path("tally", "all", ".json").read_text())
+        assert words == dict(sorted(Counter(" ".join(without).split()).items()))
+    assert bytes_of(tmp_path / "inside") == bytes_of(tmp_path / "later")
 
 
 def test_the_same_command_again_touches_nothing(copy):
