@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.progress import Board, Progress, duration, size, training
+from pipeline.progress import Board, Progress, training
+from pipeline.quantities import duration, size
 
 COLOURS = {"reused": "dim", "waiting": "dim", "running": "cyan", "done": "green", "failed": "bold red"}
 

@@ -91,7 +91,7 @@ def why(
 
 
 def _because(step: dict[str, Any]) -> str:
-    from pipeline.progress import number
+    from pipeline.quantities import number
 
     parts = []
     if "reason" in step:

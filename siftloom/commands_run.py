@@ -96,7 +96,7 @@ def plan(
 ) -> None:
     """Say per node whether it is reused, resumed or run, and why; run nothing."""
     from pipeline.plan import plan as make
-    from pipeline.progress import size
+    from pipeline.quantities import size
 
     found, graph = opened(recipe, nodes, change, limit)
     place = find_store(store, found.located_store, found.store)

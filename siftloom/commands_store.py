@@ -40,7 +40,7 @@ def clean(
     """Remove the results that no run names; a node that a driver holds is left alone."""
     from dataclasses import asdict
 
-    from pipeline.progress import size
+    from pipeline.quantities import size
     from pipeline.verify import clean as sweep
 
     place = find_store(store)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SiftloomError
-from pipeline.progress import size
+from pipeline.quantities import size
 from siftloom.screen import table
 
 ROOMS = ("siftloom", "pipeline", "stages", "models", "recipes")

@@ -60,7 +60,7 @@ class Found:
 
     def lines(self) -> Iterator[str]:
         """What is said on the terminal."""
-        from pipeline.progress import size
+        from pipeline.quantities import size
 
         yield f"{self.path}: {self.files:,} {self.format} files, {size(self.bytes)}"
         if self.skipped:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RecipeError, UserError
-from pipeline.progress import size
+from pipeline.quantities import size
 from siftloom.screen import say, say_json
 
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)

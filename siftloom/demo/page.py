@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from pipeline.progress import duration, size
+from pipeline.quantities import duration, size
 from siftloom.samples import samples
 from siftloom.screen import say, table
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.events import EventLog, Recorder, read_events
-from pipeline.progress import Board, JsonLines, Lines, Progress, Several, duration, line, number, size
+from pipeline.progress import Board, JsonLines, Lines, Progress, Several, line
 from pipeline.progress_table import LiveTable, cells
+from pipeline.quantities import duration, number, size
 from pipeline.store import open_store
 
 
