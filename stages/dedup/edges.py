@@ -9,23 +9,33 @@ import numpy as np
 
 from stages.dedup.components import flatten, forest, union
 
+BLOCK = 1 << 20  # keys gathered at once
+
 
 def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(smallest row, another row) of every key that has two rows and more; keys uint64[m], rows[m]."""
     order = np.argsort(keys)
-    keys, rows = keys[order], rows[order]
-    new = np.ones(len(keys), bool)
-    new[1:] = keys[1:] != keys[:-1]
-    first = np.flatnonzero(new)
-    size = np.diff(first, append=len(keys))
-    shared = np.repeat(size > 1, size)
-    if not shared.any():
+    same = _same_as_before(keys, order)
+    shared = np.flatnonzero(same)
+    if not len(shared):
         return rows[:0], rows[:0]
-    rows, size = rows[shared], size[size > 1]
-    hub = np.minimum.reduceat(rows, np.cumsum(size) - size)
-    left = np.repeat(hub, size)
-    joined = left != rows
-    return left[joined], rows[joined]
+    first = shared[np.concatenate([[True], np.diff(shared) > 1])] - 1  # a run of equal keys begins one before
+    same[first] = True
+    shared = np.flatnonzero(same)
+    start = np.searchsorted(shared, first)
+    rows = rows[order[shared]]
+    hub = np.repeat(np.minimum.reduceat(rows, start), np.diff(start, append=len(rows)))
+    joined = hub != rows
+    return hub[joined], rows[joined]
+
+
+def _same_as_before(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
+    """bool[m]: in sorted order, the key is that of the one before; block by block, for a sorted copy would take much."""
+    same = np.zeros(len(keys), bool)
+    for first in range(1, len(keys), BLOCK):
+        block = keys[order[first - 1 : first + BLOCK]]
+        same[first : first + BLOCK] = block[1:] == block[:-1]
+    return same
 
 
 def spanning_forest(left: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -69,18 +69,23 @@ def edges(ctx: Context, key: str) -> Result:
     """The spanning forest of one key range, as dense rows."""
     rows = corpus(ctx)
     index, ranges, kind = int(key), ranges_of(ctx, rows), row_type(rows.rows)
-    pairs = [
-        (keys, local.astype(kind) + kind(first))
-        for path, first in _key_files(ctx, rows)
-        for keys, local in [read_range(path, index, ranges)]
-    ]
-    keys = np.concatenate([np.zeros(0, np.uint64), *(k for k, _ in pairs)])
-    members = np.concatenate([np.zeros(0, kind), *(r for _, r in pairs)])
-    del pairs
-    found = range_edges(keys, members)
+    parts: tuple[list, list] = ([np.zeros(0, np.uint64)], [np.zeros(0, kind)])
+    for path, first in _key_files(ctx, rows):
+        keys, local = read_range(path, index, ranges)
+        parts[0].append(keys)
+        parts[1].append(local.astype(kind) + kind(first))
+    keys = _joined(parts[0])
+    found = range_edges(keys, _joined(parts[1]))
     with ctx.create(".npy") as path:
         save(path, found)
     return Result({"keys": len(keys), "edges": len(found)})
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """One array; the parts are given up, so that they and it are not held together for longer than the copy takes."""
+    whole = np.concatenate(parts)
+    parts.clear()
+    return whole
 
 
 def components(ctx: Context, key: str) -> Result:
