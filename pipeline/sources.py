@@ -157,7 +157,9 @@ def digest_file(path: str, size: int) -> str:
 def require_unchanged(source: Source) -> None:
     """Raise `SourceChanged` unless the file is as it was listed, or has at least the same bytes."""
     try:
-        if _now(source.path) == (source.size, source.stamp) or digest_file(source.path, source.size) == source.digest:
+        size, stamp = _now(source.path)
+        same_size = size == source.size
+        if same_size and (stamp == source.stamp or digest_file(source.path, size) == source.digest):
             return
         found = "a file that has changed since it was listed"
     except FileNotFoundError:

@@ -12,6 +12,7 @@ import pytest
 from corpus import times_of
 from drive import finish, start
 
+from pipeline.execute import Driver, Options
 from pipeline.lease import Leases
 from pipeline.store import LocalStore
 
@@ -92,3 +93,20 @@ def test_a_lease_of_another_host_is_awaited_until_it_expires(copy):
     assert copy.open()["common"].finished
     assert not path.exists()
     holder.close()
+
+
+def test_what_another_did_before_a_node_was_taken_is_seen(copy):
+    """A driver that was busy elsewhere must not do again what the owner before it has done."""
+    view = copy.open()["long"]
+    keys = set(view.keys("rows"))
+    receipts, aside = copy.store / view.folder / "receipts", copy.store / "aside"
+    (copy.store / view.folder / "manifest.json").unlink()
+    receipts.rename(aside)
+    driver = Driver(copy.graph(), "whole", str(copy.store), Options(), None, None)
+    driver.leases = Leases(driver.store)
+    node = next(node for node, label in driver.graph.names.items() if label == "long")
+    assert driver.state.done(node, "rows") == set()
+    aside.rename(receipts)
+    assert driver._take(node)
+    assert driver.state.done(node, "rows") == keys
+    driver.leases.close()
