@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.contract import Law, Result
-from pipeline.errors import BalanceError, DataError, DriftError
+from pipeline.errors import BalanceError, DataError, DiskFull, DriftError
 from pipeline.receipts import (
     ROWS_LAW,
     Receipt,
@@ -86,6 +86,18 @@ def test_a_file_without_a_receipt_may_be_replaced(store, tmp_path):
     store.write(data_name(FOLDER, "p", "k.bin"), b"half of someth")
     commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
     assert store.read(data_name(FOLDER, "p", "k.bin")) == b"abc"
+
+
+def test_a_receipt_is_written_after_its_files(store, tmp_path):
+    class Full(LocalStore):
+        def publish(self, path, name):
+            if "/data/" in name:
+                raise DiskFull("store", "the disk is full")
+            super().publish(path, name)
+
+    with pytest.raises(DiskFull):
+        commit(Full(store.root), FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
+    assert done_keys(store, FOLDER, "p") == set()
 
 
 def test_facts_are_small(store):
