@@ -75,11 +75,12 @@ def exchange(keys: int, folder: Path) -> dict[str, float]:
     parent = forest(documents)
     edges = 0
     for index in range(ranges):
-        read = [
-            (key, row + np.uint32(first)) for path, first in files for key, row in [read_range(path, index, ranges)]
-        ]
-        found = range_edges(np.concatenate([k for k, _ in read]), np.concatenate([r for _, r in read]))
+        read = [read_range(path, index, ranges) for path, _ in files]
+        joined = np.concatenate([key for key, _ in read])
+        rows = [row + np.uint32(first) for (_, row), (_, first) in zip(read, files, strict=True)]
         del read
+        found = range_edges(joined, np.concatenate(rows))
+        del joined, rows
         edges += len(found)
         union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
     flatten(parent)

@@ -30,7 +30,7 @@ def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _same_as_before(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
-    """bool[m]: in sorted order, the key is that of the one before; block by block, for a sorted copy would take much."""
+    """bool[m]: in sorted order, the key is that of the one before. In blocks: a sorted copy would be large."""
     same = np.zeros(len(keys), bool)
     for first in range(1, len(keys), BLOCK):
         block = keys[order[first - 1 : first + BLOCK]]

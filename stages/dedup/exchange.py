@@ -17,7 +17,7 @@ import numpy as np
 from pipeline.contract import Context, Result
 from pipeline.errors import DataError
 from stages.dedup.components import clusters, flatten, forest, union
-from stages.dedup.corpus import KEYS, Corpus, corpus
+from stages.dedup.corpus import Corpus, corpus
 from stages.dedup.edges import range_edges
 from stages.dedup.keys import range_count, read_range, write_ranges
 from stages.dedup.records import save
@@ -35,7 +35,7 @@ def ranges_of(ctx: Context, rows: Corpus) -> int:
 def merge_keys(ctx: Context) -> Sequence[str]:
     """Keys of the phase `merge`: none while the files are few."""
     rows = corpus(ctx)
-    files = len(rows.shards)
+    files = len(rows.parts)
     if files * ranges_of(ctx, rows) <= MOST_REQUESTS:
         return ()
     return tuple(f"{first:07d}" for first in range(0, files, MERGED))
@@ -45,7 +45,7 @@ def merge(ctx: Context, key: str) -> Result:
     """One key file of dense rows (counted from the first of its 256) for 256 key files."""
     rows = corpus(ctx)
     ranges, first = ranges_of(ctx, rows), int(key)
-    stop = min(first + MERGED, len(rows.shards))
+    stop = min(first + MERGED, len(rows.parts))
     base = int(rows.first[first])
     kind = row_type(int(rows.first[stop]) - base)
 
@@ -53,7 +53,7 @@ def merge(ctx: Context, key: str) -> Result:
         pairs = [
             (keys, local.astype(kind) + kind(int(rows.first[i]) - base))
             for i in range(first, stop)
-            for keys, local in [read_range(_key_file(ctx, rows, i), index, ranges)]
+            for keys, local in [read_range(rows.parts[i].path(ctx, ".parquet"), index, ranges)]
         ]
         return np.concatenate([k for k, _ in pairs]), np.concatenate([r for _, r in pairs])
 
@@ -97,7 +97,7 @@ def components(ctx: Context, key: str) -> Result:
         found = np.load(ctx.path("edges", name, ".npy"))
         keys += ctx.result("edges", name).counts["keys"]
         union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
-    if keys != (expected := sum(_facts(ctx, rows, i)["keys"] for i in range(len(rows.shards)))):
+    if keys != (expected := sum(rows.parts[i].facts(ctx)["keys"] for i in range(len(rows.parts)))):
         raise DataError(
             f"{ctx.node.kind()} edges", f"{keys} keys read", f"{expected}, as the key files have",
             "siftloom verify RUN, then run again",
@@ -134,13 +134,5 @@ def _key_files(ctx: Context, rows: Corpus) -> Iterator[tuple[Path, int]]:
         for name in merged:
             yield ctx.path("merge", name, ".parquet"), int(rows.first[int(name)])
     else:
-        for i in range(len(rows.shards)):
-            yield _key_file(ctx, rows, i), int(rows.first[i])
-
-
-def _key_file(ctx: Context, rows: Corpus, i: int) -> Path:
-    return ctx.path(KEYS, rows.shards[i].name, ".parquet", of=rows.of[i])
-
-
-def _facts(ctx: Context, rows: Corpus, i: int):
-    return ctx.result(KEYS, rows.shards[i].name, of=rows.of[i]).facts
+        for i in range(len(rows.parts)):
+            yield rows.parts[i].path(ctx, ".parquet"), int(rows.first[i])

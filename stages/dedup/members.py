@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, Result
 from pipeline.errors import DataError
-from stages.dedup.corpus import KEYS, Corpus, corpus
+from stages.dedup.corpus import Corpus, corpus
 from stages.dedup.exchange import group_members
 from stages.dedup.records import DOCUMENT
 from stages.dedup.rows import locate
@@ -104,9 +104,8 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
         documents[at], ids[at] = stored[where], _load(ctx, rows, i, "-ids.npy")[where]
         if signature.shape[1]:
             signature[at] = _load(ctx, rows, i, "-signatures.npy")[where]
-        if (of := rows.of[i]) is not None:
-            kept = [t["_row"].to_numpy() for _, t in ctx.rows(["_row"], of=of, shards=[rows.shards[i]])]
-            alive[at] = np.isin(local[at], np.concatenate([np.zeros(0, np.int64), *kept]))
+        if rows.parts[i].old:
+            alive[at] = np.isin(local[at], rows.parts[i].kept(ctx))
     if not alive.all():
         cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive]
         sizes = np.bincount(cluster)
@@ -117,7 +116,7 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
 
 
 def _load(ctx: Context, rows: Corpus, i: int, ext: str) -> np.ndarray:
-    return np.load(ctx.path(KEYS, rows.shards[i].name, ext, of=rows.of[i]), mmap_mode="r")
+    return np.load(rows.parts[i].path(ctx, ext), mmap_mode="r")
 
 
 def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:
@@ -133,21 +132,18 @@ def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:
     column, end = rule
     shard, local = locate(members.rows, rows.first)
     found, places = [], []
-    for i in np.unique(shard).tolist():
+    if not ctx.has_column(column):
+        raise DataError(f"{ctx.node.kind()}.keep", f"no column {column!r} in its documents", "a column that they carry")
+    for i in np.unique(shard[~members.old]).tolist():  # old documents stay, whatever their rank
         at = np.flatnonzero(shard == i)
-        of = "docs" if rows.of[i] is None else rows.of[i]
-        if not ctx.has_column(column, of):
-            raise DataError(
-                f"{ctx.node.kind()}.keep", f"no column {column!r} in its documents", "a column that they carry"
-            )
         by_row = at[np.argsort(local[at])]
         wanted = local[by_row]
-        for _, table in ctx.rows(["_row", column], of=of, shards=[rows.shards[i]]):
+        for table in rows.parts[i].tables(ctx, ["_row", column]):
             have = table["_row"].to_numpy()
             inside = np.isin(have, wanted, assume_unique=True)
             found.append(table[column].combine_chunks().filter(pa.array(inside)))
             places.append(by_row[np.searchsorted(wanted, have[inside])])
-    rank = np.empty(len(members.rows), np.int64)
+    rank = np.zeros(len(members.rows), np.int64)
     values = pa.concat_arrays(found) if found else pa.array([], pa.int64())
     order = [("value", "descending" if end == "max" else "ascending")]
     try:
@@ -167,7 +163,7 @@ def _sources(ctx: Context, rows: Corpus, members: Members, verdict: Verdict, rem
     counts: Counter[str] = Counter()
     examples: dict[str, list] = {}
     for value, first, count in zip(*np.unique(pair, return_index=True, return_counts=True), strict=True):
-        names = ctx.result(KEYS, rows.shards[value >> 16].name).facts["sources"]
+        names = rows.parts[value >> 16].facts(ctx)["sources"]
         name = names[value & 0xFFFF]
         counts[name] += int(count)
         if len(examples.setdefault(name, [])) < EXAMPLES:
@@ -217,7 +213,7 @@ def row_function(ctx: Context) -> Callable[[pa.Table], Columns]:
     node: DedupNode = ctx.node  # type: ignore[assignment]
     assert ctx.shard is not None
     rows = corpus(ctx)
-    first = int(rows.first[[shard.name for shard in rows.shards].index(ctx.shard.name)])
+    first = int(rows.first[[part.shard.name for part in rows.parts].index(ctx.shard.name)])
     parts = list(_slices(ctx, first, first + ctx.shard.rows))
     table = pa.concat_tables(parts).sort_by("row").combine_chunks()
     known = table["row"].to_numpy()

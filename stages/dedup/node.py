@@ -7,7 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pipeline.contract import Context, Law, Node, Phase, RowPhase, ShardPhase, TaskPhase, one, runtime, threshold
+from pipeline.contract import (
+    Context,
+    Law,
+    Node,
+    Phase,
+    RowPhase,
+    ShardPhase,
+    TaskPhase,
+    one,
+    runtime,
+    sources,
+    threshold,
+)
 from pipeline.errors import RecipeError
 from stages.documents import carried
 
@@ -29,6 +41,7 @@ class DedupNode(Node):
     keep      which document of a group stays: `first` in order of the input (of `docs`, in their order), `longest`
               (bytes of text), or a column with `max` or `min`; ties go to the first
     against   earlier nodes of the same kind over other documents: their documents win every tie and are never removed
+    against_folders  the same, by the folders of finished nodes in other stores (`STORE/nodes/minhash_dedup-...`)
     max_removed_fraction  stop before anything is removed when more of one source goes (`source` column; sources of at
               least 100 documents) or of all documents; a mapping sets limits by source, `"*"` for the others
     dry_run   find and report, remove nothing
@@ -36,6 +49,7 @@ class DedupNode(Node):
 
     docs: Node | tuple[Node, ...]
     against: tuple[Node, ...] = ()
+    against_folders: tuple[str, ...] = sources(())
     keep: Keep = "first"
     dry_run: bool = threshold(False)
     max_removed_fraction: float | Mapping[str, float] = runtime(0.9)
@@ -78,14 +92,16 @@ class DedupNode(Node):
         return {name: kinds[verdict] for verdict, name in self.columns().items()}
 
     def phases(self) -> tuple[Phase, ...]:
-        judged = (*self.hash_fields, *self.judge_fields)
+        # A node's folder is named after its content, so its name can stand for the digests of its files here.
+        joined = (*self.hash_fields, "against_folders")
+        judged = (*joined, *self.judge_fields)
         needs = ("id", "_row", *self.hash_needs(), *carried(self.docs, "source"))
         law = Law("documents", "rows", ("keyed", "unkeyed"))
         return (
             ShardPhase(name="keys", open=_keys, needs=tuple(dict.fromkeys(needs)), fields=self.hash_fields, law=law),
-            TaskPhase(name="merge", keys=_merge_keys, run=_merge, fields=self.hash_fields),
-            TaskPhase(name="edges", keys=_edge_keys, run=_edges, fields=self.hash_fields),
-            TaskPhase(name="components", keys=one, run=_components, fields=self.hash_fields),
+            TaskPhase(name="merge", keys=_merge_keys, run=_merge, fields=joined),
+            TaskPhase(name="edges", keys=_edge_keys, run=_edges, fields=joined),
+            TaskPhase(name="components", keys=one, run=_components, fields=joined),
             TaskPhase(name="keep", keys=_groups, run=_keep, fields=judged),
             TaskPhase(name="verdict", keys=one, run=_verdict, fields=judged),
             RowPhase(name="rows", open=_rows, needs=("_row",), per_shard=True),

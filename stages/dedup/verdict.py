@@ -83,8 +83,7 @@ def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str
     shard, local = locate(np.array(sorted(wanted), np.int64), rows.first)
     for i in np.unique(shard).tolist():
         left = set(local[shard == i].tolist())
-        of = "docs" if rows.of[i] is None else rows.of[i]
-        for _, table in ctx.rows(["_row", "text"], of=of, shards=[rows.shards[i]]):
+        for table in rows.parts[i].tables(ctx, ["_row", "text"]):
             have = table["_row"].to_numpy()
             for at in np.flatnonzero(np.isin(have, list(left))).tolist():
                 texts[int(rows.first[i]) + int(have[at])] = table["text"][at].as_py()[:EXCERPT]
@@ -93,5 +92,6 @@ def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str
                 break
     for cluster in largest:
         for example in cluster["examples"][:1]:
-            example["text"], example["kept_text"] = texts[example["row"]], texts[example["kept_row"]]
+            example["text"] = texts[example["row"]]
+            example["kept_text"] = texts.get(example["kept_row"], "(in another store)")
     return largest

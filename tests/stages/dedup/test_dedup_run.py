@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from pipeline.errors import NodeFailed
 from siftloom import Pipeline
 from siftloom import stages as s
 from tests.stages.dedup.planted import document, edited
@@ -112,3 +113,26 @@ def test_a_changed_judgement_equals_a_run_from_nothing(first, folder, tmp_path):
     run(graph(folder, min_jaccard=0.7), store)
     run(graph(folder, min_jaccard=0.7), tmp_path / "afresh")
     assert files(tmp_path / "afresh").items() <= files(store).items()
+
+
+def test_against_a_folder_equals_against_the_node(first, folder, tmp_path):
+    found, store = first
+    (old,) = [path for path in store.glob("nodes/minhash_dedup-*") if path.name.endswith(found["old"].fingerprint[:12])]
+    once = s.ExactDedup(docs=s.Read(paths=(f"{folder}/new-*.jsonl",), keep=("url",)))
+    new = s.MinHashDedup(docs=once, against_folders=(str(old),))
+    other = Pipeline([new], name="new", store=str(tmp_path)).run(cpus=2, progress=False)[new]
+    here = found["new"]
+    for table in ("duplicate_of", "reason", "value"):
+        assert other.removed()[table].to_pylist() == [
+            row[table] for row in here.removed().to_pylist() if row["id"] in set(other.removed()["id"].to_pylist())
+        ]
+    assert other.rows(["id"]) == here.rows(["id"])
+
+
+def test_a_folder_made_otherwise_is_refused(first, folder, tmp_path):
+    found, store = first
+    (old,) = [path for path in store.glob("nodes/minhash_dedup-*") if path.name.endswith(found["old"].fingerprint[:12])]
+    docs = s.Read(paths=(f"{folder}/new-*.jsonl",))
+    node = s.MinHashDedup(docs=docs, ngram=4, against_folders=(str(old),))
+    with pytest.raises(NodeFailed, match="made with ngram = 5"):
+        Pipeline([node], name="x", store=str(tmp_path)).run(cpus=2, progress=False)
