@@ -88,15 +88,20 @@ def test_descendants_of_a_failed_node_wait(local_ray, paths, tmp_path):
     assert names_of(tmp_path / "store", "common") == []
 
 
-def test_a_killed_worker_is_replaced(local_ray, paths, tmp_path):
-    (tmp_path / "graves").mkdir()
-    dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"))
+def test_a_killed_worker_is_replaced_and_what_it_had_committed_stays(local_ray, tmp_path):
+    paths = write_corpus(tmp_path / "in", files=12, lines=10)  # more shards than blocks
+    for number in (1, 3, 5, 7):
+        with (tmp_path / "in" / f"part-{number:02d}.txt").open("a") as file:
+            file.write("a line with poison in it\n")
+    for name in ("graves", "marks", "none"):
+        (tmp_path / name).mkdir()
+    dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"), marks=str(tmp_path / "marks"), times=2)
     died = go(tmp_path / "store", Vowels(docs=dying))
-    assert (tmp_path / "graves" / "death-0").exists()
-    plain = Dies(docs=Lines(paths=paths), graves=str(tmp_path), times=0)
-    go(tmp_path / "plain", Vowels(docs=plain))
-    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "plain")
     assert died["long"].finished
+    assert len(list((tmp_path / "graves").iterdir())) == 2
+    assert len(list((tmp_path / "marks").iterdir())) == 12  # one batch a shard, each scored once
+    go(tmp_path / "plain", Vowels(docs=Dies(docs=Lines(paths=paths), graves=str(tmp_path / "none"), times=0)))
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "plain")
 
 
 def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(local_ray, paths, tmp_path, capfd):
