@@ -60,9 +60,7 @@ def unpacked(package: str) -> Path:
     if not tree.exists():
         tree.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=tree.parent) as folder:
-            got = subprocess.run(
-                ["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True
-            )
+            got = subprocess.run(["apt-get", "download", "-q", package], cwd=folder, capture_output=True, text=True)
             debs = list(Path(folder).glob("*.deb"))
             if got.returncode or not debs:
                 why = (got.stderr.strip().splitlines() or ["no message"])[-1]
