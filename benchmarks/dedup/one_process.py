@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from stages.dedup.components import clusters, flatten, forest, union
 from stages.dedup.edges import range_edges
 from stages.dedup.keep import judge
-from stages.dedup.keys import range_count, range_of
+from stages.dedup.rows import first_rows, locate
 from stages.dedup.sketch import sketch, warm
 
 
@@ -35,19 +35,20 @@ def main(source: str, out: str) -> None:
             rows.append(worded + first)
             first += len(made.words)
     stage = time.process_time() - start
-    kept = np.ones(first, bool)
     parent = forest(first)
     key = np.concatenate(keys)
     row = np.repeat(np.concatenate(rows).astype(np.uint32), key.shape[1])
-    key = key.ravel()
-    ranges = range_count(first, 15)
-    where = range_of(key, ranges)
-    for q in range(ranges):
-        found = range_edges(key[where == q], row[where == q])
-        union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
+    del keys, rows
+    found = range_edges(key.ravel(), row)
+    union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
     flatten(parent)
     members, starts = clusters(parent)
-    signature, whole = (np.concatenate(parts)[members] for parts in (signatures, exact))
+    part, local = locate(members, first_rows(len(signature) for signature in signatures))
+    signature, whole = np.empty((len(members), 112), np.uint32), np.empty((len(members), 2), np.uint64)
+    for i in range(len(signatures)):
+        at = np.flatnonzero(part == i)
+        signature[at], whole[at] = signatures[i][local[at]], exact[i][local[at]]
+    kept = np.ones(first, bool)
     verdict = judge(starts, np.zeros(len(members), np.int64), signature, whole)
     kept[members] = verdict.anchor == np.arange(len(members))
     np.save(out, kept)
