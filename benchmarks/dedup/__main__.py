@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.dedup import measure, peers
@@ -47,10 +48,16 @@ def main() -> None:
     speed_rows(records, corpora[big].documents, ours, corpora["c30"].documents, others)
     quality = measure.module("benchmarks.dedup.quality", str(corpora[big].folder), log=logs / "quality.txt").said
     quality_rows(records, quality)
-    stage_rows(records, cache, corpora[big], corpora[middle], corpora["c30"], others)
-    digest_rows(records, cache, corpora["c10"])
-    giant_rows(records, cache, corpora[big], ours)
-    incremental_rows(records, cache, corpora[middle])
+    for rows, arguments in (
+        (giant_rows, (corpora[big], ours)),
+        (stage_rows, (corpora[big], corpora[middle], corpora["c30"], others)),
+        (digest_rows, (corpora["c10"],)),
+        (incremental_rows, (corpora[big],)),
+    ):
+        try:
+            rows(records, cache, *arguments)
+        except measure.Failed as error:  # one part that fails leaves the others their say
+            records.equal("B-0", f"{rows.__name__}: {error}", False)
     records.rows.sort(key=lambda r: int(r["row"].split("-")[1]))
     say("\nacceptance")
     for r in records.rows:
@@ -85,10 +92,11 @@ def table(corpora, big, ours, on_reference, others, cache) -> None:
         documents = corpora[corpus].documents
         kept = np.load(cache / "kept" / f"{file}.npy")
         stage = run.said.get("signature_cpu")
+        cpu = run.said.get("after_init_cpu") or run.cpu  # of a whole Ray, where the tool brings one
         rate = f"{documents / stage:,.0f}" if stage else "-"
         found = "  ".join(f"{share:.2f}" for share in _recall(corpora[corpus], kept))
         say(
-            f"{name:16} {documents:>7} {documents / run.cpu:>10,.0f} {rate:>9} {run.peak / 2**20:>6.0f} "
+            f"{name:16} {documents:>7} {documents / cpu:>10,.0f} {rate:>9} {run.peak / 2**20:>6.0f} "
             f"{run.wall:>7.2f} {kept.sum():>7}  {found}"
         )
     for name, (run, why) in others.items():
@@ -240,7 +248,7 @@ def digest_rows(records: Records, cache: Path, corpus: Corpus) -> None:
 
 def giant_rows(records: Records, cache: Path, corpus: Corpus, ours: measure.Measured) -> None:
     """Identical documents of the corpus's mean length, against the corpus itself."""
-    lengths = pa.compute.binary_length(pq.read_table(corpus.path, columns=["text"])["text"]).to_numpy()
+    lengths = pc.binary_length(pq.read_table(corpus.path, columns=["text"])["text"]).to_numpy()
     texts = pq.read_table(corpus.path, columns=["text"])["text"]
     middle = texts[int(np.argmin(np.abs(lengths - lengths.mean())))].as_py()
     path = cache / "same.parquet"
@@ -260,9 +268,12 @@ def incremental_rows(records: Records, cache: Path, corpus: Corpus) -> None:
     new = [split(corpus, 1, slice(cut, None), "new")]
     full = stage(cache, "full", paths=[*old, *new], write=False)
     more = stage(cache, "more", paths=new, against=old, write=False)
-    records.at_most(
-        "B-15", "CPU of 5 % new documents with `against` over a full run", more["cpu"] / full["cpu"], 0.1, ""
-    )
+    fixed = stage(cache, "few", paths=[split(corpus, 1, slice(0, 10), "few")], write=False)["cpu"]
+    ratio = (more["cpu"] - fixed) / (full["cpu"] - fixed)
+    say(f"incremental: {more['cpu']:.1f} of {full['cpu']:.1f} cpu-s; ten documents alone take {fixed:.1f}")
+    whole = more["cpu"] / full["cpu"]
+    records.at_most("B-15", "CPU of 5 % new documents with `against` over a full run", whole, 0.1, "")
+    records.at_most("B-15", "the same, above the cost of ten documents", ratio, 0.1, "")
     store = str(cache / "stores" / "full")
     again = stage(cache, "again", paths=[*old, *new], store=store, min_jaccard=0.7, write=False)
     records.at_most("B-16", "CPU of a changed min_jaccard over the first run", again["cpu"] / full["cpu"], 0.5, "")

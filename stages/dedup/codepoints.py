@@ -13,6 +13,7 @@ Unicode version is another version of every node that hashes words.
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class CodePoints:
 @cache
 def code_points() -> CodePoints:
     """The shipped table, expanded (about 10 MB, once per process)."""
-    with files(__package__).joinpath(TABLE).open("rb") as source, np.load(source) as stored:
+    with files("stages.dedup").joinpath(TABLE).open("rb") as source, np.load(source) as stored:
         word, mapped, unspaced = stored["word"], stored["lower"], stored["unspaced"]
         unicode = str(stored["unicode"])
     lower = np.zeros(LAST, np.uint32)
@@ -101,4 +102,5 @@ def draw() -> dict[str, np.ndarray]:
 if __name__ == "__main__":
     from pathlib import Path
 
-    np.savez_compressed(Path(__file__).with_name(TABLE), **draw())
+    table: dict[str, Any] = dict(draw())
+    np.savez_compressed(Path(__file__).with_name(TABLE), **table)

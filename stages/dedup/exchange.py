@@ -105,11 +105,20 @@ def components(ctx: Context, key: str) -> Result:
     flatten(parent)
     members, starts = clusters(parent)
     del parent
+    if rows.old:
+        members, starts = with_new_rows(members, starts, rows.old)
     for name, array in (("-rows.npy", members), ("-starts.npy", starts)):
         with ctx.create(name) as path:
             save(path, array)
     largest = sorted(np.diff(starts).tolist(), reverse=True)[:10]
     return Result({"clusters": len(starts) - 1, "members": len(members)}, {"largest": largest})
+
+
+def with_new_rows(members: np.ndarray, starts: np.ndarray, old: int) -> tuple[np.ndarray, np.ndarray]:
+    """The clusters that hold a row from `old` on: in the others nothing can go."""
+    sizes = np.diff(starts)
+    wanted = members[starts[1:] - 1] >= old  # members ascend inside a cluster
+    return members[np.repeat(wanted, sizes)], np.concatenate([[0], np.cumsum(sizes[wanted])]).astype(np.int64)
 
 
 def groups(ctx: Context) -> Sequence[str]:

@@ -23,7 +23,7 @@ def load8(typing, data, index):
     """uint64: eight bytes of a byte array from any position, first byte lowest."""
 
     def build(context, builder, signature, args):
-        return builder.load(_at(context, builder, signature.args[0], *args, ir.IntType(64)), align=1)
+        return builder.load(_at(context, builder, signature.args[0], args[0], args[1], ir.IntType(64)), align=1)
 
     return types.uint64(data, types.intp), build
 
@@ -63,7 +63,7 @@ def filled_lane(typing, data, index):
     """uint64 bit mask: which of 64 bytes are not 0."""
 
     def build(context, builder, signature, args):
-        byte = builder.load(_at(context, builder, signature.args[0], *args, _V), align=1)
+        byte = builder.load(_at(context, builder, signature.args[0], args[0], args[1], _V), align=1)
         return builder.bitcast(builder.icmp_unsigned("!=", byte, _splat(0)), ir.IntType(64))
 
     return types.uint64(data, types.intp), build

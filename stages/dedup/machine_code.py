@@ -27,7 +27,7 @@ except ImportError:
 
 else:
 
-    def compiled(loop: Loop) -> Loop:
+    def compiled(loop: Loop) -> Loop:  # pyright: ignore[reportRedeclaration]
         others = config.CACHE_DIR
         config.CACHE_DIR = folder()
         try:

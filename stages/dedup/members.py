@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Members:
     source: np.ndarray  # uint16[n], a code of its shard
     exact: np.ndarray  # uint64[n, 2]
     signature: np.ndarray  # uint32[n, places]
-    ids: np.ndarray  # bytes[n]
+    ids: Any  # an array of bytes, [n]
 
 
 def keep(ctx: Context, key: str) -> Result:
@@ -167,7 +167,7 @@ def _sources(ctx: Context, rows: Corpus, members: Members, verdict: Verdict, rem
         name = names[value & 0xFFFF]
         counts[name] += int(count)
         if len(examples.setdefault(name, [])) < EXAMPLES:
-            examples[name].append(_example(members, verdict, removed[first]))
+            examples[name].append(_example(members, verdict, int(removed[first])))
     kept = dict(sorted(counts.most_common(MOST_SOURCES)))
     return kept, {name: examples[name] for name in list(kept)[:50]}
 

@@ -1,6 +1,7 @@
 """Edges, components, key files, rows and the S-curve against brute force."""
 
 import itertools
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.errors import DataError
 from stages.dedup import components, curve, keys
 from stages.dedup.edges import range_edges, stars
+from stages.dedup.exchange import with_new_rows
 from stages.dedup.records import RecordFile, fixed_width
 from stages.dedup.rows import NARROW, first_rows, locate, row_type
 
@@ -177,3 +179,11 @@ def test_curve_of_the_default_and_the_optimiser():
     assert "50% at 0.685" in curve.describe(14, 8)
     index = MinHashLSH(threshold=0.7, num_perm=64)
     assert curve.bands_for(0.7, 64) == (index.b, index.r)
+
+
+@given(pairs, st.integers(0, 40))
+def test_clusters_of_old_rows_alone_are_left_out(edges, old):
+    rows, starts = components.clusters(labels(40, edges))
+    members, cuts = with_new_rows(rows, starts, old)
+    expected = [rows[a:b].tolist() for a, b in pairwise(starts) if (rows[a:b] >= old).any()]
+    assert [members[a:b].tolist() for a, b in pairwise(cuts)] == expected
