@@ -104,8 +104,13 @@ class Driver:
             write_run(self.store, self.name, self.graph, self.state, self.recipe)
             self.bulletin.tell("started", plan)
             self._unchecked = nodes_over_holes(self.state)
-            with self._signals(), futures.ThreadPoolExecutor(16, "job") as pool:
-                self._walk(pool)
+            pool = futures.ThreadPoolExecutor(16, "job")
+            try:
+                with self._signals():
+                    self._walk(pool)
+            finally:
+                # After a walk that ended well no job is left; an error of ours must not wait for jobs that may hang.
+                pool.shutdown(wait=False, cancel_futures=True)
         finally:
             self.leases.close()
             self.store.delete(self.stop_name)
