@@ -23,6 +23,13 @@ from pipeline.run import open_run
 HERE = Path(__file__).parent
 RECIPE = HERE / "three_hundred.yaml"
 NODES = tuple(yaml.safe_load(RECIPE.read_text())["nodes"])
+# A training is one task; what is between its beginning and its end are the steps that it tells of.
+TRAINING = {
+    "before its first receipt": "log-training:1",
+    "in the middle": "log-training:2",
+    "between data and receipt": "before-receipt",
+    "between last receipt and manifest": "before-manifest",
+}
 pytestmark = pytest.mark.faults
 
 
@@ -77,16 +84,13 @@ def break_and_go_on(unbroken: Unbroken, label: str, gone: list[str], folder: Pat
     node = places[label].removeprefix("nodes/")
     tasks = len(list((unbroken.store / "nodes" / node / "receipts").rglob("*.json")))
     before: dict[str, int] = {}
-    for number, moment in enumerate(MOMENTS):
+    for number, moment in enumerate(TRAINING if label in ("dense", "lost") else MOMENTS):
         point = MOMENTS[moment]
-        if moment == "in the middle":
+        if label in ("dense", "lost"):
+            point = TRAINING[moment]
+        elif moment == "in the middle":
             done = len(list((store / "nodes" / node / "receipts").rglob("*.json")))
-            # A training is one task: its middle is a checkpoint that it tells of.
-            point = (
-                "log-training:2" if label in ("dense", "lost") else f"after-receipt:{max(1, (tasks + 1) // 2 - done)}"
-            )
-        elif number == 0 and label in ("dense", "lost"):
-            point = "log-training:1"
+            point = f"after-receipt:{max(1, (tasks + 1) // 2 - done)}"
         run_until_killed(unbroken.command(store), f"{node}:{point}", folder / f"killed-{number}")
         assert changed(before, store) == set(), moment
         assert not (store / "nodes" / node / "manifest.json").exists()
