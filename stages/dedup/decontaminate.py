@@ -33,7 +33,8 @@ class Decontaminate(RowNode):
     evals        JSON lines (`.gz` too), one item a line; an item is named as a document is: the first 12 hex digits of
                  its file's SHA-256, a colon, the line from 0
     fields       whose strings are the item's text, each by itself; none: every string in it, lists and objects included
-    ngram        words of a passage; for an item that has fewer, `short_ngram`; items shorter than that are not searched
+    ngram        words of a passage; for an item that has fewer, `short_ngram`; items shorter than that are not
+                 searched, nor are n-grams of numbers alone
     unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased, and only words count
     min_hits     different n-grams of the sets that a document must hold
     boilerplate  n-grams in more than this share of the documents (and in more than 100) are taken for boilerplate

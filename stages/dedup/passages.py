@@ -18,7 +18,7 @@ from stages.dedup import kernel_numpy
 from stages.dedup.codepoints import ALONE, code_points
 from stages.dedup.records import save
 from stages.dedup.rows import first_rows
-from stages.dedup.shingles import BASE
+from stages.dedup.shingles import BASE, words
 from stages.dedup.sketch import best_form, buffers
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from stages.dedup.decontaminate import Decontaminate
 
 LEAST_DOCUMENTS = 100  # an n-gram in so many documents or fewer is never boilerplate
+LEAST_WORDS = 2  # of an n-gram that are no numbers: rows of figures are alike everywhere
+DIGITS = "0123456789_"
 SHOWN = 20
 HIT = np.dtype([("row", "<u4"), ("gram", "<u4")])
 PAIR = np.dtype([("gram", "<u4"), ("item", "<u4")])
@@ -109,13 +111,16 @@ def texts_of(item: Any, fields: tuple[str, ...]) -> list[str]:
 
 
 def item_grams(node: Decontaminate, texts: list[str]) -> list[tuple[int, np.ndarray]]:
-    """(width, hashes) of every text of an item that is long enough."""
+    """(width, hashes) of every text of an item that is long enough, without the n-grams of bare numbers."""
     found = []
     for text in texts:
         tokens = text_tokens(text, node.unit)
         width = node.ngram if len(tokens) >= node.ngram else node.short_ngram
         if len(tokens) >= width:
-            found.append((width, gram_hashes(tokens, width)))
+            named = np.array([bool(word.strip(DIGITS)) for word in words(text, node.unit)])
+            enough = np.lib.stride_tricks.sliding_window_view(named, width).sum(axis=1) >= min(LEAST_WORDS, width)
+            if enough.any():
+                found.append((width, gram_hashes(tokens, width)[enough]))
     return found
 
 
