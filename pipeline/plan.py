@@ -149,10 +149,20 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     found = [] if before.get("version") == now["version"] else [f"version: {before.get('version')} -> {now['version']}"]
     old, new = before.get("fields", {}), now["fields"]
     return found + [
-        f"{field}: {_short(old.get(field))} -> {_short(new.get(field))}"
+        change
         for field in sorted(old.keys() | new.keys())
-        if old.get(field) != new.get(field)
+        for change in _differences(field, old.get(field), new.get(field))
     ]
+
+
+def _differences(name: str, old: Any, new: Any) -> list[str]:
+    """`name: old -> new`; of two values of one kind only the fields that differ, `model.rank: 16 -> 32`."""
+    if old == new:
+        return []
+    if isinstance(old, dict) and isinstance(new, dict) and old.get("value") == new.get("value") and "fields" in new:
+        inner = {key: (old["fields"].get(key), value) for key, value in new["fields"].items()}
+        return [found for key, pair in inner.items() for found in _differences(f"{name}.{key}", *pair)]
+    return [f"{name}: {_short(old)} -> {_short(new)}"]
 
 
 def _short(value: Any) -> str:
