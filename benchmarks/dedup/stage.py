@@ -66,8 +66,14 @@ def decided(folder: Path) -> dict[str, Any]:
         state.update(repr(table.to_pydict()).encode())
         rows += len(table)
         removed += sum(code not in (0, None) for code in table["state"].to_pylist())
-    keys = sum(path.stat().st_size for path in (folder / "data/keys").glob("*.parquet"))
-    return {"digest": state.hexdigest(), "rows": rows, "removed": removed, "key_bytes": keys}
+    files = [path.stat() for path in (folder / "data/keys").glob("*.parquet")]
+    return {
+        "digest": state.hexdigest(),
+        "rows": rows,
+        "removed": removed,
+        "key_bytes": sum(file.st_size for file in files),
+        "keys_linked": all(file.st_nlink > 1 for file in files),  # taken over from another node, not made again
+    }
 
 
 def kill_worker(store: Path, phase: str) -> None:
