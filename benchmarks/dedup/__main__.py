@@ -201,9 +201,7 @@ def stage_rows(records: Records, cache: Path, big: Corpus, middle: Corpus, refer
     fixed = stage(cache, "few", paths=[split(middle, 1, slice(0, 10), "few")])["cpu"]
     further = (big.documents - 10) / (ours["cpu"] - fixed)
     say(f"\nRay stage: {rate:,.0f} docs/cpu-s after init, with the write; memory {_megabytes(ours['memory'])}")
-    say(
-        f"ten documents alone take {fixed:.1f} cpu-s (workers, Ray Data's helpers); further ones {further:,.0f} docs/cpu-s"
-    )
+    say(f"ten documents alone: {fixed:.1f} cpu-s (workers, Ray Data's helpers); further: {further:,.0f} docs/cpu-s")
     for name, least in (("datasketch", 10), ("rensa", 5), ("datatrove", 80), ("data-juicer", 80)):
         run = others.get(name, (None, ""))[0]
         cpu = (run.said.get("after_init_cpu") or run.cpu) if run else None
