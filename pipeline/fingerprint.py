@@ -106,14 +106,19 @@ def node_form(
     }
 
 
-def phase_key(node: Node, phases: Iterable[tuple[str, Iterable[str]]], identity: Callable[[Node], Any]) -> str:
+def phase_key(
+    node: Node,
+    phases: Iterable[tuple[str, Iterable[str]]],
+    identity: Callable[[Node], Any],
+    sources: Mapping[str, Any],
+) -> str:
     """Identity of the last of `phases` (name, declared fields): equal keys mean equal bytes in all of them."""
     inputs = {
         field.name: canonical(getattr(node, field.name), identity, field.name)
         for field in dataclasses.fields(node)
         if any(True for _ in nodes_in(getattr(node, field.name)))
     }
-    parts = [[name, fields_of(node, identity, only=fields)] for name, fields in phases]
+    parts = [[name, fields_of(node, identity, only=fields, replace=sources)] for name, fields in phases]
     return digest({"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts})
 
 

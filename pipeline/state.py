@@ -106,11 +106,12 @@ class State:
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
         keys, parts = {}, []
+        digests = {field: [s.digest for s in files] for field, files in self.sources(node).items()}
         for phase in self.graph.phases(node):
             if phase.fields is None:
                 break
             parts.append((phase.name, phase.fields))
-            keys[phase.name] = identity.phase_key(node, parts, self.fingerprint)
+            keys[phase.name] = identity.phase_key(node, parts, self.fingerprint, digests)
         return keys
 
     # progress --------------------------------------------------------------------------------------------------------

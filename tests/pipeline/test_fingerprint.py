@@ -153,7 +153,7 @@ def test_a_phase_key_holds_its_declared_fields_and_the_inputs():
 
     def key(node: Twins, upto: int = 1) -> str:
         phases = [("keys", ("ranges",)), ("copies", ("keep_last",))][:upto]
-        return phase_key(node, phases, identity)
+        return phase_key(node, phases, identity, {})
 
     node = Twins(docs=docs)
     assert key(node) == key(dataclasses.replace(node, keep_last=True))
