@@ -99,12 +99,13 @@ def commit(
     if (known := read_receipt(store, folder, phase, key)) is not None:
         _require_same(known, fresh, folder)
         return known
-    point(folder, "before-data")
+    place = f"{folder}/{phase}"
+    point(place, "before-data")
     for name, path in outputs.items():
         store.publish(path, data_name(folder, phase, name))
-    point(folder, "before-receipt")
+    point(place, "before-receipt")
     store.write(receipt_name(folder, phase, key), canonical_json(fresh.form()))
-    point(folder, "after-receipt")
+    point(place, "after-receipt")
     return fresh
 
 

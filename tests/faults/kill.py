@@ -56,9 +56,19 @@ def _members(session: int) -> list[int]:
     return found
 
 
-def run_to_the_end(command: Sequence[str]) -> None:
-    done = subprocess.run(command, start_new_session=True, capture_output=True, text=True, timeout=500)
+def run_to_the_end(command: Sequence[str], **environment: str) -> str:
+    """What it printed."""
+    done = subprocess.run(
+        command, start_new_session=True, capture_output=True, text=True, timeout=500, env={**os.environ, **environment}
+    )
     assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def run_while_a_worker_is_killed(command: Sequence[str], kill: str, mark: Path) -> None:
+    """Run a command to its end; the worker that reached a point must have died on the way."""
+    run_to_the_end(command, SIFTLOOM_KILL=kill, SIFTLOOM_KILL_ALONE="1", SIFTLOOM_KILL_MARK=str(mark))
+    assert mark.exists()
 
 
 def receipted(store: Path) -> dict[str, int]:

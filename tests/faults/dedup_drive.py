@@ -1,0 +1,40 @@
+"""`python dedup_drive.py JSON`: an incremental near-duplicate search in a process of its own, its merge phase included.
+
+Keys: store, folder (of `old-*.jsonl` and `new-*.jsonl`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path[:0] = [str(Path(__file__).parents[2])]
+
+from siftloom import Pipeline
+from siftloom import stages as s
+from stages.dedup import exchange
+
+# Every process that unpickles a node of this module imports it, and so merges key files as if there were a million.
+exchange.MOST_REQUESTS = 1
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Merged(s.MinHashDedup):
+    """The node as it is, in a corpus of many files."""
+
+
+def main(wish: dict[str, Any]) -> None:
+    old, new = (s.Read(paths=(f"{wish['folder']}/{name}-*.jsonl",)) for name in ("old", "new"))
+    goal = Merged(docs=new, against=(Merged(docs=old),), keep="longest")
+    run = Pipeline([goal], name="dedup", store=wish["store"], names={"goal": goal}).run(cpus=2, progress=False)
+    print(json.dumps({"folder": run["goal"].folder, "removed": len(run["goal"].removed())}))
+
+
+if __name__ == "__main__":
+    # under its own name, so that workers can import what they are sent
+    import dedup_drive
+
+    dedup_drive.main(json.loads(sys.argv[1]))
