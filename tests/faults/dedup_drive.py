@@ -13,9 +13,9 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
-from siftloom import Pipeline
-from siftloom import stages as s
-from stages.dedup import exchange
+from siftloom import Pipeline  # noqa: E402
+from siftloom import stages as s  # noqa: E402
+from stages.dedup import exchange  # noqa: E402
 
 # Every process that unpickles a node of this module imports it, and so merges key files as if there were a million.
 exchange.MOST_REQUESTS = 1
