@@ -1,36 +1,39 @@
 """What a training run keeps while it runs: checkpoints, its progress, the wish to stop, and its result.
 
-All of it lies in the node's scratch folder and none of it is data. `Saver` is what the loop sees;
-`FolderSaver` keeps checkpoints as files (under `torchrun`, and in processes of one's own), Ray Train's
-keeps them in its storage (`stages.training.ray_trainer`). A checkpoint appears whole or not at all.
+All of it lies in the node's scratch folder and none of it is data. A checkpoint is a folder that all
+processes write together (`stages.training.state`). `Saver` is what the loop sees; `FolderSaver` keeps the
+folders itself (under `torchrun`, and in processes of one's own), Ray Train's keeps them in its storage
+(`stages.training.ray_trainer`).
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from pipeline.errors import DataError, UserError
 
-if TYPE_CHECKING:
-    import torch
-
 STOP, PROGRESS, RESULT, ERROR = "stop", "progress.json", "result.pt", "error.json"
-STATE_FILE = "state.pt"
+LAST_FILE = ".metadata"  # of a checkpoint; a folder without it is a save that was cut short
 
 
 class Saver(Protocol):
     """All processes call `restore` and `save` equally often; the first alone calls the others."""
 
-    def restore(self, device: torch.device) -> dict[str, Any] | None:
-        """The state of the last checkpoint."""
+    def restore(self) -> AbstractContextManager[Path | None]:
+        """The folder of the last whole checkpoint, for as long as the context lasts."""
         ...
 
-    def save(self, step: int, state: dict[str, Any] | None) -> None:
-        """Keep the state (given by the first process) of a run that has done `step` steps."""
+    def save(self, step: int, write: Callable[[Path], None]) -> None:
+        """Keep the state of a run that has done `step` steps; `write` puts this process's part into a
+        folder.
+        """
         ...
 
     def stopping(self) -> bool: ...
@@ -117,7 +120,7 @@ class RunFiles:
 
 
 class FolderSaver(RunFiles):
-    """Checkpoints as files of a folder that all processes see."""
+    """Checkpoints as folders in one that all processes see."""
 
     KEPT = 2
 
@@ -125,33 +128,56 @@ class FolderSaver(RunFiles):
         super().__init__(scratch)
         self.folder = Path(scratch) / "checkpoints"
 
-    def restore(self, device: torch.device) -> dict[str, Any] | None:
-        found = sorted(self.folder.glob("step_*.pt"))
-        return from_bytes(found[-1].read_bytes(), device) if found else None
+    def whole(self) -> list[Path]:
+        """The finished checkpoints, the oldest first."""
+        return [folder for folder in sorted(self.folder.glob("step_*")) if (folder / LAST_FILE).exists()]
 
-    def save(self, step: int, state: dict[str, Any] | None) -> None:
-        if state is None:
-            return
-        Scratch(str(self.folder)).write(f"step_{step:010d}.pt", to_bytes(state))
-        for old in sorted(self.folder.glob("step_*.pt"))[: -self.KEPT]:
-            old.unlink()
+    @contextmanager
+    def restore(self) -> Iterator[Path | None]:
+        whole = self.whole()
+        yield whole[-1] if whole else None
+
+    def save(self, step: int, write: Callable[[Path], None]) -> None:
+        folder = self.folder / f"step_{step:010d}"
+        if is_first_process():
+            # what a save left that was cut short; the others write only when this process is in `write` too
+            _remove_checkpoint(folder)
+        write(folder)
+        if is_first_process():
+            kept = self.whole()[-self.KEPT :]
+            for old in self.folder.glob("step_*"):
+                if old not in kept:
+                    _remove_checkpoint(old)
 
 
-def to_bytes(state: dict[str, Any]) -> bytes:
-    """A state as bytes; floats and tensors come back bit for bit."""
+def _remove_checkpoint(folder: Path) -> None:
+    # first what makes it whole: a removal may be cut short too
+    (folder / LAST_FILE).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_first_process() -> bool:
+    """Whether this is the first process of its group, or the only one."""
+    import torch.distributed as dist
+
+    return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def to_bytes(result: dict[str, Any]) -> bytes:
+    """A result as bytes; floats and tensors come back bit for bit."""
     import io
 
     import torch
 
     buffer = io.BytesIO()
-    torch.save(state, buffer)
+    torch.save(result, buffer)
     return buffer.getvalue()
 
 
-def from_bytes(data: bytes, device: torch.device | str = "cpu") -> dict[str, Any]:
+def from_bytes(data: bytes) -> dict[str, Any]:
     """The inverse of `to_bytes`; loads tensors and plain values only, never code."""
     import io
 
     import torch
 
-    return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)

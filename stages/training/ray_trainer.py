@@ -14,41 +14,44 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline.errors import UserError
-from stages.training.checkpoint import PROGRESS, STATE_FILE, STOP, RunFiles, from_bytes, to_bytes
+from stages.training.checkpoint import PROGRESS, STOP, RunFiles
 from stages.training.job import Job
-
-if TYPE_CHECKING:
-    import torch
 
 COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, and the group is restarted
 
 
 class RaySaver(RunFiles):
-    """Checkpoints in Ray Train's storage; `save` is a barrier of all processes."""
+    """Checkpoints in Ray Train's storage; `save` is a barrier of all processes.
 
-    def restore(self, device: torch.device) -> dict[str, Any] | None:
+    Each process writes its part into a folder of its own, and `report` puts the parts together in the
+    storage. That works alike for a storage on a disk of this machine, on a shared one and at a URI, and a
+    checkpoint counts from the moment that the controller has the word of all processes: one that a kill cut
+    short is never found again.
+    """
+
+    @contextmanager
+    def restore(self) -> Iterator[Path | None]:
         import ray.train
 
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
-            return None
+            yield None
+            return
         with checkpoint.as_directory() as folder:
-            return from_bytes((Path(folder) / STATE_FILE).read_bytes(), device)
+            yield Path(folder)
 
-    def save(self, step: int, state: dict[str, Any] | None) -> None:
+    def save(self, step: int, write: Callable[[Path], None]) -> None:
         import ray.train
 
-        if state is None:
-            ray.train.report({"step": step})
-            return
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / STATE_FILE).write_bytes(to_bytes(state))
-            # named by step: a checkpoint that is written a second time has the same name and the same bytes
+            write(Path(folder))
+            # named by step: a checkpoint that is written a second time has the same name and the same content
             ray.train.report(
                 {"step": step},
                 checkpoint=ray.train.Checkpoint.from_directory(folder),

@@ -24,6 +24,7 @@ import os
 import resource
 import time
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -51,6 +52,7 @@ from stages.training.gradients import (
     take_gradients,
 )
 from stages.training.job import Feed, Job, MicroBatch
+from stages.training.state import read_state, whole_weights, write_state
 
 RECORD = (
     "loss",  # plain mean cross-entropy of the batch's tokens [nats]
@@ -77,22 +79,16 @@ class Trainer:
         self.step = 0
         self.record: dict[str, list[float]] = {name: [] for name in RECORD}
 
-    def state(self) -> dict[str, Any]:
+    def write(self, folder: Path) -> None:
         """All that the next step depends on, and the record of the steps before it."""
-        return {
-            "step": self.step,
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "bounds": None if self.bounds is None else tuple(self.bounds),
-            "record": self.record,
-        }
+        bounds = None if self.bounds is None else list(self.bounds)
+        write_state(folder, self.model, self.optimizer, {"step": self.step, "bounds": bounds, "record": self.record})
 
-    def load(self, state: dict[str, Any]) -> None:
-        self.step = state["step"]
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.bounds = None if state["bounds"] is None else Bounds(*state["bounds"])
-        self.record = state["record"]
+    def read(self, folder: Path) -> None:
+        """Go on where the writer of a folder was."""
+        rest = read_state(folder, self.model, self.optimizer)
+        self.step, self.record = rest["step"], rest["record"]
+        self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
     def train_step(self, stop: bool) -> bool:
         """One step; returns whether the first process asked to stop, agreed on by all."""
@@ -178,9 +174,9 @@ def train(
     """
     device = prepare(job, local_rank)
     trainer = Trainer(job, process_rank, world_size, device)
-    state = saver.restore(device)
-    if state is not None:
-        trainer.load(state)
+    with saver.restore() as folder:
+        if folder is not None:
+            trainer.read(folder)
     started, first = time.perf_counter(), trainer.step
     while trainer.step < job.steps:
         stops = trainer.train_step(trainer.first_process and saver.stopping())
@@ -194,15 +190,16 @@ def train(
                 pid=os.getpid(),
             )
         if trainer.step < job.steps and (stops or trainer.step % job.checkpoint_every == 0):
-            saver.save(trainer.step, trainer.state() if trainer.first_process else None)
+            saver.save(trainer.step, trainer.write)
             if stops:
                 return "stopped"
+    seconds = time.perf_counter() - started
+    model = whole_weights(trainer.model)
     if trainer.first_process:
-        seconds = time.perf_counter() - started
         tokens = sum(trainer.record["tokens"][first:])
         saver.finish(
             {
-                "model": {name: tensor.cpu() for name, tensor in trainer.model.state_dict().items()},
+                "model": model,
                 "record": trainer.record,
                 "resources": {
                     "tokens_per_second": round(tokens / seconds, 1) if tokens else None,

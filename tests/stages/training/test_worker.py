@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+import shutil
 import signal
 import socket
 import subprocess
@@ -106,18 +107,18 @@ def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job,
     broken = tmp_path / "broken"
     started = start(job, broken, processes=2)
     deadline = time.monotonic() + 100
-    while not list((broken / "checkpoints").glob("step_*.pt")) and time.monotonic() < deadline:
+    while not FolderSaver(str(broken)).whole() and time.monotonic() < deadline:
         if all(process.poll() is not None for process in started):
             break
     for process in started:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    checkpoints = sorted((broken / "checkpoints").glob("step_*.pt"))
+    checkpoints = FolderSaver(str(broken)).whole()
     assert checkpoints
     (broken / RESULT).unlink(missing_ok=True)
     # whatever the dead run reached, go on from its first checkpoint at the latest
     for later in checkpoints[1:]:
-        later.unlink()
+        shutil.rmtree(later)
     finish(start(job, broken))
     assert_same_bits(result(tmp_path / "whole"), result(broken))
     assert result(broken)["resources"]["resumed_at"] > 0
@@ -133,6 +134,42 @@ def test_stopped_with_one_process_it_goes_on_with_two(job, tmp_path):
     saver.scratch.remove("stop")
     finish(start(job, tmp_path / "stopped", processes=2))
     assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "stopped"))
+
+
+def test_a_checkpoint_that_was_cut_short_is_passed_over_for_the_one_before(job, tmp_path):
+    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    cut = at(job, tmp_path / "cut")
+    saver = FolderSaver(cut.scratch)
+    train(cut, saver, 0, 1)
+    assert [folder.name for folder in saver.whole()] == ["step_0000000006", "step_0000000009"]
+    (saver.whole()[-1] / ".metadata").unlink()
+    (saver.folder / "step_0000000009" / "__7_0.distcp").write_bytes(b"of a larger group")
+    saver.scratch.remove(RESULT)
+    train(cut, saver, 0, 1)
+    assert result(tmp_path / "cut")["resources"]["resumed_at"] == 6
+    assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "cut"))
+    assert [folder.name for folder in saver.whole()] == ["step_0000000006", "step_0000000009"]
+    assert not list(saver.folder.glob("*/__7_0.distcp"))
+
+
+def test_a_save_that_fails_leaves_the_older_checkpoints(job):
+    saver = FolderSaver(job.scratch)
+    trainer = Trainer(job, 0, 1, torch.device("cpu"))
+    for step in (1, 2):
+        trainer.train_step(False)
+        saver.save(step, trainer.write)
+
+    def full_disk(folder):
+        trainer.write(folder)
+        (folder / ".metadata").unlink()
+        raise OSError("no space left on device")
+
+    with pytest.raises(OSError, match="no space"):
+        saver.save(3, full_disk)
+    assert [folder.name for folder in saver.whole()] == ["step_0000000001", "step_0000000002"]
+    saver.save(3, trainer.write)
+    assert sorted(saver.folder.iterdir()) == saver.whole()
+    assert [folder.name for folder in saver.whole()] == ["step_0000000002", "step_0000000003"]
 
 
 @pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.4, warmup=0.0, ramp=0.0, bounds="batch")])
