@@ -5,8 +5,8 @@
 
 Downloads seven Debian packages with apt-get (pinned by version and SHA-256; `--debs` names a folder that has
 them or shall keep them), cuts passages, plants faults, and writes recipes/corpus/. `--check` builds in a
-temporary folder and compares. Compression is zopfli (`pip install zopfli==0.4.3`): 4 % smaller than zlib's
-best, and its bytes do not depend on the system's zlib.
+temporary folder and compares. Compression is zopfli (`pip install -e ".[corpus]"`): 4 % smaller than
+zlib's best, and its bytes do not depend on the system's zlib.
 
 A row of corpus-NN.jsonl.gz is {id, text, source}; truth.jsonl.gz has one row for each, in their order:
 {id, kind} and, by kind,
