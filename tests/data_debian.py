@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from recipes.corpus_html import html_blocks
+from recipes.rebuild.html import html_blocks
 
 # English HTML documentation, none of it a source of the corpus: package and the folder of its pages.
 MANUALS = {

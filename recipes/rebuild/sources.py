@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from gzip import decompress
 from pathlib import Path
 
-from recipes.corpus_html import html_blocks
+from recipes.rebuild.html import html_blocks
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,9 @@
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from recipes import corpus_faults as faults
-from recipes import corpus_passages as cut
-from recipes import corpus_sources as sources
-from recipes.corpus_faults import Draw
+from recipes.rebuild import faults, sources
+from recipes.rebuild import passages as cut
+from recipes.rebuild.faults import Draw
 
 FILES = 4
 CLEAN = {

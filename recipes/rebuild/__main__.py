@@ -1,7 +1,4 @@
-# /// script
-# dependencies = ["zopfli==0.4.3"]
-# ///
-"""Rebuild the demo corpus byte for byte: `python -m recipes.build_corpus [--debs FOLDER] [--check]`.
+"""Rebuild the demo corpus byte for byte: `python -m recipes.rebuild [--debs FOLDER] [--check]`.
 
 Downloads seven Debian packages with apt-get (pinned by version and SHA-256; `--debs` names a folder that has
 them or shall keep them), cuts passages, plants faults, and writes recipes/corpus/. `--check` builds in a
@@ -25,11 +22,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from recipes import corpus_faults as faults
-from recipes import corpus_sources as sources
-from recipes.corpus_plan import Row, assemble
+from recipes.rebuild import faults, sources
+from recipes.rebuild.plan import Row, assemble
 
-HERE = Path(__file__).parent / "corpus"
+HERE = Path(__file__).parents[1] / "corpus"
 
 
 def packed(rows: Iterable[Row]) -> bytes:

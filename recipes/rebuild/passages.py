@@ -5,8 +5,8 @@ A passage is 60 to 600 words of consecutive sentences of one page; lengths and o
 
 import re
 
-from recipes.corpus_faults import Draw
-from recipes.corpus_sources import Pages
+from recipes.rebuild.faults import Draw
+from recipes.rebuild.sources import Pages
 
 
 def _sentences(paragraph: str) -> list[str]:
