@@ -3,11 +3,12 @@ bits alone.
 
 Floating-point addition is commutative but not associative. A running sum over micro-batches depends on
 where processes cut it; a binary tree over their numbers does not, as long as every process owns a whole
-subtree: M a power of two, W dividing it. Inside a process the tree is built like a binary counter (at most
-log2 M + 1 gradients are alive); across processes by recursive doubling, where partners add the same two
-numbers and so hold the same sum.
+subtree (`subtrees`): M a power of two, W at most M. Inside a process the tree is built like a binary
+counter (at most log2 M + 1 gradients are alive); across processes the two halves of a node exchange their
+sums in pairs, where partners add the same two numbers and so hold the same sum. For W a power of two that
+is recursive doubling and all have the same work; else the step takes as long as for the power of two below.
 
-Leaves out sharded gradients, and overlap of communication with the backward.
+Leaves out sharded gradients (`stages.training.parallel`), and overlap of communication with the backward.
 """
 
 from __future__ import annotations
@@ -17,6 +18,21 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+def subtrees(micro_batches: int, processes: int, first: int = 0) -> list[range]:
+    """The micro-batches of each process, in order: whole subtrees of the binary tree over all of them,
+    numbered from `first`.
+    """
+    assert 1 <= processes <= micro_batches, "more processes than micro-batches"
+    if processes == 1:
+        return [range(first, first + micro_batches)]
+    half, left = micro_batches // 2, _left_half(processes)
+    return subtrees(half, left, first) + subtrees(half, processes - left, first + half)
+
+
+def _left_half(processes: int) -> int:
+    return (processes + 1) // 2
 
 
 class TreeSum:
@@ -40,24 +56,39 @@ class TreeSum:
 
 
 def sum_over_processes(vector: Tensor, how: str) -> Tensor:
-    """The sum over all processes, in place. "tree": the same bits for every power of two of processes;
-    "ring": the library's own order, less traffic on more than two processes.
+    """The sum over all processes, in place. "tree": the same bits for every number of processes; "ring":
+    the library's own order, less traffic on more than two processes.
     """
     if not dist.is_initialized() or dist.get_world_size() == 1:
         return vector
     if how == "ring":
         dist.all_reduce(vector)
-        return vector
-    process_rank, distance = dist.get_rank(), 1
-    theirs = torch.empty_like(vector)
-    while distance < dist.get_world_size():
-        partner = process_rank ^ distance
-        exchange = [dist.P2POp(dist.isend, vector, partner), dist.P2POp(dist.irecv, theirs, partner)]
-        for request in dist.batch_isend_irecv(exchange):
-            request.wait()
-        vector.add_(theirs)
-        distance *= 2
+    else:
+        _add_up(vector, torch.empty_like(vector), 0, dist.get_world_size())
     return vector
+
+
+def _add_up(vector: Tensor, theirs: Tensor, first: int, processes: int) -> None:
+    """The sum over a run of processes that this one belongs to: over its half, then with a partner's."""
+    if processes == 1:
+        return
+    process_rank, left = dist.get_rank(), _left_half(processes)
+    middle, right = first + left, processes - left
+    if process_rank < middle:
+        _add_up(vector, theirs, first, left)
+        place = process_rank - first
+        partner = middle + min(place, right - 1)
+        receivers = [partner] if place < right else []
+    else:
+        _add_up(vector, theirs, middle, right)
+        place = process_rank - middle
+        partner = first + place
+        # the left half may have one process more, which has no partner of its own
+        receivers = [partner, middle - 1] if place == right - 1 and left > right else [partner]
+    exchange = [dist.P2POp(dist.isend, vector, receiver) for receiver in receivers]
+    for request in dist.batch_isend_irecv([*exchange, dist.P2POp(dist.irecv, theirs, partner)]):
+        request.wait()
+    vector.add_(theirs)
 
 
 def gather(vector: Tensor) -> Tensor:

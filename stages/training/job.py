@@ -50,6 +50,7 @@ class Job:
     attend: Literal["row", "document"]
     precision: Literal["fp32", "bf16"]
     reduce: Literal["tree", "ring"]
+    shard: int
     threads: int
     device: Literal["auto", "cpu", "cuda"]
 
@@ -89,14 +90,17 @@ class MicroBatch(NamedTuple):
 
 
 class Feed:
-    """The micro-batches of one process: of M, process r of W owns [rM/W, (r+1)M/W)."""
+    """The micro-batches of one process, and how many rows of the batch each process has."""
 
     def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
+        from stages.training.gradients import subtrees
+
         self.job, self.device = job, device
         self.sampler = job.sampler
-        count = job.micro_batches // world_size
+        shares = subtrees(job.micro_batches, world_size)
         self.rows_each = job.batch_rows // job.micro_batches
-        self.mine = range(process_rank * count, (process_rank + 1) * count)
+        self.mine = shares[process_rank]
+        self.rows_of = [len(share) * self.rows_each for share in shares]
         self._first, self._drawn = -1, (np.zeros((0, 0), np.int64),) * 2
 
     def batch(self, step: int) -> list[MicroBatch]:

@@ -34,7 +34,7 @@ ADAMW, COSINE = AdamW(), Cosine()
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Pretrain(Node):
-    """Pre-train a language model with Ray Train; the same bits for 1 or 2 workers, and after any kill.
+    """Pre-train a language model with Ray Train; the same bits for any number of workers, and after any kill.
 
     rows            one pack node, or a mixture: node -> share of the tokens seen
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
@@ -48,9 +48,16 @@ class Pretrain(Node):
     attend          "document" keeps attention inside a document, "row" lets it see what stands before in
                     the row
     precision       "bf16" is autocast: weights and sums stay fp32
-    reduce          "tree": bits independent of the number of workers; "ring": less traffic on many workers
+    shard           processes that one copy of the weights is spread over (FSDP2); 1 = a whole copy in each.
+                    It decides bits, and so does the number of workers when it is above 1: losses of other
+                    numbers differ by less than 1e-5 of their size
+    reduce          of whole copies: "tree", bits independent of the number of workers; "ring", less traffic
+                    on many workers. null = "tree"; shards are added up in the library's order, so "tree" with
+                    them is an error
     threads         of each worker; they decide bits, so they are configuration
-    workers         processes, a power of two that divides `micro_batches`
+    workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
+                    most) takes what the cluster has between them, and more or fewer as it changes. With
+                    shards: multiples of `shard` that divide `micro_batches`
     """
 
     rows: Node | tuple[tuple[Node, float], ...]
@@ -65,10 +72,11 @@ class Pretrain(Node):
     max_epochs: float | None = None
     attend: Literal["row", "document"] = "row"
     precision: Literal["fp32", "bf16"] = "fp32"
-    reduce: Literal["tree", "ring"] = "tree"
+    shard: int = 1
+    reduce: Literal["tree", "ring"] | None = None
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    workers: int = runtime(1)
+    workers: int | tuple[int, int] = runtime(1)
     checkpoint_every: int = runtime(100)
     log_interval: int = runtime(10)
     max_failures: int = runtime(3)
@@ -83,6 +91,12 @@ class Pretrain(Node):
         return ((self.rows, 1.0),) if isinstance(self.rows, Node) else self.rows
 
     @property
+    def sizes(self) -> range:
+        """Numbers of processes that the run may have."""
+        least, most = (self.workers, self.workers) if isinstance(self.workers, int) else self.workers
+        return range(least, most + 1)
+
+    @property
     def label(self) -> str:
         """What the run is called in tables and figures: model and weights, from the configuration alone."""
         parts = [f"{type(self.model).__name__} {self.model.size}"]
@@ -92,6 +106,11 @@ class Pretrain(Node):
         return ", ".join(parts)
 
     def check(self) -> None:
+        possible = f"1 to {self.micro_batches} (micro_batches)"
+        impossible = [size for size in self.sizes if not 1 <= size <= self.micro_batches]
+        if self.shard > 1:
+            possible = f"multiples of {self.shard} (shard) that divide {self.micro_batches} (micro_batches)"
+            impossible = [size for size in self.sizes if size < 1 or size % self.shard or self.micro_batches % size]
         rules = (
             ("steps", self.steps, self.steps >= 1, "at least 1"),
             ("micro_batches", self.micro_batches, _is_power_of_two(self.micro_batches), "a power of two"),
@@ -101,9 +120,15 @@ class Pretrain(Node):
                 f"a multiple of micro_batches ({self.micro_batches})",
             ),
             (
-                "workers", self.workers, _is_power_of_two(self.workers) and self.workers <= self.micro_batches,
+                "shard", self.shard, _is_power_of_two(self.shard) and self.shard <= self.micro_batches,
                 f"a power of two, at most micro_batches ({self.micro_batches})",
             ),
+            (
+                "reduce", self.reduce, self.shard == 1 or self.reduce != "tree",
+                f"null or ring with shard {self.shard}: no process holds a whole gradient",
+            ),
+            ("workers", self.workers, bool(self.sizes), "a number, or the least and the most"),
+            ("workers", self.workers, not impossible, f"{possible}; {impossible} cannot be"),
             ("threads", self.threads, self.threads >= 1, "at least 1"),
             ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, "at least 1 step"),
             ("log_interval", self.log_interval, self.log_interval >= 1, "at least 1 step"),
@@ -127,7 +152,8 @@ class Pretrain(Node):
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
         # weights, gradients and two moments in fp32, and what torch and Ray take before the first tensor
-        return self.workers * (state_bytes(self.model, 32_000).total + 500 * 1024**2)
+        most = max(self.sizes, default=1)
+        return most // self.shard * state_bytes(self.model, 32_000).total + most * 500 * 1024**2
 
     # ------------------------------------------------------------------------------------------------------
     # ----------
@@ -168,7 +194,8 @@ class Pretrain(Node):
             seed=self.seed,
             attend=self.attend,
             precision=self.precision,
-            reduce=self.reduce,
+            reduce=self.reduce or "tree",
+            shard=self.shard,
             threads=self.threads,
             device=self.device,
             checkpoint_every=self.checkpoint_every,

@@ -23,6 +23,7 @@ from pipeline.errors import UserError
 from stages.training.checkpoint import PROGRESS, STOP, RunFiles
 from stages.training.job import Job
 
+RESIZE_SECONDS = 60.0  # between looks whether the cluster has room for another number of workers
 COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, and the group is restarted
 
 
@@ -76,22 +77,28 @@ def run_worker(config: dict[str, Any]) -> None:
             saver.fail(error)
 
 
-def fit(job: Job, name: str, workers: int, max_failures: int) -> None:
-    """Train to the end, or to a wish to stop; raises Ray Train's error when a worker failed too often."""
+def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
+    """Train to the end, or to a wish to stop; raises Ray Train's error when a worker failed too often.
+
+    With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and starts
+    the group anew from the last checkpoint when that number has changed.
+    """
     import ray
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     _settings()
-    _check_cpus(workers * job.threads)
+    least = workers if isinstance(workers, int) else workers[0]
+    _check_cpus(least * job.threads)
     gpus = int(ray.cluster_resources().get("GPU", 0))
-    use_gpu = job.device == "cuda" or (job.device == "auto" and gpus >= workers)
+    use_gpu = job.device == "cuda" or (job.device == "auto" and gpus >= least)
     trainer = TorchTrainer(
         run_worker,
         train_loop_config={"job": job},
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ScalingConfig(
             num_workers=workers,
+            elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             use_gpu=use_gpu,
             resources_per_worker={"CPU": job.threads, **({"GPU": 1} if use_gpu else {})},
         ),

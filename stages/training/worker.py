@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F
 
 from models.build import build
 from models.losses import sum_rows
@@ -44,14 +45,9 @@ from models.reweight_config import Uniform
 from models.schedules import learning_rate_factor
 from pipeline.errors import DataError
 from stages.training.checkpoint import Saver
-from stages.training.gradients import (
-    TreeSum,
-    gather,
-    give_gradients,
-    sum_over_processes,
-    take_gradients,
-)
+from stages.training.gradients import gather
 from stages.training.job import Feed, Job, MicroBatch
+from stages.training.parallel import lay_out
 from stages.training.state import read_state, whole_weights, write_state
 
 RECORD = (
@@ -71,8 +67,8 @@ class Trainer:
 
     def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
         self.job, self.device, self.first_process = job, device, process_rank == 0
-        self.model = build(job.model, job.vocab_size, job.length, job.seed).to(device)
-        self.parameters = list(self.model.parameters())
+        self.model = build(job.model, job.vocab_size, job.length, job.seed)
+        self.parallel = lay_out(self.model, job, device)
         self.optimizer = make_optimiser(self.model, job.optimizer)
         self.feed = Feed(job, process_rank, world_size, device)
         self.bounds: Bounds | None = None
@@ -95,7 +91,7 @@ class Trainer:
         job, step = self.job, self.step
         batch = self.feed.batch(step)
         bounds = self._bounds(batch)
-        tree, measured = TreeSum(), []
+        measured = []
         self.optimizer.zero_grad()
         for micro in batch:
             score_b, tokens_b = self._losses(micro)
@@ -108,14 +104,12 @@ class Trainer:
                 steps=job.steps,
                 bounds=bounds,
             )
-            (g_b.to(score_b.dtype) * score_b).sum().backward()
-            tree.add(take_gradients(self.parameters))
+            self.parallel.backward((g_b.to(score_b.dtype) * score_b).sum(), last=micro is batch[-1])
             measured.append(torch.stack([score_b.detach().double(), tokens_b.double(), g_b]))
         score_m, tokens_m, g_m, stops = self._gather(torch.cat(measured, 1), stop)
         total = float(g_m.sum())
-        gradient = sum_over_processes(tree.total(), job.reduce).div_(total)
-        give_gradients(self.parameters, gradient)
-        norm = float(clip_gradients(self.parameters, job.optimizer.clip))
+        self.parallel.divide(total)
+        norm = float(clip_gradients(self.model.parameters(), job.optimizer.clip))
         loss = float((score_m * tokens_m).sum() / tokens_m.sum())
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise DataError(
@@ -159,10 +153,13 @@ class Trainer:
         stop.
         """
         flag = torch.tensor([float(stop)], dtype=torch.float64, device=self.device)
-        flat = gather(torch.cat([flag, measured.T.reshape(-1)]))
-        parts = flat.view(-1, 1 + measured.numel())
+        # processes may have more or fewer rows, and only equal lengths can be gathered
+        widest = max(self.feed.rows_of)
+        filled = F.pad(measured, (0, widest - measured.shape[1]))
+        parts = gather(torch.cat([flag, filled.T.reshape(-1)])).view(len(self.feed.rows_of), -1)
+        rows = zip(parts[:, 1:].reshape(-1, widest, len(measured)), self.feed.rows_of, strict=True)
         # contiguous, since the order of a sum may depend on the layout
-        whole = parts[:, 1:].reshape(-1, len(measured)).T.cpu().contiguous()
+        whole = torch.cat([part[:count] for part, count in rows]).T.cpu().contiguous()
         return *whole, bool(parts[0, 0])
 
 

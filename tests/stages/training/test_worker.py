@@ -1,4 +1,4 @@
-"""The loop in plain processes: bits for 1 and 2 of them, resume after SIGKILL, weights over the whole batch."""
+"""The loop in plain processes: bits for any number of them, resume after SIGKILL, weights over the whole batch."""
 
 import dataclasses
 import os
@@ -21,7 +21,7 @@ from models.presets import Llama, Lost
 from models.reweight import batch_bounds, weights
 from models.reweight_config import LinUpper, Uniform
 from stages.training.checkpoint import RESULT, FolderSaver, from_bytes
-from stages.training.gradients import TreeSum
+from stages.training.gradients import TreeSum, subtrees
 from stages.training.job import Feed, Job, RowSource
 from stages.training.worker import Trainer, train
 from tests.stages.training.rows import made_rows
@@ -46,6 +46,7 @@ def job(tmp_path):
         attend="row",
         precision="fp32",
         reduce="tree",
+        shard=1,
         threads=1,
         device="cpu",
         checkpoint_every=3,
@@ -58,7 +59,7 @@ def at(job, folder, **changes):
     return dataclasses.replace(job, scratch=str(folder), **changes)
 
 
-def start(job, folder, processes=1):
+def start(job, folder, processes=1, module="stages.training.launch"):
     """Training processes of one group, as torchrun would start them."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "job.pkl").write_bytes(pickle.dumps(at(job, folder)))
@@ -71,9 +72,7 @@ def start(job, folder, processes=1):
             "RANK": str(process_rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
             "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
         }  # fmt: skip
-        started.append(
-            subprocess.Popen([sys.executable, "-m", "stages.training.launch", str(folder / "job.pkl")], env=env)
-        )
+        started.append(subprocess.Popen([sys.executable, "-m", module, str(folder / "job.pkl")], env=env))
     return started
 
 
@@ -93,32 +92,38 @@ def assert_same_bits(one, other):
 
 
 @pytest.mark.parametrize(
-    ("processes", "changes"), [(2, {}), (4, {"reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"})]
+    ("processes", "changes"),
+    [(2, {}), (3, {"batch_rows": 32}), (4, {"reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"})],
 )
-def test_any_power_of_two_of_processes_gives_the_same_bits(job, tmp_path, processes, changes):
+def test_any_number_of_processes_gives_the_same_bits(job, tmp_path, processes, changes):
     job = dataclasses.replace(job, **changes)
     train(at(job, tmp_path / "one"), FolderSaver(str(tmp_path / "one")), 0, 1)
     finish(start(job, tmp_path / "many", processes))
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "many"))
 
 
-def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job, tmp_path):
-    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
-    broken = tmp_path / "broken"
-    started = start(job, broken, processes=2)
+def kill_after_first_checkpoint(job, folder, processes):
+    """Train until a checkpoint is whole, SIGKILL all processes, and leave that checkpoint alone."""
+    started, saver = start(job, folder, processes), FolderSaver(str(folder))
     deadline = time.monotonic() + 100
-    while not FolderSaver(str(broken)).whole() and time.monotonic() < deadline:
+    while not saver.whole() and time.monotonic() < deadline:
         if all(process.poll() is not None for process in started):
             break
     for process in started:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    checkpoints = FolderSaver(str(broken)).whole()
+    checkpoints = saver.whole()
     assert checkpoints
-    (broken / RESULT).unlink(missing_ok=True)
+    saver.scratch.remove(RESULT)
     # whatever the dead run reached, go on from its first checkpoint at the latest
     for later in checkpoints[1:]:
         shutil.rmtree(later)
+
+
+def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job, tmp_path):
+    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    broken = tmp_path / "broken"
+    kill_after_first_checkpoint(job, broken, processes=2)
     finish(start(job, broken))
     assert_same_bits(result(tmp_path / "whole"), result(broken))
     assert result(broken)["resources"]["resumed_at"] > 0
@@ -219,6 +224,17 @@ def test_a_mixture_feeds_each_source_its_rows(job, tmp_path):
     assert set(chosen) == {0, 1}
     for i, source in enumerate(chosen):
         assert torch.equal(ids[i], torch.from_numpy(sources[source].rows.take(rows[i : i + 1])[0][0, :-1]))
+
+
+def test_every_process_owns_a_subtree_and_the_rows_of_the_batch_in_their_order(job):
+    assert subtrees(8, 3) == [range(0, 2), range(2, 4), range(4, 8)]
+    for processes in range(1, job.micro_batches + 1):
+        feeds = [Feed(job, process_rank, processes, torch.device("cpu")) for process_rank in range(processes)]
+        micros = [feed.batch(5) for feed in feeds]
+        assert [sum(len(micro.ids_bt) for micro in own) for own in micros] == feeds[0].rows_of
+        ids = torch.cat([micro.ids_bt for own in micros for micro in own])
+        rows = job.sampler.batch(5)[1][0]
+        assert torch.equal(ids, torch.from_numpy(job.sources[0].rows.take(rows)[0][:, :-1]))
 
 
 def test_tree_sum_is_the_binary_tree():
