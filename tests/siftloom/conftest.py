@@ -1,7 +1,12 @@
-"""One small finished run that all tests of this room share."""
+"""Finished runs that all tests of this room share: a small one made by the command, and the demo."""
+
+from __future__ import annotations
+
+from typing import Any
 
 import pytest
 from command_line import RECIPE, Small, siftloom, write_documents
+from finished_demo import FEW
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +17,11 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     done = siftloom("run", "small.yaml", "--cpus", "1", cwd=folder)
     assert "small is finished" in done.stdout
     return Small(folder)
+
+
+@pytest.fixture(scope="session")
+def demo(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
+    """The run and what `siftloom demo --json` prints. It takes minutes: who asks first needs a longer timeout."""
+    from siftloom.demo.run import run_demo
+
+    return run_demo(str(tmp_path_factory.mktemp("demo")), 2, None, FEW)

@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from finished_demo import FEW, TRAININGS
 
 from siftloom.demo.truth import Removal, copies, planted_truth, score
-
-TRAININGS = ("dense", "lost", "lost_reweighted", "dense_unfiltered")
-FEW = [f"{name}.{change}" for name in TRAININGS for change in ("steps=4", "batch_rows=4", "log_interval=1")]
-FEW += [f"eval_{name}.sample_tokens=8" for name in TRAININGS]
 
 
 def truth(**kinds: Any) -> dict[str, dict[str, Any]]:
@@ -80,13 +77,6 @@ def test_the_truth_names_every_document_of_the_corpus() -> None:
     assert all(fact["of"] in facts for fact in facts.values() if fact["kind"] in ("near", "exact"))
 
 
-@pytest.fixture(scope="module")
-def demo(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
-    from siftloom.demo.run import run_demo
-
-    return run_demo(str(tmp_path_factory.mktemp("demo")), 2, None, FEW)
-
-
 @pytest.mark.timeout(600)
 def test_the_demo_catches_what_is_planted(demo: tuple[Any, dict[str, Any]]) -> None:
     _, result = demo
@@ -132,44 +122,6 @@ def test_the_page_says_it_all(demo: tuple[Any, dict[str, Any]]) -> None:
     reasons = {row["reason"] for row in run["good"].removed().to_pylist()}
     for words in (*reasons, *TRAININGS, result["report"], *result["export"].values(), "siftloom why"):
         assert words in text
-
-
-@pytest.mark.timeout(600)
-def test_every_document_says_where_it_went(demo: tuple[Any, dict[str, Any]]) -> None:
-    """One removed document for each reason, a held-out one, and one that was trained on."""
-    from siftloom.way import way
-
-    run, _ = demo
-    seen = set()
-    for row in run["good"].removed().to_pylist():
-        if row["reason"] in seen:
-            continue
-        seen.add(row["reason"])
-        (step,) = [s for s in way(run, row["id"]) if s["state"] == "removed"]
-        assert (step["node"], step["reason"], step["value"], step["threshold"]) == (
-            row["node"], row["reason"], row["value"], row["threshold"],
-        )  # fmt: skip
-    assert len(seen) > 8
-    rows = run["good"].rows(["id", "held_out"]).to_pylist()
-    held = {s["node"]: s for s in way(run, next(r["id"] for r in rows if r["held_out"]))}
-    assert held["once"]["columns"] == {"held_out": True}
-    assert [held[node]["state"] for node in ("model", "tokenizer", "rows", "dense")] == [
-        "not given", "not given", "not packed", "not seen",
-    ]  # fmt: skip
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(run["lost"].path("train", "all", "/steps.parquet"))
-    trained = {row: step for step, batch in enumerate(table["rows"].to_pylist()) for row in batch}
-    for row in rows:
-        steps = {s["node"]: s for s in way(run, row["id"])}
-        if not row["held_out"] and steps["lost"]["steps"]:
-            assert steps["lost"]["state"] == "seen"
-            assert {trained[packed] for packed in steps["rows"]["rows"] if packed in trained} <= set(
-                steps["lost"]["steps"]
-            )
-            assert steps["lost"]["steps"] == steps["dense"]["steps"]
-            return
-    raise AssertionError("no document was trained on")
 
 
 @pytest.mark.faults
