@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,6 +88,7 @@ class Driver:
         self._driven: dict[Key, float] = {}  # driver phases at work -> CPUs that their workers hold
         self._started_ray = False
         self._workers = self.options.cpus or os.cpu_count() or 1
+        self._width: Callable[[], int]
 
     # the walk --------------------------------------------------------------------------------------------------------
 
@@ -203,7 +204,7 @@ class Driver:
             return
         from pipeline.ray_runtime.tasks import run_tasks
 
-        for outcome in run_tasks(binding, phase, due, self._workers, lambda: self.signal is not None):
+        for outcome in run_tasks(binding, phase, due, self._width, self._stopping):
             if outcome.error is not None:
                 self._note_failure(node, outcome.key, outcome.error, outcome.trace)
             elif outcome.receipt is not None:
@@ -214,7 +215,7 @@ class Driver:
 
         for i, (node, _) in enumerate(joined):
             self.bulletin.begin(node, sum(i in work.due for work in works))
-        for outcomes in run_pass(self.store.root, steps, works, self.stop_name, self._workers):
+        for outcomes in run_pass(self.store.root, steps, works, self.stop_name, self._width, self._stopping):
             for outcome in outcomes:
                 node, phase = joined[outcome.step]
                 if outcome.error is not None:
@@ -307,9 +308,14 @@ class Driver:
     def _start_ray(self) -> None:
         if not self._started_ray:
             from pipeline.ray_runtime import session
+            from pipeline.ray_runtime.tasks import Width
 
             self._workers = session.start(self.options.cpus, self.options.address)
+            self._width = Width(self.options.cpus)
             self._started_ray = True
+
+    def _stopping(self) -> bool:
+        return self.signal is not None
 
     def _take(self, node: Node) -> bool:
         folder = self.state.folder(node)

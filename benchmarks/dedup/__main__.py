@@ -201,7 +201,7 @@ def stage_rows(records: Records, cache: Path, big: Corpus, middle: Corpus, refer
     fixed = stage(cache, "few", paths=[split(middle, 1, slice(0, 10), "few")])["cpu"]
     further = (big.documents - 10) / (ours["cpu"] - fixed)
     say(f"\nRay stage: {rate:,.0f} docs/cpu-s after init, with the write; memory {_megabytes(ours['memory'])}")
-    say(f"ten documents alone: {fixed:.1f} cpu-s (workers, Ray Data's helpers); further: {further:,.0f} docs/cpu-s")
+    say(f"ten documents alone: {fixed:.1f} cpu-s (workers, driver); further: {further:,.0f} docs/cpu-s")
     for name, least in (("datasketch", 10), ("rensa", 5), ("datatrove", 80), ("data-juicer", 80)):
         run = others.get(name, (None, ""))[0]
         cpu = (run.said.get("after_init_cpu") or run.cpu) if run else None
@@ -279,7 +279,7 @@ def incremental_rows(records: Records, cache: Path, corpus: Corpus) -> None:
     store = str(cache / "stores" / "full")
     again = stage(cache, "again", paths=[*old, *new], store=store, min_jaccard=0.7, write=False)
     records.equal("B-16", "a changed min_jaccard takes over the keys, no kernel call", again["keys_linked"])
-    say(f"a changed min_jaccard: {again['cpu']:.1f} cpu-s, Ray's helpers started anew")
+    say(f"a changed min_jaccard: {again['cpu']:.1f} cpu-s, workers started anew")
 
 
 def _arguments() -> argparse.Namespace:

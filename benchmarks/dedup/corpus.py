@@ -153,7 +153,10 @@ def _unpacked(cache: Path, package: str) -> Path:
         download.mkdir(parents=True, exist_ok=True)
         subprocess.run(["apt-get", "download", "-q", package], cwd=download, check=True, capture_output=True)
         (deb,) = download.glob(f"{package}_*.deb")
-        subprocess.run(["dpkg-deb", "-x", str(deb), str(folder)], check=True)
+        half = folder.with_name(f"{package}.half")
+        half.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["dpkg-deb", "-x", str(deb), str(half)], check=True)
+        half.rename(folder)
         deb.unlink()
     return folder
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 
 def dataset_of(store: str, run: str, label: str, columns: Sequence[str], shards: Sequence[str]) -> Any:
     """One block per shard, alive rows only, in order when the execution preserves it."""
+    warnings.filterwarnings("ignore", module="ray.data")
     import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
 
     def read(batch):
         from pipeline.run import Run

@@ -20,7 +20,7 @@ OBJECT_STORE_BYTES = 256 * 1024**2
 def quiet_environment() -> None:
     """Settings that must stand before ray is imported; what the user set is left alone."""
     for name, value in {
-        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+        "RAY_DATA_DISABLE_PROGRESS_BARS": "1",  # of datasets that a run's rows are read as
         "RAY_DATA_LOG_LEVEL": "ERROR",
         "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
         # A group of training workers waits for its CPUs while passes and other trainings hold them.
@@ -40,12 +40,13 @@ def quiet_environment() -> None:
     }.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", module="ray")
-    # Ray Data has no other way to bound how often a task is tried again; 2.64 will bring one.
-    warnings.filterwarnings("ignore", message="`ray_remote_args`")
 
 
 def start(cpus: int | None, address: str | None) -> int:
-    """Join the cluster at `address` or RAY_ADDRESS, else start a local Ray sized to this machine; returns its CPUs."""
+    """Join the cluster at `address` or RAY_ADDRESS, else start a local Ray sized to this machine.
+
+    Returns the CPUs that may be used: `cpus` when it is given and there are as many, else all.
+    """
     quiet_environment()
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
@@ -68,6 +69,7 @@ def start(cpus: int | None, address: str | None) -> int:
         }  # fmt: skip
         if not address:
             options |= {
+                "address": "local",  # else Ray looks for a cluster on this machine, whoever's it is
                 "num_cpus": cpus or os.cpu_count(), "include_dashboard": False,
                 "object_store_memory": OBJECT_STORE_BYTES,
             }  # fmt: skip
@@ -81,7 +83,8 @@ def start(cpus: int | None, address: str | None) -> int:
                 f"ray at {address or 'this machine'}", f"{error}", "a Ray that answers", "siftloom doctor"
             ) from error
     _quiet_loggers()
-    return int(ray.cluster_resources().get("CPU", 1))
+    found = int(ray.cluster_resources().get("CPU", 1))
+    return min(cpus or found, found)
 
 
 def stop() -> None:
@@ -94,18 +97,10 @@ def stop() -> None:
 def _quiet_loggers() -> None:
     for name in ("ray", "ray.data", "ray.train", "ray.tune", "ray._private", "ray.serve"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # Whatever it would tell here it raises as well.
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    from ray.data import DataContext
     from ray.util.annotations import RayDeprecationWarning
 
     # The versions of Ray that we run with are pinned; what a later one takes away is ours to know, not the user's.
     warnings.filterwarnings("ignore", category=RayDeprecationWarning)
-
-    context = DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.verbose_progress = False
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""Keyed tasks as plain Ray tasks: a bounded number in flight, finished in any order, reported one by one."""
+"""Keyed tasks on Ray: a bounded number in flight, finished in any order, reported one by one."""
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +44,7 @@ def _guarded(binding: Binding, phase: str, key: str) -> TaskOutcome:
 
 
 def run_tasks(
-    binding: Binding, phase: TaskPhase, keys: Sequence[str], workers: int, stopping: Callable[[], bool]
+    binding: Binding, phase: TaskPhase, keys: Sequence[str], width: Callable[[], int], stopping: Callable[[], bool]
 ) -> Iterator[TaskOutcome]:
     """Outcomes as they come. When `stopping` turns true no further task is begun and those in flight are awaited."""
     content = ray.put(binding)
@@ -54,7 +55,7 @@ def run_tasks(
         own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
         return task.options(**own).remote(content, phase.name, key)
 
-    for key, found in in_flight(begin, keys, 2 * workers, stopping):
+    for key, found in in_flight(begin, keys, width, stopping):
         yield TaskOutcome(key, error=found, trace=str(found)) if isinstance(found, WorkerDied) else found
 
 
@@ -62,13 +63,34 @@ class WorkerDied(RuntimeError):
     """A task's worker was killed, or crashed, more often than a task is tried again."""
 
 
+class Width:
+    """How many tasks to keep in flight. Called, it looks at the cluster as it is now, which may have grown.
+
+    Twice the CPUs, so that no worker waits for the driver and an autoscaler sees what is wanted; or `most`, on a
+    cluster with more CPUs than the run may use.
+    """
+
+    SECONDS = 5.0  # between two looks
+
+    def __init__(self, most: int | None) -> None:
+        self._most, self._seen, self._due = most, 0, 0.0
+
+    def __call__(self) -> int:
+        if time.monotonic() >= self._due:
+            self._seen = int(ray.cluster_resources().get("CPU", 1))
+            self._due = time.monotonic() + self.SECONDS
+        return self._most if self._most is not None and self._most < self._seen else 2 * self._seen
+
+
 def in_flight(
-    begin: Callable[[K], ray.ObjectRef], items: Iterable[K], limit: int, stopping: Callable[[], bool]
+    begin: Callable[[K], ray.ObjectRef], items: Iterable[K], width: Callable[[], int], stopping: Callable[[], bool]
 ) -> Iterator[tuple[K, Any]]:
-    """(item, what its task returned or the `WorkerDied`) as they come, at most `limit` at once."""
+    """(item, what its task returned or the `WorkerDied`) as they come, at most `width()` at once. When `stopping` turns
+    true no further one is begun and those in flight are awaited.
+    """
     waiting, flying = deque(items), {}
     while waiting or flying:
-        while waiting and len(flying) < limit and not stopping():
+        while waiting and len(flying) < width() and not stopping():
             item = waiting.popleft()
             flying[begin(item)] = item
         if not flying:
