@@ -14,6 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,8 +24,18 @@ STOP, PROGRESS, RESULT, ERROR = "stop", "progress.json", "result.pt", "error.jso
 LAST_FILE = ".metadata"  # of a checkpoint; a folder without it is a save that was cut short
 
 
+class Wish(IntEnum):
+    """What the first process wants of all, said along with the numbers of a step."""
+
+    NOTHING = 0
+    STOP = 1  # save and end
+    ASK = 2  # find out together whether a machine is about to go
+
+
 class Saver(Protocol):
-    """All processes call `restore` and `save` equally often; the first alone calls the others."""
+    """All processes call `restore`, `save` and `losing_machines` equally often; the first alone calls the
+    others.
+    """
 
     def restore(self) -> AbstractContextManager[Path | None]:
         """The folder of the last whole checkpoint, for as long as the context lasts."""
@@ -36,7 +47,11 @@ class Saver(Protocol):
         """
         ...
 
-    def stopping(self) -> bool: ...
+    def wish(self) -> Wish: ...
+
+    def losing_machines(self) -> bool:
+        """Whether a machine of the run is about to be taken away, and no earlier call has said so."""
+        ...
 
     def progress(self, **values: Any) -> None: ...
 
@@ -100,8 +115,11 @@ class RunFiles:
     def __init__(self, scratch: str) -> None:
         self.scratch = Scratch(scratch)
 
-    def stopping(self) -> bool:
-        return self.scratch.exists(STOP)
+    def wish(self) -> Wish:
+        return Wish.STOP if self.scratch.exists(STOP) else Wish.NOTHING
+
+    def losing_machines(self) -> bool:
+        return False
 
     def progress(self, **values: Any) -> None:
         self.scratch.write(PROGRESS, json.dumps(values).encode())

@@ -14,15 +14,20 @@ import json
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import UserError
-from stages.training.checkpoint import PROGRESS, STOP, RunFiles
+from stages.training.checkpoint import PROGRESS, STOP, RunFiles, Wish
 from stages.training.job import Job
 
+WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
+START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+START_SECONDS = 30  # that a group of a pair of workers waits for its room before its size is settled anew
+ASK_SECONDS = 2.0  # between questions whether a machine is about to be reclaimed
 RESIZE_SECONDS = 60.0  # between looks whether the cluster has room for another number of workers
 COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, and the group is restarted
 
@@ -35,6 +40,26 @@ class RaySaver(RunFiles):
     checkpoint counts from the moment that the controller has the word of all processes: one that a kill cut
     short is never found again.
     """
+
+    def __init__(self, scratch: str) -> None:
+        super().__init__(scratch)
+        self._asked, self._known = time.monotonic(), None
+
+    def wish(self) -> Wish:
+        wish = super().wish()
+        if wish is Wish.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
+            return wish
+        self._asked = time.monotonic()
+        return Wish.ASK
+
+    def losing_machines(self) -> bool:
+        import ray.train
+
+        # a call of all workers that answers all alike; so it is made when the first process asks, not in each step
+        info = ray.train.get_preemption_info()
+        news = info is not None and info != self._known
+        self._known = info
+        return news
 
     @contextmanager
     def restore(self) -> Iterator[Path | None]:
@@ -88,6 +113,9 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
     from ray.train.torch import TorchConfig, TorchTrainer
 
     _settings()
+    if not isinstance(workers, int):
+        # the number of workers was settled on what a machine that is gone had too, and is settled anew only after this
+        os.environ[START_TIMEOUT] = str(START_SECONDS)
     least = workers if isinstance(workers, int) else workers[0]
     _check_cpus(least * job.threads)
     gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -121,7 +149,7 @@ def _settings() -> None:
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
     if len(ray.nodes()) == 1:
         # on a single machine nothing is ever reclaimed: the watcher for that is one more process to start
-        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+        os.environ.setdefault(WATCHER, "0")
 
 
 def _check_cpus(wanted: int) -> None:

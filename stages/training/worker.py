@@ -1,8 +1,8 @@
 """The training loop of one process: plain torch, the same under Ray Train, under `torchrun`, or alone.
 
 A step: rows of the global batch -> token losses -> loss of every row -> raw weights g (`models.reweight`)
--> gradient of `sum g_i loss_i` in a fixed tree over micro-batches and processes -> one division by Z, the
-sum of all g -> clip -> AdamW. So the loss is a sum all the way, with one division by a global total;
+-> gradient of `sum g_i loss_i` over micro-batches and processes (`stages.training.parallel`) -> one
+division by Z, the sum of all g -> clip -> AdamW. So the loss is a sum all the way, with one division by a global total;
 uniform weights are g = tokens, the token mean.
 
 The weights are those of a softmax over the whole global batch, on all processes and micro-batches, in both
@@ -13,8 +13,8 @@ step, in the order of the batch, in fp64.
 
 Everything random derives from the seed and the step, so a checkpoint holds weights, moments, the bounds,
 the step and the record of the steps so far; a resumed run drops what the dead one recorded later. The same
-bits follow for 1 or 2 processes and after any kill, given the threads, the library versions and the CPU
-type.
+bits follow after any kill, and with whole copies of the weights for any number of processes, given the
+threads, the library versions and the CPU type.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from models.reweight import (
 from models.reweight_config import Uniform
 from models.schedules import learning_rate_factor
 from pipeline.errors import DataError
-from stages.training.checkpoint import Saver
+from stages.training.checkpoint import Saver, Wish
 from stages.training.gradients import gather
 from stages.training.job import Feed, Job, MicroBatch
 from stages.training.parallel import lay_out
@@ -86,8 +86,8 @@ class Trainer:
         self.step, self.record = rest["step"], rest["record"]
         self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
-    def train_step(self, stop: bool) -> bool:
-        """One step; returns whether the first process asked to stop, agreed on by all."""
+    def train_step(self, wish: Wish = Wish.NOTHING) -> Wish:
+        """One step; returns the first process's wish, so that all know it."""
         job, step = self.job, self.step
         batch = self.feed.batch(step)
         bounds = self._bounds(batch)
@@ -106,7 +106,7 @@ class Trainer:
             )
             self.parallel.backward((g_b.to(score_b.dtype) * score_b).sum(), last=micro is batch[-1])
             measured.append(torch.stack([score_b.detach().double(), tokens_b.double(), g_b]))
-        score_m, tokens_m, g_m, stops = self._gather(torch.cat(measured, 1), stop)
+        score_m, tokens_m, g_m, wish = self._gather(torch.cat(measured, 1), wish)
         total = float(g_m.sum())
         self.parallel.divide(total)
         norm = float(clip_gradients(self.model.parameters(), job.optimizer.clip))
@@ -127,7 +127,7 @@ class Trainer:
         for name, value in zip(RECORD, values, strict=True):
             self.record[name].append(value)
         self.step += 1
-        return stops
+        return wish
 
     def _losses(self, micro: MicroBatch) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean loss and tokens of every row."""
@@ -145,14 +145,12 @@ class Trainer:
             return None
         with torch.no_grad():
             measured = [torch.stack([part.double() for part in self._losses(micro)]) for micro in batch]
-        score_m, tokens_m, *_ = self._gather(torch.cat(measured, 1), False)
+        score_m, tokens_m, *_ = self._gather(torch.cat(measured, 1), Wish.NOTHING)
         return batch_bounds(config, score_m, tokens_m)
 
-    def _gather(self, measured: torch.Tensor, stop: bool) -> tuple[Any, ...]:
-        """Rows of `measured` [k, m of this process] for the whole batch, and the first process's wish to
-        stop.
-        """
-        flag = torch.tensor([float(stop)], dtype=torch.float64, device=self.device)
+    def _gather(self, measured: torch.Tensor, wish: Wish) -> tuple[Any, ...]:
+        """Rows of `measured` [k, m of this process] for the whole batch, and the first process's wish."""
+        flag = torch.tensor([float(wish)], dtype=torch.float64, device=self.device)
         # processes may have more or fewer rows, and only equal lengths can be gathered
         widest = max(self.feed.rows_of)
         filled = F.pad(measured, (0, widest - measured.shape[1]))
@@ -160,7 +158,7 @@ class Trainer:
         rows = zip(parts[:, 1:].reshape(-1, widest, len(measured)), self.feed.rows_of, strict=True)
         # contiguous, since the order of a sum may depend on the layout
         whole = torch.cat([part[:count] for part, count in rows]).T.cpu().contiguous()
-        return *whole, bool(parts[0, 0])
+        return *whole, Wish(int(parts[0, 0]))
 
 
 def train(
@@ -176,7 +174,8 @@ def train(
             trainer.read(folder)
     started, first = time.perf_counter(), trainer.step
     while trainer.step < job.steps:
-        stops = trainer.train_step(trainer.first_process and saver.stopping())
+        wish = trainer.train_step(saver.wish() if trainer.first_process else Wish.NOTHING)
+        early = wish is Wish.STOP or (wish is Wish.ASK and saver.losing_machines())
         if trainer.first_process and (trainer.step % job.log_interval == 0 or trainer.step == job.steps):
             rate = sum(trainer.record["tokens"][first:]) / (time.perf_counter() - started)
             saver.progress(
@@ -186,9 +185,9 @@ def train(
                 tokens_per_second=round(rate, 1),
                 pid=os.getpid(),
             )
-        if trainer.step < job.steps and (stops or trainer.step % job.checkpoint_every == 0):
+        if trainer.step < job.steps and (early or trainer.step % job.checkpoint_every == 0):
             saver.save(trainer.step, trainer.write)
-            if stops:
+            if wish is Wish.STOP:
                 return "stopped"
     seconds = time.perf_counter() - started
     model = whole_weights(trainer.model)

@@ -30,7 +30,7 @@ def gradients(job, process_rank, processes):
     found = {}
     for name, changes in VARIANTS.items():
         trainer = Trainer(dataclasses.replace(job, **changes), process_rank, processes, torch.device("cpu"))
-        trainer.train_step(False)
+        trainer.train_step()
         held = {key: parameter.grad for key, parameter in trainer.model.named_parameters()}
         found[name] = {key: grad.full_tensor() if hasattr(grad, "full_tensor") else grad for key, grad in held.items()}
         found[name][""] = torch.tensor(trainer.record["gradient_norm"])

@@ -1,8 +1,9 @@
-"""Real Ray Train: the bits of a plain process for 1 and 2 workers, after a SIGKILL of a worker, after a stop."""
+"""Real Ray Train: the bits of a plain process for 1, 2 and a pair of workers, after a SIGKILL of one, after a stop."""
 
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -14,6 +15,7 @@ from pipeline.errors import DataError
 from stages.training.checkpoint import PROGRESS, RESULT, STOP, FolderSaver, RunFiles, from_bytes
 from stages.training.ray_trainer import Watch, fit
 from stages.training.worker import train
+from tests.stages.training.test_shards import assert_close
 from tests.stages.training.test_worker import assert_same_bits, at, job, result
 
 __all__ = ["job"]  # the fixture
@@ -40,6 +42,26 @@ def test_two_workers_under_ray_give_the_bits_of_one_plain_process(job, tmp_path)
     fit(at(job, tmp_path / "ray"), "run", workers=2, max_failures=0)
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
+
+
+def test_a_pair_of_workers_takes_what_the_machine_has_and_gives_the_same_bits(job, tmp_path):
+    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    fit(at(job, tmp_path / "ray"), "run", workers=(1, 4), max_failures=0)
+    assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
+    assert result(tmp_path / "ray")["resources"]["workers"] == 2
+
+
+def test_shards_under_ray_leave_a_checkpoint_that_one_plain_process_goes_on_from(job, tmp_path):
+    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    fit(at(job, tmp_path / "ray", shard=2), "run", workers=2, max_failures=0)
+    assert_close(result(tmp_path / "ray"), result(tmp_path / "plain"))
+    last = tmp_path / "ray" / "run" / "step_0000000009"
+    assert {path.name for path in last.iterdir()} >= {".metadata", "__0_0.distcp", "__1_0.distcp"}
+    whole = FolderSaver(str(tmp_path / "whole"))
+    shutil.copytree(last, whole.folder / last.name)
+    train(at(job, tmp_path / "whole"), whole, 0, 1)
+    assert result(tmp_path / "whole")["resources"]["resumed_at"] == 9
+    assert_close(result(tmp_path / "whole"), result(tmp_path / "plain"))
 
 
 def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(long, tmp_path):

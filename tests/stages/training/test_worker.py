@@ -161,7 +161,7 @@ def test_a_save_that_fails_leaves_the_older_checkpoints(job):
     saver = FolderSaver(job.scratch)
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
     for step in (1, 2):
-        trainer.train_step(False)
+        trainer.train_step()
         saver.save(step, trainer.write)
 
     def full_disk(folder):
@@ -197,7 +197,7 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
         bounds=batch_bounds(reweight, scores, tokens),
     )
     (w.float() * scores).sum().backward()
-    trainer.train_step(False)
+    trainer.train_step()
     for (name, mine), theirs in zip(trainer.model.named_parameters(), reference.parameters(), strict=True):
         assert torch.allclose(mine.grad, theirs.grad, rtol=2e-4, atol=2e-7), name
     assert trainer.record["loss"][0] == pytest.approx(float(losses.detach().sum() / tokens.sum()), rel=1e-6)
