@@ -64,8 +64,14 @@ class TaskContext(Context):
     def shards(self, of: Of = "docs") -> Sequence[Shard]:
         return [base.shard for base in self._stream(of).shards]
 
-    def rows(self, columns: Sequence[str], of: Of = "docs", shards: Sequence[Shard] | None = None) -> Iterator:
-        return alive_rows(self.store, self._stream(of), columns, shards, self._record)
+    def rows(
+        self,
+        columns: Sequence[str],
+        of: Of = "docs",
+        shards: Sequence[Shard] | None = None,
+        only: np.ndarray | None = None,
+    ) -> Iterator:
+        return alive_rows(self.store, self._stream(of), columns, shards, self._record, only)
 
     def column_rows(self, columns: Sequence[str], of: Of = "docs") -> Iterator[tuple[Shard, pa.Table]]:
         import pyarrow as pa

@@ -47,6 +47,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -365,9 +366,15 @@ class Context(ABC):
 
     @abstractmethod
     def rows(
-        self, columns: Sequence[str], of: Of = "docs", shards: Sequence[Shard] | None = None
+        self,
+        columns: Sequence[str],
+        of: Of = "docs",
+        shards: Sequence[Shard] | None = None,
+        only: np.ndarray | None = None,
     ) -> Iterator[tuple[Shard, pa.Table]]:
-        """Alive rows of an input, batch by batch in shard order; `_row`, `id` and `text` may be asked for."""
+        """Alive rows of an input, batch by batch in shard order; `_row`, `id` and `text` may be asked for.
+        With `only` (rows of a shard, ascending) parts of it that hold none of them are not read.
+        """
 
     @abstractmethod
     def column_rows(self, columns: Sequence[str], of: Of = "docs") -> Iterator[tuple[Shard, pa.Table]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_BYTES = 16 << 20
+FEW_ROWS = 1024  # in a batch when only some rows are wanted
 Record = Callable[[str, str, str, Receipt], None]  # (folder, phase, key, receipt) of a file that is read
 
 
@@ -37,15 +38,17 @@ class ShardView:
         self.store, self.base, self.chain = store, base, tuple(chain)
         self._record = record
 
-    def batches(self, columns: Sequence[str]) -> Iterator[tuple[int, np.ndarray, pa.Table]]:
-        """(first row, alive mask, table of all rows) per batch; the table has `columns`, `_row` and `id` if asked
-        for.
+    def batches(
+        self, columns: Sequence[str], only: np.ndarray | None = None
+    ) -> Iterator[tuple[int, np.ndarray, pa.Table]]:
+        """(first row, alive mask, table of all rows) per batch; the table has `columns`, `_row` and `id` if asked for.
+        With `only` (rows, ascending) row groups and batches that hold none of them are left out.
         """
         import pyarrow as pa
 
         side = self._side_columns(columns)
         alive = self._alive()
-        for start, table in self._base_batches([c for c in columns if c not in side and c != "_row"]):
+        for start, table in self._base_batches([c for c in columns if c not in side and c != "_row"], only):
             rows = len(table)
             for name in columns:
                 if name == "_row":
@@ -108,9 +111,9 @@ class ShardView:
                 found["_text"] = pc.coalesce(table["text"], found["_text"]) if "_text" in found else table["text"]
         return found
 
-    def _base_batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+    def _base_batches(self, columns: Sequence[str], only: np.ndarray | None) -> Iterator[tuple[int, pa.Table]]:
         if self.base.in_place is not None:
-            yield from self._in_place_batches(columns)
+            yield from self._in_place_batches(columns, only)
             return
         import pyarrow.parquet as pq
 
@@ -119,18 +122,16 @@ class ShardView:
         with pq.ParquetFile(path, memory_map=True) as file:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
-                if columns:
-                    table = file.read_row_group(group, columns=list(columns))
-                else:
-                    table = _rows_only(rows)
-                yield start, table
+                if _holds(start, rows, only):
+                    yield start, file.read_row_group(group, columns=list(columns)) if columns else _rows_only(rows)
                 start += rows
         if start != self.base.shard.rows:
             raise DataError(str(path), f"{start} rows", f"{self.base.shard.rows} rows", "siftloom verify")
 
-    def _in_place_batches(self, columns: Sequence[str]) -> Iterator[tuple[int, pa.Table]]:
+    def _in_place_batches(self, columns: Sequence[str], only: np.ndarray | None) -> Iterator[tuple[int, pa.Table]]:
         """Rows of somebody else's Parquet file: `iter_batches`, because its row groups may be of any size."""
         import pyarrow as pa
+        import pyarrow.compute as pc
         import pyarrow.parquet as pq
 
         place, source = self.base.in_place, self.base.source
@@ -140,29 +141,41 @@ class ShardView:
                 self.base.shard.name, "no source file with the digest that this shard was read from",
                 "the file in one of the recipe's paths", "put it back, or run the recipe again",
             )  # fmt: skip
-        first, last = place["row_groups"]
+        groups = range(*place["row_groups"])
         # what the file lacks (`source`, `source_id`) is null; never the file's name, which is no part of its content
         theirs = {ours: place["columns"][ours] for ours in columns if ours in place["columns"]}
         with open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
-            size = sum(file.metadata.row_group(g).total_byte_size for g in range(first, last)) or 1
-            per_batch = max(1, min(65536, self.base.shard.rows * BATCH_BYTES // size))
-            start, number = 0, place["first_row"]
+            sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
+            per_batch = max(1, min(65536, self.base.shard.rows * BATCH_BYTES // (sum(size for _, size in sizes) or 1)))
             wanted = sorted(set(theirs.values())) or [file.schema_arrow.names[0]]
-            for batch in file.iter_batches(per_batch, row_groups=list(range(first, last)), columns=wanted):
-                rows = len(batch)
-                table = pa.table({ours: _plain(ours, batch.column(name)) for ours, name in theirs.items()})
-                if not theirs:
-                    table = _rows_only(rows)
-                for ours in columns:
-                    if ours == "id":
-                        prefix = source.digest[:12]
-                        ids = pa.array([f"{prefix}:{number + i}" for i in range(rows)], pa.string())
-                        table = table.append_column("id", ids)
-                    elif ours not in theirs:
-                        table = table.append_column(ours, pa.nulls(rows, pa.string()))
-                yield start, table
-                start, number = start + rows, number + rows
+            starts = np.concatenate([[0], np.cumsum([rows for rows, _ in sizes])]).tolist()
+            # one after another when some are skipped, else together, so that a batch may hold several small ones
+            parts = [(0, list(groups))]
+            if only is not None:
+                per_batch = min(per_batch, FEW_ROWS)
+                parts = [
+                    (start, [group])
+                    for start, (rows, _), group in zip(starts, sizes, groups, strict=False)
+                    if _holds(start, rows, only)
+                ]
+            for start, together in parts:
+                for batch in file.iter_batches(per_batch, row_groups=together, columns=wanted):
+                    rows = len(batch)
+                    table = pa.table({ours: _plain(ours, batch.column(name)) for ours, name in theirs.items()})
+                    if not theirs:
+                        table = _rows_only(rows)
+                    for ours in columns:
+                        if ours == "id":
+                            first = place["first_row"] + start
+                            count = pa.array(np.arange(first, first + rows)).cast(pa.string())
+                            ids = pc.binary_join_element_wise(source.digest[:12], count, ":")
+                            table = table.append_column("id", ids)
+                        elif ours not in theirs:
+                            table = table.append_column(ours, pa.nulls(rows, pa.string()))
+                    if _holds(start, rows, only):
+                        yield start, table
+                    start += rows
         require_unchanged(source)
 
     def _open(self, folder: str, phase: str, key: str, file: str) -> Path:
@@ -183,6 +196,11 @@ def _plain(name: str, values: pa.Array) -> pa.Array:
     return values.cast(kind).cast(pa.string() if text else kind)
 
 
+def _holds(start: int, rows: int, only: np.ndarray | None) -> bool:
+    """Whether one of the rows start.. is wanted; `only` ascends."""
+    return only is None or bool(np.searchsorted(only, start + rows) > np.searchsorted(only, start))
+
+
 def _rows_only(rows: int) -> pa.Table:
     """A table without columns still has to say how many rows it stands for."""
     import pyarrow as pa
@@ -191,9 +209,14 @@ def _rows_only(rows: int) -> pa.Table:
 
 
 def alive_rows(
-    store: Store, stream: Stream, columns: Sequence[str], shards: Sequence | None = None, record: Record | None = None
+    store: Store,
+    stream: Stream,
+    columns: Sequence[str],
+    shards: Sequence | None = None,
+    record: Record | None = None,
+    only: np.ndarray | None = None,
 ) -> Iterator[tuple]:
-    """(shard, table of alive rows) per batch, in shard order."""
+    """(shard, table of alive rows) per batch, in shard order; `only` as in `ShardView.batches`."""
     import pyarrow as pa
 
     have = {*stream.columns(), "_row"}
@@ -204,5 +227,5 @@ def alive_rows(
         if wanted is not None and base.shard.name not in wanted:
             continue
         view = ShardView(store, base, stream.chain(base.shard), record)
-        for _, mask, table in view.batches(columns):
+        for _, mask, table in view.batches(columns, only):
             yield base.shard, table if mask.all() else table.filter(pa.array(mask))

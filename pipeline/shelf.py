@@ -121,7 +121,9 @@ class Shelf:
         return self._row(view, ["text"], row)["text"]
 
     def _row(self, view: ShardView, columns: Sequence[str], row: int) -> dict[str, Any]:
-        for start, _, table in view.batches(columns):
+        import numpy as np
+
+        for start, _, table in view.batches(columns, np.array([row])):
             if start <= row < start + len(table):
                 return table.slice(row - start, 1).to_pylist()[0]
         raise DataError(view.base.shard.name, f"no row {row}", f"less than {view.base.shard.rows}")

@@ -68,7 +68,9 @@ def _add_texts(run: Run, base: BaseShard, before: list[Link], rows: list[dict[st
     wanted = {row["row"] for row in mine} | {row["kept_row"] for row in mine if row["kept_row"] is not None}
     texts: dict[int, str] = {}
     if wanted:
-        for start, _, table in ShardView(run.store, base, before).batches(["text"]):
+        import numpy as np
+
+        for start, _, table in ShardView(run.store, base, before).batches(["text"], np.array(sorted(wanted))):
             for row in wanted:
                 if start <= row < start + len(table):
                     texts[row] = (table["text"][row - start].as_py() or "")[:LETTERS]

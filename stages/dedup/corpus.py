@@ -51,11 +51,13 @@ class Part:
             return np.concatenate([np.zeros(0, np.int64), *found])
         return np.flatnonzero(_state(self.folder, self.shard.name) == 0)
 
-    def tables(self, ctx: Context, columns: Sequence[str]) -> Iterator[pa.Table]:
-        """Alive rows; none for a node in another store, whose documents are not at hand."""
+    def tables(self, ctx: Context, columns: Sequence[str], only: np.ndarray | None = None) -> Iterator[pa.Table]:
+        """Alive rows, where row groups hold some of `only`; none for a node in another store, whose documents are not
+        at hand.
+        """
         if self.folder is None:
             of = "docs" if self.of is None else self.of
-            yield from (table for _, table in ctx.rows(columns, of=of, shards=[self.shard]))
+            yield from (table for _, table in ctx.rows(columns, of=of, shards=[self.shard], only=only))
 
 
 @dataclass(frozen=True)

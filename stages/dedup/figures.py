@@ -12,7 +12,6 @@ from stages.dedup.keep import BINS
 
 SECTION = "duplicates"
 LEAST_PAIRS = 5  # in a bin, for a dot on the curve
-DIFFS = 2
 
 
 def figures(ctx: Context) -> list[Mapping[str, Any]]:
@@ -48,19 +47,7 @@ def figures(ctx: Context) -> list[Mapping[str, Any]]:
     node: Any = ctx.node
     if hasattr(node, "banding"):
         shown.insert(1, _curve(node.banding(), node.limit(), facts["pairs"]))
-    for cluster in [c for c in largest if c["examples"] and c["examples"][0]["estimate"] < 1][:DIFFS]:
-        example = cluster["examples"][0]
-        shown.append(
-            {
-                "kind": "diff",
-                "section": SECTION,
-                "title": f"removed for a near-duplicate, estimate {example['estimate']}",
-                "left": example["kept_text"],
-                "right": example["text"],
-                "left_label": f"kept: {example['kept']}",
-                "right_label": f"removed: {example['id']}",
-            }
-        )
+    shown += [_diff(example) for cluster in largest for example in cluster["examples"] if "text" in example]
     return shown
 
 
@@ -79,6 +66,18 @@ def _curve(banding: tuple[int, int], limit: float | None, pairs: list[list[int]]
             {"name": "observed pairs", "points": [[x, round(y, 6)] for x, y in seen], "dots": True},
         ],
         "marks": [] if limit is None else [{"x": limit, "label": "min_jaccard"}],
+    }
+
+
+def _diff(example: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {
+        "kind": "diff",
+        "section": SECTION,
+        "title": f"removed for a near-duplicate, estimate {example['estimate']}",
+        "left": example["kept_text"],
+        "right": example["text"],
+        "left_label": f"kept: {example['kept']}",
+        "right_label": f"removed: {example['id']}",
     }
 
 

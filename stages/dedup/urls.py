@@ -83,7 +83,7 @@ class UrlDedup(DedupNode):
 
     column: str = "url"
 
-    version = 1
+    version = 2
     copy = "url_dedup.copy"
     reasons = (copy,)
     hash_fields = ("column", "keep")

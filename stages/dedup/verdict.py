@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LEAST = 100  # documents of a source that is judged by itself
 EXCERPT = 2000  # characters of an example's text
+DIFFS = 2  # examples with both texts
 
 
 class TooMuchRemoved(DataError):
@@ -77,21 +78,22 @@ def guard(node: DedupNode, documents: Counter, removed: Counter, examples: dict[
 
 
 def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str, Any]]:
-    """The clusters with the beginning of the kept and the removed text of their first example."""
-    wanted = {e[k] for c in largest for e in c["examples"][:1] for k in ("row", "kept_row")}
+    """The clusters with the beginning of the kept text of their first example; the first few that were removed for a
+    resemblance with the removed one's too.
+    """
+    first = [c["examples"][0] for c in largest if c["examples"]]
+    shown = [e for e in first if e["estimate"] < 1][:DIFFS]
+    wanted = {e["kept_row"] for e in first} | {e["row"] for e in shown}
     texts: dict[int, str] = {}
     shard, local = locate(np.array(sorted(wanted), np.int64), rows.first)
     for i in np.unique(shard).tolist():
-        left = set(local[shard == i].tolist())
-        for table in rows.parts[i].tables(ctx, ["_row", "text"]):
+        mine = local[shard == i]
+        for table in rows.parts[i].tables(ctx, ["_row", "text"], only=mine):
             have = table["_row"].to_numpy()
-            for at in np.flatnonzero(np.isin(have, list(left))).tolist():
+            for at in np.flatnonzero(np.isin(have, mine)).tolist():
                 texts[int(rows.first[i]) + int(have[at])] = table["text"][at].as_py()[:EXCERPT]
-                left.discard(int(have[at]))
-            if not left:
-                break
-    for cluster in largest:
-        for example in cluster["examples"][:1]:
-            example["text"] = texts[example["row"]]
-            example["kept_text"] = texts.get(example["kept_row"], "(in another store)")
+    for example in first:
+        example["kept_text"] = texts.get(example["kept_row"], "(in another store)")
+    for example in shown:
+        example["text"] = texts[example["row"]]
     return largest

@@ -6,17 +6,21 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from corpus import write_corpus
 from nodes import Lines, Long, Strip, Twins, Vowels
 
-from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
+from pipeline.binding import BaseShard
+from pipeline.contract import Context, Node, Result, Shard, Source, TaskPhase, one, sources
 from pipeline.errors import NodeFailed, SourceChanged
 from pipeline.execute import run
 from pipeline.graph import build
+from pipeline.rows import ShardView
 from pipeline.run import open_run
+from pipeline.store import open_store
 from pipeline.verify import verify
 
 
@@ -109,6 +113,29 @@ def test_rows_of_parquet_files_are_read_where_they_lie(local_ray, reviews, tmp_p
     assert [row["state"] for row in told["all"]] == [0, None, 0, 0, 0, 0, 0, 0, None, 0, 0]
     data = (tmp_path / "store").glob("nodes/in_place-*/data/shards/*")
     assert [path.name for path in sorted(data)] == ["0000-0.state.parquet", "0001-0.state.parquet"]
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
+    count, group = 50, 7
+    path = tmp_path / "nodes" / "base" / "data" / "shards" / "0.parquet"
+    path.parent.mkdir(parents=True)
+    ids = pa.array([f"{'d' * 12}:{i}" for i in range(count)])
+    table = pa.table({"id": ids, "text": [f"document {i}" for i in range(count)]})
+    pq.write_table(table.drop_columns(["id"]) if in_place else table, path, row_group_size=group)
+    place = {"row_groups": [0, 8], "first_row": 0, "columns": {"text": "text"}}
+    stat = path.stat()
+    source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=str(stat.st_mtime_ns))
+    base = BaseShard(
+        Shard("base", "0", count, 1), "nodes/base", "shards", "0", "0.parquet",
+        place if in_place else None, source if in_place else None,
+    )  # fmt: skip
+    view = ShardView(open_store(str(tmp_path)), base, ())
+    only = np.array([0, 6, 21, 22, 49])
+    found = [table for _, _, table in view.batches(["_row", "id", "text"], only)]
+    rows = pa.concat_tables(found).to_pylist()
+    assert [row["_row"] for row in rows] == [*range(7), *range(21, 28), 49]
+    assert all(row["id"].endswith(f":{row['_row']}") and row["text"].endswith(f" {row['_row']}") for row in rows)
 
 
 def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, reviews, tmp_path):

@@ -117,7 +117,7 @@ class LocalContext(Context):
     def shards(self, of="docs"):
         return self._of(of).docs().shards()
 
-    def rows(self, columns, of="docs", shards=None):
+    def rows(self, columns, of="docs", shards=None, only=None):
         run = self._of(of)
         wanted = None if shards is None else {shard.name for shard in shards}
         for shard, table in zip(run.docs().shards(), run.docs().tables, strict=True):

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import itertools
 import random
 
 import numpy as np
@@ -196,6 +197,33 @@ def test_earlier_documents_win_and_are_never_removed(tmp_path):
     in_full = full.reasons()
     assert in_full[: len(old)] == before.reasons()
     assert [r is None for r in in_full[len(old) :]] == [r is None for r in run.reasons()]
+
+
+def test_a_chain_of_earlier_nodes_finds_what_joining_all_keys_finds(tmp_path):
+    """Their keys are not joined again: clusters come from the nodes that found them, each against the ones before."""
+    chance = random.Random(11)
+    first, second = chained(21, 60), chained(22, 60)
+    second += [" ".join(edited(text.split(), chance, 2)) for text in first[::4] if len(text) > 200]
+    third = chained(23, 30)
+    third += [" ".join(edited(text.split(), chance, 3)) for text in [*first[1::5], *second[1::5]] if len(text) > 200]
+    one = Run(MinHashDedup(docs=corpus(first, 3, name="a" * 12)), tmp_path / "one").all()
+    two_node = MinHashDedup(docs=corpus(second, 2, name="b" * 12), against=(one.node,))
+    two = Run(two_node, tmp_path / "two", against=[one]).all()
+    three_node = MinHashDedup(docs=corpus(third, 2, name="c" * 12), against=(one.node, two_node))
+    three = Run(three_node, tmp_path / "three", against=[one, two]).all()
+
+    everything = [*first, *second, *third]
+    whole = Run(MinHashDedup(docs=corpus(everything, 5)), tmp_path / "whole").all()
+    fresh = len(first) + len(second)
+    assert _clusters(three, fresh) == _clusters(whole, fresh)
+    assert any(len(cluster) > 2 and min(cluster) < len(first) for cluster in _clusters(three, fresh))
+
+
+def _clusters(run: Run, fresh: int) -> set[tuple[int, ...]]:
+    """The clusters that hold a document from `fresh` on, as dense rows."""
+    rows, starts = (np.load(run.folder / "components" / f"all-{name}.npy") for name in ("rows", "starts"))
+    found = {tuple(rows[a:b].tolist()) for a, b in itertools.pairwise(starts)}
+    return {cluster for cluster in found if cluster[-1] >= fresh}
 
 
 def test_documents_cannot_be_compared_with_themselves(texts, tmp_path):
