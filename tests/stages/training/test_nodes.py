@@ -46,7 +46,7 @@ def nodes(folder):
     rows = Pack(docs=docs, tokenizer=Tokenizer(docs=docs, vocab_size=320), length=32)
     shared = {"rows": rows, "steps": 6, "batch_rows": 8, "optimizer": AdamW(lr=3e-3), "checkpoint_every": 2}
     lost = Pretrain(model=Lost("1m", rank=8, density=0.1, **TINY), reweight=LinUpper(), **shared)
-    dense = Pretrain(model=Llama("1m", **TINY), **shared)
+    dense = Pretrain(model=Llama("1m", **TINY), shard=2, workers=2, **shared)
     table = Compare(runs=(lost, dense))
     return {
         "docs": docs, "rows": rows, "lost": lost, "dense": dense, "table": table,

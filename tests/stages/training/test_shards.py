@@ -8,6 +8,7 @@ import torch
 
 from models.optim_config import AdamW
 from models.presets import Llama
+from models.reweight_config import LinUpper
 from pipeline.errors import RecipeError
 from stages.read.read import Read
 from stages.split import Split
@@ -16,7 +17,7 @@ from stages.tokens.tokenizer import Tokenizer
 from stages.training.checkpoint import FolderSaver
 from stages.training.pretrain import Pretrain
 from stages.training.worker import Trainer, train
-from tests.stages.training.one_step import gradients
+from tests.stages.training.one_step import TINY, gradients
 from tests.stages.training.test_worker import (
     assert_same_bits,
     at,
@@ -69,6 +70,8 @@ def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
 
 
 def test_two_copies_in_two_shards_each_go_on_from_one_whole_copy(job, tmp_path):
+    changes = {"model": Llama("1m", **TINY), "reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"}
+    job = dataclasses.replace(job, **changes)
     train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
     stopped, saver = at(job, tmp_path / "shards"), FolderSaver(str(tmp_path / "shards"))
     saver.scratch.write("stop", b"")
