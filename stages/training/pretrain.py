@@ -128,7 +128,7 @@ class Pretrain(Node):
                 f"null or ring with shard {self.shard}: no process holds a whole gradient",
             ),
             ("workers", self.workers, bool(self.sizes), "a number, or the least and the most"),
-            ("workers", self.workers, not impossible, f"{possible}; {impossible} cannot be"),
+            ("workers", self.workers, not impossible, f"{possible}; {_first(impossible)} cannot be"),
             ("threads", self.threads, self.threads >= 1, "at least 1"),
             ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, "at least 1 step"),
             ("log_interval", self.log_interval, self.log_interval >= 1, "at least 1 step"),
@@ -255,6 +255,10 @@ class Pretrain(Node):
                 ],
             )
         yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
+
+
+def _first(numbers: list[int]) -> str:
+    return ", ".join([*map(str, numbers[:3]), *(["..."] if len(numbers) > 3 else [])])
 
 
 def _is_power_of_two(number: int) -> bool:

@@ -114,7 +114,8 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
 
     _settings()
     if not isinstance(workers, int):
-        # the number of workers was settled on what a machine that is gone had too, and is settled anew only after this
+        # Ray counts the room of a machine that is gone a while longer, and settles on a size anew only after this wait;
+        # a group of a fixed size that waits no longer than that is merely tried again
         os.environ[START_TIMEOUT] = str(START_SECONDS)
     least = workers if isinstance(workers, int) else workers[0]
     _check_cpus(least * job.threads)

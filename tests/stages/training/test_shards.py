@@ -91,9 +91,10 @@ def test_processes_that_make_no_whole_group_are_an_error(job):
     ("wrong", "said"),
     [
         ({"workers": 9}, r"pretrain\.workers: 9.*1 to 8"),
-        ({"workers": (0, 2)}, r"pretrain\.workers.*\[0\] cannot be"),
+        ({"workers": (0, 2)}, r"pretrain\.workers.*; 0 cannot be"),
+        ({"workers": (8, 99)}, r"pretrain\.workers.*; 9, 10, 11, \.\.\. cannot be"),
         ({"workers": (2, 1)}, r"pretrain\.workers.*the least and the most"),
-        ({"shard": 2, "workers": (2, 4)}, r"pretrain\.workers.*multiples of 2 \(shard\).*\[3\] cannot be"),
+        ({"shard": 2, "workers": (2, 4)}, r"pretrain\.workers.*multiples of 2 \(shard\).*; 3 cannot be"),
         ({"shard": 2, "workers": 6}, r"pretrain\.workers"),
         ({"shard": 3, "workers": 3}, r"pretrain\.shard"),
         ({"shard": 2, "workers": 2, "reduce": "tree"}, r"pretrain\.reduce.*whole gradient"),
