@@ -1,12 +1,12 @@
 """Signatures, band keys and exact hashes of a column of text: one pass over the Arrow buffers, in machine code.
 
-`tokenise` makes word hashes; here they become n-gram hashes -> minima, four permutations at a time -> band keys.
+`tokenise` makes word hashes; here they become n-gram hashes -> minima, 64 permutations at a time -> band keys.
 `shingles` defines every step; `kernel_numpy` is the same in array form.
 """
 
 import numpy as np
 
-from stages.dedup.lanes import LANE, load8
+from stages.dedup.lanes import LANE, PLACES, load8, lowers
 from stages.dedup.machine_code import compiled
 from stages.dedup.shingles import BASE, PLACE, SPREAD, SPREAD_AGAIN
 from stages.dedup.tokenise import CHUNK, KEEP, SECTION, U0, U32, normalise, section_tokens
@@ -18,6 +18,7 @@ SPREAD_0, SPREAD_1 = SPREAD
 AGAIN_0, AGAIN_1 = SPREAD_AGAIN
 F64_1, F64_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 F32_1, F32_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
+lower_one, lower_four = lowers(1), lowers(4)  # vectors of minima in registers
 
 
 @compiled
@@ -67,20 +68,11 @@ def permute(tokens, count, width, hashes, mixed, a, b, minima):
                 hashes[i] = hashes[i] * BASE + tokens[i + j]
         for i in range(count):
             mixed[i] = fmix32(np.uint32(hashes[i] >> U32))
-    padded = (count + LANE - 1) // LANE * LANE
-    for i in range(count, padded):  # whole vectors only: a repeated value cannot change a minimum
-        mixed[i] = mixed[0]
-    for k in range(0, len(minima), 4):
-        a0, a1, a2, a3 = a[k], a[k + 1], a[k + 2], a[k + 3]
-        b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-        m0, m1, m2, m3 = minima[k], minima[k + 1], minima[k + 2], minima[k + 3]
-        for i in range(padded):
-            h = mixed[i]
-            m0 = min(m0, np.uint32(h * a0 + b0))
-            m1 = min(m1, np.uint32(h * a1 + b1))
-            m2 = min(m2, np.uint32(h * a2 + b2))
-            m3 = min(m3, np.uint32(h * a3 + b3))
-        minima[k], minima[k + 1], minima[k + 2], minima[k + 3] = m0, m1, m2, m3
+    many = len(minima) // (4 * PLACES) * (4 * PLACES)
+    for k in range(0, many, 4 * PLACES):
+        lower_four(mixed, count, a, b, minima, k)
+    for k in range(many, len(minima), PLACES):
+        lower_one(mixed, count, a, b, minima, k)
 
 
 @compiled
@@ -110,7 +102,7 @@ def sketch(
 ):
     """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], tokens_seen int64[n].
 
-    An output with no columns is left out. a, b: padded with repeats to a multiple of four.
+    An output with no columns is left out. a, b: padded with repeats to a multiple of PLACES.
     """
     longest = 0
     for i in range(len(offsets) - 1):
@@ -118,7 +110,7 @@ def sketch(
     out = np.empty(2 * longest + 3 * LANE, np.uint8)
     bounds, longs = np.empty(SECTION + LANE, np.int64), np.empty(SECTION // 2 + LANE, np.uint64)
     tokens = np.empty(CHUNK + SECTION + ngram, np.uint64)
-    hashes, mixed = np.empty(len(tokens), np.uint64), np.empty(len(tokens) + LANE, np.uint32)
+    hashes, mixed = np.empty(len(tokens), np.uint64), np.empty(len(tokens), np.uint32)
     minima = np.empty(len(a), np.uint32)
     sums = np.empty(2, np.uint64)
     rows = multipliers.shape[1]

@@ -5,8 +5,10 @@ from numba import types
 from numba.extending import intrinsic
 
 LANE = 64  # bytes handled at once; also the padding that every scratch buffer needs
+PLACES = 16  # uint32 handled at once
 
 _V = ir.VectorType(ir.IntType(8), LANE)
+_W = ir.VectorType(ir.IntType(32), PLACES)
 
 
 def _at(context, builder, kind, array, index, to):
@@ -87,3 +89,63 @@ def ones(typing, mask):
         return builder.ctpop(args[0])
 
     return types.uint64(types.uint64), build
+
+
+def lowers(vectors: int):
+    """An intrinsic (values, count, a, b, minima, first): lowers minima[first + i], i < 16 * vectors, to the least of
+    values[:count] * a[first + i] + b[first + i]; all uint32.
+
+    The minima stay in registers while the values pass by: no pass over the values for each of them, no sums across a
+    vector. LLVM finds this form of the two loops by itself for no target.
+    """
+
+    @intrinsic
+    def lower(typing, values, count, a, b, minima, first):
+        def build(context, builder, signature, args):
+            kinds, (value_array, count_, *arrays, first_) = signature.args, args
+            number = ir.IntType(64)
+
+            def vector(which, v):
+                index = builder.add(first_, ir.Constant(first_.type, v * PLACES))
+                return _at(context, builder, kinds[2 + which], arrays[which], index, _W)
+
+            factors, terms, lowest_ = (
+                [builder.load(vector(which, v), align=4) for v in range(vectors)] for which in range(3)
+            )
+            before = builder.block
+            body, after = builder.append_basic_block("values"), builder.append_basic_block("done")
+            any_ = builder.icmp_signed(">", count_, ir.Constant(count_.type, 0))
+            builder.cbranch(any_, body, after)
+
+            builder.position_at_end(body)
+            at = builder.phi(number)
+            at.add_incoming(ir.Constant(number, 0), before)
+            held = [builder.phi(_W) for _ in range(vectors)]
+            one = builder.load(_at(context, builder, kinds[0], value_array, at, ir.IntType(32)))
+            alone = builder.insert_element(ir.Constant(_W, ir.Undefined), one, ir.Constant(ir.IntType(32), 0))
+            spread = builder.shuffle_vector(
+                alone, ir.Constant(_W, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), PLACES), [0] * PLACES)
+            )
+            lowered = []
+            for v in range(vectors):
+                moved = builder.add(builder.mul(spread, factors[v]), terms[v])
+                lowered.append(builder.select(builder.icmp_unsigned("<", moved, held[v]), moved, held[v]))
+            onward = builder.add(at, ir.Constant(number, 1))
+            at.add_incoming(onward, body)
+            for v in range(vectors):
+                held[v].add_incoming(lowest_[v], before)
+                held[v].add_incoming(lowered[v], body)
+            builder.cbranch(builder.icmp_signed("<", onward, count_), body, after)
+
+            builder.position_at_end(after)
+            for v in range(vectors):
+                last = builder.phi(_W)
+                last.add_incoming(lowest_[v], before)
+                last.add_incoming(lowered[v], body)
+                lowest_[v] = last
+            for v in range(vectors):
+                builder.store(lowest_[v], vector(2, v), align=4)
+
+        return types.void(values, types.intp, a, b, minima, types.intp), build
+
+    return lower

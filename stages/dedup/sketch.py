@@ -70,7 +70,7 @@ def sketch(
     a, b = permutations(scheme)
     if not signatures and not keys:
         a, b = a[:0], b[:0]
-    pad = -len(a) % 4
+    pad = -len(a) % kernel.PLACES
     a, b = (np.append(draw, draw[:1].repeat(pad)) for draw in (a, b))
     unspaced = np.uint8(ALONE if scheme.unit == "auto" else 0)
     how = (scheme.unit == "char", unspaced, scheme.ngram, a, b, *band_constants(scheme))
