@@ -92,12 +92,12 @@ class Removed:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        mask = pc.fill_null(_flat(mask), False)
+        mask = pc.fill_null(contiguous(mask), False)
         nothing = pa.scalar(None, pa.float64())
         pick = pc.if_else
         return Removed(
             reason=pick(mask, pa.scalar(reason), pa.scalar(None, pa.string())),
-            value=None if value is None else pick(mask, _flat(value).cast(pa.float64()), nothing),
+            value=None if value is None else pick(mask, contiguous(value).cast(pa.float64()), nothing),
             threshold=None if threshold is None else pick(mask, pa.scalar(float(threshold)), nothing),
         )
 
@@ -432,12 +432,12 @@ class Context(ABC):
         """Tell the event log and the progress table (never the data): steps done, losses, rates."""
 
 
-def _flat(values: Any) -> pa.Array:
-    """One contiguous Arrow array from an Arrow array, chunked array, numpy array or list."""
+def contiguous(values: Any) -> pa.Array:
+    """One Arrow array from an Arrow array, chunked array, numpy array or list; a single chunk is not copied."""
     import pyarrow as pa
 
     if isinstance(values, pa.ChunkedArray):
-        return values.combine_chunks()
+        return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
     return values if isinstance(values, pa.Array) else pa.array(values)
 
 

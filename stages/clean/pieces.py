@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.contract import contiguous
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
@@ -79,8 +81,7 @@ def flat(text: pa.ChunkedArray | pa.Array) -> pa.Array:
     """The texts of a batch as one array of 64-bit offsets: split pieces of a batch may pass 2 GiB."""
     import pyarrow as pa
 
-    text = text.combine_chunks() if isinstance(text, pa.ChunkedArray) else text
-    return text.cast(pa.large_string())
+    return contiguous(text).cast(pa.large_string())
 
 
 def words(text: pa.Array, mode: Words) -> Pieces:

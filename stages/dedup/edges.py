@@ -38,8 +38,19 @@ def _same_as_before(keys: np.ndarray, order: np.ndarray) -> np.ndarray:
     return same
 
 
+def _distinct(left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The edges once each, in order: a pair that shares many keys has as many. Wide row numbers are left alone."""
+    if left.dtype != np.uint32:
+        return left, right
+    both = (left.astype(np.uint64) << np.uint64(32)) | right
+    both.sort()
+    both = both[np.concatenate([[True], both[1:] != both[:-1]])] if len(both) else both
+    return (both >> np.uint64(32)).astype(np.uint32), both.astype(np.uint32)
+
+
 def spanning_forest(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """edges[e, 2] (root, row): the components of the given edges, at most one edge per row."""
+    left, right = _distinct(left, right)
     members = np.sort(np.concatenate([left, right]))
     members = members[np.concatenate([[True], members[1:] != members[:-1]])] if len(members) else members
     parent = forest(len(members))

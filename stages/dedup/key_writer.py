@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.contract import Context, Result
+from pipeline.contract import Context, Result, contiguous
 from stages.dedup.keys import KeyFile, range_count
 from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save
 
@@ -73,7 +73,7 @@ class KeyWriter:
         self.documents.append(documents)
         if self.places:
             self.signatures.append(hashes.signature if len(keyed) == len(table) else hashes.signature[keyed])
-        self.ids.append(table["id"].combine_chunks().cast(pa.string()).take(pa.array(keyed)))
+        self.ids.append(contiguous(table["id"]).cast(pa.string()).take(pa.array(keyed)))
 
     def finish(self) -> Result:
         import pyarrow as pa
@@ -106,7 +106,7 @@ class _Sources:
         """uint16[n]."""
         import pyarrow as pa
 
-        coded = column.combine_chunks().cast(pa.string()).dictionary_encode()
+        coded = contiguous(column).cast(pa.string()).dictionary_encode()
         code = np.array([*map(self._code, coded.dictionary.to_pylist()), 0], np.uint16)
         found = code[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
         for i, count in enumerate(np.bincount(found, minlength=len(self.counts))):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.contract import contiguous
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndar
 
 
 def _numpy(column: pa.ChunkedArray) -> np.ndarray:
-    return column.combine_chunks().to_numpy(zero_copy_only=False)
+    return contiguous(column).to_numpy(zero_copy_only=False)
 
 
 def _damaged(path: Path, found: str) -> DataError:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.contract import Columns, Context, Removed, Result, RowFunction
+from pipeline.contract import Columns, Context, Removed, Result, RowFunction, contiguous
 from stages.dedup.keys import KeyFile, range_count, read_range
 from stages.dedup.records import save
 from stages.dedup.rows import first_rows
@@ -50,7 +50,7 @@ def units(node: LineDedup, text: pa.ChunkedArray) -> Units:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    whole = pc.fill_null(text.combine_chunks().cast(pa.large_string()), "")
+    whole = pc.fill_null(contiguous(text).cast(pa.large_string()), "")
     cut = pc.split_pattern(whole, "\n") if node.unit == "line" else pc.split_pattern_regex(whole, r"\n[ \t\r]*\n\s*")
     found = cut.flatten()
     sizes = pc.list_value_length(cut).to_numpy()

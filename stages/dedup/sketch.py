@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from pipeline.contract import contiguous
 from stages.dedup.codepoints import ALONE, code_points
 from stages.dedup.shingles import DEFAULT, Scheme, band_constants, permutations
 
@@ -99,8 +100,7 @@ def buffers(text: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if isinstance(text, pa.ChunkedArray):
-        text = text.combine_chunks()
+    text = contiguous(text)
     if pa.types.is_dictionary(text.type) or pa.types.is_string_view(text.type):
         text = text.cast(pa.large_string())
     if not (pa.types.is_string(text.type) or pa.types.is_large_string(text.type)):
