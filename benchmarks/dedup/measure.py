@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,11 +50,17 @@ def command(
             stderr=subprocess.STDOUT,
             cwd=ROOT,
             env={**os.environ, **threads, **(environment or {})},
+            start_new_session=True,  # some are killed with all that they started
         )
-        timer = threading.Timer(limit, process.kill)
+        timer = threading.Timer(limit, _end, [process.pid])
         timer.start()
-        _, status, used = os.wait4(process.pid, 0)
-        timer.cancel()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+        except BaseException:  # interrupted: what was started must not go on
+            _end(process.pid)
+            raise
+        finally:
+            timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         wall = time.perf_counter() - start
     text = log.read_text(errors="replace").strip()
@@ -59,6 +68,16 @@ def command(
         raise Failed(f"exit code {process.returncode}; {log}: {text[-300:]}")
     said = next((line for line in reversed(text.splitlines()) if line.startswith("{")), "{}")
     return Measured(used.ru_utime + used.ru_stime, wall, used.ru_maxrss * 1024, json.loads(said))
+
+
+def _end(group: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGKILL)
+
+
+def best(rounds: Iterable[Measured]) -> Measured:
+    """The one that took the least CPU."""
+    return min(rounds, key=lambda made: made.cpu)
 
 
 def module(name: str, *arguments: str, log: Path, environment: dict[str, str] | None = None) -> Measured:

@@ -13,9 +13,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.dedup.measure import Failed, Measured, command
+from benchmarks.dedup.measure import Failed, Measured, best, command
 
 SCRIPTS = Path(__file__).parent / "peer_scripts"
+ROUNDS = 3  # of which the best counts, for the tools and for ours alike
+SHORT = 60.0  # CPU seconds; what takes longer runs once
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,14 @@ def run(peer: Peer, cache: Path, source: Path) -> tuple[Measured | None, str]:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = cache / "scratch"
         scratch.mkdir(exist_ok=True)
-        measured = command(
-            [python, str(SCRIPTS / peer.script), str(source), str(out), *peer.more],
-            cache / "logs" / f"{peer.name}.txt",
-            {"TMPDIR": str(scratch), "RAY_AUTH_MODE": "disabled", "PYTHONPATH": ""},
-        )
+        line = [python, str(SCRIPTS / peer.script), str(source), str(out), *peer.more]
+        settings = {"TMPDIR": str(scratch), "RAY_AUTH_MODE": "disabled", "PYTHONPATH": ""}
+        rounds = [command(line, cache / "logs" / f"{peer.name}.txt", settings)]
+        while len(rounds) < ROUNDS and rounds[0].cpu < SHORT:
+            rounds.append(command(line, cache / "logs" / f"{peer.name}.txt", settings))
     except (Failed, subprocess.CalledProcessError) as error:
         return None, str(error)[-200:]
-    return measured, ""
+    return best(rounds), ""
 
 
 def _environment(peer: Peer, cache: Path) -> str:

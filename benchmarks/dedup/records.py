@@ -6,6 +6,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
 @dataclass
 class Records:
     """Rows in the order they are added; a value that could not be measured is null and does not hold."""

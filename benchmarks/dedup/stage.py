@@ -1,7 +1,7 @@
 """Ours as nodes of the engine on Ray, `minhash_dedup` then `write`, over Parquet in place.
 
 `python -m benchmarks.dedup.stage JSON` with keys: paths (globs), store, cpus; against (globs of an earlier corpus);
-min_jaccard; kill (a phase: one worker is killed when its first receipt is there). Prints CPU after `ray.init`, memory,
+min_jaccard; removed (a Parquet file to write: who goes, and for whom). Prints CPU after `ray.init`, memory,
 bytes exchanged, and a digest of what was decided.
 """
 
@@ -9,15 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow.parquet as pq
 
 from benchmarks.dedup.measure import Peak, tree_cpu
@@ -41,8 +37,6 @@ def main(wish: dict[str, Any]) -> None:
     goals = [s.Write(docs=node, format="parquet")] if wish.get("write", True) else [node]
     watcher = Peak()
     watcher.start()
-    if wish.get("kill"):
-        threading.Thread(target=kill_worker, args=(Path(store), wish["kill"]), daemon=True).start()
     start, wall = tree_cpu(), time.perf_counter()
     run = Pipeline(goals, name="dedup", store=store).run(cpus=cpus, progress=False)
     used, wall = tree_cpu() - start, time.perf_counter() - wall
@@ -51,6 +45,8 @@ def main(wish: dict[str, Any]) -> None:
         path for path in Path(store).glob("nodes/minhash_dedup-*")
         if json.loads((path / "manifest.json").read_text())["fingerprint"] == run[node].fingerprint
     ]  # fmt: skip
+    if wish.get("removed"):
+        pq.write_table(run[node].removed().select(["id", "duplicate_of"]), wish["removed"])
     said = {"cpu": used, "wall": wall, "memory": peak, **decided(folder)}
     session.stop()
     print(json.dumps(said))
@@ -74,16 +70,6 @@ def decided(folder: Path) -> dict[str, Any]:
         "key_bytes": sum(file.st_size for file in files),
         "keys_linked": all(file.st_nlink > 1 for file in files),  # taken over from another node, not made again
     }
-
-
-def kill_worker(store: Path, phase: str) -> None:
-    """SIGKILL one busy worker of this process's Ray when a phase has begun to bear fruit."""
-    while not list(store.glob(f"nodes/minhash_dedup-*/receipts/{phase}/*")):
-        time.sleep(0.01)
-    for process in psutil.Process().children(recursive=True):
-        if process.name().startswith(("ray::MapBatches", "ray::_guarded")):
-            os.kill(process.pid, signal.SIGKILL)
-            return
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ BLOCK = 1 << 20  # keys gathered at once
 
 def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(smallest row, another row) of every key that has two rows and more; keys uint64[m], rows[m]."""
-    order = np.argsort(keys)
+    order = grouped(keys)
     same = _same_as_before(keys, order)
     shared = np.flatnonzero(same)
     if not len(shared):
@@ -27,6 +27,26 @@ def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     hub = np.repeat(np.minimum.reduceat(rows, start), np.diff(start, append=len(rows)))
     joined = hub != rows
     return hub[joined], rows[joined]
+
+
+def grouped(keys: np.ndarray) -> np.ndarray:
+    """int64[m]: positions in an order in which equal keys are neighbours.
+
+    Sorting numbers is faster than sorting positions by them, so the low bits of a key make room for its position. Keys
+    that then look alike and are not, few or none of them, are put in order by themselves.
+    """
+    low = np.uint64((1 << max(len(keys) - 1, 0).bit_length()) - 1)
+    packed = (keys & ~low) | np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    order = (packed & low).astype(np.int64)
+    alike = (packed[1:] & ~low) == (packed[:-1] & ~low)
+    mixed = np.flatnonzero(alike & ~_same_as_before(keys, order)[1:])
+    if len(mixed):
+        run = np.concatenate([[0], np.cumsum(~alike)])
+        places = np.flatnonzero(np.isin(run, run[mixed]))
+        inside = order[places]
+        order[places] = inside[np.lexsort((keys[inside], run[places]))]
+    return order
 
 
 def _same_as_before(keys: np.ndarray, order: np.ndarray) -> np.ndarray:

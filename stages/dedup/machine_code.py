@@ -5,10 +5,12 @@ others. So the store is a folder named after the digest of all of them: changed 
 It lies in `$NUMBA_CACHE_DIR`, else in the user's cache folder, else (a read-only home) with temporary files.
 """
 
+import gc
 import hashlib
 import os
 import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -18,8 +20,22 @@ SOURCES = ("components", "keep", "kernel", "lanes", "machine_code", "passage_ker
 
 Loop = TypeVar("Loop", bound=Callable)
 
+
+@contextmanager
+def no_collection():
+    """Loading numba makes a million objects that stay; looking through them for garbage takes a sixth of the time."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
 try:
-    from numba import config, njit
+    with no_collection():
+        from numba import config, njit
 except ImportError:
 
     def compiled(loop: Loop) -> Loop:

@@ -65,17 +65,20 @@ def sketch(
         with np.errstate(over="ignore"):
             kernel_numpy.sketch(data, offsets, scheme, *outputs)
         return made
-    from stages.dedup import kernel
+    from stages.dedup.machine_code import no_collection
 
     table = code_points()
     a, b = permutations(scheme)
     if not signatures and not keys:
         a, b = a[:0], b[:0]
-    pad = -len(a) % kernel.PLACES
-    a, b = (np.append(draw, draw[:1].repeat(pad)) for draw in (a, b))
     unspaced = np.uint8(ALONE if scheme.unit == "auto" else 0)
-    how = (scheme.unit == "char", unspaced, scheme.ngram, a, b, *band_constants(scheme))
-    kernel.sketch(data, offsets, table.utf8, table.flags, *how, *outputs)
+    with no_collection():  # the first call of a process loads the compiler's tables
+        from stages.dedup import kernel
+
+        pad = -len(a) % kernel.PLACES
+        a, b = (np.append(draw, draw[:1].repeat(pad)) for draw in (a, b))
+        how = (scheme.unit == "char", unspaced, scheme.ngram, a, b, *band_constants(scheme))
+        kernel.sketch(data, offsets, table.utf8, table.flags, *how, *outputs)
     return made
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from stages.dedup import components, curve, keys
-from stages.dedup.edges import range_edges, stars
+from stages.dedup.edges import grouped, range_edges, stars
 from stages.dedup.exchange import with_new_rows
 from stages.dedup.records import RecordFile, fixed_width
 from stages.dedup.rows import NARROW, first_rows, locate, row_type
@@ -76,6 +76,17 @@ def test_forest_joins_the_rows_of_equal_keys_and_forgets_the_order(some, chance)
     assert len(found) <= len({row for _, row in some})
     chance.shuffle(some)
     assert np.array_equal(forest(some), found)
+
+
+@pytest.mark.parametrize("shift", [0, 20, 40])
+@pytest.mark.parametrize("count", [0, 1, 2, 3000])
+def test_equal_keys_become_neighbours_also_where_their_high_bits_agree(count, shift):
+    found = np.random.default_rng(count).integers(0, 900, count).astype(np.uint64)
+    found = (found << np.uint64(shift)) ^ (found % np.uint64(7))
+    order = grouped(found)
+    assert sorted(order.tolist()) == list(range(count))
+    runs = [key for key, _ in itertools.groupby(found[order].tolist())]
+    assert len(runs) == len(set(runs))
 
 
 def test_a_key_of_many_rows_costs_one_edge_a_row():
