@@ -148,7 +148,7 @@ class ShardView:
             file = pq.ParquetFile(stream)
             sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
             per_batch = max(1, min(65536, self.base.shard.rows * BATCH_BYTES // (sum(size for _, size in sizes) or 1)))
-            wanted = sorted(set(theirs.values())) or [file.schema_arrow.names[0]]
+            wanted = sorted(set(theirs.values()))
             starts = np.concatenate([[0], np.cumsum([rows for rows, _ in sizes])]).tolist()
             # one after another when some are skipped, else together, so that a batch may hold several small ones
             parts = [(0, list(groups))]

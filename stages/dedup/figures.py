@@ -47,7 +47,7 @@ def figures(ctx: Context) -> list[Mapping[str, Any]]:
     node: Any = ctx.node
     if hasattr(node, "banding"):
         shown.insert(1, _curve(node.banding(), node.limit(), facts["pairs"]))
-    shown += [_diff(example) for cluster in largest for example in cluster["examples"] if "text" in example]
+    shown += [_diff(example) for cluster in largest for example in cluster["examples"] if "kept_text" in example]
     return shown
 
 
@@ -82,5 +82,5 @@ def _diff(example: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _begins(cluster: dict) -> str:
-    text = next((e["kept_text"] for e in cluster["examples"] if "kept_text" in e), "")
+    text = next((e["text"] for e in cluster["examples"] if "text" in e), "")
     return " ".join(text[:200].split())[:80]

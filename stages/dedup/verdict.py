@@ -78,12 +78,12 @@ def guard(node: DedupNode, documents: Counter, removed: Counter, examples: dict[
 
 
 def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str, Any]]:
-    """The clusters with the beginning of the kept text of their first example; the first few that were removed for a
-    resemblance with the removed one's too.
+    """The clusters with the beginning of the text of their first removed document; for the first few that were removed
+    for a resemblance, of the kept one's too.
     """
     first = [c["examples"][0] for c in largest if c["examples"]]
     shown = [e for e in first if e["estimate"] < 1][:DIFFS]
-    wanted = {e["kept_row"] for e in first} | {e["row"] for e in shown}
+    wanted = {e["row"] for e in first} | {e["kept_row"] for e in shown}
     texts: dict[int, str] = {}
     shard, local = locate(np.array(sorted(wanted), np.int64), rows.first)
     for i in np.unique(shard).tolist():
@@ -93,7 +93,7 @@ def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str
             for at in np.flatnonzero(np.isin(have, mine)).tolist():
                 texts[int(rows.first[i]) + int(have[at])] = table["text"][at].as_py()[:EXCERPT]
     for example in first:
-        example["kept_text"] = texts.get(example["kept_row"], "(in another store)")
-    for example in shown:
         example["text"] = texts[example["row"]]
+    for example in shown:
+        example["kept_text"] = texts.get(example["kept_row"], "(in another store)")
     return largest
