@@ -6,6 +6,7 @@ Keys: store, folder (of `old-*.jsonl` and `new-*.jsonl`).
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +18,12 @@ from siftloom import Pipeline  # noqa: E402
 from siftloom import stages as s  # noqa: E402
 from stages.dedup import exchange  # noqa: E402
 
-# Every process that unpickles a node of this module imports it, and so merges key files as if there were a million.
-exchange.MOST_REQUESTS = 1
+MERGE = "SIFTLOOM_TEST_MERGE"  # travels to the workers, as every variable of that prefix does
+
+# Every process of the run that unpickles a node of this module imports it, and so merges key files as if there were a
+# million; the test that only starts it does not.
+if os.environ.get(MERGE):
+    exchange.MOST_REQUESTS = 1
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -34,6 +39,7 @@ def main(wish: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    os.environ[MERGE] = "1"
     # under its own name, so that workers can import what they are sent
     import dedup_drive
 
