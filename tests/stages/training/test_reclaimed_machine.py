@@ -18,7 +18,7 @@ __all__ = ["job"]  # the fixture
 
 @pytest.mark.faults
 def test_the_run_is_saved_before_the_machine_goes_and_ends_with_one_worker(job, tmp_path):
-    job = dataclasses.replace(job, steps=1500, checkpoint_every=10_000, log_interval=1)  # not over before the news
+    job = dataclasses.replace(job, steps=4000, checkpoint_every=10_000, log_interval=1)  # not over before the news
     broken = at(job, tmp_path / "broken")
     (tmp_path / "job.pkl").write_bytes(pickle.dumps(broken))
     command = [sys.executable, "-m", "tests.stages.training.reclaimed_machine", str(tmp_path / "job.pkl")]
