@@ -199,8 +199,12 @@ def test_earlier_documents_win_and_are_never_removed(tmp_path):
     assert [r is None for r in in_full[len(old) :]] == [r is None for r in run.reasons()]
 
 
-def test_a_chain_of_earlier_nodes_finds_what_joining_all_keys_finds(tmp_path):
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_chain_of_earlier_nodes_finds_what_joining_all_keys_finds(tmp_path, monkeypatch, merged):
     """Their keys are not joined again: clusters come from the nodes that found them, each against the ones before."""
+    if merged:  # 5 earlier key files and 2 new ones in threes: the second merged file holds both
+        monkeypatch.setattr(exchange, "MOST_REQUESTS", 0)
+        monkeypatch.setattr(exchange, "MERGED", 3)
     chance = random.Random(11)
     first, second = chained(21, 60), chained(22, 60)
     second += [" ".join(edited(text.split(), chance, 2)) for text in first[::4] if len(text) > 200]
@@ -211,6 +215,7 @@ def test_a_chain_of_earlier_nodes_finds_what_joining_all_keys_finds(tmp_path):
     two = Run(two_node, tmp_path / "two", against=[one]).all()
     three_node = MinHashDedup(docs=corpus(third, 2, name="c" * 12), against=(one.node, two_node))
     three = Run(three_node, tmp_path / "three", against=[one, two]).all()
+    assert len(three.results["merge"]) == (3 if merged else 0)
 
     everything = [*first, *second, *third]
     whole = Run(MinHashDedup(docs=corpus(everything, 5)), tmp_path / "whole").all()
