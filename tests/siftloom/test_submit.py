@@ -48,7 +48,7 @@ class Head:
         command = [
             "ray", "start", "--head", "--block", f"--port={ports[0]}", f"--dashboard-port={ports[1]}",
             f"--dashboard-agent-listen-port={ports[2]}", f"--ray-client-server-port={ports[3]}",
-            "--dashboard-host=127.0.0.1", "--num-cpus=2", f"--temp-dir={self.folder}", "--disable-usage-stats",
+            "--dashboard-host=127.0.0.1", "--num-cpus=2", f"--temp-dir={self.folder}/ray", "--disable-usage-stats",
             "--object-store-memory=100000000",
         ]  # fmt: skip
         self.process = subprocess.Popen(
@@ -170,3 +170,15 @@ def test_a_head_with_a_token_refuses_a_client_without(head: Head, tmp_path: Path
     env = {**head.env, "RAY_AUTH_MODE": "disabled"}
     done = siftloom("submit", "job.yaml", "--address", head.address, cwd=tmp_path / "job", code=1, **env)
     assert "RAY_AUTH_MODE=token" in done.stderr
+
+
+def test_a_run_without_an_address_does_not_join_a_cluster_of_this_machine(head: Head, tmp_path: Path) -> None:
+    if "RAY_AUTH_TOKEN_PATH" in head.env:
+        pytest.skip("shown on the head without a token, which would let it in")
+    probe = (
+        "from pipeline.ray_runtime import session; session.start(3, None); "
+        "import ray; print(ray.cluster_resources()['CPU'])"
+    )
+    env = {**head.env, "RAY_TMPDIR": str(head.folder)}  # where the head wrote its address
+    done = subprocess.run([sys.executable, "-c", probe], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "3.0", done.stderr

@@ -1,0 +1,67 @@
+"""How many tasks are in flight at once, on the suite's Ray of two CPUs."""
+
+from __future__ import annotations
+
+import itertools
+import time
+
+import pytest
+
+from pipeline.ray_runtime.tasks import Width, in_flight
+
+pytestmark = pytest.mark.usefixtures("local_ray")
+
+
+@pytest.mark.parametrize(("cpus", "width"), [(None, 4), (1, 1), (2, 4), (16, 4)])
+def test_the_width_is_twice_the_cluster_unless_the_run_may_use_less(cpus, width):
+    assert Width(cpus)() == width
+
+
+def test_the_width_follows_a_cluster_that_grows(monkeypatch):
+    width = Width(None)
+    before = width()
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0})
+    assert width() == before  # not asked again at once: it is a call to the head
+    width._due = time.monotonic()
+    assert width() == 16
+
+
+def test_one_at_a_time_where_that_is_the_width():
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def span(number: int) -> tuple[float, float]:
+        start = time.time()
+        time.sleep(0.05)
+        return start, time.time()
+
+    spans = [value for _, value in in_flight(span.remote, range(4), lambda: 1, lambda: False)]
+    assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
+
+
+def test_tasks_are_side_by_side_where_the_width_allows(tmp_path):
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def meet(number: int) -> int:
+        (tmp_path / str(number)).touch()
+        while not (tmp_path / str(number ^ 1)).exists():
+            time.sleep(0.01)
+        return number
+
+    found = dict(in_flight(meet.remote, range(4), lambda: 2, lambda: False))
+    assert found == {number: number for number in range(4)}
+
+
+def test_a_stop_begins_no_further_task_and_awaits_those_in_flight():
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def task(number: int) -> int:
+        return number
+
+    done = []
+    for number, value in in_flight(task.remote, range(100), lambda: 2, lambda: len(done) >= 3):
+        assert number == value
+        done.append(number)
+    assert len(done) == 4  # the third was taken while one more was under way
