@@ -31,8 +31,10 @@ class Axis:
         value = min(max(value, self.low), self.high)
         if self.log:
             return math.log(value / self.low) / math.log(self.high / self.low)
-        half = self.high / 2 - self.low / 2  # halves: the difference of two huge numbers may overflow
-        return (value / 2 - self.low / 2) / half
+        span = self.high - self.low
+        if math.isinf(span):  # the difference of two huge numbers; halves of tiny ones would be nothing
+            return (value / 2 - self.low / 2) / (self.high / 2 - self.low / 2)
+        return (value - self.low) / span
 
 
 def linear(low: float, high: float, target: int = 5, whole: bool = False) -> Axis:
@@ -93,10 +95,16 @@ def _label(value: Decimal, step: Decimal) -> str:
     if size >= 15 or step.adjusted() < -5:
         mantissa = value.scaleb(-value.adjusted()).normalize()
         return numbers.signed(f"{mantissa:f}×10") + _superscript(value.adjusted())
-    if step.adjusted() >= 3 or (size >= 5 and value % 100 == 0 and step >= 1000):
-        return numbers.short(float(value))
+    if step.adjusted() >= 3:
+        return _in_units(value)
     decimals = max(0, -int(step.normalize().as_tuple().exponent))
     return numbers.signed(f"{value:,.{decimals}f}")
+
+
+def _in_units(value: Decimal) -> str:
+    """With all its digits: ticks may lie closer than any fixed number of them can tell apart."""
+    unit, letter = next((Decimal(unit), letter) for unit, letter in numbers.SI if abs(value) >= unit)
+    return numbers.signed(f"{(value / unit).normalize():f}{letter}")
 
 
 def _power(digit: int, exponent: int) -> str:

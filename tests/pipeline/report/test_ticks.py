@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.report import ticks
@@ -29,6 +29,7 @@ def test_linear_ticks_rise_inside_the_axis_and_are_not_many(span, target):
 
 
 @given(spans(st.floats(-1e9, 1e9, allow_subnormal=False)), st.integers(3, 10))
+@example((780749731.0, 782749691.0), 4)  # a step of half a million
 def test_linear_ticks_stand_at_one_nice_distance_with_labels_that_differ(span, target):
     axis = ticks.linear(*span, target)
     assert len(axis.ticks) >= 1
@@ -59,6 +60,8 @@ def test_log_ticks_rise_inside_the_axis(span):
 
 
 @given(spans(), FINITE)
+@example((0.0, 5e-324), 0.0)
+@example((-1.7e308, 1.7e308), 1.0)
 def test_place_is_inside_and_keeps_order(span, value):
     axis = ticks.linear(*span)
     assert 0 <= axis.place(value) <= 1
