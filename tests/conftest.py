@@ -9,10 +9,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.pop("RAY_ADDRESS", None)
 
 import pytest
+from hypothesis import settings
 
 from pipeline.ray_runtime.session import quiet_environment
 
 quiet_environment()
+
+# The same examples in every run, so that a failure is a change's own; `--hypothesis-profile explore` draws new ones.
+# Without deadlines: a busy machine is no counterexample.
+settings.register_profile("same", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=1000, deadline=None)
+settings.load_profile("same")
 
 
 @pytest.fixture(scope="session")

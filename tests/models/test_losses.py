@@ -82,7 +82,7 @@ def test_z_loss_changes_the_gradient_and_not_the_value(chunk) -> None:
 
 
 @given(data=st.data(), rows=st.integers(1, 4), length=st.integers(1, 9), documents=st.integers(1, 6))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_sums_by_row_and_document_are_those_of_a_loop(data, rows, length, documents) -> None:
     def cells(strategy: st.SearchStrategy) -> torch.Tensor:
         return torch.tensor([[data.draw(strategy) for _ in range(length)] for _ in range(rows)])

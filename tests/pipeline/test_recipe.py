@@ -234,7 +234,7 @@ def graphs(draw):
 
 
 @given(graphs())
-@settings(max_examples=150, deadline=None, report_multiple_bugs=False)
+@settings(max_examples=150, report_multiple_bugs=False)
 def test_what_is_written_is_read_back(graph) -> None:
     nodes, names = graph
     text = dump(nodes, dict(zip(nodes, names, strict=True)), WORDS, name="a.b", store="s3://x/y z")

@@ -71,7 +71,7 @@ def write(path, texts: list[str], alive: list[bool], cuts: list[int]):
 texts = st.lists(st.text("aB3 zero", max_size=12), min_size=1, max_size=40)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data(), texts)
 def test_batches_do_not_matter(tmp_path_factory, data, texts):
     folder = tmp_path_factory.mktemp("cars")

@@ -30,7 +30,7 @@ def select(folder, scores, held_out=None, **fields):
 score = st.one_of(st.none(), st.floats(0, 1, width=16), st.just(float("nan")))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(score, st.booleans()), min_size=1, max_size=250), st.floats(0.01, 1.0))
 def test_the_asked_share_of_the_scored_rows_stays_and_they_are_the_best(tmp_path_factory, rows, share):
     scores, marks = [s for s, _ in rows], [m for _, m in rows]

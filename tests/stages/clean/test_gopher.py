@@ -154,7 +154,7 @@ repetitive = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(repetitive, min_size=1, max_size=6))
 def test_repetition_equals_brute_force(texts):
     scores, _ = score(GopherRepetition(docs=DOCS), texts)
@@ -162,7 +162,7 @@ def test_repetition_equals_brute_force(texts):
         assert {name: values[i] for name, values in scores.items()} == pytest.approx(brute_force(text), abs=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=20), min_size=1, max_size=6))
 def test_words_are_those_of_python(texts):
     cut = pieces.words(pieces.flat(pa.array(texts, pa.string())), "whitespace")

@@ -66,7 +66,7 @@ usable_text = st.text(st.characters(exclude_categories=("Cs",), exclude_characte
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.lists(st.lists(usable_text, max_size=12), min_size=1, max_size=4),
     codec=st.sampled_from(["", "gz", "zst"]),

@@ -63,7 +63,7 @@ def test_digits_stand_alone_and_the_special_token_is_id_zero(tokenizer):
 
 
 @given(text=st.text(max_size=60) | st.sampled_from(TEXTS))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_both_libraries_give_the_same_ids_and_the_text_comes_back(tokenizer, text):
     encoder = Encoder.load(tokenizer)
     [ids] = encoder.encode([text], first=0)

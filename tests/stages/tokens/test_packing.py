@@ -11,7 +11,7 @@ lengths = st.lists(st.integers(1, 60), max_size=80)
 
 
 @given(lengths=lengths, capacity=st.integers(1, 40))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_every_token_stands_in_one_row_once_and_no_row_overflows(lengths, capacity):
     rows = best_fit(cut(lengths, capacity), capacity)
     assert all(0 < sum(piece.length for piece in row) <= capacity for row in rows)
@@ -20,14 +20,14 @@ def test_every_token_stands_in_one_row_once_and_no_row_overflows(lengths, capaci
 
 
 @given(lengths=lengths, capacity=st.integers(1, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_only_documents_longer_than_a_row_are_cut(lengths, capacity):
     pieces = Counter(piece.document for piece in cut(lengths, capacity))
     assert all((pieces[i] > 1) == (length > capacity) for i, length in enumerate(lengths))
 
 
 @given(lengths=lengths, capacity=st.integers(1, 40))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_fits_as_best_fit_by_brute_force(lengths, capacity):
     """The same number of rows with the same free room as a plain search for the fullest row with room."""
     pieces = cut(lengths, capacity)

@@ -9,7 +9,7 @@ from stages.training.sampler import BLOCK, Permutation, Sampler, capped_shares
 
 
 @given(n=st.integers(1, 3000), key=st.text(max_size=8))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_permutation_is_a_bijection_with_its_inverse(n, key):
     permutation = Permutation(n, key)
     places = np.arange(n)
@@ -31,7 +31,7 @@ def test_permutation_mixes_neighbours_and_depends_on_its_key():
     seed=st.integers(0, 3),
     data=st.data(),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_block_holds_each_source_exactly_its_quota(shares, batch_rows, seed, data):
     rows = tuple(data.draw(st.integers(1, 900)) for _ in shares)
     names = tuple("abcd"[: len(shares)])
@@ -62,7 +62,7 @@ def test_no_row_repeats_within_an_epoch_and_epochs_differ():
 
 
 @given(step=st.integers(0, 10**7), many=st.integers(1, 9))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_batch_depends_on_its_step_alone(step, many):
     sampler = Sampler(("a", "b", "c"), (1000, 51, 7), (0.5, 0.3, 0.2), 48, 11)
     sources, rows = sampler.batch(step, many)
@@ -73,7 +73,7 @@ def test_a_batch_depends_on_its_step_alone(step, many):
 
 
 @given(seed=st.integers(0, 50), batch_rows=st.integers(1, 40), data=st.data())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_steps_of_row_is_the_inverse_of_batch(seed, batch_rows, data):
     counts = (data.draw(st.integers(1, 60)), data.draw(st.integers(1, 60)))
     sampler = Sampler(("x", "y"), counts, (0.7, 0.3), batch_rows, seed)
