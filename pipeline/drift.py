@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import sys
 from functools import cache
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 
 from pipeline.contract import Node
@@ -42,18 +43,32 @@ def _file_of(module: str) -> Path | None:
     loaded = getattr(sys.modules.get(module), "__file__", None)
     if loaded:
         return Path(loaded)
-    try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        return None
+    spec = _spec(module)
     return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
-def _imports(code: bytes, path: str) -> list[str]:
-    found = []
-    for item in ast.walk(ast.parse(code, path)):
+def _spec(module: str) -> ModuleSpec | None:
+    """Where a module lies, without importing the packages above it: numba and torch are no business of the driver's."""
+    above, _, _ = module.rpartition(".")
+    if not above:
+        return find_spec(module)
+    package = _spec(above)
+    inside = package.submodule_search_locations if package else None
+    return PathFinder.find_spec(module, inside) if inside else None
+
+
+@cache
+def _imports(code: bytes, path: str) -> tuple[str, ...]:
+    """Modules that a file imports, and names that it imports from modules, which may be modules too."""
+    found: list[str] = []
+    todo: list[ast.AST] = [ast.parse(code, path)]
+    while todo:
+        item = todo.pop()
         if isinstance(item, ast.Import):
             found += [alias.name for alias in item.names]
         elif isinstance(item, ast.ImportFrom) and item.module and not item.level:
             found += [item.module, *(f"{item.module}.{alias.name}" for alias in item.names)]
-    return found
+        for part in ("body", "orelse", "finalbody", "handlers", "cases"):  # no import stands inside an expression
+            inside = getattr(item, part, ())
+            todo += inside if isinstance(inside, list) else ()
+    return tuple(found)

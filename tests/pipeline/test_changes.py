@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -136,3 +138,29 @@ def test_a_comment_in_the_code_is_a_notice_and_a_half_done_node_is_not_resumed(c
         drift.code_hash.cache_clear()
     copy.run()
     assert times_of(copy.store) == before
+
+
+def test_the_code_behind_a_node_is_read_and_not_imported():
+    """What a driver needs to tell a change must not bring the libraries of its workers with it."""
+    code = (
+        "import sys\n"
+        "from pipeline.drift import code_hash\n"
+        "from stages.dedup.minhash import MinHashDedup\n"
+        "from stages.training.pretrain import Pretrain\n"
+        "code_hash(MinHashDedup), code_hash(Pretrain)\n"
+        "print([name for name in ('numba', 'numpy', 'pyarrow', 'ray', 'torch') if name in sys.modules])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_code_behind_a_node_ends_with_the_last_module_it_imports(monkeypatch):
+    """`pretrain` imports its trainer inside a function, and that one the models; they count as well."""
+    from stages.training.pretrain import Pretrain
+
+    read, seen = Path.read_bytes, set()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: seen.add("/".join(path.parts[-2:])) or read(path))
+    drift.code_hash.cache_clear()
+    drift.code_hash(Pretrain)
+    assert {"training/worker.py", "models/lost.py", "models/attention.py", "tokens/rows.py"} <= seen
+    assert {path.split("/")[0] for path in seen} <= {"stages", "models", "training", "tokens"}
