@@ -85,6 +85,7 @@ class Driver:
         self._keys: dict[Key, list[str]] = {}
         self._failed: set[Node] = set()
         self._waiting: set[Node] = set()
+        self._taken = False  # a node, since the store was last looked at
         self._driven: dict[Key, float] = {}  # driver phases at work -> CPUs that their workers hold
         self._started_ray = False
         self._workers = self.options.cpus or os.cpu_count() or 1
@@ -126,7 +127,10 @@ class Driver:
     def _walk(self, pool: futures.Executor) -> None:
         jobs: dict[futures.Future, list[tuple[Node, str]]] = {}
         while True:
+            for node in self._waiting:  # whoever holds it may have finished it by now
+                self.state.reopen(node)
             self._waiting.clear()
+            self._taken = False
             self._finish_ready()
             if self.signal is None:
                 busy = {key for keys in jobs.values() for key in keys}
@@ -136,14 +140,14 @@ class Driver:
                 for keys, work in self._new_jobs(busy):
                     jobs[pool.submit(work)] = keys
             if not jobs:
+                if self._taken and self.signal is None:
+                    continue  # of a node that another driver had done, so nothing was due, and more may be ready now
                 if self.signal is not None or not self._waiting:
                     return
                 if not self.options.wait:
                     held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
                     raise LeaseHeld(f"another driver holds {held}")
                 time.sleep(POLL_SECONDS)
-                for node in self._waiting:
-                    self.state.reopen(node)
                 continue
             done, _ = futures.wait(jobs, timeout=POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
             for job in done:
@@ -323,6 +327,7 @@ class Driver:
             return True
         if self.leases.acquire(folder):
             self.state.reopen(node)  # whoever had it before us may have done some of its tasks
+            self._taken = True
             return True
         self._waiting.add(node)
         return False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase, TaskPhase
 from pipeline.errors import GraphError
@@ -25,6 +25,7 @@ class Graph:
         self.nodes = _topological(targets)
         self.names = _label(self.nodes, names)
         self._chains: dict[int, dict[Node, tuple[Node, ...]]] = {}
+        self._inputs = {id(node): _inputs(node) for node in self.nodes}
         self._phases = {id(node): node.phases() for node in self.nodes}
         for node in self.nodes:
             node.check()
@@ -39,11 +40,7 @@ class Graph:
 
     def inputs(self, node: Node) -> list[tuple[str, int, Node]]:
         """(field, position, node) of every input."""
-        return [
-            (field.name, i, value)
-            for field in dataclasses.fields(node)
-            for i, value in enumerate(nodes_in(getattr(node, field.name)))
-        ]
+        return self._inputs[id(node)]
 
     def stream_inputs(self, node: Node) -> list[Node]:
         """The inputs whose rows the node's row and shard phases run over."""
@@ -166,7 +163,7 @@ def _topological(targets: Sequence[Node]) -> list[Node]:
             loop = " -> ".join(n.kind() for n in (*path[path.index(node) :], node))
             raise GraphError("graph", f"a cycle: {loop}", "a graph without cycles")
         mark[id(node)] = "open"
-        for parent in _parents(node):
+        for _, _, parent in _inputs(node):
             visit(parent, (*path, node))
         mark[id(node)] = "done"
         order.append(node)
@@ -176,9 +173,12 @@ def _topological(targets: Sequence[Node]) -> list[Node]:
     return order
 
 
-def _parents(node: Node) -> Iterator[Node]:
-    for field in dataclasses.fields(node):
-        yield from nodes_in(getattr(node, field.name))
+def _inputs(node: Node) -> list[tuple[str, int, Node]]:
+    return [
+        (field.name, i, value)
+        for field in dataclasses.fields(node)
+        for i, value in enumerate(nodes_in(getattr(node, field.name)))
+    ]
 
 
 def _label(nodes: Sequence[Node], names: Mapping[str, Node]) -> dict[Node, str]:

@@ -28,7 +28,7 @@ class State:
         self.listings: dict[tuple[Node, str], Listing] = {}
         self._digests: dict[str, list[str]] = {}
         self._fingerprints: dict[Node, str] = {}
-        self._manifests: dict[Node, dict[str, Any]] = {}
+        self._manifests: dict[Node, dict[str, Any] | None] = {}
         self._done: dict[tuple[Node, str], set[str]] = {}
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
@@ -117,14 +117,12 @@ class State:
     # progress --------------------------------------------------------------------------------------------------------
 
     def manifest(self, node: Node) -> dict[str, Any] | None:
-        """The manifest of a finished node, None while it is not finished."""
+        """The manifest of a finished node, None while it is not finished; looked for once, until `reopen`."""
         if node not in self._manifests:
             if self.fingerprint(node) is None:
                 return None
             data = self.store.read(f"{self.folder(node)}/manifest.json")
-            if data is None:
-                return None
-            self._manifests[node] = json.loads(data)
+            self._manifests[node] = None if data is None else json.loads(data)
         return self._manifests[node]
 
     def reopen(self, node: Node) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -110,3 +111,25 @@ def test_what_another_did_before_a_node_was_taken_is_seen(copy):
     assert driver._take(node)
     assert driver.state.done(node, "rows") == keys
     driver.leases.close()
+
+
+def test_what_another_finishes_between_two_looks_is_no_end(copy, monkeypatch):
+    """A driver that finds nothing left to do in a node goes on with those behind it."""
+    whole, run = copy.bytes(), copy.open()
+    folders = {label: copy.store / run[label].folder for label in ("tally", "common", "count")}
+    aside = copy.store / "aside"
+    aside.mkdir()
+    for label in ("tally", "common"):
+        folders[label].rename(aside / label)
+    shutil.rmtree(folders["count"])
+    driver = Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, None)
+    walk = driver._walk
+
+    def after_another(pool):
+        for label in ("tally", "common"):
+            shutil.copytree(aside / label, folders[label], dirs_exist_ok=True)
+        walk(pool)
+
+    monkeypatch.setattr(driver, "_walk", after_another)
+    driver.run()
+    assert copy.bytes() == whole
