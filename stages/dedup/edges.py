@@ -1,4 +1,4 @@
-"""Equal keys into edges between rows: sort, a star per key, then a spanning forest of what the range joins.
+"""Equal keys into edges between rows: sieve, sort, a star per key, then a spanning forest of what the range joins.
 
 A bucket of k rows gives k - 1 edges, never k^2, so a key that a million copies share costs a million rows.
 The forest holds one edge (root, row) for every row that is not the smallest of its component here, in order
@@ -8,12 +8,42 @@ of row: a function of the set of (key, row) pairs alone, whatever order the file
 import numpy as np
 
 from stages.dedup.components import flatten, forest, union
+from stages.dedup.machine_code import compiled
 
 BLOCK = 1 << 20  # keys gathered at once
+SPARSE = 8  # places of the sieve per key: about one in so many of the keys that occur once is let through
+
+
+@compiled
+def _shared(keys: np.ndarray, places: np.ndarray, mask: np.uint64) -> np.ndarray:
+    """bool[m]: the key's place has another key, or the same one again. `places`: zeros, 32 places of 2 bits a word."""
+    one, two, three, five, high = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(5), np.uint64(62)
+    for key in keys:
+        place = key & mask
+        word, shift = place >> five, (place << one) & high
+        if (places[word] >> shift) & three < two:  # two stands for more than one
+            places[word] += one << shift
+    shared = np.empty(len(keys), np.bool_)
+    for i in range(len(keys)):
+        place = keys[i] & mask
+        shared[i] = (places[place >> five] >> ((place << one) & high)) & three == two
+    return shared
+
+
+def may_repeat(keys: np.ndarray) -> np.ndarray:
+    """bool[m]: True for every key that occurs more than once, and for few of the others; keys uint64[m].
+
+    Most keys are of one document alone and join nothing. Counting them in a small table, by their low bits (the keys of
+    one range agree in their high ones), costs a tenth of sorting them.
+    """
+    bits = max(16, int(max(len(keys), 1) * SPARSE - 1).bit_length())
+    return _shared(keys, np.zeros(1 << (bits - 5), np.uint64), np.uint64((1 << bits) - 1))
 
 
 def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(smallest row, another row) of every key that has two rows and more; keys uint64[m], rows[m]."""
+    some = may_repeat(keys)
+    keys, rows = keys[some], rows[some]
     order = grouped(keys)
     same = _same_as_before(keys, order)
     shared = np.flatnonzero(same)

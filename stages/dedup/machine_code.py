@@ -8,6 +8,7 @@ It lies in `$NUMBA_CACHE_DIR`, else in the user's cache folder, else (a read-onl
 import gc
 import hashlib
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 # Every file whose text can change a compiled function.
-SOURCES = ("components", "keep", "kernel", "lanes", "machine_code", "passage_kernel", "rows", "shingles", "tokenise")
+SOURCES = (
+    "components", "edges", "keep", "kernel", "lanes", "machine_code", "passage_kernel", "rows", "shingles", "tokenise"
+)  # fmt: skip
 
 Loop = TypeVar("Loop", bound=Callable)
 
@@ -33,9 +36,28 @@ def no_collection():
             gc.enable()
 
 
+@contextmanager
+def hidden(module: str):
+    """Whoever imports it is told that it is not installed; one that is loaded already is not hidden."""
+    hide = module not in sys.modules
+    if hide:
+        sys.modules[module] = None  # pyright: ignore[reportArgumentType]
+    try:
+        yield
+    finally:
+        if hide:
+            sys.modules.pop(module, None)
+
+
 try:
     with no_collection():
         from numba import config, njit
+        from numba.np import linalg  # noqa: F401
+
+        # This module looks for SciPy's BLAS to choose the inner loop of `np.correlate`; nothing else depends on what it
+        # finds. Loading that takes as long as loading the machine code of this room.
+        with hidden("scipy.linalg"):
+            from numba.np import arraymath  # noqa: F401
 except ImportError:
 
     def compiled(loop: Loop) -> Loop:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from stages.dedup import components, curve, keys
-from stages.dedup.edges import grouped, range_edges, stars
+from stages.dedup.edges import grouped, may_repeat, range_edges, stars
 from stages.dedup.exchange import with_new_rows
 from stages.dedup.records import RecordFile, fixed_width
 from stages.dedup.rows import NARROW, first_rows, locate, row_type
@@ -87,6 +87,19 @@ def test_equal_keys_become_neighbours_also_where_their_high_bits_agree(count, sh
     assert sorted(order.tolist()) == list(range(count))
     runs = [key for key, _ in itertools.groupby(found[order].tolist())]
     assert len(runs) == len(set(runs))
+
+
+@pytest.mark.parametrize("high", [0, 5 << 60])
+def test_no_repeated_key_is_sieved_out_and_few_others_stay(high):
+    chance = np.random.default_rng(4)
+    found = np.unique(chance.integers(0, 1 << 60, 60_000).astype(np.uint64)) | np.uint64(high)
+    again = chance.choice(found, 5_000, replace=False)
+    found = chance.permutation(np.concatenate([found, again, again[:100], again[:1].repeat(70)]))
+    stays = may_repeat(found)
+    repeats = np.isin(found, again)
+    assert stays[repeats].all()
+    assert stays[~repeats].mean() < 0.15
+    assert not may_repeat(found[:0]).size
 
 
 def test_a_key_of_many_rows_costs_one_edge_a_row():
