@@ -99,11 +99,14 @@ def tree_cpu() -> float:
 
 
 class Peak(threading.Thread):
-    """Watches the memory of the processes below this one: the largest private set of any, by name."""
+    """Watches the memory of the processes below this one: the largest private set of any, by name.
+
+    `cpu` is what the watching itself took, which is no part of what is watched.
+    """
 
     def __init__(self, every: float = 0.1) -> None:
         super().__init__(daemon=True)
-        self.every, self.bytes, self._stop_now = every, {}, threading.Event()
+        self.every, self.bytes, self.cpu, self._stop_now = every, {}, 0.0, threading.Event()
 
     def run(self) -> None:
         me = psutil.Process()
@@ -115,6 +118,7 @@ class Peak(threading.Thread):
                 except psutil.NoSuchProcess:
                     continue
                 self.bytes[name] = max(self.bytes.get(name, 0), size.rss - size.shared)
+        self.cpu = time.thread_time()
 
     def stop(self) -> dict[str, int]:
         self._stop_now.set()

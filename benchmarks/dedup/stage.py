@@ -39,8 +39,8 @@ def main(wish: dict[str, Any]) -> None:
     watcher.start()
     start, wall = tree_cpu(), time.perf_counter()
     run = Pipeline(goals, name="dedup", store=store).run(cpus=cpus, progress=False)
-    used, wall = tree_cpu() - start, time.perf_counter() - wall
-    peak = watcher.stop()
+    wall, peak = time.perf_counter() - wall, watcher.stop()
+    used = tree_cpu() - start - watcher.cpu
     (folder,) = [
         path for path in Path(store).glob("nodes/minhash_dedup-*")
         if json.loads((path / "manifest.json").read_text())["fingerprint"] == run[node].fingerprint
