@@ -75,20 +75,15 @@ class ShardView:
 
     def read_side_car(self, link: Link, columns: Sequence[str]) -> pa.Table:
         """Columns of one link's side-car, every row."""
-        import pyarrow.parquet as pq
-
         name = self.base.shard.name
-        path = self._open(link.place.folder, link.phase, name, side_car_file(name))
-        return pq.read_table(path, columns=list(columns), memory_map=True)
+        return read_columns(self._open(link.place.folder, link.phase, name, side_car_file(name)), columns)
 
     def _alive(self) -> np.ndarray | None:
-        import pyarrow.parquet as pq
-
         if self.chain:
             state = self.read_side_car(self.chain[-1], ["state"])["state"]
         elif self.base.state_file:
             path = self._open(self.base.folder, self.base.phase, self.base.task, self.base.state_file)
-            state = pq.read_table(path, columns=["state"])["state"]
+            state = read_columns(path, ["state"])["state"]
         else:
             return None
         import pyarrow.compute as pc
@@ -176,6 +171,8 @@ class ShardView:
                     if _holds(start, rows, only):
                         yield start, table
                     start += rows
+                    if not _holds(start, self.base.shard.rows, only):
+                        break  # no wanted row is further behind
         require_unchanged(source)
 
     def _open(self, folder: str, phase: str, key: str, file: str) -> Path:
@@ -185,6 +182,14 @@ class ShardView:
                 raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
             self._record(folder, phase, key, receipt)
         return self.store.local(data_name(folder, phase, file))
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
+    """Columns of a small file. Not by `pq.read_table`: it loads Arrow's dataset library first, which takes longer."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=list(columns), use_threads=False)
 
 
 def _plain(name: str, values: pa.Array) -> pa.Array:

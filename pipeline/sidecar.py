@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.context import TaskContext
 from pipeline.contract import Columns, Removed, Result, RowFunction, RowNode, Shard
 from pipeline.errors import DataError
+from pipeline.rows import read_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -193,9 +194,8 @@ class _KnownScores:
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
-        self.table = pq.read_table(path, columns=["state", *names]).combine_chunks()
+        self.table = read_columns(path, ["state", *names]).combine_chunks()
         self.scored = pc.is_valid(self.table["state"]).to_numpy()
 
     def fill(self, table: pa.Table, rows: np.ndarray, compute: Callable, types: dict) -> Columns:

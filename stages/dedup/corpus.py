@@ -130,4 +130,5 @@ def _state(folder: Path, shard: str) -> np.ndarray:
     import pyarrow.parquet as pq
 
     path = folder / "data" / "rows" / f"{shard}.parquet"
-    return pq.read_table(path, columns=["state"])["state"].fill_null(-1).to_numpy().astype(np.int64)
+    with pq.ParquetFile(path) as file:
+        return file.read(columns=["state"])["state"].fill_null(-1).to_numpy().astype(np.int64)

@@ -102,7 +102,7 @@ def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndar
             first, last = index * own // ranges, ((index + 1) * own - 1) // ranges
             group = np.cumsum(counts > 0) - 1
             groups = [int(group[i]) for i in range(first, last + 1) if counts[i]]
-            table = file.read_row_groups(groups)
+            table = file.read_row_groups(groups, use_threads=False)
     except FileNotFoundError:
         raise _damaged(path, "the file is missing") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, IndexError, ValueError) as err:
