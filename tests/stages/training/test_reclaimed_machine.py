@@ -23,7 +23,8 @@ def test_the_run_is_saved_before_the_machine_goes_and_ends_with_one_worker(job, 
     (tmp_path / "job.pkl").write_bytes(pickle.dumps(broken))
     command = [sys.executable, "-m", "tests.stages.training.reclaimed_machine", str(tmp_path / "job.pkl")]
     env = os.environ | {"PYTHONPATH": str(ROOT), "RAY_TRAIN_PREEMPTION_POLL_INTERVAL_S": "0.5"}
-    done = subprocess.run(command, env=env, cwd=ROOT, check=True, capture_output=True, timeout=280)
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr[-3000:]
     resources = result(tmp_path / "broken")["resources"]
     assert resources["workers"] == 1
     assert resources["resumed_at"] >= json.loads(done.stdout.splitlines()[-1])["step"]
