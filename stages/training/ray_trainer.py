@@ -26,6 +26,7 @@ from stages.training.job import Job
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+GIVEN = {name: os.environ.get(name) for name in (WATCHER, START_TIMEOUT)}  # by the user or the engine
 START_SECONDS = 30  # that a group of a pair of workers waits for its room before its size is settled anew
 ASK_SECONDS = 2.0  # between questions whether a machine is about to be reclaimed
 RESIZE_SECONDS = 60.0  # between looks whether the cluster has room for another number of workers
@@ -112,11 +113,7 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
     from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    _settings()
-    if not isinstance(workers, int):
-        # Ray counts the room of a machine that is gone a while longer, and settles on a size anew only after this wait;
-        # a group of a fixed size that waits no longer than that is merely tried again
-        os.environ[START_TIMEOUT] = str(START_SECONDS)
+    settings(workers, len(ray.nodes()))
     least = workers if isinstance(workers, int) else workers[0]
     _check_cpus(least * job.threads)
     gpus = int(ray.cluster_resources().get("GPU", 0))
@@ -143,14 +140,20 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
     trainer.fit()
 
 
-def _settings() -> None:
-    """Ray Train reads these when a run starts; what the user set is left alone."""
-    import ray
-
+def settings(workers: int | tuple[int, int], machines: int) -> None:
+    """What Ray Train reads of the environment when a run starts; a run before, of another kind, leaves no trace in it."""
+    wanted = dict(GIVEN)
+    if GIVEN[WATCHER] is None and machines == 1:
+        wanted[WATCHER] = "0"  # a single machine is never reclaimed: the watcher is one more process to start
+    if not isinstance(workers, int):
+        # Ray counts the room of a machine that is gone a while longer, and settles on a size anew only after this wait;
+        # a group of a fixed size that waits no longer than that is merely tried again
+        wanted[START_TIMEOUT] = str(START_SECONDS)
+    for name, value in wanted.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-    if len(ray.nodes()) == 1:
-        # on a single machine nothing is ever reclaimed: the watcher for that is one more process to start
-        os.environ.setdefault(WATCHER, "0")
 
 
 def _check_cpus(wanted: int) -> None:
