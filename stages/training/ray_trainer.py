@@ -141,7 +141,7 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
 
 
 def settings(workers: int | tuple[int, int], machines: int) -> None:
-    """What Ray Train reads of the environment when a run starts; a run before, of another kind, leaves no trace in it."""
+    """What Ray Train reads of the environment when a run starts; a run before, of another kind, leaves no trace."""
     wanted = dict(GIVEN)
     if GIVEN[WATCHER] is None and machines == 1:
         wanted[WATCHER] = "0"  # a single machine is never reclaimed: the watcher is one more process to start
