@@ -51,7 +51,10 @@ def _spec(module: str) -> ModuleSpec | None:
     """Where a module lies, without importing the packages above it: numba and torch are no business of the driver's."""
     above, _, _ = module.rpartition(".")
     if not above:
-        return find_spec(module)
+        try:
+            return find_spec(module)
+        except ValueError:  # `__main__` of a notebook or of `python -c`, which no file holds
+            return None
     package = _spec(above)
     inside = package.submodule_search_locations if package else None
     return PathFinder.find_spec(module, inside) if inside else None

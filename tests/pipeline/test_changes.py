@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -164,3 +165,25 @@ def test_the_code_behind_a_node_ends_with_the_last_module_it_imports(monkeypatch
     drift.code_hash(Pretrain)
     assert {"training/worker.py", "models/lost.py", "models/attention.py", "tokens/rows.py"} <= seen
     assert {path.split("/")[0] for path in seen} <= {"stages", "models", "training", "tokens"}
+
+
+def test_a_node_that_no_file_holds_has_a_hash():
+    """Defined in a notebook, say."""
+    code = (
+        "from pipeline.drift import code_hash\n"
+        "from pipeline.contract import Node\n"
+        "class Mine(Node): pass\n"
+        "print(len(code_hash(Mine)))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "16", found.stderr
+
+
+def test_no_import_is_overlooked():
+    for folder in ("stages", "models", "pipeline"):
+        for path in (Path(drift.__file__).parents[1] / folder).rglob("*.py"):
+            code = path.read_bytes()
+            items = [item for item in ast.walk(ast.parse(code)) if isinstance(item, ast.Import | ast.ImportFrom)]
+            names = {a.name for item in items if isinstance(item, ast.Import) for a in item.names}
+            names |= {item.module for item in items if isinstance(item, ast.ImportFrom) and item.module}
+            assert names <= set(drift._imports(code, str(path))), path
