@@ -17,7 +17,7 @@ from pipeline.errors import DataError, UserError
 from pipeline.execute import run
 from pipeline.graph import build
 from pipeline.run import open_run
-from pipeline.store import sha256_of
+from pipeline.store import LocalStore, sha256_of
 
 
 def expected(paths: tuple[str, ...]) -> list[dict]:
@@ -186,3 +186,18 @@ def test_a_part_of_a_graph_joins_the_run(copy):
     assert again.name == "whole"
     assert [view.label for view in again.nodes][-1] == "count"
     assert again[labels["twins"]].label == "twins"
+
+
+def test_a_driver_asks_its_store_once_for_what_has_not_changed(finished, tmp_path, monkeypatch):
+    """In a bucket every question is a request: at the start, when a node is taken, and when it is finished."""
+    read, asked = LocalStore.read, Counter()
+
+    def counted(self, name):
+        asked[name] += name.endswith("/manifest.json")
+        return read(self, name)
+
+    monkeypatch.setattr(LocalStore, "read", counted)
+    type(finished)(tmp_path / "store", finished.paths).run(docs={"pause": 0.5}, twins={"pause": 0.5})
+    asked = {name: count for name, count in asked.items() if count}
+    assert len(asked) == 8
+    assert max(asked.values()) <= 4, asked

@@ -1,6 +1,7 @@
 """The kernel against datasketch, against `re`, against its numpy form, and against itself on other Arrow layouts."""
 
 import re
+import subprocess
 import sys
 import unicodedata
 from pathlib import Path
@@ -202,3 +203,18 @@ def test_stored_machine_code_is_known_by_every_file_that_it_is_made_of():
         needed.add(name)
         todo += imports[name] - needed
     assert needed == set(machine_code.SOURCES)
+
+
+def test_the_kernel_starts_without_scipy_and_leaves_it_to_others():
+    """Numba would load its linear algebra for one inner loop that nothing here uses; whoever wants it finds it."""
+    code = (
+        "import sys\n"
+        "from stages.dedup.sketch import warm\n"
+        "warm()\n"
+        "print('scipy.linalg' in sys.modules)\n"
+        "import numba, numpy, scipy.linalg\n"
+        "dot = numba.njit(lambda a, b: numpy.dot(a, b).sum())\n"
+        "print(dot(numpy.ones((2, 2)), numpy.ones((2, 2))))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert found.stdout.split() == ["False", "8.0"]
