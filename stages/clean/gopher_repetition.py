@@ -1,7 +1,7 @@
 """The repetition rules of Gopher (Rae et al. 2021, arXiv 2112.11446, appendix A.1.1, table A1), each a column
 and a threshold.
 
-`stages/clean/repeats.py` says what is counted. Shares are of all characters of the text, white space among
+`stages/loops/repeats.py` says what is counted. Shares are of all characters of the text, white space among
 them; lines and paragraphs are compared without the white space around them, and blank ones are none.
 """
 
@@ -76,20 +76,18 @@ class GopherRepetition(RowNode):
         everywhere = np.ones(len(text), bool)
         scores = {}
         for name, cut in (("line", pieces.lines(text)), ("paragraph", pieces.paragraphs(text))):
-            found, chars = np.zeros((2, len(text)), np.int64)
-            repeats.repeated(cut.ids, cut.lengths, cut.offsets, 1, everywhere, found, chars)
+            found, chars = repeats.repeated(cut, 1, everywhere)
             scores[f"gopher_dup_{name}s"] = cut.shares(found)
             scores[f"gopher_dup_{name}_chars"] = _share(chars, text)
         words = pieces.words(text, self.words)
         worth = everywhere
-        for n in (*TOP, *REPEATED):
-            found, chars = np.zeros((2, len(text)), np.int64)
-            if n in TOP:
-                repeats.top(words.ids, words.lengths, words.offsets, n, worth, chars)
-                scores[f"gopher_top_{n}gram"] = _share(chars, text)
-            else:
-                repeats.repeated(words.ids, words.lengths, words.offsets, n, worth, found, chars)
-                scores[f"gopher_dup_{n}grams"] = _share(chars, text)
+        for n in TOP:
+            chars = repeats.top(words, n, worth)
+            scores[f"gopher_top_{n}gram"] = _share(chars, text)
+            worth = chars > 0
+        for n in REPEATED:
+            _, chars = repeats.repeated(words, n, worth)
+            scores[f"gopher_dup_{n}grams"] = _share(chars, text)
             worth = chars > 0
         return {rule.column: scores[rule.column] for rule in RULES}
 

@@ -1,112 +1,41 @@
-"""How much of a document is said again: n-grams of pieces that came before, and the most frequent one.
-
-The two measures of Rae et al. 2021 (appendix A.1.1), in characters, as datatrove reads them, since the
-customary thresholds were used with that reading:
-
-* repeated: going through the pieces from the left, an n-gram that occurred before counts with the characters
-of its
-  pieces and is stepped over; any other one is remembered, and the walk goes on at the next piece. So the
-  first occurrence does not count, and no piece counts twice;
-* top: occurrences of the most frequent n-gram times its characters, with one space between its pieces; the
-one that
-  comes first among equals, and 0 when nothing occurs twice.
-
-n-grams are compared piece by piece, not by a hash, so there are no false repeats. A document is looked at
-only where `worth` is true: one without a repeated n-gram has no longer one either.
-"""
+"""The repeated n-grams of the documents of a batch, counted; `stages/loops/repeats.py` says how."""
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-_MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads small integers over all bits
+from stages.clean.pieces import Pieces
+from stages.loops.machine_code import Loop
 
 
-@numba.njit(cache=True, nogil=True)
-def repeated(ids, lengths, offsets, n, worth, out_pieces, out_chars):  # pragma: no cover - compiled
-    """Per document, repeated pieces into `out_pieces` and their characters into `out_chars`; int64 [D], zeros
-    before."""
-    table = np.full(1, -1, np.int32)
-    for d in range(len(offsets) - 1):
-        if not worth[d]:
-            continue
-        start, stop = offsets[d], offsets[d + 1]
-        table = _cleared(table, stop - start)
-        pieces = chars = 0
-        i = start
-        while i + n <= stop:
-            slot = _find(table, ids, start, i, n)
-            if table[slot] < 0:
-                table[slot] = i - start
-                i += 1
-                continue
-            pieces += n
-            for j in range(i, i + n):
-                chars += lengths[j]
-            i += n
-        out_pieces[d], out_chars[d] = pieces, chars
+@Loop
+def _repeated():
+    from stages.loops.repeats import repeated
+
+    return repeated
 
 
-@numba.njit(cache=True, nogil=True)
-def top(ids, lengths, offsets, n, worth, out_chars):  # pragma: no cover - compiled
-    """Per document, the characters of its most frequent n-gram, all occurrences; int64 [D], zeros before."""
-    table = np.full(1, -1, np.int32)
-    counts = np.zeros(1, np.int32)
-    for d in range(len(offsets) - 1):
-        if not worth[d]:
-            continue
-        start, stop = offsets[d], offsets[d + 1]
-        table = _cleared(table, stop - start)
-        if len(counts) < len(table):
-            counts = np.zeros(len(table), np.int32)
-        counts[: len(table)] = 0
-        best, first = 1, start
-        for i in range(start, stop - n + 1):
-            slot = _find(table, ids, start, i, n)
-            if table[slot] < 0:
-                table[slot] = i - start
-            counts[slot] += 1
-            place = start + table[slot]
-            if counts[slot] > best or (counts[slot] == best and place < first):
-                best, first = counts[slot], place
-        if best > 1:
-            chars = n - 1
-            for j in range(first, first + n):
-                chars += lengths[j]
-            out_chars[d] = best * chars
+@Loop
+def _top():
+    from stages.loops.repeats import top
+
+    return top
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _cleared(table, pieces):  # pragma: no cover - compiled
-    """An empty open-addressing table, at most half full with one entry per piece; grown, never shrunk far."""
-    size = 16
-    while size < 2 * pieces:
-        size *= 2
-    if len(table) != size:
-        return np.full(size, -1, np.int32)
-    table[:] = -1
-    return table
+def repeated(cut: Pieces, n: int, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(pieces, their characters) in n-grams that came before, both int64 [D]; 0 where `worth`, bool [D], is false."""
+    found, chars = np.zeros((2, len(worth)), np.int64)
+    _repeated(cut.ids, cut.lengths, cut.offsets, n, worth, found, chars, _table(cut))
+    return found, chars
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
-def _find(table, ids, start, i, n):  # pragma: no cover - compiled
-    """The slot of the n-gram at `i`: the one that holds its first occurrence, or the free one where it
-    belongs."""
-    mask = np.uint64(len(table) - 1)
-    key = np.uint64(0)
-    for j in range(i, i + n):
-        key = (key ^ np.uint64(ids[j])) * _MIX
-        key ^= key >> np.uint64(29)
-    slot = key & mask
-    while table[slot] >= 0:
-        first = start + table[slot]
-        same = True
-        for j in range(n):
-            if ids[first + j] != ids[i + j]:
-                same = False
-                break
-        if same:
-            break
-        slot = (slot + np.uint64(1)) & mask
-    return slot
+def top(cut: Pieces, n: int, worth: np.ndarray) -> np.ndarray:
+    """Characters of all occurrences of the most frequent n-gram, int64 [D]; 0 where `worth`, bool [D], is false."""
+    chars = np.zeros(len(worth), np.int64)
+    _top(cut.ids, cut.lengths, cut.offsets, n, worth, chars, _table(cut), _table(cut))
+    return chars
+
+
+def _table(cut: Pieces) -> np.ndarray:
+    """Scratch: a power of two places, two for each piece of the longest document."""
+    return np.empty(1 << max(4, int(2 * cut.counts.max(initial=0) - 1).bit_length()), np.int32)

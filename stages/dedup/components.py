@@ -8,34 +8,24 @@ path halving: van Leeuwen and Tarjan 1984.
 
 import numpy as np
 
-from stages.dedup.machine_code import compiled
 from stages.dedup.rows import row_type
+from stages.loops.machine_code import Loop
 
 BLOCK = 1 << 24  # rows looked at at once
 
 
-@compiled
-def union(parent: np.ndarray, left: np.ndarray, right: np.ndarray) -> None:
-    """Join the components of left[i] and right[i], for every i."""
-    for i in range(len(left)):
-        x, y = left[i], right[i]
-        while parent[x] != x:
-            parent[x] = parent[parent[x]]
-            x = parent[x]
-        while parent[y] != y:
-            parent[y] = parent[parent[y]]
-            y = parent[y]
-        if x < y:
-            parent[y] = x
-        elif y < x:
-            parent[x] = y
+@Loop
+def union():
+    from stages.loops.clusters import union
+
+    return union
 
 
-@compiled
-def flatten(parent: np.ndarray) -> None:
-    """Point every row at its root: parents are below their children, so one ascending sweep is enough."""
-    for i in range(len(parent)):
-        parent[i] = parent[parent[i]]
+@Loop
+def flatten():
+    from stages.loops.clusters import flatten
+
+    return flatten
 
 
 def forest(count: int) -> np.ndarray:

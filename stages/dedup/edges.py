@@ -8,26 +8,17 @@ of row: a function of the set of (key, row) pairs alone, whatever order the file
 import numpy as np
 
 from stages.dedup.components import flatten, forest, union
-from stages.dedup.machine_code import compiled
+from stages.loops.machine_code import Loop
 
 BLOCK = 1 << 20  # keys gathered at once
 SPARSE = 8  # places of the sieve per key: about one in so many of the keys that occur once is let through
 
 
-@compiled
-def _shared(keys: np.ndarray, places: np.ndarray, mask: np.uint64) -> np.ndarray:
-    """bool[m]: the key's place has another key, or the same one again. `places`: zeros, 32 places of 2 bits a word."""
-    one, two, three, five, high = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(5), np.uint64(62)
-    for key in keys:
-        place = key & mask
-        word, shift = place >> five, (place << one) & high
-        if (places[word] >> shift) & three < two:  # two stands for more than one
-            places[word] += one << shift
-    shared = np.empty(len(keys), np.bool_)
-    for i in range(len(keys)):
-        place = keys[i] & mask
-        shared[i] = (places[place >> five] >> ((place << one) & high)) & three == two
-    return shared
+@Loop
+def _mark_shared():
+    from stages.loops.clusters import mark_shared
+
+    return mark_shared
 
 
 def may_repeat(keys: np.ndarray) -> np.ndarray:
@@ -37,7 +28,9 @@ def may_repeat(keys: np.ndarray) -> np.ndarray:
     one range agree in their high ones), costs a tenth of sorting them.
     """
     bits = max(16, int(max(len(keys), 1) * SPARSE - 1).bit_length())
-    return _shared(keys, np.zeros(1 << (bits - 5), np.uint64), np.uint64((1 << bits) - 1))
+    repeated = np.empty(len(keys), bool)
+    _mark_shared(keys, np.zeros(1 << (bits - 5), np.uint64), np.uint64((1 << bits) - 1), repeated)
+    return repeated
 
 
 def stars(keys: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stages.dedup.machine_code import compiled
+from stages.loops.machine_code import Loop
 
 BINS = 20  # of the estimate, in the tally of pairs
+
+
+@Loop
+def _greedy():
+    from stages.loops.clusters import greedy
+
+    return greedy
 
 
 @dataclass(frozen=True)
@@ -67,7 +74,8 @@ def judge(
     anchor, agreed = np.arange(n), np.zeros(n, np.int64)
     pairs = np.zeros((BINS, 2), np.int64)
     need = needed(min_jaccard, signatures.shape[1])
-    greedy(walk, cuts, signatures, pinned, need, max_anchors, bands, rows, anchor, agreed, pairs)
+    anchors = np.empty(max(1, min(max_anchors, n)), np.int64)
+    _greedy(walk, cuts, signatures, pinned, need, bands, rows, anchors, anchor, agreed, pairs)
 
     follows = (leader != np.arange(n)) & ~pinned
     same = follows & (anchor[leader] == leader)
@@ -101,49 +109,3 @@ def _leaders(
     leader = np.empty(n, np.int64)
     leader[copies] = copies[np.flatnonzero(leads)[np.cumsum(leads) - 1]] if n else copies
     return cluster, leader
-
-
-@compiled
-def agreement(one, other):
-    """Number of equal places of two signatures."""
-    equal = 0
-    for k in range(len(one)):
-        equal += np.int32(one[k] == other[k])
-    return equal
-
-
-@compiled
-def shares_band(one, other, bands, rows):
-    for first in range(0, bands * rows, rows):
-        equal = 0
-        for k in range(first, first + rows):
-            equal += one[k] == other[k]
-        if equal == rows:
-            return True
-    return False
-
-
-@compiled
-def greedy(walk, cuts, signatures, pinned, need, max_anchors, bands, rows, anchor, agreed, pairs):
-    """The walk over leaders, cluster by cluster; fills anchor, agreed and pairs in place."""
-    places = signatures.shape[1]
-    for c in range(len(cuts) - 1):
-        anchors = [walk[cuts[c]]]
-        for at in range(cuts[c] + 1, cuts[c + 1]):
-            row = walk[at]
-            if pinned[row]:
-                if len(anchors) < max_anchors:
-                    anchors.append(row)
-                continue
-            goes = False
-            for kept in anchors:
-                equal = agreement(signatures[row], signatures[kept])
-                if kept == anchors[0]:
-                    bin = min(equal * len(pairs) // places, len(pairs) - 1)
-                    pairs[bin, 0] += 1
-                    pairs[bin, 1] += shares_band(signatures[row], signatures[kept], bands, rows)
-                if equal >= need:
-                    anchor[row], agreed[row], goes = kept, equal, True
-                    break
-            if not goes and len(anchors) < max_anchors:
-                anchors.append(row)

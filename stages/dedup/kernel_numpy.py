@@ -6,18 +6,8 @@ Documents are joined with a separator between them and every step runs over all 
 import numpy as np
 
 from stages.dedup.codepoints import ALONE, code_points
-from stages.dedup.shingles import (
-    BASE,
-    EMPTY,
-    FIRST,
-    NEXT,
-    PLACE,
-    SPREAD,
-    SPREAD_AGAIN,
-    Scheme,
-    band_constants,
-    permutations,
-)  # fmt: skip
+from stages.dedup.shingles import EMPTY, Scheme, band_constants, permutations
+from stages.loops.constants import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
 
 GROUP_BYTES = 1 << 19  # text joined at once: what a permutation touches stays in the second cache
 U32, U29 = np.uint64(32), np.uint64(29)

@@ -18,8 +18,10 @@ from stages.dedup import kernel_numpy
 from stages.dedup.codepoints import ALONE, code_points
 from stages.dedup.records import save
 from stages.dedup.rows import first_rows
-from stages.dedup.shingles import BASE, words
-from stages.dedup.sketch import best_form, buffers
+from stages.dedup.shingles import words
+from stages.dedup.sketch import best_form, buffers, scratch
+from stages.loops.constants import BASE
+from stages.loops.machine_code import Loop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -145,6 +147,13 @@ def load_grams(ctx: Context) -> Grams:
     return Grams(widths, starts, np.load(ctx.path("items", "all", "-grams.npy")))
 
 
+@Loop
+def _find_passages():
+    from stages.loops.passages import find_passages
+
+    return find_passages
+
+
 def find(text: pa.ChunkedArray, grams: Grams, unit: str) -> tuple[np.ndarray, np.ndarray]:
     """(document int64[h], gram int64[h]) of every n-gram of the sets in the documents, in order of document."""
     data, offsets = buffers(text)
@@ -152,8 +161,6 @@ def find(text: pa.ChunkedArray, grams: Grams, unit: str) -> tuple[np.ndarray, np
         found = [_find_numpy(data[a:b].tobytes(), grams, unit) for a, b in pairwise(offsets.tolist())]
         owner = np.repeat(np.arange(len(found)), [len(g) for g in found])
         return owner, np.concatenate([np.zeros(0, np.int64), *found])
-    from stages.dedup import passage_kernel
-
     table = code_points()
     bits = max(10, len(grams.hashes).bit_length() + 4)
     shift = np.uint64(64 - bits)
@@ -161,17 +168,18 @@ def find(text: pa.ChunkedArray, grams: Grams, unit: str) -> tuple[np.ndarray, np
     for j, (a, b) in enumerate(pairwise(grams.starts)):
         bit = (grams.hashes[a:b] >> shift).astype(np.int64)
         np.bitwise_or.at(filters[j], bit >> 3, np.uint8(1) << (bit & 7).astype(np.uint8))
-    how = (unit == "char", np.uint8(ALONE if unit == "auto" else 0))
-    room = 4096
+    how = (unit == "char", ALONE if unit == "auto" else 0)
+    space = scratch(offsets, int(grams.widths.max()))
+    room, hits = 4096, np.zeros(1, np.int64)
     while True:
         rows, gram = np.empty(room, np.int64), np.empty(room, np.int64)
-        hits = passage_kernel.find(
+        _find_passages(
             data, offsets, table.utf8, table.flags, *how,
-            grams.widths, grams.hashes, grams.starts, filters, shift, rows, gram,
+            grams.widths, grams.hashes, grams.starts, filters, shift, rows, gram, hits, *space,
         )  # fmt: skip
-        if hits <= room:
-            return rows[:hits], gram[:hits]
-        room = hits
+        if hits[0] <= room:
+            return rows[: hits[0]], gram[: hits[0]]
+        room = int(hits[0])
 
 
 def _find_numpy(text: bytes, grams: Grams, unit: str) -> np.ndarray:

@@ -22,6 +22,8 @@ from typing import Literal
 
 import numpy as np
 
+from stages.loops.constants import BASE, FIRST, NEXT, draws
+
 Unit = Literal["word", "char", "auto"]
 M64 = (1 << 64) - 1
 EMPTY = np.uint32(0xFFFFFFFF)  # a minimum over no shingle
@@ -52,21 +54,6 @@ class Scheme:
 
 
 DEFAULT = Scheme()
-
-
-def draws(stream: int, count: int) -> np.ndarray:
-    """uint64[count]: odd constants, the SplitMix64 sequence from `stream`."""
-    with np.errstate(over="ignore"):
-        x = np.uint64(stream) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return (x ^ (x >> np.uint64(31))) | np.uint64(1)
-
-
-FIRST, NEXT, BASE = (int(c) for c in draws(1, 3))  # first eight bytes of a word, later ones; n-gram polynomial
-PLACE = draws(2, 2)  # whole-document hash: position of a word (or of eight bytes), one constant per half
-SPREAD = draws(3, 2)
-SPREAD_AGAIN = draws(4, 2)
 
 
 def permutations(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:

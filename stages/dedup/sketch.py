@@ -12,6 +12,8 @@ import numpy as np
 from pipeline.contract import contiguous
 from stages.dedup.codepoints import ALONE, code_points
 from stages.dedup.shingles import DEFAULT, Scheme, band_constants, permutations
+from stages.loops.constants import CHUNK, LANE, PLACES, SECTION
+from stages.loops.machine_code import Loop
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,6 +35,20 @@ class Sketches:
     keys: np.ndarray
     exact: np.ndarray
     words: np.ndarray
+
+
+@Loop
+def _sketch():
+    from stages.loops.kernel import sketch
+
+    return sketch
+
+
+@Loop
+def _hash_bytes():
+    from stages.loops.kernel import hash_bytes
+
+    return hash_bytes
 
 
 @cache
@@ -65,21 +81,30 @@ def sketch(
         with np.errstate(over="ignore"):
             kernel_numpy.sketch(data, offsets, scheme, *outputs)
         return made
-    from stages.dedup.machine_code import no_collection
-
     table = code_points()
     a, b = permutations(scheme)
     if not signatures and not keys:
         a, b = a[:0], b[:0]
-    unspaced = np.uint8(ALONE if scheme.unit == "auto" else 0)
-    with no_collection():  # the first call of a process loads the compiler's tables
-        from stages.dedup import kernel
-
-        pad = -len(a) % kernel.PLACES
-        a, b = (np.append(draw, draw[:1].repeat(pad)) for draw in (a, b))
-        how = (scheme.unit == "char", unspaced, scheme.ngram, a, b, *band_constants(scheme))
-        kernel.sketch(data, offsets, table.utf8, table.flags, *how, *outputs)
+    pad = -len(a) % PLACES
+    a, b = (np.append(draw, draw[:1].repeat(pad)) for draw in (a, b))
+    how = (scheme.unit == "char", ALONE if scheme.unit == "auto" else 0, scheme.ngram, a, b, *band_constants(scheme))
+    room = scratch(offsets, scheme.ngram)
+    minima = (np.empty(len(room[3]), np.uint32), np.empty(len(a), np.uint32), np.empty(2, np.uint64))
+    _sketch(data, offsets, table.utf8, table.flags, *how, *outputs, *room, *minima)
     return made
+
+
+def scratch(offsets: np.ndarray, ngram: int) -> tuple[np.ndarray, ...]:
+    """What a loop over the words of documents works in: normalised text, word bounds, long words, words, n-grams."""
+    longest = int(np.diff(offsets).max(initial=0))
+    tokens = CHUNK + SECTION + ngram
+    return (
+        np.empty(2 * longest + 3 * LANE, np.uint8),
+        np.empty(SECTION + LANE, np.int64),
+        np.empty(SECTION // 2 + LANE, np.uint64),
+        np.empty(tokens, np.uint64),
+        np.empty(tokens, np.uint64),
+    )
 
 
 def byte_hashes(text: pa.Array | pa.ChunkedArray, form: Form | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -92,9 +117,7 @@ def byte_hashes(text: pa.Array | pa.ChunkedArray, form: Form | None = None) -> t
         with np.errstate(over="ignore"):
             kernel_numpy.hash_bytes(data, offsets, exact)
     else:
-        from stages.dedup import kernel
-
-        kernel.hash_bytes(data, offsets, exact)
+        _hash_bytes(data, offsets, exact)
     return exact, np.diff(offsets)
 
 
@@ -119,7 +142,7 @@ def buffers(text: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def warm() -> None:
-    """Compile the kernel, or load it from numba's cache, before anything is timed or run in parallel."""
+    """Compile the kernel, or load what was compiled before, ahead of anything that is timed or run in parallel."""
     import pyarrow as pa
 
     # `pa.array` of Python objects would import pandas, to see whether they are its own.

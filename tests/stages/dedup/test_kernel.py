@@ -1,17 +1,14 @@
 """The kernel against datasketch, against `re`, against its numpy form, and against itself on other Arrow layouts."""
 
 import re
-import subprocess
 import sys
 import unicodedata
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from datasketch import LeanMinHash, MinHash, MinHashLSH
 
-from stages.dedup import machine_code
 from stages.dedup.codepoints import code_points, draw
 from stages.dedup.shingles import Scheme, permutations, shingle_hash32, shingles, words
 from stages.dedup.sketch import byte_hashes, sketch
@@ -188,33 +185,3 @@ def test_one_long_document_is_the_sum_of_its_shingles():
 def test_text_of_another_type_is_refused():
     with pytest.raises(TypeError, match="int64"):
         sketch(pa.array([1, 2]))
-
-
-def test_stored_machine_code_is_known_by_every_file_that_it_is_made_of():
-    """A compiled function, and whatever of this room its module imports."""
-    room = Path(machine_code.__file__).parent
-    imports = {
-        path.stem: set(re.findall(r"^from stages\.dedup\.(\w+) import", path.read_text(), re.MULTILINE))
-        for path in room.glob("*.py")
-    }
-    needed, todo = set(), [name for name, found in imports.items() if "machine_code" in found]
-    while todo:
-        name = todo.pop()
-        needed.add(name)
-        todo += imports[name] - needed
-    assert needed == set(machine_code.SOURCES)
-
-
-def test_the_kernel_starts_without_scipy_and_leaves_it_to_others():
-    """Numba would load its linear algebra for one inner loop that nothing here uses; whoever wants it finds it."""
-    code = (
-        "import sys\n"
-        "from stages.dedup.sketch import warm\n"
-        "warm()\n"
-        "print('scipy.linalg' in sys.modules)\n"
-        "import numba, numpy, scipy.linalg\n"
-        "dot = numba.njit(lambda a, b: numpy.dot(a, b).sum())\n"
-        "print(dot(numpy.ones((2, 2)), numpy.ones((2, 2))))\n"
-    )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert found.stdout.split() == ["False", "8.0"]

@@ -1,37 +1,54 @@
-"""Which n-grams of a given set a column of text holds: the word hashes of `kernel`, a bit filter, a sorted array."""
+"""Which n-grams of a given set a column of text holds: the word hashes of `tokenise`, a bit filter, a sorted array."""
 
 import numpy as np
 
-from stages.dedup.kernel import BASE, fmix64
-from stages.dedup.lanes import LANE
-from stages.dedup.machine_code import compiled
-from stages.dedup.tokenise import CHUNK, SECTION, normalise, section_tokens
+from stages.loops.constants import CHUNK, SECTION
+from stages.loops.kernel import BASE, fmix64
+from stages.loops.tokenise import normalise, section_tokens
 
 U0, U1 = np.uint64(0), np.uint64(1)
 
 
-@compiled
-def find(data, offsets, utf8, flags, char, unspaced, widths, grams, starts, filters, shift, rows, found):
-    """Fill rows[h], found[h] with (document, index into `grams`) of every n-gram met, in order; returns their number.
+def find_passages(
+    data,
+    offsets,
+    utf8,
+    flags,
+    char,
+    unspaced,
+    widths,
+    grams,
+    starts,
+    filters,
+    shift,
+    rows,
+    found,
+    hits,
+    out,
+    bounds,
+    longs,
+    tokens,
+    hashes,
+):
+    """Fill rows[h], found[h] with (document, index into `grams`) of every n-gram met, in order, and hits[0] with
+    their number.
 
     widths int64[w]: lengths of n-grams; grams[starts[j] : starts[j + 1]]: sorted hashes of length widths[j];
     filters uint8[w, 2^(64 - shift) / 8]: a bit for the high bits of each. More than len(rows): call again with room.
+    From `out` on, scratch: as `scratch` in `stages.dedup.sketch` makes it.
     """
-    longest = 0
+    alone, chars, carry_most = np.uint8(unspaced), char != 0, 0
+    for width in widths:
+        carry_most = max(carry_most, width - 1)
+    hits[0] = 0
     for i in range(len(offsets) - 1):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    carry_most = widths.max() - 1
-    out = np.empty(2 * longest + 3 * LANE, np.uint8)
-    bounds, longs = np.empty(SECTION + LANE, np.int64), np.empty(SECTION // 2 + LANE, np.uint64)
-    tokens = np.empty(CHUNK + SECTION + carry_most + 1, np.uint64)
-    hashes = np.empty(len(tokens), np.uint64)
-    hits = 0
-    for i in range(len(offsets) - 1):
-        length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, unspaced, out)
+        length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, alone, out)
         held, carried, open_ends, carry = 0, 0, 0, U0
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, open_ends, carry = section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held)
+            held, open_ends, carry = section_tokens(
+                out, base, end, chars, bounds, longs, open_ends, carry, tokens, held
+            )
             if held < CHUNK and end <= length:
                 continue
             for j in range(len(widths)):
@@ -55,10 +72,10 @@ def find(data, offsets, utf8, flags, char, unspaced, widths, grams, starts, filt
                         else:
                             high = middle
                     if low < starts[j + 1] and grams[low] == gram:
-                        if hits < len(rows):
-                            rows[hits], found[hits] = i, low
-                        hits += 1
+                        if hits[0] < len(rows):
+                            rows[hits[0]], found[hits[0]] = i, low
+                        hits[0] += 1
             keep = min(held, carry_most)
-            tokens[:keep] = tokens[held - keep : held].copy()
+            for at in range(keep):
+                tokens[at] = tokens[held - keep + at]
             held = carried = keep
-    return hits

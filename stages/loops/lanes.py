@@ -4,8 +4,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-LANE = 64  # bytes handled at once; also the padding that every scratch buffer needs
-PLACES = 16  # uint32 handled at once
+from stages.loops.constants import LANE, PLACES
 
 _V = ir.VectorType(ir.IntType(8), LANE)
 _W = ir.VectorType(ir.IntType(32), PLACES)

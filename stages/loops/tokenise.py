@@ -7,12 +7,9 @@ word. Vector operations are LLVM vectors, which every target lowers to its own i
 
 import numpy as np
 
-from stages.dedup.lanes import LANE, filled_lane, load8, lower_lane, lowest, ones, store4
-from stages.dedup.machine_code import compiled
-from stages.dedup.shingles import FIRST, NEXT
-
-SECTION = 4096  # bytes whose words are taken at once
-CHUNK = 2048  # word hashes held before they are folded in; both bound the scratch of a long document
+from stages.loops.constants import FIRST, LANE, NEXT
+from stages.loops.lanes import filled_lane, load8, lower_lane, lowest, ones, store4
+from stages.loops.machine_code import inner
 
 U0, U1, U32 = (np.uint64(n) for n in (0, 1, 32))
 FIRST, NEXT = np.uint64(FIRST), np.uint64(NEXT)
@@ -21,7 +18,7 @@ KEEP_LOW = np.concatenate([KEEP, np.full(8, KEEP[8])])  # of a word of n <= 16 b
 KEEP_HIGH = np.concatenate([np.zeros(8, np.uint64), KEEP])  # and its second eight
 
 
-@compiled
+@inner
 def decode(data, p, stop, lead):
     """(code point, its bytes) at data[p]; (0, 1) for what is no UTF-8."""
     need = (lead >= 0xC2) + (lead >= 0xE0) + (lead >= 0xF0)
@@ -39,7 +36,7 @@ def decode(data, p, stop, lead):
     return np.uint32(0), 1
 
 
-@compiled
+@inner
 def normalise(data, start, stop, utf8, flags, unspaced, out):
     """Lower-case data[start:stop] into `out`, separators (and what is no UTF-8) as 0; returns the length."""
     p, o = start, 0
@@ -75,7 +72,7 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
     return o
 
 
-@compiled
+@inner
 def hash_token(out, first, size):
     short = np.uint64(min(size, 16))
     x = (load8(out, first) & KEEP_LOW[short]) * FIRST
@@ -89,7 +86,7 @@ def hash_token(out, first, size):
     return x
 
 
-@compiled
+@inner
 def word_bounds(out, base, end, carry, bounds, found):
     """Append where every word begins and ends; returns how many bounds are held, and the mask's last bit."""
     count = np.uint64(found)
@@ -107,7 +104,7 @@ def word_bounds(out, base, end, carry, bounds, found):
     return np.int64(count), carry
 
 
-@compiled
+@inner
 def char_tokens(out, base, end, tokens, held):
     for p in range(base, end):
         c = out[p]
@@ -117,7 +114,7 @@ def char_tokens(out, base, end, tokens, held):
     return held
 
 
-@compiled
+@inner
 def section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held):
     """Append the word hashes of one section; a word that crosses its end is carried in `open_ends` and `carry`."""
     if char:

@@ -1,15 +1,15 @@
 """Signatures, band keys and exact hashes of a column of text: one pass over the Arrow buffers, in machine code.
 
 `tokenise` makes word hashes; here they become n-gram hashes -> minima, 64 permutations at a time -> band keys.
-`shingles` defines every step; `kernel_numpy` is the same in array form.
+`stages.dedup.shingles` defines every step; `stages.dedup.kernel_numpy` is the same in array form.
 """
 
 import numpy as np
 
-from stages.dedup.lanes import LANE, PLACES, load8, lowers
-from stages.dedup.machine_code import compiled
-from stages.dedup.shingles import BASE, PLACE, SPREAD, SPREAD_AGAIN
-from stages.dedup.tokenise import CHUNK, KEEP, SECTION, U0, U32, normalise, section_tokens
+from stages.loops.constants import BASE, CHUNK, PLACE, PLACES, SECTION, SPREAD, SPREAD_AGAIN
+from stages.loops.lanes import load8, lowers
+from stages.loops.machine_code import inner
+from stages.loops.tokenise import KEEP, U0, U32, normalise, section_tokens
 
 U29, U33 = np.uint64(29), np.uint64(33)
 BASE = np.uint64(BASE)
@@ -21,7 +21,7 @@ F32_1, F32_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
 lower_one, lower_four = lowers(1), lowers(4)  # vectors of minima in registers
 
 
-@compiled
+@inner
 def fold(tokens, held, seen, ngram, final, sums, hashes, mixed, a, b, minima):
     """Take `held` word hashes into minima and exact sums, `seen` words in; how many it keeps for later."""
     carried = min(seen, ngram - 1)
@@ -46,14 +46,14 @@ def fold(tokens, held, seen, ngram, final, sums, hashes, mixed, a, b, minima):
     return keep
 
 
-@compiled
+@inner
 def fmix32(h):
     h = np.uint32((h ^ (h >> np.uint32(16))) * F32_1)
     h = np.uint32((h ^ (h >> np.uint32(13))) * F32_2)
     return h ^ (h >> np.uint32(16))
 
 
-@compiled
+@inner
 def permute(tokens, count, width, hashes, mixed, a, b, minima):
     """Lower the minima by `count` shingles of `width` words; hashes, mixed: scratch."""
     if width == 5:  # the usual one, in one sweep
@@ -75,14 +75,13 @@ def permute(tokens, count, width, hashes, mixed, a, b, minima):
         lower_one(mixed, count, a, b, minima, k)
 
 
-@compiled
+@inner
 def fmix64(x):
     x = (x ^ (x >> U33)) * F64_1
     x = (x ^ (x >> U33)) * F64_2
     return x ^ (x >> U33)
 
 
-@compiled
 def sketch(
     data,
     offsets,
@@ -99,29 +98,32 @@ def sketch(
     keys,
     exact,
     tokens_seen,
+    out,
+    bounds,
+    longs,
+    tokens,
+    hashes,
+    mixed,
+    minima,
+    sums,
 ):
     """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], tokens_seen int64[n].
 
-    An output with no columns is left out. a, b: padded with repeats to a multiple of PLACES.
+    An output with no columns is left out. char: 0 or 1; unspaced: the bit of `flags` that makes a character a word, or
+    0; a, b: padded with repeats to a multiple of PLACES. From `out` on, scratch: as `scratch` in `stages.dedup.sketch`
+    makes it, then as long as `tokens`, uint32; as long as `a`, uint32; uint64[2].
     """
-    longest = 0
+    rows, alone, chars = multipliers.shape[1], np.uint8(unspaced), char != 0
     for i in range(len(offsets) - 1):
-        longest = max(longest, offsets[i + 1] - offsets[i])
-    out = np.empty(2 * longest + 3 * LANE, np.uint8)
-    bounds, longs = np.empty(SECTION + LANE, np.int64), np.empty(SECTION // 2 + LANE, np.uint64)
-    tokens = np.empty(CHUNK + SECTION + ngram, np.uint64)
-    hashes, mixed = np.empty(len(tokens), np.uint64), np.empty(len(tokens), np.uint32)
-    minima = np.empty(len(a), np.uint32)
-    sums = np.empty(2, np.uint64)
-    rows = multipliers.shape[1]
-    for i in range(len(offsets) - 1):
-        length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, unspaced, out)
+        length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, alone, out)
         minima[:] = np.uint32(0xFFFFFFFF)
         sums[:] = U0
         held, seen, open_ends, carry = 0, 0, 0, U0
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, open_ends, carry = section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held)
+            held, open_ends, carry = section_tokens(
+                out, base, end, chars, bounds, longs, open_ends, carry, tokens, held
+            )
             if held >= CHUNK:
                 carried = min(seen, ngram - 1)
                 keep = fold(tokens, held, seen, ngram, False, sums, hashes, mixed, a, b, minima)
@@ -143,7 +145,6 @@ def sketch(
             keys[i, k] = fmix64(key)
 
 
-@compiled
 def hash_bytes(data, offsets, exact):
     """exact uint64[n, 2]: 128 bits of each document's bytes as they are."""
     for i in range(len(offsets) - 1):

@@ -1,0 +1,91 @@
+"""Who belongs together, and who of them stays: the loops behind `edges`, `components` and `keep`."""
+
+import numpy as np
+
+from stages.loops.machine_code import inner
+
+
+def mark_shared(keys, places, mask, repeated):
+    """repeated bool[m]: the place of keys[i] has another key, or the same one again; keys uint64[m].
+
+    places: zeros, 32 places of 2 bits in each uint64; a key's place is its bits under `mask`.
+    """
+    one, two, three, five, high = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(5), np.uint64(62)
+    for key in keys:
+        place = key & mask
+        word, shift = place >> five, (place << one) & high
+        if (places[word] >> shift) & three < two:  # two stands for more than one
+            places[word] += one << shift
+    for i in range(len(keys)):
+        place = keys[i] & mask
+        repeated[i] = (places[place >> five] >> ((place << one) & high)) & three == two
+
+
+def union(parent, left, right):
+    """Join the components of left[i] and right[i], for every i."""
+    for i in range(len(left)):
+        x, y = left[i], right[i]
+        while parent[x] != x:
+            parent[x] = parent[parent[x]]
+            x = parent[x]
+        while parent[y] != y:
+            parent[y] = parent[parent[y]]
+            y = parent[y]
+        if x < y:
+            parent[y] = x
+        elif y < x:
+            parent[x] = y
+
+
+def flatten(parent):
+    """Point every row at its root: parents are below their children, so one ascending sweep is enough."""
+    for i in range(len(parent)):
+        parent[i] = parent[parent[i]]
+
+
+@inner
+def agreement(one, other):
+    """Number of equal places of two signatures."""
+    equal = 0
+    for k in range(len(one)):
+        equal += np.int32(one[k] == other[k])
+    return equal
+
+
+@inner
+def shares_band(one, other, bands, rows):
+    for first in range(0, bands * rows, rows):
+        equal = 0
+        for k in range(first, first + rows):
+            equal += one[k] == other[k]
+        if equal == rows:
+            return True
+    return False
+
+
+def greedy(walk, cuts, signatures, pinned, need, bands, rows, anchors, anchor, agreed, pairs):
+    """The walk over leaders, cluster by cluster; fills anchor, agreed and pairs in place.
+
+    anchors int64[most]: scratch, for those of one cluster
+    """
+    places = signatures.shape[1]
+    for c in range(len(cuts) - 1):
+        held = 1
+        anchors[0] = walk[cuts[c]]
+        for at in range(cuts[c] + 1, cuts[c + 1]):
+            row = walk[at]
+            goes = False
+            if not pinned[row]:
+                for i in range(held):
+                    kept = anchors[i]
+                    equal = agreement(signatures[row], signatures[kept])
+                    if i == 0:
+                        bin = min(equal * len(pairs) // places, len(pairs) - 1)
+                        pairs[bin, 0] += 1
+                        pairs[bin, 1] += shares_band(signatures[row], signatures[kept], bands, rows)
+                    if equal >= need:
+                        anchor[row], agreed[row], goes = kept, equal, True
+                        break
+            if not goes and held < len(anchors):
+                anchors[held] = row
+                held += 1
