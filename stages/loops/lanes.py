@@ -71,6 +71,17 @@ def filled_lane(typing, data, index):
 
 
 @intrinsic
+def start_lane(typing, data, index):
+    """uint64 bit mask: which of 64 bytes begin a character, or are a character by themselves."""
+
+    def build(context, builder, signature, args):
+        byte = builder.load(_at(context, builder, signature.args[0], args[0], args[1], _V), align=1)
+        return builder.bitcast(builder.icmp_signed(">", byte, _splat(0xBF)), ir.IntType(64))
+
+    return types.uint64(data, types.intp), build
+
+
+@intrinsic
 def lowest(typing, mask):
     """intp: position of the lowest set bit; 64 when there is none."""
 

@@ -8,10 +8,11 @@ word. Vector operations are LLVM vectors, which every target lowers to its own i
 import numpy as np
 
 from stages.loops.constants import FIRST, LANE, NEXT
-from stages.loops.lanes import filled_lane, load8, lower_lane, lowest, ones, store4
+from stages.loops.lanes import filled_lane, load8, lower_lane, lowest, ones, start_lane, store4
 from stages.loops.machine_code import inner
 
 U0, U1, U32 = (np.uint64(n) for n in (0, 1, 32))
+DENSE = 12  # bytes of a lane that are not ASCII: with more, the whole lane is taken character by character
 FIRST, NEXT = np.uint64(FIRST), np.uint64(NEXT)
 KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # keeps the first n bytes of eight
 KEEP_LOW = np.concatenate([KEEP, np.full(8, KEEP[8])])  # of a word of n <= 16 bytes: its first eight
@@ -20,20 +21,65 @@ KEEP_HIGH = np.concatenate([np.zeros(8, np.uint64), KEEP])  # and its second eig
 
 @inner
 def decode(data, p, stop, lead):
-    """(code point, its bytes) at data[p]; (0, 1) for what is no UTF-8."""
-    need = (lead >= 0xC2) + (lead >= 0xE0) + (lead >= 0xF0)
-    if need == 0 or lead >= 0xF5 or p + need >= stop:
-        return np.uint32(0), 1
-    point = lead & np.uint32(0x3F >> need)
-    good = True
-    for j in range(1, need + 1):
-        tail = np.uint32(data[p + j])
-        good &= (tail & np.uint32(0xC0)) == 0x80
-        point = np.uint32(point << np.uint32(6)) | (tail & np.uint32(0x3F))
-    least = 0x80 if need == 1 else (0x800 if need == 2 else 0x10000)
-    if good and point >= least and point < 0x110000:
-        return point, need + 1
+    """(code point, its bytes) at data[p], whose first byte is `lead` >= 0x80; (0, 1) for what is no UTF-8."""
+    left = stop - p
+    if lead < 0xE0:
+        if lead >= 0xC2 and left > 1:
+            one = np.uint32(data[p + 1])
+            if one & 0xC0 == 0x80:
+                return np.uint32(((lead & 0x1F) << 6) | (one & 0x3F)), 2
+    elif lead < 0xF0:
+        if left > 2:
+            one, two = np.uint32(data[p + 1]), np.uint32(data[p + 2])
+            point = np.uint32(((lead & 0xF) << 12) | ((one & 0x3F) << 6) | (two & 0x3F))
+            if one & 0xC0 == 0x80 and two & 0xC0 == 0x80 and point >= 0x800:
+                return point, 3
+    elif lead < 0xF5 and left > 3:
+        one, two, three = np.uint32(data[p + 1]), np.uint32(data[p + 2]), np.uint32(data[p + 3])
+        point = np.uint32(((lead & 0x7) << 18) | ((one & 0x3F) << 12) | ((two & 0x3F) << 6) | (three & 0x3F))
+        if one & 0xC0 == 0x80 and two & 0xC0 == 0x80 and three & 0xC0 == 0x80 and 0x10000 <= point < 0x110000:
+            return point, 4
     return np.uint32(0), 1
+
+
+@inner
+def other_lane(data, p, starts, utf8, flags, unspaced, out, o):
+    """Up to 64 bytes that are not ASCII, but for the last character that begins in them; (where that is, o).
+
+    `starts` says where characters begin, so no character waits for the length of the one before it. Bytes that go on
+    where nothing began, or further than was begun, are separators.
+    """
+    at = lowest(starts)
+    if at > 0:
+        store4(out, o, np.uint32(0))
+        o += 1
+    starts &= starts - U1
+    while starts != U0:
+        after = lowest(starts)
+        starts &= starts - U1
+        word = np.int64(load8(data, p + at))
+        lead, one, two = word & 0xFF, (word >> 8) & 0x3F, (word >> 16) & 0x3F
+        size, point = 1, np.uint32(lead)
+        if lead >= 0xC0:
+            size, point, least = 2, np.uint32(((lead & 0x1F) << 6) | one), 0x80
+            if lead >= 0xE0:
+                size, point, least = 3, np.uint32(((lead & 0xF) << 12) | (one << 6) | two), 0x800
+            if point < least or after - at < size:
+                point = np.uint32(0)
+            if lead >= 0xF0:
+                point, size = decode(data, p + at, p + after, np.uint32(lead))
+        flag = flags[point]
+        alone = flag & unspaced
+        if alone and o > 0 and out[o - 1] != 0:
+            store4(out, o, np.uint32(0))
+            o += 1
+        store4(out, o, utf8[point])
+        o += flag & 7
+        if alone or after - at != size:
+            store4(out, o, np.uint32(0))
+            o += 1
+        at = after
+    return p + at, o
 
 
 @inner
@@ -45,6 +91,11 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
         if p <= fast:
             high = lower_lane(data, p, out, o)
             run = min(lowest(high), stop - p)
+            if ones(high) > DENSE and p + LANE <= min(stop, fast):
+                starts = start_lane(data, p)
+                if starts & (starts - U1) != U0:
+                    p, o = other_lane(data, p, starts, utf8, flags, unspaced, out, o)
+                    continue
             p += run
             o += run
             if run == LANE or p == stop:
@@ -65,7 +116,7 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
             if alone:
                 out[o] = 0
                 o += 1
-            # A script that is not ASCII goes on past its spaces; ASCII text goes back to whole lanes.
+            # A few letters that are not ASCII, or one; then back to whole lanes.
             if p >= stop or (p <= fast and data[p] < 0x80 and data[p + 1] < 0x80):
                 break
     out[o : o + LANE] = 0

@@ -1,5 +1,6 @@
 """The kernel against datasketch, against `re`, against its numpy form, and against itself on other Arrow layouts."""
 
+import itertools
 import re
 import sys
 import unicodedata
@@ -127,20 +128,36 @@ def same(one, other):
     assert np.array_equal(one.keys[full], other.keys[full])
 
 
-def test_bytes_that_are_no_utf8_are_separators():
+@pytest.mark.parametrize("length", [50, 1000])  # shorter than a lane of the kernel, and many lanes
+@pytest.mark.parametrize("damage", [0.01, 1])
+def test_bytes_that_are_no_utf8_are_separators(length, damage):
     chance = np.random.default_rng(1)
-    letters = np.frombuffer("aé漢😀Σ b".encode() + bytes([0xED, 0xA0, 0xC0, 0xF8, 0xFF, 0x80, 0xF4, 0x90]), np.uint8)
-    data = chance.choice(letters, 50_000)
-    offsets = np.arange(0, 50_001, 50)
+    few = np.frombuffer("aé漢😀Σ b".encode() + bytes([0xED, 0xA0, 0xC0, 0xF8, 0xFF, 0x80, 0xF4, 0x90]), np.uint8)
+    whole = "Слово и дело: 漢字かなカナ, ÉTÉ 😀 Ⱥⱥ. " * (60_000 // 57)
+    data = np.frombuffer(whole.encode()[:50_000], np.uint8).copy()
+    hit = chance.random(len(data)) < damage
+    data[hit] = chance.choice(few, hit.sum())
+    offsets = np.arange(0, 50_001, length)
     column = pa.Array.from_buffers(
-        pa.large_string(), 1000, [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data.tobytes())]
+        pa.large_string(), len(offsets) - 1, [None, pa.py_buffer(offsets.tobytes()), pa.py_buffer(data.tobytes())]
     )
-    replaced = pa.array([data[i : i + 50].tobytes().decode("utf-8", "replace") for i in range(0, 50_000, 50)])
+    cuts = [data[a:b].tobytes() for a, b in itertools.pairwise(offsets)]
+    replaced = pa.array([cut.decode("utf-8", "replace") for cut in cuts])
     for unit in ("word", "char", "auto"):
         scheme = Scheme(unit=unit)
         first = sketch(column, scheme, signatures=True)
         same(sketch(column, scheme, signatures=True, form="numpy"), first)
         same(sketch(replaced, scheme, signatures=True), first)
+
+
+def test_a_lane_that_begins_inside_nothing_begins_a_new_word():
+    """Whole lanes of ASCII, then a byte that goes on where nothing began."""
+    cuts = [b"a" * size + b"\x80" + "слово ".encode() * 40 for size in range(60, 70)]
+    offsets = np.cumsum([0, *map(len, cuts)], dtype=np.int32)
+    column = pa.StringArray.from_buffers(len(cuts), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(cuts)))
+    made = sketch(column, signatures=True)
+    assert made.words.tolist() == [41] * len(cuts)
+    same(sketch(column, signatures=True, form="numpy"), made)
 
 
 def test_the_end_of_a_buffer_is_never_passed():
