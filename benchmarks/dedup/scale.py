@@ -1,5 +1,6 @@
 """Far beyond the corpus, on one machine: the real exchange and components code over synthetic keys, with its memory.
 
+`python -m benchmarks.dedup.scale [COUNT]` measures both, each in a process of its own (COUNT: 1e8 unless given).
 `python -m benchmarks.dedup.scale components ROWS`: union-find and clusters of so many rows.
 `python -m benchmarks.dedup.scale exchange KEYS FOLDER`: key files, edges range by range, components. Documents have
 15 keys; of the documents, three in ten share one with another.
@@ -9,11 +10,13 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.dedup.measure import module
 from stages.dedup.components import clusters, flatten, forest, union
 from stages.dedup.edges import range_edges
 from stages.dedup.keys import KeyFile, range_count, read_range
@@ -109,9 +112,19 @@ def _warm() -> None:
     range_edges(np.zeros(2, np.uint64), few)
 
 
-def main(what: str, count: str, *folder: str) -> None:
-    said = components(int(count)) if what == "components" else exchange(int(count), Path(folder[0]))
-    print(json.dumps(said))
+def main(*wish: str) -> None:
+    match wish:
+        case ("components", rows):
+            print(json.dumps(components(int(float(rows)))))
+        case ("exchange", keys, folder):
+            print(json.dumps(exchange(int(float(keys)), Path(folder))))
+        case () | (_,):
+            with tempfile.TemporaryDirectory() as scratch:
+                for what in (("components", *(wish or ("1e8",))), ("exchange", *(wish or ("1e8",)), scratch)):
+                    said = module("benchmarks.dedup.scale", *what, log=Path(scratch) / "log.txt").said
+                    print(what[0], json.dumps(said))
+        case _:
+            raise SystemExit(__doc__)
 
 
 if __name__ == "__main__":
