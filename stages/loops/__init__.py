@@ -1,0 +1,1 @@
+"""Loops that run as machine code, and how they are kept."""
