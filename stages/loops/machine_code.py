@@ -126,8 +126,8 @@ def _linked(code: bytes, name: str, kinds: tuple[Kind, ...]) -> Callable[..., No
             else:
                 flat.append(int(arg))
         status = function(result.ctypes.data, result.ctypes.data + 8, *flat)
-        if status:
-            raise RuntimeError(f"the loop `{name}` of {library.name} ended with status {status}")
+        if status:  # to name the library is also to keep it: its code goes with it
+            raise RuntimeError(f"the loop {library.name} ended with status {status}")
 
     return run
 
