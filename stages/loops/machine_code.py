@@ -12,12 +12,15 @@ folder named after all that can change them: the text of this room, the compiler
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import hashlib
 import importlib.util
 import os
 import stat
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from numbers import Integral
 from pathlib import Path
@@ -30,6 +33,7 @@ import numpy as np
 FLAGS = {"error_model": "numpy", "_nrt": False}
 DIGEST = 32  # bytes of SHA-256 before the object
 ENTRY = "siftloom_loop"
+PATIENCE = 600  # tenths of a second that a process waits for another one that compiles: it may be stopped for ever
 
 Kind = tuple[str, int]  # of an argument: its dtype and number of dimensions; 0: a number
 
@@ -69,8 +73,11 @@ class Loop:
         path = Path(folder(), f"{self.name}-{hashlib.sha256(said.encode()).hexdigest()[:16]}.o")
         code = _stored(path)
         if code is None:
-            code = compiled(self.find(), kinds)
-            _store(path, code)
+            with _alone(path):
+                code = _stored(path)
+                if code is None:
+                    code = compiled(self.find(), kinds)
+                    _store(path, code)
         return _linked(code, path.stem, kinds)
 
 
@@ -140,6 +147,21 @@ def _linker() -> Any:
     binding.initialize_native_asmprinter()
     # JITLink puts all of a file in one piece of memory and checks every distance; the older linker does neither.
     return binding.create_lljit_compiler(use_jit_link=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """One process of a machine compiles a loop; the others wait for what it stores, or for its end, or for a minute."""
+    with ExitStack() as held:
+        with suppress(OSError):  # a folder that cannot be written, a file system without locks: each for itself
+            lock = held.enter_context(open(path.with_suffix(".lock"), "a"))
+            for _ in range(PATIENCE):
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    time.sleep(0.1)
+        yield
 
 
 def _stored(path: Path) -> bytes | None:

@@ -70,7 +70,27 @@ def test_only_the_first_process_needs_the_compiler(tmp_path):
     assert again[0] == first[0]
     assert "'numba'" in again[2]
     assert use(tmp_path) == (first[0], "numba", "['llvmlite']")
-    assert sorted(tmp_path.glob("siftloom-*/*")) == files
+    assert {path.suffix for path in tmp_path.glob("siftloom-*/*")} == {".o", ".lock"}
+
+
+def test_of_processes_that_begin_together_one_compiles(tmp_path):
+    code = (
+        "import sys, numpy\n"
+        "from stages.dedup.components import flatten, forest\n"
+        "flatten(forest(3))\n"
+        "print('numba' in sys.modules)"
+    )
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    line = [sys.executable, "-W", "ignore", "-c", code]
+    begun = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(4)]
+    assert sorted(process.communicate(timeout=120)[0].strip() for process in begun) == ["False"] * 3 + ["True"]
+
+
+def test_a_compiling_process_that_was_stopped_is_not_waited_for_for_ever(tmp_path, monkeypatch):
+    path = tmp_path / "loop.o"
+    monkeypatch.setattr(machine_code, "PATIENCE", 2)
+    with machine_code._alone(path), machine_code._alone(path):
+        pass
 
 
 def test_without_numba_the_same_loops_run_in_plain_python(tmp_path):
@@ -110,7 +130,7 @@ def test_arguments_arrive_as_they_are(tmp_path, monkeypatch):
         add(numbers, more, -2, np.uint64(2**64 - 1), out)
         assert out.tolist() == [-2 * 3 + 2, -2 * 12]
         assert more.tolist() == [True, True, True]
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.glob("*.o"))) == 3
 
 
 def test_a_loop_that_needs_numbas_runtime_is_refused():
