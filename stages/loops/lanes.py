@@ -59,26 +59,23 @@ def lower_lane(typing, data, index, out, position):
     return types.uint64(data, types.intp, out, types.intp), build
 
 
-@intrinsic
-def filled_lane(typing, data, index):
-    """uint64 bit mask: which of 64 bytes are not 0."""
+def _bits(holds):
+    """An intrinsic (data, index): uint64 bit mask, for which of 64 bytes `holds(builder, bytes)` is true."""
 
-    def build(context, builder, signature, args):
-        byte = builder.load(_at(context, builder, signature.args[0], args[0], args[1], _V), align=1)
-        return builder.bitcast(builder.icmp_unsigned("!=", byte, _splat(0)), ir.IntType(64))
+    @intrinsic
+    def lane(typing, data, index):
+        def build(context, builder, signature, args):
+            byte = builder.load(_at(context, builder, signature.args[0], args[0], args[1], _V), align=1)
+            return builder.bitcast(holds(builder, byte), ir.IntType(64))
 
-    return types.uint64(data, types.intp), build
+        return types.uint64(data, types.intp), build
+
+    return lane
 
 
-@intrinsic
-def start_lane(typing, data, index):
-    """uint64 bit mask: which of 64 bytes begin a character, or are a character by themselves."""
-
-    def build(context, builder, signature, args):
-        byte = builder.load(_at(context, builder, signature.args[0], args[0], args[1], _V), align=1)
-        return builder.bitcast(builder.icmp_signed(">", byte, _splat(0xBF)), ir.IntType(64))
-
-    return types.uint64(data, types.intp), build
+filled_lane = _bits(lambda builder, byte: builder.icmp_unsigned("!=", byte, _splat(0)))
+# Every byte but 10xxxxxx begins a character, or is one.
+start_lane = _bits(lambda builder, byte: builder.icmp_signed(">", byte, _splat(0xBF)))
 
 
 @intrinsic

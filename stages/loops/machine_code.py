@@ -43,7 +43,8 @@ class Loop:
 
     Made from a function without arguments that imports the loop and returns it: that is not called before the loop must
     be compiled, and the import is seen by whoever reads the code behind a node. The arrays are neither copied nor
-    checked for their length; other threads run meanwhile. TypeError for another argument. Plain Python without numba.
+    checked for their length, and written where the loop writes, be they read-only; other threads run meanwhile.
+    TypeError for another argument. Plain Python without numba.
     """
 
     def __init__(self, find: Callable[[], Callable[..., None]]) -> None:

@@ -167,6 +167,23 @@ def test_the_code_behind_a_node_ends_with_the_last_module_it_imports(monkeypatch
     assert {path.split("/")[0] for path in seen} <= {"stages", "models", "training", "tokens"}
 
 
+def test_a_loop_that_runs_as_machine_code_is_code_behind_its_node(monkeypatch):
+    """It is linked without being imported, and counts all the same; for the nodes that use it."""
+    from stages.clean.gopher_repetition import GopherRepetition
+    from stages.dedup.minhash import MinHashDedup
+
+    read = Path.read_bytes
+    for node, behind in (
+        (MinHashDedup, {"kernel.py", "tokenise.py", "lanes.py", "clusters.py", "constants.py", "machine_code.py"}),
+        (GopherRepetition, {"repeats.py", "machine_code.py"}),
+    ):
+        seen = set()
+        with monkeypatch.context() as watched:
+            watched.setattr(Path, "read_bytes", lambda path, seen=seen: seen.add(path) or read(path))
+            drift.code_hash.__wrapped__(node)
+        assert {path.name for path in seen if path.parent.name == "loops"} - {"__init__.py"} == behind
+
+
 def test_a_node_that_no_file_holds_has_a_hash():
     """Defined in a notebook, say."""
     code = (
