@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -182,3 +183,14 @@ def test_a_document_that_says_one_line_over_and_over_goes():
     _, removed = score(GopherRepetition(docs=DOCS), ["\n".join(["Buy now and save a lot today."] * 20), PLAIN[:44]])
     assert removed.reason.to_pylist() == ["gopher_repetition.max_dup_lines", None]
     assert removed.value[0].as_py() == pytest.approx(0.95)
+
+
+def test_the_scratch_for_repeats_is_as_large_as_the_loop_takes_it_for():
+    """It is made by one module and used by another, in machine code that checks no bounds."""
+    from stages.clean.pieces import Pieces
+    from stages.clean.repeats import _table
+    from stages.loops.repeats import table_size
+
+    for longest in [*range(70), *(2**k + d for k in range(7, 20) for d in (-1, 0, 1))]:
+        cut = Pieces(np.zeros(longest, np.int32), np.array([0, longest, longest]), pa.array([], pa.string()))
+        assert len(_table(cut)) == table_size(longest)

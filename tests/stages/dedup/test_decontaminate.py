@@ -6,6 +6,8 @@ import json
 import random
 import re
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -73,6 +75,17 @@ def test_every_planted_passage_is_found_and_nothing_else(tmp_path, planted, monk
     for i, text in enumerate(found):
         shared = {g for item in items for g in _item_grams(item["question"])} & (ngrams(text, 13) | ngrams(text, 8))
         assert run.column("eval_hits")[i] == len(shared)
+
+
+@pytest.mark.parametrize("width", [2, 8, 13])
+def test_a_long_document_is_the_sum_of_its_passages(width):
+    """Longer than the kernel holds words; passages that cross what it holds included."""
+    text = " ".join(f"w{i}{'x' * (i % 23)}" for i in range(9_000))
+    hashes = passages.gram_hashes(passages.text_tokens(text, "word"), width)
+    grams = passages.Grams(np.array([width]), np.array([0, len(hashes)]), np.sort(hashes))
+    document, gram = passages.find(pa.chunked_array([["before", text]]), grams, "word")
+    assert set(document.tolist()) == {1}
+    assert np.array_equal(grams.hashes[gram], hashes)
 
 
 def _item_grams(text):

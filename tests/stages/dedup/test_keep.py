@@ -89,6 +89,24 @@ def test_who_goes_resembles_a_document_that_stays(some, limit, most):
     assert np.isnan(np.delete(found.estimate, gone)).all()
 
 
+@given(clusters(), st.sampled_from([0.5, 1.0]))
+def test_pairs_are_those_of_a_cluster_with_its_first(some, limit):
+    """What the report draws beside the curve: by estimate, how many there are and how many of them share a band."""
+    starts, order, signatures, exact, pinned = some
+    found = judge(starts, order, signatures, exact, min_jaccard=limit, pinned=pinned, bands=4, rows=3)
+    plain = np.zeros_like(found.pairs)
+    for a, b in itertools.pairwise(starts):
+        leads = {}
+        for i in sorted(range(a, b), key=lambda i: (not pinned[i], order[i], i)):
+            leads.setdefault(tuple(exact[i]), i)
+        first, *others = leads.values()
+        for i in (i for i in others if not pinned[i]):
+            same = signatures[i] == signatures[first]
+            at = min(int(same.sum()) * len(plain) // PLACES, len(plain) - 1)
+            plain[at] += 1, same.reshape(4, 3).all(axis=1).any()
+    assert found.pairs.tolist() == plain.tolist()
+
+
 @given(clusters())
 def test_copies_keep_the_first_of_each(some):
     starts, order, _, exact, pinned = some
