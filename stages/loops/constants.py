@@ -4,6 +4,7 @@ import numpy as np
 
 LANE = 64  # bytes handled at once; also the padding that every scratch buffer of bytes needs
 PLACES = 16  # uint32 handled at once
+EIGHT = 8  # words hashed at once
 SECTION = 4096  # bytes whose words are taken at once
 CHUNK = 2048  # word hashes held before they are folded in; both bound the scratch of a long document
 

@@ -9,7 +9,7 @@ import numpy as np
 from stages.loops.constants import BASE, CHUNK, PLACE, PLACES, SECTION, SPREAD, SPREAD_AGAIN
 from stages.loops.lanes import load8, lowers
 from stages.loops.machine_code import inner
-from stages.loops.tokenise import KEEP, U0, U32, normalise, section_tokens
+from stages.loops.tokenise import KEEP, U0, U1, U32, normalise, section_tokens
 
 U29, U33 = np.uint64(29), np.uint64(33)
 BASE = np.uint64(BASE)
@@ -18,7 +18,7 @@ SPREAD_0, SPREAD_1 = SPREAD
 AGAIN_0, AGAIN_1 = SPREAD_AGAIN
 F64_1, F64_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 F32_1, F32_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
-lower_one, lower_four = lowers(1), lowers(4)  # vectors of minima in registers
+lower_one, lower_two, lower_three, lower_four = (lowers(vectors) for vectors in range(1, 5))
 
 
 @inner
@@ -26,8 +26,10 @@ def fold(tokens, held, seen, ngram, final, sums, hashes, mixed, a, b, minima):
     """Take `held` word hashes into minima and exact sums, `seen` words in; how many it keeps for later."""
     carried = min(seen, ngram - 1)
     h0, h1 = sums[0], sums[1]
-    for i in range(carried, held):
-        x = tokens[i] ^ (np.uint64(seen - carried + i + 1) * PLACE_0)
+    first, before = np.uint64(carried), np.uint64(seen)
+    for i in range(held - carried):
+        at = np.uint64(i)  # numba looks at the sign of a place whose range it cannot tell, and the loop stays scalar
+        x = tokens[first + at] ^ ((before + at + U1) * PLACE_0)
         x ^= x >> U32
         y = x * SPREAD_0
         h0 += y ^ (y >> U29)
@@ -68,11 +70,16 @@ def permute(tokens, count, width, hashes, mixed, a, b, minima):
                 hashes[i] = hashes[i] * BASE + tokens[i + j]
         for i in range(count):
             mixed[i] = fmix32(np.uint32(hashes[i] >> U32))
-    many = len(minima) // (4 * PLACES) * (4 * PLACES)
-    for k in range(0, many, 4 * PLACES):
-        lower_four(mixed, count, a, b, minima, k)
-    for k in range(many, len(minima), PLACES):
-        lower_one(mixed, count, a, b, minima, k)
+    for k in range(0, len(minima), 4 * PLACES):
+        left = (len(minima) - k) // PLACES
+        if left >= 4:
+            lower_four(mixed, count, a, b, minima, k)
+        elif left == 3:
+            lower_three(mixed, count, a, b, minima, k)
+        elif left == 2:
+            lower_two(mixed, count, a, b, minima, k)
+        else:
+            lower_one(mixed, count, a, b, minima, k)
 
 
 @inner
@@ -118,12 +125,10 @@ def sketch(
         length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, alone, out)
         minima[:] = np.uint32(0xFFFFFFFF)
         sums[:] = U0
-        held, seen, open_ends, carry = 0, 0, 0, U0
+        held, seen, began = 0, 0, -1
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, open_ends, carry = section_tokens(
-                out, base, end, chars, bounds, longs, open_ends, carry, tokens, held
-            )
+            held, began = section_tokens(out, base, end, chars, bounds, longs, began, tokens, held)
             if held >= CHUNK:
                 carried = min(seen, ngram - 1)
                 keep = fold(tokens, held, seen, ngram, False, sums, hashes, mixed, a, b, minima)

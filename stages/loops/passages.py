@@ -43,12 +43,10 @@ def find_passages(
     hits[0] = 0
     for i in range(len(offsets) - 1):
         length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, alone, out)
-        held, carried, open_ends, carry = 0, 0, 0, U0
+        held, carried, began = 0, 0, -1
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, open_ends, carry = section_tokens(
-                out, base, end, chars, bounds, longs, open_ends, carry, tokens, held
-            )
+            held, began = section_tokens(out, base, end, chars, bounds, longs, began, tokens, held)
             if held < CHUNK and end <= length:
                 continue
             for j in range(len(widths)):

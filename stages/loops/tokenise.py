@@ -7,16 +7,26 @@ word. Vector operations are LLVM vectors, which every target lowers to its own i
 
 import numpy as np
 
-from stages.loops.constants import FIRST, LANE, NEXT
-from stages.loops.lanes import filled_lane, load8, lower_lane, lowest, ones, start_lane, store4
+from stages.loops.constants import EIGHT, FIRST, LANE, NEXT
+from stages.loops.lanes import (
+    filled_lane,
+    hash_words,
+    load8,
+    lower_lane,
+    lowest,
+    ones,
+    start_lane,
+    store4,
+    unpack,
+)
 from stages.loops.machine_code import inner
 
 U0, U1, U32 = (np.uint64(n) for n in (0, 1, 32))
 DENSE = 12  # bytes of a lane that are not ASCII: with more, the whole lane is taken character by character
 FIRST, NEXT = np.uint64(FIRST), np.uint64(NEXT)
 KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # keeps the first n bytes of eight
-KEEP_LOW = np.concatenate([KEEP, np.full(8, KEEP[8])])  # of a word of n <= 16 bytes: its first eight
-KEEP_HIGH = np.concatenate([np.zeros(8, np.uint64), KEEP])  # and its second eight
+# The places of the set bits of every byte, eight to a byte.
+SET_BITS = np.array([([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8).ravel()
 
 
 @inner
@@ -90,6 +100,10 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
     while p < stop:
         if p <= fast:
             high = lower_lane(data, p, out, o)
+            while high == U0 and p + 2 * LANE <= stop:  # most lanes are ASCII, and need no more than this
+                p += LANE
+                o += LANE
+                high = lower_lane(data, p, out, o)
             run = min(lowest(high), stop - p)
             if ones(high) > DENSE and p + LANE <= min(stop, fast):
                 starts = start_lane(data, p)
@@ -125,34 +139,38 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
 
 @inner
 def hash_token(out, first, size):
-    short = np.uint64(min(size, 16))
-    x = (load8(out, first) & KEEP_LOW[short]) * FIRST
+    x = (load8(out, first) & KEEP[min(size, 8)]) * FIRST
     x ^= x >> U32
-    x = (x + (load8(out, first + 8) & KEEP_HIGH[short])) * NEXT
+    x = (x + (load8(out, first + 8) & KEEP[min(max(size - 8, 0), 8)])) * NEXT
     x ^= x >> U32
-    if size > 16:
-        for at in range(16, size, 8):
-            x = (x + (load8(out, first + at) & KEEP[min(size - at, 8)])) * NEXT
-            x ^= x >> U32
+    return hash_rest(x, out, first, size)
+
+
+@inner
+def hash_rest(x, out, first, size):
+    """The hash of a word of more than 16 bytes, from that of its first 16; of another, x."""
+    for at in range(16, size, 8):
+        x = (x + (load8(out, first + at) & KEEP[min(size - at, 8)])) * NEXT
+        x ^= x >> U32
     return x
 
 
 @inner
-def word_bounds(out, base, end, carry, bounds, found):
-    """Append where every word begins and ends; returns how many bounds are held, and the mask's last bit."""
-    count = np.uint64(found)
+def word_bounds(out, base, end, found, bounds):
+    """Append where every word begins and ends, counted from `base`, in out[base:end]; how many bounds that makes.
+
+    `found` of them are there already: the last one is where a word began that has not ended, if it is odd.
+    """
+    count, carry = np.uint64(found), np.uint64(found & 1)
     for p in range(base, end, LANE):
         mask = filled_lane(out, p)
         edges = mask ^ ((mask << U1) | carry)
         carry = mask >> np.uint64(63)
-        after = count + ones(edges)
-        while edges != U0:
-            for step in range(8):
-                bounds[count + np.uint64(step)] = p + lowest(edges)
-                edges &= edges - U1
-            count += np.uint64(8)
-        count = after
-    return np.int64(count), carry
+        for step in range(0, LANE, 8):
+            byte = (edges >> np.uint64(step)) & np.uint64(255)
+            unpack(SET_BITS, np.intp(byte), p - base + step, bounds, np.intp(count))
+            count += ones(byte)
+    return np.intp(count)
 
 
 @inner
@@ -166,27 +184,32 @@ def char_tokens(out, base, end, tokens, held):
 
 
 @inner
-def section_tokens(out, base, end, char, bounds, longs, open_ends, carry, tokens, held):
-    """Append the word hashes of one section; a word that crosses its end is carried in `open_ends` and `carry`."""
+def section_tokens(out, base, end, char, bounds, longs, began, tokens, held):
+    """Append the word hashes of out[base:end], at most a section; (how many are held, where a word began that crosses
+    its end, or -1).
+
+    `began`: where a word began that crosses into it, or -1.
+    """
     if char:
-        return char_tokens(out, base, end, tokens, held), 0, carry
-    found, carry = word_bounds(out, base, end, carry, bounds, open_ends)
-    tokens_at, long_ones = np.uint64(held), U0
-    for j in range(found >> 1):
-        # Unsigned places and no branch on the length: the loop is unrolled, and half of its time is saved.
-        at = np.uint64(j)
-        first = bounds[at << U1]
-        size = bounds[(at << U1) + U1] - first
-        short = np.uint64(min(size, 16))
-        x = (load8(out, first) & KEEP_LOW[short]) * FIRST
-        x ^= x >> U32
-        x = (x + (load8(out, first + 8) & KEEP_HIGH[short])) * NEXT
-        tokens[tokens_at + at] = x ^ (x >> U32)
-        longs[long_ones] = at
-        long_ones += np.uint64(size > 16)
-    for k in range(long_ones):
-        at = longs[np.uint64(k)]
-        first = bounds[at << U1]
-        tokens[tokens_at + at] = hash_token(out, first, bounds[(at << U1) + U1] - first)
-    bounds[0] = bounds[max(found - 1, 0)]
-    return held + (found >> 1), found & 1, carry
+        return char_tokens(out, base, end, tokens, held), -1
+    bounds[0] = 0  # of a word that began before; its hash is made below
+    found = word_bounds(out, base, end, np.intp(began >= 0), bounds)
+    words, after = found >> 1, -1
+    if found & 1:
+        after = began if found == 1 and began >= 0 else base + bounds[found - 1]
+    for j in range(2 * words, 2 * (words + EIGHT)):
+        bounds[j] = j & 1  # the last eight words may be fewer
+    # No branch on the length of a word: the long ones are noted, and go on from their first sixteen bytes.
+    long_ones = U0
+    for at in range(0, words, EIGHT):
+        longer = hash_words(out, base, bounds, 2 * at, tokens, held + at)
+        unpack(SET_BITS, longer, at, longs, np.intp(long_ones))
+        long_ones += ones(np.uint64(longer))
+    for k in range(np.intp(long_ones)):
+        at = np.intp(longs[k])
+        first = np.intp(bounds[2 * at])
+        size = np.intp(bounds[2 * at + 1]) - first
+        tokens[held + at] = hash_rest(tokens[held + at], out, base + first, size)
+    if began >= 0 and words:
+        tokens[held] = hash_token(out, began, base + np.intp(bounds[1]) - began)
+    return held + words, after

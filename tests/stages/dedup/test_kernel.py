@@ -2,6 +2,7 @@
 
 import itertools
 import re
+import subprocess
 import sys
 import unicodedata
 
@@ -41,6 +42,34 @@ def test_signatures_are_datasketchs(unit, ngram):
     for text, row, count in zip(some, made.signatures, made.words, strict=True):
         assert count == len(words(text, unit))
         assert np.array_equal(row, minhash(text, scheme).hashvalues), text
+
+
+@pytest.mark.parametrize(("bands", "rows"), [(1, 1), (2, 8), (4, 8), (6, 8), (20, 5), (9, 13), (18, 8)])
+def test_signatures_of_every_width_are_datasketchs(bands, rows):
+    """One to nine vectors of sixteen places, the last one full or not."""
+    scheme = Scheme(bands=bands, rows=rows)
+    some = texts(bands, 20)
+    made = sketch(pa.array(some), scheme, signatures=True)
+    for text, row in zip(some, made.signatures, strict=True):
+        assert np.array_equal(row, minhash(text, scheme).hashvalues), text
+
+
+def test_words_of_every_length_wherever_they_begin():
+    """Eight words at once, in two halves and a rest; sections of 4,096 bytes, whose borders words end at and cross."""
+    chance = np.random.default_rng(5)
+    letters = "".join(chance.choice(list("abcdefgh"), 30_000))
+    sizes = [*range(1, 36), 100]
+    some = [" ".join(letters[i : i + n] for i, n in enumerate(np.roll(sizes, shift).tolist())) for shift in sizes]
+    some += [
+        " ".join([letters[:lead], letters[7 : 7 + size], "behind", "it"])
+        for lead in (1, 40, 4080, 4094, 4095, 4096, 4097)
+        for size in (1, 2, 16, 17, 4093, 4095, 4096, 4097, 8190, 20_000)
+    ]
+    scheme = Scheme(ngram=2)
+    made = sketch(pa.array(some), scheme, signatures=True)
+    for text, row, count in zip(some, made.signatures, made.words, strict=True):
+        assert count == text.count(" ") + 1
+        assert np.array_equal(row, minhash(text, scheme).hashvalues), (len(text), text[:60])
 
 
 @SAME_UNICODE
@@ -170,6 +199,33 @@ def test_the_end_of_a_buffer_is_never_passed():
         followed = pa.array([text, "A behind B" * 30])[:1]
         same(sketch(alone, signatures=True), sketch(followed, signatures=True))
         assert np.array_equal(byte_hashes(alone)[0], byte_hashes(followed)[0])
+
+
+BEHIND_A_WALL = """
+import ctypes, mmap
+import numpy as np, pyarrow as pa
+from stages.dedup.sketch import byte_hashes, sketch
+
+pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
+wall = start + mmap.PAGESIZE
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(wall), mmap.PAGESIZE, 0) == 0  # whoever reads there dies
+for word in (b"abcde ", "\u00e9t\u00e9 ".encode(), "\u6f22\u5b57".encode()):
+    for size in range(1, 300):
+        text = (word * size)[:size]
+        ctypes.memmove(wall - size, text, size)
+        offsets = pa.py_buffer(np.array([0, size], np.int32).tobytes())
+        one = pa.StringArray.from_buffers(1, offsets, pa.foreign_buffer(wall - size, size))
+        sketch(one)
+        byte_hashes(one)
+print("alive")
+"""
+
+
+def test_nothing_behind_a_buffer_is_read():
+    """Behind it lies memory that must not be touched. In a process of its own, which would end."""
+    run = subprocess.run([sys.executable, "-c", BEHIND_A_WALL], capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (0, "alive\n"), run.stderr
 
 
 def test_documents_without_words_and_short_ones():
