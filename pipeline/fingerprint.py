@@ -106,20 +106,24 @@ def node_form(
     }
 
 
-def phase_key(
+def phase_keys(
     node: Node,
     phases: Iterable[tuple[str, Iterable[str]]],
     identity: Callable[[Node], Any],
     sources: Mapping[str, Any],
-) -> str:
-    """Identity of the last of `phases` (name, declared fields): equal keys mean equal bytes in all of them."""
+) -> dict[str, str]:
+    """Identity of each of `phases` (name, declared fields): equal keys mean equal bytes in it and those before it."""
     inputs = {
         field.name: canonical(getattr(node, field.name), identity, field.name)
         for field in dataclasses.fields(node)
         if any(True for _ in nodes_in(getattr(node, field.name)))
     }
-    parts = [[name, fields_of(node, identity, only=fields, replace=sources)] for name, fields in phases]
-    return digest({"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts})
+    parts: list[Any] = []
+    keys = {}
+    for name, fields in phases:
+        parts.append([name, fields_of(node, identity, only=fields, replace=sources)])
+        keys[name] = digest({"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts})
+    return keys
 
 
 def nodes_in(value: Any) -> Iterable[Node]:

@@ -101,7 +101,13 @@ def versions() -> Mapping[str, str]:
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            found[package] = _version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
+
+
+def _version(package: str) -> str:
+    """As `metadata.version` says it, without parsing the fields and the description behind it."""
+    lines = (metadata.distribution(package).read_text("METADATA") or "").splitlines()
+    return next(line.removeprefix("Version: ") for line in lines if line.startswith("Version: "))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_BYTES = 16 << 20
+MOST_ROWS = 65_536  # in a batch
 FEW_ROWS = 1024  # in a batch when only some rows are wanted
 Record = Callable[[str, str, str, Receipt], None]  # (folder, phase, key, receipt) of a file that is read
 
@@ -107,6 +108,12 @@ class ShardView:
         return found
 
     def _base_batches(self, columns: Sequence[str], only: np.ndarray | None) -> Iterator[tuple[int, pa.Table]]:
+        if not columns:  # nothing is asked of the base but how many rows it has, and that is known
+            for start in range(0, self.base.shard.rows, MOST_ROWS):
+                rows = min(MOST_ROWS, self.base.shard.rows - start)
+                if _holds(start, rows, only):
+                    yield start, _rows_only(rows)
+            return
         if self.base.in_place is not None:
             yield from self._in_place_batches(columns, only)
             return
@@ -118,7 +125,7 @@ class ShardView:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if _holds(start, rows, only):
-                    yield start, file.read_row_group(group, columns=list(columns)) if columns else _rows_only(rows)
+                    yield start, file.read_row_group(group, columns=list(columns))
                 start += rows
         if start != self.base.shard.rows:
             raise DataError(str(path), f"{start} rows", f"{self.base.shard.rows} rows", "siftloom verify")
@@ -142,7 +149,9 @@ class ShardView:
         with open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
             sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
-            per_batch = max(1, min(65536, self.base.shard.rows * BATCH_BYTES // (sum(size for _, size in sizes) or 1)))
+            per_batch = max(
+                1, min(MOST_ROWS, self.base.shard.rows * BATCH_BYTES // (sum(size for _, size in sizes) or 1))
+            )
             wanted = sorted(set(theirs.values()))
             starts = np.concatenate([[0], np.cumsum([rows for rows, _ in sizes])]).tolist()
             # one after another when some are skipped, else together, so that a batch may hold several small ones

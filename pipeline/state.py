@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,7 @@ class State:
         self._done: dict[tuple[Node, str], set[str]] = {}
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
+        self._phase_keys: dict[Node, dict[str, str]] = {}
         for node in graph.nodes:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
@@ -105,14 +107,12 @@ class State:
 
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
-        keys, parts = {}, []
-        digests = {field: [s.digest for s in files] for field, files in self.sources(node).items()}
-        for phase in self.graph.phases(node):
-            if phase.fields is None:
-                break
-            parts.append((phase.name, phase.fields))
-            keys[phase.name] = identity.phase_key(node, parts, self.fingerprint, digests)
-        return keys
+        if node not in self._phase_keys:
+            digests = {field: [s.digest for s in files] for field, files in self.sources(node).items()}
+            declared = itertools.takewhile(lambda phase: phase.fields is not None, self.graph.phases(node))
+            named = [(phase.name, phase.fields or ()) for phase in declared]
+            self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)
+        return self._phase_keys[node]
 
     # progress --------------------------------------------------------------------------------------------------------
 

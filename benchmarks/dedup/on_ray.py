@@ -53,7 +53,8 @@ def stage_rows(records: Records, cache: Path, big: Corpus, middle: Corpus, refer
     for corpus in (middle, big):
         paths = [split(corpus, SHARDS[corpus.folder.name.rpartition("-")[0]])]
         stage(cache, "ours", paths=paths)  # fills the JIT cache and the page cache
-        rounds = [(stage(cache, "ours", paths=paths), processes(cache, corpus)) for _ in range(peers.ROUNDS)]
+        # A difference of two minima is compared with another one: that takes more rounds than a ratio does.
+        rounds = [(stage(cache, "ours", paths=paths), processes(cache, corpus)) for _ in range(2 * peers.ROUNDS)]
         used[corpus] = min((made for made, _ in rounds), key=lambda made: made["cpu"])
         floor[corpus] = min(cpu for _, cpu in rounds)
     ours = used[big]
@@ -137,11 +138,23 @@ def incremental_rows(records: Records, cache: Path, corpus: Corpus) -> None:
     old = [split(corpus, 10, slice(None, cut), "1-old")]  # files are read in order of their names
     new = [split(corpus, 1, slice(cut, None), "2-new")]
     removed = {name: str(cache / "stores" / f"{name}.parquet") for name in ("full", "more")}
-    full = stage(cache, "full", paths=[*old, *new], write=False, removed=removed["full"])
-    more = stage(cache, "more", paths=new, against=old, write=False, removed=removed["more"])
-    say(f"incremental: {more['cpu']:.2f} of {full['cpu']:.2f} cpu-s")
-    whole = more["cpu"] / full["cpu"]
-    records.at_most("B-15", "CPU of 5 % new documents with `against` over a full run", whole, 0.1, "")
+
+    def share(write: bool) -> float:
+        """CPU of the new documents over that of all; best of several rounds."""
+        used: dict[str, list[float]] = {"full": [], "more": []}
+        for _ in range(peers.ROUNDS):
+            full = stage(cache, "full", paths=[*old, *new], write=write, removed=removed["full"])
+            more = stage(cache, "more", paths=new, against=old, write=write, removed=removed["more"])
+            used["full"].append(full["cpu"])
+            used["more"].append(more["cpu"])
+        least = {name: min(cpu) for name, cpu in used.items()}
+        how = "with" if write else "without"
+        say(f"incremental, {how} the writes: {least['more']:.2f} of {least['full']:.2f} cpu-s")
+        return least["more"] / least["full"]
+
+    # A run is the dedup and the write of what is kept, as in B-4; the dedup alone is told, and not judged.
+    say(f"the dedup alone: {share(write=False):.3f} of a full one")
+    records.at_most("B-15", "CPU of 5 % new documents with `against` over a full run", share(write=True), 0.1, "")
     log = cache / "logs" / "incremental.txt"
     said = measure.module("benchmarks.dedup.incremental", old[0], new[0], *removed.values(), log=log).said
     records.equal("B-15", "the same documents go, for the same ones, as with the old ones pinned", said["equal"])

@@ -29,6 +29,9 @@ def _guarded(store: str, content: list[ray.ObjectRef], work: ShardWork, stop_nam
         return [Outcome(i, work.base.shard.name, error=portable(error)) for i in work.due]
 
 
+_task = ray.remote(_guarded)  # once: every `ray.remote` sends the function to every worker again
+
+
 def run_pass(
     store: str,
     steps: Sequence[Step],
@@ -41,7 +44,7 @@ def run_pass(
     gpus = max((step.spec().gpus for step in steps), default=0)
     # Inside a list it stays a reference: a worker unpickles the steps once, not for every shard.
     content = [ray.put(list(steps))]
-    task = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=TRIES_AGAIN)(_guarded)
+    task = _task.options(num_cpus=1, num_gpus=gpus, max_retries=TRIES_AGAIN)
 
     def begin(work: ShardWork) -> ray.ObjectRef:
         return task.remote(store, content, work, stop_name)

@@ -43,17 +43,20 @@ def _guarded(binding: Binding, phase: str, key: str) -> TaskOutcome:
         return TaskOutcome(key, error=portable(error), trace=traceback.format_exc())
 
 
+_task = ray.remote(_guarded)  # once: every `ray.remote` sends the function to every worker again
+
+
 def run_tasks(
     binding: Binding, phase: TaskPhase, keys: Sequence[str], width: Callable[[], int], stopping: Callable[[], bool]
 ) -> Iterator[TaskOutcome]:
     """Outcomes as they come. When `stopping` turns true no further task is begun and those in flight are awaited."""
     content = ray.put(binding)
-    task = ray.remote(num_cpus=phase.cpus, num_gpus=phase.gpus, max_retries=TRIES_AGAIN)(_guarded)
+    how = {"num_cpus": phase.cpus, "num_gpus": phase.gpus, "max_retries": TRIES_AGAIN}
 
     def begin(key: str):
         # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
         own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
-        return task.options(**own).remote(content, phase.name, key)
+        return _task.options(**how, **own).remote(content, phase.name, key)
 
     for key, found in in_flight(begin, keys, width, stopping):
         yield TaskOutcome(key, error=found, trace=str(found)) if isinstance(found, WorkerDied) else found

@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.contract import Context
 from stages.dedup.corpus import Corpus
+from stages.dedup.records import stored
 from stages.dedup.rows import first_rows, locate
 
 SPARSE = 16  # places of the table per key: one in so many of the others is let through
@@ -45,8 +46,8 @@ def earlier_links(ctx: Context, rows: Corpus) -> Iterator[tuple[np.ndarray, np.n
     here = {part.shard.name: int(first) for part, first in zip(rows.parts, rows.first, strict=False)}
     for path_of in _earlier(ctx, rows):
         shards = json.loads(path_of("-shards.json").read_text())
-        members = np.load(path_of("-rows.npy"), mmap_mode="r").astype(np.int64)
-        starts = np.load(path_of("-starts.npy"), mmap_mode="r")
+        members = stored(path_of("-rows.npy")).astype(np.int64)
+        starts = stored(path_of("-starts.npy"))
         part, local = locate(members, first_rows(count for _, count in shards))
         first = np.array([here.get(name, -1) for name, _ in shards], np.int64)[part]
         cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[first >= 0]

@@ -22,7 +22,7 @@ from stages.dedup.corpus import Corpus, corpus
 from stages.dedup.earlier import Known, earlier_links
 from stages.dedup.edges import range_edges
 from stages.dedup.keys import range_count, read_range, write_ranges
-from stages.dedup.records import save
+from stages.dedup.records import save, stored
 from stages.dedup.rows import row_type
 
 MOST_REQUESTS = 1_000_000  # files x ranges; above, key files are merged first
@@ -149,11 +149,11 @@ def groups(ctx: Context) -> Sequence[str]:
 
 def group_members(ctx: Context, key: str) -> tuple[np.ndarray, np.ndarray]:
     """(dense rows int64[m], starts int64[clusters + 1]) of the clusters that begin in this group."""
-    starts = np.load(ctx.path("components", "all", "-starts.npy"), mmap_mode="r")
+    starts = stored(ctx.path("components", "all", "-starts.npy"))
     group = int(key)
     first, last = np.searchsorted(starts[:-1], [group * CLUSTERED, (group + 1) * CLUSTERED])
     cuts = np.array(starts[first : last + 1])
-    members = np.load(ctx.path("components", "all", "-rows.npy"), mmap_mode="r")
+    members = stored(ctx.path("components", "all", "-rows.npy"))
     return members[cuts[0] : cuts[-1]].astype(np.int64), cuts - cuts[0]
 
 

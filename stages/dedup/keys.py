@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 RANGE_BYTES = 256 * 10**6  # of (key, dense row) pairs in memory in one edge task
-LEAST = 4
+LEAST = 2  # a small run does not differ in kind from a large one, and a task costs more than its work there
 RANGES = "siftloom.ranges"  # metadata of a key file: number of keys in each range
 
 

@@ -36,7 +36,7 @@ class LineDedup(RowNode):
     min_copies: int = threshold(2)
     keep: Literal["first", "none"] = threshold("first")
 
-    version = 1
+    version = 2
     reasons = ("line_dedup.empty",)
     changes_text = True
     hash_fields = ("unit", "match", "min_words")

@@ -13,7 +13,7 @@ from pipeline.contract import Columns, Context, Removed, Result
 from pipeline.errors import DataError
 from stages.dedup.corpus import Corpus, corpus
 from stages.dedup.exchange import group_members
-from stages.dedup.records import DOCUMENT
+from stages.dedup.records import DOCUMENT, stored
 from stages.dedup.rows import locate
 
 if TYPE_CHECKING:
@@ -94,18 +94,21 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
     parts = np.split(order, np.flatnonzero(np.diff(shard[order])) + 1) if n else []
     documents = np.empty(n, DOCUMENT)
     signature = np.empty((n, ctx.node.places()), np.uint32)  # type: ignore[attr-defined]
-    width = max((_load(ctx, rows, int(shard[at[0]]), "-ids.npy").dtype.itemsize for at in parts), default=1)
-    ids = np.empty(n, f"S{width}")
+    ids_of = []
     alive = np.ones(n, bool)
     for at in parts:
-        i = int(shard[at[0]])
-        stored = _load(ctx, rows, i, "-documents.npy")
-        where = np.searchsorted(stored["row"], local[at])
-        documents[at], ids[at] = stored[where], _load(ctx, rows, i, "-ids.npy")[where]
+        part = rows.parts[int(shard[at[0]])]
+        records = stored(part.path(ctx, "-documents.npy"))
+        where = np.searchsorted(records["row"], local[at])
+        documents[at] = records[where]
+        ids_of.append(stored(part.path(ctx, "-ids.npy"))[where])
         if signature.shape[1]:
-            signature[at] = _load(ctx, rows, i, "-signatures.npy")[where]
-        if rows.parts[i].old:
-            alive[at] = np.isin(local[at], rows.parts[i].kept(ctx))
+            signature[at] = stored(part.path(ctx, "-signatures.npy"))[where]
+        if part.old:
+            alive[at] = np.isin(local[at], part.kept(ctx))
+    ids = np.empty(n, f"S{max((some.dtype.itemsize for some in ids_of), default=1)}")
+    for at, some in zip(parts, ids_of, strict=True):
+        ids[at] = some
     if not alive.all():
         cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive]
         sizes = np.bincount(cluster)
@@ -113,10 +116,6 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
         dense, documents, signature, ids = dense[alive], documents[alive], signature[alive], ids[alive]
     old = dense < rows.old
     return Members(dense, starts, old, documents["bytes"], documents["source"], documents["exact"], signature, ids)
-
-
-def _load(ctx: Context, rows: Corpus, i: int, ext: str) -> np.ndarray:
-    return np.load(rows.parts[i].path(ctx, ext), mmap_mode="r")
 
 
 def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:

@@ -10,10 +10,13 @@ The files are mapped into memory, so a member costs the pages that its records l
 
 from __future__ import annotations
 
+import mmap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from pipeline.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -54,6 +57,26 @@ def save(path: Path, array: np.ndarray) -> None:
     file = RecordFile(path, array.dtype, array.shape[1:])
     file.append(array)
     file.close()
+
+
+def stored(path: Path) -> np.ndarray:
+    """An array that `save` or `RecordFile` wrote, mapped into memory; DataError for a damaged or missing file.
+
+    `np.load` resolves the path and wraps every slice: over many shards that takes longer than the reading.
+    """
+    try:
+        with open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            return np.ndarray(shape, dtype, whole, file.tell())
+    except (OSError, ValueError, TypeError) as err:
+        raise DataError(
+            f"dedup records {path}",
+            f"they cannot be read ({type(err).__name__}: {err})",
+            "the file that its receipt names",
+            "siftloom verify RUN, then run again: it recomputes damaged files",
+        ) from err
 
 
 def fixed_width(ids: pa.Array) -> np.ndarray:

@@ -49,7 +49,7 @@ def verdict(ctx: Context) -> Result:
     if not node.dry_run:
         guard(node, documents, removed, examples)
     with ctx.create(".json") as path:
-        path.write_text(json.dumps(with_texts(ctx, rows, largest), indent=1))
+        path.write_text(json.dumps(with_texts(ctx, rows, largest)))
     pairs = np.sum([g.facts["pairs"] for g in groups], axis=0)
     counts = {"documents": documents.total(), "keyed": keyed}
     for name in ("members", "removed_near", "removed_copies"):

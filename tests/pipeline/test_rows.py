@@ -138,6 +138,16 @@ def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
     assert all(row["id"].endswith(f":{row['_row']}") and row["text"].endswith(f" {row['_row']}") for row in rows)
 
 
+@pytest.mark.parametrize(("only", "rows"), [(None, [*range(50)]), ([6, 21, 49], [*range(7), *range(21, 28), 49])])
+def test_rows_that_need_nothing_of_the_base_do_not_open_it(tmp_path, monkeypatch, only, rows):
+    monkeypatch.setattr("pipeline.rows.MOST_ROWS", 7)
+    base = BaseShard(Shard("base", "0", 50, 1), "nodes/base", "shards", "0", "not there", None, None)
+    wanted = None if only is None else np.array(only)
+    batches = list(ShardView(open_store(str(tmp_path)), base, ()).batches(["_row"], wanted))
+    assert [row for _, _, table in batches for row in table["_row"].to_pylist()] == rows
+    assert all(start == table["_row"][0].as_py() and len(mask) == len(table) for start, mask, table in batches)
+
+
 def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, reviews, tmp_path):
     store = str(tmp_path / "store")
     docs = InPlace(paths=reviews)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
 import shutil
 from collections import Counter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from nodes import Lines, Strip, Tally
 from pipeline.errors import DataError, UserError
 from pipeline.execute import run
 from pipeline.graph import build
+from pipeline.record import PACKAGES
 from pipeline.run import open_run
 from pipeline.store import LocalStore, sha256_of
 
@@ -142,6 +145,13 @@ def test_receipts_vouch_for_every_file_and_manifests_for_every_receipt(finished)
     assert known == {path for path in finished.store.glob("nodes/*/data/**/*") if path.is_file()}
     assert not list(finished.store.glob("temporary/*"))
     assert not list(finished.store.glob("nodes/*/lease.json"))
+
+
+def test_a_record_names_the_versions_that_the_packages_have(finished):
+    assert finished.open().record["versions"] == {
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in PACKAGES},
+    }
 
 
 def test_a_text_that_changes_twice_is_the_last_of_both(local_ray, finished, tmp_path):
