@@ -32,7 +32,7 @@ class Write(Node):
     format: Literal["parquet", "jsonl.gz"] = "parquet"
     columns: tuple[str, ...] = ()
 
-    version = 1
+    version = 2
 
     def phases(self):
         law = Law("rows", "rows", ("written",))
@@ -84,7 +84,8 @@ class _ParquetFile(_Files):
         import pyarrow.parquet as pq
 
         schema = first.select(self.columns).schema.remove_metadata()
-        return self._stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd"))
+        few = [name for name in self.columns if name not in ("id", "text")]  # a dictionary of documents is begun and given up
+        return self._stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=few))
 
     def _put(self, table):
         self._file.write_table(table.cast(self._file.schema), row_group_size=table.num_rows)
