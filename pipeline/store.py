@@ -100,12 +100,13 @@ class LocalStore(Store):
 
     root: str
 
-    def _at(self, name: str) -> Path:
-        return Path(self.root, name)
+    def _at(self, name: str) -> str:  # to make a `Path` takes half as long as to read a receipt
+        return f"{self.root}/{name}"
 
     def read(self, name: str) -> bytes | None:
         try:
-            return self._at(name).read_bytes()
+            with open(self._at(name), "rb") as file:
+                return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -119,7 +120,7 @@ class LocalStore(Store):
         target = self._at(name)
         with explained(self.root), self.temporary(name) as path:
             path.write_bytes(data)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             try:
                 os.link(path, target)
             except FileExistsError:
@@ -134,13 +135,13 @@ class LocalStore(Store):
             try:
                 os.replace(path, target)
             except FileNotFoundError:
-                target.parent.mkdir(parents=True, exist_ok=True)
+                os.makedirs(os.path.dirname(target), exist_ok=True)
                 os.replace(path, target)
 
     def link(self, source: str, name: str) -> None:
         target = self._at(name)
         with explained(self.root), self.temporary(name) as path:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
             try:
                 os.link(self._at(source), path)
             except OSError:  # a file system without hard links
@@ -149,7 +150,7 @@ class LocalStore(Store):
 
     def size(self, name: str) -> int | None:
         try:
-            return self._at(name).stat().st_size
+            return os.stat(self._at(name)).st_size
         except (FileNotFoundError, NotADirectoryError):
             return None
 
@@ -161,21 +162,21 @@ class LocalStore(Store):
 
     def sizes(self, prefix: str) -> dict[str, int]:
         root = self._at(prefix)
-        paths = [Path(folder, name) for folder, _, names in os.walk(root) for name in names]
-        return {path.relative_to(root).as_posix(): path.stat().st_size for path in paths}
+        paths = [f"{folder}/{name}" for folder, _, names in os.walk(root) for name in names]
+        return {path[len(root) + 1 :]: os.stat(path).st_size for path in paths}
 
     def delete(self, name: str) -> None:
-        path = self._at(name)
+        path = self.local(name)
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
 
     def local(self, name: str) -> Path:
-        return self._at(name)
+        return Path(self._at(name))
 
     def uri(self, name: str) -> str:
-        return str(self._at(name).absolute())
+        return os.path.abspath(self._at(name))
 
     def free_bytes(self) -> int | None:
         path = Path(self.root).absolute()

@@ -84,7 +84,7 @@ class _ParquetFile(_Files):
         import pyarrow.parquet as pq
 
         schema = first.select(self.columns).schema.remove_metadata()
-        few = [name for name in self.columns if name not in ("id", "text")]  # a dictionary of documents is begun and given up
+        few = [name for name in self.columns if name not in ("id", "text")]  # a dictionary of those is given up again
         return self._stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=few))
 
     def _put(self, table):

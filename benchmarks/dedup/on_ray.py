@@ -140,9 +140,9 @@ def incremental_rows(records: Records, cache: Path, corpus: Corpus) -> None:
     removed = {name: str(cache / "stores" / f"{name}.parquet") for name in ("full", "more")}
 
     def share(write: bool) -> float:
-        """CPU of the new documents over that of all; best of several rounds."""
+        """CPU of the new documents over that of all; best of several rounds, of which a short run takes more."""
         used: dict[str, list[float]] = {"full": [], "more": []}
-        for _ in range(peers.ROUNDS):
+        for _ in range(2 * peers.ROUNDS):
             full = stage(cache, "full", paths=[*old, *new], write=write, removed=removed["full"])
             more = stage(cache, "more", paths=new, against=old, write=write, removed=removed["more"])
             used["full"].append(full["cpu"])
