@@ -108,6 +108,7 @@ def versions() -> Mapping[str, str]:
 
 
 def _version(package: str) -> str:
-    """As `metadata.version` says it, without parsing the fields and the description behind it."""
+    """As `metadata.version` says it, without parsing the fields and the description behind it where that can be."""
     lines = (metadata.distribution(package).read_text("METADATA") or "").splitlines()
-    return next(line.removeprefix("Version: ") for line in lines if line.startswith("Version: "))
+    found = (line.removeprefix("Version: ") for line in lines if line.startswith("Version: "))
+    return next(found, None) or metadata.version(package)  # an egg keeps it elsewhere

@@ -149,9 +149,8 @@ class ShardView:
         with open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
             sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
-            per_batch = max(
-                1, min(MOST_ROWS, self.base.shard.rows * BATCH_BYTES // (sum(size for _, size in sizes) or 1))
-            )
+            whole = sum(size for _, size in sizes) or 1
+            per_batch = max(1, min(MOST_ROWS, self.base.shard.rows * BATCH_BYTES // whole))
             wanted = sorted(set(theirs.values()))
             starts = np.concatenate([[0], np.cumsum([rows for rows, _ in sizes])]).tolist()
             # one after another when some are skipped, else together, so that a batch may hold several small ones

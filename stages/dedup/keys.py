@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.contract import contiguous
-from pipeline.errors import DataError
+from stages.dedup.records import damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,11 +104,11 @@ def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndar
             groups = [int(group[i]) for i in range(first, last + 1) if counts[i]]
             table = file.read_row_groups(groups, use_threads=False)
     except FileNotFoundError:
-        raise _damaged(path, "the file is missing") from None
+        raise damaged(f"dedup key file {path}", "the file is missing") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, IndexError, ValueError) as err:
-        raise _damaged(path, f"it cannot be read ({type(err).__name__}: {err})") from err
+        raise damaged(f"dedup key file {path}", f"it cannot be read ({type(err).__name__}: {err})") from err
     if table.num_rows != counts[first : last + 1].sum():
-        raise _damaged(path, f"ranges {first} to {last} have {table.num_rows} keys")
+        raise damaged(f"dedup key file {path}", f"ranges {first} to {last} have {table.num_rows} keys")
     keys, rows = _numpy(table["key"]), _numpy(table["row"])
     if own == ranges:
         return keys, rows
@@ -118,12 +118,3 @@ def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndar
 
 def _numpy(column: pa.ChunkedArray) -> np.ndarray:
     return contiguous(column).to_numpy(zero_copy_only=False)
-
-
-def _damaged(path: Path, found: str) -> DataError:
-    return DataError(
-        f"dedup key file {path}",
-        found,
-        "the file that its receipt names",
-        "siftloom verify RUN, then run again: it recomputes damaged files",
-    )

@@ -71,12 +71,17 @@ def stored(path: Path) -> np.ndarray:
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             return np.ndarray(shape, dtype, whole, file.tell())
     except (OSError, ValueError, TypeError) as err:
-        raise DataError(
-            f"dedup records {path}",
-            f"they cannot be read ({type(err).__name__}: {err})",
-            "the file that its receipt names",
-            "siftloom verify RUN, then run again: it recomputes damaged files",
-        ) from err
+        raise damaged(f"dedup records {path}", f"they cannot be read ({type(err).__name__}: {err})") from err
+
+
+def damaged(place: str, found: str) -> DataError:
+    """What to raise for a file that is not as it was written."""
+    return DataError(
+        place,
+        found,
+        "the file that its receipt names",
+        "siftloom verify RUN, then run again: it recomputes damaged files",
+    )
 
 
 def fixed_width(ids: pa.Array) -> np.ndarray:

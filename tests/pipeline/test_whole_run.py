@@ -18,7 +18,7 @@ from nodes import Lines, Strip, Tally
 from pipeline.errors import DataError, UserError
 from pipeline.execute import run
 from pipeline.graph import build
-from pipeline.record import PACKAGES
+from pipeline.record import PACKAGES, versions
 from pipeline.run import open_run
 from pipeline.store import LocalStore, sha256_of
 
@@ -152,6 +152,15 @@ def test_a_record_names_the_versions_that_the_packages_have(finished):
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in PACKAGES},
     }
+
+
+def test_the_version_of_an_egg_is_known_too(tmp_path, monkeypatch):
+    egg = tmp_path / "laid_egg-1.2.egg-info"
+    egg.mkdir()
+    (egg / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: laid-egg\nVersion: 1.2\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("pipeline.record.PACKAGES", ("laid-egg", "no-such-package"))
+    assert versions() == {"python": platform.python_version(), "laid-egg": "1.2", "no-such-package": "not installed"}
 
 
 def test_a_text_that_changes_twice_is_the_last_of_both(local_ray, finished, tmp_path):
