@@ -23,14 +23,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Tell = Callable[[str, dict[str, Any]], None]
+Receipts = dict[tuple[str, str, str], Receipt]  # (folder, phase, key) -> what was read
 
 
 class TaskContext(Context):
     """The context of one task (`key` of `phase`), or of the driver when it asks for keys and figures."""
 
     def __init__(
-        self, binding: Binding, phase: str, key: str, shard: Shard | None = None, tell: Tell | None = None
-    ) -> None:
+        self, binding: Binding, phase: str, key: str, shard: Shard | None = None, tell: Tell | None = None,
+        receipts: Receipts | None = None,
+    ) -> None:  # fmt: skip
+        """`receipts` are those that tasks before this one have read: what is finished does not change."""
         self.binding, self.phase, self.key = binding, phase, key
         if shard is not None:
             self.shard = shard
@@ -39,7 +42,7 @@ class TaskContext(Context):
         self.store = open_store(binding.store)
         self.outputs: dict[str, Path] = {}
         self.reads: dict[tuple[str, str, str], str] = {}
-        self._receipts: dict[tuple[str, str, str], Receipt] = {}
+        self._receipts: Receipts = {} if receipts is None else receipts
         self._opened: dict[str, Source] = {}
         self._tell = tell
 

@@ -214,7 +214,8 @@ class TaskPhase:
     """Keyed tasks. `keys(ctx)` is asked once the inputs and the earlier phases are done; keys are file-name safe.
 
     `place="driver"` runs the task in a thread of the driver (a trainer that starts its own workers), else as a Ray
-    task. `fresh=True` runs it in a new process that ends with it (libraries that keep hidden state between calls).
+    task; phases that follow one another and have a single task each may share one. `fresh=True` runs it in a new
+    process that ends with it (libraries that keep hidden state between calls).
     """
 
     name: str

@@ -177,7 +177,11 @@ class Driver:
                     self._driven[node, phase.name] = phase.cpus
                     room -= phase.cpus
                 binding = self._binding(node)
-                yield [(node, phase.name)], lambda n=node, p=phase, d=due, b=binding: self._run_tasks(n, p, d, b)
+                phases = self.schedule.onward(node, phase) if len(due) == 1 else [phase]
+                yield (
+                    [(node, each.name) for each in phases],
+                    lambda n=node, p=phases, d=due, b=binding: self._run_tasks(n, p, d, b),
+                )
         joined = [step for step in self.schedule.ready_pass(busy) if self._take(step[0])]
         steps, works = pass_work(self.state, joined, self._binding)
         if works:
@@ -186,8 +190,9 @@ class Driver:
 
     # jobs (each in a thread of its own) ---------------------------------------------------------------------
 
-    def _run_tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding) -> None:
+    def _run_tasks(self, node: Node, phases: Sequence[TaskPhase], due: Sequence[str], binding) -> None:
         self.bulletin.begin(node, len(due))
+        phase = phases[0]
         if phase.place == "driver":
             from pipeline.tasks import run_task
 
@@ -208,11 +213,13 @@ class Driver:
             return
         from pipeline.ray_runtime.tasks import run_tasks
 
-        for outcome in run_tasks(binding, phase, due, self._width, self._stopping):
-            if outcome.error is not None:
-                self._note_failure(node, outcome.key, outcome.error, outcome.trace)
-            elif outcome.receipt is not None:
-                self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
+        for outcomes in run_tasks(binding, phases, due, self._width, self._stopping):
+            self.bulletin.begin(node, len(outcomes) - 1)  # those that the worker went on with
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    self._note_failure(node, outcome.key, outcome.error, outcome.trace)
+                elif outcome.receipt is not None:
+                    self._note_receipt(node, outcome.phase, outcome.receipt, outcome.memory)
 
     def _run_pass(self, joined, steps, works) -> None:
         from pipeline.ray_runtime.passes import run_pass

@@ -6,11 +6,13 @@ One rule set for the plan, which plays it through without running anything, and 
 * a per-shard phase joins the pass when its earlier phases are done, its other inputs are finished, its bases are laid
 down,
   and the row phase just before it is done or joins the same pass;
-* a pass is cut where the phases ask for different devices.
+* a pass is cut where the phases ask for different devices;
+* who runs the last task of a phase goes on with the next one when that has a single task for a worker like it.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 
 from pipeline.contract import Node, Phase, RowPhase, ShardPhase, TaskPhase
@@ -36,6 +38,12 @@ class Schedule:
             if isinstance(phase, TaskPhase) and (node, phase.name) not in busy and self._inputs_finished(node):
                 found.append((node, phase))
         return found
+
+    def onward(self, node: Node, phase: TaskPhase) -> list[TaskPhase]:
+        """The phase, and those behind it that the worker of its last task may go on with."""
+        phases = self.graph.phases(node)
+        behind = itertools.takewhile(lambda other: _same_worker(phase, other), phases[phases.index(phase) + 1 :])
+        return [phase, *behind]  # type: ignore[list-item]
 
     def ready_to_finish(self) -> list[Node]:
         """Nodes with all phases done whose inputs are finished, so that they can be committed."""
@@ -85,3 +93,10 @@ class Schedule:
 
     def _inputs_finished(self, node: Node) -> bool:
         return all(self._finished(parent) for _, _, parent in self.graph.inputs(node))
+
+
+def _same_worker(phase: TaskPhase, other: Phase) -> bool:
+    """Whether a worker that has run a task of one may run one of the other."""
+    return isinstance(other, TaskPhase) and all(
+        p.place == "task" and not p.fresh and (p.cpus, p.gpus) == (phase.cpus, phase.gpus) for p in (phase, other)
+    )

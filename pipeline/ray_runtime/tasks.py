@@ -6,7 +6,6 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import ray
@@ -14,52 +13,34 @@ from ray.exceptions import RayError
 
 from pipeline.binding import Binding
 from pipeline.contract import TaskPhase
-from pipeline.passes import peak_memory, portable
-from pipeline.receipts import Receipt
 from pipeline.sources import digest_file
-from pipeline.tasks import run_task
+from pipeline.tasks import TaskOutcome, after_death, run_onward
 
 K = TypeVar("K")
 TRIES_AGAIN = 3  # of a task whose worker dies; without a bound a shard that kills its worker would do so for ever
 
 
-@dataclass(frozen=True)
-class TaskOutcome:
-    """A finished task's receipt, or what went wrong."""
-
-    key: str
-    receipt: Receipt | None = None
-    error: BaseException | None = None
-    trace: str = ""
-    memory: int = 0  # peak of the worker process so far, bytes
-
-
-def _guarded(binding: Binding, phase: str, key: str) -> TaskOutcome:
-    import traceback
-
-    try:
-        return TaskOutcome(key, run_task(binding, phase, key), memory=peak_memory())
-    except Exception as error:  # belongs to this key; the others go on
-        return TaskOutcome(key, error=portable(error), trace=traceback.format_exc())
-
-
-_task = ray.remote(_guarded)  # once: every `ray.remote` sends the function to every worker again
+_task = ray.remote(run_onward)  # once: every `ray.remote` sends the function to every worker again
 
 
 def run_tasks(
-    binding: Binding, phase: TaskPhase, keys: Sequence[str], width: Callable[[], int], stopping: Callable[[], bool]
-) -> Iterator[TaskOutcome]:
-    """Outcomes as they come. When `stopping` turns true no further task is begun and those in flight are awaited."""
-    content = ray.put(binding)
-    how = {"num_cpus": phase.cpus, "num_gpus": phase.gpus, "max_retries": TRIES_AGAIN}
+    binding: Binding, phases: Sequence[TaskPhase], keys: Sequence[str], width: Callable[[], int],
+    stopping: Callable[[], bool],
+) -> Iterator[list[TaskOutcome]]:  # fmt: skip
+    """Outcomes as they come, those of one Ray task together: of a task of the first phase and of what it went on with.
+
+    When `stopping` turns true no further task is begun and those in flight are awaited.
+    """
+    content, names, first = ray.put(binding), [phase.name for phase in phases], phases[0]
+    how = {"num_cpus": first.cpus, "num_gpus": first.gpus, "max_retries": TRIES_AGAIN}
 
     def begin(key: str):
         # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
-        own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
-        return _task.options(**how, **own).remote(content, phase.name, key)
+        own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if first.fresh else {}
+        return _task.options(**how, **own).remote(content, names, key)
 
     for key, found in in_flight(begin, keys, width, stopping):
-        yield TaskOutcome(key, error=found, trace=str(found)) if isinstance(found, WorkerDied) else found
+        yield after_death(binding, names, key, found) if isinstance(found, WorkerDied) else found
 
 
 class WorkerDied(RuntimeError):

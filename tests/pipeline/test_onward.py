@@ -1,0 +1,175 @@
+"""Phases with one task each, one behind the other, are one Ray task, and nothing else about them changes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from corpus import bytes_of, write_corpus
+from nodes import Lines
+
+from pipeline.contract import Context, Node, Result, TaskPhase, runtime
+from pipeline.errors import NodeFailed
+from pipeline.execute import Options, run
+from pipeline.graph import build
+from pipeline.state import State
+from pipeline.store import open_store
+from pipeline.tasks import run_onward
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Steps(Node):
+    """Phases `a`, `b`, ... of so many tasks each; a task adds up what those of the phase before it have said.
+
+    marks  a folder, for one file per call, with the Ray task it was made in
+    apart  ask for other CPUs in every other phase
+    fails, dies  a phase that raises, or kills its worker, while the file `marks`/well is not there
+    """
+
+    docs: Node
+    tasks: tuple[int, ...] = (1, 1, 1)
+    marks: str = runtime("")
+    apart: bool = runtime(False)
+    fails: str = runtime("")
+    dies: str = runtime("")
+
+    def phases(self):
+        return tuple(
+            TaskPhase(name=name, keys=lambda ctx, n=count: [f"{i:02d}" for i in range(n)], run=self._run,
+                      cpus=0.5 if self.apart and i % 2 else 1)
+            for i, (name, count) in enumerate(zip("abcdef", self.tasks, strict=False))
+        )  # fmt: skip
+
+    def _run(self, ctx: Context, key: str) -> Result:
+        import ray
+
+        task = ray.get_runtime_context().get_task_id() if ray.is_initialized() else None
+        marks = Path(self.marks)
+        (marks / f"{ctx.phase}-{key}-{len(list(marks.iterdir()))}").write_text(json.dumps(task))
+        if not (marks / "well").exists():
+            if ctx.phase == self.fails:
+                raise ValueError("not well")
+            if ctx.phase == self.dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+        before = chr(ord(ctx.phase) - 1)
+        total = 1
+        if before in ctx.binding.phases:
+            total += sum(ctx.result(before, each).counts["total"] for each in ctx.keys(before))
+        with ctx.create(".txt") as path:
+            path.write_text(str(total))
+        return Result({"total": total})
+
+
+@pytest.fixture
+def steps(local_ray, tmp_path):
+    paths = write_corpus(tmp_path / "in", files=2, lines=5)
+    (tmp_path / "marks").mkdir()
+
+    def made(**fields) -> Steps:
+        return Steps(docs=Lines(paths=paths), marks=str(tmp_path / "marks"), **fields)
+
+    return made
+
+
+def go(store: Path, node: Node):
+    return run(build([node]), name="run", store=str(store), options=Options(cpus=2))
+
+
+def calls(node: Steps) -> dict[str, list[str]]:
+    """Phase -> the Ray tasks in which it was called, in order."""
+    found: dict[str, list[str]] = {}
+    files = [path for path in Path(node.marks).iterdir() if "-" in path.name]
+    for path in sorted(files, key=lambda path: int(path.name.rpartition("-")[2])):
+        found.setdefault(path.name[0], []).append(json.loads(path.read_text()))
+    return found
+
+
+def ray_tasks(node: Steps) -> int:
+    """How many there were."""
+    return len({task for tasks in calls(node).values() for task in tasks})
+
+
+def receipts(store: Path) -> list[str]:
+    return sorted(f"{path.parent.name}/{path.stem}" for path in store.glob("nodes/steps-*/receipts/*/*.json"))
+
+
+def test_single_tasks_are_one_ray_task(steps, tmp_path):
+    node = steps()
+    assert go(tmp_path / "store", node)["steps"].finished
+    tasks = calls(node)
+    assert [len(tasks[phase]) for phase in "abc"] == [1, 1, 1]
+    assert len({*tasks["a"], *tasks["b"], *tasks["c"]}) == 1
+
+
+def test_a_phase_of_several_tasks_ends_it_and_the_next_begins_anew(steps, tmp_path):
+    node = steps(tasks=(3, 1, 1, 2, 1, 1))
+    go(tmp_path / "store", node)
+    tasks = calls(node)
+    assert [len(set(tasks[phase])) for phase in "abcdef"] == [3, 1, 1, 2, 1, 1]
+    assert tasks["b"] == tasks["c"]
+    assert tasks["e"] == tasks["f"]
+    assert ray_tasks(node) == 3 + 1 + 2 + 1
+
+
+def test_what_is_written_is_what_tasks_write_that_are_sent_one_by_one(steps, tmp_path):
+    together, apart = steps(tasks=(2, 1, 1, 1)), steps(tasks=(2, 1, 1, 1), apart=True)
+    go(tmp_path / "together", together)
+    before = ray_tasks(together)
+    go(tmp_path / "apart", apart)
+    assert before == 3
+    assert ray_tasks(apart) == before + 5
+    assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "apart")
+
+
+def test_a_phase_that_fails_is_named_and_those_before_it_are_done(steps, tmp_path):
+    node = steps(fails="b")
+    with pytest.raises(NodeFailed, match="steps, 00: not well"):
+        go(tmp_path / "store", node)
+    assert receipts(tmp_path / "store") == ["a/00"]
+    Path(node.marks, "well").touch()
+    go(tmp_path / "store", node)
+    assert {phase: len(tasks) for phase, tasks in calls(node).items()} == {"a": 1, "b": 2, "c": 1}
+
+
+def test_a_phase_that_kills_its_worker_is_named_and_those_before_it_are_done_once(steps, tmp_path):
+    node = steps(dies="c")
+    with pytest.raises(NodeFailed, match=r"steps, c: .*died"):
+        go(tmp_path / "store", node)
+    assert receipts(tmp_path / "store") == ["a/00", "b/00"]
+    assert {phase: len(tasks) for phase, tasks in calls(node).items()} == {"a": 1, "b": 1, "c": 4}
+    Path(node.marks, "well").touch()
+    go(tmp_path / "store", node)
+    assert receipts(tmp_path / "store") == ["a/00", "b/00", "c/00"]
+
+
+def test_a_stop_is_heeded_between_two_phases(steps, tmp_path):
+    node = steps()
+    go(tmp_path / "store", node.docs)
+    graph, store = build([node]), open_store(str(tmp_path / "store"))
+    binding = State(graph, store).binding(node, {}, "stop", 1)
+    store.write("stop", b"")
+    assert [outcome.phase for outcome in run_onward(binding, "abc", "00")] == ["a"]
+    outcomes = run_onward(replace(binding, stop_name=""), "abc", "00")
+    assert [(outcome.phase, outcome.error) for outcome in outcomes] == [("a", None), ("b", None), ("c", None)]
+    assert len(calls(node)["a"]) == 1  # its receipt stood
+
+
+def test_keys_that_cannot_be_named_are_a_failure_of_their_phase(steps, tmp_path):
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Lost(Steps):
+        recipe_name = "steps"
+
+        def phases(self) -> Sequence[TaskPhase]:
+            first, second, third = super().phases()
+            return first, replace(second, keys=lambda ctx: [str(1 // 0)]), third
+
+    node = steps()
+    lost = Lost(docs=node.docs, marks=node.marks)
+    with pytest.raises(NodeFailed, match=r"steps, b: .*division"):
+        go(tmp_path / "store", lost)
+    assert receipts(tmp_path / "store") == ["a/00"]
