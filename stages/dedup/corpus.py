@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,9 @@ KEYS = "keys"  # the phase that writes one set of key files per shard
 
 
 @dataclass(frozen=True)
-class Part:
-    """A shard and who hashed it: this node, an earlier one of the graph (`of`), or one in another store (`folder`)."""
+class Origin:
+    """Whose files they are: this node's, an earlier one's of the graph (`of`), or one's in another store (`folder`)."""
 
-    shard: Shard
     of: Of = None
     folder: Path | None = None
 
@@ -32,31 +32,64 @@ class Part:
     def old(self) -> bool:
         return self.of is not None or self.folder is not None
 
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """Of a node in another store."""
+        assert self.folder is not None
+        return json.loads((self.folder / "manifest.json").read_text())
+
+    def keys(self, ctx: Context, phase: str) -> Sequence[str]:
+        """Keys of one of its phases."""
+        return ctx.keys(phase, of=self.of) if self.folder is None else self.manifest["phases"][phase]
+
+    def path(self, ctx: Context, phase: str, key: str, ext: str) -> Path:
+        """A file of one of its tasks."""
+        if self.folder is not None:
+            return self.folder / "data" / phase / f"{key}{ext}"
+        return ctx.path(phase, key, ext, of=self.of)
+
+    def facts(self, ctx: Context, phase: str, key: str) -> Mapping[str, Any]:
+        """What one of its tasks said of itself."""
+        if self.folder is not None:
+            return json.loads((self.folder / "receipts" / phase / f"{key}.json").read_text())["facts"]
+        return ctx.result(phase, key, of=self.of).facts
+
+    def removes(self, ctx: Context) -> bool:
+        """Whether what it judged to be a duplicate is gone."""
+        if self.folder is not None:
+            return not self.manifest["fields"]["dry_run"]
+        node = ctx.node if self.of is None else ctx.input(self.of)
+        return not node.dry_run  # type: ignore[attr-defined]
+
+
+OWN = Origin()
+
+
+@dataclass(frozen=True)
+class Part:
+    """A shard and who hashed it."""
+
+    shard: Shard
+    origin: Origin = OWN
+
+    @property
+    def old(self) -> bool:
+        return self.origin.old
+
     def path(self, ctx: Context, ext: str) -> Path:
         """A file of the shard's `keys` phase."""
-        if self.folder is not None:
-            return self.folder / "data" / KEYS / f"{self.shard.name}{ext}"
-        return ctx.path(KEYS, self.shard.name, ext, of=self.of)
+        return self.origin.path(ctx, KEYS, self.shard.name, ext)
 
     def facts(self, ctx: Context) -> Mapping[str, Any]:
         """What the shard's `keys` task said of itself."""
-        if self.folder is not None:
-            return json.loads((self.folder / "receipts" / KEYS / f"{self.shard.name}.json").read_text())["facts"]
-        return ctx.result(KEYS, self.shard.name, of=self.of).facts
-
-    def kept(self, ctx: Context) -> np.ndarray:
-        """int64: the rows of an old shard that its node kept."""
-        if self.folder is None:
-            found = [table["_row"].to_numpy() for table in self.tables(ctx, ["_row"])]
-            return np.concatenate([np.zeros(0, np.int64), *found])
-        return np.flatnonzero(_state(self.folder, self.shard.name) == 0)
+        return self.origin.facts(ctx, KEYS, self.shard.name)
 
     def tables(self, ctx: Context, columns: Sequence[str], only: np.ndarray | None = None) -> Iterator[pa.Table]:
         """Alive rows, where row groups hold some of `only`; none for a node in another store, whose documents are not
         at hand.
         """
-        if self.folder is None:
-            of = "docs" if self.of is None else self.of
+        if self.origin.folder is None:
+            of = self.origin.of or "docs"
             yield from (table for _, table in ctx.rows(columns, of=of, shards=[self.shard], only=only))
 
 
@@ -76,12 +109,17 @@ class Corpus:
         """Rows below this number belong to earlier corpora."""
         return int(self.first[sum(part.old for part in self.parts)])
 
+    def earlier(self) -> Sequence[Origin]:
+        """The nodes of the earlier corpora."""
+        return tuple(dict.fromkeys(part.origin for part in self.parts if part.old))
+
 
 def corpus(ctx: Context) -> Corpus:
     """The corpus of a dedup node; DataError when documents are to be compared with themselves."""
     parts = list(_folders(ctx))
     for i in range(len(getattr(ctx.node, "against", ()))):
-        parts += [Part(shard, ("against", i)) for shard in ctx.shards(("against", i))]
+        earlier = Origin(("against", i))
+        parts += [Part(shard, earlier) for shard in ctx.shards(earlier.of)]
     parts += [Part(shard) for shard in ctx.shards("docs")]
     names = [part.shard.name for part in parts]
     if len(set(names)) < len(names):
@@ -101,15 +139,21 @@ def _folders(ctx: Context) -> Iterator[Part]:
     if not found:
         raise _no_dedup(ctx, "no manifest.json in them")
     for folder in sorted(found, key=lambda path: path.name):
-        manifest = json.loads((folder / "manifest.json").read_text())
-        _check_hashes(ctx, folder, manifest)
-        for name in manifest["phases"][KEYS]:
+        origin = Origin(folder=folder)
+        _check_hashes(ctx, origin)
+        rows = dict(shards_of(ctx, origin))
+        for name in origin.manifest["phases"][KEYS]:
             base, _, key = name.partition("-")
-            yield Part(Shard(base, key, len(_state(folder, name)), 0), folder=folder)
+            yield Part(Shard(base, key, rows[name], 0), origin)
 
 
-def _check_hashes(ctx: Context, folder: Path, manifest: Mapping[str, Any]) -> None:
-    node = ctx.node
+def shards_of(ctx: Context, origin: Origin) -> Sequence[tuple[str, int]]:
+    """(name, rows) of the shards that a finished dedup has counted its rows through, in order."""
+    return json.loads(origin.path(ctx, "components", "all", "-shards.json").read_text())
+
+
+def _check_hashes(ctx: Context, origin: Origin) -> None:
+    node, folder, manifest = ctx.node, origin.folder, origin.manifest
     if manifest["kind"] != node.kind() or manifest["version"] != node.version:
         raise _no_dedup(ctx, f"{folder} is of {manifest['kind']}, version {manifest['version']}")
     for name in node.hash_fields:  # type: ignore[attr-defined]
@@ -123,12 +167,3 @@ def _no_dedup(ctx: Context, found: str) -> DataError:
         found,
         f"folders of finished {ctx.node.kind()} nodes with the same keys, such as STORE/nodes/{ctx.node.kind()}-...",
     )
-
-
-def _state(folder: Path, shard: str) -> np.ndarray:
-    """int64[rows]: 0 for a row that is alive after the node, -1 for one gone before it."""
-    import pyarrow.parquet as pq
-
-    path = folder / "data" / "rows" / f"{shard}.parquet"
-    with pq.ParquetFile(path) as file:
-        return file.read(columns=["state"])["state"].fill_null(-1).to_numpy().astype(np.int64)

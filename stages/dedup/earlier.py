@@ -7,18 +7,31 @@ cluster that joining all keys at once would give.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from pipeline.contract import Context
-from stages.dedup.corpus import Corpus
-from stages.dedup.records import stored
+from stages.dedup.corpus import Corpus, Origin, shards_of
+from stages.dedup.records import stored, stored_table
 from stages.dedup.rows import first_rows, locate
+from stages.loops.machine_code import Loop
 
-SPARSE = 16  # places of the table per key: one in so many of the others is let through
+SPARSE = 64  # places of the table per key: one in so many of the others is let through
+
+
+@Loop
+def _mark():
+    from stages.loops.clusters import mark
+
+    return mark
+
+
+@Loop
+def _pick():
+    from stages.loops.clusters import pick
+
+    return pick
 
 
 class Known:
@@ -29,12 +42,14 @@ class Known:
         bits = max(16, int(max(len(keys), 1) * SPARSE - 1).bit_length())
         # The keys of one range agree in their high bits.
         self._mask = np.uint64((1 << bits) - 1)
-        self._held = np.zeros(1 << bits, bool)
-        self._held[(keys & self._mask).astype(np.int64)] = True
+        self._places = np.zeros(1 << (bits - 6), np.uint64)
+        _mark(keys, self._places, self._mask)
 
-    def may_hold(self, keys: np.ndarray) -> np.ndarray:
-        """bool[m]: True for every key that was given, and for one in `SPARSE` of the others."""
-        return self._held[(keys & self._mask).astype(np.int64)]
+    def among(self, keys: np.ndarray) -> np.ndarray:
+        """int64[k]: where in keys uint64[m] those stand that were given, and one in `SPARSE` of the others."""
+        found, count = np.empty(len(keys), np.int64), np.zeros(1, np.int64)
+        _pick(keys, self._places, self._mask, found, count)
+        return found[: int(count[0])]
 
 
 def earlier_links(ctx: Context, rows: Corpus) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -44,10 +59,10 @@ def earlier_links(ctx: Context, rows: Corpus) -> Iterator[tuple[np.ndarray, np.n
     that are not compared here are left out of the chains.
     """
     here = {part.shard.name: int(first) for part, first in zip(rows.parts, rows.first, strict=False)}
-    for path_of in _earlier(ctx, rows):
-        shards = json.loads(path_of("-shards.json").read_text())
-        members = stored(path_of("-rows.npy")).astype(np.int64)
-        starts = stored(path_of("-starts.npy"))
+    for origin in rows.earlier():
+        shards = shards_of(ctx, origin)
+        members = stored(origin.path(ctx, "components", "all", "-rows.npy")).astype(np.int64)
+        starts = stored(origin.path(ctx, "components", "all", "-starts.npy"))
         part, local = locate(members, first_rows(count for _, count in shards))
         first = np.array([here.get(name, -1) for name, _ in shards], np.int64)[part]
         cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[first >= 0]
@@ -56,9 +71,25 @@ def earlier_links(ctx: Context, rows: Corpus) -> Iterator[tuple[np.ndarray, np.n
         yield dense[:-1][same], dense[1:][same]
 
 
-def _earlier(ctx: Context, rows: Corpus):
-    """For every earlier node, from an ending to the path of its file of components."""
-    for folder in dict.fromkeys(part.folder for part in rows.parts if part.folder is not None):
-        yield lambda ext, at=folder: Path(at) / "data" / "components" / f"all{ext}"
-    for i in range(len(getattr(ctx.node, "against", ()))):
-        yield lambda ext, at=("against", i): ctx.path("components", "all", ext, of=at)
+class Judged:
+    """What an earlier node has decided on its own documents. Looked up by member: at many times their number, the
+    documents that are in no cluster must not be read to know that they stayed.
+    """
+
+    def __init__(self, ctx: Context, origin: Origin) -> None:
+        shards = shards_of(ctx, origin)
+        firsts = first_rows(count for _, count in shards)
+        self._first = {name: int(first) for (name, _), first in zip(shards, firsts, strict=False)}
+        keys = origin.keys(ctx, "keep") if origin.removes(ctx) else ()
+        self._tables = [stored_table(origin.path(ctx, "keep", key, ".arrow")) for key in keys]
+
+    def kept(self, shard: str, rows: np.ndarray) -> np.ndarray:
+        """bool[n]: which of these documents it kept; rows int64[n] inside the shard."""
+        wanted = rows + self._first[shard]
+        stays = np.ones(len(rows), bool)
+        for table in self._tables:
+            judged = table.column("row").to_numpy()
+            at = np.searchsorted(judged, wanted)
+            known = np.flatnonzero(judged[np.minimum(at, len(judged) - 1)] == wanted) if len(judged) else at[:0]
+            stays[known] = table.column("estimate").take(at[known]).is_null()
+        return stays

@@ -30,7 +30,7 @@ class ExactDedup(DedupNode):
 
     match: Literal["bytes", "words"] = "bytes"
 
-    version = 3
+    version = 4
     copy = "exact_dedup.copy"
     reasons = (copy,)
     hash_fields = ("match",)

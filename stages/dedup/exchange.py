@@ -83,7 +83,7 @@ def edges(ctx: Context, key: str) -> Result:
         if first < rows.old:
             if known is None:  # a merged file may begin with earlier documents and end with new ones
                 known = Known(np.concatenate([*parts[0], keys[local >= rows.old - first]]))
-            wanted = known.may_hold(keys)
+            wanted = known.among(keys)
             keys, local = keys[wanted], local[wanted]
         parts[0].append(keys)
         parts[1].append(local.astype(kind) + kind(first))

@@ -60,10 +60,10 @@ class KeyWriter:
 
         hashes = self.hash(table)
         self.seen += len(table)
-        keyed = np.flatnonzero(hashes.keyed)
+        keyed = slice(None) if hashes.keyed.all() else np.flatnonzero(hashes.keyed)  # no copy where all have keys
         rows = table["_row"].to_numpy()[keyed]
         self.file.add(hashes.keys[keyed], rows)
-        documents = np.zeros(len(keyed), DOCUMENT)
+        documents = np.zeros(len(rows), DOCUMENT)
         documents["row"] = rows
         if "text" in table.column_names:
             documents["bytes"] = pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy()[keyed]
@@ -72,8 +72,9 @@ class KeyWriter:
         documents["exact"] = hashes.exact[keyed]
         self.documents.append(documents)
         if self.places:
-            self.signatures.append(hashes.signature if len(keyed) == len(table) else hashes.signature[keyed])
-        self.ids.append(contiguous(table["id"]).cast(pa.string()).take(pa.array(keyed)))
+            self.signatures.append(hashes.signature[keyed])
+        ids = contiguous(table["id"]).cast(pa.string())
+        self.ids.append(ids if isinstance(keyed, slice) else ids.take(pa.array(keyed)))
 
     def finish(self) -> Result:
         import pyarrow as pa

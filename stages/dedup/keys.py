@@ -20,14 +20,13 @@ from stages.dedup.records import damaged
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RANGE_BYTES = 256 * 10**6  # of (key, dense row) pairs in memory in one edge task
-LEAST = 2  # a small run does not differ in kind from a large one, and a task costs more than its work there
+RANGE_BYTES = 256 * 10**6  # of (key, dense row) pairs in memory in one edge task; a small corpus is one range
 RANGES = "siftloom.ranges"  # metadata of a key file: number of keys in each range
 
 
 def range_count(rows: int, keys_per_row: int) -> int:
     """Number of key ranges for a corpus of so many rows, dead ones included: never more than 2^32."""
-    return max(LEAST, -(-rows * keys_per_row * 16 // RANGE_BYTES))
+    return max(1, -(-rows * keys_per_row * 16 // RANGE_BYTES))
 
 
 def range_of(keys: np.ndarray, ranges: int) -> np.ndarray:
@@ -46,6 +45,9 @@ class KeyFile:
         """keys uint64[n, k], rows [n]."""
         pairs = np.repeat(rows.astype(np.uint32), keys.shape[1])
         keys = keys.ravel()
+        if self.ranges == 1:
+            self._parts[0].append((keys, pairs))
+            return
         where = range_of(keys, self.ranges)
         order = np.argsort(where.astype(np.uint16) if self.ranges < 1 << 16 else where, kind="stable")
         keys, pairs = keys[order], pairs[order]
@@ -96,7 +98,7 @@ def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndar
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, memory_map=True) as file:
             counts = np.array(json.loads(file.metadata.metadata[RANGES.encode()]))
             own = len(counts)
             first, last = index * own // ranges, ((index + 1) * own - 1) // ranges

@@ -36,7 +36,7 @@ class LineDedup(RowNode):
     min_copies: int = threshold(2)
     keep: Literal["first", "none"] = threshold("first")
 
-    version = 2
+    version = 3
     reasons = ("line_dedup.empty",)
     changes_text = True
     hash_fields = ("unit", "match", "min_words")

@@ -11,9 +11,10 @@ import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, Result
 from pipeline.errors import DataError
-from stages.dedup.corpus import Corpus, corpus
+from stages.dedup.corpus import Corpus, Part, corpus
+from stages.dedup.earlier import Judged
 from stages.dedup.exchange import group_members
-from stages.dedup.records import DOCUMENT, stored
+from stages.dedup.records import DOCUMENT, stored, stored_table
 from stages.dedup.rows import locate
 
 if TYPE_CHECKING:
@@ -88,34 +89,46 @@ def keep(ctx: Context, key: str) -> Result:
 
 def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) -> Members:
     """Records of the members, in their order. Members of an earlier corpus that were removed there are left out."""
+    dense, starts = _without_removed(ctx, rows, dense, starts)
     n = len(dense)
-    shard, local = locate(dense, rows.first)
-    order = np.argsort(shard, kind="stable")
-    parts = np.split(order, np.flatnonzero(np.diff(shard[order])) + 1) if n else []
     documents = np.empty(n, DOCUMENT)
     signature = np.empty((n, ctx.node.places()), np.uint32)  # type: ignore[attr-defined]
     ids_of = []
-    alive = np.ones(n, bool)
-    for at in parts:
-        part = rows.parts[int(shard[at[0]])]
+    for part, at, local in _by_part(rows, dense):
         records = stored(part.path(ctx, "-documents.npy"))
-        where = np.searchsorted(records["row"], local[at])
+        where = np.searchsorted(records["row"], local)
         documents[at] = records[where]
-        ids_of.append(stored(part.path(ctx, "-ids.npy"))[where])
+        ids_of.append((at, stored(part.path(ctx, "-ids.npy"))[where]))
         if signature.shape[1]:
             signature[at] = stored(part.path(ctx, "-signatures.npy"))[where]
-        if part.old:
-            alive[at] = np.isin(local[at], part.kept(ctx))
-    ids = np.empty(n, f"S{max((some.dtype.itemsize for some in ids_of), default=1)}")
-    for at, some in zip(parts, ids_of, strict=True):
+    ids = np.empty(n, f"S{max((some.dtype.itemsize for _, some in ids_of), default=1)}")
+    for at, some in ids_of:
         ids[at] = some
-    if not alive.all():
-        cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive]
-        sizes = np.bincount(cluster)
-        starts = np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
-        dense, documents, signature, ids = dense[alive], documents[alive], signature[alive], ids[alive]
     old = dense < rows.old
     return Members(dense, starts, old, documents["bytes"], documents["source"], documents["exact"], signature, ids)
+
+
+def _by_part(rows: Corpus, dense: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
+    """(part, positions in `dense` of its rows, these rows inside the shard) of every part that holds some."""
+    shard, local = locate(dense, rows.first)
+    order = np.argsort(shard, kind="stable")
+    for at in np.split(order, np.flatnonzero(np.diff(shard[order])) + 1) if len(dense) else ():
+        yield rows.parts[int(shard[at[0]])], at, local[at]
+
+
+def _without_removed(
+    ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The members that their own node has not removed, and where each cluster begins among them."""
+    judged = {origin: Judged(ctx, origin) for origin in rows.earlier()}
+    alive = np.ones(len(dense), bool)
+    for part, at, local in _by_part(rows, dense):
+        if part.old:
+            alive[at] = judged[part.origin].kept(part.shard.name, local)
+    if alive.all():
+        return dense, starts
+    sizes = np.bincount(np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive])
+    return dense[alive], np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
 
 
 def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:
@@ -245,10 +258,7 @@ def row_function(ctx: Context) -> Callable[[pa.Table], Columns]:
 
 def _slices(ctx: Context, first: int, stop: int) -> Iterator[pa.Table]:
     """The verdicts of every group on dense rows first..stop."""
-    import pyarrow as pa
-
     for key in ctx.keys("keep"):
-        with pa.memory_map(str(ctx.path("keep", key, ".arrow"))) as source:
-            table = pa.ipc.open_file(source).read_all()
-            low, high = np.searchsorted(table["row"].to_numpy(), [first, stop])
-            yield table.slice(low, high - low)
+        table = stored_table(ctx.path("keep", key, ".arrow"))
+        low, high = np.searchsorted(table["row"].to_numpy(), [first, stop])
+        yield table.slice(low, high - low)

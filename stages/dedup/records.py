@@ -10,7 +10,10 @@ The files are mapped into memory, so a member costs the pages that its records l
 
 from __future__ import annotations
 
+import ast
 import mmap
+import re
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DOCUMENT = np.dtype([("row", "<u4"), ("source", "<u2"), ("bytes", "<u8"), ("exact", "<u8", (2,))])
+HEADER = re.compile(  # of `.npy` version 1.0, with the keys in the order of numpy's writer
+    rb"\x93NUMPY\x01\x00..\{'descr': (?P<descr>[^}]+), 'fortran_order': False, "
+    rb"'shape': \((?P<shape>[0-9, ]*)\), \} *\n",
+    re.DOTALL,
+)
 
 
 class RecordFile:
@@ -62,15 +70,34 @@ def save(path: Path, array: np.ndarray) -> None:
 def stored(path: Path) -> np.ndarray:
     """An array that `save` or `RecordFile` wrote, mapped into memory; DataError for a damaged or missing file.
 
-    `np.load` resolves the path and wraps every slice: over many shards that takes longer than the reading.
+    `np.load` resolves the path, wraps every slice and has Python parse the header: over many shards that takes longer
+    than the reading.
     """
     try:
         with open(path, "rb") as file:
-            np.lib.format.read_magic(file)
-            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
             whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            return np.ndarray(shape, dtype, whole, file.tell())
+        header = HEADER.match(whole)
+        if header is None:
+            raise ValueError("its header is not one of ours")
+        shape = tuple(int(size) for size in header["shape"].split(b",") if size.strip())
+        return np.ndarray(shape, _dtype(header["descr"]), whole, header.end())
     except (OSError, ValueError, TypeError) as err:
+        raise damaged(f"dedup records {path}", f"they cannot be read ({type(err).__name__}: {err})") from err
+
+
+@lru_cache(64)
+def _dtype(descr: bytes) -> np.dtype:
+    return np.lib.format.descr_to_dtype(ast.literal_eval(descr.decode()))
+
+
+def stored_table(path: Path) -> pa.Table:
+    """The one batch of an Arrow file, mapped into memory; DataError for a damaged or missing file."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as source:
+            return pa.ipc.open_file(source).read_all()
+    except (OSError, pa.ArrowException) as err:
         raise damaged(f"dedup records {path}", f"they cannot be read ({type(err).__name__}: {err})") from err
 
 

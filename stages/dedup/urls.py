@@ -83,7 +83,7 @@ class UrlDedup(DedupNode):
 
     column: str = "url"
 
-    version = 3
+    version = 4
     copy = "url_dedup.copy"
     reasons = (copy,)
     hash_fields = ("column", "keep")

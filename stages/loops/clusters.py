@@ -21,6 +21,28 @@ def mark_shared(keys, places, mask, repeated):
         repeated[i] = (places[place >> five] >> ((place << one) & high)) & three == two
 
 
+def mark(keys, places, mask):
+    """Set the place of every key; keys uint64[m].
+
+    places: 64 of one bit in each uint64; a key's place is its bits under `mask`.
+    """
+    one, six, low = np.uint64(1), np.uint64(6), np.uint64(63)
+    for key in keys:
+        place = key & mask
+        places[place >> six] |= one << (place & low)
+
+
+def pick(keys, places, mask, found, count):
+    """found[: count[0]]: positions of the keys whose place is set; found [m]."""
+    six, low = np.uint64(6), np.uint64(63)
+    n = 0
+    for i in range(len(keys)):
+        place = keys[i] & mask
+        found[n] = i
+        n += np.int64(places[place >> six] >> (place & low) & np.uint64(1))
+    count[0] = n
+
+
 def union(parent, left, right):
     """Join the components of left[i] and right[i], for every i."""
     for i in range(len(left)):

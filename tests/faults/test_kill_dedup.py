@@ -60,6 +60,7 @@ def unbroken(tmp_path_factory) -> Unbroken:
     assert said["removed"] >= 70
     goal = folder / "store" / said["folder"]
     assert {path.name for path in (goal / "receipts").iterdir()} == set(PHASES)
+    assert len(list((goal / "receipts/edges").iterdir())) == 3
     return Unbroken(folder / "in", folder / "store", said["folder"])
 
 

@@ -124,7 +124,8 @@ class LocalContext(Context):
             if wanted is not None and shard.name not in wanted:
                 continue
             if isinstance(of, tuple):  # the rows that the earlier node kept
-                gone = [r for part in run.rows[shard.name] for r in part.removed.reason.to_pylist()]
+                parts = [(part.removed, _rows(part)) for part in run.rows[shard.name]]
+                gone = [r for removed, n in parts for r in (removed.reason.to_pylist() if removed else [None] * n)]
                 table = table.append_column("_row", pa.array(range(len(table)), pa.int64()))
                 yield shard, table.filter(pa.array([r is None for r in gone])).select(list(columns))
             else:
@@ -160,7 +161,7 @@ class LocalContext(Context):
         return "f" * 64
 
     def input(self, of):
-        return getattr(self.node, of)
+        return self._of(of).node if isinstance(of, tuple) else getattr(self.node, of)
 
     @contextmanager
     def create(self, ext):

@@ -4,6 +4,7 @@ import itertools
 from itertools import pairwise
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from datasketch import MinHashLSH
 from hypothesis import given, settings
@@ -11,9 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import DataError
 from stages.dedup import components, curve, keys
+from stages.dedup.earlier import Known
 from stages.dedup.edges import grouped, may_repeat, range_edges, stars
 from stages.dedup.exchange import with_new_rows
-from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, stored
+from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, stored, stored_table
 from stages.dedup.rows import NARROW, first_rows, locate, row_type
 
 pairs = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60)
@@ -140,7 +142,8 @@ def _one_range(folder) -> np.ndarray:
 
 
 def test_number_of_ranges_is_that_of_the_rows():
-    assert keys.range_count(0, 15) == keys.range_count(1_000_000, 15) == 2
+    assert keys.range_count(0, 15) == keys.range_count(1_000_000, 15) == 1
+    assert keys.range_count(2_000_000, 15) == 2
     assert keys.range_count(10**9, 15) == 938
     assert keys.range_count(10**9, 14) == 875
 
@@ -210,6 +213,36 @@ def test_stored_arrays_that_are_damaged_are_named(tmp_path):
     path.unlink()
     with pytest.raises(DataError, match="FileNotFoundError"):
         stored(path)
+
+
+@pytest.mark.parametrize("cut", [0, 5, 100])
+def test_tables_that_are_damaged_are_named(tmp_path, cut):
+    path = tmp_path / "a.arrow"
+    table = pa.table({"row": np.arange(1000)})
+    with pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    assert stored_table(path) == table
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(DataError, match=r"dedup records .*a\.arrow.*verify"):
+        stored_table(path)
+    path.unlink()
+    with pytest.raises(DataError, match="FileNotFoundError"):
+        stored_table(path)
+
+
+@pytest.mark.parametrize("high", [0, 40])
+def test_keys_of_new_documents_are_found_among_others_and_few_of_the_others_are(high):
+    """Also where a range's keys differ in their low bits only."""
+    chance = np.random.default_rng(6)
+    both = np.unique(chance.integers(0, 1 << (63 - high), 60_000).astype(np.uint64))
+    new, others = both[::2].copy(), both[1::2]
+    keys_read = chance.permutation(np.concatenate([others, new[:5000]]))
+    at = Known(new).among(keys_read)
+    assert (np.diff(at) > 0).all()
+    assert set(new[:5000].tolist()) <= set(keys_read[at].tolist())
+    assert len(at) - 5000 < len(others) / 40
+    assert Known(new[:0]).among(keys_read).size == 0
+    assert Known(new).among(keys_read[:0]).size == 0
 
 
 def test_ids_of_any_script_and_width():

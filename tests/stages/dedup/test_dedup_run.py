@@ -129,6 +129,20 @@ def test_against_a_folder_equals_against_the_node(first, folder, tmp_path):
     assert other.rows(["id"]) == here.rows(["id"])
 
 
+def test_against_a_folder_of_a_dry_run_equals_against_the_node(first, folder, tmp_path):
+    """Nothing of it is gone, so all of its documents count."""
+    _, store = first
+    before = graph(folder)["old"]
+    old = s.MinHashDedup(docs=before.docs, dry_run=True)
+    docs = s.Read(paths=(f"{folder}/new-*.jsonl",), keep=("url",))
+    here, real = s.MinHashDedup(docs=docs, against=(old,)), s.MinHashDedup(docs=docs, against=(before,))
+    found = Pipeline([here, real], name="dry", store=str(store), names={"old": old}).run(cpus=2, progress=False)
+    there = s.MinHashDedup(docs=docs, against_folders=(f"{store}/{found['old'].folder}",))
+    other = Pipeline([there], name="there", store=str(tmp_path)).run(cpus=2, progress=False)[there].removed()
+    assert other["duplicate_of"] == found[here].removed()["duplicate_of"]
+    assert other["duplicate_of"] != found[real].removed()["duplicate_of"]
+
+
 def test_a_folder_made_otherwise_is_refused(first, folder, tmp_path):
     found, store = first
     (old,) = [path for path in store.glob("nodes/minhash_dedup-*") if path.name.endswith(found["old"].fingerprint[:12])]

@@ -64,7 +64,7 @@ def answers(run: Run) -> tuple:
 @pytest.mark.parametrize("ranges", [1, 2, 7, 16])
 @pytest.mark.parametrize("shards", [1, 3, 10])
 def test_ranges_shards_batches_and_order_change_nothing(texts, whole, tmp_path, monkeypatch, ranges, shards):
-    monkeypatch.setattr(keys, "LEAST", ranges)
+    monkeypatch.setattr(keys, "RANGE_BYTES", -(-len(texts) * 15 * 16 // ranges))
     run = Run(MinHashDedup(docs=corpus(texts, shards)), tmp_path, batch=1 + 13 * ranges).all(seed=ranges)
     assert len(run.results["edges"]) == ranges
     assert answers(run) == answers(whole)
@@ -229,6 +229,18 @@ def _clusters(run: Run, fresh: int) -> set[tuple[int, ...]]:
     rows, starts = (np.load(run.folder / "components" / f"all-{name}.npy") for name in ("rows", "starts"))
     found = {tuple(rows[a:b].tolist()) for a, b in itertools.pairwise(starts)}
     return {cluster for cluster in found if cluster[-1] >= fresh}
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_an_earlier_node_only_reported_is_still_there(tmp_path, dry_run):
+    """A duplicate that a dry run left in its corpus is what its copy goes for; one that went cannot be."""
+    words = document(random.Random(1), 80)
+    alike = " ".join([*words[:-1], "other"])
+    before = Run(MinHashDedup(docs=corpus([" ".join(words), alike], name="a" * 12), dry_run=dry_run), tmp_path / "old")
+    node = MinHashDedup(docs=corpus([alike.upper()], name="b" * 12), against=(before.all().node,))
+    run = Run(node, tmp_path / "new", against=[before]).all()
+    assert run.column("duplicate_of") == ["a" * 12 + (":0:1" if dry_run else ":0:0")]
+    assert run.reasons() == ["minhash_dedup.exact" if dry_run else "minhash_dedup.near"]
 
 
 def test_documents_cannot_be_compared_with_themselves(texts, tmp_path):
