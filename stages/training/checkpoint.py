@@ -158,8 +158,8 @@ class FolderSaver(RunFiles):
     def save(self, step: int, write: Callable[[Path], None]) -> None:
         folder = self.folder / f"step_{step:010d}"
         if is_first_process():
-            # what a save left that was cut short; the others write only when this process is in `write` too
-            _remove_checkpoint(folder)
+            _remove_checkpoint(folder)  # what a save left that was cut short
+        _wait_for_others()  # who writes makes the folder first, and would make it while it is removed
         write(folder)
         if is_first_process():
             kept = self.whole()[-self.KEPT :]
@@ -179,6 +179,13 @@ def is_first_process() -> bool:
     import torch.distributed as dist
 
     return not dist.is_initialized() or dist.get_rank() == 0
+
+
+def _wait_for_others() -> None:
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.barrier()
 
 
 def to_bytes(result: dict[str, Any]) -> bytes:

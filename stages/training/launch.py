@@ -7,6 +7,7 @@ JOB is a pickled `Job`; checkpoints and the result lie in its scratch folder, an
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import sys
@@ -29,7 +30,17 @@ def run(job: Job) -> str:
         return train(job, FolderSaver(job.scratch), process_rank, world_size, int(os.environ.get("LOCAL_RANK", "0")))
     finally:
         if world_size > 1:
-            dist.destroy_process_group()
+            leave_group()
+
+
+def leave_group() -> None:
+    """End this process's part in its groups, once nothing in use holds one.
+
+    A model in shards holds its groups in reference cycles. With one of them alive, a thread of gloo may still give
+    back Python's tensors while Python ends, and aborts the process that had done its work (seen in one exit of five).
+    """
+    gc.collect()
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":

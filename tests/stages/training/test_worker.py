@@ -157,6 +157,12 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over_for_the_one_before(job, 
     assert not list(saver.folder.glob("*/__7_0.distcp"))
 
 
+def test_nobody_writes_before_what_an_earlier_save_left_is_gone(job, tmp_path):
+    """Else a process would make the folder while another removes it."""
+    finish(start(job, tmp_path / "two", 2, "tests.stages.training.slow_removal"))
+    assert [(tmp_path / "two" / f"there-{rank}").read_text() for rank in range(2)] == ["False", "False"]
+
+
 def test_a_save_that_fails_leaves_the_older_checkpoints(job):
     saver = FolderSaver(job.scratch)
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
