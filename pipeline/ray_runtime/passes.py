@@ -10,21 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 import ray
 
 from pipeline.passes import Outcome, ShardWork, Step, portable, run_shard
-from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight
+from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight, shared
 from pipeline.store import open_store
-
-_steps: dict[str, list[Step]] = {}  # of this worker process: the pass that it works on, unpickled once
 
 
 def _guarded(store: str, content: list[ray.ObjectRef], work: ShardWork, stop_name: str) -> list[Outcome]:
     if stop_name and open_store(store).size(stop_name) is not None:
         return []  # asked to stop: shards not begun stay due
-    name = content[0].hex()
-    if name not in _steps:
-        _steps.clear()
-        _steps[name] = ray.get(content[0])
+    steps: list[Step] = shared(content)
     try:
-        return run_shard(store, _steps[name], work)
+        return run_shard(store, steps, work)
     except Exception as error:  # reading the shard itself failed: every step due for it has
         return [Outcome(i, work.base.shard.name, error=portable(error)) for i in work.due]
 
@@ -42,7 +37,6 @@ def run_pass(
 ) -> Iterator[list[Outcome]]:
     """Outcomes per shard, as shards finish. When `stopping` turns true, shards not begun stay due."""
     gpus = max((step.spec().gpus for step in steps), default=0)
-    # Inside a list it stays a reference: a worker unpickles the steps once, not for every shard.
     content = [ray.put(list(steps))]
     task = _task.options(num_cpus=1, num_gpus=gpus, max_retries=TRIES_AGAIN)
 

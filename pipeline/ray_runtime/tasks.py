@@ -17,10 +17,30 @@ from pipeline.sources import digest_file
 from pipeline.tasks import TaskOutcome, after_death, run_onward
 
 K = TypeVar("K")
+MOST_SHARED = 4  # phases and passes that a worker remembers: those that go on side by side
 TRIES_AGAIN = 3  # of a task whose worker dies; without a bound a shard that kills its worker would do so for ever
 
+_shared: dict[str, Any] = {}  # of this worker process: what the tasks that it works on have in common
 
-_task = ray.remote(run_onward)  # once: every `ray.remote` sends the function to every worker again
+
+def shared(content: list[ray.ObjectRef]) -> Any:
+    """What a phase or a pass gives to every task, unpickled once per worker: it names all shards of the corpus.
+
+    Inside a list it stays a reference; as an argument by itself Ray would unpickle it for each task.
+    """
+    name = content[0].hex()
+    if name not in _shared:
+        if len(_shared) >= MOST_SHARED:
+            del _shared[next(iter(_shared))]
+        _shared[name] = ray.get(content[0])
+    return _shared[name]
+
+
+def _onward(content: list[ray.ObjectRef], phases: Sequence[str], key: str) -> list[TaskOutcome]:
+    return run_onward(shared(content), phases, key)
+
+
+_task = ray.remote(_onward)  # once: every `ray.remote` sends the function to every worker again
 
 
 def run_tasks(
@@ -31,7 +51,7 @@ def run_tasks(
 
     When `stopping` turns true no further task is begun and those in flight are awaited.
     """
-    content, names, first = ray.put(binding), [phase.name for phase in phases], phases[0]
+    content, names, first = [ray.put(binding)], [phase.name for phase in phases], phases[0]
     how = {"num_cpus": first.cpus, "num_gpus": first.gpus, "max_retries": TRIES_AGAIN}
 
     def begin(key: str):

@@ -58,8 +58,8 @@ class Origin:
         """Whether what it judged to be a duplicate is gone."""
         if self.folder is not None:
             return not self.manifest["fields"]["dry_run"]
-        node = ctx.node if self.of is None else ctx.input(self.of)
-        return not node.dry_run  # type: ignore[attr-defined]
+        assert self.of is not None, "only an earlier node's verdict stands"
+        return not ctx.input(self.of).dry_run  # type: ignore[attr-defined]
 
 
 OWN = Origin()
@@ -104,9 +104,9 @@ class Corpus:
     def rows(self) -> int:
         return int(self.first[-1])
 
-    @property
+    @cached_property
     def old(self) -> int:
-        """Rows below this number belong to earlier corpora."""
+        """Rows below this number belong to earlier corpora. Asked for every key file."""
         return int(self.first[sum(part.old for part in self.parts)])
 
     def earlier(self) -> Sequence[Origin]:

@@ -17,6 +17,7 @@ Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3 (bands);
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -56,6 +57,7 @@ class Scheme:
 DEFAULT = Scheme()
 
 
+@lru_cache(16)  # batches of one node ask again and again
 def permutations(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
     """(a, b) uint32[places]: datasketch 2's draws for `affine32`; a is odd."""
     random = np.random.RandomState(scheme.seed)
@@ -63,6 +65,7 @@ def permutations(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
     return a, random.randint(0, 1 << 32, scheme.places, dtype=np.uint32)
 
 
+@lru_cache(16)
 def band_constants(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
     """(multipliers uint64[bands, rows], salts uint64[bands]); salts keep equal places of two bands apart."""
     drawn = draws(5, scheme.bands * (scheme.rows + 1)).reshape(scheme.bands, -1)
