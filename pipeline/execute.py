@@ -177,7 +177,7 @@ class Driver:
                     self._driven[node, phase.name] = phase.cpus
                     room -= phase.cpus
                 binding = self._binding(node)
-                phases = self.schedule.onward(node, phase) if len(due) == 1 else [phase]
+                phases = self.schedule.onward(node, phase) if len(keys) == 1 else [phase]
                 yield (
                     [(node, each.name) for each in phases],
                     lambda n=node, p=phases, d=due, b=binding: self._run_tasks(n, p, d, b),

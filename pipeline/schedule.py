@@ -7,7 +7,7 @@ One rule set for the plan, which plays it through without running anything, and 
 down,
   and the row phase just before it is done or joins the same pass;
 * a pass is cut where the phases ask for different devices;
-* who runs the last task of a phase goes on with the next one when that has a single task for a worker like it.
+* who runs the only task of a phase goes on with the next one when that too has a single task, for a worker like it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Schedule:
         return found
 
     def onward(self, node: Node, phase: TaskPhase) -> list[TaskPhase]:
-        """The phase, and those behind it that the worker of its last task may go on with."""
+        """The phase, and those behind it that the worker of its only task may go on with."""
         phases = self.graph.phases(node)
         behind = itertools.takewhile(lambda other: _same_worker(phase, other), phases[phases.index(phase) + 1 :])
         return [phase, *behind]  # type: ignore[list-item]

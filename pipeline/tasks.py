@@ -41,7 +41,8 @@ def run_task(
 
 
 def run_onward(binding: Binding, phases: Sequence[str], key: str) -> list[TaskOutcome]:
-    """A task of the first phase and, in the same process, of the others in turn for as long as each has one task only.
+    """A task of the first phase, then, when it is its only one, those of the other phases in turn, for as long as each
+    has one task: in this process.
 
     The serial end of a small node is then one Ray task, not one for each phase, and a receipt that several of its
     phases read is parsed once. What they write is what tasks write that are sent one by one.

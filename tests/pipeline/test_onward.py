@@ -28,7 +28,7 @@ class Steps(Node):
 
     marks  a folder, for one file per call, with the Ray task it was made in
     apart  ask for other CPUs in every other phase
-    fails, dies  a phase that raises, or kills its worker, while the file `marks`/well is not there
+    fails, dies  a phase, or a task of one (`a-02`), that raises or kills its worker while there is no file `marks`/well
     """
 
     docs: Node
@@ -52,7 +52,7 @@ class Steps(Node):
         marks = Path(self.marks)
         (marks / f"{ctx.phase}-{key}-{len(list(marks.iterdir()))}").write_text(json.dumps(task))
         if not (marks / "well").exists():
-            if ctx.phase == self.fails:
+            if self.fails in (ctx.phase, f"{ctx.phase}-{key}"):
                 raise ValueError("not well")
             if ctx.phase == self.dies:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -134,6 +134,17 @@ def test_a_phase_that_fails_is_named_and_those_before_it_are_done(steps, tmp_pat
     Path(node.marks, "well").touch()
     go(tmp_path / "store", node)
     assert {phase: len(tasks) for phase, tasks in calls(node).items()} == {"a": 1, "b": 2, "c": 1}
+
+
+def test_a_phase_whose_last_task_is_done_later_is_known_whole_to_those_behind_it(steps, tmp_path):
+    node = steps(tasks=(3, 1), fails="a-02")
+    with pytest.raises(NodeFailed, match="steps, 02: not well"):
+        go(tmp_path / "store", node)
+    assert receipts(tmp_path / "store") == ["a/00", "a/01"]
+    Path(node.marks, "well").touch()
+    go(tmp_path / "store", node)
+    go(tmp_path / "unbroken", steps(tasks=(3, 1)))
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "unbroken")
 
 
 def test_a_phase_that_kills_its_worker_is_named_and_those_before_it_are_done_once(steps, tmp_path):
