@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 
 from models.presets import Llama, Lost, SLTrain
-from stages.training.launch import leave_group
+from stages.training.launch import leave
 from stages.training.worker import Trainer
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
@@ -44,4 +44,5 @@ if __name__ == "__main__":
     found = gradients(job, dist.get_rank(), dist.get_world_size())
     if dist.get_rank() == 0:
         torch.save(found, Path(job.scratch) / "gradients.pt")
-    leave_group()
+    dist.destroy_process_group()
+    leave()

@@ -13,7 +13,6 @@ from pathlib import Path
 import torch.distributed as dist
 
 from stages.training import checkpoint
-from stages.training.launch import leave_group
 
 
 def main(scratch: Path) -> None:
@@ -30,7 +29,7 @@ def main(scratch: Path) -> None:
         old.mkdir(parents=True)
     dist.barrier()
     saver.save(7, lambda folder: (scratch / f"there-{dist.get_rank()}").write_text(str(old.exists())))
-    leave_group()
+    dist.destroy_process_group()
 
 
 if __name__ == "__main__":
