@@ -127,8 +127,8 @@ def _without_removed(
             alive[at] = judged[part.origin].kept(part.shard.name, local)
     if alive.all():
         return dense, starts
-    sizes = np.bincount(np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive])
-    return dense[alive], np.concatenate([[0], np.cumsum(sizes[sizes > 0])])
+    sizes = np.bincount(np.repeat(np.arange(len(starts) - 1), np.diff(starts))[alive])  # a new row is in each cluster
+    return dense[alive], np.concatenate([[0], np.cumsum(sizes)])
 
 
 def order_of(ctx: Context, rows: Corpus, members: Members) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,11 +16,12 @@ from nodes import Lines
 
 from pipeline.contract import Context, Node, Result, TaskPhase, runtime
 from pipeline.errors import NodeFailed
-from pipeline.execute import Options, run
+from pipeline.execute import POLL_SECONDS, Driver, Options, run
 from pipeline.graph import build
+from pipeline.progress import Watcher
 from pipeline.state import State
 from pipeline.store import open_store
-from pipeline.tasks import run_onward
+from pipeline.tasks import after_death, run_onward
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -27,23 +29,28 @@ class Steps(Node):
     """Phases `a`, `b`, ... of so many tasks each; a task adds up what those of the phase before it have said.
 
     marks  a folder, for one file per call, with the Ray task it was made in
-    apart  ask for other CPUs in every other phase
+    apart  every other phase asks for other CPUs, for a `fresh` process, or to run in the `driver`
     fails, dies  a phase, or a task of one (`a-02`), that raises or kills its worker while there is no file `marks`/well
     """
 
     docs: Node
     tasks: tuple[int, ...] = (1, 1, 1)
     marks: str = runtime("")
-    apart: bool = runtime(False)
+    apart: str = runtime("")
     fails: str = runtime("")
     dies: str = runtime("")
 
     def phases(self):
+        other = {"": {}, "cpus": {"cpus": 0.5}, "fresh": {"fresh": True}, "driver": {"place": "driver"}}[self.apart]
         return tuple(
-            TaskPhase(name=name, keys=lambda ctx, n=count: [f"{i:02d}" for i in range(n)], run=self._run,
-                      cpus=0.5 if self.apart and i % 2 else 1)
+            TaskPhase(
+                name=name,
+                keys=lambda ctx, n=count: [f"{i:02d}" for i in range(n)],
+                run=self._run,
+                **(other if i % 2 else {}),
+            )
             for i, (name, count) in enumerate(zip("abcdef", self.tasks, strict=False))
-        )  # fmt: skip
+        )
 
     def _run(self, ctx: Context, key: str) -> Result:
         import ray
@@ -116,14 +123,37 @@ def test_a_phase_of_several_tasks_ends_it_and_the_next_begins_anew(steps, tmp_pa
     assert ray_tasks(node) == 3 + 1 + 2 + 1
 
 
-def test_what_is_written_is_what_tasks_write_that_are_sent_one_by_one(steps, tmp_path):
-    together, apart = steps(tasks=(2, 1, 1, 1)), steps(tasks=(2, 1, 1, 1), apart=True)
+@pytest.mark.parametrize("apart", ["cpus", "fresh", "driver"])
+def test_phases_for_other_processes_are_sent_one_by_one_and_write_the_same(steps, tmp_path, apart):
+    together, single = steps(tasks=(2, 1, 1, 1)), steps(tasks=(2, 1, 1, 1), apart=apart)
     go(tmp_path / "together", together)
-    before = ray_tasks(together)
-    go(tmp_path / "apart", apart)
-    assert before == 3
-    assert ray_tasks(apart) == before + 5
-    assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "apart")
+    assert ray_tasks(together) == 3
+    for mark in Path(together.marks).iterdir():
+        mark.unlink()
+    go(tmp_path / "single", single)
+    tasks = calls(single)
+    assert not {*tasks["b"]} & {*tasks["c"]}
+    assert not {*tasks["c"]} & {*tasks["d"]}
+    assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "single")
+
+
+def test_every_task_is_counted_once_however_slowly_the_driver_notes_them(steps, tmp_path, monkeypatch):
+    """While it does, the phases that the worker has gone through already are nobody else's to begin."""
+    tallies = []
+
+    class Counts(Watcher):
+        def node(self, name, state, phase, done, total, *rest):
+            tallies.append((name, done, total))
+
+    note = Driver._note_receipt
+
+    def slowly(self, node, phase, *rest):
+        note(self, node, phase, *rest)
+        time.sleep(2 * POLL_SECONDS)
+
+    monkeypatch.setattr(Driver, "_note_receipt", slowly)
+    run(build([steps()]), name="run", store=str(tmp_path / "store"), options=Options(cpus=2), watcher=Counts())
+    assert tallies[-1] == ("steps", 3, 3)
 
 
 def test_a_phase_that_fails_is_named_and_those_before_it_are_done(steps, tmp_path):
@@ -153,6 +183,11 @@ def test_a_phase_that_kills_its_worker_is_named_and_those_before_it_are_done_onc
         go(tmp_path / "store", node)
     assert receipts(tmp_path / "store") == ["a/00", "b/00"]
     assert {phase: len(tasks) for phase, tasks in calls(node).items()} == {"a": 1, "b": 1, "c": 4}
+    binding = State(build([node]), open_store(str(tmp_path / "store"))).binding(node, {}, "", 1)
+    left = after_death(binding, "abc", "00", ValueError("died"))
+    assert [(outcome.phase, outcome.receipt and outcome.receipt.counts["total"]) for outcome in left] == [
+        ("a", 1), ("b", 2), ("c", None)
+    ]  # fmt: skip
     Path(node.marks, "well").touch()
     go(tmp_path / "store", node)
     assert receipts(tmp_path / "store") == ["a/00", "b/00", "c/00"]
