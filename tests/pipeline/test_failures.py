@@ -175,6 +175,7 @@ def test_a_disk_that_is_too_small_is_refused_with_numbers(local_ray, paths, disk
 def test_a_disk_that_fills_up_is_named_and_gives_its_room_back(local_ray, paths, disk):
     docs = Lines(paths=paths)
     free = open_store(str(disk)).free_bytes()
+    go(disk / "store", Long(docs=docs))  # before: while the disk is full, whoever writes finds it so
     with pytest.raises(NodeFailed, match=r"large, all: .*the disk is full") as caught:
         go(disk / "store", Large(docs=docs, size=2 << 20), Long(docs=docs))
     assert isinstance(caught.value.__cause__, DiskFull)
