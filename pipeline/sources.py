@@ -19,9 +19,10 @@ from pathlib import Path
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
 from pipeline.fingerprint import canonical_json
-from pipeline.store import CHUNK, Store
+from pipeline.store import Store
 
 DEMO = "demo://"
+CHUNK = 1 << 20  # bytes read at once
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ from pathlib import Path
 
 from pipeline.errors import DiskFull, StoreError
 
-CHUNK = 1 << 20
-
 
 class Store(ABC):
     """A root and what can be done below it."""
@@ -82,13 +80,11 @@ class Store(ABC):
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
         """A local path to write a future object to, close to where it will be published; removed if it still exists."""
-        folder = self._temporary_folder(name)
-        path = folder / f"{uuid.uuid4().hex}{''.join(Path(name).suffixes[-1:])}"
+        path = self._temporary_folder(name) / f"{uuid.uuid4().hex}{os.path.splitext(name)[1]}"
         try:
             yield path
         finally:
-            if path.exists():
-                path.unlink()
+            path.unlink(missing_ok=True)
 
     def _temporary_folder(self, name: str) -> Path:
         return Path(tempfile.gettempdir())
@@ -112,8 +108,11 @@ class LocalStore(Store):
 
     def write(self, name: str, data: bytes) -> None:
         with explained(self.root), self.temporary(name) as path:
-            path.write_bytes(data)
-            self.publish(path, name)
+            with open(path, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._rename(path, name)
 
     def create(self, name: str, data: bytes) -> bool:
         # A hard link of a whole file fails when the name is taken, and never shows half a file (O_EXCL would).
@@ -128,15 +127,18 @@ class LocalStore(Store):
         return True
 
     def publish(self, path: Path, name: str) -> None:
-        target = self._at(name)
         with explained(self.root):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
-            try:
-                os.replace(path, target)
-            except FileNotFoundError:
-                os.makedirs(os.path.dirname(target), exist_ok=True)
-                os.replace(path, target)
+            self._rename(path, name)
+
+    def _rename(self, path: Path, name: str) -> None:
+        target = self._at(name)
+        try:
+            os.replace(path, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.replace(path, target)
 
     def link(self, source: str, name: str) -> None:
         target = self._at(name)
@@ -221,8 +223,5 @@ def open_store(uri: str) -> Store:
 
 def sha256_of(path: Path | str) -> str:
     """SHA-256 of a file, 64 hex digits."""
-    state = hashlib.sha256()
     with open(path, "rb") as file:
-        while chunk := file.read(CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
