@@ -157,23 +157,22 @@ class SideCar:
         columns: dict[str, pa.Array] = {"state": pa.array(self.state, mask=~seen)}
         spread = _spread(rows, self.shard.rows)
         for name, kind in self.types.items():
-            parts = [chunk for table in self._columns for chunk in table[name].chunks]
-            columns[name] = _concat(parts, kind).take(spread)
+            columns[name] = spread(_concat([chunk for table in self._columns for chunk in table[name].chunks], kind))
         if self.changes_text:
-            columns["text"] = _concat(self._texts, pa.string()).take(spread)
+            columns["text"] = spread(_concat(self._texts, pa.string()))
         if self.codes:
             gone = np.concatenate([r for r, _, _ in self._removed]) if self._removed else np.empty(0, np.int64)
             spread_gone = _spread(gone, self.shard.rows)
-            columns["removed_value"] = _concat([v for _, v, _ in self._removed], pa.float64()).take(spread_gone)
-            columns["removed_threshold"] = _concat([t for _, _, t in self._removed], pa.float64()).take(spread_gone)
+            columns["removed_value"] = spread_gone(_concat([v for _, v, _ in self._removed], pa.float64()))
+            columns["removed_threshold"] = spread_gone(_concat([t for _, _, t in self._removed], pa.float64()))
         table = pa.table(columns)
         pq.write_table(
             table, path, compression="zstd", row_group_size=ROW_GROUP, write_statistics=False,
             use_dictionary=[name for name, kind in self.types.items() if kind == pa.string()], store_schema=False,
         )  # fmt: skip
-        return self._result(columns, spread), values_digest(table)
+        return self._result(columns), values_digest(table)
 
-    def _result(self, columns: dict[str, pa.Array], spread: pa.Array) -> Result:
+    def _result(self, columns: dict[str, pa.Array]) -> Result:
         counts = {"alive_in": int((self.state >= 0).sum()), "alive_out": int((self.state == 0).sum())}
         for reason, code in self.codes.items():
             if number := int((self.state == code).sum()):
@@ -248,13 +247,16 @@ def _content(values: pa.Array) -> Iterator[bytes | memoryview]:
         yield memoryview(data)[ends[0] : ends[-1]]
 
 
-def _spread(rows: np.ndarray, length: int) -> pa.Array:
-    """Take-indices that put value i at place rows[i], null elsewhere."""
+def _spread(rows: np.ndarray, length: int) -> Callable[[pa.Array], pa.Array]:
+    """Puts value i at place rows[i] of `length`, null elsewhere; rows ascend."""
     import pyarrow as pa
 
+    if len(rows) == length:
+        return lambda values: values
     index = np.full(length, -1, np.int64)
     index[rows] = np.arange(len(rows))
-    return pa.array(index, mask=index < 0)
+    places = pa.array(index, mask=index < 0)
+    return lambda values: values.take(places)
 
 
 def _concat(parts: Sequence, kind) -> pa.Array:

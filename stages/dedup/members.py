@@ -227,7 +227,8 @@ def row_function(ctx: Context) -> Callable[[pa.Table], Columns]:
     rows = corpus(ctx)
     first = int(rows.first[[part.shard.name for part in rows.parts].index(ctx.shard.name)])
     parts = list(_slices(ctx, first, first + ctx.shard.rows))
-    table = pa.concat_tables(parts).sort_by("row").combine_chunks()
+    table = parts[0] if len(parts) == 1 else pa.concat_tables(parts).sort_by("row")
+    table = table.combine_chunks()
     known = table["row"].to_numpy()
     columns = node.columns()
 
