@@ -30,7 +30,7 @@ class ExactDedup(DedupNode):
 
     match: Literal["bytes", "words"] = "bytes"
 
-    version = 4
+    version = 5
     copy = "exact_dedup.copy"
     reasons = (copy,)
     hash_fields = ("match",)

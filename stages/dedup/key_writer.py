@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result, contiguous
 from stages.dedup.keys import KeyFile, range_count
-from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save
+from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, with_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,11 +45,11 @@ class KeyWriter:
         rows = sum(shard.rows for shard in ctx.shards("docs"))
         self.ctx, self.hash, self.seen = ctx, node.hasher(), 0
         self.file = KeyFile(range_count(rows, node.keys_per_document()))
+        self.documents: list[np.ndarray] = []
         self.ids: list[pa.Array] = []
         self.sources = _Sources()
         self.places = node.places()
         self._open = ExitStack()
-        self.documents = RecordFile(self._open.enter_context(ctx.create("-documents.npy")), DOCUMENT)
         if self.places:
             path = self._open.enter_context(ctx.create("-signatures.npy"))
             self.signatures = RecordFile(path, np.dtype("<u4"), (self.places,))
@@ -79,15 +79,16 @@ class KeyWriter:
     def finish(self) -> Result:
         import pyarrow as pa
 
-        self.documents.close()
         if self.places:
             self.signatures.close()
         self._open.close()
-        with self.ctx.create("-ids.npy") as path:
-            save(path, fixed_width(pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())))
+        documents = np.concatenate([np.zeros(0, DOCUMENT), *self.documents])
+        with self.ctx.create("-documents.npy") as path:
+            ids = pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())
+            save(path, with_ids(documents, fixed_width(ids)))
         with self.ctx.create(".parquet") as path:
             keys = self.file.write(path)
-        keyed = self.documents.count
+        keyed = len(documents)
         return Result(
             {"rows": self.seen, "keyed": keyed, "unkeyed": self.seen - keyed},
             {"keys": keys, "sources": self.sources.names, "documents": self.sources.counts},

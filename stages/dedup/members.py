@@ -97,8 +97,9 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
     for part, at, local in _by_part(rows, dense):
         records = stored(part.path(ctx, "-documents.npy"))
         where = np.searchsorted(records["row"], local)
-        documents[at] = records[where]
-        ids_of.append((at, stored(part.path(ctx, "-ids.npy"))[where]))
+        for name in DOCUMENT.names or ():
+            documents[name][at] = records[name][where]
+        ids_of.append((at, records["id"][where]))
         if signature.shape[1]:
             signature[at] = stored(part.path(ctx, "-signatures.npy"))[where]
     ids = np.empty(n, f"S{max((some.dtype.itemsize for _, some in ids_of), default=1)}")

@@ -1,9 +1,8 @@
 """What is kept of every document beside its keys, in arrays of fixed width: read for members of clusters only.
 
-    <shard>-documents.npy   row uint32 inside the shard, source uint16, bytes uint64, exact uint64[2]: one record per
-                            document that has keys, in order of row
+    <shard>-documents.npy   row uint32 inside the shard, source uint16, bytes uint64, exact uint64[2], id as
+                            bytes of the width of the longest: one record per document that has keys, in order of row
     <shard>-signatures.npy  uint32[n, places]; a row is `hashvalues` of a datasketch MinHash (scheme `affine32`)
-    <shard>-ids.npy         the id, as bytes of the width of the longest
 
 The files are mapped into memory, so a member costs the pages that its records lie on.
 """
@@ -109,6 +108,15 @@ def damaged(place: str, found: str) -> DataError:
         "the file that its receipt names",
         "siftloom verify RUN, then run again: it recomputes damaged files",
     )
+
+
+def with_ids(documents: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """DOCUMENT[n] and bytes[n] as records of both."""
+    records = np.empty(len(documents), np.dtype([*DOCUMENT.descr, ("id", ids.dtype)]))
+    for name in DOCUMENT.names or ():
+        records[name] = documents[name]
+    records["id"] = ids
+    return records
 
 
 def fixed_width(ids: pa.Array) -> np.ndarray:

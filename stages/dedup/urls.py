@@ -83,7 +83,7 @@ class UrlDedup(DedupNode):
 
     column: str = "url"
 
-    version = 4
+    version = 5
     copy = "url_dedup.copy"
     reasons = (copy,)
     hash_fields = ("column", "keep")

@@ -15,7 +15,7 @@ from stages.dedup import components, curve, keys
 from stages.dedup.earlier import Known
 from stages.dedup.edges import grouped, may_repeat, range_edges, stars
 from stages.dedup.exchange import with_new_rows
-from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, stored, stored_table
+from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, stored, stored_table, with_ids
 from stages.dedup.rows import NARROW, first_rows, locate, row_type
 
 pairs = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60)
@@ -274,3 +274,13 @@ def test_clusters_of_old_rows_alone_are_left_out(edges, old):
     members, cuts = with_new_rows(rows, starts, old)
     expected = [rows[a:b].tolist() for a, b in pairwise(starts) if (rows[a:b] >= old).any()]
     assert [members[a:b].tolist() for a, b in pairwise(cuts)] == expected
+
+
+def test_records_carry_their_ids(tmp_path):
+    documents = np.zeros(3, DOCUMENT)
+    documents["row"], documents["exact"][:, 1] = [0, 2, 7], [5, 6, 1 << 63]
+    save(tmp_path / "r.npy", with_ids(documents, fixed_width(pa.array(["a", "", "longest"]))))
+    found = stored(tmp_path / "r.npy")
+    assert found["id"].tolist() == [b"a", b"", b"longest"]
+    assert all(np.array_equal(found[name], documents[name]) for name in DOCUMENT.names)
+    assert len(with_ids(documents[:0], fixed_width(pa.array([], pa.string())))) == 0
