@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import receipts
 from pipeline.binding import BaseShard, Binding, Link
-from pipeline.context import TaskContext
+from pipeline.context import Receipts, TaskContext
 from pipeline.contract import RowNode, RowPhase, ShardPhase, ShardWriter
 from pipeline.receipts import Receipt, commit, data_name, read_receipt
 from pipeline.rows import ShardView
@@ -68,8 +67,13 @@ class Outcome:
 _opened: dict[tuple[str, str, str], Any] = {}  # row functions of this worker process: (fingerprint, phase, store)
 
 
-def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[Outcome]:
-    """Run the due steps over one shard and commit them in order. A step that fails stops those behind it, no others."""
+def run_shard(
+    store_root: str, steps: Sequence[Step], work: ShardWork, receipts: Receipts | None = None
+) -> list[Outcome]:
+    """Run the due steps over one shard and commit them in order. A step that fails stops those behind it, no others.
+
+    `receipts` are those that shards before this one have read, as in `TaskContext`.
+    """
     store = open_store(store_root)
     runs: dict[int, _Run] = {}
     digests: dict[tuple[str, str, str], str] = {}
@@ -78,7 +82,7 @@ def run_shard(store_root: str, steps: Sequence[Step], work: ShardWork) -> list[O
         step = steps[index]
         after = step.after[work.base.shard.base]
         parent = runs.get(after) if after is not None else None
-        runs[index] = _Run(store, step, work.base, parent, digests)
+        runs[index] = _Run(store, step, work.base, parent, digests, receipts)
     try:
         starts: dict[tuple, list[_Run]] = {}
         for run in runs.values():
@@ -119,12 +123,13 @@ class _Run:
     """One step at work on one shard."""
 
     def __init__(
-        self, store: Store, step: Step, base: BaseShard, parent: _Run | None, digests: dict[tuple[str, str, str], str]
-    ) -> None:
+        self, store: Store, step: Step, base: BaseShard, parent: _Run | None, digests: dict[tuple[str, str, str], str],
+        receipts: Receipts | None,
+    ) -> None:  # fmt: skip
         self.store, self.step, self.base, self.parent = store, step, base, parent
         self.digests = digests  # of receipts that this shard's steps have read; they mostly read the same ones
         self.phase = step.spec()
-        self.context = TaskContext(step.binding, step.phase, base.shard.name, base.shard)
+        self.context = TaskContext(step.binding, step.phase, base.shard.name, base.shard, receipts=receipts)
         self.children: list[_Run] = []
         if parent is not None:
             parent.children.append(self)
@@ -260,7 +265,7 @@ class _Run:
 def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
     """The finished side-car whose values may be copied, if it is there."""
     folder, phase = known
-    if receipts.read_receipt(store, folder, phase, base.shard.name) is None:
+    if read_receipt(store, folder, phase, base.shard.name) is None:
         return None
     return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
 

@@ -125,7 +125,7 @@ class ShardView:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if _holds(start, rows, only):
-                    yield start, file.read_row_group(group, columns=list(columns))
+                    yield start, file.read_row_group(group, columns=list(columns), use_threads=False)
                 start += rows
         if start != self.base.shard.rows:
             raise DataError(str(path), f"{start} rows", f"{self.base.shard.rows} rows", "siftloom verify")
@@ -163,7 +163,7 @@ class ShardView:
                     if _holds(start, rows, only)
                 ]
             for start, together in parts:
-                for batch in file.iter_batches(per_batch, row_groups=together, columns=wanted):
+                for batch in file.iter_batches(per_batch, row_groups=together, columns=wanted, use_threads=False):
                     rows = len(batch)
                     table = pa.table({ours: _plain(ours, batch.column(name)) for ours, name in theirs.items()})
                     if not theirs:

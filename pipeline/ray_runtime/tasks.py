@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
@@ -52,14 +52,18 @@ def run_tasks(
     When `stopping` turns true no further task is begun and those in flight are awaited.
     """
     content, names, first = [ray.put(binding)], [phase.name for phase in phases], phases[0]
+    waiting = deque(keys)
     how = {"num_cpus": first.cpus, "num_gpus": first.gpus, "max_retries": TRIES_AGAIN}
 
-    def begin(key: str):
+    def begin() -> tuple[str, ray.ObjectRef] | None:
+        if not waiting:
+            return None
         # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
         own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if first.fresh else {}
-        return _task.options(**how, **own).remote(content, names, key)
+        key = waiting.popleft()
+        return key, _task.options(**how, **own).remote(content, names, key)
 
-    for key, found in in_flight(begin, keys, width, stopping):
+    for key, found in in_flight(begin, width, stopping):
         yield after_death(binding, names, key, found) if isinstance(found, WorkerDied) else found
 
 
@@ -87,16 +91,17 @@ class Width:
 
 
 def in_flight(
-    begin: Callable[[K], ray.ObjectRef], items: Iterable[K], width: Callable[[], int], stopping: Callable[[], bool]
+    begin: Callable[[], tuple[K, ray.ObjectRef] | None], width: Callable[[], int], stopping: Callable[[], bool]
 ) -> Iterator[tuple[K, Any]]:
-    """(item, what its task returned or the `WorkerDied`) as they come, at most `width()` at once. When `stopping` turns
-    true no further one is begun and those in flight are awaited.
+    """(item, what its task returned or the `WorkerDied`) as they come, at most `width()` at once. `begin` begins the
+    next one, and says None while there is none; when `stopping` turns true no further one is begun and those in flight
+    are awaited.
     """
-    waiting, flying = deque(items), {}
-    while waiting or flying:
-        while waiting and len(flying) < width() and not stopping():
-            item = waiting.popleft()
-            flying[begin(item)] = item
+    flying: dict[ray.ObjectRef, K] = {}
+    while True:
+        while len(flying) < width() and not stopping() and (begun := begin()) is not None:
+            item, reference = begun
+            flying[reference] = item
         if not flying:
             return
         ready, _ = ray.wait(list(flying), num_returns=1)

@@ -9,6 +9,18 @@ import pytest
 
 from pipeline.ray_runtime.tasks import Width, in_flight
 
+
+def each(task, count: int):
+    """Begins a task for every number in turn."""
+    numbers = iter(range(count))
+
+    def begin():
+        number = next(numbers, None)
+        return None if number is None else (number, task.remote(number))
+
+    return begin
+
+
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 
@@ -35,7 +47,7 @@ def test_one_at_a_time_where_that_is_the_width():
         time.sleep(0.05)
         return start, time.time()
 
-    spans = [value for _, value in in_flight(span.remote, range(4), lambda: 1, lambda: False)]
+    spans = [value for _, value in in_flight(each(span, 4), lambda: 1, lambda: False)]
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
@@ -49,7 +61,7 @@ def test_tasks_are_side_by_side_where_the_width_allows(tmp_path):
             time.sleep(0.01)
         return number
 
-    found = dict(in_flight(meet.remote, range(4), lambda: 2, lambda: False))
+    found = dict(in_flight(each(meet, 4), lambda: 2, lambda: False))
     assert found == {number: number for number in range(4)}
 
 
@@ -61,7 +73,26 @@ def test_a_stop_begins_no_further_task_and_awaits_those_in_flight():
         return number
 
     done = []
-    for number, value in in_flight(task.remote, range(100), lambda: 2, lambda: len(done) >= 3):
+    for number, value in in_flight(each(task, 100), lambda: 2, lambda: len(done) >= 3):
         assert number == value
         done.append(number)
     assert len(done) == 4  # the third was taken while one more was under way
+
+
+def test_what_the_caller_gives_back_is_begun_too():
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def task(number: int) -> int:
+        return number
+
+    waiting = [5]
+
+    def begin():
+        return (waiting[-1], task.remote(waiting.pop())) if waiting else None
+
+    done = []
+    for number, _ in in_flight(begin, lambda: 2, lambda: False):
+        done.append(number)
+        waiting += [number - 1] * (number > 0)
+    assert done == [5, 4, 3, 2, 1, 0]
