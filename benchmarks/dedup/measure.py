@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -83,44 +81,3 @@ def best(rounds: Iterable[Measured]) -> Measured:
 def module(name: str, *arguments: str, log: Path, environment: dict[str, str] | None = None) -> Measured:
     """One of our own modules, in a fresh interpreter."""
     return command([sys.executable, "-m", name, *arguments], log, environment)
-
-
-def tree_cpu() -> float:
-    """CPU seconds so far of this process and of all below it, dead ones that were waited for included."""
-    me = psutil.Process()
-    total = 0.0
-    for process in [me, *me.children(recursive=True)]:
-        try:
-            used = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += used.user + used.system + used.children_user + used.children_system
-    return total
-
-
-class Peak(threading.Thread):
-    """Watches the memory of the processes below this one: the largest private set of any, by name.
-
-    `cpu` is what the watching itself took, which is no part of what is watched.
-    """
-
-    def __init__(self, every: float = 0.1) -> None:
-        super().__init__(daemon=True)
-        self.every, self.bytes, self.cpu, self._stop_now = every, {}, 0.0, threading.Event()
-
-    def run(self) -> None:
-        me = psutil.Process()
-        while not self._stop_now.wait(self.every):
-            for process in [me, *me.children(recursive=True)]:
-                try:
-                    name = "driver" if process.pid == me.pid else process.name()[:24]
-                    size = process.memory_info()
-                except psutil.NoSuchProcess:
-                    continue
-                self.bytes[name] = max(self.bytes.get(name, 0), size.rss - size.shared)
-        self.cpu = time.thread_time()
-
-    def stop(self) -> dict[str, int]:
-        self._stop_now.set()
-        self.join()
-        return self.bytes

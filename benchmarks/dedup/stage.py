@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from benchmarks.dedup.measure import Peak, tree_cpu
+from benchmarks.dedup.peer_scripts.process_tree import Watch
 from siftloom import Pipeline
 from siftloom import stages as s
 
@@ -35,19 +35,18 @@ def main(wish: dict[str, Any]) -> None:
     Pipeline(before, name="before", store=store).run(cpus=cpus, progress=False)
     node = s.MinHashDedup(docs=docs, **fields)
     goals = [s.Write(docs=node, format="parquet")] if wish.get("write", True) else [node]
-    watcher = Peak()
-    watcher.start()
-    start, wall = tree_cpu(), time.perf_counter()
+    watch, wall = Watch(), time.perf_counter()
+    watch.start()
     run = Pipeline(goals, name="dedup", store=store).run(cpus=cpus, progress=False)
-    wall, peak = time.perf_counter() - wall, watcher.stop()
-    used = tree_cpu() - start - watcher.cpu
+    watch.stop()
+    wall = time.perf_counter() - wall
     (folder,) = [
         path for path in Path(store).glob("nodes/minhash_dedup-*")
         if json.loads((path / "manifest.json").read_text())["fingerprint"] == run[node].fingerprint
     ]  # fmt: skip
     if wish.get("removed"):
         pq.write_table(run[node].removed().select(["id", "duplicate_of"]), wish["removed"])
-    said = {"cpu": used, "wall": wall, "memory": peak, **decided(folder)}
+    said = {"cpu": watch.cpu, "wall": wall, "memory": watch.memory, **decided(folder)}
     session.stop()
     print(json.dumps(said))
 

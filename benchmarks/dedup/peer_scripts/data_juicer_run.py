@@ -9,19 +9,8 @@ import sys
 import tempfile
 
 import numpy as np
-import psutil
 import pyarrow.parquet as pq
-
-
-def tree_cpu() -> float:
-    me, total = psutil.Process(), 0.0
-    for process in [me, *me.children(recursive=True)]:
-        try:
-            used = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += used.user + used.system + used.children_user + used.children_system
-    return total
+from process_tree import Watch
 
 
 def main(source: str, out: str) -> None:
@@ -40,18 +29,19 @@ def main(source: str, out: str) -> None:
             "      num_bands: 14\n      num_rows_per_band: 8\n      union_find_parallel_num: 2\n"
         )
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    before = tree_cpu()
+    watch = Watch()
+    watch.start()
     from data_juicer.config import init_configs
     from data_juicer.core.executor.ray_executor import RayExecutor
 
     RayExecutor(init_configs(["--config", f"{folder}/dedup.yaml"])).run()
-    used = tree_cpu() - before
+    watch.stop()
     kept = np.zeros(pq.read_metadata(source).num_rows, bool)
     for path in sorted(os.listdir(f"{folder}/out")):
         if path.endswith(".parquet"):
             kept[pq.read_table(f"{folder}/out/{path}", columns=["id"])["id"].to_numpy()] = True
     np.save(out, kept)
-    print(json.dumps({"signature_cpu": None, "after_init_cpu": used}))
+    print(json.dumps({"signature_cpu": None, "after_init_cpu": watch.cpu}))
 
 
 if __name__ == "__main__":
