@@ -67,7 +67,7 @@ def run_pass(
 
 
 def next_group(waiting: deque[ShardWork], most: int) -> list[ShardWork]:
-    """Takes shards off the front for one task: at most `most`, but one, and together no more than a task is worth.
+    """Takes shards off the front for one task: one, or up to `most` that together are no more text than it is worth.
 
     With the waiting ones over the tasks in flight as `most`, groups shrink towards the end, so that the last workers
     finish at about the same time.
