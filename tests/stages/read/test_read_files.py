@@ -5,6 +5,7 @@ import gzip
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from local_context import LocalContext
 
 from pipeline.errors import DataError, SourceChanged, SourceError
-from stages.read import records
+from stages.read import parquet, records
 from stages.read.read import Read
 
 
@@ -264,6 +265,16 @@ def test_a_name_that_says_nothing_is_an_error(tmp_path):
         read(tmp_path / "out", [path])
     ctx, _, results = read(tmp_path / "out", [path], format="txt")
     assert [row["text"] for row in documents(ctx, results)] == ["x"]
+
+
+def test_a_text_of_any_white_space_is_empty_and_a_nul_is_found_wherever_it_stands():
+    signs = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
+    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(pa.array(signs))), 0)
+    states = parquet._states(
+        pa.array([*signs, "\0", "\0x", "ü" * 99_999 + "\0", "x\\x00"], pa.large_string())
+    ).to_pylist()
+    assert states[:-4] == pc.if_else(blank, 1 + parquet.REASONS.index("read.empty"), 0).to_pylist()
+    assert states[-4:] == [*[1 + parquet.REASONS.index("read.nul")] * 3, 0]
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])
