@@ -22,6 +22,7 @@ from pipeline.execute import Driver, Options, run
 from pipeline.graph import build
 from pipeline.passes import ShardWork
 from pipeline.ray_runtime.passes import WORTH_A_TASK, next_group
+from siftloom.stages import ExactDedup
 
 SHARDS = 30
 GROUPS = [7, 5, 4, 3, 2, 2, *[1] * 7]  # what is left over the four tasks in flight
@@ -98,10 +99,12 @@ def test_a_group_is_bounded_by_number_and_text(sizes, most, taken):
 
 
 def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_path, monkeypatch):
-    node = Vowels(docs=Marks(docs=Lines(paths=paths), noted=str(tmp_path / "marks")))
+    docs = Lines(paths=paths)
+    marks = Marks(docs=docs, noted=str(tmp_path / "marks"))
 
     def groups(store: str) -> list[int]:
-        go(tmp_path / store, node)
+        # a dedup reads the receipts of its verdicts once for all shards of a task, and each shard names them
+        go(tmp_path / store, Vowels(docs=marks), ExactDedup(docs=docs))
         tasks = Counter(path.read_text() for path in (tmp_path / "marks").iterdir())
         return sorted(tasks.values(), reverse=True)
 
