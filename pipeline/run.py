@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Node
 from pipeline.errors import DataError, UserError
-from pipeline.receipts import Receipt, data_name, done_keys, read_receipt
-from pipeline.record import read_run, resolve
-from pipeline.shelf import Shelf
-from pipeline.store import Store, open_store
+from pipeline.store.objects import Store, open_store
+from pipeline.store.receipts import Receipt, data_name, done_keys, read_receipt
+from pipeline.store.record import read_run, resolve
+from pipeline.store.shelf import Shelf
 
 if TYPE_CHECKING:
     import pyarrow as pa

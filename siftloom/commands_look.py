@@ -40,7 +40,7 @@ def status(
 
 def _failures(run: Any) -> list[dict[str, Any]]:
     """What the last driver could not do."""
-    from pipeline.events import read_events
+    from pipeline.store.events import read_events
 
     failed: list[dict[str, Any]] = []
     driver = None

@@ -34,7 +34,7 @@ def opened(recipe: str, nodes: list[str] | None, changes: list[str] | None, limi
 
 def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     """The fields of a `read` that stops early, and does not even hash the files that it will not come to."""
-    from pipeline.sources import expand
+    from pipeline.store.sources import expand
 
     kept, bytes_ = [], 0
     for entry in expand(fields["paths"], "paths").entries:
@@ -60,8 +60,8 @@ def run(
     as_json: JSON = False,
 ) -> None:
     """Run a recipe, or go on with it: the same command again is resume."""
-    from pipeline.execute import Options
-    from pipeline.execute import run as execute
+    from pipeline.driver.execute import Options
+    from pipeline.driver.execute import run as execute
     from pipeline.recipe import dump
     from siftloom.words import words
 
@@ -95,7 +95,7 @@ def plan(
     as_json: JSON = False,
 ) -> None:
     """Say per node whether it is reused, resumed or run, and why; run nothing."""
-    from pipeline.plan import plan as make
+    from pipeline.driver.plan import plan as make
     from pipeline.quantities import size
 
     found, graph = opened(recipe, nodes, change, limit)

@@ -18,7 +18,7 @@ def verify(
     """Check every file of a run against its SHA-256; the next `run` makes again what is damaged."""
     from dataclasses import asdict
 
-    from pipeline.verify import verify as check
+    from pipeline.driver.verify import verify as check
     from siftloom.runs import find_run
 
     place, name = find_run(run, store)
@@ -40,8 +40,8 @@ def clean(
     """Remove the results that no run names; a node that a driver holds is left alone."""
     from dataclasses import asdict
 
+    from pipeline.driver.verify import clean as sweep
     from pipeline.quantities import size
-    from pipeline.verify import clean as sweep
 
     place = find_store(store)
     gone = sweep(place, dry_run=dry_run)

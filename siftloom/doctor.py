@@ -107,7 +107,7 @@ def _memory() -> Finding:
 
 
 def _store(uri: str) -> Iterator[Finding]:
-    from pipeline.store import open_store
+    from pipeline.store.objects import open_store
 
     name = f"doctor-{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -128,7 +128,7 @@ def _store(uri: str) -> Iterator[Finding]:
 
 def _cluster(address: str, store: str) -> Iterator[Finding]:
     from pipeline.ray_runtime.nodes import ask_nodes
-    from pipeline.record import versions
+    from pipeline.store.record import versions
 
     here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or dict(versions())
     answers = ask_nodes(address, store)

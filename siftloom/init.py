@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RecipeError, SourceError
-from pipeline.sources import Listing, expand
+from pipeline.store.sources import Listing, expand
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -155,7 +155,7 @@ def _first_rows(path: str, form: str) -> Iterator[dict[str, Any]]:
 
 
 def _beginning(path: str) -> bytes:
-    from pipeline.sources import open_stream
+    from pipeline.store.sources import open_stream
 
     with open_stream(path) as stream:
         if path.endswith(".gz"):

@@ -11,7 +11,7 @@ from pipeline.graph import Graph, build
 from siftloom.words import words
 
 if TYPE_CHECKING:
-    from pipeline.plan import Plan
+    from pipeline.driver.plan import Plan
     from pipeline.run import Run
 
 
@@ -35,7 +35,7 @@ class Pipeline:
 
     def plan(self) -> Plan:
         """What a run would do and why; runs nothing."""
-        from pipeline.plan import plan
+        from pipeline.driver.plan import plan
 
         return plan(self.graph, self.store, self.name)
 
@@ -60,8 +60,8 @@ class Pipeline:
         `cpus` sizes a local Ray, `address` joins a cluster. Raises NodeFailed, Stopped, LeaseHeld (`wait=False`),
         DriftError, or another named error.
         """
+        from pipeline.driver.execute import Options, run
         from pipeline.errors import RecipeError
-        from pipeline.execute import Options, run
         from siftloom.screen import listening
 
         try:

@@ -57,9 +57,9 @@ def listening(
     store: str, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
 ) -> Iterator[Any]:
     """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
-    from pipeline.events import Recorder
-    from pipeline.progress import JsonLines, Lines, Several
-    from pipeline.store import open_store
+    from pipeline.driver.progress import JsonLines, Lines, Several
+    from pipeline.store.events import Recorder
+    from pipeline.store.objects import open_store
 
     watchers: list[Any] = [Recorder(open_store(store), name)]
     if stream is not None and as_json:
@@ -67,7 +67,7 @@ def listening(
     elif stream is not None and stream.isatty():
         from rich.console import Console
 
-        from pipeline.progress_table import LiveTable
+        from pipeline.driver.progress_table import LiveTable
 
         watchers.append(LiveTable(Console(file=stream)))
     elif stream is not None:

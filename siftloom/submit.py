@@ -88,7 +88,7 @@ def inside(recipe: str, folder: str) -> str:
 
 def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: str, as_json: bool) -> None:
     """Runs `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
-    from pipeline.record import versions
+    from pipeline.store.record import versions
 
     entry = ["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"]
     expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(dict(versions()))}
@@ -127,6 +127,6 @@ def _last(log: list[str]) -> str:
 def _digest(graph: Any) -> str:
     """Eight digits of what is to be made: the same recipe and changes give the same name."""
     from pipeline.fingerprint import canonical_json
-    from pipeline.record import graph_form
+    from pipeline.store.record import graph_form
 
     return hashlib.sha256(canonical_json(graph_form(graph))).hexdigest()[:8]

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.sources import digest_file
+from pipeline.store.sources import digest_file
 from stages.dedup.components import clusters, flatten, forest, union
 from stages.dedup.edges import range_edges
 from stages.dedup.keep import judge

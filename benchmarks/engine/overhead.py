@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.engine.nodes import Made, chain, documents
-from pipeline.execute import Options, run
+from pipeline.driver.execute import Options, run
 from pipeline.graph import build
 from pipeline.ray_runtime import session
 

@@ -18,15 +18,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.engine.nodes import Made, Measure, chain
-from pipeline.commit import finish
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
-from pipeline.fanout import pass_work
+from pipeline.driver.commit import finish
+from pipeline.driver.fanout import pass_work
 from pipeline.graph import build
-from pipeline.lease import Leases
-from pipeline.passes import run_shard
-from pipeline.state import State
-from pipeline.store import LocalStore
-from pipeline.tasks import run_task
+from pipeline.store.lease import Leases
+from pipeline.store.objects import LocalStore
+from pipeline.store.state import State
+from pipeline.worker.passes import run_shard
+from pipeline.worker.tasks import run_task
 from stages.compact import Compact
 
 LATER = [0.01] * 5

@@ -15,7 +15,7 @@ def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
     that exists everywhere but is not shared is found out.
     """
     from pipeline.ray_runtime import session
-    from pipeline.store import open_store
+    from pipeline.store.objects import open_store
 
     session.start(None, address)
     import ray
@@ -49,8 +49,8 @@ def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
 
 
 def _answer(store: str, folder: str, name: str) -> dict[str, Any]:
-    from pipeline.record import versions
-    from pipeline.store import open_store
+    from pipeline.store.objects import open_store
+    from pipeline.store.record import versions
 
     opened, error = open_store(store), ""
     try:

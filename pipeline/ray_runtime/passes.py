@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import ray
 
-from pipeline.context import Receipts
-from pipeline.passes import Outcome, ShardWork, Step, portable, run_shard
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight, shared
-from pipeline.store import open_store
+from pipeline.store.objects import open_store
+from pipeline.worker.context import Receipts
+from pipeline.worker.passes import Outcome, ShardWork, Step, portable, run_shard
 
 # Text for one Ray task, which costs driver and worker 4 ms together: as much as reading and hashing 2 MB.
 WORTH_A_TASK = 64 * 1024**2

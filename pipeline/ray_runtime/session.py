@@ -10,8 +10,8 @@ import sys
 import threading
 import warnings
 
-from pipeline import faults
 from pipeline.errors import Stopped, UserError
+from pipeline.store import faults
 
 # Documents never enter the object store, only shard descriptors and receipts do.
 OBJECT_STORE_BYTES = 256 * 1024**2

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError
 
-from pipeline.binding import Binding
 from pipeline.contract import TaskPhase
-from pipeline.sources import digest_file
-from pipeline.tasks import TaskOutcome, after_death, run_onward
+from pipeline.store.binding import Binding
+from pipeline.store.sources import digest_file
+from pipeline.worker.tasks import TaskOutcome, after_death, run_onward
 
 K = TypeVar("K")
 MOST_SHARED = 4  # phases and passes that a worker remembers: those that go on side by side

@@ -28,8 +28,8 @@ def run_demo(
     store: str, cpus: int | None, stream: TextIO | None, changes: Sequence[str] = ()
 ) -> tuple[Run, dict[str, Any]]:
     """The run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
-    from pipeline.execute import Options
-    from pipeline.execute import run as execute
+    from pipeline.driver.execute import Options
+    from pipeline.driver.execute import run as execute
     from pipeline.recipe import load
     from siftloom.screen import listening
     from siftloom.words import words
@@ -98,6 +98,6 @@ def models(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _speeds(run: Run) -> dict[str, float]:
-    from pipeline.events import read_events
+    from pipeline.store.events import read_events
 
     return {e["node"]: e["tokens_per_second"] for e in read_events(run.store, run.name) if e["event"] == "trained"}

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from corpus import bytes_of, whole, write_corpus
 
-from pipeline.execute import Options, run
+from pipeline.driver.execute import Options, run
+from pipeline.driver.plan import Entry, plan
 from pipeline.graph import Graph
-from pipeline.plan import Entry, plan
 from pipeline.run import Run, open_run
 
 

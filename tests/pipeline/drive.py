@@ -19,8 +19,8 @@ sys.path[:0] = [str(HERE.parents[1]), str(HERE)]
 def main(wish: dict[str, Any]) -> int:
     from corpus import whole
 
+    from pipeline.driver.execute import Options, run
     from pipeline.errors import SiftloomError
-    from pipeline.execute import Options, run
 
     graph = whole(tuple(wish["paths"]), **wish.get("changed", {}))
     options = Options(cpus=wish.get("cpus", 1), wait=wish.get("wait", True))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from report_nodes import SameBeginning
 
-from pipeline import execute
-from pipeline.events import Recorder
+from pipeline.driver import execute
 from pipeline.graph import build
 from pipeline.report.collect import collect
 from pipeline.run import Run
-from pipeline.store import open_store
+from pipeline.store.events import Recorder
+from pipeline.store.objects import open_store
 from stages.clean.gopher_quality import GopherQuality
 from stages.read.read import Read
 

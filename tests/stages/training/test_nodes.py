@@ -12,8 +12,8 @@ import torch
 from models.optim_config import AdamW
 from models.presets import Llama, Lost
 from models.reweight_config import LinUpper
+from pipeline.driver.execute import run
 from pipeline.errors import RecipeError
-from pipeline.execute import run
 from pipeline.graph import build
 from pipeline.report.figures import check
 from stages.read.read import Read
@@ -61,8 +61,8 @@ def made(tmp_path_factory, local_ray):
     named = nodes(folder / "input")
     graph = build(list(named.values()), named)
     found = run(graph, name="run", store=str(folder / "store"))
-    from pipeline.state import State
-    from pipeline.store import open_store
+    from pipeline.store.objects import open_store
+    from pipeline.store.state import State
 
     state = State(graph, open_store(str(folder / "store")))
     places = {name: folder / "store" / state.folder(node) / "data" for name, node in named.items()}

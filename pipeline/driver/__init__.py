@@ -1,0 +1,1 @@
+"""What decides: plan, schedule, execution, commit, progress."""

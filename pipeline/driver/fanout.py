@@ -1,0 +1,53 @@
+"""From the phases of a pass to its steps and to the work of each shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
+from pipeline.driver.reuse import known_scores
+from pipeline.store.binding import Binding
+from pipeline.store.state import State
+from pipeline.worker.passes import ShardWork, Step
+
+
+def pass_work(
+    state: State, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
+) -> tuple[list[Step], list[ShardWork]]:
+    """Steps in order, and for every shard the indices of those that are due there."""
+    graph = state.graph
+    index = {node: i for i, (node, phase) in enumerate(joined) if isinstance(phase, RowPhase)}
+    steps, due_keys = [], []
+    chains_of = [graph.input_chains(node) for node, _ in joined]
+    for (node, phase), chains in zip(joined, chains_of, strict=True):
+        steps.append(
+            Step(
+                binding=binding(node),
+                phase=phase.name,
+                after={state.place(b).short: index.get(chain[-1]) if chain else None for b, chain in chains.items()},
+                chain={state.place(b).short: tuple(state.link(n) for n in chain) for b, chain in chains.items()},
+                scores=known_scores(state, node) if isinstance(node, RowNode) else {},
+            )
+        )
+        due_keys.append(state.done(node, phase.name))
+    works = []
+    for base in dict.fromkeys(base for chains in chains_of for base in chains):
+        for shard in state.base_shards(base):
+            due: list[int] = []
+            for i, chains in enumerate(chains_of):
+                if (
+                    base in chains
+                    and shard.shard.name not in due_keys[i]
+                    and _startable(state, chains[base], shard.shard.name, index, due)
+                ):
+                    due.append(i)
+            if due:
+                works.append(ShardWork(shard, tuple(due)))
+    return steps, works
+
+
+def _startable(state: State, chain: Sequence[Node], shard: str, index: dict[Node, int], due: Sequence[int]) -> bool:
+    """A step takes over from the step before it, or starts from side-cars that are all there."""
+    if chain and index.get(chain[-1]) in due:
+        return True
+    return all(shard in state.done(node, state.link(node).phase) or state.manifest(node) for node in chain)

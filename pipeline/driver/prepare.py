@@ -1,0 +1,87 @@
+"""Before the walk: digests, damage, room, drift, and what stands on something that is to be done again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.contract import Node
+from pipeline.driver.commit import withdraw
+from pipeline.driver.drift import code_hash
+from pipeline.driver.plan import Plan
+from pipeline.errors import DiskFull, DriftError
+from pipeline.store.sources import digest_file, save_digests
+from pipeline.store.state import State
+
+SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
+
+
+def digest_sources(state: State, start_ray: Callable[[], None]) -> None:
+    """Digest the source files of every listing that is new."""
+    unknown = state.unknown_listings()
+    files = [(entry.path, entry.size) for listing in unknown for entry in listing.entries]
+    if sum(size for _, size in files) <= SMALL_SOURCES:
+        digests = [digest_file(path, size) for path, size in files]
+    else:
+        start_ray()
+        from pipeline.ray_runtime.tasks import digest_files
+
+        digests = digest_files(files)
+    for listing in unknown:
+        count = len(listing.entries)
+        save_digests(state.store, listing, digests[:count])
+        digests = digests[count:]
+
+
+def withdraw_damaged(state: State, take: Callable[[Node], bool]) -> None:
+    """Make tasks of finished nodes due again whose files are gone or of another size than they were."""
+    for node in state.graph.nodes:
+        manifest = state.manifest(node)
+        if manifest is None:
+            continue
+        sizes = state.store.sizes(f"{state.folder(node)}/data")
+        bad = {
+            (phase, file)
+            for phase, files in manifest["files"].items()
+            for file, size in files.items()
+            if sizes.get(f"{phase}/{file}") != size
+        }
+        if bad and take(node):
+            receipts = [(p, r) for p, keys in manifest["phases"].items() for r in state.receipts(node, p, keys)]
+            withdraw(state, node, [(p, r.key) for p, r in receipts if any((p, file) in bad for file in r.files)])
+
+
+def check_room(state: State, plan: Plan) -> None:
+    """Raise `DiskFull` when the plan needs more than there is."""
+    free, needed = state.store.free_bytes(), plan.bytes
+    if free is not None and needed > free:
+        raise DiskFull(
+            f"store {state.store.root}", f"{free / 1e9:.1f} GB free",
+            f"about {needed / 1e9:.1f} GB for what is to do", "siftloom plan shows it node by node",
+        )  # fmt: skip
+
+
+def check_drift(state: State, accept: bool) -> None:
+    """Raise `DriftError` for a half-done node whose code is not the one it began with; note the code of the others."""
+    for node in state.graph.nodes:
+        if state.manifest(node) is not None:
+            continue
+        name = f"{state.folder(node)}/scratch/code"
+        now, before = code_hash(type(node)).encode(), state.store.read(name)
+        half_done = any(state.done(node, phase.name) for phase in state.graph.phases(node))
+        if before is not None and before != now and half_done and not accept:
+            raise DriftError(
+                state.graph.names[node], "a half-done node whose code has changed since it began",
+                "the same code to the end", "--accept-drift to mix them, or raise the node's version",
+            )  # fmt: skip
+        if before != now:
+            state.store.write(name, now)
+
+
+def nodes_over_holes(state: State) -> set[Node]:
+    """Finished nodes that stand on an unfinished one: kept if what they read comes back with the same bytes."""
+    holes: set[Node] = set()
+    for node in state.graph.nodes:
+        above = {parent for _, _, parent in state.graph.inputs(node)}
+        if state.manifest(node) is None or above & holes:
+            holes.add(node)
+    return {node for node in holes if state.manifest(node) is not None}

@@ -1,0 +1,201 @@
+"""Does the store still hold what its receipts say, and what in it does nobody need any more?
+
+`verify` reads every file of every node of a run and compares size and SHA-256 with the receipt. A receipt whose files
+are not what it says is withdrawn, the node's manifest first, so that `run` does those tasks again and whatever read
+bytes that come out otherwise. A file that another pyarrow version has packed differently is kept when its decoded
+values agree.
+
+`clean` removes nodes and source digests that no run names. A node that a live driver holds is never touched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipeline.contract import Source
+from pipeline.errors import SourceChanged
+from pipeline.run import open_run
+from pipeline.store.lease import Leases
+from pipeline.store.objects import Store, open_store, sha256_of
+from pipeline.store.receipts import Receipt, data_name, receipt_name
+from pipeline.store.record import read_run
+from pipeline.store.sources import require_unchanged
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as its receipt says. `withdrawn`: the task is due again; else the reason why not."""
+
+    node: str
+    phase: str
+    key: str
+    file: str  # name in the store; the path of a source file
+    found: str
+    expected: str
+    withdrawn: bool = False
+    note: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.node} {self.phase}/{self.key}: {self.file}: {self.found}; expected {self.expected}"
+
+
+def verify(store: str, run: str) -> list[Finding]:
+    """Everything in a run's nodes that its receipts do not vouch for; bad receipts are withdrawn."""
+    opened, record = open_store(store), open_run(store, run).record
+    found: list[Finding] = []
+    leases = Leases(opened)
+    try:
+        for label, entry in record["nodes"].items():
+            bad = list(_node(opened, label, entry["folder"]))
+            found += _withdraw(opened, leases, entry["folder"], bad)
+    finally:
+        leases.close()
+    return found + list(_sources(opened, record))
+
+
+def _node(store: Store, label: str, folder: str) -> Iterator[Finding]:
+    for phase, keys in _phases(store, folder).items():
+        for key in keys:
+            name = receipt_name(folder, phase, key)
+            data = store.read(name)
+            if data is None:
+                yield Finding(label, phase, key, name, "no receipt", "the one that the manifest names")
+                continue
+            try:
+                receipt = Receipt.parse(data)
+            except (ValueError, TypeError):
+                yield Finding(label, phase, key, name, "a damaged receipt", "JSON as it was written")
+                continue
+            for file, entry in receipt.files.items():
+                yield from _file(store, Finding(label, phase, key, data_name(folder, phase, file), "", ""), entry)
+
+
+def _phases(store: Store, folder: str) -> dict[str, Sequence[str]]:
+    """Phase -> keys: what the manifest names, or what has receipts in a node that is not finished."""
+    manifest = store.read(f"{folder}/manifest.json")
+    try:
+        if manifest is not None:
+            return json.loads(manifest)["phases"]
+    except (ValueError, KeyError):
+        store.delete(f"{folder}/manifest.json")  # all that it says is made again from the receipts
+    return {
+        phase: [name.removesuffix(".json") for name in store.names(f"{folder}/receipts/{phase}")]
+        for phase in store.names(f"{folder}/receipts")
+    }
+
+
+def _file(store: Store, blank: Finding, entry: Mapping[str, Any]) -> Iterator[Finding]:
+    size = store.size(blank.file)
+    if size != entry["size"] and "values" not in entry:
+        found = "no file" if size is None else f"{size} bytes"
+        yield replace(blank, found=found, expected=f"{entry['size']} bytes")
+        return
+    digest = None if size is None else sha256_of(store.local(blank.file))
+    if digest == entry["sha256"]:
+        return
+    if size is not None and "values" in entry and _values(store, blank.file) == entry["values"]:
+        return
+    found = "no file" if digest is None else f"SHA-256 {digest[:12]}..., {size} bytes"
+    yield replace(blank, found=found, expected=f"{entry['sha256'][:12]}..., {entry['size']} bytes")
+
+
+def _values(store: Store, name: str) -> str | None:
+    """Digest of a side-car's decoded values, None where it cannot be decoded."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from pipeline.worker.sidecar import values_digest
+
+    try:
+        return values_digest(pq.read_table(store.local(name)))
+    except (pa.ArrowException, OSError):
+        return None
+
+
+def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding]) -> list[Finding]:
+    if not bad:
+        return []
+    if not leases.acquire(folder):
+        return [replace(finding, note="another driver holds the node; verify again when it is done") for finding in bad]
+    store.delete(f"{folder}/manifest.json")
+    for finding in bad:
+        store.delete(receipt_name(folder, finding.phase, finding.key))
+    leases.release(folder)
+    return [replace(finding, withdrawn=True, note="siftloom run does it again") for finding in bad]
+
+
+def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
+    """Source files that shards lie in as they are: nothing can make those again but the user."""
+    used: dict[str, str] = {}
+    for label, entry in record["nodes"].items():
+        manifest = json.loads(store.read(f"{entry['folder']}/manifest.json") or b"{}")
+        for shards in manifest.get("shards", {}).values():
+            used |= {shard["in_place"]["digest"]: label for shard in shards if "in_place" in shard}
+    for source in record.get("sources", ()):
+        if source["digest"] in used:
+            try:
+                require_unchanged(Source(**source))
+            except SourceChanged as error:
+                yield Finding(
+                    used[source["digest"]], "sources", source["name"], source["path"], error.found, error.expected,
+                    note=error.then,
+                )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unused:
+    """A folder or object that no run names, and its bytes."""
+
+    name: str
+    bytes: int
+
+
+def clean(store: str, *, dry_run: bool = False) -> list[Unused]:
+    """Remove what no run names, manifest first, and what killed tasks left half-written; returns what went.
+
+    A recipe whose runs are gone is forgotten with them: remove `runs/<name>` first. With `dry_run` nothing is removed.
+    """
+    opened = open_store(store)
+    leases = Leases(opened)
+    try:
+        unused = [_measured(opened, name) for name in _unused_nodes(opened) if leases.holder(name) is None]
+        unused += [_measured(opened, name) for name in _unused_listings(opened)]
+        idle = all(leases.holder(f"nodes/{name}") is None for name in opened.names("nodes"))
+        if idle and opened.names("temporary"):
+            unused.append(_measured(opened, "temporary"))
+        if dry_run:
+            return unused
+        gone = [each for each in unused if not each.name.startswith("nodes/") or _free(leases, each.name)]
+        for each in gone:
+            opened.delete(f"{each.name}/manifest.json")
+            opened.delete(each.name)
+    finally:
+        leases.close()
+    return gone
+
+
+def _measured(store: Store, name: str) -> Unused:
+    return Unused(name, sum(store.sizes(name).values()))
+
+
+def _free(leases: Leases, folder: str) -> bool:
+    """Whether a node is ours to remove: taken, and still named by no run after it was taken."""
+    return leases.acquire(folder) and folder in _unused_nodes(leases.store)
+
+
+def _records(store: Store) -> list[dict[str, Any]]:
+    return [record for name in store.names("runs") if (record := read_run(store, name)) is not None]
+
+
+def _unused_nodes(store: Store) -> list[str]:
+    used = {entry["folder"] for record in _records(store) for entry in record["nodes"].values()}
+    return [folder for name in store.names("nodes") if (folder := f"nodes/{name}") not in used]
+
+
+def _unused_listings(store: Store) -> list[str]:
+    used = {source["digest"] for record in _records(store) for source in record.get("sources", ())}
+    listings = [f"sources/{name}" for name in store.names("sources")]
+    return [name for name in listings if not used.issuperset(json.loads(store.read(f"{name}/digests.json") or b"[]"))]

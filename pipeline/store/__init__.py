@@ -1,0 +1,1 @@
+"""What lies in a store: objects, receipts, leases, sources, rows, run records."""

@@ -1,0 +1,227 @@
+"""Folders and objects behind one small interface: names, whole-object reads, atomic publish, exclusive create.
+
+A name is a relative path with `/`. An object is published whole or not at all: on a file system by a temporary name,
+fsync and rename; on an object store by one PUT. There is no directory rename and no listing that anything depends on:
+readers follow manifests and receipts. Stores are plain values (a root), so they travel to workers as they are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.errors import DiskFull, StoreError
+
+
+class Store(ABC):
+    """A root and what can be done below it."""
+
+    root: str
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """The whole object, or None where there is none."""
+
+    @abstractmethod
+    def write(self, name: str, data: bytes) -> None:
+        """Publish bytes, replacing what was there."""
+
+    @abstractmethod
+    def create(self, name: str, data: bytes) -> bool:
+        """Publish bytes unless the name is taken; whether it was free."""
+
+    @abstractmethod
+    def publish(self, path: Path, name: str) -> None:
+        """Move a finished local file to a name."""
+
+    @abstractmethod
+    def link(self, source: str, name: str) -> None:
+        """Give an immutable object a second name."""
+
+    @abstractmethod
+    def size(self, name: str) -> int | None:
+        """Bytes of the object, or None where there is none."""
+
+    @abstractmethod
+    def names(self, prefix: str) -> list[str]:
+        """Names of the entries directly below a folder, sorted; empty where there is no folder."""
+
+    @abstractmethod
+    def sizes(self, prefix: str) -> dict[str, int]:
+        """Bytes of every object anywhere below a folder, by its name relative to the folder; empty where there is
+        none.
+        """
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Remove an object or a folder with all it holds; nothing happens where there is none."""
+
+    @abstractmethod
+    def local(self, name: str) -> Path:
+        """A local path with the object's bytes (fetched once per process where the store is remote)."""
+
+    @abstractmethod
+    def uri(self, name: str) -> str:
+        """What another program opens the object or folder by."""
+
+    @abstractmethod
+    def free_bytes(self) -> int | None:
+        """Room left, or None where that has no meaning."""
+
+    @contextlib.contextmanager
+    def temporary(self, name: str) -> Iterator[Path]:
+        """A local path to write a future object to, close to where it will be published; removed if it still exists."""
+        path = self._temporary_folder(name) / f"{uuid.uuid4().hex}{os.path.splitext(name)[1]}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _temporary_folder(self, name: str) -> Path:
+        return Path(tempfile.gettempdir())
+
+
+@dataclass(frozen=True)
+class LocalStore(Store):
+    """A folder on a file system that all workers share."""
+
+    root: str
+
+    def _at(self, name: str) -> str:  # to make a `Path` takes half as long as to read a receipt
+        return f"{self.root}/{name}"
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            with open(self._at(name), "rb") as file:
+                return file.read()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, name: str, data: bytes) -> None:
+        with explained(self.root), self.temporary(name) as path:
+            with open(path, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            self._rename(path, name)
+
+    def create(self, name: str, data: bytes) -> bool:
+        # A hard link of a whole file fails when the name is taken, and never shows half a file (O_EXCL would).
+        target = self._at(name)
+        with explained(self.root), self.temporary(name) as path:
+            path.write_bytes(data)
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                os.link(path, target)
+            except FileExistsError:
+                return False
+        return True
+
+    def publish(self, path: Path, name: str) -> None:
+        with explained(self.root):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+            self._rename(path, name)
+
+    def _rename(self, path: Path, name: str) -> None:
+        target = self._at(name)
+        try:
+            os.replace(path, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            os.replace(path, target)
+
+    def link(self, source: str, name: str) -> None:
+        target = self._at(name)
+        with explained(self.root), self.temporary(name) as path:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            try:
+                os.link(self._at(source), path)
+            except OSError:  # a file system without hard links
+                shutil.copyfile(self._at(source), path)
+            os.replace(path, target)
+
+    def size(self, name: str) -> int | None:
+        try:
+            return os.stat(self._at(name)).st_size
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def names(self, prefix: str) -> list[str]:
+        try:
+            return sorted(os.listdir(self._at(prefix)))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def sizes(self, prefix: str) -> dict[str, int]:
+        root = self._at(prefix)
+        paths = [f"{folder}/{name}" for folder, _, names in os.walk(root) for name in names]
+        return {path[len(root) + 1 :]: os.stat(path).st_size for path in paths}
+
+    def delete(self, name: str) -> None:
+        path = self.local(name)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+    def local(self, name: str) -> Path:
+        return Path(self._at(name))
+
+    def uri(self, name: str) -> str:
+        return os.path.abspath(self._at(name))
+
+    def free_bytes(self) -> int | None:
+        path = Path(self.root).absolute()
+        while not path.exists():
+            path = path.parent
+        return shutil.disk_usage(path).free
+
+    def _temporary_folder(self, name: str) -> Path:
+        folder = Path(self.root, "temporary")
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+@contextlib.contextmanager
+def explained(root: str) -> Iterator[None]:
+    """Turn the errors of a full or read-only disk into named ones."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DiskFull(
+                f"store {root}", "the disk is full", "room to write", "free space, then run again"
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StoreError(
+                f"store {root}",
+                f"it cannot be written ({error.strerror})",
+                "a writable folder",
+                "name one with --store",
+            ) from error
+        raise
+
+
+def open_store(uri: str) -> Store:
+    """The store at a path, or at any URI that `pyarrow.fs` knows (`s3://`, `gs://`, `hdfs://`)."""
+    if "://" in uri and not uri.startswith("file://"):
+        from pipeline.store.remote import RemoteStore
+
+        return RemoteStore(uri.rstrip("/"))
+    return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
+
+
+def sha256_of(path: Path | str) -> str:
+    """SHA-256 of a file, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

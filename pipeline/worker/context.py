@@ -1,0 +1,185 @@
+"""What a task is given, for real: files are found through bindings, and every one that is opened is recorded."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+
+from pipeline.contract import Context, Node, Of, Result, Shard, Source
+from pipeline.errors import DataError, StoreError
+from pipeline.store.binding import Binding, Input, Place, Stream
+from pipeline.store.faults import point
+from pipeline.store.objects import explained, open_store
+from pipeline.store.receipts import Receipt, data_name, read_receipt
+from pipeline.store.rows import ShardView, alive_rows
+from pipeline.store.sources import open_stream, require_unchanged
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Tell = Callable[[str, dict[str, Any]], None]
+Receipts = dict[tuple[str, str, str], Receipt]  # (folder, phase, key) -> what was read
+
+
+class TaskContext(Context):
+    """The context of one task (`key` of `phase`), or of the driver when it asks for keys and figures."""
+
+    def __init__(
+        self, binding: Binding, phase: str, key: str, shard: Shard | None = None, tell: Tell | None = None,
+        receipts: Receipts | None = None,
+    ) -> None:  # fmt: skip
+        """`receipts` are those that tasks before this one have read: what is finished does not change."""
+        self.binding, self.phase, self.key = binding, phase, key
+        if shard is not None:
+            self.shard = shard
+        self.node: Node = binding.place.node
+        self.cpus = binding.cpus
+        self.store = open_store(binding.store)
+        self.outputs: dict[str, Path] = {}
+        self.reads: dict[tuple[str, str, str], str] = {}
+        self._receipts: Receipts = {} if receipts is None else receipts
+        self._opened: dict[str, Source] = {}
+        self._tell = tell
+
+    # rows ------------------------------------------------------------------------------------------------------------
+
+    def _input(self, of: Of) -> Input:
+        field, position = (of, 0) if isinstance(of, str) else of if of is not None else ("", 0)
+        try:
+            return self.binding.inputs[field][position]
+        except (KeyError, IndexError):
+            have = ", ".join(f for f, inputs in self.binding.inputs.items() if inputs) or "none"
+            raise DataError(f"{self.node.kind()}.{field}", "no such input", f"one of {have}") from None
+
+    def _stream(self, of: Of) -> Stream:
+        if of == self.node.stream and self.binding.stream is not None:
+            return self.binding.stream
+        stream = self._input(of).stream
+        if stream is None:
+            raise DataError(f"{self.node.kind()}.{of}", "an input that carries no rows", "a node of documents")
+        return stream
+
+    def shards(self, of: Of = "docs") -> Sequence[Shard]:
+        return [base.shard for base in self._stream(of).shards]
+
+    def rows(
+        self,
+        columns: Sequence[str],
+        of: Of = "docs",
+        shards: Sequence[Shard] | None = None,
+        only: np.ndarray | None = None,
+    ) -> Iterator:
+        return alive_rows(self.store, self._stream(of), columns, shards, self._record, only)
+
+    def column_rows(self, columns: Sequence[str], of: Of = "docs") -> Iterator[tuple[Shard, pa.Table]]:
+        import pyarrow as pa
+
+        stream = self._stream(of)
+        for base in stream.shards:
+            view = ShardView(self.store, base, stream.chain(base.shard), self._record)
+            state = None
+            if view.chain:
+                state = view.read_side_car(view.chain[-1], ["state"])["state"]
+            for start, mask, table in view.batches(columns):
+                codes = (
+                    state.slice(start, len(table)) if state is not None
+                    else pa.array(np.where(mask, 0, -1).astype(np.int16), mask=~mask)
+                )  # fmt: skip
+                yield base.shard, table.append_column("state", codes)
+
+    def has_column(self, name: str, of: Of = "docs") -> bool:
+        return name in self._stream(of).columns()
+
+    # finished work ------------------------------------------------------------------------------------------
+
+    def _place(self, of: Of) -> Place:
+        return self.binding.place if of is None else self._input(of).place
+
+    def keys(self, phase: str, of: Of = None) -> Sequence[str]:
+        phases = self.binding.phases if of is None else self._input(of).phases
+        if phase not in phases:
+            raise DataError(self._place(of).folder, f"no finished phase {phase!r}", f"one of {', '.join(phases)}")
+        return phases[phase]
+
+    def path(self, phase: str, key: str, ext: str, of: Of = None) -> Path:
+        place, file = self._place(of), f"{key}{ext}"
+        receipt = self._receipt(place, phase, key)
+        if file not in receipt.files:
+            raise DataError(f"{place.folder} {phase}/{key}", f"no file {file}", f"one of {', '.join(receipt.files)}")
+        return self.store.local(data_name(place.folder, phase, file))
+
+    def result(self, phase: str, key: str, of: Of = None) -> Result:
+        receipt = self._receipt(self._place(of), phase, key)
+        return Result(receipt.counts, receipt.facts)
+
+    def _receipt(self, place: Place, phase: str, key: str) -> Receipt:
+        name = (place.folder, phase, key)
+        if name not in self._receipts:
+            receipt = read_receipt(self.store, *name)
+            if receipt is None:
+                raise DataError(f"{place.folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
+            self._receipts[name] = receipt
+        self._record(*name, self._receipts[name])
+        return self._receipts[name]
+
+    def _record(self, folder: str, phase: str, key: str, receipt: Receipt) -> None:
+        self.reads[folder.removeprefix("nodes/"), phase, key] = receipt.digest
+
+    def sources(self, of: str = "paths") -> Sequence[Source]:
+        return self.binding.sources.get(of, ())
+
+    def open_source(self, source: Source) -> BinaryIO:
+        self._opened[source.path] = source
+        return open_stream(source.path)
+
+    def fingerprint(self, of: Of = None) -> str:
+        return self._place(of).fingerprint
+
+    def input(self, of: Of) -> Node:
+        return self._input(of).place.node
+
+    # output -------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def create(self, ext: str) -> Iterator[Path]:
+        file = f"{self.key}{ext}"
+        if file in self.outputs:
+            raise DataError(f"{self.node.kind()} {self.phase}/{self.key}", f"the file {file} twice", "one of a name")
+        folder = self.store.local("temporary") if not self.store.root.count("://") else Path("/tmp")
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
+        try:
+            with explained(self.store.root):
+                yield path
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+        if not path.exists():
+            raise StoreError(str(path), "nothing written", f"the file {file}")
+        self.outputs[file] = path
+
+    def require_unchanged_sources(self) -> None:
+        """Raise `SourceChanged` if a source file that this task opened is no longer the one that was listed."""
+        for source in self._opened.values():
+            require_unchanged(source)
+
+    def discard(self) -> None:
+        """Remove output files that were not published."""
+        for path in self.outputs.values():
+            path.unlink(missing_ok=True)
+
+    def scratch(self) -> str:
+        return self.store.uri(f"{self.binding.place.folder}/scratch")
+
+    def stopping(self) -> bool:
+        return bool(self.binding.stop_name) and self.store.size(self.binding.stop_name) is not None
+
+    def log(self, event: str, **values: Any) -> None:
+        point(self.binding.place.folder, f"log-{event}")
+        if self._tell is not None:
+            self._tell(event, values)

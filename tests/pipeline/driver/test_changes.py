@@ -1,0 +1,206 @@
+"""What a change costs: exactly the nodes that it can move, and of those only what is not known already."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from corpus import times_of, write_corpus
+
+from pipeline.driver import drift
+from pipeline.errors import DriftError
+
+BELOW = {
+    "long": ["long", "strip", "vowels", "twins", "tally", "common", "count"],
+    "vowels": ["vowels", "twins", "tally", "common", "count"],
+    "twins": ["twins", "tally", "common", "count"],
+    "common": ["common", "count"],
+    "count": ["count"],
+}
+
+
+@pytest.mark.parametrize(
+    ("label", "field", "old", "new"),
+    [
+        ("long", "min_chars", 4, 6),  # a threshold
+        ("vowels", "letters", '"aeiou"', '"aeiouy"'),
+        ("twins", "keep_last", "false", "true"),
+        ("common", "best", 20, 5),
+        ("count", "place", '"task"', '"driver"'),
+    ],
+)
+def test_the_plan_names_the_field_and_what_stands_on_it(finished, label, field, old, new):
+    value = {"true": True}.get(new, new.strip('"') if isinstance(new, str) else new)
+    entries = finished.plan(**{label: {field: value}})
+    todo = [name for name, entry in entries.items() if entry.action != "reuse"]
+    assert todo == BELOW[label]
+    assert entries[label].action == "run"
+    assert entries[label].why == f"{field}: {old} -> {new}"
+    parents = {"tally": "twins", "count": "common"}
+    for name in todo[1:]:
+        assert entries[name].why.endswith("changed"), entries[name].why
+        assert parents.get(name, "") in entries[name].why
+
+
+@pytest.mark.parametrize("field", [{"pause": 0.5}, {"marks": "/elsewhere"}])
+def test_a_runtime_field_changes_nothing(finished, field):
+    assert {entry.action for entry in finished.plan(long=field).values()} == {"reuse"}
+
+
+def test_a_changed_threshold_calls_no_scorer(copy, marks):
+    folder, count = marks
+    run = copy.run(long={"min_chars": 9, "marks": folder})
+    assert count() == 0
+    assert run.name == "whole@2", "another recipe is another run"
+    lengths = run["long"].rows(["id", "chars"])["chars"].to_pylist()
+    assert min(lengths) >= 9
+    reasons = run["long"].removed(own=True)
+    assert set(reasons["threshold"].to_pylist()) == {9.0}
+
+
+def test_copied_scores_are_the_bytes_that_a_fresh_run_makes(copy, tmp_path, marks):
+    changed = {"long": {"min_chars": 9}, "vowels": {"least": 0.2}}
+    copy.run(**changed)
+    fresh = type(copy)(tmp_path / "fresh", copy.paths)
+    fresh.run(**changed)
+    assert fresh.bytes().items() <= copy.bytes().items()
+
+
+def test_only_rows_that_were_never_scored_are_scored(finished, tmp_path, marks):
+    folder, count = marks
+    store = type(finished)(tmp_path / "store", finished.paths)
+    strict = store.run(name="strict", long={"min_chars": 12})
+    loose = store.run(name="loose", long={"min_chars": 6, "marks": folder})
+    assert count() == 0  # `long` sees every row of the base, and all of them are known
+    # `vowels` had seen only what the first `long` let through; the rest is computed, and both are right.
+    rows = loose["vowels"].rows(["text", "vowels"]).to_pylist()
+    assert len(rows) > len(strict["vowels"].rows(["id"])) > 0
+    for row in rows:
+        share = sum(c in "aeiou" for c in row["text"]) / len(row["text"])
+        assert row["vowels"] == pytest.approx(share, rel=1e-6)
+
+
+def test_a_phase_whose_fields_are_the_same_is_linked(copy, marks):
+    folder, count = marks
+    run = copy.run(twins={"keep_last": True, "marks": folder})
+    assert count() == 0
+    twins = [path for path in (copy.store / "nodes").iterdir() if path.name.startswith("twins-")]
+    files = [{p.name: p.stat().st_ino for p in (path / "data" / "keys").iterdir()} for path in twins]
+    assert len(files) == 2
+    assert files[0] == files[1]
+    # ... and the phases behind it are this node's own: the last copy stays now.
+    assert len(set(run["twins"].rows(["text"])["text"].to_pylist())) == len(run["twins"].rows(["id"]))
+    assert run["twins"].rows(["id"])["id"].to_pylist() != copy.open("whole@1")["twins"].rows(["id"])["id"].to_pylist()
+
+
+def test_a_phase_with_another_declared_field_is_not_linked(copy, marks):
+    folder, count = marks
+    copy.run(twins={"ranges": 2, "marks": folder})
+    assert count() == 4
+
+
+def test_linked_bytes_are_those_of_a_fresh_run(copy, tmp_path):
+    copy.run(twins={"keep_last": True})
+    fresh = type(copy)(tmp_path / "fresh", copy.paths)
+    fresh.run(twins={"keep_last": True})
+    assert fresh.bytes().items() <= copy.bytes().items()
+
+
+def test_another_line_in_one_file_does_the_others_again_but_knows_why(copy, tmp_path):
+    paths = write_corpus(tmp_path / "in")
+    (tmp_path / "in" / "part-03.txt").write_text("a new line of text\n")
+    entries = type(copy)(copy.store, paths).plan()
+    assert entries["docs"].action == "run"
+    assert "digest" in entries["docs"].why
+
+
+def test_a_comment_in_the_code_is_a_notice_and_a_half_done_node_is_not_resumed(copy, monkeypatch):
+    assert not any(entry.notices for entry in copy.plan().values())
+    read = Path.read_bytes
+    edited = lambda path: read(path) + (b"\n# another comment\n" if path.name == "nodes.py" else b"")  # noqa: E731
+    monkeypatch.setattr(Path, "read_bytes", edited)
+    drift.code_hash.cache_clear()
+    try:
+        entries = copy.plan()
+        assert {entry.action for entry in entries.values()} == {"reuse"}
+        assert all("its code has changed since it ran" in entry.notices[0] for entry in entries.values())
+        before = times_of(copy.store)
+        copy.run()
+        assert times_of(copy.store) == before
+        folder = copy.open()["twins"].folder
+        (copy.store / folder / "manifest.json").unlink()
+        with pytest.raises(DriftError, match="twins: a half-done node whose code has changed"):
+            copy.run()
+    finally:
+        monkeypatch.undo()
+        drift.code_hash.cache_clear()
+    copy.run()
+    assert times_of(copy.store) == before
+
+
+def test_the_code_behind_a_node_is_read_and_not_imported():
+    """What a driver needs to tell a change must not bring the libraries of its workers with it."""
+    code = (
+        "import sys\n"
+        "from pipeline.driver.drift import code_hash\n"
+        "from stages.dedup.minhash import MinHashDedup\n"
+        "from stages.training.pretrain import Pretrain\n"
+        "code_hash(MinHashDedup), code_hash(Pretrain)\n"
+        "print([name for name in ('numba', 'numpy', 'pyarrow', 'ray', 'torch') if name in sys.modules])\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert found.stdout.strip() == "[]"
+
+
+def test_the_code_behind_a_node_ends_with_the_last_module_it_imports(monkeypatch):
+    """`pretrain` imports its trainer inside a function, and that one the models; they count as well."""
+    from stages.training.pretrain import Pretrain
+
+    read, seen = Path.read_bytes, set()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: seen.add("/".join(path.parts[-2:])) or read(path))
+    drift.code_hash.cache_clear()
+    drift.code_hash(Pretrain)
+    assert {"training/worker.py", "models/lost.py", "models/attention.py", "tokens/rows.py"} <= seen
+    assert {path.split("/")[0] for path in seen} <= {"stages", "models", "training", "tokens"}
+
+
+def test_a_loop_that_runs_as_machine_code_is_code_behind_its_node(monkeypatch):
+    """It is linked without being imported, and counts all the same; for the nodes that use it."""
+    from stages.clean.gopher_repetition import GopherRepetition
+    from stages.dedup.minhash import MinHashDedup
+
+    read = Path.read_bytes
+    for node, behind in (
+        (MinHashDedup, {"kernel.py", "tokenise.py", "lanes.py", "clusters.py", "constants.py", "machine_code.py"}),
+        (GopherRepetition, {"repeats.py", "machine_code.py"}),
+    ):
+        seen = set()
+        with monkeypatch.context() as watched:
+            watched.setattr(Path, "read_bytes", lambda path, seen=seen: seen.add(path) or read(path))
+            drift.code_hash.__wrapped__(node)
+        assert {path.name for path in seen if path.parent.name == "loops"} - {"__init__.py"} == behind
+
+
+def test_a_node_that_no_file_holds_has_a_hash():
+    """Defined in a notebook, say."""
+    code = (
+        "from pipeline.driver.drift import code_hash\n"
+        "from pipeline.contract import Node\n"
+        "class Mine(Node): pass\n"
+        "print(len(code_hash(Mine)))\n"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "16", found.stderr
+
+
+def test_no_import_is_overlooked():
+    for folder in ("stages", "models", "pipeline"):
+        for path in (Path(drift.__file__).parents[2] / folder).rglob("*.py"):
+            code = path.read_bytes()
+            items = [item for item in ast.walk(ast.parse(code)) if isinstance(item, ast.Import | ast.ImportFrom)]
+            names = {a.name for item in items if isinstance(item, ast.Import) for a in item.names}
+            names |= {item.module for item in items if isinstance(item, ast.ImportFrom) and item.module}
+            assert names <= set(drift._imports(code, str(path))), path

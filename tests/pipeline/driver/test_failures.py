@@ -1,0 +1,218 @@
+"""What goes wrong in one place stays there, is named with its first cause, and costs that place only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from corpus import bytes_of, times_of, whole, write_corpus
+from drive import finish, start
+from nodes import Common, Lines, Long, Tally, Vowels
+from troubled import Careless, Chokes, Dies, Draws, Large, Leaks, Silent, Unsure
+
+from pipeline.contract import Node
+from pipeline.driver.execute import Options, run
+from pipeline.driver.plan import plan
+from pipeline.errors import BalanceError, DiskFull, NodeFailed, SourceChanged, SourceError, StoreError
+from pipeline.graph import build
+from pipeline.run import open_run
+from pipeline.store.objects import open_store
+
+
+@pytest.fixture
+def paths(tmp_path) -> tuple[str, ...]:
+    """Three files; the second holds a word that some nodes cannot stand."""
+    found = write_corpus(tmp_path / "in", files=3, lines=30)
+    with (tmp_path / "in" / "part-01.txt").open("a") as file:
+        file.write("a line with poison in it\n")
+    return found
+
+
+def go(store: Path, *targets: Node):
+    return run(build(targets), name="run", store=str(store), options=Options(cpus=2))
+
+
+def names_of(store: Path, kind: str, what: str = "receipts") -> list[str]:
+    return sorted(p.name for p in store.glob(f"nodes/{kind}-*/{what}/**/*") if p.is_file())
+
+
+def test_a_bad_shard_does_not_stop_the_others(local_ray, paths, tmp_path):
+    trouble = tmp_path / "trouble"
+    trouble.touch()
+
+    def graph():
+        chokes = Chokes(docs=Long(docs=Lines(paths=paths)), while_file=str(trouble))
+        return Vowels(docs=chokes), Long(docs=chokes.docs.docs, unit="byte")
+
+    store = tmp_path / "store"
+    with pytest.raises(NodeFailed, match=r"chokes, \w{8}-0001: cannot stand the word 'poison'") as caught:
+        go(store, *graph())
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert [len(names_of(store, kind)) for kind in ("long", "chokes", "vowels")] == [6, 2, 2]
+    finished = {view.label: view.finished for view in open_run(str(store), "run").nodes}
+    assert finished == {"lines": True, "long": True, "chokes": False, "vowels": False, "long_2": True}
+    before = times_of(store)
+    trouble.unlink()
+    result = go(store, *graph())
+    assert all(view.finished for view in result.nodes)
+    after = times_of(store)
+    assert {name: after[name] for name in before} == before
+
+
+@pytest.mark.parametrize(("node", "message"), [
+    (Leaks, r"leaks, commit: leaks\.all: 10 documents in \(seen\) but 9 out"),
+    (Draws, "draws, commit: division by zero"),
+    (Unsure, "unsure, all: .*division"),
+    (Silent, "silent, all: .*nothing written; expected the file all.bin"),
+])  # fmt: skip
+def test_a_wrong_node_is_not_committed_and_its_neighbours_are(local_ray, paths, tmp_path, node, message):
+    docs = Lines(paths=paths)
+    with pytest.raises(NodeFailed, match=message) as caught:
+        go(tmp_path / "store", node(docs=docs), Long(docs=docs))
+    if node is Leaks:
+        assert isinstance(caught.value.__cause__, BalanceError)
+    run = open_run(str(tmp_path / "store"), "run")
+    assert not run[node.kind()].finished
+    assert run["long"].finished
+    assert not list((tmp_path / "store" / "temporary").iterdir())
+
+
+def test_descendants_of_a_failed_node_wait(local_ray, paths, tmp_path):
+    docs = Lines(paths=paths)
+    with pytest.raises(NodeFailed, match="draws"):
+        go(tmp_path / "store", Common(docs=docs, tally=Draws(docs=docs)))
+    assert names_of(tmp_path / "store", "common") == []
+
+
+def test_a_killed_worker_is_replaced_and_what_it_had_committed_stays(local_ray, tmp_path):
+    paths = write_corpus(tmp_path / "in", files=12, lines=10)  # more shards than blocks
+    for number in (1, 3, 5, 7):
+        with (tmp_path / "in" / f"part-{number:02d}.txt").open("a") as file:
+            file.write("a line with poison in it\n")
+    for name in ("graves", "marks", "none"):
+        (tmp_path / name).mkdir()
+    dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"), marks=str(tmp_path / "marks"), times=2)
+    died = go(tmp_path / "store", Vowels(docs=dying))
+    assert died["long"].finished
+    assert len(list((tmp_path / "graves").iterdir())) == 2
+    assert len(list((tmp_path / "marks").iterdir())) == 12  # one batch a shard, each scored once
+    go(tmp_path / "plain", Vowels(docs=Dies(docs=Lines(paths=paths), graves=str(tmp_path / "none"), times=0)))
+    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "plain")
+
+
+def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(local_ray, paths, tmp_path, capfd):
+    (tmp_path / "graves").mkdir()
+    dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"), times=10**6)
+    with pytest.raises(NodeFailed, match=r"long, \w{8}-0001: .*died"):
+        go(tmp_path / "store", Vowels(docs=dying))
+    assert len(names_of(tmp_path / "store", "long")) == 2
+    assert len(names_of(tmp_path / "store", "vowels")) == 2
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "")
+
+
+# sources -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_changes_while_it_is_read_is_named(local_ray, paths, tmp_path):
+    edited = f"{paths[0]}/part-02.txt"
+    with pytest.raises(NodeFailed, match=r"lines, 0002: .*part-02\.txt: a file that has changed") as caught:
+        go(tmp_path / "store", Long(docs=Careless(paths=paths, edited=edited)))
+    assert isinstance(caught.value.__cause__, SourceChanged)
+    assert names_of(tmp_path / "store", "lines") == ["0000.json", "0001.json"]
+    # Run again: the file that lies there now is another input.
+    assert go(tmp_path / "store", Long(docs=Lines(paths=paths)))["long"].finished
+
+
+def test_a_file_that_is_written_again_with_the_same_bytes_is_fine(local_ray, paths, tmp_path):
+    edited = f"{paths[0]}/part-02.txt"
+    go(tmp_path / "store", Long(docs=Careless(paths=paths, edited=edited, as_it_was=True)))
+
+
+def test_a_file_that_changes_between_plan_and_run_is_another_input(local_ray, paths, tmp_path):
+    graph, store = build([Long(docs=Lines(paths=paths))]), str(tmp_path / "store")
+    run(graph, name="run", store=store)
+    assert {entry.action for entry in plan(graph, store, "run").entries} == {"reuse"}
+    (Path(paths[0]) / "part-00.txt").write_text("only this line\n")
+    found = run(build([Long(docs=Lines(paths=paths))]), name="run", store=store)
+    assert found["long"].rows(["text"])["text"].to_pylist()[0] == "only this line"
+
+
+def test_a_missing_file_is_named_before_anything_runs(tmp_path):
+    with pytest.raises(SourceError, match=r"lines\.paths: nothing matches"):
+        go(tmp_path / "store", Long(docs=Lines(paths=(str(tmp_path / "none*.txt"),))))
+    assert not (tmp_path / "store").exists()
+
+
+# disks ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def disk(tmp_path):
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_is_too_small_is_refused_with_numbers(local_ray, paths, disk):
+    class Vast(Tally):
+        def predict_bytes(self, rows, text_bytes):
+            return 3 * 10**9
+
+    with pytest.raises(DiskFull, match=r"0\.0 GB free; expected about 3\.0 GB for what is to do"):
+        go(disk / "store", Vast(docs=Lines(paths=paths)))
+    assert names_of(disk / "store", "lines") == []
+
+
+def test_a_disk_that_fills_up_is_named_and_gives_its_room_back(local_ray, paths, disk):
+    docs = Lines(paths=paths)
+    free = open_store(str(disk)).free_bytes()
+    go(disk / "store", Long(docs=docs))  # before: while the disk is full, whoever writes finds it so
+    with pytest.raises(NodeFailed, match=r"large, all: .*the disk is full") as caught:
+        go(disk / "store", Large(docs=docs, size=2 << 20), Long(docs=docs))
+    assert isinstance(caught.value.__cause__, DiskFull)
+    assert open_run(str(disk / "store"), "run")["long"].finished
+    assert open_store(str(disk)).free_bytes() > free - 300_000
+
+
+def test_a_store_that_cannot_be_written_is_named(local_ray, paths, disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    with pytest.raises(StoreError, match="cannot be written"):
+        go(disk / "store", Long(docs=Lines(paths=paths)))
+
+
+# signals -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_drains_and_the_same_command_goes_on(finished, tmp_path, number, code):
+    store = tmp_path / "store"
+    changed = {label: {"pause": 1.0} for label in ("docs", "long", "vowels")}
+    driver = start(store=store, paths=finished.paths, changed=changed)
+    while not list(store.glob("nodes/lines-*/receipts/shards/*")):
+        assert driver.poll() is None, driver.communicate()
+        time.sleep(0.02)
+    if number == signal.SIGINT:
+        os.killpg(driver.pid, number)  # as a terminal does, with Ray's own processes
+    else:
+        os.kill(driver.pid, number)
+    assert f"Stopped: stopped by signal {int(number)}" in finish(driver, code)
+    before = times_of(store)
+    assert before
+    assert not list(store.glob("nodes/*/lease.json"))
+    assert not list(store.glob("runs/*/stop-*"))
+    assert not list((store / "temporary").iterdir())
+    assert not list(store.glob("nodes/tally-*/manifest.json"))
+    again = run(whole(finished.paths), name="whole", store=str(store), options=Options(cpus=2))
+    after = times_of(store)
+    assert {name: after[name] for name in before} == before
+    assert bytes_of(store) == finished.bytes()
+    assert again["count"].finished

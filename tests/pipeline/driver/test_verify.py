@@ -1,0 +1,190 @@
+"""Damage in a store: named by `verify`, mended by `run` at the price of the damage; and what `clean` takes away."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from corpus import times_of, write_corpus
+
+from pipeline.driver.verify import clean, verify
+from pipeline.errors import UserError
+from pipeline.store.lease import Leases
+from pipeline.store.objects import LocalStore
+
+
+def data_file(finished, label: str, phase: str, key: str, ext: str = ".parquet") -> Path:
+    return finished.store / finished.open()[label].folder / "data" / phase / f"{key}{ext}"
+
+
+def alter(path: Path) -> None:
+    """One bit, in a new file: the old one may have other names."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.unlink()
+    path.write_bytes(content)
+
+
+def truncate(path: Path) -> None:
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content[:-7])
+
+
+def test_a_sound_store_has_no_findings_and_is_left_alone(copy):
+    before = times_of(copy.store)
+    assert verify(str(copy.store), "whole") == []
+    assert times_of(copy.store) == before
+
+
+@pytest.mark.parametrize("damage", [alter, truncate, Path.unlink])
+@pytest.mark.parametrize(
+    ("label", "phase", "number"),
+    [("docs", "shards", 1), ("long", "rows", 2), ("twins", "keys", 0), ("twins", "copies", 1), ("tally", "tally", 0)],
+)
+def test_one_damaged_file_is_named_and_costs_one_task(finished, copy, damage, label, phase, number):
+    sound = copy.bytes()
+    key = copy.open()[label].keys(phase)[number]
+    path = data_file(copy, label, phase, key, ".json" if label == "tally" else ".parquet")
+    before = times_of(copy.store)
+    damage(path)
+    (finding,) = verify(str(copy.store), "whole")
+    assert (finding.node, finding.phase, finding.key, finding.withdrawn) == (label, phase, key, True)
+    assert str(copy.store / finding.file) == str(path)
+    actions = {name: entry.action for name, entry in copy.plan().items()}
+    assert actions[label] == ("run" if label == "tally" else "resume")  # its only task
+    copy.run()
+    assert copy.bytes() == sound
+    after = times_of(copy.store)
+    receipt = f"{copy.open()[label].folder}/receipts/{phase}/{key}.json"
+    assert {name for name in before if after[name] != before[name]} == {
+        receipt,
+        path.relative_to(copy.store).as_posix(),
+    }
+    assert verify(str(copy.store), "whole") == []
+
+
+def test_a_run_finds_a_truncated_file_by_its_size(copy):
+    sound = copy.bytes()
+    path = data_file(copy, "vowels", "rows", copy.open()["vowels"].keys("rows")[3])
+    truncate(path)
+    copy.run()
+    assert copy.bytes() == sound
+
+
+def test_what_read_changed_bytes_is_done_again_and_nothing_else(copy):
+    """A receipt that was made by other code: its task and, of its readers, those of that shard come out otherwise."""
+    view = copy.open()["long"]
+    key = view.keys("rows")[0]
+    receipt = copy.store / view.folder / "receipts" / "rows" / f"{key}.json"
+    sound = copy.bytes()
+    form = json.loads(receipt.read_text())
+    form["files"][f"{key}.parquet"] |= {"sha256": "0" * 64, "values": "other"}
+    receipt.write_text(json.dumps(form))
+    # Readers recorded the digest of the true file, which comes back: only this task is due.
+    (finding,) = verify(str(copy.store), "whole")
+    assert finding.key == key
+    copy.run()
+    assert copy.bytes() == sound
+    # Now the readers recorded something else: they, and whatever changes after them, are due.
+    twins = copy.open()["twins"]
+    stale = copy.store / twins.folder / "receipts" / "keys" / f"{key}.json"
+    form = json.loads(stale.read_text())
+    form["reads"][0][3] = "another digest"
+    stale.write_text(json.dumps(form, sort_keys=True, separators=(",", ":")))
+    (copy.store / view.folder / "manifest.json").unlink()
+    before = times_of(copy.store)
+    copy.run()
+    after = times_of(copy.store)
+    changed = {name for name in before if after[name] != before[name]}
+    assert changed == {stale.relative_to(copy.store).as_posix(), f"{twins.folder}/data/keys/{key}.parquet"}
+    assert copy.bytes() == sound
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"phase": "rows"}'])
+def test_a_damaged_receipt_is_named_and_made_again(copy, content):
+    sound = copy.bytes()
+    view = copy.open()["strip"]
+    key = view.keys("rows")[0]
+    (copy.store / view.folder / "receipts" / "rows" / f"{key}.json").write_text(content)
+    (finding,) = verify(str(copy.store), "whole")
+    assert (finding.node, finding.key, finding.found) == ("strip", key, "a damaged receipt")
+    copy.run()
+    assert copy.bytes() == sound
+
+
+def test_a_damaged_manifest_is_made_again(copy):
+    sound = copy.bytes()
+    (copy.store / copy.open()["twins"].folder / "manifest.json").write_text("{")
+    verify(str(copy.store), "whole")
+    copy.run()
+    assert copy.bytes() == sound
+
+
+def test_a_node_that_a_driver_holds_is_named_and_left_alone(copy):
+    view = copy.open()["long"]
+    path = data_file(copy, "long", "rows", view.keys("rows")[0])
+    alter(path)
+    holder = Leases(LocalStore(str(copy.store)))
+    assert holder.acquire(view.folder)
+    (finding,) = verify(str(copy.store), "whole")
+    assert not finding.withdrawn
+    assert "another driver holds" in finding.note
+    assert (copy.store / view.folder / "manifest.json").exists()
+    holder.close()
+
+
+def test_an_unknown_run_is_named(copy):
+    with pytest.raises(UserError, match="no run called 'other'"):
+        verify(str(copy.store), "other")
+
+
+# clean ---------------------------------------------------------------------------------------------------------------
+
+
+def names(unused) -> set[str]:
+    return {each.name.rpartition("-")[0] or each.name for each in unused}
+
+
+def test_clean_takes_what_no_run_names(copy, tmp_path):
+    assert clean(str(copy.store)) == []
+    sound = copy.bytes()
+    other = type(copy)(copy.store, write_corpus(tmp_path / "in", files=1, seed=9))
+    other.run(name="other")
+    assert clean(str(copy.store)) == []
+    shutil.rmtree(copy.store / "runs" / "other")
+    (copy.store / "temporary" / "half").write_bytes(b"x" * 10)
+    found = clean(str(copy.store), dry_run=True)
+    assert len(found) == 8 + 2
+    assert all(each.bytes > 0 for each in found)
+    assert (copy.store / "temporary" / "half").exists()
+    assert clean(str(copy.store)) == found
+    assert copy.bytes() == sound
+    assert {entry.action for entry in copy.plan().values()} == {"reuse"}
+    assert not (copy.store / "temporary" / "half").exists()
+    assert clean(str(copy.store)) == []
+
+
+def test_clean_never_takes_what_a_driver_holds(copy):
+    shutil.rmtree(copy.store / "runs")
+    holder = Leases(LocalStore(str(copy.store)))
+    folder = sorted(os.listdir(copy.store / "nodes"))[0]
+    assert holder.acquire(f"nodes/{folder}")
+    (copy.store / "temporary" / "half").write_bytes(b"x")
+    clean(str(copy.store))
+    assert os.listdir(copy.store / "nodes") == [folder]
+    assert (copy.store / "nodes" / folder / "manifest.json").exists()
+    assert (copy.store / "temporary" / "half").exists()
+    holder.close()
+    clean(str(copy.store))
+    assert os.listdir(copy.store / "nodes") == []
+
+
+def test_nodes_that_two_runs_share_stay_while_one_names_them(copy):
+    copy.run(name="other", common={"best": 3})
+    shutil.rmtree(copy.store / "runs" / "whole")
+    assert names(clean(str(copy.store))) == {"nodes/common", "nodes/tally"}
+    assert copy.open("other")["common"].rows(["id"]).num_rows > 0

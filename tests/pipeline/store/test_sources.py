@@ -1,0 +1,123 @@
+"""Source files: what paths name, what makes a listing another one, and files that change under a run."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline.contract import Source
+from pipeline.errors import SourceChanged, SourceError
+from pipeline.store.objects import LocalStore
+from pipeline.store.sources import digest_file, expand, require_unchanged, save_digests
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for name in ("b.txt", "a.txt", "deep/c.txt", "deep/d.json", ".hidden", ".git/e.txt"):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    return tmp_path / "in"
+
+
+def names(*paths) -> list[str]:
+    return [entry.name for entry in expand([str(path) for path in paths], "read.paths").entries]
+
+
+def test_a_folder_is_its_files_in_order_of_name_without_hidden_ones(folder):
+    assert names(folder) == ["a.txt", "b.txt", "deep/c.txt", "deep/d.json"]
+
+
+def test_globs_files_and_folders_name_relative_to_where_they_begin(folder):
+    assert names(folder / "*.txt") == ["a.txt", "b.txt"]
+    assert names(folder / "**" / "*.txt") == ["a.txt", "b.txt", "deep/c.txt"]
+    assert names(folder / "deep" / "c.txt") == ["c.txt"]
+    assert names(folder / "d*" / "*.json") == ["deep/d.json"]
+
+
+def test_a_hidden_folder_above_the_root_hides_nothing(folder):
+    place = folder / ".git"
+    assert names(place) == ["e.txt"]
+
+
+def test_a_file_named_twice_is_read_once(folder):
+    assert names(folder / "a.txt", folder / "*.txt", folder / "a.txt") == ["a.txt", "b.txt"]
+
+
+def test_the_order_of_paths_does_not_matter(folder):
+    one, other = [str(folder / "deep"), str(folder / "*.txt")], [str(folder / "*.txt"), str(folder / "deep")]
+    assert expand(one, "x").key == expand(other, "x").key
+
+
+@pytest.mark.parametrize("path", ["nothing.txt", "*.gz", "no/such/folder", "demo://nothing"])
+def test_what_matches_nothing_is_named_with_its_place(folder, path):
+    wanted = path if "://" in path else str(folder / path)
+    with pytest.raises(SourceError, match=r"^read\.paths: nothing matches") as caught:
+        expand((str(folder), wanted), "read.paths")
+    assert wanted in str(caught.value)
+
+
+def test_an_empty_folder_is_named(tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(SourceError, match="nothing matches"):
+        expand(str(tmp_path / "empty"), "read.paths")
+
+
+def test_touching_makes_another_listing_and_copying_the_same_digests(folder, tmp_path):
+    listing = expand(str(folder), "x")
+    os.utime(folder / "a.txt", ns=(1, 1))
+    touched = expand(str(folder), "x")
+    assert touched.key != listing.key
+    shutil.copytree(folder, tmp_path / "copy")
+    copied = expand(str(tmp_path / "copy"), "x")
+    digests = [[digest_file(e.path, e.size) for e in each.entries] for each in (listing, touched, copied)]
+    assert digests[0] == digests[1] == digests[2]
+    assert digests[0][0] == hashlib.sha256(b"a.txt").hexdigest()
+
+
+def test_digests_are_known_once_they_are_saved(folder, tmp_path):
+    store, listing = LocalStore(str(tmp_path / "store")), expand(str(folder), "x")
+    assert listing.digests(store) is None
+    save_digests(store, listing, ["1", "2", "3", "4"])
+    assert expand(str(folder), "x").digests(store) == ["1", "2", "3", "4"]
+    assert [s.name for s in listing.sources(listing.digests(store))] == [e.name for e in listing.entries]
+
+
+def test_a_file_that_grew_since_it_was_listed_is_named(folder):
+    entry = expand(str(folder / "a.txt"), "x").entries[0]
+    (folder / "a.txt").write_text("a longer text")
+    with pytest.raises(SourceChanged, match=r"a\.txt: 13 bytes read; expected the 5 bytes"):
+        digest_file(entry.path, entry.size)
+
+
+def source_of(path: Path) -> Source:
+    listing = expand(str(path), "x")
+    return listing.sources([digest_file(e.path, e.size) for e in listing.entries])[0]
+
+
+def test_a_touched_file_is_unchanged_and_an_edited_one_is_not(folder):
+    path = folder / "a.txt"
+    source = source_of(path)
+    require_unchanged(source)
+    os.utime(path, ns=(1, 1))
+    require_unchanged(source)
+    path.write_text("A.txt")  # of the same length
+    with pytest.raises(SourceChanged, match="has changed since it was listed"):
+        require_unchanged(source)
+    path.unlink()
+    with pytest.raises(SourceChanged, match="no file"):
+        require_unchanged(source)
+
+
+def test_a_trusted_listing_stands_for_its_time(folder):
+    path = folder / "a.txt"
+    source = source_of(path)
+    trusted = Source(**(vars(source) | {"digest": "stands for name, size and time"}))
+    require_unchanged(trusted)
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(SourceChanged):
+        require_unchanged(trusted)
