@@ -5,34 +5,23 @@ from __future__ import annotations
 import numpy as np
 
 from stages.clean.pieces import Pieces
-from stages.loops.machine_code import Loop
-
-
-@Loop
-def _repeated():
-    from stages.loops.repeats import repeated
-
-    return repeated
-
-
-@Loop
-def _top():
-    from stages.loops.repeats import top
-
-    return top
 
 
 def repeated(cut: Pieces, n: int, worth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(pieces, their characters) in n-grams that came before, both int64 [D]; 0 where `worth`, bool [D], is false."""
+    from stages.loops import repeats
+
     found, chars = np.zeros((2, len(worth)), np.int64)
-    _repeated(cut.ids, cut.lengths, cut.offsets, n, worth, found, chars, _table(cut))
+    repeats.repeated(cut.ids, cut.lengths, cut.offsets, n, worth, found, chars, _table(cut))
     return found, chars
 
 
 def top(cut: Pieces, n: int, worth: np.ndarray) -> np.ndarray:
     """Characters of all occurrences of the most frequent n-gram, int64 [D]; 0 where `worth`, bool [D], is false."""
+    from stages.loops import repeats
+
     chars = np.zeros(len(worth), np.int64)
-    _top(cut.ids, cut.lengths, cut.offsets, n, worth, chars, _table(cut), _table(cut))
+    repeats.top(cut.ids, cut.lengths, cut.offsets, n, worth, chars, _table(cut), _table(cut))
     return chars
 
 

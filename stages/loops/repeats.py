@@ -1,4 +1,4 @@
-"""How much of a document is said again: n-grams of pieces that came before, and the most frequent one.
+"""How much of a document repeats itself: n-grams of pieces that came before, and the most frequent one.
 
 The two measures of Rae et al. 2021 (appendix A.1.1), in characters, as datatrove reads them, since the
 customary thresholds were used with that reading:
@@ -16,15 +16,47 @@ table, counts: int32 scratch of `table_size` places for the longest document, wh
 """
 
 import numpy as np
+from numba import boolean, int32, int64, void
 
-from stages.loops.machine_code import inner
+from stages.loops.compile import inner, loop, read
 
 _MIX = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads small integers over all bits
 
 
-def repeated(ids, lengths, offsets, n, worth, out_pieces, out_chars, table):  # pragma: no cover - compiled
-    """Per document, repeated pieces into `out_pieces` and their characters into `out_chars`; int64 [D], zeros
-    before."""
+@inner
+def table_size(pieces):
+    """Return the table size for a document of so many pieces: a power of two, of which at most half is used."""
+    size = 16
+    while size < 2 * pieces:
+        size *= 2
+    return size
+
+
+@inner
+def find(table, size, ids, start, i, n):
+    """Return the slot of the n-gram at `i`: the one that holds its first occurrence, or the free one for it."""
+    mask = np.uint64(size - 1)
+    key = np.uint64(0)
+    for j in range(i, i + n):
+        key = (key ^ np.uint64(ids[j])) * _MIX
+        key ^= key >> np.uint64(29)
+    slot = key & mask
+    while table[slot] >= 0:
+        first = start + table[slot]
+        same = True
+        for j in range(n):
+            if ids[first + j] != ids[i + j]:
+                same = False
+                break
+        if same:
+            break
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@loop(void(read(int32), read(int32), read(int64), int64, boolean[::1], int64[::1], int64[::1], int32[::1]))
+def repeated(ids, lengths, offsets, n, worth, out_pieces, out_chars, table):
+    """Write, per document, repeated pieces to `out_pieces`, their characters to `out_chars`: int64[D], zeros before."""
     for d in range(len(offsets) - 1):
         if not worth[d]:
             continue
@@ -46,8 +78,9 @@ def repeated(ids, lengths, offsets, n, worth, out_pieces, out_chars, table):  # 
         out_pieces[d], out_chars[d] = pieces, chars
 
 
-def top(ids, lengths, offsets, n, worth, out_chars, table, counts):  # pragma: no cover - compiled
-    """Per document, the characters of its most frequent n-gram, all occurrences; int64 [D], zeros before."""
+@loop(void(read(int32), read(int32), read(int64), int64, boolean[::1], int64[::1], int32[::1], int32[::1]))
+def top(ids, lengths, offsets, n, worth, out_chars, table, counts):
+    """Write, per document, the characters of all occurrences of its most frequent n-gram: int64[D], zeros before."""
     for d in range(len(offsets) - 1):
         if not worth[d]:
             continue
@@ -69,35 +102,3 @@ def top(ids, lengths, offsets, n, worth, out_chars, table, counts):  # pragma: n
             for j in range(first, first + n):
                 chars += lengths[j]
             out_chars[d] = best * chars
-
-
-@inner
-def table_size(pieces):  # pragma: no cover - compiled
-    """Places for a document of so many pieces: a power of two, at most half of them taken."""
-    size = 16
-    while size < 2 * pieces:
-        size *= 2
-    return size
-
-
-@inner
-def find(table, size, ids, start, i, n):  # pragma: no cover - compiled
-    """The slot of the n-gram at `i`: the one that holds its first occurrence, or the free one where it
-    belongs."""
-    mask = np.uint64(size - 1)
-    key = np.uint64(0)
-    for j in range(i, i + n):
-        key = (key ^ np.uint64(ids[j])) * _MIX
-        key ^= key >> np.uint64(29)
-    slot = key & mask
-    while table[slot] >= 0:
-        first = start + table[slot]
-        same = True
-        for j in range(n):
-            if ids[first + j] != ids[i + j]:
-                same = False
-                break
-        if same:
-            break
-        slot = (slot + np.uint64(1)) & mask
-    return slot

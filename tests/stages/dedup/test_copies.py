@@ -8,8 +8,8 @@ import pytest
 
 from pipeline.errors import RecipeError
 from stages.dedup.exact import ExactDedup
-from stages.dedup.shingles import words
 from stages.dedup.urls import UrlDedup, canonical_url
+from stages.hashing.shingles import words
 from tests.stages.dedup.local import Run, corpus
 from tests.stages.dedup.texts import texts
 
