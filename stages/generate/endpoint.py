@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
-LONGEST_WAIT = 60.0  # seconds that a Retry-After or a back-off may ask for
+LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
 
 
 @dataclass(frozen=True, kw_only=True)
