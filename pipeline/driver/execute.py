@@ -165,7 +165,7 @@ class Driver:
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[list[Key], Any]]:
         room = self._workers - sum(self._driven.values())
         for node, phase in self.schedule.ready_tasks(busy):
-            if phase.place == "driver" and self._driven and phase.cpus > room:
+            if phase.place == "driver" and self._driven and phase.resources.cpus > room:
                 continue  # a trainer begun without room for its workers would only hold memory
             if not self._take(node):
                 continue
@@ -174,36 +174,31 @@ class Driver:
             if due:
                 self._start_ray()
                 if phase.place == "driver":
-                    self._driven[node, phase.name] = phase.cpus
-                    room -= phase.cpus
+                    self._driven[node, phase.name] = phase.resources.cpus
+                    room -= phase.resources.cpus
                 binding = self._binding(node)
-                phases = self.schedule.onward(node, phase) if len(keys) == 1 else [phase]
-                yield (
-                    [(node, each.name) for each in phases],
-                    lambda n=node, p=phases, d=due, b=binding: self._run_tasks(n, p, d, b),
-                )
-        joined = [step for step in self.schedule.ready_pass(busy) if self._take(step[0])]
-        steps, works = pass_work(self.state, joined, self._binding)
+                yield [(node, phase.name)], lambda n=node, p=phase, d=due, b=binding: self._run_tasks(n, p, d, b)
+        joined = [ready for ready in self.schedule.ready_pass(busy) if self._take(ready[0])]
+        phases, works = pass_work(self.state, joined, self._binding)
         if works:
             self._start_ray()
-            yield [(node, phase.name) for node, phase in joined], lambda: self._run_pass(joined, steps, works)
+            yield [(node, phase.name) for node, phase in joined], lambda: self._run_pass(joined, phases, works)
 
     # jobs (each in a thread of its own) ---------------------------------------------------------------------
 
-    def _run_tasks(self, node: Node, phases: Sequence[TaskPhase], due: Sequence[str], binding) -> None:
+    def _run_tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding) -> None:
         self.bulletin.begin(node, len(due))
-        phase = phases[0]
         if phase.place == "driver":
             from pipeline.worker.tasks import run_task
 
-            def tell(kind: str, values: dict[str, Any]) -> None:
+            def log_event(kind: str, values: dict[str, Any]) -> None:
                 self.bulletin.event(node, kind, values)
 
             for key in due:
                 if self.signal is not None:
                     return
                 try:
-                    receipt = run_task(binding, phase.name, key, tell)
+                    receipt = run_task(binding, phase.name, key, log_event)
                 except Stopped:
                     return
                 except Exception as error:  # belongs to this task; what else can run goes on
@@ -213,22 +208,20 @@ class Driver:
             return
         from pipeline.ray_runtime.tasks import run_tasks
 
-        for outcomes in run_tasks(binding, phases, due, self._width, self._stopping):
-            self.bulletin.begin(node, len(outcomes) - 1)  # those that the worker went on with
-            for outcome in outcomes:
-                if outcome.error is not None:
-                    self._note_failure(node, outcome.key, outcome.error, outcome.trace)
-                elif outcome.receipt is not None:
-                    self._note_receipt(node, outcome.phase, outcome.receipt, outcome.memory)
+        for outcome in run_tasks(binding, phase, due, self._width, self._stopping):
+            if outcome.error is not None:
+                self._note_failure(node, outcome.key, outcome.error, outcome.trace)
+            elif outcome.receipt is not None:
+                self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
 
-    def _run_pass(self, joined, steps, works) -> None:
+    def _run_pass(self, joined, phases, works) -> None:
         from pipeline.ray_runtime.passes import run_pass
 
         for i, (node, _) in enumerate(joined):
             self.bulletin.begin(node, sum(i in work.due for work in works))
-        for outcomes in run_pass(self.store.root, steps, works, self.stop_name, self._width, self._stopping):
+        for outcomes in run_pass(self.store.root, phases, works, self.stop_name, self._width, self._stopping):
             for outcome in outcomes:
-                node, phase = joined[outcome.step]
+                node, phase = joined[outcome.index]
                 if outcome.error is not None:
                     self._note_failure(node, outcome.shard, outcome.error, outcome.trace)
                 elif outcome.receipt is not None:

@@ -226,6 +226,8 @@ def _notices(graph: Graph, state: State, node: Node, passes: Mapping[Node, list[
     manifest = state.manifest(node)
     if manifest is not None and manifest["code"] != code_hash(type(node)):
         notices.append("its code has changed since it ran; raise `version` to run it again")
+    if not node.deterministic:
+        notices.append("it cannot promise the same bytes again: what its receipts name is what it is")
     laid_down = all(state.manifest(base) is not None for base in graph.input_chains(node))
     if manifest is not None and graph.row_phase(node) is not None and laid_down:
         advice = _compact_advice(graph, state, node, manifest, passes)

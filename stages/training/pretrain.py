@@ -21,7 +21,7 @@ from models.accounting import state_bytes
 from models.optim_config import AdamW, Cosine, Schedule
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
-from pipeline.contract import Context, Law, Node, Result, TaskPhase, one, runtime
+from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
 from stages.training.curves import lines, loss_curves, running_total, thin
@@ -144,7 +144,14 @@ class Pretrain(Node):
 
     def phases(self):
         law = Law("steps", "steps", ("trained",))
-        return (TaskPhase(name="train", keys=one, run=self._train, place="driver", law=law),)
+        return (
+            TaskPhase(name="train", keys=one, run=self._train, place="driver", resources=self.resources(), law=law),
+        )
+
+    def resources(self) -> Resources:
+        """Those of all workers together, at their most."""
+        most = max(self.sizes, default=1)
+        return Resources(cpus=most * self.threads, gpus=most if self.device == "cuda" else 0)
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         state = state_bytes(self.model, 32_000).total
