@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
+from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws, share_limit
-from stages.documents import HELD_OUT, ID, TEXT
+from stages.documents import HELD_OUT, ID, TEXT, given_or_not
 from stages.quality.auc import auc
 from stages.quality.fasttext_models import LABEL, good_shares, trainer
 from stages.quality.lines import Normaliser
@@ -90,6 +90,10 @@ class TrainQuality(Node):
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        return given_or_not(ctx, row)
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return 4 * self.dim * (self.buckets + 20 * min(rows, 2 * self.max_documents))

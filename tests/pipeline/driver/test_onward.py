@@ -16,7 +16,8 @@ from nodes import Lines
 
 from pipeline.contract import Context, Node, Result, TaskPhase, runtime
 from pipeline.driver.execute import POLL_SECONDS, Driver, Options, run
-from pipeline.driver.progress import Watcher
+from pipeline.driver.jobs import Done
+from pipeline.driver.progress import NodeProgress
 from pipeline.errors import NodeFailed
 from pipeline.graph import build
 from pipeline.store.objects import open_store
@@ -139,21 +140,23 @@ def test_phases_for_other_processes_are_sent_one_by_one_and_write_the_same(steps
 
 def test_every_task_is_counted_once_however_slowly_the_driver_notes_them(steps, tmp_path, monkeypatch):
     """While it does, the phases that the worker has gone through already are nobody else's to begin."""
-    tallies = []
+    counts = []
 
-    class Counts(Watcher):
-        def node(self, name, state, phase, done, total, *rest):
-            tallies.append((name, done, total))
+    class Counts:
+        def notify(self, event):
+            if isinstance(event, NodeProgress):
+                counts.append((event.name, event.done, event.total))
 
-    note = Driver._note_receipt
+    receive = Driver._receive
 
-    def slowly(self, node, phase, *rest):
-        note(self, node, phase, *rest)
-        time.sleep(2 * POLL_SECONDS)
+    def slowly(self, message):
+        receive(self, message)
+        if isinstance(message, Done):
+            time.sleep(2 * POLL_SECONDS)
 
-    monkeypatch.setattr(Driver, "_note_receipt", slowly)
+    monkeypatch.setattr(Driver, "_receive", slowly)
     run(build([steps()]), name="run", store=str(tmp_path / "store"), options=Options(cpus=2), watcher=Counts())
-    assert tallies[-1] == ("steps", 3, 3)
+    assert counts[-1] == ("steps", 3, 3)
 
 
 def test_a_phase_that_fails_is_named_and_those_before_it_are_done(steps, tmp_path):
