@@ -447,6 +447,9 @@ class Node:
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
+    progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
+
+    allow_empty: bool = runtime(False)  # whether it may remove every row it sees; else that stops the run
 
     @classmethod
     def kind(cls) -> str:
@@ -475,6 +478,16 @@ class Node:
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
         return ()
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        """Return what a finished node of this kind says about one document, for `siftloom why`.
+
+        The engine knows the scores and removals of row phases; a node adds what only it knows, as numbers or lists by
+        name (`copies`, `rows`). A node without a row phase says a `state` too, or returns nothing and is left out. It
+        is asked about documents that it did not remove. A class method, since a run is read without its node values.
+        """
+        return {}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         """Bytes that the node will write, for `plan`; `rows` and `text_bytes` are those of its stream."""
@@ -546,6 +559,38 @@ class Source:
     size: int  # bytes
     digest: str  # SHA-256 of the file, 64 hex digits
     stamp: str = ""  # changes when the file may have changed: its modification time as it was listed
+
+
+@dataclass(frozen=True)
+class DocumentRow:
+    """One document where a base keeps it. `columns` are those of the base and of the nodes that kept the document."""
+
+    id: str
+    shard: Shard
+    row: int  # in the shard
+    columns: Mapping[str, Any]
+
+
+class FinishedNode(Protocol):
+    """What `Node.explain` may ask about its node in a finished run."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether an input of the node kept the document."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """Fingerprint of each input -> what that input said about the document."""
+        ...
+
+    def path(self, phase: str, key: str, ext: str) -> Path:
+        """Return the local path of a file of the node, `<phase>/<key><ext>`."""
+        ...
+
+    def removed(self) -> pa.Table:
+        """Return the rows that the node removed: `id`, `reason`, `value`, `threshold`, `duplicate_of`."""
+        ...
 
 
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field
@@ -631,7 +676,9 @@ class Context(ABC):
 
     @abstractmethod
     def log(self, event: str, **values: Any) -> None:
-        """Tell the event log and the progress table (never the data): steps done, losses, rates."""
+        """Report to the event log and the progress table (never the data): losses, rates, and `step` of `steps`, from
+        which the time left is estimated. The progress shows what the node's `progress_formats` name.
+        """
 
 
 def contiguous(values: Any) -> pa.Array:

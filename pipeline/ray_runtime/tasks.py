@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.contract import TaskPhase
 from pipeline.store.binding import Binding
@@ -113,6 +113,10 @@ def in_flight(
             item = flying.pop(reference)
             try:
                 yield item, ray.get(reference)
+            except RayTaskError as error:  # raised outside of what a task guards, so nobody has named its cause yet
+                died = WorkerDied(f"{type(error.cause).__name__}: {error.cause}")
+                died.__cause__ = error
+                yield item, died
             except RayError as error:
                 yield item, WorkerDied(str(error).strip().splitlines()[0])
 
