@@ -123,7 +123,7 @@ def _shards(run: Run, view: NodeView) -> Iterator[Seen]:
     stream = run._shelf.stream(view.manifest)
     for base in stream.shards:
         *before, own = stream.chain(base.shard)
-        columns = {*stream.base_columns[base.shard.base], *(name for link in before for name in link.adds)}
+        columns = {*stream.base_columns[base.shard.base], *(name for link in before for name in link.columns)}
         yield Seen(ShardView(run.store, base, before), frozenset(columns), own)
 
 

@@ -29,8 +29,10 @@ RESERVED = (*BASE_COLUMNS, "state", "_row")  # names that a user's column cannot
 LANG, LANG_P = "lang", "lang_p"  # `language`
 HELD_OUT = "held_out"  # `split`
 CLUSTER_ID = "cluster_id"  # dedup: equal for near-duplicates of one another, null for the others
-# nodes that make new rows from rows
-PARENT = {"parent_base": "string", "parent_shard": "string", "parent_row": "int64"}
+# Nodes that make new documents from documents: the ids of all that one was made from, and the place of the first one
+# (base, shard and row; null where it was not made from the rows of one shard).
+PARENTS = "parents"
+PARENT = {PARENTS: "list<string>", "parent_base": "string", "parent_shard": "string", "parent_row": "int64"}
 
 DIGEST_DIGITS = 12
 
@@ -49,7 +51,8 @@ def columns_of(docs: Node | tuple[Node, ...]) -> dict[str, str]:
         one, *others = (columns_of(node) for node in docs)
         return {name: kind for name, kind in one.items() if all(other.get(name) == kind for other in others)}
     parents = getattr(docs, docs.stream, None)
-    inherited = {ID: "string", TEXT: "string"} if parents is None else columns_of(parents)
+    alone = parents is None or (docs.new_base is not None and not docs.carries)
+    inherited = {ID: "string", TEXT: "string"} if alone else columns_of(parents)
     return {**inherited, **docs.adds()}
 
 

@@ -15,6 +15,7 @@ from pipeline.store.receipts import ROWS_LAW, Receipt, check_law, read_receipt, 
 from pipeline.store.state import State
 from pipeline.worker.context import TaskContext
 from pipeline.worker.passes import reusable
+from pipeline.worker.pieces import pieces_folder
 
 FORMAT = 1
 FIGURES_LIMIT = 256 * 1024
@@ -76,7 +77,7 @@ def finish(
             field: [state.fingerprint(parent) for f, _, parent in state.graph.inputs(node) if f == field]
             for field in dict.fromkeys(field for field, _, _ in state.graph.inputs(node))
         },
-        "reasons": list(node.reasons),
+        "reasons": list(node.all_reasons()),
         "adds": dict(node.adds()) if node.new_base is None else {},
         "stream": node.stream,
         "row_phase": row_phase.name if row_phase else None,
@@ -102,6 +103,7 @@ def finish(
     state.store.write(f"{folder}/figures.json", figures)
     state.store.write(f"{folder}/manifest.json", identity.canonical_json(manifest))
     point(folder, "after-manifest")
+    state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
     state.reopen(node)
     return manifest
 

@@ -11,12 +11,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
 from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
-from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Runner
+from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import make_plan
 from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
@@ -164,7 +165,7 @@ class Driver:
         ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
         return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
 
-    def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, object]]:
+    def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
         """Yield what can begin now: each keyed phase that is ready, then one pass over all phases that can join it."""
         for node, phase in self.schedule.ready_tasks(busy):
             if len(self.jobs.running) >= MOST_JOBS:
@@ -177,20 +178,19 @@ class Driver:
             due = [key for key in keys if key not in self.state.done(node, phase.name)]
             if due:
                 runner, binding = self._runner(), self.keys.binding(node)
-                phases = self.schedule.onward(node, phase) if len(keys) == 1 else [phase]
-                job = Job(tuple((node, p.name) for p in phases), phase.cpus if phase.place == "driver" else 0)
-                yield job, lambda post, r=runner, a=(node, phases, due, binding): r.tasks(*a, post)
-        joined = [step for step in self.schedule.ready_pass(busy) if self._take(step[0])]
-        steps, works = pass_work(self.state, joined, self.keys.binding)
+                job = Job(((node, phase.name),), phase.resources.cpus if phase.place == "driver" else 0)
+                yield job, partial(runner.tasks, node, phase, due, binding)
+        joined = [ready for ready in self.schedule.ready_pass(busy) if self._take(ready[0])]
+        phases, works = pass_work(self.state, joined, self.keys.binding)
         if works:
             runner = self._runner()
             job = Job(tuple((node, phase.name) for node, phase in joined))
-            yield job, lambda post: runner.shards(joined, steps, works, post)
+            yield job, partial(runner.shards, joined, phases, works)
 
     def _has_cpus(self, phase: TaskPhase) -> bool:
         """Return whether a trainer's workers find CPUs; begun without them it would only hold memory."""
         held = sum(job.cpus for job in self.jobs.running)
-        return not held or phase.cpus <= self.keys.cpus - held
+        return not held or phase.resources.cpus <= self.keys.cpus - held
 
     # what is done ----------------------------------------------------------------------------------------------------
 

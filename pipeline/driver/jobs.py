@@ -128,21 +128,19 @@ class Runner:
     width: Callable[[], int]
     stopping: Callable[[], bool]
 
-    def tasks(self, node: Node, phases: Sequence[TaskPhase], due: Sequence[str], binding: Binding, post: Post) -> None:
-        """Run the due tasks of the first phase, and what a worker may go on with after its only task."""
+    def tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding: Binding, post: Post) -> None:
+        """Run the due tasks of a phase."""
         post(Begun(node, len(due)))
-        if phases[0].place == "driver":
-            self._here(node, phases[0].name, due, binding, post)
+        if phase.place == "driver":
+            self._here(node, phase.name, due, binding, post)
             return
         from pipeline.ray_runtime.tasks import run_tasks
 
-        for outcomes in run_tasks(binding, phases, due, self.width, self.stopping):
-            post(Begun(node, len(outcomes) - 1))  # those that the worker went on with
-            for outcome in outcomes:
-                if outcome.error is not None:
-                    post(Failed(node, outcome.key, outcome.error, outcome.trace))
-                elif outcome.receipt is not None:
-                    post(Done(node, outcome.phase, outcome.receipt, outcome.memory))
+        for outcome in run_tasks(binding, phase, due, self.width, self.stopping):
+            if outcome.error is not None:
+                post(Failed(node, outcome.key, outcome.error, outcome.trace))
+            elif outcome.receipt is not None:
+                post(Done(node, phase.name, outcome.receipt, outcome.memory))
 
     def _here(self, node: Node, phase: str, due: Sequence[str], binding: Binding, post: Post) -> None:
         """Run tasks in this thread, one after the other: trainers, which start workers of their own."""
@@ -160,15 +158,15 @@ class Runner:
             else:
                 post(Done(node, phase, receipt))
 
-    def shards(self, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], steps: Any, works: Any, post: Post) -> None:
+    def shards(self, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], phases: Any, works: Any, post: Post) -> None:
         """Run one pass over the shards that are due."""
         from pipeline.ray_runtime.passes import run_pass
 
         for i, (node, _) in enumerate(joined):
             post(Begun(node, sum(i in work.due for work in works)))
-        for outcomes in run_pass(self.store, steps, works, self.stop_name, self.width, self.stopping):
+        for outcomes in run_pass(self.store, phases, works, self.stop_name, self.width, self.stopping):
             for outcome in outcomes:
-                node, phase = joined[outcome.step]
+                node, phase = joined[outcome.index]
                 if outcome.error is not None:
                     post(Failed(node, outcome.shard, outcome.error, outcome.trace))
                 elif outcome.receipt is not None:

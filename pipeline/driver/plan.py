@@ -222,7 +222,7 @@ def _bytes_to_write(graph: Graph, state: State, node: Node, rows: int, text: int
         return predicted
     written = sum(state.store.sizes(f"{state.folder(node)}/data").values())
     share = _share_done(graph, state, node, text) if written else 0.0
-    return min(max(predicted - written, 0), int(written * (1 - share) / share)) if share else predicted
+    return int(written * (1 - share) / share) if share else predicted
 
 
 def _share_done(graph: Graph, state: State, node: Node, text: int) -> float:
@@ -249,6 +249,8 @@ def _notices(graph: Graph, state: State, node: Node, passes: Mapping[Node, list[
     manifest = state.manifest(node)
     if manifest is not None and manifest["code"] != code_hash(type(node)):
         notices.append("its code has changed since it ran; raise `version` to run it again")
+    if not node.deterministic:
+        notices.append("it cannot promise the same bytes again: what its receipts name is what it is")
     laid_down = all(state.manifest(base) is not None for base in graph.input_chains(node))
     if manifest is not None and graph.row_phase(node) is not None and laid_down:
         advice = _compact_advice(graph, state, node, manifest, passes)

@@ -21,7 +21,7 @@ from models.accounting import state_bytes
 from models.optim_config import AdamW, Cosine, Schedule
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
-from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, TaskPhase, one, runtime
+from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
 from stages.training.curves import lines, running_total, thin
@@ -146,13 +146,20 @@ class Pretrain(Node):
 
     def phases(self):
         law = Law("steps", "steps", ("trained",))
-        return (TaskPhase(name="train", keys=one, run=self._train, place="driver", law=law),)
+        return (
+            TaskPhase(name="train", keys=one, run=self._train, place="driver", resources=self.resources(), law=law),
+        )
+
+    def resources(self) -> Resources:
+        """Those of all workers together, at their most."""
+        most = max(self.sizes, default=1)
+        return Resources(cpus=most * self.threads, gpus=most if self.device == "cuda" else 0)
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
         from stages.training.results import steps_of_row
 
-        packed = {name: said["rows"] for name, said in ctx.inputs.items() if "rows" in said}
+        packed = {name: found["rows"] for name, found in ctx.inputs.items() if "rows" in found}
         if not packed:
             return {}
         config = ctx.path("train", "all", "/config.json")

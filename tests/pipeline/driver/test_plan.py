@@ -12,7 +12,7 @@ import pytest
 from corpus import whole, write_corpus
 from nodes import Common, Lines, Long, Strip, Tally, Twins, Vowels
 
-from pipeline.contract import Context, Node, RowNode, RowPhase
+from pipeline.contract import Context, Node, Resources, RowNode, RowPhase
 from pipeline.driver.execute import Options, run
 from pipeline.driver.plan import plan
 from pipeline.driver.schedule import Schedule
@@ -68,7 +68,7 @@ class OnGpu(RowNode):
         raise AssertionError("a plan runs nothing")
 
     def phases(self):
-        return (RowPhase(open=self.open, needs=("text",), gpus=1),)
+        return (RowPhase(open=self.open, needs=("text",), resources=Resources(gpus=1)),)
 
 
 def test_a_pass_is_cut_where_the_device_changes(paths, tmp_path):
