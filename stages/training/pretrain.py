@@ -159,7 +159,7 @@ class Pretrain(Node):
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
         from stages.training.results import steps_of_row
 
-        packed = {name: said["rows"] for name, said in ctx.inputs.items() if "rows" in said}
+        packed = {name: found["rows"] for name, found in ctx.inputs.items() if "rows" in found}
         if not packed:
             return {}
         config = ctx.path("train", "all", "/config.json")
