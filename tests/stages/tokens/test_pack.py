@@ -1,6 +1,8 @@
 """Tokenizer and pack: equal ids from two libraries, special tokens as text, rows that give their documents back."""
 
 import json
+import os
+import resource
 from collections import Counter
 
 import numpy as np
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer as Reference
 
 from pipeline.contract import Shard
+from pipeline.errors import RecipeError
 from stages.tokens.encoder import Encoder
 from stages.tokens.holdout import barred_documents
 from stages.tokens.pack import Pack
@@ -94,10 +97,10 @@ class _Open(LocalContext):
         self.logged = event
 
 
-def pack(tokenizer, folder, table, *, length=16, window=1000, barred=frozenset(), batch=7):
+def pack(tokenizer, folder, table, *, length=16, window=1000, barred=frozenset(), batch=7, carry=None):
     ctx = _Open(Pack(docs=None, tokenizer=None, length=length), folder)
     ctx.shard, ctx.phase, ctx.key = Shard("base12345678", "s0", table.num_rows, 0), "pack", "s0"
-    writer = PackWriter(ctx, tokenizer, length + 1, window, barred)
+    writer = PackWriter(ctx, tokenizer, length + 1, window, barred, carry or {})
     for start in range(0, table.num_rows, batch):
         writer.add(table.slice(start, batch))
     return writer.finish(), folder / "pack"
@@ -111,8 +114,12 @@ def read(folder, length):
 @pytest.mark.parametrize("window", [1000, 5])
 def test_rows_give_every_document_back_and_counts_balance(tokenizer, tmp_path, window):
     held = [i % 5 == 0 for i in range(len(TEXTS))]
-    table = documents(held_out=held, source=["a", None] * (len(TEXTS) // 2), quality=[0.25] * len(TEXTS))
-    result, folder = pack(tokenizer, tmp_path, table, window=window, barred=frozenset({1}))
+    table = documents(
+        held_out=held, source=["a", None] * (len(TEXTS) // 2), level=range(len(TEXTS)), site=["x"] * len(TEXTS)
+    )
+    result, folder = pack(
+        tokenizer, tmp_path, table, window=window, barred=frozenset({1}), carry={"level": True, "site": False}
+    )
     counts = result.counts
     assert counts["documents"] == len(TEXTS)
     assert counts["dropped.held_out"] == sum(held) + 1
@@ -128,14 +135,54 @@ def test_rows_give_every_document_back_and_counts_balance(tokenizer, tmp_path, w
             start, count = line["doc_start"][i], line["doc_tokens"][i]
             found.setdefault(document, {})[line["doc_offset"][i]] = row[start : start + count]
             assert line["doc_source"][i] == table["source"][document].as_py()
-        assert line["quality"] == pytest.approx(0.25)
+        assert line["doc_level"] == line["doc_row"]
+        assert line["doc_site"] == ["x"] * len(line["doc_row"])
+        level = sum(a * b for a, b in zip(line["doc_level"], line["doc_tokens"], strict=True)) / line["tokens"]
+        assert line["level"] == pytest.approx(level)
     wanted = [i for i, mark in enumerate(held) if not mark and i != 1]
     assert sorted(found) == wanted
     for document in wanted:
         ids = np.concatenate([piece for _, piece in sorted(found[document].items())])
-        assert ids[0] == 0
-        assert np.array_equal(ids[1:], encoder.encode([TEXTS[document]])[0])
+        assert ids[0] == ids[-1] == 0
+        assert np.array_equal(ids[1:-1], encoder.encode([TEXTS[document]])[0])
     assert sum(line["bytes"] for line in lines) == sum(len(TEXTS[i].encode()) for i in wanted) == counts["bytes"]
+
+
+def test_a_null_among_carried_values_makes_the_mean_of_its_row_null_and_log_prior_reaches_training(tokenizer, tmp_path):
+    table = documents(["one", "two", "a long document " * 4], log_prior=[None, 1.0, 0.5])
+    result, folder = pack(tokenizer, tmp_path, table, carry={"log_prior": True})
+    lines = read(folder, 16)[1]
+    assert [line["log_prior"] is None for line in lines] == [None in line["doc_log_prior"] for line in lines]
+    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),)
+    rows = PackedRows(files, 16, "uint16", 0, 400)
+    assert rows.take(np.arange(len(lines))).log_priors.tolist() == [line["log_prior"] or 0.0 for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("qualty", "no column of the documents; expected 'quality'"), ("text", "a column of type string")],
+)
+def test_a_column_that_cannot_be_carried_is_named(name, message):
+    class Scored(Pack):
+        def adds(self):
+            return {"quality": "float32"}
+
+    with pytest.raises(RecipeError, match=message):
+        Pack(docs=Scored(docs=None, tokenizer=None), tokenizer=None, carry=(name,)).check()
+
+
+def test_more_shards_than_open_files_can_be_read(tokenizer, tmp_path):
+    result, folder = pack(tokenizer, tmp_path, documents(TEXTS[:2]))
+    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),)
+    rows = PackedRows(files * 300, 16, "uint16", 0, 400)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 200, hard))
+    try:
+        ids = rows.take(np.arange(rows.rows)).ids.reshape(300, -1, 17)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (ids == ids[0]).all()
 
 
 def test_bytes_do_not_depend_on_how_the_rows_were_batched(tokenizer, tmp_path):
