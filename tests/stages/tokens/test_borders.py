@@ -11,6 +11,7 @@ from models.build import build
 from models.losses import IGNORE
 from models.presets import Llama
 from pipeline.contract import Shard
+from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.pack import Pack
 from stages.tokens.pack_shard import PackWriter
@@ -18,6 +19,7 @@ from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows, has_label
 from stages.tokens.tokenizer import Tokenizer
 from tests.stages.local_context import LocalContext
 
+DOCS = Read(paths=("corpus.jsonl",))
 LENGTH = 12
 WORDS = "the brook ran down to a mill and it ground 1815 sacks of corn, naïve 漢字".split()
 
@@ -27,7 +29,7 @@ def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     texts = [" ".join(WORDS), " ".join(WORDS[::-1])] * 5
     table = pa.table({"id": [f"{'0' * 12}:{i}" for i in range(len(texts))], "text": texts})
-    LocalContext(Tokenizer(docs=None, vocab_size=320), folder, {"docs": table}).run_all()
+    LocalContext(Tokenizer(docs=DOCS, vocab_size=320), folder, {"docs": table}).run_all()
     return folder / "train" / "all.json"
 
 

@@ -1,6 +1,5 @@
 """Tokenizer and pack: equal ids from two libraries, special tokens as text, rows that give their documents back."""
 
-import json
 import os
 import resource
 from collections import Counter
@@ -9,12 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import Tokenizer as Reference
 
 from pipeline.contract import Shard
 from pipeline.errors import RecipeError
+from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.holdout import barred_documents
 from stages.tokens.pack import Pack
@@ -33,6 +30,9 @@ TEXTS = [
 ] * 8
 
 
+DOCS = Read(paths=("corpus.jsonl",))
+
+
 def documents(texts=TEXTS, **columns):
     rows = len(texts)
     table = {"id": [f"{'0' * 12}:{i}" for i in range(rows)], "_row": list(range(rows)), "text": texts}
@@ -42,50 +42,8 @@ def documents(texts=TEXTS, **columns):
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
-    node = Tokenizer(docs=None, vocab_size=400)
-    ctx = LocalContext(node, folder, {"docs": documents()})
-    ctx.run_all()
+    LocalContext(Tokenizer(docs=DOCS, vocab_size=400), folder, {"docs": documents()}).run_all()
     return folder / "train" / "all.json"
-
-
-def test_training_twice_gives_the_same_bytes_and_held_out_documents_are_not_seen(tokenizer, tmp_path):
-    marks = [False] * len(TEXTS) + [True]
-    table = documents([*TEXTS, "zzqqzzqq zzqqzzqq zzqqzzqq zzqqzzqq"], held_out=pa.array(marks))
-    ctx = LocalContext(Tokenizer(docs=None, vocab_size=400), tmp_path, {"docs": table})
-    assert ctx.run_all()["all"].counts["documents"] == len(TEXTS)
-    assert (tmp_path / "train" / "all.json").read_bytes() == tokenizer.read_bytes()
-
-
-def test_digits_stand_alone_and_the_special_token_is_id_zero(tokenizer):
-    definition = json.loads(tokenizer.read_text())
-    assert (
-        definition["added_tokens"][0] | {"id": 0, "content": END_OF_TEXT, "special": True}
-        == definition["added_tokens"][0]
-    )
-    assert not [token for token in definition["model"]["vocab"] if sum(c.isdigit() for c in token) > 1]
-
-
-@given(text=st.text(max_size=60) | st.sampled_from(TEXTS))
-@settings(max_examples=300)
-def test_both_libraries_give_the_same_ids_and_the_text_comes_back(tokenizer, text):
-    encoder = Encoder.load(tokenizer)
-    [ids] = encoder.encode([text], first=0)
-    assert encoder.differs is None
-    assert 0 not in ids
-    assert encoder.token_bytes[ids].sum() == len(text.encode())
-    assert Reference.from_file(str(tokenizer)).decode(ids.tolist(), skip_special_tokens=False) == text
-
-
-def test_a_differing_encoder_is_replaced_from_the_first_difference_on(tokenizer):
-    encoder = Encoder.load(tokenizer)
-    truth = encoder.encode(["one two", "three"])
-    other = json.loads(tokenizer.read_text())
-    vocabulary = other["model"]["vocab"]
-    vocabulary["o"], vocabulary["e"] = vocabulary["e"], vocabulary["o"]
-    encoder._fast = Encoder(json.dumps(other))._fast
-    found = encoder.encode(["one two", "three"])
-    assert encoder.differs == "one two"
-    assert all(np.array_equal(a, b) for a, b in zip(truth, found, strict=True))
 
 
 class _Open(LocalContext):
