@@ -61,7 +61,8 @@ def match(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return (row, item, n-grams of the item in the row), all [m].
 
-    dense, gram: both [h], n-gram gram[i] is in row dense[i]. Rows with fewer than `min_hits` n-grams are left out. pairs: PAIR[p], sorted by n-gram.
+    dense, gram: both [h], n-gram gram[i] is in row dense[i]. Rows with fewer than `min_hits` n-grams are left out.
+    pairs: PAIR[p], sorted by n-gram.
     """
     rows, counts = np.unique(dense, return_counts=True)
     enough = np.isin(dense, rows[counts >= min_hits])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from pipeline.contract import Context, Law, Phase, RowPhase, ShardPhase
+from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Phase, RowPhase, ShardPhase
 from pipeline.errors import RecipeError
 from stages.dedup.method import COLUMN_TYPES, Method, limits_of
 from stages.dedup.phase_files import opener, tasks
@@ -73,6 +73,13 @@ class DedupNode(Method):
         from stages.dedup.figures import figures
 
         return figures(ctx)
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        import pyarrow.compute as pc
+
+        removed = ctx.removed()
+        return {"copies": removed.filter(pc.equal(removed["duplicate_of"], row.id))["id"].to_pylist()}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         exchanged = 12 * self.keys_per_document() + 4 * self.places()
