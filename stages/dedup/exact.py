@@ -27,7 +27,7 @@ class ExactDedup(DedupNode):
 
     match: Literal["bytes", "words"] = "bytes"
 
-    version = 5
+    version = 6
     copy = "exact_dedup.copy"
     reasons = (copy,)
     hash_fields = ("match",)

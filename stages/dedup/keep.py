@@ -40,7 +40,9 @@ def run(ctx: Context, key: str) -> Result:
     table = pa.table(
         {
             "row": members.rows[shown],
-            "duplicate_of": pa.array(text[verdict.anchor[shown]], pa.string(), mask=~goes[shown]),
+            "duplicate_of": pa.array(
+                _names(rows, members, text, shown, verdict.anchor[shown]), pa.string(), mask=~goes[shown]
+            ),
             "cluster_id": pa.array(text[members.starts[cluster[shown]]], pa.string()),
             "cluster_size": counted[shown].astype(np.int32),
             "estimate": pa.array(verdict.estimate[shown], mask=~goes[shown]),
@@ -62,6 +64,24 @@ def run(ctx: Context, key: str) -> Result:
             "pairs": verdict.pairs.tolist(),
         },
     )
+
+
+def _names(rows: Corpus, members: Members, ids: np.ndarray, at: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the names of the kept documents, for the members at the positions `at`.
+
+    That is the id. A file that is read twice gives two documents one id, and a document must not seem to duplicate
+    itself; there the id is followed by `@`, the shard of the kept document and its row in it.
+    """
+    names = ids[kept]
+    twins = np.flatnonzero((names == ids[at]) & (kept != at))
+    if len(twins):
+        shard, local = locate(members.rows[kept[twins]], rows.first)
+        names = names.astype(object)
+        names[twins] = [
+            f"{name}@{rows.parts[part].shard.name}:{row}"
+            for name, part, row in zip(names[twins], shard.tolist(), local.tolist(), strict=True)
+        ]
+    return names
 
 
 def _sources(ctx: Context, rows: Corpus, members: Members, verdict: Verdict, removed: np.ndarray):

@@ -69,7 +69,7 @@ class MinHashDedup(DedupNode):
     min_jaccard: float | None = threshold(0.6)
     max_anchors: int = threshold(4096)
 
-    version = 5
+    version = 6
     recipe_name = "minhash_dedup"
     near = "minhash_dedup.near"
     copy = "minhash_dedup.exact"

@@ -81,7 +81,7 @@ class UrlDedup(DedupNode):
 
     column: str = "url"
 
-    version = 5
+    version = 6
     copy = "url_dedup.copy"
     reasons = (copy,)
     hash_fields = ("column", "keep")

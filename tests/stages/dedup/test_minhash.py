@@ -255,8 +255,8 @@ def test_dry_run_reports_and_removes_nothing(texts, whole, tmp_path):
     assert all(part.removed is None for parts in run.rows.values() for part in parts)
     for phase, other in zip(run.node.phases(), whole.node.phases(), strict=True):
         assert phase.fields is None or "dry_run" not in phase.fields
-        assert (phase.fields is None) == (phase.name == "rows")
-        assert ("min_jaccard" in (other.fields or ())) == (phase.name in ("keep", "verdict"))
+        assert (phase.fields is None) == (phase.name in ("verdict", "rows"))
+        assert ("min_jaccard" in (other.fields or ())) == (phase.name == "keep")
 
 
 def test_figures_are_ones_that_the_report_draws(whole):
