@@ -260,6 +260,7 @@ class Node:
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
     stream: ClassVar[str] = "docs"  # the field whose rows its row and shard phases run over
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`facts["shards"]`)
+    gives: ClassVar[str | None] = None  # what its phase `train` leaves, for nodes that take any such node: "model"
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
 
     @classmethod
