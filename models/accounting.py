@@ -173,7 +173,8 @@ def saved_bytes(
     Per block and token: the input of each norm and its normalised value (fp32 always), the two norms' outputs,
     q, k, v and the attention's output, four vectors of the inner width, and h of every factored projection; for
     the head, softmax minus one-hot over the vocabulary (not with `logits=False`, the chunked loss). Autocast adds a
-    copy of the cast weights. With `recompute` every block keeps its input, and one block at a time all of it. Rotary tables and masks, which are smaller than 1 % in practice, are left out.
+    copy of the cast weights. With `recompute` every block keeps its input, and one block at a time all of it. Rotary
+    tables and masks, which are smaller than 1 % in practice, are left out.
     """
     shape, counts = config.shape, count_parameters(config, vocab_size)
     number = 2 if bf16 else 4

@@ -26,6 +26,7 @@ from stages.tokens.holdout import barred_documents
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
+SHARDS_TOGETHER = 64  # in a row group of the barred documents, so that a shard reads its own and few others
 NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows already, or too long
 
 
@@ -104,7 +105,7 @@ class Pack(Node):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        found = list(barred_documents(ctx, "holdout"))
+        found = sorted(barred_documents(ctx, "holdout"))
         table = pa.table(
             {
                 "base": pa.array([base for base, _, _ in found], pa.string()),
@@ -113,7 +114,7 @@ class Pack(Node):
             }
         )
         with ctx.create(".parquet") as path:
-            pq.write_table(table, path, compression="zstd")
+            pq.write_table(table, path, compression="zstd", row_group_size=SHARDS_TOGETHER)
         return Result(counts={"documents": sum(len(rows) for _, _, rows in found)})
 
     def _open(self, ctx: Context):
@@ -123,9 +124,9 @@ class Pack(Node):
         if self.holdout is not None:
             import pyarrow.parquet as pq
 
-            for entry in pq.read_table(ctx.path("barred", "all", ".parquet")).to_pylist():
-                if (entry["base"], entry["shard"]) == (ctx.shard.base, ctx.shard.key):
-                    barred = frozenset(entry["rows"])
+            here = [("base", "==", ctx.shard.base), ("shard", "==", ctx.shard.key)]
+            table = pq.read_table(ctx.path("barred", "all", ".parquet"), columns=["rows"], filters=here)
+            barred = frozenset(table["rows"].combine_chunks().flatten().to_pylist())
         have = columns_of(self.docs)
         carry = {name: have[name] != "string" for name in self.carry}
         return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry)
@@ -172,6 +173,7 @@ class Pack(Node):
             ["documents packed", meta["packed"]],
             ["documents dropped", meta["documents"] - meta["packed"]],
             ["documents cut (longer than a row)", sum(r.counts["cut"] for r in results)],
+            ["documents on which kitoken and tokenizers differ", sum(r.counts["encoders_differ"] for r in results)],
             ["rows", meta["rows"]],
             ["tokens", meta["tokens"]],
             ["bytes per token", round(meta["bytes_per_token"] or 0.0, 3)],

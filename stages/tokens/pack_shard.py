@@ -20,6 +20,7 @@ from stages.tokens.tokenizer import END_OF_TEXT
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SHOWN = 200  # characters of a document in events and facts
 LANGUAGES = 200  # told apart in the facts of a shard; a receipt stays small
 
 
@@ -71,7 +72,7 @@ class PackWriter:
             else:
                 texts.append(text)
                 documents.append(entry)
-        had_failed = self.encoder.differs is not None
+        differing = self.encoder.differing
         for entry, ids in zip(documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
             self.counts["packed"] += 1
             self.counts["text_tokens"] += len(ids)
@@ -79,8 +80,14 @@ class PackWriter:
             self.waiting.append(entry)
             if len(self.waiting) == self.window:
                 self._write_window()
-        if self.encoder.differs is not None and not had_failed:
-            self.ctx.log("encoder_differs", shard=self.ctx.shard.name, text=self.encoder.differs[:200])
+        if self.encoder.differing > differing:
+            self.ctx.log(
+                "encoders_differ",
+                shard=self.ctx.shard.name,
+                documents=self.encoder.differing,
+                first=(self.encoder.differs or "")[:SHOWN],
+                all_by_tokenizers_now=self.encoder.is_reference,
+            )
 
     def _write_window(self) -> None:
         lengths = [len(entry["ids"]) for entry in self.waiting]
@@ -152,11 +159,12 @@ class PackWriter:
         )
         pq.write_table(table, self.files.enter_context(self.ctx.create(ROWS_SUFFIX)), compression="zstd")
         self.files.close()
+        self.counts["encoders_differ"] = self.encoder.differing
         facts = {
             "dtype": self.dtype.name,
             "languages": self.languages,
-            "encoder": "kitoken" if self.encoder.differs is None else "tokenizers",
-            **({} if self.encoder.differs is None else {"encoder_differs": self.encoder.differs[:200]}),
+            "encoder": "tokenizers" if self.encoder.is_reference else "kitoken",
+            **({} if self.encoder.differs is None else {"encoders_differ_on": self.encoder.differs[:SHOWN]}),
         }
         return Result(counts=dict(self.counts), facts=facts)
 
