@@ -88,16 +88,27 @@ def short(label: str) -> str:
     return SHORT.get(name, name)
 
 
-def unknown(codes: Iterable[str], known: Sequence[str]) -> list[tuple[str, str]]:
-    """Every code that equals no label (case aside), with the label that is nearest to it, "" where none is near."""
-    labels = {label.lower(): label for label in known}
+def same(code: str, label: str) -> bool:
+    """Whether a code asks for a label: equal but for case, or the same language in short where one names no script."""
+    if code.lower() == label.lower():
+        return True
+    both_scripts = all("_" in name.replace("-", "_") for name in (code, label))
+    return not both_scripts and short(code) == short(label)
+
+
+def unknown(codes: Iterable[str], labels: Sequence[str]) -> list[tuple[str, str]]:
+    """Every code that asks for none of the labels, with the label that is nearest to it, "" where none is near."""
+    short_labels = {short(label): label for label in reversed(labels)}
+    exact = {label.lower(): label for label in labels}
     found = []
     for code in codes:
-        if code.lower() not in labels:
-            # `english`, `deu` or `eng_Latn` for a model with short labels, else one that is spelled alike
-            guess = short(code) if short(code) in labels else ""
-            near = difflib.get_close_matches(code.lower(), labels, n=1, cutoff=0.5)
-            found.append((code, guess or (labels[near[0]] if near else "")))
+        if code.lower() in exact or (short(code) in short_labels and any(same(code, label) for label in labels)):
+            continue
+        name = code.lower().replace("-", "_")
+        near = difflib.get_close_matches(name, exact, n=1, cutoff=0.5) or difflib.get_close_matches(
+            name[:2], exact, n=1
+        )
+        found.append((code, exact[near[0]] if near else ""))
     return found
 
 

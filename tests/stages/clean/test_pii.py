@@ -44,7 +44,8 @@ def test_it_is_masked_and_counted(found, kind):
     "text",
     [
         "user@host without a domain", "@mention and a@b", "192.168.1.1 10.0.0.1 127.0.0.1 999.1.1.1",
-        "version 1.2.3.4.5", "at 12:30:45", "fe80::1", "1+234", "2024-01-15 and 100-200-300", "DE89 3704 0044 0532 0130 01", "AKIA too short",
+        "version 1.2.3.4.5", "at 12:30:45", "fe80::1", "1+234", "2024-01-15 and 100-200-300",
+        "DE89 3704 0044 0532 0130 01", "AKIA too short",
         "C++ std::vector<a::b>", "1234567890123456", "x = 555.123.45678",
     ],
 )  # fmt: skip

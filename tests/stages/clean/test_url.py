@@ -75,9 +75,9 @@ def test_many_strict_entries_are_all_looked_for(tmp_path):
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(RecipeError, match="no list at all"):
         Url(docs=DOCS).check()
-    with pytest.raises(RecipeError, match="no column 'url'.*keep"):
+    with pytest.raises(RecipeError, match=r"no column 'url'.*keep"):
         Url(docs=Read(paths=("unread",)), hard=("x",)).check()
     (tmp_path / "bad").write_bytes(b"\xff\xfe")
     node = Url(docs=DOCS, hard=(str(tmp_path / "bad"),))
-    with pytest.raises(DataError, match="bad: .*UTF-8"):
+    with pytest.raises(DataError, match=r"bad: .*UTF-8"):
         node.open(LocalContext(node, tmp_path, files={"hard": [tmp_path / "bad"]}))
