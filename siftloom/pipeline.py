@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Node
 from pipeline.graph import Graph, build
-from siftloom.words import words
+from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     from pipeline.driver.plan import Plan
@@ -43,7 +43,7 @@ class Pipeline:
         """The same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
         from pipeline.recipe import dump
 
-        return dump(self.graph.nodes, self.graph.names, words(), name=self.name, store=self.store)
+        return dump(self.graph.nodes, self.graph.names, vocabulary(), name=self.name, store=self.store)
 
     def run(
         self,

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
+from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
@@ -30,9 +31,8 @@ def submit(
 ) -> int:
     """The exit code of the run. Raises UserError before anything is started."""
     from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
-    from siftloom.commands_run import opened
 
-    found, graph = opened(recipe, nodes, changes, None)
+    found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
     script = inside(recipe, folder)
     package = measure(folder)

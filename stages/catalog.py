@@ -20,6 +20,7 @@ NODES = {
     "c4": "stages.clean.c4:C4",
     "fineweb_quality": "stages.clean.fineweb_quality:FinewebQuality",
     "refinedweb_lines": "stages.clean.refinedweb_lines:RefinedwebLines",
+    "signals": "stages.clean.signals:Signals",
     "url": "stages.clean.url:Url",
     "pii": "stages.clean.pii:Pii",
     "garbled": "stages.clean.garbled:Garbled",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
@@ -50,8 +51,7 @@ def start(cpus: int | None, address: str | None) -> int:
     quiet_environment()
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
-        # A plain start of a local Ray turns token authentication on for the whole host (it writes ~/.ray/auth_token).
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        _close_to_others()
     import ray
 
     if not ray.is_initialized():
@@ -85,6 +85,15 @@ def start(cpus: int | None, address: str | None) -> int:
     _quiet_loggers()
     found = int(ray.cluster_resources().get("CPU", 1))
     return min(cpus or found, found)
+
+
+def _close_to_others() -> None:
+    """Make a local Ray serve this run only: it listens on the loopback address, and asks for a token of this run.
+
+    Ray gives a token by itself, but one for all runs, which it keeps in the home folder.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # named after where it is the default
 
 
 def stop() -> None:

@@ -30,14 +30,14 @@ def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), com
     """The data of a run's page. The caller may add a line on what came out, figures of its own, and its command."""
     events = list(read_events(run.store, run.name))
     nodes = tuple(_node(run, view, events) for view in run.nodes)
-    funnel = _funnel(run)
+    steps = funnel(run)
     return ReportData(
         name=run.name,
         finished=_when(events),
-        headline=headline or _headline(funnel, nodes),
-        highlights=tuple(_highlights(funnel, nodes)),
+        headline=headline or _headline(steps, nodes),
+        highlights=tuple(_highlights(steps, nodes)),
         nodes=nodes,
-        funnel=funnel,
+        funnel=steps,
         figures=tuple(figures),
         command=command or f"siftloom run {run.name.split('@')[0]}.yaml --store {run.store.root}",
         recipe=run.record.get("recipe") or "",
@@ -119,8 +119,8 @@ def _result(manifest: Mapping[str, Any]) -> str:
     return ", ".join(f"{numbers.count(counts[name])} {name.replace('_', ' ')}" for name in names)
 
 
-def _funnel(run: Run) -> tuple[FunnelStep, ...]:
-    """The longest chain of row nodes, and the node that made tokens of it.
+def funnel(run: Run) -> tuple[FunnelStep, ...]:
+    """Return what is left after each node of the longest chain of row nodes, and the tokens that were made of it.
 
     The text left after a node is what the next one that reads text found, where no document left between them.
     """

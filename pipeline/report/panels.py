@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from pipeline.report import numbers
-from pipeline.report.clip import ELLIPSIS, clipped
 from pipeline.report.difference import Span, compared
 from pipeline.report.figures import Diff, Figure, Table, Text
 from pipeline.report.plot import element
+from pipeline.text import ELLIPSIS, clipped
 
 ROWS = 200  # of a table that are shown
 LINES = 60  # of a text

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from siftloom.demo.memory import PeakMemory
 from siftloom.demo.truth import planted_truth, removals, score
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
 
 MODELS = ("dense", "lost", "lost_reweighted", "dense_unfiltered")
+MEMORY_SECONDS = 1.5  # between two samples: asking some forty processes takes the kernel a tenth of a second
 FUNNEL = ("docs", "english", "plain", "clean", "distinct", "unique", "good")
 
 
@@ -32,18 +34,46 @@ def run_demo(
     from pipeline.driver.execute import run as execute
     from pipeline.recipe import load
     from siftloom.screen import listening
-    from siftloom.words import words
+    from siftloom.vocabulary import vocabulary
 
     began = time.monotonic()
-    recipe = load(recipe_path(), words(), changes)
-    with PeakMemory() as memory, listening(store, recipe.name, stream=stream) as watcher:
+    recipe = load(recipe_path(), vocabulary(), changes)
+    with peak_memory() as memory, listening(store, recipe.name, stream=stream) as watcher:
         run = execute(
             recipe.graph(), name=recipe.name, store=store, options=Options(cpus=cpus), recipe=recipe.text,
             watcher=watcher,
         )  # fmt: skip
         report = run.report()
-    result = {"seconds": round(time.monotonic() - began, 1), "peak_memory": memory.peak}
+    result = {"seconds": round(time.monotonic() - began, 1), "peak_memory": max(memory)}
     return run, result | gather(run) | {"report": str(report)}
+
+
+@contextlib.contextmanager
+def peak_memory() -> Iterator[list[int]]:
+    """Yield a list that fills with samples of the bytes that this process and its descendants hold together.
+
+    PSS counts a page that n processes share as 1/n in each, so the sum is what the machine gives up for them.
+    """
+    import psutil
+
+    samples, closed = [0], threading.Event()
+
+    def watch() -> None:
+        while not closed.wait(MEMORY_SECONDS):
+            here, total = psutil.Process(), 0
+            for process in (here, *here.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):  # it may have ended since it was listed
+                    full = process.memory_full_info()
+                    total += getattr(full, "pss", full.rss)  # Linux alone knows PSS
+            samples.append(total)
+
+    thread = threading.Thread(target=watch, name="peak-memory", daemon=True)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        closed.set()
+        thread.join()
 
 
 def gather(run: Run) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 from stages.clean.cut import Unit, Words
-from stages.clean.languages import STOP_WORDS
 from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.stop_words import STOP_WORDS
 from stages.documents import LANG, carried
 
 BULLETS = "•‣⁃▪●◦-*"
@@ -130,7 +130,7 @@ class GopherQuality(RowNode):
         """(stop words of each document, where there is no list for it)."""
         import numpy as np
 
-        from stages.clean.languages import rows_of
+        from stages.clean.stop_words import rows_of
         from stages.loops.cuts import listed
 
         rows, words = rows_of(table[LANG] if LANG in table.column_names else None, self.language, len(cut))

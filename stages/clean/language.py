@@ -8,13 +8,13 @@ near languages are told apart only as well as the model does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
-from stages.clean.languages import LID_176, same, unknown
+from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
 
 
@@ -53,6 +53,15 @@ class Language(RowNode):
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
 
+    def __post_init__(self) -> None:
+        if self.model or not all(isinstance(code, str) for code in self.keep):
+            return  # labels of a model of one's own are as they are; `check` names what is no code
+        keep = self.keep  # codes of ISO 639 have one spelling
+        lower = (
+            {code.lower(): p for code, p in keep.items()} if isinstance(keep, Mapping) else tuple(map(str.lower, keep))
+        )
+        object.__setattr__(self, "keep", lower)
+
     def check(self) -> None:
         for name in ("max_chars", "first_chars"):
             if getattr(self, name) < 1:
@@ -68,7 +77,7 @@ class Language(RowNode):
                 meant = " (older YAML takes an unquoted `no`, Norwegian, for false)" if code is False else ""
                 raise RecipeError("language.keep", f"{code!r}{meant}", "codes of languages, like 'no'")
         if not self.model:
-            require_known(tuple(self.keep), LID_176)
+            require_known(self.keep, CODES)
 
     def adds(self):
         return {LANG: "string", LANG_P: "float32"}
@@ -78,7 +87,7 @@ class Language(RowNode):
         from stages.quality.fasttext_models import LABEL, bundled_language_model, load, load_field
 
         model = load_field(ctx, "model") if self.model else load(bundled_language_model())
-        require_known(tuple(self.keep), [label.removeprefix(LABEL) for label in model.get_labels()])
+        require_known(self.keep, [label.removeprefix(LABEL) for label in model.get_labels()])
         votes = Votes(model, self.max_chars, self.first_chars, self.sure, self.skip_code)
         ask = votes.lines if self.per == "line" else votes.pages
         return lambda table: Columns(added=dict(zip((LANG, LANG_P), ask(table["text"]), strict=True)))
@@ -112,11 +121,13 @@ class Language(RowNode):
         return None
 
 
-def require_known(codes: tuple[str, ...], labels) -> None:
-    """Raise a `RecipeError` that names the nearest label when a code is none of the model's."""
-    for code, near in unknown(codes, list(labels)):
-        raise RecipeError(
-            "language.keep",
-            f"{code!r} is no language of the model",
-            f"{near!r}?" if near else f"one of {len(list(labels))} labels",
-        )
+def require_known(codes: Collection[str], labels: Collection[str]) -> None:
+    """Raise a `RecipeError` that names the nearest label when a code asks for none of the model's."""
+    for code in codes:
+        if not any(same(code, label) for label in labels):
+            meant = nearest(code, labels)
+            raise RecipeError(
+                "language.keep",
+                f"no language {code!r} among those of the model" + (f"; did you mean {meant!r}?" if meant else ""),
+                "codes of ISO 639-1, such as en, de, fr, or labels of the model",
+            )

@@ -1,77 +1,36 @@
-"""What the rules know of languages: stop words, codes and how they are written.
-
-`STOP_WORDS` holds, for English, the eight words of Rae et al. 2021 (appendix A.1.1), whose rule is "at least two of
-them"; for the others, frequent words without a meaning of their own, chosen by hand for the same rule. Nearly all of
-those stand in the lists of stopwords-iso (MIT licence), too; the exceptions are common forms that it lacks (Greek
-`είναι`, Romanian `și`, Ukrainian `і`, Korean `있습니다`). For Chinese and Japanese they are single characters, since a
-text is cut into characters there. A language without a list is not judged by stop words.
-"""
+"""The codes of lid.176, the names by which people call the most frequent of them, and how other models write them."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
-from functools import cache
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Collection
 
-from pipeline.contract import contiguous
+CODES = frozenset(
+    "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs cv cy da de "
+    "diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif hr hsb ht hu hy ia id ie ilo "
+    "io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez li lmo lo lrc lt lv mai mg mhr min mk ml mn mr mrj ms "
+    "mt mwl my myv mzn nah nap nds ne new nl nn no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue sa sah sc scn "
+    "sco sd sh si sk sl so sq sr su sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo wa war wuu xal xmf "
+    "yi yo yue zh".split()
+)
+NAMES = {
+    "afrikaans": "af", "albanian": "sq", "amharic": "am", "arabic": "ar", "armenian": "hy", "azerbaijani": "az",
+    "basque": "eu", "belarusian": "be", "bengali": "bn", "bosnian": "bs", "breton": "br", "bulgarian": "bg",
+    "burmese": "my", "cantonese": "yue", "catalan": "ca", "chinese": "zh", "croatian": "hr", "czech": "cs",
+    "danish": "da", "deutsch": "de", "dutch": "nl", "english": "en", "esperanto": "eo", "estonian": "et",
+    "farsi": "fa", "filipino": "tl", "finnish": "fi", "french": "fr", "galician": "gl", "georgian": "ka",
+    "german": "de", "greek": "el", "gujarati": "gu", "hebrew": "he", "hindi": "hi", "hungarian": "hu",
+    "icelandic": "is", "indonesian": "id", "irish": "ga", "italian": "it", "japanese": "ja", "kannada": "kn",
+    "kazakh": "kk", "khmer": "km", "korean": "ko", "kurdish": "ku", "lao": "lo", "latin": "la", "latvian": "lv",
+    "lithuanian": "lt", "macedonian": "mk", "malay": "ms", "malayalam": "ml", "mandarin": "zh", "marathi": "mr",
+    "mongolian": "mn", "nepali": "ne", "norwegian": "no", "bokmal": "no", "nynorsk": "nn", "persian": "fa",
+    "polish": "pl", "portuguese": "pt", "punjabi": "pa", "romanian": "ro", "russian": "ru", "serbian": "sr",
+    "sinhala": "si", "slovak": "sk", "slovenian": "sl", "somali": "so", "spanish": "es", "swahili": "sw",
+    "swedish": "sv", "tagalog": "tl", "tamil": "ta", "telugu": "te", "thai": "th", "tibetan": "bo", "turkish": "tr",
+    "ukrainian": "uk", "urdu": "ur", "uzbek": "uz", "vietnamese": "vi", "welsh": "cy", "yiddish": "yi",
+}  # fmt: skip
 
-if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-
-PLACES = 64  # of a row in the table of stop words; at most half of them are taken
-
-STOP_WORDS = {
-    "ar": "في من على إلى أن هذا التي الذي عن مع هذه ما كان لا أو",
-    "bg": "на да се за от не са като по това или което при до",
-    "ca": "de la que el en les per una un amb els del és no es",
-    "cs": "a se na v je že s o jako pro ale by do to",
-    "da": "og i at det en til er som på de med af for ikke den",
-    "de": "der die und in den von zu das mit sich des auf für ist nicht ein eine dem",
-    "el": "και το να του η της με για την από που σε είναι τα ο",
-    "en": "the be to of and that have with",
-    "es": "de la que el en y los del se las por un para con no una es al",
-    "et": "ja on ei et see ka kui mis oli aga või ning",
-    "eu": "eta da ez du bat dira ere baina hau zen dute edo",
-    "fa": "و در به از که این را با است برای آن یک خود تا",
-    "fi": "ja on ei se että oli hän mutta ovat joka kun tai myös ole",
-    "fr": "de la le et les des en un du une que est pour qui dans par sur ne pas au",
-    "gl": "de que o a e do da en os un para con non unha as se",
-    "he": "של את על לא הוא זה עם כי גם או היא אל",
-    "hi": "के में की है और से का को पर इस कि यह ने",
-    "hr": "i u je na se da za od su a što kao ili s iz",
-    "hu": "a az és hogy nem is egy ez meg de vagy el volt csak",
-    "id": "yang dan di dengan untuk ini dari dalam tidak pada adalah ke akan atau",
-    "it": "di che e la il un in per è non una del si le con i della da",
-    "ja": "の に は を た が で て と し れ さ い も な",
-    "ko": "이 그 및 수 것 등 때 더 한 할 또는 있는 다른 모든 있습니다",
-    "lt": "ir kad į su yra ne tai iš kaip bet ar buvo arba",
-    "lv": "un ir no par ar kas uz ka bet vai arī tas lai",
-    "nl": "de en van het een in is dat op te zijn met voor niet die",
-    "no": "og i det er på til som en å for av at med ikke de",
-    "pl": "w i na z się do że nie to jest o jak ale po",
-    "pt": "de a o que e do da em um para com não uma os se na por",
-    "ro": "și în de la a cu pe care din nu este un să o mai",
-    "ru": "и в не на что с как по но из за от для это к",
-    "sk": "a na sa v je že s o ako pre ale by do to",
-    "sl": "in je v na da se za so ki z pa po kot ne",
-    "sv": "och i att det som en på är av för med till den inte om",
-    "tr": "ve bir bu için ile de da olarak daha çok gibi olan ancak",
-    "uk": "і в на що не з до як та за від але це для у",
-    "vi": "và của là có cho các được trong với một không này những",
-    "zh": "的 是 了 在 不 和 有 我 人 这 一 为 也 就 這 為",
-}
-
-# The labels of fastText's lid.176.
-LID_176 = (
-    "af als am an ar arz as ast av az azb ba bar bcl be bg bh bn bo bpy br bs bxr ca cbk ce ceb ckb co cs cv cy da "
-    "de diq dsb dty dv el eml en eo es et eu fa fi fr frr fy ga gd gl gn gom gu gv he hi hif hr hsb ht hu hy ia id "
-    "ie ilo io is it ja jbo jv ka kk km kn ko krc ku kv kw ky la lb lez li lmo lo lrc lt lv mai mg mhr min mk ml mn "
-    "mr mrj ms mt mwl my myv mzn nah nap nds ne new nl nn no oc or os pa pam pfl pl pms pnb ps pt qu rm ro ru rue "
-    "sa sah sc scn sco sd sh si sk sl so sq sr su sv sw ta te tg th tk tl tr tt tyv ug uk ur uz vec vep vi vls vo "
-    "wa war wuu xal xmf yi yo yue zh "
-).split()
 
 # ISO 639-3 codes, as GlotLID and others have them (`deu_Latn`), of the languages above.
 _LONG = (
@@ -80,70 +39,29 @@ _LONG = (
     "nor:no nob:no pol:pl por:pt ron:ro rus:ru slk:sk slv:sl swe:sv tur:tr ukr:uk vie:vi zho:zh cmn:zh "
 ).split()
 SHORT = {long: name for long, _, name in (pair.partition(":") for pair in _LONG)}
+# A label of GlotLID and its likes: a code of ISO 639-3 and a script of ISO 15924.
+_LABEL = re.compile(r"([a-z]{2,3})(?:_[a-z]{4})?")
 
 
 def short(label: str) -> str:
-    """`deu_Latn`, `DEU`, `de-AT` and `de` -> `de`: the name that a language has in the tables here."""
-    name = label.replace("-", "_").split("_")[0].lower()
-    return SHORT.get(name, name)
+    """`deu_Latn`, `DEU` and `de` -> `de`: the name that a language has in the tables here."""
+    found = _LABEL.fullmatch(label.lower())
+    return SHORT.get(found[1], found[1]) if found else label.lower()
 
 
 def same(code: str, label: str) -> bool:
-    """Whether a code asks for a label: equal but for case, or the same language in short where one names no script."""
+    """Whether a code asks for a label: equal but for case, or the same language where one of them names no script."""
     if code.lower() == label.lower():
         return True
-    both_scripts = all("_" in name.replace("-", "_") for name in (code, label))
-    return not both_scripts and short(code) == short(label)
+    return not ("_" in code and "_" in label) and short(code) == short(label)
 
 
-def unknown(codes: Iterable[str], labels: Sequence[str]) -> list[tuple[str, str]]:
-    """Every code that asks for none of the labels, with the label that is nearest to it, "" where none is near."""
-    short_labels = {short(label): label for label in reversed(labels)}
-    exact = {label.lower(): label for label in labels}
-    found = []
-    for code in codes:
-        if code.lower() in exact or (short(code) in short_labels and any(same(code, label) for label in labels)):
-            continue
-        name = code.lower().replace("-", "_")
-        near = difflib.get_close_matches(name, exact, n=1, cutoff=0.5) or difflib.get_close_matches(
-            name[:2], exact, n=1
-        )
-        found.append((code, exact[near[0]] if near else ""))
-    return found
-
-
-@cache
-def stop_word_table() -> tuple[dict[str, int], np.ndarray]:
-    """Language -> its row, and the rows: hashes of words in lower case in open addressing; uint64 [lists, 64]."""
-    import numpy as np
-    import pyarrow as pa
-
-    from stages.clean.cut import cut_fresh
-
-    rows = {language: row for row, language in enumerate(sorted(STOP_WORDS))}
-    table = np.zeros((len(rows), PLACES), np.uint64)
-    # One document a language; ideographs stand apart already, and a word is hashed alike in every way of cutting.
-    cut = cut_fresh(pa.array([STOP_WORDS[language] for language in rows]), "whitespace", "word")
-    for row, (start, stop) in enumerate(cut.words.T):
-        assert stop - start <= PLACES // 2
-        for word in cut.folded[start:stop]:
-            place = int(word) % PLACES
-            while table[row, place]:
-                place = (place + 1) % PLACES
-            table[row, place] = word
-    return rows, table
-
-
-def rows_of(labels: pa.ChunkedArray | None, otherwise: str, documents: int) -> tuple[np.ndarray, np.ndarray]:
-    """(each document's row in the table of stop words, -1: no list, int64; the table).
-
-    `otherwise` is the language of all where there is no column of labels.
-    """
-    import numpy as np
-
-    rows, table = stop_word_table()
-    if labels is None:
-        return np.full(documents, rows[otherwise]), table
-    encoded = contiguous(labels).dictionary_encode()
-    known = np.array([*(rows.get(short(label), -1) for label in encoded.dictionary.to_pylist()), -1])
-    return known[encoded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)], table
+def nearest(code: str, labels: Collection[str] = CODES) -> str | None:
+    """Return the label that is probably meant: by the name of the language, or the most similar one."""
+    name = difflib.get_close_matches(code.lower(), NAMES, n=1, cutoff=0.75)
+    meant = NAMES[name[0]] if name else code.lower().replace("_", "-").partition("-")[0]
+    for label in sorted(labels):
+        if same(meant, label):
+            return label
+    close = difflib.get_close_matches(meant, sorted(labels), n=1)
+    return close[0] if close else None

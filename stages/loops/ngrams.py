@@ -211,3 +211,41 @@ def copies(hashes, lengths, starts, stops, found, chars):
                 found[d] += 1
                 chars[d] += lengths[i]
             table[slot] = hashes[i]
+
+
+@njit(cache=True, nogil=True)
+def entropy(words, starts, stops, distinct, nats):
+    """Different words of each document, int64 [D], and the entropy of their distribution, float64 [D, nats].
+
+    The sum runs over counts and not over words, in their order, so that it depends on nothing else.
+    """
+    longest = 1
+    for d in range(len(starts)):
+        longest = max(longest, stops[d] - starts[d])
+    table, many = np.empty(places(longest), np.int32), np.empty(longest, np.int32)
+    with_count = np.zeros(longest + 1, np.int64)
+    for d in range(len(starts)):
+        start, size = starts[d], stops[d] - starts[d]
+        mask = np.uint64(places(size) - 1)
+        table[: np.int64(mask) + 1] = -1
+        found = 0
+        for i in range(size):
+            slot = words[start + i] & mask
+            while table[slot] >= 0 and words[start + table[slot]] != words[start + i]:
+                slot = (slot + U1) & mask
+            if table[slot] < 0:
+                table[slot] = i
+                many[i] = 0
+                found += 1
+            many[table[slot]] += 1
+            if table[slot] != i:
+                many[i] = 0
+        for i in range(size):
+            with_count[many[i]] += 1
+        total = 0.0
+        for k in range(1, size + 1):
+            if with_count[k]:
+                total -= with_count[k] * (k / size) * np.log(k / size)
+            with_count[k] = 0
+        with_count[0] = 0
+        distinct[d], nats[d] = found, total

@@ -10,14 +10,15 @@ Leaves out Unigram and WordPiece. Held-out documents are skipped when the split 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pipeline.contract import Context, Node, Of, Result, TaskPhase, one
+from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
-from stages.documents import HELD_OUT
+from stages.documents import HELD_OUT, given_or_not
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -41,6 +42,10 @@ class Tokenizer(Node):
     def check(self) -> None:
         if not 257 <= self.vocab_size <= 2**24:
             raise RecipeError("tokenizer.vocab_size", f"{self.vocab_size}", "257 (bytes and one special token) to 2^24")
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        return given_or_not(ctx, row)
 
     def phases(self):
         # a fresh process: the library keeps a thread pool, which a process that forks later must not hold

@@ -162,7 +162,7 @@ def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_drains_and_prints_the_command_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_drains_and_prints_the_command_to_resume(tmp_path: Path, number: signal.Signals) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE)
     words = [sys.executable, "-m", "siftloom", "run", "r.yaml", "--cpus", "1", "--json"]
@@ -176,7 +176,7 @@ def test_a_signal_drains_and_prints_the_command_to_go_on(tmp_path: Path, number:
                 break
         rest, errors = process.communicate(timeout=200)
     assert process.returncode == 128 + number, errors
-    assert "go on with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
+    assert "resume with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
     states = [e["state"] for e in map(json.loads, rest.splitlines()) if e.get("node") == "once"]
     assert "done" not in states
     siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)

@@ -9,10 +9,10 @@ import pytest
 from report_nodes import SameBeginning
 
 from pipeline.driver import execute
+from pipeline.driver.recorder import Recorder
 from pipeline.graph import build
 from pipeline.report.collect import collect
 from pipeline.run import Run
-from pipeline.store.events import Recorder
 from pipeline.store.objects import open_store
 from stages.clean.gopher_quality import GopherQuality
 from stages.read.read import Read

@@ -5,8 +5,11 @@ import pytest
 from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
+from pipeline.recipe import parse
+from siftloom.vocabulary import vocabulary
 from stages.clean.language import Language
-from stages.quality.fasttext_models import bundled_language_model
+from stages.clean.languages import CODES, NAMES
+from stages.quality.fasttext_models import LABEL, bundled_language_model, load
 from stages.read.read import Read
 
 DOCS = Read(paths=("unread",))
@@ -105,7 +108,7 @@ def test_each_language_may_have_its_own_probability_and_codes_are_read_as_they_a
 @pytest.mark.parametrize(
     ("keep", "said"),
     [
-        (("english",), "'english' is no language of the model; expected 'en'"),
+        (("english",), "no language 'english' .*'en'"),
         (("en", "xq"), "'xq'"),
         ((False,), "False .*`no`, Norwegian"),
         ({"en": 1.5}, "keep.en: 1.5"),
@@ -121,7 +124,7 @@ def test_a_code_that_a_model_of_ones_own_does_not_know_is_named(tmp_path):
     path = bundled_language_model()
     node = Language(docs=DOCS, model=str(path), keep=("eng_Latn", "klingon"))
     node.check()
-    with pytest.raises(RecipeError, match="'klingon' is no language of the model"):
+    with pytest.raises(RecipeError, match="no language 'klingon'"):
         scores(node, [ENGLISH], tmp_path, [path])
 
 
@@ -142,3 +145,24 @@ def test_a_page_of_which_the_beginning_says_little_is_read_further(tmp_path):
     assert whole.to_pydict() != short.to_pydict()
     assert scores(Language(docs=DOCS, sure=1.0), [text], tmp_path).to_pydict() == whole.to_pydict()
     assert scores(Language(docs=DOCS, sure=0.0), [text], tmp_path).to_pydict() == short.to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [("english", "en"), ("Germann", "de"), ("pt-BR", "pt"), ("zh_CN", "zh"), ("jp", None), ("e", None)],
+)
+def test_an_unknown_language_is_an_error_with_the_nearest_code(code: str, meant: str | None) -> None:
+    with pytest.raises(RecipeError, match=rf"no language '{code.lower()}'.*{meant or ''}") as caught:
+        Language(docs=Read(paths=("x",)), keep=("en", code)).check()
+    assert "ISO 639-1" in str(caught.value)
+
+
+def test_the_case_of_a_code_does_not_matter_and_norwegian_is_no_truth_value() -> None:
+    text = "nodes: {a: {use: language, docs: {use: read, paths: [x]}, keep: [EN, no, Fr]}}"
+    assert parse(text, vocabulary()).nodes["a"].keep == ("en", "no", "fr")
+
+
+def test_the_known_codes_are_the_labels_of_the_model() -> None:
+    model = load(bundled_language_model())
+    assert {label.removeprefix(LABEL) for label in model.get_labels()} == CODES
+    assert set(NAMES.values()) <= CODES
