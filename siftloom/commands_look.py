@@ -23,11 +23,11 @@ def status(
 ) -> None:
     """Show where a run is: the state of each node, its tasks, and what has failed."""
     from pipeline.run import open_run
-    from siftloom.runs import find_run, progress
+    from siftloom.runs import open_found, progress
 
-    place, name = find_run(run, store)
+    opened = open_found(run, store)
     while True:
-        found = progress(open_run(place, name))
+        found = progress(open_run(opened.store.root, opened.name))
         if as_json:
             say_json(found)
         else:
@@ -78,10 +78,9 @@ def runs(
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
     """Write the report, one HTML page, and print its path."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
 
-    page = str(open_run(*find_run(run, store)).report())
+    page = str(open_found(run, store).report())
     say_json({"report": page}) if as_json else say(page)
 
 
@@ -92,11 +91,10 @@ def why(
     as_json: JSON = False,
 ) -> None:
     """Trace one document through every node: scores, reasons, copies, and the steps that trained on it."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
     from siftloom.trace import trace
 
-    steps = trace(open_run(*find_run(run, store)), document)
+    steps = trace(open_found(run, store), document)
     if as_json:
         say_json({"id": document, "steps": steps})
         return
@@ -128,11 +126,10 @@ def removed(
     as_json: JSON = False,
 ) -> None:
     """Show what a node removed: counts, and a few documents of each reason."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
     from siftloom.samples import samples
 
-    found = samples(open_run(*find_run(run, store))[node], count, reason)
+    found = samples(open_found(run, store)[node], count, reason)
     if as_json:
         say_json({"node": node, "reasons": found})
         return
