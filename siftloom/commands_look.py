@@ -86,15 +86,28 @@ def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
 
 def why(
     run: RUN,
-    document: Annotated[str, typer.Argument(help="the id of a document, or your own id of it", metavar="ID")],
+    document: Annotated[
+        str | None, typer.Argument(help="the id of a document, or your own id of it", metavar="[ID]")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="find the document by a piece of its text")] = None,
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:
     """Trace one document through every node: scores, reasons, copies, and the steps that trained on it."""
+    from pipeline.errors import UserError
     from siftloom.runs import open_found
+    from siftloom.samples import with_text
     from siftloom.trace import trace
 
-    steps = trace(open_found(run, store), document)
+    opened = open_found(run, store)
+    if text is not None:
+        found = with_text(opened, text)
+        if len(found) != 1:
+            raise UserError(f"run {opened.name}", f"{len(found)} documents with this text: {', '.join(found)}", "one")
+        document = found[0]
+    if document is None:
+        raise UserError("why", "no document", "an id, or --text and a piece of its text")
+    steps = trace(opened, document)
     if as_json:
         say_json({"id": document, "steps": steps})
         return
