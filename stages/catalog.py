@@ -28,6 +28,7 @@ NODES = {
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
+    "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
