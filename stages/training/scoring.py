@@ -1,4 +1,4 @@
-"""Plain loss and bits per byte of documents, and text that a model writes.
+"""Plain loss and bits per byte of documents.
 
 Independent of how a model was trained: unweighted cross-entropy, every token of every document predicted
 once, from its own document alone (attention is cut at documents), so a document's numbers depend on no
@@ -6,12 +6,11 @@ other document. A document longer than the model's length is cut into pieces tha
 which the next piece starts from; context does not reach over a cut. Bits per byte count the bytes of the
 text and the tokens that stand for them; the end of a document is no byte.
 
-Letters: b rows, t places, v vocabulary.
+Letters: b rows, t places.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from models.batch import Batch
 from models.llama import LlamaModel
 from models.losses import IGNORE
+from models.objective import CROSS_ENTROPY
 from stages.tokens.packing import Piece, best_fit
 
 
@@ -82,32 +83,12 @@ def _score_rows(model: LlamaModel, rows: list[list[Piece]], ids: list[np.ndarray
             segments[row, at:] = number
             places.append((row, at, piece))
             at += piece.length
-    losses_bt = model(torch.from_numpy(inputs), torch.from_numpy(labels), torch.from_numpy(segments)).double().numpy()
+    batch = Batch(
+        ids_bt=torch.from_numpy(inputs),
+        labels_bt=torch.from_numpy(labels),
+        documents_bt=torch.from_numpy(segments),
+        cut=True,
+    )
+    losses_bt = model(batch, CROSS_ENTROPY).score_bt.double().numpy()
     for row, at, piece in places:
         nats[piece.document] += losses_bt[row, at : at + piece.length - 1].sum()
-
-
-@torch.no_grad()
-def write_text(
-    model: LlamaModel, prompt: Sequence[int], tokens: int, end_id: int, *, temperature: float, seed: int, number: int
-) -> list[int]:
-    """Ids that follow the prompt: the likeliest ones at temperature 0, else drawn; ends early at the end of
-    a document.
-
-    The draw of a place is a keyed hash of (seed, number of the text, place), never the process's random
-    state.
-    """
-    ids = [end_id, *prompt]
-    for place in range(tokens):
-        logits_v = model(torch.tensor([ids[-model.max_length :]]))[0, -1].double()
-        if temperature == 0.0:
-            chosen = int(logits_v.argmax())
-        else:
-            shares = torch.softmax(logits_v / temperature, 0).cumsum(0)
-            key = hashlib.blake2b(f"text/{seed}/{number}/{place}".encode(), digest_size=8).digest()
-            draw = int.from_bytes(key, "big") / 2**64
-            chosen = min(int(torch.searchsorted(shares, draw * float(shares[-1]), right=True)), len(shares) - 1)
-        if chosen == end_id:
-            break
-        ids.append(chosen)
-    return ids[1 + len(prompt) :]

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.lost_init import generator
+from models.projection import ProjectionModule, check_ascending
 
 
-class SLTrainLinear(nn.Module):
+class SLTrainLinear(ProjectionModule):
     """`[..., in] -> [..., out]`, weight `alpha / rank B A` plus `values` at the flat positions `support`
     (int64).
     """
@@ -47,12 +48,17 @@ class SLTrainLinear(nn.Module):
         """The dense weight `[o, i]`, detached."""
         return self.dense().detach()
 
-    @torch.no_grad()
-    def start(self, seed: int, name: str) -> None:
-        """SLTrain's start: A Kaiming-uniform, B zero, values uniform within 1/sqrt(in), support random."""
-        bound = 1.0 / math.sqrt(self.in_width)
-        self.A.uniform_(-bound, bound, generator=generator(seed, f"{name}:A"))
-        self.B.zero_()
-        self.values.uniform_(-bound, bound, generator=generator(seed, f"{name}:values"))
-        places = torch.randperm(self.in_width * self.out_width, generator=generator(seed, f"{name}:support"))
-        self.support.copy_(places[: self.kept].sort().values)
+    def check_indices(self) -> None:
+        check_ascending("support", self.support, self.in_width * self.out_width)
+
+
+def start(o: int, i: int, rank: int, kept: int, seed: int, name: str) -> dict[str, Tensor]:
+    """SLTrain's start: A Kaiming-uniform, B zero, values uniform within 1/sqrt(in), support random."""
+    bound = 1.0 / math.sqrt(i)
+    places = torch.randperm(o * i, generator=generator(seed, f"{name}:support"))
+    return {
+        "A": torch.empty(rank, i).uniform_(-bound, bound, generator=generator(seed, f"{name}:A")),
+        "B": torch.zeros(o, rank),
+        "values": torch.empty(kept).uniform_(-bound, bound, generator=generator(seed, f"{name}:values")),
+        "support": places[:kept].sort().values,
+    }
