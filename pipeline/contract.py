@@ -446,6 +446,7 @@ class Node:
     deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
+    gives: ClassVar[str | None] = None  # what its phase `train` leaves, for nodes that take any such node: "model"
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
     progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
 

@@ -17,13 +17,13 @@ import typer
 
 from pipeline.errors import SiftloomError, Stopped
 from siftloom import commands_compare, commands_help, commands_look, commands_run, commands_start, commands_store
+from siftloom.packages import shadowed
 from siftloom.screen import complain, say
 
 app = typer.Typer(
     name="siftloom",
     help="Turn raw text into a trained language model on Ray. Every stage resumes; every removal has its reason.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -58,6 +58,8 @@ def main() -> None:
     """Run the command of this process and exit."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, to their authors; ours are errors or notices
+    for place in shadowed():
+        print(f"note: {place} has the name of a package of siftloom and is not imported here", file=sys.stderr)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     sys.exit(_code())

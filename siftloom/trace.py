@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pipeline.run import NodeView, Run
 
-Said = Mapping[str, Any]
+Explanation = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Asked:
 
     view: NodeView
     reached: bool
-    inputs: Mapping[str, Said]
+    inputs: Mapping[str, Explanation]
 
     def path(self, phase: str, key: str, ext: str) -> Path:
         return self.view.path(phase, key, ext)
@@ -45,7 +45,7 @@ def trace(run: Run, document: str) -> list[dict[str, Any]]:
     columns = {name: value for step in kept for name, value in step["columns"].items()}
     place = DocumentRow(columns.get("id", document), shard.shard, row, columns)
     by_node = {step["node"]: step for step in steps}
-    said: dict[str, Said] = {}
+    explained: dict[str, Explanation] = {}
     for view in run.nodes:
         step = by_node.get(view.label)
         if not view.finished or view.kind not in vocabulary().nodes or base.fingerprint not in _ancestors(run, view):
@@ -56,11 +56,11 @@ def trace(run: Run, document: str) -> list[dict[str, Any]]:
         asked = Asked(
             view,
             reached=any(run.label_of(parent) in {step["node"] for step in kept} for parent in inputs),
-            inputs={parent: said[parent] for parent in inputs if parent in said},
+            inputs={parent: explained[parent] for parent in inputs if parent in explained},
         )
         found = vocabulary().node(view.kind).explain(asked, place)
         if found:
-            said[view.fingerprint] = found
+            explained[view.fingerprint] = found
             if step is None:
                 steps.append({"node": view.label, "kind": view.kind, **found})
             else:

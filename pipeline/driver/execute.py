@@ -251,6 +251,9 @@ class Driver:
 
         where = self.options.address or os.environ.get("RAY_ADDRESS")
         self.reporter.notify(Notice(f"joining Ray at {where}..." if where else "starting Ray on this machine..."))
+        have = os.cpu_count() or 1
+        if not where and self.options.cpus is not None and self.options.cpus > have:
+            self.reporter.notify(Notice(f"{self.options.cpus} CPUs are asked for, but this machine has {have}"))
         self.keys.cpus = session.start(self.options.cpus, self.options.address)
         from pipeline.ray_runtime.tasks import Width  # it imports ray, whose settings have to be made before
 

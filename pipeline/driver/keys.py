@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.contract import Node, Phase, RowPhase, ShardPhase
+from pipeline.contract import Node, Phase, TaskPhase
 from pipeline.driver.schedule import Key
 from pipeline.store.binding import Binding
 from pipeline.store.state import State, per_shard
@@ -24,7 +24,7 @@ class PhaseKeys:
 
     def of(self, node: Node, phase: Phase) -> list[str]:
         """Return the keys of a phase whose inputs and earlier phases are done. Whatever the stage raises comes out."""
-        if isinstance(phase, RowPhase | ShardPhase):
+        if not isinstance(phase, TaskPhase):
             return self.state.shard_keys(node)
         if (node, phase.name) not in self._known:
             context = TaskContext(self.binding(node), phase.name, "keys")

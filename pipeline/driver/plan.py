@@ -222,7 +222,7 @@ def _bytes_to_write(graph: Graph, state: State, node: Node, rows: int, text: int
         return predicted
     written = sum(state.store.sizes(f"{state.folder(node)}/data").values())
     share = _share_done(graph, state, node, text) if written else 0.0
-    return min(max(predicted - written, 0), int(written * (1 - share) / share)) if share else predicted
+    return int(written * (1 - share) / share) if share else predicted
 
 
 def _share_done(graph: Graph, state: State, node: Node, text: int) -> float:

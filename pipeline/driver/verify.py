@@ -112,7 +112,7 @@ def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding])
 
 
 def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
-    """Source files that shards lie in as they are: nothing can make those again but the user."""
+    """Check source files whose rows are read in place: nobody but the user can restore those."""
     used: dict[str, str] = {}
     for label, entry in record["nodes"].items():
         manifest = json.loads(store.read(f"{entry['folder']}/manifest.json") or b"{}")

@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 from pipeline.errors import Stopped, UserError
 from pipeline.store import faults
@@ -55,8 +56,9 @@ def start(cpus: int | None, address: str | None) -> int:
     import ray
 
     if not ray.is_initialized():
-        # Workers find the rooms, and the user's own modules, where the driver finds them.
-        paths = dict.fromkeys([os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
+        # Workers find our packages first, since a user's folder may hold a `models.py`, and then the user's modules.
+        home = str(Path(__file__).resolve().parents[2])
+        paths = dict.fromkeys([home, os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
         env = {
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH", "")])]),
             "PYTHONWARNINGS": "ignore",

@@ -184,7 +184,7 @@ class _Converter:
         for key, value in node.value:
             place = self.mark(key)
             if not isinstance(key, yaml.ScalarNode):
-                raise RecipeError(str(place), "a key that is no word", "a name")
+                raise RecipeError(str(place), "a key that is not a name", "a name")
             if key.value in table.entries:
                 raise RecipeError(str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})")
             table.entries[key.value], table.keys[key.value] = self.convert(value), place

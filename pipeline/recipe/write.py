@@ -28,7 +28,7 @@ def dump(
 ) -> str:
     """The recipe of `nodes` (inputs before their users), each of which has a name in `names`.
 
-    Raises RecipeError for a node or a value that has no word, such as a class that stands in no catalogue.
+    Raises RecipeError for a node or a value without a name, such as a class that is in no catalogue.
     """
     writer = _Writer(names, vocabulary)
     lines = [f"name: {flow(name)}"] + ([f"store: {flow(store)}"] if store is not None else []) + ["nodes:"]
@@ -45,7 +45,7 @@ class _Writer:
         if kind not in self.vocabulary.nodes or self.vocabulary.node(kind) is not type(node):
             raise RecipeError(
                 f"node {self.names[node]!r}",
-                f"{type(node).__qualname__} has no word in a recipe",
+                f"{type(node).__qualname__} has no name in a recipe",
                 "a kind that `siftloom schema` lists; your own code is `map`",
             )
         return {"use": kind, **self.fields(node)}
@@ -103,7 +103,7 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # A plain style is read back as text only when the text is no number and no word of the schema; single quotes
+    # A plain style is read back as text only when the text is no number and no keyword; single quotes
     # fold line breaks, of which YAML knows five.
     try:
         quoted = not isinstance(scalar(text), str) or not text.isprintable()

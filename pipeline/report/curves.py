@@ -16,7 +16,8 @@ Points = Sequence[Sequence[float]]
 def smoothed(figure: Lines) -> Lines:
     """Return the figure with the series averaged, drawn over their raw values, from where they begin to differ."""
     averages = [(one, moving_average(one["points"])) for one in figure["series"]]
-    late = [y for _, points in averages for _, y in points[len(points) // EARLY :]]
+    curves = [*(points for _, points in averages), *(one["points"] for one in figure["series"])]
+    late = [y for points in curves for _, y in points[len(points) // EARLY :]]
     margin = 0.05 * (max(late) - min(late)) if late else 0
     front: list[Series] = [{**one, "points": points} for one, points in averages]
     behind: list[Series] = [{**one, "faint": True} for one in figure["series"]]

@@ -66,11 +66,11 @@ def _shown(run: Sequence[str]) -> str:
 def _within(spans: Sequence[Span], cut: bool) -> list[Span]:
     """The spans up to the letters that are shown, ending in an ellipsis where the text goes on."""
     kept: list[Span] = []
-    room = LETTERS
+    left = LETTERS
     for span in spans:
-        text = visible(span.text[:room])
+        text = visible(span.text[:left])
         kept.append(Span(span.kind, text))
-        room -= len(span.text)
-        if room <= 0:
+        left -= len(span.text)
+        if left <= 0:
             return [*kept, Span("skipped", ELLIPSIS)]
     return [*kept, Span("skipped", ELLIPSIS)] if cut else kept

@@ -119,10 +119,10 @@ def _column(cells: Sequence[Cell], unit: str | None, best: str | None) -> list[M
         elif isinstance(cell, str):
             written.append(clipped(cell, CELL))
         else:
-            said = numbers.with_unit(cell, unit)
+            shown = numbers.with_unit(cell, unit)
             if decimals is not None:
-                said = numbers.fixed(cell, decimals) + (numbers.SPACE + unit if unit else "")
-            written.append(element("b", said) if cell == winner else said)
+                shown = numbers.fixed(cell, decimals) + (numbers.SPACE + unit if unit else "")
+            written.append(element("b", shown) if cell == winner else shown)
     return written
 
 

@@ -43,9 +43,30 @@ def run_demo(
             recipe.graph(), name=recipe.name, store=store, options=Options(cpus=cpus), recipe=recipe.text,
             watcher=watcher,
         )  # fmt: skip
-        report = run.report()
+        made = gather(run)
+        report = write_report(run, made["planted"])
     result = {"seconds": round(time.monotonic() - began, 1), "peak_memory": max(memory)}
-    return run, result | gather(run) | {"report": str(report)}
+    return run, result | made | {"report": str(report)}
+
+
+def write_report(run: Run, planted: dict[str, Any]) -> Path:
+    """Write the run's report with the table of planted faults. Return its path."""
+    from pipeline.report.collect import collect
+    from pipeline.report.page import render
+
+    rows = [[kind, entry["recall"], entry["precision"]] for kind, entry in planted.items() if entry is not None]
+    figure = {
+        "kind": "table",
+        "title": "Planted faults that were found",
+        "section": "planted faults",
+        "about": "Faults with a known truth were planted in the corpus; this is how many the rules found.",
+        "columns": ["fault", "recall", "precision"],
+        "units": [None, "percent", "percent"],
+        "rows": rows,
+    }
+    name = f"runs/{run.name}/report.html"
+    run.store.write(name, render(collect(run, figures=[figure])).encode())
+    return run.store.local(name)
 
 
 @contextlib.contextmanager
@@ -87,7 +108,7 @@ def gather(run: Run) -> dict[str, Any]:
 
 
 def folder(view: NodeView) -> Path:
-    """Where an exported model lies."""
+    """Return the folder of an exported model."""
     return view.path("folder", "all", "/config.json").parent
 
 

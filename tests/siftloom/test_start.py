@@ -146,6 +146,17 @@ def test_the_python_surface_names_every_node_of_the_catalogue() -> None:
         _ = front.nodes
 
 
+def test_a_pipeline_shows_its_nodes() -> None:
+    from siftloom import Pipeline
+    from siftloom import stages as s
+
+    docs = s.Read(paths=["docs/*.jsonl"])
+    pipeline = Pipeline([s.GopherQuality(docs=docs)], name="<mine>", store="kept")
+    assert repr(pipeline) == "<Pipeline '<mine>': 2 nodes, store kept>"
+    assert "<caption>&lt;mine&gt;</caption>" in pipeline._repr_html_()
+    assert "<tr><td>gopher_quality</td><td>gopher_quality</td><td>read</td></tr>" in pipeline._repr_html_()
+
+
 PROGRAM = """
 from siftloom import Pipeline, stages as s
 
