@@ -29,7 +29,9 @@ EACH = 400  # documents of one source and language at most, chosen by a hash of 
 LEAST = 600  # characters of a good page; of ideographs, which say more, half of it
 PIECE = 3_000  # characters, where a long file is cut
 
-HIDDEN = re.compile(r"<(script|style|head|nav|footer|pre|code|title|info|noscript)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
+HIDDEN = re.compile(
+    r"<(script|style|head|nav|footer|pre|code|title|info|noscript)\b.*?</\1>", re.DOTALL | re.IGNORECASE
+)
 MAIN = re.compile(r'id="DisplayArea"[^>]*>(.*)', re.DOTALL)
 BLOCK = re.compile(
     r"</?(p|div|h\d|li|tr|table|br|section|dd|dt|ul|ol|td|th|item|page|steps|list|title)\b[^>]*>", re.IGNORECASE

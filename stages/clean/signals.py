@@ -74,16 +74,14 @@ class Signals(RowNode):
 
         from pipeline.contract import contiguous
         from stages.clean import cut as c
-        from stages.clean.repeats import ngram_shares
+        from stages.clean.repeats import entropies, ngram_shares
         from stages.clean.stop_words import rows_of
         from stages.loops.cuts import HAS_LETTER, HAS_LOWER, listed
-        from stages.loops.ngrams import entropy
 
         text = contiguous(table["text"])
         raw, words = c.cut(text, "whitespace", "auto"), c.cut(text, "unicode", "word")
         kinds, lines = raw.kinds & (HAS_LETTER | HAS_LOWER), raw.per_line(raw.filled)
-        distinct, nats = np.empty(len(words), np.int64), np.empty(len(words), np.float64)
-        entropy(words.folded, *words.words, distinct, nats)
+        distinct, nats = entropies(words)
         rows, stop_words = rows_of(table[LANG] if LANG in table.column_names else None, self.language, len(words))
         found, different = np.empty((2, len(words)), np.int64)
         listed(words.folded, *words.words, rows, stop_words, found, different)
