@@ -43,6 +43,7 @@ NODES = {
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
+    "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
