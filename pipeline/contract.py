@@ -71,6 +71,11 @@ def sources(default: Any = dataclasses.MISSING) -> Any:
     return field(default=default, metadata={"role": "sources"})
 
 
+def target(default: Any = None) -> Any:
+    """A field that names a place outside the store to write to: a path, relative to the recipe, or a URI."""
+    return field(default=default, metadata={"role": "target"})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
 
