@@ -64,9 +64,14 @@ def runtime(default: Any) -> Any:
     return field(default=default, metadata={"role": "runtime"})
 
 
-def sources(default: Any = dataclasses.MISSING) -> Any:
-    """A field of paths or globs: the identity holds the digests of the files instead of their names."""
-    return field(default=default, metadata={"role": "sources"})
+def sources(
+    default: Any = dataclasses.MISSING, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
+) -> Any:
+    """A field of paths or globs: the identity holds the digests of the files instead of their names.
+
+    `schemes`: the word before `://` of paths of the node's own -> a function from the rest to local paths.
+    """
+    return field(default=default, metadata={"role": "sources", "schemes": schemes or {}})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -274,6 +279,10 @@ class Node:
     def adds(self) -> Mapping[str, str]:
         """Columns that the row phase adds: name -> Arrow type name (`float32`, `int64`, `string`, `bool`)."""
         return {}
+
+    def original_column(self) -> str | None:
+        """The added column that names, in the row of a removed copy, the id of the document that stays."""
+        return None
 
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""

@@ -22,7 +22,7 @@ def status(
     as_json: JSON = False,
 ) -> None:
     """Say where a run is: per node its state and tasks, and what has failed."""
-    from pipeline.run import open_run
+    from siftloom.run import open_run
     from siftloom.runs import find_run
 
     place, name = find_run(run, store)
@@ -65,7 +65,7 @@ def _show(told: dict[str, Any]) -> None:
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
     """Write the report, one HTML page, and print its path."""
-    from pipeline.run import open_run
+    from siftloom.run import open_run
     from siftloom.runs import find_run
 
     page = str(open_run(*find_run(run, store)).report())
@@ -79,7 +79,7 @@ def why(
     as_json: JSON = False,
 ) -> None:
     """One document's way: every node, score and reason, its copies, and the steps that trained on it."""
-    from pipeline.run import open_run
+    from siftloom.run import open_run
     from siftloom.runs import find_run
     from siftloom.way import way
 
@@ -114,7 +114,7 @@ def removed(
     as_json: JSON = False,
 ) -> None:
     """What a node removed: counts and a few documents of each reason."""
-    from pipeline.run import open_run
+    from siftloom.run import open_run
     from siftloom.runs import find_run
     from siftloom.samples import samples
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from siftloom.recipes import opened
 from siftloom.screen import find_store, listening, say, say_json, table
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
@@ -18,31 +19,7 @@ STORE = Annotated[str | None, typer.Option(help="where results are kept: a folde
 CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of them when left out", min=1)]
 ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
 LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
-LIMITED_BYTES = 64 * 1024  # of text; hardly a corpus has larger documents on average
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
-
-
-def opened(recipe: str, nodes: list[str] | None, changes: list[str] | None, limit: int | None) -> tuple[Any, Any]:
-    """The recipe and its checked graph."""
-    from pipeline.recipe import load
-    from siftloom.words import words
-
-    everywhere = {"read": lambda fields: limited(fields, limit)} if limit is not None else None
-    found = load(recipe, words(), changes or (), everywhere)
-    return found, found.graph(nodes or ())
-
-
-def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
-    """The fields of a `read` that stops early, and does not even hash the files that it will not come to."""
-    from pipeline.store.sources import expand
-
-    kept, bytes_ = [], 0
-    for entry in expand(fields["paths"], "paths").entries:
-        if kept and bytes_ >= limit * LIMITED_BYTES:
-            break
-        kept.append(entry.path)
-        bytes_ += entry.size * (1 if not entry.name.endswith((".gz", ".zst", ".parquet")) else 3)
-    return {**fields, "paths": tuple(kept), "limit": limit}
 
 
 def run(
@@ -61,8 +38,8 @@ def run(
 ) -> None:
     """Run a recipe, or go on with it: the same command again is resume."""
     from pipeline.driver.execute import Options
-    from pipeline.driver.execute import run as execute
     from pipeline.recipe import dump
+    from siftloom.run import execute
     from siftloom.words import words
 
     found, graph = opened(recipe, nodes, change, limit)

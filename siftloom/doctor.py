@@ -107,7 +107,7 @@ def _memory() -> Finding:
 
 
 def _store(uri: str) -> Iterator[Finding]:
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     name = f"doctor-{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -129,9 +129,10 @@ def _store(uri: str) -> Iterator[Finding]:
 def _cluster(address: str, store: str) -> Iterator[Finding]:
     from pipeline.ray_runtime.nodes import ask_nodes
     from pipeline.store.record import versions
+    from siftloom.run import PACKAGES
 
-    here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or dict(versions())
-    answers = ask_nodes(address, store)
+    here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or versions(PACKAGES)
+    answers = ask_nodes(address, store, PACKAGES)
     yield _finding("nodes", bool(answers), f"{len(answers)} nodes answer", "at least one", "ray status")
     for answer in answers:
         where = f"node {answer['host']}"

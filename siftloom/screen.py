@@ -59,7 +59,7 @@ def listening(
     """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
     from pipeline.driver.progress import JsonLines, Lines, Several
     from pipeline.store.events import Recorder
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     watchers: list[Any] = [Recorder(open_store(store), name)]
     if stream is not None and as_json:

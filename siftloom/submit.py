@@ -30,7 +30,7 @@ def submit(
 ) -> int:
     """The exit code of the run. Raises UserError before anything is started."""
     from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
-    from siftloom.commands_run import opened
+    from siftloom.recipes import opened
 
     found, graph = opened(recipe, nodes, changes, None)
     place = shared_store(store or found.store)
@@ -89,9 +89,10 @@ def inside(recipe: str, folder: str) -> str:
 def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: str, as_json: bool) -> None:
     """Runs `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
     from pipeline.store.record import versions
+    from siftloom.run import PACKAGES
 
     entry = ["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"]
-    expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(dict(versions()))}
+    expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(versions(PACKAGES))}
     job = jobs.submit(entry, name=f"{name}-check", folder=folder, metadata={"check": name}, env=env | expected)
     log: list[str] = []
     code = jobs.follow(job, log.append)

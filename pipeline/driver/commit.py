@@ -11,8 +11,8 @@ from pipeline.driver.drift import code_hash
 from pipeline.errors import DataError, SourceError
 from pipeline.store.faults import point
 from pipeline.store.lease import Leases
+from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import ROWS_LAW, Receipt, check_law, read_receipt, receipt_name, totals
-from pipeline.store.state import State
 from pipeline.worker.context import TaskContext
 from pipeline.worker.passes import reusable
 
@@ -20,7 +20,7 @@ FORMAT = 1
 FIGURES_LIMIT = 256 * 1024
 
 
-def stale_keys(state: State, node: Node, keys: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+def stale_keys(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
     """(phase, key) of receipts that read something which has other bytes now."""
     known: dict[tuple[str, str, str], str | None] = {}
     stale = []
@@ -37,7 +37,7 @@ def stale_keys(state: State, node: Node, keys: Mapping[str, Sequence[str]]) -> l
     return stale
 
 
-def withdraw(state: State, node: Node, tasks: Sequence[tuple[str, str]]) -> None:
+def withdraw(state: Ledger, node: Node, tasks: Sequence[tuple[str, str]]) -> None:
     """Make tasks due again: the manifest goes first, so that nobody reads a node with a hole."""
     folder = state.folder(node)
     state.store.delete(f"{folder}/manifest.json")
@@ -47,7 +47,7 @@ def withdraw(state: State, node: Node, tasks: Sequence[tuple[str, str]]) -> None
 
 
 def finish(
-    state: State, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str
+    state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str
 ) -> dict[str, Any]:
     """Check, draw and commit a node whose every key has a receipt; returns the manifest."""
     folder, name = state.folder(node), state.graph.names[node]
@@ -77,6 +77,7 @@ def finish(
         "adds": dict(node.adds()) if node.new_base is None else {},
         "stream": node.stream,
         "row_phase": row_phase.name if (row_phase := state.graph.row_phase(node)) else None,
+        "original": node.original_column(),
         "changes_text": bool(getattr(node, "changes_text", False)),
         "new_base": node.new_base,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
@@ -103,7 +104,7 @@ def finish(
     return manifest
 
 
-def _require_rows(state: State, node: Node, receipts: Sequence[Receipt], counts: Mapping[str, int]) -> None:
+def _require_rows(state: Ledger, node: Node, receipts: Sequence[Receipt], counts: Mapping[str, int]) -> None:
     """A base without a single row is a mistake somewhere before us, and every later node would hide it."""
     if any(shard["rows"] for receipt in receipts for shard in receipt.facts.get("shards", ())):
         return
@@ -118,7 +119,7 @@ def _require_rows(state: State, node: Node, receipts: Sequence[Receipt], counts:
     )
 
 
-def _listed(state: State, node: Node) -> dict[str, Any]:
+def _listed(state: Ledger, node: Node) -> dict[str, Any]:
     return {field: [s.digest for s in sources] for field, sources in state.sources(node).items()}
 
 

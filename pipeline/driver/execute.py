@@ -29,10 +29,10 @@ from pipeline.driver.schedule import Key, Schedule
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
-from pipeline.store.objects import open_store
+from pipeline.store.ledger import Ledger, per_shard
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt
 from pipeline.store.record import choose_name, write_run
-from pipeline.store.state import State, per_shard
 from pipeline.worker.context import TaskContext
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Options:
     address: str | None = None
     wait: bool = True
     accept_drift: bool = False
+    packages: tuple[str, ...] = ()  # whose versions the run's record keeps
 
 
 def run(
@@ -77,7 +78,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.store = open_store(self.root)
-        self.state = State(self.graph, self.store)
+        self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
         self.bulletin = Bulletin(self.graph.names, self.watcher)
         self.signal: int | None = None
@@ -103,7 +104,7 @@ class Driver:
             plan = make_plan(self.graph, self.store, self.name)
             check_room(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
-            write_run(self.store, self.name, self.graph, self.state, self.recipe)
+            write_run(self.store, self.name, self.graph, self.state, self.recipe, self.options.packages)
             self.bulletin.tell("started", plan)
             self._unchecked = nodes_over_holes(self.state)
             pool = futures.ThreadPoolExecutor(16, "job")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.driver.reuse import known_scores
 from pipeline.store.binding import Binding
-from pipeline.store.state import State
+from pipeline.store.ledger import Ledger
 from pipeline.worker.passes import ShardWork, Step
 
 
 def pass_work(
-    state: State, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
+    state: Ledger, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
 ) -> tuple[list[Step], list[ShardWork]]:
     """Steps in order, and for every shard the indices of those that are due there."""
     graph = state.graph
@@ -46,7 +46,7 @@ def pass_work(
     return steps, works
 
 
-def _startable(state: State, chain: Sequence[Node], shard: str, index: dict[Node, int], due: Sequence[int]) -> bool:
+def _startable(state: Ledger, chain: Sequence[Node], shard: str, index: dict[Node, int], due: Sequence[int]) -> bool:
     """A step takes over from the step before it, or starts from side-cars that are all there."""
     if chain and index.get(chain[-1]) in due:
         return True

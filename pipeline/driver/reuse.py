@@ -8,12 +8,12 @@ from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
 from pipeline.fingerprint import canonical_json
+from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import data_name, read_receipt, receipt_name
-from pipeline.store.state import State
 from pipeline.worker.passes import reusable
 
 
-def siblings(state: State, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
+def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
     """(folder, manifest) of the other finished nodes of this kind in the store."""
     own = state.folder(node)
     for name in state.store.names("nodes"):
@@ -24,7 +24,7 @@ def siblings(state: State, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield folder, json.loads(data)
 
 
-def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str]]:
+def known_scores(state: Ledger, node: RowNode) -> dict[str, tuple[str, str]]:
     """Shard name -> (folder, phase) of a finished side-car with the node's score key."""
     if not reusable(node) or not node.adds():
         return {}
@@ -36,7 +36,7 @@ def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str]]:
     return found
 
 
-def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
+def link_finished_phase(state: Ledger, node: Node, phase: Phase) -> int:
     """Link the phase's files and receipts from a node that finished the same one; how many tasks that saved."""
     if phase.fields is None or state.done(node, phase.name):
         return 0

@@ -19,7 +19,8 @@ from pipeline.contract import Source
 from pipeline.errors import SourceChanged
 from pipeline.run import open_run
 from pipeline.store.lease import Leases
-from pipeline.store.objects import Store, open_store, sha256_of
+from pipeline.store.objects import Store, sha256_of
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 from pipeline.store.record import read_run
 from pipeline.store.sources import require_unchanged

@@ -126,7 +126,7 @@ def _funnel(run: Run) -> tuple[FunnelStep, ...]:
     """
     finished = {view.label: view.manifest for view in run.nodes if view.finished}
     ends = {
-        label: max(run._shelf.chains(manifest).values(), key=len, default=())
+        label: max(run.manifests.chains(manifest).values(), key=len, default=())
         for label, manifest in finished.items()
         if manifest["row_phase"] or _tokens(manifest)
     }
@@ -134,10 +134,10 @@ def _funnel(run: Run) -> tuple[FunnelStep, ...]:
         return ()
     last = max(ends, key=lambda label: (len(ends[label]), bool(_tokens(finished[label]))))
     chain, end = ends[last], finished[last]
-    shards = [base.shard for base in run._shelf.stream(end).shards]
+    shards = [base.shard for base in run.manifests.stream(end).shards]
     steps = [
         FunnelStep(
-            label=" + ".join(run.label_of(base) for base in run._shelf.chains(end)),
+            label=" + ".join(run.label_of(base) for base in run.manifests.chains(end)),
             documents=chain[0]["counts"][chain[0]["row_phase"]]["alive_in"] if chain else sum(s.rows for s in shards),
             text_bytes=sum(shard.text_bytes for shard in shards),
         )

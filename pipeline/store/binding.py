@@ -42,12 +42,26 @@ class BaseShard:
     source: Source | None = None  # of an in-place shard, as the current run finds it
     state_file: str | None = None
 
+    @staticmethod
+    def of(
+        base: str, folder: str, phase: str, task: str, fact: Mapping[str, Any], sources: Mapping[str, Source]
+    ) -> BaseShard:
+        """A shard from an entry of `facts["shards"]`; `sources` by digest."""
+        in_place = fact.get("in_place")
+        return BaseShard(
+            Shard(base, fact["key"], fact["rows"], fact["text_bytes"]), folder, phase, task,
+            file=None if in_place else f"{task}{fact['ext']}",
+            in_place=in_place,
+            source=sources.get(in_place["digest"]) if in_place else None,
+            state_file=f"{task}{fact['state_ext']}" if fact.get("state_ext") else None,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Link:
     """One node that wrote columns beside a base."""
 
-    place: Place
+    folder: str
     phase: str  # name of its row phase
     columns: Mapping[str, str]  # added columns and their types
     changes_text: bool
@@ -94,23 +108,3 @@ class Binding:
     phases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # own finished phases -> keys
     stop_name: str = ""  # object that appears when the driver is asked to stop
     cpus: int = 1
-
-
-def base_shards(place: Place, phase: str, receipts: Sequence[Any], sources: Sequence[Source]) -> tuple[BaseShard, ...]:
-    """The shards that a base node's receipts list, in order of task key."""
-    by_digest = {source.digest: source for source in sources}
-    found = []
-    for receipt in sorted(receipts, key=lambda r: r.key):
-        for fact in receipt.facts.get("shards", ()):
-            shard = Shard(place.short, fact["key"], fact["rows"], fact["text_bytes"])
-            in_place = fact.get("in_place")
-            found.append(
-                BaseShard(
-                    shard, place.folder, phase, receipt.key,
-                    file=None if in_place else f"{receipt.key}{fact['ext']}",
-                    in_place=in_place,
-                    source=by_digest.get(in_place["digest"]) if in_place else None,
-                    state_file=f"{receipt.key}{fact['state_ext']}" if fact.get("state_ext") else None,
-                )
-            )  # fmt: skip
-    return tuple(found)

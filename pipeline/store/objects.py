@@ -212,15 +212,6 @@ def explained(root: str) -> Iterator[None]:
         raise
 
 
-def open_store(uri: str) -> Store:
-    """The store at a path, or at any URI that `pyarrow.fs` knows (`s3://`, `gs://`, `hdfs://`)."""
-    if "://" in uri and not uri.startswith("file://"):
-        from pipeline.store.remote import RemoteStore
-
-        return RemoteStore(uri.rstrip("/"))
-    return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
-
-
 def sha256_of(path: Path | str) -> str:
     """SHA-256 of a file, 64 hex digits."""
     with open(path, "rb") as file:

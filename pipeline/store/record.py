@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterable
 from importlib import metadata
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
 from pipeline.graph import Graph
+from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
-from pipeline.store.state import State
-
-PACKAGES = ("ray", "torch", "pyarrow", "numpy", "numba", "datasketch", "tokenizers", "kitoken", "fasttext-community")
 
 
 def graph_form(graph: Graph) -> dict[str, Any]:
@@ -72,18 +70,23 @@ def choose_name(store: Store, name: str, graph: Graph) -> str:
     return name if not names else f"{name}@{len(names) + 1}"
 
 
-def write_run(store: Store, name: str, graph: Graph, state: State, recipe: str | None) -> None:
-    """Record which nodes a run consists of; a part of a recipe joins what is recorded already."""
+def write_run(
+    store: Store, name: str, graph: Graph, ledger: Ledger, recipe: str | None, packages: Iterable[str] = ()
+) -> None:
+    """Record which nodes a run consists of, and the versions of `packages`; a part of a recipe joins what is recorded
+    already.
+    """
     known = read_run(store, name) or {}
     nodes = {
-        graph.names[node]: {"kind": node.kind(), "fingerprint": state.fingerprint(node), "folder": state.folder(node)}
+        graph.names[node]: {"kind": node.kind(), "fingerprint": ledger.fingerprint(node), "folder": ledger.folder(node)}
         for node in graph.nodes
     }
     sources = [
         {"index": s.index, "name": s.name, "path": s.path, "size": s.size, "digest": s.digest, "stamp": s.stamp}
-        for node in graph.nodes for group in state.sources(node).values() for s in group
+        for node in graph.nodes for group in ledger.sources(node).values() for s in group
     ]  # fmt: skip
-    known_sources = [s for s in known.get("sources", ()) if s["digest"] not in {fresh["digest"] for fresh in sources}]
+    digests = {source["digest"] for source in sources}
+    known_sources = [source for source in known.get("sources", ()) if source["digest"] not in digests]
     record = {
         "name": name,
         "sources": known_sources + sources,
@@ -91,24 +94,17 @@ def write_run(store: Store, name: str, graph: Graph, state: State, recipe: str |
         "form": {**known.get("form", {}), **graph_form(graph)},
         "targets": sorted({*known.get("targets", ()), *(graph.names[node] for node in graph.targets)}),
         "recipe": recipe if recipe is not None else known.get("recipe"),
-        "versions": versions(),
+        "versions": versions(packages),
     }
     store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
 
 
-def versions() -> Mapping[str, str]:
-    """Library versions that bytes may hang on."""
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of Python and of installed packages, by name."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
-            found[package] = _version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def _version(package: str) -> str:
-    """As `metadata.version` says it, without parsing the fields and the description behind it where that can be."""
-    lines = (metadata.distribution(package).read_text("METADATA") or "").splitlines()
-    found = (line.removeprefix("Version: ") for line in lines if line.startswith("Version: "))
-    return next(found, None) or metadata.version(package)  # an egg keeps it elsewhere

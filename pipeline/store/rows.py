@@ -77,7 +77,7 @@ class ShardView:
     def read_side_car(self, link: Link, columns: Sequence[str]) -> pa.Table:
         """Columns of one link's side-car, every row."""
         name = self.base.shard.name
-        return read_columns(self._open(link.place.folder, link.phase, name, side_car_file(name)), columns)
+        return read_columns(self._open(link.folder, link.phase, name, side_car_file(name)), columns)
 
     def _alive(self) -> np.ndarray | None:
         if self.chain:

@@ -12,7 +12,7 @@ import glob
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +21,6 @@ from pipeline.errors import SourceChanged, SourceError
 from pipeline.fingerprint import canonical_json
 from pipeline.store.objects import Store
 
-DEMO = "demo://"
 CHUNK = 1 << 20  # bytes read at once
 
 
@@ -58,13 +57,20 @@ class Listing:
         )
 
 
-def expand(paths: Sequence[str] | str, place: str) -> Listing:
-    """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors."""
+def expand(
+    paths: Sequence[str] | str, place: str, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
+) -> Listing:
+    """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors;
+    `schemes` are those of the field, see `contract.sources`.
+    """
     entries: dict[str, Entry] = {}
+    own = schemes or {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
-        found = (
-            _demo(pattern) if pattern.startswith(DEMO) else _remote(pattern) if "://" in pattern else _files(pattern)
-        )
+        scheme, mark, rest = pattern.partition("://")
+        if mark and scheme in own:
+            found = [entry for path in own[scheme](rest) for entry in _files(path)]
+        else:
+            found = _remote(pattern) if mark else _files(pattern)
         if not found:
             raise SourceError(
                 place, f"nothing matches {pattern!r}", "an existing file, folder or glob",
@@ -97,18 +103,6 @@ def _files(pattern: str) -> list[Entry]:
         name = Path(os.path.relpath(path, root or ".")).as_posix()
         entries.append(Entry(name, os.path.abspath(path), stat.st_size, str(stat.st_mtime_ns)))
     return entries
-
-
-def _demo(pattern: str) -> list[Entry]:
-    """`demo://NAME`: the embedded files NAME-*.jsonl.gz."""
-    from importlib import resources
-
-    name = pattern.removeprefix(DEMO)
-    folder = Path(str(resources.files("recipes") / "corpus"))
-    return [
-        Entry(p.name, str(p), p.stat().st_size, str(p.stat().st_mtime_ns))
-        for p in sorted(folder.glob(f"{name}-*.jsonl.gz"))
-    ]
 
 
 def _remote(pattern: str) -> list[Entry]:

@@ -14,7 +14,8 @@ from pipeline.contract import Context, Node, Of, Result, Shard, Source
 from pipeline.errors import DataError, StoreError
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
-from pipeline.store.objects import explained, open_store
+from pipeline.store.objects import explained
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, read_receipt
 from pipeline.store.rows import ShardView, alive_rows
 from pipeline.store.sources import open_stream, require_unchanged

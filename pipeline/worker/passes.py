@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import RowNode, RowPhase, ShardPhase, ShardWriter
 from pipeline.store.binding import BaseShard, Binding, Link
-from pipeline.store.objects import Store, open_store
+from pipeline.store.objects import Store
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, commit, data_name, read_receipt
 from pipeline.store.rows import ShardView
 from pipeline.worker.context import Receipts, TaskContext
@@ -157,7 +158,7 @@ class _Run:
         return _opened[key]
 
     def start_key(self) -> tuple:
-        return tuple(link.place.fingerprint for link in self.step.chain[self.base.shard.base])
+        return tuple(link.folder for link in self.step.chain[self.base.shard.base])
 
     def wanted(self) -> set[str]:
         """Columns this run and those behind it need from files."""
@@ -238,7 +239,7 @@ class _Run:
             needed += [link for link in chain if link.changes_text]
         if chain:
             needed.append(chain[-1])
-        names = {(link.place.folder, link.phase, shard.name) for link in needed}
+        names = {(link.folder, link.phase, shard.name) for link in needed}
         names.add((self.base.folder, self.base.phase, self.base.task))
         made = self._made()
         return {

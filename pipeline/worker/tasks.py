@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.contract import TaskPhase
 from pipeline.store.binding import Binding
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, commit, done_keys, read_receipt
 from pipeline.worker.context import Receipts, TaskContext, Tell
 from pipeline.worker.passes import peak_memory, portable

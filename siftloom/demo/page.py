@@ -10,7 +10,7 @@ from siftloom.samples import samples
 from siftloom.screen import say, table
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from siftloom.run import Run
 
 REMOVING = ("english", "plain", "clean", "distinct", "unique", "good")
 TEXT = 100  # characters of a text that are shown

@@ -13,7 +13,7 @@ from siftloom.demo.memory import PeakMemory
 from siftloom.demo.truth import planted_truth, removals, score
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView, Run
+    from siftloom.run import NodeView, Run
 
 MODELS = ("dense", "lost", "lost_reweighted", "dense_unfiltered")
 FUNNEL = ("docs", "english", "plain", "clean", "distinct", "unique", "good")
@@ -29,8 +29,8 @@ def run_demo(
 ) -> tuple[Run, dict[str, Any]]:
     """The run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
     from pipeline.driver.execute import Options
-    from pipeline.driver.execute import run as execute
     from pipeline.recipe import load
+    from siftloom.run import execute
     from siftloom.screen import listening
     from siftloom.words import words
 

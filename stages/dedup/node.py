@@ -91,6 +91,9 @@ class DedupNode(Node):
         kinds = {"duplicate_of": "string", "cluster_id": "string", "cluster_size": "int32", "estimate": "float32"}
         return {name: kinds[verdict] for verdict, name in self.columns().items()}
 
+    def original_column(self) -> str:
+        return self.columns()["duplicate_of"]
+
     def phases(self) -> tuple[Phase, ...]:
         # A node's folder is named after its content, so its name can stand for the digests of its files here.
         joined = (*self.hash_fields, "against_folders")

@@ -19,8 +19,8 @@ from pipeline.driver.execute import POLL_SECONDS, Driver, Options, run
 from pipeline.driver.progress import Watcher
 from pipeline.errors import NodeFailed
 from pipeline.graph import build
-from pipeline.store.objects import open_store
-from pipeline.store.state import State
+from pipeline.store.ledger import Ledger
+from pipeline.store.open import open_store
 from pipeline.worker.tasks import after_death, run_onward
 
 
@@ -183,7 +183,7 @@ def test_a_phase_that_kills_its_worker_is_named_and_those_before_it_are_done_onc
         go(tmp_path / "store", node)
     assert receipts(tmp_path / "store") == ["a/00", "b/00"]
     assert {phase: len(tasks) for phase, tasks in calls(node).items()} == {"a": 1, "b": 1, "c": 4}
-    binding = State(build([node]), open_store(str(tmp_path / "store"))).binding(node, {}, "", 1)
+    binding = Ledger(build([node]), open_store(str(tmp_path / "store"))).binding(node, {}, "", 1)
     left = after_death(binding, "abc", "00", ValueError("died"))
     assert [(outcome.phase, outcome.receipt and outcome.receipt.counts["total"]) for outcome in left] == [
         ("a", 1), ("b", 2), ("c", None)
@@ -197,7 +197,7 @@ def test_a_stop_is_heeded_between_two_phases(steps, tmp_path):
     node = steps()
     go(tmp_path / "store", node.docs)
     graph, store = build([node]), open_store(str(tmp_path / "store"))
-    binding = State(graph, store).binding(node, {}, "stop", 1)
+    binding = Ledger(graph, store).binding(node, {}, "stop", 1)
     store.write("stop", b"")
     assert [outcome.phase for outcome in run_onward(binding, "abc", "00")] == ["a"]
     outcomes = run_onward(replace(binding, stop_name=""), "abc", "00")

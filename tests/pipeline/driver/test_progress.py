@@ -12,7 +12,7 @@ from pipeline.driver.progress import Board, JsonLines, Lines, Progress, Several,
 from pipeline.driver.progress_table import LiveTable, cells
 from pipeline.quantities import duration, number, size
 from pipeline.store.events import EventLog, Recorder, read_events
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 
 
 @dataclass

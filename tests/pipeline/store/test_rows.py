@@ -20,7 +20,7 @@ from pipeline.errors import NodeFailed, SourceChanged
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store.binding import BaseShard
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from pipeline.store.rows import ShardView
 
 

@@ -53,12 +53,17 @@ def test_the_order_of_paths_does_not_matter(folder):
     assert expand(one, "x").key == expand(other, "x").key
 
 
-@pytest.mark.parametrize("path", ["nothing.txt", "*.gz", "no/such/folder", "demo://nothing"])
+@pytest.mark.parametrize("path", ["nothing.txt", "*.gz", "no/such/folder", "own://nothing"])
 def test_what_matches_nothing_is_named_with_its_place(folder, path):
     wanted = path if "://" in path else str(folder / path)
     with pytest.raises(SourceError, match=r"^read\.paths: nothing matches") as caught:
-        expand((str(folder), wanted), "read.paths")
+        expand((str(folder), wanted), "read.paths", {"own": lambda name: []})
     assert wanted in str(caught.value)
+
+
+def test_a_scheme_of_the_fields_own_gives_the_files_behind_it(folder):
+    entries = expand(["own://deep"], "x", {"own": lambda name: [str(folder / name / "c.txt")]}).entries
+    assert [(entry.name, entry.path) for entry in entries] == [("c.txt", str(folder / "deep" / "c.txt"))]
 
 
 def test_an_empty_folder_is_named(tmp_path):

@@ -1,5 +1,6 @@
-"""What the driver knows: identities, manifests, which tasks are done. Read from the store, never kept anywhere else.
+"""What a driver knows of a graph in a store: identities, manifests, which tasks are done, what their receipts say.
 
+All of it is read from the store. A receipt that a task has returned is noted here, so the driver does not read it.
 Nothing here imports pyarrow or ray: `siftloom plan` is made of this and of `schedule.py`.
 """
 
@@ -8,20 +9,20 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, Phase, RowNode, RowPhase, ShardPhase, Source
 from pipeline.graph import Graph
-from pipeline.store.binding import BaseShard, Binding, Input, Link, Place, Stream, base_shards
+from pipeline.store.binding import BaseShard, Binding, Input, Link, Place, Stream
+from pipeline.store.manifests import Manifests, base_shards
 from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, done_keys, read_receipt
 from pipeline.store.sources import Listing, expand
 
 
-class State:
+class Ledger:
     """Identities and progress of a graph's nodes in one store."""
 
     def __init__(self, graph: Graph, store: Store) -> None:
@@ -29,7 +30,7 @@ class State:
         self.listings: dict[tuple[Node, str], Listing] = {}
         self._digests: dict[str, list[str]] = {}
         self._fingerprints: dict[Node, str] = {}
-        self._manifests: dict[Node, dict[str, Any] | None] = {}
+        self._manifests = Manifests(store)
         self._done: dict[tuple[Node, str], set[str]] = {}
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
@@ -38,7 +39,9 @@ class State:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
                 if field.metadata.get("role") == "sources" and value:
-                    self.listings[node, field.name] = expand(value, f"{graph.names[node]}.{field.name}")
+                    self.listings[node, field.name] = expand(
+                        value, f"{graph.names[node]}.{field.name}", field.metadata["schemes"]
+                    )
 
     # identity --------------------------------------------------------------------------------------------------------
 
@@ -118,17 +121,12 @@ class State:
 
     def manifest(self, node: Node) -> dict[str, Any] | None:
         """The manifest of a finished node, None while it is not finished; looked for once, until `reopen`."""
-        if node not in self._manifests:
-            if self.fingerprint(node) is None:
-                return None
-            data = self.store.read(f"{self.folder(node)}/manifest.json")
-            self._manifests[node] = None if data is None else json.loads(data)
-        return self._manifests[node]
+        return None if self.fingerprint(node) is None else self._manifests.get(self.folder(node))
 
     def reopen(self, node: Node) -> None:
         """Forget what was read of a node's progress."""
-        for cache in (self._manifests, self._shards):
-            cache.pop(node, None)
+        self._manifests.forget(self.folder(node))
+        self._shards.pop(node, None)
         self._keys.clear()  # they hang on the shards of bases
         for key in list(self._done):  # jobs note what is done meanwhile
             if key[0] is node:
@@ -154,16 +152,15 @@ class State:
         if base not in self._shards:
             manifest = self.manifest(base)
             assert manifest is not None, f"{self.graph.names[base]} is not finished"
-            receipts = [Receipt(base.new_base or "", key, facts={"shards": s}) for key, s in manifest["shards"].items()]
             sources = [source for group in self.sources(base).values() for source in group]
-            self._shards[base] = base_shards(self.place(base), base.new_base or "", receipts, sources)
+            self._shards[base] = base_shards(manifest, sources)
         return self._shards[base]
 
     def link(self, node: Node) -> Link:
         phase = self.graph.row_phase(node)
         assert phase is not None
         changes = isinstance(node, RowNode) and node.changes_text
-        return Link(self.place(node), phase.name, dict(node.adds()), changes)
+        return Link(self.folder(node), phase.name, dict(node.adds()), changes)
 
     def stream(self, chains: dict[Node, tuple[Node, ...]]) -> Stream:
         """A stream from a graph's chains."""
