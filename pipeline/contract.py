@@ -74,6 +74,13 @@ def sources(
     return field(default=default, metadata={"role": "sources", "schemes": schemes or {}})
 
 
+def file(default: Any = dataclasses.MISSING) -> Any:
+    """A field of the path of one file, as `sources` is of many. Every file that a node reads stands in a field of one
+    of the two, so that its bytes, and not its name, are in the identity. An empty path is no file.
+    """
+    return field(default=default, metadata={"role": "sources", "schemes": {}, "one": True})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
 
@@ -146,7 +153,7 @@ class Result:
     """What a task says of itself in its receipt; must be a function of its inputs alone.
 
     counts  whole numbers that may be added over tasks (the conservation law is checked on these sums)
-    facts   anything small and JSON-shaped (at most 64 KiB)
+    facts   anything small and JSON-shaped (at most 4 MiB)
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -287,6 +294,10 @@ class Node:
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
 
+    def code(self) -> tuple[str, ...]:
+        """Names of modules, beside the node's own, that hold code which makes its rows (a user's function)."""
+        return ()
+
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
         return ()
@@ -354,7 +365,7 @@ class Source:
     path: str  # what opens it now: a local path or a URI
     size: int  # bytes
     digest: str  # SHA-256 of the file, 64 hex digits
-    stamp: str = ""  # changes when the file may have changed: its modification time as it was listed
+    stamp: str = ""  # another one when the file may have changed since it was listed
 
 
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field

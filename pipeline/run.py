@@ -6,7 +6,6 @@ the nodes are needed, so newer code, on another machine too, can read an old run
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 from pipeline.contract import Node, Source
 from pipeline.errors import DataError, UserError
 from pipeline.store.documents import Documents
+from pipeline.store.json_files import read_json
 from pipeline.store.manifests import Manifests
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, done_keys, read_receipt
 from pipeline.store.record import read_run, resolve
+from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +40,10 @@ def locate(store: str, name: str) -> tuple[Store, str]:
     if found is None:
         known = [folder for folder in opened.names("runs") if opened.size(f"runs/{folder}/run.json") is not None]
         raise UserError(
-            f"store {store}", f"no run called {name!r}", f"one of {', '.join(known) or '(none there)'}", "siftloom run"
+            f"store {masked(store)}",
+            f"no run called {name!r}",
+            f"one of {', '.join(known) or '(none there)'}",
+            "siftloom run",
         )
     return opened, found
 
@@ -71,8 +75,7 @@ class NodeView:
     @property
     def figures(self) -> list[dict[str, Any]]:
         """Chart descriptions that the node left (`docs/figures.md`)."""
-        data = self.run.store.read(f"{self.folder}/figures.json")
-        return json.loads(data) if data else []
+        return read_json(self.run.store, f"{self.folder}/figures.json", "siftloom verify, then siftloom run") or []
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:

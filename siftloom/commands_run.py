@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.store.uris import masked
 from siftloom.recipes import opened
 from siftloom.screen import find_store, listening, say, say_json, table
 
@@ -58,9 +59,9 @@ def run(
         )
     page = done.report()
     if as_json:
-        say_json({"event": "result", "run": done.name, "store": place, "report": str(page)})
+        say_json({"event": "result", "run": done.name, "store": masked(place), "report": str(page)})
         return
-    say(f"{done.name} is finished\n  report  {page}\n  next    siftloom status {done.name} --store {place}")
+    say(f"{done.name} is finished\n  report  {page}\n  next    siftloom status {done.name} --store {masked(place)}")
 
 
 def plan(
@@ -91,7 +92,7 @@ def plan(
         )  # fmt: skip
         rows += [("", "", "", "", "", "", notice) for notice in entry.notices]
     table(("node", "kind", "action", "pass", "writes", "memory", "why"), rows, right=(3, 4, 5))
-    say(f"writes about {size(made.bytes)} to {place}; the largest task needs about {size(made.memory)}")
+    say(f"writes about {size(made.bytes)} to {masked(place)}; the largest task needs about {size(made.memory)}")
 
 
 def submit(

@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import SiftloomError
 from pipeline.quantities import size
+from pipeline.store.uris import masked
 from siftloom.screen import table
 
 ROOMS = ("siftloom", "pipeline", "stages", "models", "recipes")
@@ -117,10 +118,12 @@ def _store(uri: str) -> Iterator[Finding]:
         store.delete(name)
     except (SiftloomError, OSError) as error:
         yield _finding(
-            f"store {uri}", False, str(error), "a store that can be written and read", "name one with --store"
+            f"store {masked(uri)}", False, str(error), "a store that can be written and read", "name one with --store"
         )
         return
-    yield _finding(f"store {uri}", same, "written and read back" if same else "read back other bytes", "the same bytes")
+    yield _finding(
+        f"store {masked(uri)}", same, "written and read back" if same else "read back other bytes", "the same bytes"
+    )
     free = store.free_bytes()
     if free is not None:
         yield _finding("disk", free >= LEAST_DISK, f"{size(free)} free", f"{size(LEAST_DISK)} or more", "free space")

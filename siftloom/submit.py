@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
+from pipeline.store.uris import masked
 from siftloom.screen import say, say_json
 
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
@@ -53,7 +54,7 @@ def submit(
     for change in changes:
         parts += ["-s", change]
     name = f"{found.name}-{_digest(graph)}"
-    job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": place}, env=env)
+    job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": masked(place)}, env=env)
     if not as_json:
         say(f"job      {job}: {shlex.join(parts)}")
     if not wait:

@@ -30,9 +30,9 @@ from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger, per_shard
-from pipeline.store.open import open_store
+from pipeline.store.open import mark_store, open_store
 from pipeline.store.receipts import Receipt
-from pipeline.store.record import choose_name, write_run
+from pipeline.store.record import claim_name, write_run
 from pipeline.worker.context import TaskContext
 
 if TYPE_CHECKING:
@@ -96,15 +96,17 @@ class Driver:
 
     def run(self) -> None:
         digest_sources(self.state, self._start_ray)
-        self.name = choose_name(self.store, self.name, self.graph)
-        self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
+        mark_store(self.store)
         self.leases = Leases(self.store)
+        self.stop_name = ""
         try:
+            self.name = claim_name(self.store, self.leases, self.name, self.graph)
+            self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
             withdraw_damaged(self.state, self._take)
             plan = make_plan(self.graph, self.store, self.name)
             check_room(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
-            write_run(self.store, self.name, self.graph, self.state, self.recipe, self.options.packages)
+            write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
             self.bulletin.tell("started", plan)
             self._unchecked = nodes_over_holes(self.state)
             pool = futures.ThreadPoolExecutor(16, "job")
@@ -116,7 +118,8 @@ class Driver:
                 pool.shutdown(wait=False, cancel_futures=True)
         finally:
             self.leases.close()
-            self.store.delete(self.stop_name)
+            if self.stop_name:
+                self.store.delete(self.stop_name)
         done = all(self.finished(node) for node in self.graph.targets)
         if self.signal is not None and not done:
             raise Stopped(self.signal)
@@ -343,7 +346,7 @@ class Driver:
     # what came of a task --------------------------------------------------------------------------------------
 
     def _note_receipt(self, node: Node, phase: str, receipt: Receipt, memory: int = 0) -> None:
-        self.state.note_done(node, phase, receipt.key)
+        self.state.note(node, receipt)
         self.bulletin.done(node, receipt, memory)
 
     def _note_failure(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:

@@ -22,7 +22,7 @@ def pass_work(
     for (node, phase), chains in zip(joined, chains_of, strict=True):
         steps.append(
             Step(
-                binding=binding(node),
+                binding=binding(node).only(),
                 phase=phase.name,
                 after={state.place(b).short: index.get(chain[-1]) if chain else None for b, chain in chains.items()},
                 chain={state.place(b).short: tuple(state.link(n) for n in chain) for b, chain in chains.items()},

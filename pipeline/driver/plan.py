@@ -69,6 +69,7 @@ def plan(graph: Graph, store: str, name: str = "") -> Plan:
 
 def make_plan(graph: Graph, store: Store, name: str) -> Plan:
     state = Ledger(graph, store)
+    state.check_bases()
     actions = _actions(graph, state)
     passes = _passes(graph, {node for node in graph.nodes if actions[node] == "reuse"})
     previous = latest_run(store, name.split("@")[0]) if name else None
@@ -225,7 +226,7 @@ def _bytes(node: Node, rows: int, text: int) -> int:
 def _notices(graph: Graph, state: Ledger, node: Node, passes: Mapping[Node, list[int]]) -> list[str]:
     notices = []
     manifest = state.manifest(node)
-    if manifest is not None and manifest["code"] != code_hash(type(node)):
+    if manifest is not None and manifest["code"] != code_hash(type(node), node.code()):
         notices.append("its code has changed since it ran; raise `version` to run it again")
     laid_down = all(state.manifest(base) is not None for base in graph.input_chains(node))
     if manifest is not None and graph.row_phase(node) is not None and laid_down:

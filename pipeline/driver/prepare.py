@@ -11,6 +11,7 @@ from pipeline.driver.plan import Plan
 from pipeline.errors import DiskFull, DriftError
 from pipeline.store.ledger import Ledger
 from pipeline.store.sources import digest_file, save_digests
+from pipeline.store.withdrawal import finish_withdrawal, is_interrupted
 
 SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
 
@@ -35,6 +36,9 @@ def digest_sources(state: Ledger, start_ray: Callable[[], None]) -> None:
 def withdraw_damaged(state: Ledger, take: Callable[[Node], bool]) -> None:
     """Make tasks of finished nodes due again whose files are gone or of another size than they were."""
     for node in state.graph.nodes:
+        if is_interrupted(state.store, state.folder(node)) and take(node):
+            finish_withdrawal(state.store, state.folder(node))
+            state.reopen(node)
         manifest = state.manifest(node)
         if manifest is None:
             continue
@@ -66,7 +70,7 @@ def check_drift(state: Ledger, accept: bool) -> None:
         if state.manifest(node) is not None:
             continue
         name = f"{state.folder(node)}/scratch/code"
-        now, before = code_hash(type(node)).encode(), state.store.read(name)
+        now, before = code_hash(type(node), node.code()).encode(), state.store.read(name)
         half_done = any(state.done(node, phase.name) for phase in state.graph.phases(node))
         if before is not None and before != now and half_done and not accept:
             raise DriftError(

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.store.uris import masked
+
 ANSWER_SECONDS = 120.0
 
 
@@ -41,7 +43,7 @@ def ask_nodes(address: str, store: str, packages: Sequence[str]) -> list[dict[st
                 )
                 answer |= found
                 if not answer["error"] and opened.read(name) != b"node":
-                    answer["error"] = f"what it writes to {store} does not arrive: the folder is not shared"
+                    answer["error"] = f"what it writes to {masked(store)} does not arrive: the folder is not shared"
             except RayError as error:
                 answer["error"] = f"it runs no task: {str(error).strip().splitlines()[-1]}"
             answers.append(answer)
@@ -58,7 +60,7 @@ def _answer(store: str, folder: str, name: str, packages: Sequence[str]) -> dict
     opened, error = open_store(store), ""
     try:
         if opened.read(f"{folder}/driver") != b"driver":
-            error = f"it does not see what the driver wrote to {store}: the folder is not shared"
+            error = f"it does not see what the driver wrote to {masked(store)}: the folder is not shared"
         opened.write(name, b"node")
     except Exception as failure:  # told to the one who asked, who goes on with the other nodes
         error = f"{type(failure).__name__}: {failure}"

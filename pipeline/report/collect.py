@@ -17,6 +17,7 @@ from pipeline.report.data import Figure, FunnelStep, Highlight, NodeReport, Reas
 from pipeline.report.examples import examples_of
 from pipeline.report.figures import problem
 from pipeline.store.events import read_events
+from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
@@ -39,7 +40,7 @@ def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), com
         nodes=nodes,
         funnel=funnel,
         figures=tuple(figures),
-        command=command or f"siftloom run {run.name.split('@')[0]}.yaml --store {run.store.root}",
+        command=command or f"siftloom run {run.name.split('@')[0]}.yaml --store {masked(run.store.root)}",
         recipe=run.record.get("recipe") or "",
         versions=tuple(run.record.get("versions", {}).items()),
         machine=_machine(),

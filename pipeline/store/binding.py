@@ -7,10 +7,10 @@ what a node sees of its documents: the base shards, and for each base the chain 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.contract import Node, Shard, Source
+from pipeline.contract import Node, RowPhase, Shard, ShardPhase, Source
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,17 @@ class Link:
 
 @dataclass(frozen=True)
 class Stream:
-    """Documents as a node's input shows them."""
+    """Documents as a node's input shows them. All mappings are by the short fingerprint of a base."""
 
     shards: tuple[BaseShard, ...]
-    chains: Mapping[str, tuple[Link, ...]]  # base short fingerprint -> links in order
-    base_columns: Mapping[str, Mapping[str, str]]  # base short fingerprint -> columns of its files
+    chains: Mapping[str, tuple[Link, ...]]  # links in order
+    base_columns: Mapping[str, Mapping[str, str]]  # columns of its files
+    folders: Mapping[str, str]
+    partial: bool = False  # `shards` are not all: the manifests of the bases name the others
+
+    def only(self, *shards: BaseShard) -> Stream:
+        """The same stream, told of these shards alone."""
+        return replace(self, shards=shards, partial=True)
 
     def chain(self, shard: Shard) -> tuple[Link, ...]:
         return self.chains[shard.base]
@@ -93,7 +99,11 @@ class Input:
 
     place: Place
     stream: Stream | None
-    phases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # finished phase -> keys
+    phases: Mapping[str, Sequence[str]] | None = field(default_factory=dict)  # finished -> keys; None: see the manifest
+
+    def only(self, *shards: BaseShard) -> Input:
+        """The same input, told of these shards alone."""
+        return replace(self, stream=self.stream.only(*shards) if self.stream else None, phases=None)
 
 
 @dataclass(frozen=True)
@@ -108,3 +118,19 @@ class Binding:
     phases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # own finished phases -> keys
     stop_name: str = ""  # object that appears when the driver is asked to stop
     cpus: int = 1
+
+    def only(self, *shards: BaseShard) -> Binding:
+        """What a task over these shards needs to know. Of the node's stream it is told nothing else, so that what
+        travels to a worker does not grow with the corpus; its other inputs are told in full.
+        """
+        stream, names = self.place.node.stream, [base.shard.name for base in shards]
+        per_shard = {p.name for p in self.place.node.phases() if isinstance(p, RowPhase | ShardPhase)}
+        return replace(
+            self,
+            inputs={
+                name: tuple(i.only(*shards) for i in found) if name == stream else found
+                for name, found in self.inputs.items()
+            },
+            stream=self.stream.only(*shards) if self.stream else None,
+            phases={phase: names if phase in per_shard else keys for phase, keys in self.phases.items()},
+        )

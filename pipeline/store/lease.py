@@ -13,11 +13,13 @@ deterministic, so a lease saves work and never guards bytes.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from pipeline.errors import LeaseLost
 from pipeline.store.objects import Store
 
 LEASE_SECONDS = float(os.environ.get("SIFTLOOM_LEASE_SECONDS", "60"))
+TURN_SECONDS = 0.05  # between two looks at a lease that is held for a moment
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,16 @@ class Leases:
     def holds(self, folder: str) -> bool:
         """Return whether we took the lease and have not learnt that it was lost."""
         return folder in self._held
+
+    @contextlib.contextmanager
+    def turn(self, folder: str) -> Iterator[None]:
+        """Hold the lease of a folder for a moment; waits for whoever holds it."""
+        while not self.acquire(folder):
+            time.sleep(TURN_SECONDS)
+        try:
+            yield
+        finally:
+            self.release(folder)
 
     def check(self, folder: str) -> None:
         """Raise `LeaseLost` unless the node is still ours; called before a commit."""

@@ -9,16 +9,18 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, Phase, RowNode, RowPhase, ShardPhase, Source
+from pipeline.errors import GraphError, SourceError
 from pipeline.graph import Graph
 from pipeline.store.binding import BaseShard, Binding, Input, Link, Place, Stream
+from pipeline.store.known import KnownReceipts
 from pipeline.store.manifests import Manifests, base_shards
 from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt, done_keys, read_receipt
+from pipeline.store.receipts import Receipt, done_keys
 from pipeline.store.sources import Listing, expand
 
 
@@ -30,7 +32,7 @@ class Ledger:
         self.listings: dict[tuple[Node, str], Listing] = {}
         self._digests: dict[str, list[str]] = {}
         self._fingerprints: dict[Node, str] = {}
-        self._manifests = Manifests(store)
+        self.manifests, self.known = Manifests(store), KnownReceipts(store)
         self._done: dict[tuple[Node, str], set[str]] = {}
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
@@ -39,9 +41,11 @@ class Ledger:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
                 if field.metadata.get("role") == "sources" and value:
-                    self.listings[node, field.name] = expand(
-                        value, f"{graph.names[node]}.{field.name}", field.metadata["schemes"]
-                    )
+                    place = f"{graph.names[node]}.{field.name}"
+                    found = expand(value, place, field.metadata["schemes"])
+                    if field.metadata.get("one") and len(found.entries) != 1:
+                        raise SourceError(place, f"{len(found.entries)} files", "one file")
+                    self.listings[node, field.name] = found
 
     # identity --------------------------------------------------------------------------------------------------------
 
@@ -105,7 +109,9 @@ class Ledger:
                 provider = providers.get(name, base)
                 key = self.score_key(provider) if provider is not base else None
                 needs.append([self.fingerprint(base), name, key or self.fingerprint(provider)])
-        form = identity.node_form(node, self.fingerprint, {node.stream: needs}, skip_roles=("runtime", "threshold"))
+        digests = {field: [source.digest for source in files] for field, files in self.sources(node).items()}
+        stand_ins = {**digests, node.stream: needs}
+        form = identity.node_form(node, self.fingerprint, stand_ins, skip_roles=("runtime", "threshold"))
         return identity.digest(form)
 
     def phase_keys(self, node: Node) -> dict[str, str]:
@@ -117,15 +123,31 @@ class Ledger:
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)
         return self._phase_keys[node]
 
+    def check_bases(self) -> None:
+        """Raise GraphError for a node that is given one base under two names: every document would come twice."""
+        for node in self.graph.nodes:
+            seen: dict[str, Node] = {}
+            for base in self.graph.input_chains(node):
+                fingerprint = self.fingerprint(base)
+                other = None if fingerprint is None else seen.setdefault(fingerprint, base)
+                if other is not None and other is not base:
+                    one, two = self.graph.names[other], self.graph.names[base]
+                    raise GraphError(
+                        f"{self.graph.names[node]}.{node.stream}",
+                        f"the same documents twice: {one!r} and {two!r} read equal files in the same way",
+                        "every document once", f"leave {two!r} out",
+                    )  # fmt: skip
+
     # progress --------------------------------------------------------------------------------------------------------
 
     def manifest(self, node: Node) -> dict[str, Any] | None:
         """The manifest of a finished node, None while it is not finished; looked for once, until `reopen`."""
-        return None if self.fingerprint(node) is None else self._manifests.get(self.folder(node))
+        return None if self.fingerprint(node) is None else self.manifests.get(self.folder(node))
 
     def reopen(self, node: Node) -> None:
         """Forget what was read of a node's progress."""
-        self._manifests.forget(self.folder(node))
+        for read in (self.manifests, self.known):
+            read.forget(self.folder(node))
         self._shards.pop(node, None)
         self._keys.clear()  # they hang on the shards of bases
         for key in list(self._done):  # jobs note what is done meanwhile
@@ -138,12 +160,14 @@ class Ledger:
             self._done[node, phase] = done_keys(self.store, self.folder(node), phase)
         return self._done[node, phase]
 
-    def note_done(self, node: Node, phase: str, key: str) -> None:
-        self.done(node, phase).add(key)
+    def note(self, node: Node, receipt: Receipt) -> None:
+        """Keep the receipt of a task that is done."""
+        self.done(node, receipt.phase).add(receipt.key)
+        self.known.note(self.folder(node), receipt)
 
-    def receipts(self, node: Node, phase: str, keys: Sequence[str]) -> list[Receipt]:
-        found = [read_receipt(self.store, self.folder(node), phase, key) for key in keys]
-        return [receipt for receipt in found if receipt is not None]
+    def receipts(self, node: Node, phase: str, keys: Sequence[str]) -> Iterator[Receipt]:
+        """The receipts of these keys, in their order; those that do not exist are left out."""
+        return self.known.get(self.folder(node), phase, keys)
 
     # rows ------------------------------------------------------------------------------------------------------------
 
@@ -168,6 +192,7 @@ class Ledger:
             shards=tuple(shard for base in chains for shard in self.base_shards(base)),
             chains={self.place(b).short: tuple(self.link(n) for n in chain) for b, chain in chains.items()},
             base_columns={self.place(b).short: self.graph.base_columns(b) for b in chains},
+            folders={self.place(b).short: self.folder(b) for b in chains},
         )
 
     def input_shards(self, node: Node) -> list[BaseShard]:
@@ -208,4 +233,4 @@ def per_shard(phase: Phase) -> bool:
 
 def listing_digests(listing: Listing) -> list[str]:
     """Stand-ins for digests where the listing itself is trusted."""
-    return [hashlib.sha256(f"{e.name}\0{e.size}\0{e.stamp}".encode()).hexdigest() for e in listing.entries]
+    return [hashlib.sha256(f"{e.name}\0{e.size}\0{e.modified}".encode()).hexdigest() for e in listing.entries]

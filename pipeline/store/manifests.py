@@ -5,13 +5,14 @@ Neither a graph nor the classes behind the nodes are needed, so newer code can r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pipeline.contract import Source
 from pipeline.errors import DataError
 from pipeline.store.binding import BaseShard, Link, Stream
+from pipeline.store.json_files import read_json
 from pipeline.store.objects import Store
 
 Manifest = dict[str, Any]
@@ -32,8 +33,7 @@ class Manifests:
     def get(self, folder: str) -> Manifest | None:
         """The manifest in a folder, None where the node is not finished."""
         if folder not in self._read:
-            data = self.store.read(f"{folder}/manifest.json")
-            self._read[folder] = None if data is None else json.loads(data)
+            self._read[folder] = read_json(self.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
         return self._read[folder]
 
     def forget(self, folder: str) -> None:
@@ -70,7 +70,17 @@ class Manifests:
             shards=tuple(shard for base in bases for shard in base_shards(base, self._sources)),
             chains={base[:12]: tuple(link_of(m) for m in chain) for base, chain in chains.items()},
             base_columns={base["fingerprint"][:12]: base["base_columns"] for base in bases},
+            folders={base["fingerprint"][:12]: folder_of(base) for base in bases},
         )
+
+
+@lru_cache(maxsize=8)
+def finished(store: Store, folder: str) -> Manifest:
+    """The manifest of a node that is known to be finished; read once per process. Not to be changed."""
+    found = Manifests(store).get(folder)
+    if found is None:
+        raise DataError(folder, "not finished", "a finished node", "siftloom run")
+    return found
 
 
 def folder_of(manifest: Manifest) -> str:

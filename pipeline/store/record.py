@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
+from pipeline.errors import StoreError
 from pipeline.graph import Graph
+from pipeline.store.json_files import read_json
+from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
+from pipeline.store.uris import masked
 
 
 def graph_form(graph: Graph) -> dict[str, Any]:
@@ -29,8 +33,12 @@ def graph_form(graph: Graph) -> dict[str, Any]:
 
 
 def read_run(store: Store, name: str) -> dict[str, Any] | None:
-    data = store.read(f"runs/{name}/run.json")
-    return None if data is None else json.loads(data)
+    """The record of a run, None where there is none. Raises StoreError for a damaged one."""
+    file, then = f"runs/{name}/run.json", "remove the file, then run the recipe again: the results are kept"
+    record = read_json(store, file, then)
+    if record is not None and not (isinstance(record, dict) and isinstance(record.get("nodes"), dict)):
+        raise StoreError(masked(store.uri(file)), "no record of a run", "the JSON that a run wrote", then)
+    return record
 
 
 def run_names(store: Store, name: str) -> list[str]:
@@ -58,9 +66,18 @@ def latest_run(store: Store, name: str) -> dict[str, Any] | None:
     return read_run(store, names[-1]) if names else None
 
 
-def choose_name(store: Store, name: str, graph: Graph) -> str:
-    """The label that this recipe runs under: an existing one if it holds the same nodes, else a new one."""
-    form = graph_form(graph)
+def claim_name(store: Store, leases: Leases, name: str, graph: Graph) -> str:
+    """The label that this recipe runs under: an existing one if its run holds the same nodes, else a new one, which is
+    taken for this recipe by a record without nodes. Of two recipes that begin at once, one chooses first.
+    """
+    with leases.turn(f"runs/{name}"):
+        label = _choose(store, name, form := graph_form(graph))
+        if read_run(store, label) is None:
+            _write(store, label, {"name": label, "nodes": {}, "form": form})
+        return label
+
+
+def _choose(store: Store, name: str, form: Mapping[str, Any]) -> str:
     names = run_names(store, name)
     for label in reversed(names):
         record = read_run(store, label) or {}
@@ -70,13 +87,20 @@ def choose_name(store: Store, name: str, graph: Graph) -> str:
     return name if not names else f"{name}@{len(names) + 1}"
 
 
-def write_run(
-    store: Store, name: str, graph: Graph, ledger: Ledger, recipe: str | None, packages: Iterable[str] = ()
-) -> None:
+def write_run(leases: Leases, name: str, ledger: Ledger, recipe: str | None, packages: Iterable[str] = ()) -> None:
     """Record which nodes a run consists of, and the versions of `packages`; a part of a recipe joins what is recorded
     already.
     """
-    known = read_run(store, name) or {}
+    with leases.turn(f"runs/{name.partition('@')[0]}"):
+        _write(ledger.store, name, _joined(name, ledger, recipe, packages))
+
+
+def _write(store: Store, name: str, record: Mapping[str, Any]) -> None:
+    store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
+
+
+def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[str]) -> dict[str, Any]:
+    graph, known = ledger.graph, read_run(ledger.store, name) or {}
     nodes = {
         graph.names[node]: {"kind": node.kind(), "fingerprint": ledger.fingerprint(node), "folder": ledger.folder(node)}
         for node in graph.nodes
@@ -87,7 +111,7 @@ def write_run(
     ]  # fmt: skip
     digests = {source["digest"] for source in sources}
     known_sources = [source for source in known.get("sources", ()) if source["digest"] not in digests]
-    record = {
+    return {
         "name": name,
         "sources": known_sources + sources,
         "nodes": {**known.get("nodes", {}), **nodes},
@@ -96,7 +120,6 @@ def write_run(
         "recipe": recipe if recipe is not None else known.get("recipe"),
         "versions": versions(packages),
     }
-    store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

@@ -130,7 +130,7 @@ class _Run:
         self.store, self.step, self.base, self.parent = store, step, base, parent
         self.digests = digests  # of receipts that this shard's steps have read; they mostly read the same ones
         self.phase = step.spec()
-        self.context = TaskContext(step.binding, step.phase, base.shard.name, base.shard, receipts=receipts)
+        self.context = TaskContext(step.binding.only(base), step.phase, base.shard.name, base.shard, receipts=receipts)
         self.children: list[_Run] = []
         if parent is not None:
             parent.children.append(self)
@@ -224,10 +224,10 @@ class _Run:
         return self.receipt
 
     def _input_reads(self) -> dict[tuple[str, str, str], str]:
-        binding = self.step.binding
+        binding = self.context.binding
         others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
         names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
-        names += [(i.place, phase, key) for i in others for phase, keys in i.phases.items() for key in keys]
+        names += [(i.place, phase, key) for i in others for phase, keys in (i.phases or {}).items() for key in keys]
         return {
             (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
         }

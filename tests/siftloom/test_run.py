@@ -8,7 +8,7 @@ from siftloom import open_run
 
 
 def test_a_ray_dataset_and_a_hugging_face_dataset_hold_the_rows_of_a_node(local_ray: None, small: Small) -> None:
-    run = open_run(str(small.folder / "runs"), "small")
+    run = open_run(str(small.folder / "kept"), "small")
     view = run[run.nodes[-1].label]
     rows = view.rows(["id", "text"]).to_pylist()
     assert rows

@@ -85,7 +85,7 @@ def test_init_then_a_limited_run(tmp_path: Path) -> None:
 
 
 def test_a_limit_leaves_out_the_files_it_will_not_come_to(tmp_path: Path) -> None:
-    from siftloom.commands_run import limited
+    from siftloom.recipes import limited
 
     paths = []
     for number in range(4):
@@ -120,7 +120,7 @@ docs = s.Read(paths=["docs/*.jsonl"], id="name")
 once = s.Split(docs=s.ExactDedup(docs=s.GopherQuality(docs=docs, min_words=20)), held_out=0.1)
 pipeline = Pipeline([once], name="mine", store="kept")
 if __name__ == "__main__":
-    print([entry.action for entry in pipeline.driver.plan().entries])
+    print([entry.action for entry in pipeline.plan().entries])
     run = pipeline.run(cpus=1, progress=False)
     print(run[once].rows(["id"]).num_rows, run["exact_dedup"].removed().num_rows, run.name)
     print(run[docs].to_hf().num_rows)

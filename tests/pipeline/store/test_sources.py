@@ -12,7 +12,7 @@ import pytest
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
 from pipeline.store.objects import LocalStore
-from pipeline.store.sources import digest_file, expand, require_unchanged, save_digests
+from pipeline.store.sources import Listing, digest_file, expand, require_unchanged, save_digests
 
 
 @pytest.fixture
@@ -84,12 +84,43 @@ def test_touching_makes_another_listing_and_copying_the_same_digests(folder, tmp
     assert digests[0][0] == hashlib.sha256(b"a.txt").hexdigest()
 
 
+def test_folders_of_equal_names_sizes_and_times_share_no_digests(tmp_path):
+    """As two archives leave them that were packed with fixed times."""
+    for name, text in (("one", "first"), ("two", "other")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(text)
+        os.utime(tmp_path / name / "a.txt", ns=(10**18, 10**18))
+    store = LocalStore(str(tmp_path / "store"))
+    save_digests(store, expand(str(tmp_path / "one"), "x"), ["1" * 64])
+    assert expand(str(tmp_path / "two"), "x").digests(store) is None
+
+
+def test_a_file_whose_time_was_set_back_is_another_one(folder):
+    path = folder / "a.txt"
+    entry = expand(str(path), "x").entries[0]
+    source = Source(0, entry.name, entry.path, entry.size, digest_file(entry.path, entry.size), entry.stamp)
+    stat = path.stat()
+    path.write_text("A.TXT")
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert expand(str(path), "x").key != Listing((entry,)).key
+    with pytest.raises(SourceChanged, match="changed since it was listed"):
+        require_unchanged(source)
+
+
 def test_digests_are_known_once_they_are_saved(folder, tmp_path):
     store, listing = LocalStore(str(tmp_path / "store")), expand(str(folder), "x")
     assert listing.digests(store) is None
-    save_digests(store, listing, ["1", "2", "3", "4"])
-    assert expand(str(folder), "x").digests(store) == ["1", "2", "3", "4"]
+    digests = [digest_file(entry.path, entry.size) for entry in listing.entries]
+    save_digests(store, listing, digests)
+    assert expand(str(folder), "x").digests(store) == digests
     assert [s.name for s in listing.sources(listing.digests(store))] == [e.name for e in listing.entries]
+
+
+@pytest.mark.parametrize("content", [b"", b"[", b"{}", b'["1"]', b"[]"])
+def test_damaged_digests_are_made_again(folder, tmp_path, content):
+    store, listing = LocalStore(str(tmp_path / "store")), expand(str(folder), "x")
+    store.write(f"sources/{listing.key}/digests.json", content)
+    assert listing.digests(store) is None
 
 
 def test_a_file_that_grew_since_it_was_listed_is_named(folder):
