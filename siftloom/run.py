@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pipeline.driver.execute import Options
     from pipeline.graph import Graph
 
-# The versions of these packages are kept with every run: outputs may depend on them.
-PACKAGES = ("ray", "torch", "pyarrow", "numpy", "numba", "datasketch", "tokenizers", "kitoken", "fasttext-community")
+# The versions of these are kept with every run: outputs may depend on them.
+LIBRARIES = ("ray", "torch", "pyarrow", "numpy", "numba", "datasketch", "tokenizers", "kitoken", "fasttext-community")
 
 
 class NodeView(reader.NodeView):
@@ -63,9 +63,9 @@ def open_run(store: str, name: str) -> Run:
 
 
 def execute(graph: Graph, *, name: str, store: str, options: Options, recipe: str | None, watcher: Any) -> Run:
-    """Run a graph, or go on with it, and record the versions of `PACKAGES`. Raises what `pipeline.driver` raises."""
+    """Run a graph, or go on with it, and record the versions of `LIBRARIES`. Raises what `pipeline.driver` raises."""
     from pipeline.driver.execute import run
 
-    options = replace(options, packages=PACKAGES)
+    options = replace(options, packages=LIBRARIES)
     found = run(graph, name=name, store=store, options=options, recipe=recipe, watcher=watcher)
     return Run(found.store, found.name).attach(graph.names)

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
 from pipeline.store.uris import masked
+from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
@@ -31,13 +32,12 @@ def submit(
 ) -> int:
     """The exit code of the run. Raises UserError before anything is started."""
     from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
-    from siftloom.recipes import opened
 
-    found, graph = opened(recipe, nodes, changes, None)
+    found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
     script = inside(recipe, folder)
     package = measure(folder)
-    told = {"bytes": package.bytes, "files": len(package.files), "largest": package.files[:LARGEST]}
+    summary = {"bytes": package.bytes, "files": len(package.files), "largest": package.files[:LARGEST]}
     if not as_json:
         say(f"package  {folder}: {len(package.files):,} files, {size(package.bytes)} before packing")
         for name, count in package.files[:LARGEST]:
@@ -58,12 +58,12 @@ def submit(
     if not as_json:
         say(f"job      {job}: {shlex.join(parts)}")
     if not wait:
-        say_json({"job": job, "package": told}) if as_json else say(f"follow it with: ray job logs -f {job}")
+        say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0
     log = sys.stderr if as_json else sys.stdout
     code = jobs.follow(job, lambda text: print(text, end="", file=log, flush=True))
     if as_json:
-        say_json({"job": job, "exit_code": code, "package": told})
+        say_json({"job": job, "exit_code": code, "package": summary})
     elif code:
         say(f"{job} ended with exit code {code}: {jobs.message(job)}\ngo on with the same command")
     return code
@@ -83,17 +83,17 @@ def inside(recipe: str, folder: str) -> str:
     """The recipe's path within the working directory that is sent."""
     root, path = Path(folder).resolve(), Path(recipe).resolve()
     if not path.is_relative_to(root):
-        raise RecipeError(recipe, f"it lies outside {root}", "a recipe in the folder that is sent", "--working-dir")
+        raise RecipeError(recipe, f"a file outside {root}", "a recipe in the folder that is sent", "--working-dir")
     return str(path.relative_to(root))
 
 
 def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: str, as_json: bool) -> None:
     """Runs `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
     from pipeline.store.record import versions
-    from siftloom.run import PACKAGES
+    from siftloom.run import LIBRARIES
 
     entry = ["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"]
-    expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(versions(PACKAGES))}
+    expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(versions(LIBRARIES))}
     job = jobs.submit(entry, name=f"{name}-check", folder=folder, metadata={"check": name}, env=env | expected)
     log: list[str] = []
     code = jobs.follow(job, log.append)

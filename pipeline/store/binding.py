@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-from pipeline.contract import Node, RowPhase, Shard, ShardPhase, Source
+from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source
 
 
 @dataclass(frozen=True)
@@ -38,22 +37,19 @@ class BaseShard:
     phase: str
     task: str  # key of the task that laid it down
     file: str | None = None  # below data/<phase>/
-    in_place: Mapping[str, Any] | None = None
+    in_place: InPlace | None = None
     source: Source | None = None  # of an in-place shard, as the current run finds it
     state_file: str | None = None
 
     @staticmethod
-    def of(
-        base: str, folder: str, phase: str, task: str, fact: Mapping[str, Any], sources: Mapping[str, Source]
-    ) -> BaseShard:
-        """A shard from an entry of `facts["shards"]`; `sources` by digest."""
-        in_place = fact.get("in_place")
+    def of(base: str, folder: str, phase: str, task: str, new: NewShard, sources: Mapping[str, Source]) -> BaseShard:
+        """The shard that a task has laid down; `sources` by digest."""
         return BaseShard(
-            Shard(base, fact["key"], fact["rows"], fact["text_bytes"]), folder, phase, task,
-            file=None if in_place else f"{task}{fact['ext']}",
-            in_place=in_place,
-            source=sources.get(in_place["digest"]) if in_place else None,
-            state_file=f"{task}{fact['state_ext']}" if fact.get("state_ext") else None,
+            Shard(base, new.key, new.rows, new.text_bytes), folder, phase, task,
+            file=None if new.ext is None else f"{task}{new.ext}",
+            in_place=new.in_place,
+            source=sources.get(new.in_place.digest) if new.in_place else None,
+            state_file=f"{task}{new.state_ext}" if new.state_ext else None,
         )  # fmt: skip
 
 

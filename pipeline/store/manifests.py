@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from pipeline.contract import Source
+from pipeline.contract import NewShard, Source
 from pipeline.errors import DataError
 from pipeline.store.binding import BaseShard, Link, Stream
 from pipeline.store.json_files import read_json
@@ -98,5 +98,7 @@ def base_shards(manifest: Manifest, sources: Sequence[Source]) -> tuple[BaseShar
     by_digest: Mapping[str, Source] = {source.digest: source for source in sources}
     base, folder, found = manifest["fingerprint"][:12], folder_of(manifest), []
     for task, facts in sorted(manifest["shards"].items()):
-        found += [BaseShard.of(base, folder, manifest["new_base"], task, fact, by_digest) for fact in facts]
+        found += [
+            BaseShard.of(base, folder, manifest["new_base"], task, new, by_digest) for new in map(NewShard.parse, facts)
+        ]
     return tuple(found)

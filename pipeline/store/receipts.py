@@ -29,9 +29,8 @@ FACTS_LIMIT = 4 * 1024**2
 class Receipt:
     """What a finished task read, wrote and counted.
 
-    `files`: name below `data/<phase>/` -> {"size", "sha256"[, "values"]}; `values` is a digest of the decoded
-    columns, which stays the same when another pyarrow version packs them otherwise. `reads`: [node, phase, key,
-    digest of that receipt's files].
+    `files`: name below `data/<phase>/` -> {"size", "sha256"}. `reads`: [node, phase, key, digest of that receipt's
+    files].
     """
 
     phase: str
@@ -94,21 +93,18 @@ def commit(
     outputs: Mapping[str, Path],
     reads: Iterable[Sequence[str]],
     result: Result,
-    values: Mapping[str, str] | None = None,
+    deterministic: bool = True,
 ) -> Receipt:
     """Publish a task's files, then its receipt. `outputs`: file name below `data/<phase>/` -> finished local file.
 
-    Raises `DriftError` when the key is done already with other bytes (and other values).
+    Raises `DriftError` when the key is done already with other bytes. Of a node that is not `deterministic`, what was
+    committed first stays and is returned.
     """
     if len(canonical_json(dict(result.facts))) > FACTS_LIMIT:
         raise DataError(
             f"{folder} {phase}/{key}", f"facts of more than {FACTS_LIMIT >> 20} MiB", "a file for anything that large"
         )
-    files = {
-        name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
-        | ({"values": values[name]} if values and name in values else {})
-        for name, path in sorted(outputs.items())
-    }
+    files = {name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for name, path in sorted(outputs.items())}
     fresh = Receipt(phase, key, files, [list(read) for read in reads], dict(result.counts), dict(result.facts))
     place = f"{folder}/{phase}"
     point(place, "before-data")
@@ -117,24 +113,21 @@ def commit(
             continue
         # Who was here before us may have been killed before the receipt; then its file counts for nothing.
         if (known := read_receipt(store, folder, phase, key)) is not None:
-            return _same(known, fresh, folder)
+            return _same(known, fresh, folder) if deterministic else known
         store.publish(path, data_name(folder, phase, name))
     point(place, "before-receipt")
     if not store.create(receipt_name(folder, phase, key), canonical_json(fresh.form())):
         known = read_receipt(store, folder, phase, key)
-        return fresh if known is None else _same(known, fresh, folder)
+        return _same(known, fresh, folder) if known is not None and deterministic else known or fresh
     point(place, "after-receipt")
     return fresh
 
 
 def _same(known: Receipt, fresh: Receipt, folder: str) -> Receipt:
-    """The receipt that is there. Raises `DriftError` unless it is of the same bytes, or the same values."""
+    """The receipt that is there. Raises `DriftError` unless it is of the same bytes."""
     for name, entry in fresh.files.items():
         before = known.files.get(name)
-        same = before is not None and (
-            before["sha256"] == entry["sha256"] or ("values" in entry and before.get("values") == entry["values"])
-        )
-        if not same:
+        if before is None or before["sha256"] != entry["sha256"]:
             raise DriftError(
                 f"{folder} {fresh.phase}/{fresh.key}", f"other bytes for the finished file {name}",
                 "the bytes that its receipt names", "siftloom verify, or raise the node's version",

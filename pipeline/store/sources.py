@@ -11,6 +11,7 @@ import glob
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,17 +110,28 @@ def _files(pattern: str) -> list[Entry]:
             part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")
         ):
             continue
-        stat = os.stat(path)
+        status = _regular(path)
         name = Path(os.path.relpath(path, root or ".")).as_posix()
-        entries.append(Entry(name, os.path.abspath(path), stat.st_size, stamp_of(stat)))
+        entries.append(Entry(name, os.path.abspath(path), status.st_size, stamp_of(status)))
     return entries
 
 
-def stamp_of(stat: os.stat_result) -> str:
+def _regular(path: str) -> os.stat_result:
+    """Return the status of a regular file. A pipe or a device would be read for ever."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise SourceError(path, f"a link that leads nowhere ({error.strerror})", "a file that can be read") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(path, "a pipe, a device or a socket", "a regular file", "name the files in `paths`")
+    return status
+
+
+def stamp_of(status: os.stat_result) -> str:
     """Another one whenever a local file may have other bytes. A modification time can be set (`touch -r`, `tar`); the
     time of the last change of the inode cannot.
     """
-    return f"{stat.st_mtime_ns}.{stat.st_ctime_ns}.{stat.st_ino}"
+    return f"{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}"
 
 
 def open_stream(path: str):
@@ -160,8 +172,8 @@ def require_unchanged(source: Source) -> None:
 def _now(path: str) -> tuple[int, str]:
     """Size and stamp, as a listing would see them."""
     if not is_uri(path):
-        stat = os.stat(path)
-        return stat.st_size, stamp_of(stat)
+        status = os.stat(path)
+        return status.st_size, stamp_of(status)
     return remote_sources.stat(path)
 
 
