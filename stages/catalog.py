@@ -19,17 +19,31 @@ NODES = {
     "language": "stages.clean.language:Language",
     "gopher_quality": "stages.clean.gopher_quality:GopherQuality",
     "gopher_repetition": "stages.clean.gopher_repetition:GopherRepetition",
+    "c4": "stages.clean.c4:C4",
+    "fineweb_quality": "stages.clean.fineweb_quality:FinewebQuality",
+    "refinedweb_lines": "stages.clean.refinedweb_lines:RefinedwebLines",
+    "signals": "stages.clean.signals:Signals",
+    "url": "stages.clean.url:Url",
+    "pii": "stages.clean.pii:Pii",
+    "garbled": "stages.clean.garbled:Garbled",
+    "code": "stages.clean.code:Code",
     "exact_dedup": "stages.dedup.exact:ExactDedup",
     "minhash_dedup": "stages.dedup.minhash:MinHashDedup",
     "url_dedup": "stages.dedup.urls:UrlDedup",
-    "line_dedup": "stages.dedup.lines:LineDedup",
-    "decontaminate": "stages.dedup.decontaminate:Decontaminate",
+    "line_dedup": "stages.lines.line_dedup:LineDedup",
+    "decontaminate": "stages.decontaminate.decontaminate:Decontaminate",
     "split": "stages.split:Split",
     "train_quality": "stages.quality.train:TrainQuality",
     "quality": "stages.quality.score:Quality",
+    "ensemble": "stages.quality.ensemble:Ensemble",
+    "train_ngram": "stages.quality.perplexity:TrainNgram",
+    "perplexity": "stages.quality.perplexity:Perplexity",
+    "train_classifier": "stages.quality.classify:TrainClassifier",
+    "classify": "stages.quality.classify:Classify",
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
+    "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
@@ -53,7 +67,11 @@ LR_SCHEDULES = _places(models.LR_SCHEDULES)
 OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy"}
 COLLATORS = {"next_token": "stages.training.collate:NextToken"}
 ORDERS = {"mixture": "stages.training.order:Mixture"}
-FREEZE = {"by_name": "models.freeze:ByName"}
+FREEZE = {
+    "by_name": "models.freeze:ByName",
+    "half_tuning": "models.half_tuning:HalfTuning",
+    "bit_fit": "models.half_tuning:BitFit",
+}
 STAGES = {"stage": "stages.training.stage:Stage"}
 VALUES = {
     **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS, **FREEZE, **STAGES,
