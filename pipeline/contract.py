@@ -69,6 +69,11 @@ def sources(default: Any = dataclasses.MISSING) -> Any:
     return field(default=default, metadata={"role": "sources"})
 
 
+def reach(default: Any) -> Any:
+    """A field that says which tasks there are and never what one of them makes (a limit); only where `content_keys`."""
+    return field(default=default, metadata={"role": "reach"})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
 
@@ -235,10 +240,10 @@ Phase = RowPhase | ShardPhase | TaskPhase
 #
 #   {"key", "rows", "text_bytes", "ext"}
 #       a Parquet file of this task, `<phase>/<task key><ext>`, with `id` and `text`
-#   {"key", "rows", "text_bytes", "in_place": {"source", "digest", "row_groups": [a, b], "first_row", "columns"},
+#   {"key", "rows", "text_bytes", "in_place": {"digest", "ids", "row_groups": [a, b], "first_row", "columns"},
 #    "state_ext" (optional)}
-#       rows of a Parquet source as they lie; `columns` maps a column of ours to one of the file, `id` is made of digest
-#       and row number; `state_ext` names a file of this task with one int16 column `state` (0 = alive, else 1 + the
+#       rows of a Parquet source as they lie; `columns` maps a column of ours to one of the file, `id` is `ids`, a colon
+#       and the row number; `state_ext` names a file of this task with one int16 column `state` (0 = alive, else 1 + the
 #       index in `reasons`), for rows that cannot be used
 ONE = ("all",)  # the keys of a phase that has a single task
 
@@ -260,6 +265,8 @@ class Node:
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
     stream: ClassVar[str] = "docs"  # the field whose rows its row and shard phases run over
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`facts["shards"]`)
+    content_keys: ClassVar[bool] = False  # a task's key names all that it reads; see `Node.source_marks`
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions that make the bytes: their versions are in the identity
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
 
     @classmethod
@@ -277,6 +284,15 @@ class Node:
 
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
+
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str] | None:
+        """What the names of source files decide about their bytes (a format), one mark a file; part of the identity.
+
+        A node with `content_keys` gives its tasks keys that name the digests and marks of the files they read. Two
+        nodes that differ in their source files and `reach` fields only then share the tasks, and the shards, of
+        equal keys: a corpus that grows by a file is read and scored in that file alone.
+        """
+        return None
 
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""

@@ -24,7 +24,7 @@ from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.plan import make_plan
 from pipeline.driver.prepare import check_drift, check_room, digest_sources, nodes_over_holes, withdraw_damaged
-from pipeline.driver.reuse import link_finished_phase
+from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
@@ -83,6 +83,7 @@ class Driver:
         self.signal: int | None = None
         self._unchecked: set[Node] = set()
         self._keys: dict[Key, list[str]] = {}
+        self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._failed: set[Node] = set()
         self._waiting: set[Node] = set()
         self._taken = False  # a node, since the store was last looked at
@@ -158,9 +159,14 @@ class Driver:
                     self._note_crash(keys, error)
 
     def _link_ready(self, busy: set[Key]) -> bool:
-        """Link phases that another node has finished; whether any was, so that more may be ready now."""
+        """Link phases, and tasks of a base, that another node has finished; whether any was: more may be ready now."""
         ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
-        return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
+        linked = [link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)]
+        for node, phase in ready:
+            if node.content_keys and (node, phase.name) not in self._compared and self._take(node):
+                self._compared.add((node, phase.name))
+                linked.append(link_equal_tasks(self.state, node, phase, self._phase_keys(node, phase)))
+        return any(linked)
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[list[Key], Any]]:
         room = self._workers - sum(self._driven.values())

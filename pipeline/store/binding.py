@@ -96,21 +96,22 @@ class Binding:
     cpus: int = 1
 
 
-def base_shards(place: Place, phase: str, receipts: Sequence[Any], sources: Sequence[Source]) -> tuple[BaseShard, ...]:
-    """The shards that a base node's receipts list, in order of task key."""
+def base_shards(place: Place, manifest: Mapping[str, Any], sources: Sequence[Source]) -> tuple[BaseShard, ...]:
+    """The shards of a finished base, in the order of its tasks."""
     by_digest = {source.digest: source for source in sources}
+    phase = manifest["new_base"]
     found = []
-    for receipt in sorted(receipts, key=lambda r: r.key):
-        for fact in receipt.facts.get("shards", ()):
+    for task in manifest["phases"][phase]:
+        for fact in manifest["shards"].get(task, ()):
             shard = Shard(place.short, fact["key"], fact["rows"], fact["text_bytes"])
             in_place = fact.get("in_place")
             found.append(
                 BaseShard(
-                    shard, place.folder, phase, receipt.key,
-                    file=None if in_place else f"{receipt.key}{fact['ext']}",
+                    shard, place.folder, phase, task,
+                    file=None if in_place else f"{task}{fact['ext']}",
                     in_place=in_place,
                     source=by_digest.get(in_place["digest"]) if in_place else None,
-                    state_file=f"{receipt.key}{fact['state_ext']}" if fact.get("state_ext") else None,
+                    state_file=f"{task}{fact['state_ext']}" if fact.get("state_ext") else None,
                 )
             )  # fmt: skip
     return tuple(found)

@@ -10,7 +10,6 @@ from pipeline.contract import Node, Source
 from pipeline.errors import DataError
 from pipeline.store.binding import BaseShard, Link, Place, Stream, base_shards
 from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt
 from pipeline.store.rows import ShardView, alive_rows
 
 if TYPE_CHECKING:
@@ -87,8 +86,7 @@ class Shelf:
         return Link(self._place(manifest), manifest["row_phase"], manifest["adds"], manifest["changes_text"])
 
     def _shards(self, base: Manifest) -> tuple[BaseShard, ...]:
-        receipts = [Receipt(base["new_base"], key, facts={"shards": s}) for key, s in base["shards"].items()]
-        return base_shards(self._place(base), base["new_base"], receipts, self._sources)
+        return base_shards(self._place(base), base, self._sources)
 
     # rows ---------------------------------------------------------------------------------------------------
 

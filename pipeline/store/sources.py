@@ -8,7 +8,6 @@ re-run.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
 from pipeline.fingerprint import canonical_json
+from pipeline.store.local_files import local_files
 from pipeline.store.objects import Store
 
 DEMO = "demo://"
@@ -63,7 +63,11 @@ def expand(paths: Sequence[str] | str, place: str) -> Listing:
     entries: dict[str, Entry] = {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
         found = (
-            _demo(pattern) if pattern.startswith(DEMO) else _remote(pattern) if "://" in pattern else _files(pattern)
+            _demo(pattern)
+            if pattern.startswith(DEMO)
+            else _remote(pattern)
+            if "://" in pattern
+            else _files(pattern, place)
         )
         if not found:
             raise SourceError(
@@ -76,27 +80,10 @@ def expand(paths: Sequence[str] | str, place: str) -> Listing:
     return Listing(tuple(ordered))
 
 
-def _files(pattern: str) -> list[Entry]:
-    pattern = os.path.expanduser(pattern)
-    if os.path.isdir(pattern):
-        root = pattern
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
-    elif os.path.exists(pattern):
-        root, paths = os.path.dirname(pattern), [pattern]
-    else:
-        paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
-        magic = next((i for i, part in enumerate(Path(pattern).parts) if glob.has_magic(part)), 0)
-        root = str(Path(*Path(pattern).parts[:magic])) if magic else ""
-    entries = []
-    for path in paths:
-        if any(
-            part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")
-        ):
-            continue
-        stat = os.stat(path)
-        name = Path(os.path.relpath(path, root or ".")).as_posix()
-        entries.append(Entry(name, os.path.abspath(path), stat.st_size, str(stat.st_mtime_ns)))
-    return entries
+def _files(pattern: str, place: str) -> list[Entry]:
+    return [
+        Entry(name, path, found.st_size, str(found.st_mtime_ns)) for name, path, found in local_files(pattern, place)
+    ]
 
 
 def _demo(pattern: str) -> list[Entry]:

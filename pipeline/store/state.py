@@ -75,7 +75,8 @@ class State:
                     digests = self._digests_of(owner, listing)
                     if digests is None:
                         return None
-                    stand_ins[field] = list(digests)
+                    names = [entry.name for entry in listing.entries]
+                    stand_ins[field] = identity.source_form(node, field, names, digests)
             if any(self.fingerprint(parent) is None for _, _, parent in self.graph.inputs(node)):
                 return None
             form = identity.node_form(node, self.fingerprint, stand_ins)
@@ -90,6 +91,16 @@ class State:
     def folder(self, node: Node) -> str:
         return self.place(node).folder
 
+    def shape(self, base: Node) -> str | None:
+        """Bases of equal shape have equal shards under equal keys; None for a base whose keys do not say what it read.
+
+        Such a base's fingerprint changes with every file that comes or goes, its shape does not.
+        """
+        if not base.content_keys:
+            return None
+        form = identity.node_form(base, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
+        return identity.digest({"shape": form})
+
     def score_key(self, node: Node) -> str | None:
         """Equal keys mean equal added columns for rows that both runs have scored; None where that cannot be said."""
         if not isinstance(node, RowNode):
@@ -100,15 +111,19 @@ class State:
             providers = self.graph.providers(chain, base)
             for name in node.needs:
                 provider = providers.get(name, base)
-                key = self.score_key(provider) if provider is not base else None
-                needs.append([self.fingerprint(base), name, key or self.fingerprint(provider)])
+                origin = self.shape(base) or self.fingerprint(base)
+                key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
+                needs.append([origin, name, key])
         form = identity.node_form(node, self.fingerprint, {node.stream: needs}, skip_roles=("runtime", "threshold"))
         return identity.digest(form)
 
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
         if node not in self._phase_keys:
-            digests = {field: [s.digest for s in files] for field, files in self.sources(node).items()}
+            digests = {
+                field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+                for field, files in self.sources(node).items()
+            }
             declared = itertools.takewhile(lambda phase: phase.fields is not None, self.graph.phases(node))
             named = [(phase.name, phase.fields or ()) for phase in declared]
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)
@@ -154,9 +169,8 @@ class State:
         if base not in self._shards:
             manifest = self.manifest(base)
             assert manifest is not None, f"{self.graph.names[base]} is not finished"
-            receipts = [Receipt(base.new_base or "", key, facts={"shards": s}) for key, s in manifest["shards"].items()]
             sources = [source for group in self.sources(base).values() for source in group]
-            self._shards[base] = base_shards(self.place(base), base.new_base or "", receipts, sources)
+            self._shards[base] = base_shards(self.place(base), manifest, sources)
         return self._shards[base]
 
     def link(self, node: Node) -> Link:

@@ -36,7 +36,7 @@ class Step:
     phase: str
     after: Mapping[str, int | None]
     chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
-    scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
+    scores: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # shard -> (folder, phase, shard) to copy
 
     def spec(self) -> RowPhase | ShardPhase:
         phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
@@ -142,7 +142,7 @@ class _Run:
         else:
             known = step.scores.get(base.shard.name)
             self.side_car = SideCar(
-                self.context, base.shard, self._open_rows, _known_scores(store, known, base) if known else None
+                self.context, base.shard, self._open_rows, _known_scores(store, *known) if known else None
             )
 
     def _open_rows(self):
@@ -262,12 +262,11 @@ class _Run:
         return self.digests[name]
 
 
-def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
+def _known_scores(store: Store, folder: str, phase: str, shard: str) -> Path | None:
     """The finished side-car whose values may be copied, if it is there."""
-    folder, phase = known
-    if read_receipt(store, folder, phase, base.shard.name) is None:
+    if read_receipt(store, folder, phase, shard) is None:
         return None
-    return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
+    return store.local(data_name(folder, phase, f"{shard}.parquet"))
 
 
 def peak_memory() -> int:
@@ -285,6 +284,6 @@ def portable(error: BaseException) -> BaseException:
 
 
 def reusable(node: Any) -> bool:
-    """Whether a node's columns can be copied from an earlier side-car and only `decide` be run."""
+    """Whether a node's columns and texts can be copied from an earlier side-car and only `decide` be run."""
     decides = isinstance(node, RowNode) and type(node).decide is not RowNode.decide
-    return isinstance(node, RowNode) and not node.changes_text and (decides or not node.reasons)
+    return isinstance(node, RowNode) and (decides or not node.reasons)

@@ -41,7 +41,7 @@ class SideCar:
         self.state = np.full(shard.rows, -1, np.int16)
         self.changes_text = bool(getattr(self.node, "changes_text", False))
         self._open_rows, self._function = open_rows, None
-        self._known = _KnownScores(known, list(self.types)) if known is not None and self.types else None
+        self._known = None if known is None else _KnownScores(known, list(self.types), self.changes_text)
         self._rows: list[np.ndarray] = []
         self._columns: list[pa.Table] = []
         self._texts: list[pa.Array] = []
@@ -189,12 +189,14 @@ class SideCar:
 
 
 class _KnownScores:
-    """Values of an earlier side-car with the same score key."""
+    """Values and changed texts of an earlier side-car with the same score key."""
 
-    def __init__(self, path: Path, names: Sequence[str]) -> None:
+    def __init__(self, path: Path, names: Sequence[str], with_text: bool) -> None:
         import pyarrow.compute as pc
 
-        self.table = read_columns(path, ["state", *names]).combine_chunks()
+        self.names, self.with_text = tuple(names), with_text
+        columns = ["state", *names, *(["text"] if with_text else [])]
+        self.table = read_columns(path, columns).combine_chunks()
         self.scored = pc.is_valid(self.table["state"]).to_numpy()
 
     def fill(self, table: pa.Table, rows: np.ndarray, compute: Callable, types: dict) -> Columns:
@@ -203,16 +205,19 @@ class _KnownScores:
 
         known = self.scored[rows]
         copied = self.table.take(pa.array(rows[known]))
-        if known.all():
-            return Columns(added={name: _concat(copied[name].chunks, kind) for name, kind in types.items()})
-        fresh = compute(table.filter(pa.array(~known)))
+        fresh = None if known.all() else compute(table.filter(pa.array(~known)))
         order = np.empty(len(rows), np.int64)
         order[known], order[~known] = np.arange(known.sum()), known.sum() + np.arange((~known).sum())
+
+        def joined(name: str, values, kind) -> pa.Array:
+            if fresh is None:
+                return _concat(copied[name].chunks, kind)
+            new = pa.nulls(int((~known).sum()), kind) if values is None else _array(values, kind)
+            return _concat([*copied[name].chunks, new], kind).take(pa.array(order))
+
         return Columns(
-            added={
-                name: _concat([*copied[name].chunks, _array(fresh.added[name], kind)], kind).take(pa.array(order))
-                for name, kind in types.items()
-            }
+            added={name: joined(name, fresh and fresh.added[name], kind) for name, kind in types.items()},
+            text=joined("text", fresh and fresh.text, pa.string()) if self.with_text else None,
         )
 
 

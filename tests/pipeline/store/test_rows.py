@@ -51,7 +51,7 @@ class InPlace(Node):
                     with ctx.create(ext) as path:
                         pq.write_table(pa.table({"state": state}), path)
                 place = {
-                    "source": source.index, "digest": source.digest, "row_groups": [group, group + 1],
+                    "ids": source.digest[:12], "digest": source.digest, "row_groups": [group, group + 1],
                     "first_row": first, "columns": {"text": "body", "stars": "stars"},
                 }  # fmt: skip
                 fact = {"key": f"{key}-{group}", "rows": len(texts), "text_bytes": 1, "in_place": place}
@@ -123,7 +123,7 @@ def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
     ids = pa.array([f"{'d' * 12}:{i}" for i in range(count)])
     table = pa.table({"id": ids, "text": [f"document {i}" for i in range(count)]})
     pq.write_table(table.drop_columns(["id"]) if in_place else table, path, row_group_size=group)
-    place = {"row_groups": [0, 8], "first_row": 0, "columns": {"text": "text"}}
+    place = {"ids": "0" * 12, "row_groups": [0, 8], "first_row": 0, "columns": {"text": "text"}}
     stat = path.stat()
     source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=str(stat.st_mtime_ns))
     base = BaseShard(
