@@ -21,8 +21,10 @@ def rows(given: Given) -> Iterator[Row]:
             with pa.ipc.open_file(given.stream) as file:
                 yield from records(file.get_batch(i) for i in range(file.num_record_batches))
         else:
-            with pa.ipc.open_stream(given.pipe()) as stream:
+            pipe = given.pipe()
+            with pa.ipc.open_stream(pipe) as stream:
                 yield from records(stream)
+            pipe.drain()
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(
             given.source.name, f"Arrow data that cannot be read ({error})", "a whole Arrow file or stream"

@@ -24,7 +24,7 @@ def decode_page(data: bytes, declared: str | None = None) -> tuple[str, str]:
         text = _text(data, known, "strict") if known else None
         if known and text is not None:
             return text, known
-    found = detect_encoding(data) or "windows-1252"
+    found = detect_encoding(data) or "cp1252"
     return bytes_to_str(data, found, errors="replace").replace("\0", ""), found
 
 

@@ -132,17 +132,28 @@ class Pipe(io.RawIOBase):
     """A file object over an iterable of chunks, for libraries that pull."""
 
     def __init__(self, chunks: Iterable[bytes]):
-        self._chunks, self._rest = iter(chunks), b""
+        self._chunks, self._rest, self._end = iter(chunks), b"", b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer) -> int:
-        self._rest = self._rest or next(self._chunks, b"")
+        self._rest = self._rest or self._next()
         part = self._rest[: len(buffer)]
         self._rest = self._rest[len(part) :]
         buffer[: len(part)] = part
         return len(part)
+
+    def drain(self) -> bytes:
+        """Read what is left, so that the digest of the whole is held against; returns the last 512 bytes there were."""
+        while self._next():
+            pass
+        return self._end
+
+    def _next(self) -> bytes:
+        chunk = next(self._chunks, b"")
+        self._end = (self._end + chunk[-512:])[-512:]
+        return chunk
 
 
 def lines(chunks: Iterable[bytes], longest: int) -> Iterator[bytes | None]:

@@ -24,7 +24,8 @@ TEXTS = ("txt", "text", "json", "html", "htm")
 def rows(given: Given) -> Iterator[Row]:
     number, name, sample = 0, None, {}
     try:
-        with tarfile.open(fileobj=given.pipe(), mode="r|") as archive:
+        pipe = given.pipe()
+        with tarfile.open(fileobj=pipe, mode="r|") as archive:
             for member in archive:
                 if not member.isfile():
                     continue
@@ -36,6 +37,8 @@ def rows(given: Given) -> Iterator[Row]:
                 if ending in TEXTS:
                     content = archive.extractfile(member)
                     sample[ending] = None if content is None or member.size > LONGEST else content.read()
+        if pipe.drain().strip(b"\0"):  # tarfile takes a header that is cut off for the end
+            raise tarfile.ReadError("no empty block at the end, so the file is cut off")
     except tarfile.TarError as error:
         raise SourceError(
             given.source.name,

@@ -49,29 +49,27 @@ def _page(record: Any) -> Mapping[str, Any] | Reject:
     declared = record.headers.get("Content-Length") or ""
     if not declared.isdigit():
         return Reject("bad_record", b"no Content-Length")
-    if record.content_length > LONGEST_PAGE:
+    if int(declared) > LONGEST_PAGE:
         return Reject("too_long")
-    record.freeze()
-    if record.content_length != int(declared):
-        return Reject("cut_off", f"{record.content_length} of {declared} bytes".encode())
+    body = record.reader.read()
+    if len(body) != int(declared):
+        return Reject("cut_off", f"{len(body)} of {declared} bytes".encode())
     kind = (record.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
     charset = None
     if record.is_http:
         try:
-            record.parse_http(auto_decode="all")
-        except OSError as error:
+            answer = _answer(body)
+            if answer.http_headers is None:
+                return Reject("bad_record", b"no HTTP headers")
+            if answer.http_headers.status_code != 200:
+                return Reject("http_status", str(answer.http_headers.status_code).encode())
+            kind, charset = (answer.http_content_type or "").lower(), answer.http_charset
+            if _is_page(kind):
+                body = answer.reader.read(LONGEST_PAGE + 1)
+        except OSError as error:  # headers that are none, or a body that is not packed as they say
             return Reject("bad_record", str(error).encode())
-        if record.http_headers is None:
-            return Reject("bad_record", b"no HTTP headers")
-        if record.http_headers.status_code != 200:
-            return Reject("http_status", str(record.http_headers.status_code).encode())
-        kind, charset = (record.http_content_type or "").lower(), record.http_charset
-    if kind and kind not in HTML and not kind.startswith("text/"):
+    if not _is_page(kind):
         return Reject("not_text", kind.encode())
-    try:
-        body = record.reader.read(LONGEST_PAGE + 1)
-    except OSError as error:  # a body that is not packed as its headers say
-        return Reject("bad_record", str(error).encode())
     if len(body) > LONGEST_PAGE:
         return Reject("too_long")
     text, charset = decode_page(body, charset)
@@ -83,6 +81,21 @@ def _page(record: Any) -> Mapping[str, Any] | Reject:
         "charset": charset,
         "content_type": kind or None,
     }
+
+
+def _answer(block: bytes) -> Any:
+    """The HTTP answer in a record, as a record of its own: an iterator does not go on after a body that cannot be
+    unpacked."""
+    from fastwarc.warc import WarcRecord
+
+    head = f"WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http\r\nContent-Length: {len(block)}\r\n\r\n"
+    found = WarcRecord.from_bytes(head.encode() + block + b"\r\n\r\n")
+    found.parse_http(auto_decode="all")
+    return found
+
+
+def _is_page(kind: str) -> bool:
+    return not kind or kind in HTML or kind.startswith("text/")
 
 
 class _Steady(io.RawIOBase):
