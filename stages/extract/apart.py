@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from typing import Any
 
 from pipeline.errors import DataError
 from stages.extract.child import receive, send
@@ -28,10 +29,10 @@ class Apart:
     def extract(self, html: str) -> Extracted:
         """Text, title and links; raises `Failed`."""
         process = self._process or self._start()
-        assert process.stdin is not None and process.stdout is not None
+        pages, texts = _pipes(process)
         try:
-            send(process.stdin, html.encode("utf-8"))
-            answer = receive(process.stdout)
+            send(pages, html.encode("utf-8"))
+            answer = receive(texts)
         except BrokenPipeError:
             answer = None
         if answer is None:
@@ -51,8 +52,7 @@ class Apart:
             self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=environment
         )
         self._process = process
-        assert process.stdout is not None
-        if receive(process.stdout) != b"ready":
+        if receive(_pipes(process)[1]) != b"ready":
             code = self._end()
             self._said.seek(0)
             last = self._said.read().decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {code}"]
@@ -74,3 +74,9 @@ class Apart:
     def __del__(self) -> None:
         if self._process is not None:
             self._end()
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[Any, Any]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout

@@ -15,8 +15,8 @@ FAILURES = ("too_large", "too_deep", "time_limit", "crashed", "parser_error", "e
 TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
 # elements that hold nothing, or that the next one of their kind closes
 FLAT = frozenset(
-    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot colgroup "
-    "option optgroup rt rp html head body".split()
+    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
+    "colgroup option optgroup rt rp html head body".split()
 )
 
 
@@ -112,7 +112,7 @@ class Extract(RowNode):
 
 
 def depth(html: str) -> int:
-    """Elements around a piece of text at most, before a parser mends them: those that their next sibling closes apart."""
+    """Elements around a piece of text at most, before a parser mends them; `FLAT` ones are not counted."""
     import numpy as np
 
     if html.count("<") < 2:

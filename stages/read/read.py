@@ -16,7 +16,20 @@ from importlib import import_module
 from itertools import islice
 from typing import Any, Literal
 
-from pipeline.contract import Context, Law, Node, Result, Source, TaskPhase, reach, runtime, sources
+from pipeline.contract import (
+    Context,
+    InPlace,
+    Law,
+    NewShard,
+    Node,
+    Result,
+    Source,
+    TaskPhase,
+    reach,
+    runtime,
+    shard_facts,
+    sources,
+)
 from pipeline.errors import RecipeError, SourceError
 from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id, id_prefix
 from stages.read import encodings, parquet, ranges
@@ -265,7 +278,7 @@ class Read(Node):
                     bad.add(found.name, row_id, number, reject)
             if fields is not None:
                 fields.finish()
-        return bad.result(out.facts, notes.values())
+        return bad.result(out.shards, notes.values())
 
     def _fields(self, form: str, place: str) -> Fields:
         text, own_id = (TEXT, "id") if form in OWN_NAMES else (self.text, self.id)
@@ -311,18 +324,14 @@ class Read(Node):
         if self.on_error == "fail" and counts["kept"] < len(state):
             row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
             raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
-        ext = parquet.write_state(ctx, state)
-        fact = {
-            "key": key,
-            "rows": len(state),
-            "text_bytes": text_bytes,
-            "in_place": {
-                "digest": source.digest,
-                "ids": id_prefix(source.digest, unit.copy),
-                "row_groups": run[:2],
-                "first_row": run[2],
-                "columns": plan.columns,
-            },
-            **({"state_ext": ext} if ext else {}),
-        }
-        return Result(counts=counts, facts={"shards": [fact]})
+        place = InPlace(
+            digest=source.digest,
+            ids=id_prefix(source.digest, unit.copy),
+            row_groups=(run[0], run[1]),
+            first_row=run[2],
+            columns=plan.columns or {},
+        )
+        shard = NewShard(
+            key=key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=parquet.write_state(ctx, state)
+        )
+        return Result(counts=counts, facts=shard_facts([shard]))

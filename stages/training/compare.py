@@ -9,9 +9,12 @@ from typing import Any
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT, columns_of
-from stages.training.curves import lines, loss_curves
+from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
 from stages.training.pretrain import Pretrain
+
+WEIGHTS = "How unevenly reweighting spread the loss over the samples of a batch."
+UNEVEN = 1e-5  # without weights every curve is 1, up to rounding
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,19 +109,22 @@ class Compare(Node):
             ],
         }
         losses = [(label, report["curves"]["loss"]) for label, report in named]
-        yield loss_curves("Training loss", losses, section="training")
+        yield lines(
+            "Training loss", "nats per token", losses, section="training", smooth=True,
+            about="Loss over the tokens seen, as moving averages; the held-out figures are under Models.",
+        )  # fmt: skip
         for name, title in (
             ("effective", "Effective share of the rows of a batch"),
             ("weight_max", "Largest weight of a row (1 = uniform)"),
             ("weight_min", "Smallest weight of a row (1 = uniform)"),
         ):
             curves = [(label, report["curves"][name]) for label, report in named]
-            if any(y != curve[0][1] for _, curve in curves for _, y in curve):
-                yield lines(title, title.split(" (")[0].lower(), curves, section="weights")
+            if any(abs(y - 1) > UNEVEN for _, curve in curves for _, y in curve):
+                yield lines(title, title.split(" (")[0].lower(), curves, section="sample weights", about=WEIGHTS)
         yield {
             "kind": "text",
             "title": "What the models write",
-            "section": "samples",
+            "section": "generated text",
             "lines": [
                 f"{label}: {' '.join((text['prompt'] + text['text']).split())}"
                 for label, report in named

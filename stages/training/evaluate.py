@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
+from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
@@ -53,7 +53,7 @@ class Evaluate(Node):
 
     def phases(self):
         law = Law("documents", "documents", ("scored", "skipped."))
-        return (TaskPhase(name="score", keys=one, run=self._score, cpus=self.threads, law=law),)
+        return (TaskPhase(name="score", keys=one, run=self._score, resources=Resources(cpus=self.threads), law=law),)
 
     def _score(self, ctx: Context, key: str) -> Result:
         import numpy as np

@@ -16,7 +16,7 @@ import numpy as np
 from models.optim_config import AdamW, Schedule
 from models.presets import Llama
 from models.reweight_config import Reweight
-from stages.tokens.rows import PackedRows
+from stages.tokens.rows import PackedRows, has_label
 from stages.training.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Job:
 
 
 class MicroBatch(NamedTuple):
-    """`labels` is one place ahead of `ids`, `IGNORE` where the row is unused; `segments` only when
-    attention is cut.
+    """`labels` is one place ahead of `ids`, `IGNORE` at the end of a piece and in filling; `segments`
+    only when attention is cut.
     """
 
     ids_bt: torch.Tensor
@@ -119,22 +119,18 @@ class Feed:
 
         from models.losses import IGNORE
 
-        ids = np.empty((len(rows), self.job.length + 1), np.int64)
-        used, priors = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
+        ids, segments = (np.empty((len(rows), self.job.length + 1), np.int64) for _ in range(2))
+        priors = np.empty(len(rows), np.float32)
         for source in np.unique(sources):
             at = np.flatnonzero(sources == source)
-            ids[at], used[at], priors[at] = self.job.sources[source].rows.take(rows[at])
+            taken = self.job.sources[source].rows.take(rows[at])
+            ids[at], segments[at], priors[at] = taken.ids, taken.segments, taken.log_priors
         inputs, labels = ids[:, :-1], ids[:, 1:].copy()
-        # the place after the last used token holds the end of its document, which is a label; the rest is
-        # filling
-        labels[np.arange(self.job.length) >= used[:, None]] = IGNORE
-        segments = None
-        if self.job.attend == "document":
-            # every document begins with the special token, which text cannot hold
-            segments = torch.from_numpy((inputs == self.job.sources[0].rows.end_id).cumsum(1)).to(self.device)
+        labels[~has_label(segments)] = IGNORE
+        inside = torch.from_numpy(segments[:, :-1].copy()).to(self.device) if self.job.attend == "document" else None
         return MicroBatch(
             torch.from_numpy(inputs.copy()).to(self.device),
             torch.from_numpy(labels).to(self.device),
-            segments,
+            inside,
             torch.from_numpy(priors).to(self.device),
         )

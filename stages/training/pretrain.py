@@ -15,16 +15,16 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from models.accounting import state_bytes
 from models.optim_config import AdamW, Cosine, Schedule
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
-from pipeline.contract import Context, Law, Node, Result, TaskPhase, one, runtime
+from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
-from stages.training.curves import lines, loss_curves, running_total, thin
+from stages.training.curves import lines, running_total, thin
 
 if TYPE_CHECKING:
     from stages.training.job import Job, RowSource
@@ -59,6 +59,8 @@ class Pretrain(Node):
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
     """
+
+    progress_formats = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s"}  # noqa: RUF012
 
     rows: Node | tuple[tuple[Node, float], ...]
     model: Llama
@@ -144,7 +146,25 @@ class Pretrain(Node):
 
     def phases(self):
         law = Law("steps", "steps", ("trained",))
-        return (TaskPhase(name="train", keys=one, run=self._train, place="driver", law=law),)
+        return (
+            TaskPhase(name="train", keys=one, run=self._train, place="driver", resources=self.resources(), law=law),
+        )
+
+    def resources(self) -> Resources:
+        """Those of all workers together, at their most."""
+        most = max(self.sizes, default=1)
+        return Resources(cpus=most * self.threads, gpus=most if self.device == "cuda" else 0)
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        from stages.training.results import steps_of_row
+
+        packed = {name: found["rows"] for name, found in ctx.inputs.items() if "rows" in found}
+        if not packed:
+            return {}
+        config = ctx.path("train", "all", "/config.json")
+        steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
+        return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         state = state_bytes(self.model, 32_000).total
@@ -243,7 +263,7 @@ class Pretrain(Node):
         record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
         tokens = running_total(record["tokens"])
         name = self.label
-        yield loss_curves("Training loss", [(name, thin(tokens, record["loss"]))])
+        yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
         if self.reweight is not None and not isinstance(self.reweight, Uniform):
             yield lines(
                 "Weights of the rows of a batch",

@@ -4,9 +4,12 @@ import pyarrow as pa
 import pytest
 from local_context import LocalContext
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, RecipeError
+from pipeline.recipe import parse
+from siftloom.vocabulary import vocabulary
 from stages.clean.language import Language
-from stages.quality.fasttext_models import bundled_language_model
+from stages.clean.languages import CODES, NAMES
+from stages.quality.fasttext_models import LABEL, bundled_language_model, load
 from stages.read.read import Read
 
 DOCS = Read(paths=("unread",))
@@ -83,3 +86,24 @@ def test_code_does_not_make_a_manual_unsure_but_alone_it_is_read(tmp_path):
 )
 def test_other_scripts_are_left_whole(tmp_path, text, language):
     assert scores(Language(docs=DOCS), [text], tmp_path)["lang"].to_pylist() == [language]
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [("english", "en"), ("Germann", "de"), ("pt-BR", "pt"), ("zh_CN", "zh"), ("jp", None), ("e", None)],
+)
+def test_an_unknown_language_is_an_error_with_the_nearest_code(code: str, meant: str | None) -> None:
+    with pytest.raises(RecipeError, match=rf"no language '{code.lower()}'.*{meant or ''}") as caught:
+        Language(docs=Read(paths=("x",)), keep=("en", code)).check()
+    assert "ISO 639-1" in str(caught.value)
+
+
+def test_the_case_of_a_code_does_not_matter_and_norwegian_is_no_truth_value() -> None:
+    text = "nodes: {a: {use: language, docs: {use: read, paths: [x]}, keep: [EN, no, Fr]}}"
+    assert parse(text, vocabulary()).nodes["a"].keep == ("en", "no", "fr")
+
+
+def test_the_known_codes_are_the_labels_of_the_model() -> None:
+    model = load(bundled_language_model())
+    assert {label.removeprefix(LABEL) for label in model.get_labels()} == CODES
+    assert set(NAMES.values()) <= CODES

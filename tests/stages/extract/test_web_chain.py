@@ -11,7 +11,7 @@ from siftloom import stages as s
 from tests.data_debian import DebianUnavailable, unpacked
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "read"))
-from test_pages import record  # noqa: E402
+from test_pages import record
 
 CHARSETS = {"en": "utf-8", "de": "iso-8859-1", "ru": "koi8-r"}
 

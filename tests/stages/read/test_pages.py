@@ -62,7 +62,7 @@ def test_an_archive_gives_its_pages_in_their_charsets(tmp_path, packed):
 def test_an_archive_that_ends_in_a_record_puts_it_aside(tmp_path):
     whole = b"".join(ARCHIVE[:3])
     (tmp_path / "a.warc").write_bytes(whole[:-60])
-    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.warc"])
+    _, _, results = read(tmp_path / "out", [tmp_path / "a.warc"])
     assert balance(results) == {"rows": 2, "kept": 1, "rejected.cut_off": 1}
     (tmp_path / "a.warc.gz").write_bytes(gzip.compress(whole)[:-30])
     with pytest.raises(SourceError, match=r"a\.warc\.gz: damaged gzip"):

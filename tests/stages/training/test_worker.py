@@ -210,14 +210,15 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
     assert trainer.record["objective"][0] == pytest.approx(float((w * scores.detach()).sum()), rel=1e-6)
 
 
-def test_training_learns_and_filling_is_no_label(job, tmp_path):
+def test_training_learns_and_filling_and_borders_are_no_labels(job, tmp_path):
     job = dataclasses.replace(job, steps=60, optimizer=AdamW(lr=1e-2), reweight=Uniform())
     train(job, FolderSaver(job.scratch), 0, 1)
     losses = result(Path(job.scratch))["record"]["loss"]
     assert losses[-1] < losses[0] - 1.0
     micro = Feed(job, 0, 1, torch.device("cpu")).batch(0)[0]
-    used = job.sources[0].rows.take(job.sampler.batch(0)[1][0][:4])[1]
-    assert torch.equal((micro.labels_bt != IGNORE).sum(1), torch.from_numpy(used.clip(max=job.length)))
+    taken = job.sources[0].rows.take(job.sampler.batch(0)[1][0][:4])
+    labels = taken.used - taken.segments.max(1)
+    assert torch.equal((micro.labels_bt != IGNORE).sum(1), torch.from_numpy(labels))
 
 
 def test_a_mixture_feeds_each_source_its_rows(job, tmp_path):

@@ -1,6 +1,6 @@
-"""Any text made fit to be shown: no control or direction characters that act, no surrogates, no more than fits.
+"""Text that is safe to show on a page and on a terminal: characters that act are written out, long texts are cut.
 
-Escaping for HTML is not done here but where markup is made (Jinja's autoescape and markupsafe).
+Escaping for HTML is done where markup is made (Jinja's autoescape and markupsafe).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ ACTING = re.compile(
 
 
 def visible(text: str) -> str:
-    """Characters that act instead of being seen are written out: NUL becomes ⟨U+0000⟩."""
+    """Return the text with characters that act instead of being seen written out: NUL becomes ⟨U+0000⟩."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return ACTING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
 def clipped(text: str, letters: int, lines: int | None = None) -> str:
-    """The visible text's first letters and lines, with an ellipsis where something is left out."""
+    """Return the first letters and lines of the visible text, with an ellipsis where something is left out."""
     head = visible(text[: letters + 1])
     cut = len(text) > letters
     if len(head) > letters:

@@ -108,4 +108,4 @@ def _never(*_):
 
 
 NODES = {cls.kind(): f"{__name__}:{cls.__name__}" for cls in (Source, Sieve, Rows, Train, Table)}
-WORDS = Vocabulary(NODES, {"dense": Dense, "small": Small, "flat": Flat, "steep": Steep, "rope": Rope})
+VOCABULARY = Vocabulary(NODES, {"dense": Dense, "small": Small, "flat": Flat, "steep": Steep, "rope": Rope})
