@@ -88,6 +88,11 @@ def target(default: Any = None) -> Any:
     return field(default=default, metadata={"role": "target"})
 
 
+def reach(default: Any) -> Any:
+    """A field that says which tasks there are and never what one of them makes (a limit); only where `content_keys`."""
+    return field(default=default, metadata={"role": "reach"})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
 
@@ -342,17 +347,17 @@ Phase = RowPhase | ShardPhase | TaskPhase
 
 @dataclass(frozen=True, kw_only=True)
 class InPlace:
-    """Rows of a Parquet source that stay where they are. `id` is made of the digest and the row number.
+    """Rows of a Parquet source that stay where they are.
 
-    source      index of the file among the node's sources
     digest      SHA-256 of the file, 64 hex digits
+    ids         what the `id` of a row begins with, before a colon and its number
     row_groups  the first row group, and the one behind the last
     first_row   number of the first row in the file, from 0
     columns     column of ours -> column of the file
     """
 
-    source: int
     digest: str
+    ids: str
     row_groups: tuple[int, int]
     first_row: int
     columns: Mapping[str, str]
@@ -460,6 +465,8 @@ class Node:
     version: ClassVar[int] = 1  # raise it when the same configuration gives other bytes
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
     stream: ClassVar[str] = "docs"  # the field whose rows its row and shard phases run over
+    content_keys: ClassVar[bool] = False  # a task's key names all that it reads; see `Node.source_marks`
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions that make the bytes: their versions are in the identity
     deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
@@ -500,6 +507,15 @@ class Node:
     def code(self) -> tuple[str, ...]:
         """Names of modules, beside the node's own, that hold code which makes its rows (a user's function)."""
         return ()
+
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str] | None:
+        """What the names of source files decide about their bytes (a format), one mark a file; part of the identity.
+
+        A node with `content_keys` gives its tasks keys that name the digests and marks of the files they read. Two
+        nodes that differ in their source files and `reach` fields only then share the tasks, and the shards, of
+        equal keys: a corpus that grows by a file is read and scored in that file alone.
+        """
+        return None
 
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""

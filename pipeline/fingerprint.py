@@ -4,9 +4,10 @@ The identity of a node is SHA-256 over canonical JSON of its kind, its `version`
 inputs. It must be the same in every process on every machine, so a value without a stable form is refused instead of
 guessed at: callables, NaN and infinities, sets of objects, anything that would fall back to a default `repr`.
 
-Three keys are made here, from less to more:
+Four keys are made here, from more to less:
 
 * the fingerprint: everything that can change a byte (`runtime` fields never can);
+* the shape of a base whose task keys name what they read: without its source files and how far it reads;
 * the score key: without `threshold` fields and without which rows are alive, so scores survive a changed threshold;
 * a phase key: only the fields that a phase declares, so a dedup's keys survive a changed `min_jaccard`.
 """
@@ -26,7 +27,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pipeline.contract import Node
-from pipeline.errors import IdentityError
+from pipeline.errors import IdentityError, RecipeError
 
 
 def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> Any:
@@ -147,11 +148,30 @@ def node_form(
     node: Node, identity: Callable[[Node], Any], sources: Mapping[str, Any], *, skip_roles: Iterable[str] = ("runtime",)
 ) -> dict[str, Any]:
     """Kind, version and fields of a node. `sources` gives the digests that stand for its fields of paths."""
-    return {
+    form = {
         "kind": node.kind(),
         "version": node.version,
         "fields": fields_of(node, identity, skip_roles=skip_roles, replace=sources),
     }
+    return form | ({"libraries": {name: _release(node, name) for name in node.libraries}} if node.libraries else {})
+
+
+def _release(node: Node, name: str) -> str:
+    """The installed version of a distribution; raises `RecipeError` with the command that installs it."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise RecipeError(
+            node.kind(), f"the library {name} is not installed", f"{name}", "pip install 'siftloom[readers]'"
+        ) from None
+
+
+def source_form(node: Node, field: str, names: Sequence[str], digests: Sequence[str]) -> list[Any]:
+    """What stands for a field of paths: the digests of its files, each with its mark where the node gives marks."""
+    marks = node.source_marks(field, names)
+    return list(digests) if marks is None else [list(pair) for pair in zip(digests, marks, strict=True)]
 
 
 def phase_keys(

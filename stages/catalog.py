@@ -49,6 +49,7 @@ NODES = {
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
     "export": "stages.training.export:Export",
+    "extract": "stages.extract.extract:Extract",
     "map": "stages.map:Map",
     "compact": "stages.compact:Compact",
     "write": "stages.write:Write",

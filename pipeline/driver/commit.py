@@ -89,6 +89,7 @@ def finish(
         "changes_text": bool(getattr(node, "changes_text", False)),
         "new_base": node.new_base,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
+        "shape": state.shape(node),
         "score_key": state.score_key(node) if reusable(node) else None,
         "phase_keys": state.phase_keys(node),
         "code": code_hash(type(node), node.code()),
@@ -137,7 +138,10 @@ def _require_kept(name: str, counts: Mapping[str, int]) -> None:
 
 
 def _listed(state: Ledger, node: Node) -> dict[str, Any]:
-    return {field: [s.digest for s in sources] for field, sources in state.sources(node).items()}
+    return {
+        field: identity.source_form(node, field, [s.name for s in sources], [s.digest for s in sources])
+        for field, sources in state.sources(node).items()
+    }
 
 
 def _histograms(node: Node, sums: Collection[Summary]) -> list[dict[str, Any]]:

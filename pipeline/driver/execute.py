@@ -23,7 +23,7 @@ from pipeline.driver.plan import make_plan
 from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
 from pipeline.driver.progress import Finished, Notice, Started
 from pipeline.driver.reporter import Reporter
-from pipeline.driver.reuse import link_finished_phase
+from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
 from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
@@ -84,6 +84,7 @@ class Driver:
         self.jobs = Jobs()
         self._width: Callable[[], int] | None = None  # set once Ray has started
         self._unchecked: set[Node] = set()
+        self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
         self._taken = False  # whether a node was taken since the store was last looked at
 
@@ -164,9 +165,14 @@ class Driver:
                     self.reporter.failed(node, phase, message.error, trace)
 
     def _link_ready(self, busy: set[Key]) -> bool:
-        """Link phases that another node has finished. Return whether any was linked: more may be ready then."""
+        """Link phases, and tasks of a base, that another node has finished. Return whether any was: more may be due."""
         ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
-        return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
+        linked = [link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)]
+        for node, phase in ready:
+            if node.content_keys and (node, phase.name) not in self._compared and self._take(node):
+                self._compared.add((node, phase.name))
+                linked.append(link_equal_tasks(self.state, node, phase, self.keys.of(node, phase)))
+        return any(linked)
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
         """Yield what can begin now: each keyed phase that is ready, then one pass over all phases that can join it."""

@@ -82,7 +82,8 @@ class Ledger:
                     digests = self._digests_of(owner, listing)
                     if digests is None:
                         return None
-                    stand_ins[field] = list(digests)
+                    names = [entry.name for entry in listing.entries]
+                    stand_ins[field] = identity.source_form(node, field, names, digests)
             if any(self.fingerprint(parent) is None for _, _, parent in self.graph.inputs(node)):
                 return None
             form = identity.node_form(node, self.fingerprint, stand_ins)
@@ -97,6 +98,16 @@ class Ledger:
     def folder(self, node: Node) -> str:
         return self.place(node).folder
 
+    def shape(self, base: Node) -> str | None:
+        """Bases of equal shape have equal shards under equal keys; None for a base whose keys do not say what it read.
+
+        Such a base's fingerprint changes with every file that comes or goes, its shape does not.
+        """
+        if not base.content_keys:
+            return None
+        form = identity.node_form(base, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
+        return identity.digest({"shape": form})
+
     def score_key(self, node: Node) -> str | None:
         """Equal keys mean equal added columns for rows that both runs have scored; None where that cannot be said."""
         if not isinstance(node, RowNode):
@@ -107,8 +118,9 @@ class Ledger:
             providers = self.graph.providers(chain, base)
             for name in node.needs:
                 provider = providers.get(name, base)
-                key = self.score_key(provider) if provider is not base else None
-                needs.append([self.fingerprint(base), name, key or self.fingerprint(provider)])
+                origin = self.shape(base) or self.fingerprint(base)
+                key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
+                needs.append([origin, name, key])
         digests = {field: [source.digest for source in files] for field, files in self.sources(node).items()}
         stand_ins = {**digests, node.stream: needs}
         form = identity.node_form(node, self.fingerprint, stand_ins, skip_roles=("runtime", "threshold"))
@@ -117,7 +129,10 @@ class Ledger:
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
         if node not in self._phase_keys:
-            digests = {field: [s.digest for s in files] for field, files in self.sources(node).items()}
+            digests = {
+                field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+                for field, files in self.sources(node).items()
+            }
             declared = itertools.takewhile(lambda phase: phase.fields is not None, self.graph.phases(node))
             named = [(phase.name, phase.fields or ()) for phase in declared]
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)

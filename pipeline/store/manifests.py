@@ -97,8 +97,8 @@ def base_shards(manifest: Manifest, sources: Sequence[Source]) -> tuple[BaseShar
     """The shards of a finished base in order; `sources` give the files of those that lie in place."""
     by_digest: Mapping[str, Source] = {source.digest: source for source in sources}
     base, folder, found = manifest["fingerprint"][:12], folder_of(manifest), []
-    for task, facts in sorted(manifest["shards"].items()):
-        found += [
-            BaseShard.of(base, folder, manifest["new_base"], task, new, by_digest) for new in map(NewShard.parse, facts)
-        ]
+    phase = manifest["new_base"]
+    for task in manifest["phases"][phase]:  # their order is that of the sources, which their keys need not have
+        facts = manifest["shards"].get(task, ())
+        found += [BaseShard.of(base, folder, phase, task, new, by_digest) for new in map(NewShard.parse, facts)]
     return tuple(found)

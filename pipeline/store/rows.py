@@ -172,7 +172,7 @@ class ShardView:
                         if ours == "id":
                             first = place.first_row + start
                             count = pa.array(np.arange(first, first + rows)).cast(pa.string())
-                            ids = pc.binary_join_element_wise(source.digest[:12], count, ":")
+                            ids = pc.binary_join_element_wise(place.ids, count, ":")
                             table = table.append_column("id", ids)
                         elif ours not in theirs:
                             table = table.append_column(ours, pa.nulls(rows, pa.string()))

@@ -7,19 +7,17 @@ uses the digests, so a copied or touched file costs a digest and never a re-run.
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
 from pipeline.fingerprint import canonical_json
 from pipeline.store import remote_sources
+from pipeline.store.local_files import local_files
 from pipeline.store.objects import Store
 from pipeline.store.remote_sources import find, open_uri
 from pipeline.store.uris import is_uri, masked
@@ -76,12 +74,11 @@ def expand(
     for pattern in (paths,) if isinstance(paths, str) else paths:
         scheme, mark, rest = pattern.partition("://")
         if mark and scheme in own:
-            found = [entry for path in own[scheme](rest) for entry in _files(path)]
+            found = [entry for path in own[scheme](rest) for entry in _files(path, place)]
+        elif is_uri(pattern):
+            found = [Entry(*each) for each in find(pattern, place)]
         else:
-            remote = is_uri(pattern)
-            found = (
-                [Entry(*each) for each in find(pattern, place)] if remote else _files(pattern.removeprefix("file://"))
-            )
+            found = _files(pattern.removeprefix("file://"), place)
         if not found:
             raise SourceError(
                 place, f"nothing matches {masked(pattern)!r}", "an existing file, folder or glob",
@@ -93,38 +90,8 @@ def expand(
     return Listing(tuple(ordered))
 
 
-def _files(pattern: str) -> list[Entry]:
-    pattern = os.path.expanduser(pattern)
-    if os.path.isdir(pattern):
-        root = pattern
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
-    elif os.path.exists(pattern):
-        root, paths = os.path.dirname(pattern), [pattern]
-    else:
-        paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
-        magic = next((i for i, part in enumerate(Path(pattern).parts) if glob.has_magic(part)), 0)
-        root = str(Path(*Path(pattern).parts[:magic])) if magic else ""
-    entries = []
-    for path in paths:
-        if any(
-            part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")
-        ):
-            continue
-        status = _regular(path)
-        name = Path(os.path.relpath(path, root or ".")).as_posix()
-        entries.append(Entry(name, os.path.abspath(path), status.st_size, stamp_of(status)))
-    return entries
-
-
-def _regular(path: str) -> os.stat_result:
-    """Return the status of a regular file. A pipe or a device would be read for ever."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise SourceError(path, f"a link that leads nowhere ({error.strerror})", "a file that can be read") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(path, "a pipe, a device or a socket", "a regular file", "name the files in `paths`")
-    return status
+def _files(pattern: str, place: str) -> list[Entry]:
+    return [Entry(name, path, found.st_size, stamp_of(found)) for name, path, found in local_files(pattern, place)]
 
 
 def stamp_of(status: os.stat_result) -> str:

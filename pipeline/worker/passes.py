@@ -258,8 +258,8 @@ def portable(error: BaseException) -> BaseException:
 
 
 def reusable(node: Any) -> bool:
-    """Return whether a node's columns can be copied from an earlier side-car and only `decide` be run."""
-    if not isinstance(node, RowNode) or node.changes_text:
+    """Return whether a node's columns and texts can be copied from an earlier side-car and only `decide` be run."""
+    if not isinstance(node, RowNode):
         return False
     if not all(phase.reuse for phase in node.phases() if isinstance(phase, RowPhase)):
         return False

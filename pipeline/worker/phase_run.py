@@ -32,7 +32,7 @@ class PassPhase:
     phase: str
     after: Mapping[str, int | None]
     chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
-    scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
+    scores: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # shard -> (folder, phase, shard) to copy
 
     def spec(self) -> RowPhase | ShardPhase:
         phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
@@ -75,7 +75,7 @@ class PhaseRun:
             self.writer = self.phase.open(self.context)
             return
         known = self.pass_phase.scores.get(self.base.shard.name)
-        path = _known_scores(self.store, known, self.base) if known else None
+        path = _known_scores(self.store, *known) if known else None
         scorer = Scorer(self.context.node, self.phase, self.base.shard, self._open_rows, path)
         self.side_car = SideCar(scorer, self.base.shard)
         if self._pieces is not None:
@@ -230,10 +230,9 @@ class PhaseRun:
         return self.digests[name]
 
 
-def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
+def _known_scores(store: Store, folder: str, phase: str, shard: str) -> Path | None:
     """Return the finished side-car whose values may be copied, if it is there."""
-    folder, phase = known
-    receipt, file = read_receipt(store, folder, phase, base.shard.name), f"{base.shard.name}.parquet"
+    receipt, file = read_receipt(store, folder, phase, shard), f"{shard}.parquet"
     if receipt is None:
         return None
     return store.local(data_name(folder, phase, file), receipt.files[file]["sha256"])

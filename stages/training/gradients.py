@@ -61,7 +61,7 @@ class TreeSum:
         height = 1
         while self._parts and self._parts[-1][0] == height:
             older = self._parts.pop()[1]
-            torch._foreach_add_(grads, older)
+            torch._foreach_add_(grads, older)  # pyright: ignore[reportPrivateImportUsage]
             self._free.append(older)
             height += 1
         if last:
@@ -69,7 +69,7 @@ class TreeSum:
             self._count = 0
             return
         buffer = self._free.pop() if self._free else [torch.empty_like(grad) for grad in grads]
-        torch._foreach_copy_(buffer, grads)
+        torch._foreach_copy_(buffer, grads)  # pyright: ignore[reportPrivateImportUsage]
         self._parts.append((height, buffer))
         for parameter in self.parameters:
             parameter.grad = None

@@ -64,7 +64,7 @@ class ParquetRows(Node):
                     with ctx.create(ext) as path:
                         pq.write_table(pa.table({"state": state}), path)
                 place = InPlace(
-                    source=source.index, digest=source.digest, row_groups=(group, group + 1), first_row=first,
+                    ids=source.digest[:12], digest=source.digest, row_groups=(group, group + 1), first_row=first,
                     columns={"text": "body", "stars": "stars"},
                 )  # fmt: skip
                 bad = ext if None in texts else None
@@ -138,7 +138,7 @@ def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
     ids = pa.array([f"{'d' * 12}:{i}" for i in range(count)])
     table = pa.table({"id": ids, "text": [f"document {i}" for i in range(count)]})
     pq.write_table(table.drop_columns(["id"]) if in_place else table, path, row_group_size=group)
-    place = {"row_groups": [0, 8], "first_row": 0, "columns": {"text": "text"}}
+    place = InPlace(digest="d" * 64, ids="d" * 12, row_groups=(0, 8), first_row=0, columns={"text": "text"})
     stat = path.stat()
     source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=stamp_of(stat))
     base = BaseShard(
