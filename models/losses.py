@@ -107,7 +107,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         x_nd, head_vd, kept_nv, valid_n = ctx.saved_tensors
         # the factors keep their own precision: one for all rows, rounded to bf16, would scale the gradient
         g_n1 = grad_n.masked_fill(~valid_n, 0.0)[:, None]
-        need_x, need_head, _ = ctx.needs_input_grad
+        need_x, need_head, *_ = ctx.needs_input_grad
         dx_nd = ((kept_nv @ head_vd) * g_n1).to(x_nd.dtype) if need_x else None
         dhead_vd = kept_nv.T @ (x_nd * g_n1).to(x_nd.dtype) if need_head else None
         return dx_nd, dhead_vd, None

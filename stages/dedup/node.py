@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pipeline.contract import (
     Context,
+    DocumentRow,
+    FinishedNode,
     Law,
     Node,
     Phase,
@@ -131,6 +133,13 @@ class DedupNode(Node):
         from stages.dedup.figures import figures
 
         return figures(ctx)
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        import pyarrow.compute as pc
+
+        removed = ctx.removed()
+        return {"copies": removed.filter(pc.equal(removed["duplicate_of"], row.id))["id"].to_pylist()}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         exchanged = 12 * self.keys_per_document() + 4 * self.places()

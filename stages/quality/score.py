@@ -6,22 +6,26 @@ import json
 from dataclasses import dataclass
 
 from pipeline.contract import ONE, Columns, Context, Node, RowFunction, RowNode
-from pipeline.errors import RecipeError
+from pipeline.errors import DataError, RecipeError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quality(RowNode):
     """Add the probability that a document is `good`: float32 in [0, 1], null for one too short to score.
 
-    It ranks documents and says little in itself: the classifier is not calibrated, so select a share and not
-    a value.
+    It ranks documents and says little in itself, so select a share and not a value; or let `calibrated` make a
+    probability of it, by the documents that the classifier was tested on.
 
-    model  a `train_quality` node
-    as_    (`as` in a recipe) the name of the column
+    model       a `train_quality` node
+    calibrated  the share of good documents at this score, where the two kinds are equally many
+    as_         (`as` in a recipe) the name of the column
+
+    Errors: `DataError` when it is to calibrate by a model that was tested on nothing.
     """
 
     docs: Node
     model: Node
+    calibrated: bool = False
     as_: str = "quality"
 
     version = 1
@@ -36,16 +40,20 @@ class Quality(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
 
+        from stages.quality.calibration import calibrate
         from stages.quality.fasttext_models import good_shares, load
         from stages.quality.lines import Normaliser
 
         card = json.loads(ctx.path("train", ONE[0], ".json", of="model").read_text(encoding="utf-8"))
         normaliser = Normaliser(**card["normaliser"])
         model = load(ctx.path("train", ONE[0], ".bin", of="model"))
+        if self.calibrated and card["calibration"] is None:
+            raise DataError("quality.calibrated", "a model without test documents", "a test_share above 0")
 
         def rows(table: pa.Table) -> Columns:
             lines = normaliser.lines(table["text"])
-            scored = iter(good_shares(model, [line for line in lines if line is not None]).tolist())
+            shares = good_shares(model, [line for line in lines if line is not None])
+            scored = iter((calibrate(shares, card["calibration"]) if self.calibrated else shares).tolist())
             found = [None if line is None else next(scored) for line in lines]
             return Columns(added={self.as_: pa.array(found, pa.float32())})
 

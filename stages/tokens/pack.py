@@ -16,10 +16,12 @@ piece with borders of its own. There is no shuffle: `stages.training.sampler` or
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import Any
 
-from pipeline.contract import Context, Law, Node, Result, ShardPhase, TaskPhase, one
+from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
 from stages.tokens.holdout import barred_documents
@@ -95,6 +97,14 @@ class Pack(Node):
             pack,
             TaskPhase(name="meta", keys=one, run=self._meta),
         )
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        from stages.tokens.rows import rows_of_document
+
+        meta = ctx.path("meta", "all", ".json")
+        rows = rows_of_document(meta, row.shard.base, row.shard.key, row.row)
+        return {"state": "packed" if rows else "not packed", "rows": rows}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         # about three bytes of text a token at 4k entries, two bytes an id, and 40 bytes a document in

@@ -11,15 +11,15 @@ as a special token, since `Encoder` does not know them. Leaves out Unigram and W
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import Context, Node, Of, Result, ShardPhase, TaskPhase, one
+from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
-from stages.documents import HELD_OUT, ID, TEXT, carried
+from stages.documents import HELD_OUT, ID, TEXT, carried, given_or_not
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,6 +60,10 @@ class Tokenizer(Node):
         for name in self.specials:
             if not name.strip() or names.count(name) > 1:
                 raise RecipeError("tokenizer.specials", repr(name), f"names that differ, none of them {END_OF_TEXT}")
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        return given_or_not(ctx, row)
 
     def phases(self):
         needs = (ID, TEXT, *carried(self.docs, HELD_OUT))

@@ -20,7 +20,6 @@ import sys
 {before}
 import numpy as np
 import pyarrow as pa
-from stages.clean import pieces, repeats
 from stages.dedup.components import flatten, forest, union
 from stages.dedup.edges import may_repeat
 from stages.dedup.keep import judge
@@ -34,11 +33,9 @@ flatten(parent)
 starts, order = np.array([0, 2]), np.zeros(2, np.int64)
 judged = judge(starts, order, made.signatures[:2], made.exact[:2], min_jaccard=0.3)
 gram = find(text, Grams(np.array([2]), np.array([0, 1]), np.array([7], np.uint64)), "word")
-words = pieces.words(pieces.flat(text.slice(3)), "whitespace")
 told = (
     made.signatures.sum(), made.exact.sum(), made.words, byte_hashes(text)[0].sum(), parent, gram,
     may_repeat(np.array([7, 8, 7], np.uint64)), judged.anchor, judged.pairs.sum(),
-    repeats.repeated(words, 2, np.ones(1, bool)), repeats.top(words, 2, np.ones(1, bool)),
 )
 print(repr(told), best_form(), [name for name in ("numba", "llvmlite", "scipy") if name in sys.modules], sep="|")
 """

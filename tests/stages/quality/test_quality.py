@@ -16,6 +16,8 @@ from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
 from stages.quality.auc import auc
+from stages.quality.calibration import calibrate, isotonic
+from stages.quality.drawing import Drawn, _Smallest
 from stages.quality.lines import Normaliser
 from stages.quality.score import Quality
 from stages.quality.train import TrainQuality
@@ -151,3 +153,51 @@ def test_few_documents_are_read_often_enough_to_rank(tmp_path):
     good, bad = (scores(trained, table(words, 40, 9)["text"].to_pylist(), tmp_path) for words in (PROSE, JUNK))
     assert auc(np.array(good), np.array(bad)) == 1.0
     assert np.median(good) - np.median(bad) > 0.05  # five passes leave all of them at 0.5
+
+
+def test_sides_are_balanced_after_short_texts_fall_out(tmp_path):
+    inputs = tables()
+    texts = ["short" if i % 2 else text for i, text in enumerate(inputs["bad"]["text"].to_pylist())]
+    counts = train(tmp_path, inputs | {"bad": inputs["bad"].set_column(1, "text", pa.array(texts))})[2].counts
+    assert counts["trained.good"] + counts["tested.good"] == counts["trained.bad"] + counts["tested.bad"] == 200
+
+
+def test_sources_that_are_held_out_are_tested_on_and_never_trained_on(tmp_path):
+    inputs = {side: rows.append_column("source", pa.array(["new" if i % 4 == 0 else "old" for i in range(len(rows))]))
+              for side, rows in tables().items()}  # fmt: skip
+    _, ctx, result = train(tmp_path / "a", inputs, test_sources=("new",))
+    assert result.counts["outside.good"] == 75
+    assert result.facts["auc_outside"] > 0.99
+    texts = [PROSE[0] * 9 if i % 4 == 0 else text for i, text in enumerate(inputs["good"]["text"].to_pylist())]
+    altered = inputs | {"good": inputs["good"].set_column(1, "text", pa.array(texts))}
+    other = train(tmp_path / "b", altered, test_sources=("new",))[1]
+    assert ctx.path("train", "all", ".bin").read_bytes() == other.path("train", "all", ".bin").read_bytes()
+
+
+def test_a_calibrated_score_is_the_share_of_good_documents(trained, tmp_path):
+    texts = [*table(PROSE, 50, 7)["text"].to_pylist(), *table(JUNK, 50, 8)["text"].to_pylist()]
+    found = scores(trained, texts, tmp_path, calibrated=True)
+    assert np.mean(found[:50]) > 0.9
+    assert np.mean(found[50:]) < 0.1
+    untested = train(tmp_path / "x", tables(), test_share=0.0)
+    with pytest.raises(DataError, match="test_share"):
+        scores(untested, texts, tmp_path, calibrated=True)
+
+
+@given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.5, 0.7]), st.booleans()), min_size=1, max_size=25))
+def test_isotonic_regression_is_the_closest_rising_function(pairs):
+    score, good = np.array([s for s, _ in pairs]), np.array([g for _, g in pairs], float)
+    values = np.unique(score)
+    found = calibrate(values, isotonic(score, good))
+    assert (np.diff(found) >= -1e-12).all()
+    # min-max formula of isotonic regression
+    for i, value in enumerate(values):
+        spans = [min(good[(score >= low) & (score <= high)].mean() for high in values[i:]) for low in values[: i + 1]]
+        assert found[i] == pytest.approx(max(spans)), value
+
+
+def test_a_draw_keeps_the_smallest_however_many_come(monkeypatch):
+    smallest = _Smallest(3)
+    for draw in [9, 1, 8, 2, 7, 3, *range(10, 5000), 0]:
+        smallest.add(Drawn(draw, "id", "good", "line", False, False))
+    assert [document.draw for document in smallest.documents()] == [0, 1, 2]

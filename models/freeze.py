@@ -1,0 +1,57 @@
+"""Which parameters are not trained: the slot, and a policy by name.
+
+A policy is a frozen value with one method. A new one is a file with a class of this base and a line in
+`stages.catalog.FREEZE`. Frozen parameters get no gradient, no decay and no state of the optimiser, alone and in shards.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Freeze:
+    """Base of all policies."""
+
+    def frozen(self, model: nn.Module, seed: int) -> Iterable[str]:
+        """Full names of the parameters that are not trained: a function of the model's structure and the seed."""
+        raise NotImplementedError(f"{type(self).__name__}.frozen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByName(Freeze):
+    """Train the parameters whose name holds a match of one of `train`, and freeze all others."""
+
+    train: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "train", tuple(self.train))
+        for pattern in self.train:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"train: found {pattern!r}, expected a regular expression: {error}") from None
+
+    def frozen(self, model: nn.Module, seed: int) -> Iterable[str]:
+        return [n for n, _ in model.named_parameters() if not any(re.search(pattern, n) for pattern in self.train)]
+
+
+def apply(policy: Freeze, model: nn.Module, seed: int) -> None:
+    """Switch off the gradients of what the policy freezes; call it before the model is cut into shards.
+
+    Raises ValueError when the policy names what the model has not, or leaves nothing to train.
+    """
+    held = dict(model.named_parameters())
+    frozen = set(policy.frozen(model, seed))
+    if unknown := sorted(frozen - held.keys()):
+        raise ValueError(f"freeze: no parameter {unknown[0]!r}")
+    if len(frozen) == len(held):
+        raise ValueError("freeze: it leaves no parameter to train")
+    for name in frozen:
+        held[name].requires_grad_(False)

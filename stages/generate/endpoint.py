@@ -1,0 +1,154 @@
+"""A server that speaks the OpenAI interface (vLLM, llama.cpp, SGLang, a hosted model): `POST /v1/chat/completions`.
+
+Retries are urllib3's: connection errors, time-outs, 408, 429 and 5xx, with exponential waits or the server's own
+`Retry-After`, up to `tries` in all. The key comes from an environment variable of the worker, so no recipe, record or
+error holds it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import DataError, UserError
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling
+
+if TYPE_CHECKING:
+    import numpy as np
+
+RETRIED = (408, 409, 429, 500, 502, 503, 504)
+LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoint:
+    """Where the server is and how to ask it.
+
+    - `url`: up to the version, such as `http://127.0.0.1:8000/v1`.
+    - `model`: the name that the server knows it by.
+    - `key_variable`: environment variable with the key; the server may need none.
+    - `timeout`: seconds for one answer.
+    - `tries`: of one request, the first included.
+    - `system`: a system message before every prompt.
+    """
+
+    url: str
+    model: str
+    key_variable: str = "OPENAI_API_KEY"
+    timeout: float = 120.0
+    tries: int = 6
+    system: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise ValueError(f"url: found {self.url!r}, expected http://HOST:PORT/v1 or https://...")
+        if "@" in self.url.partition("://")[2].partition("/")[0]:
+            raise ValueError("url: found a user or a key in it, expected the key in the variable of `key_variable`")
+        if self.tries < 1 or not self.timeout > 0:
+            raise ValueError(f"tries, timeout: found {self.tries}, {self.timeout}, expected at least 1, and seconds")
+
+
+class EndpointFailed(UserError):
+    """The server did not answer, or refused, however often it was asked."""
+
+
+class BadAnswer(DataError):
+    """The server answered with something that is not an answer."""
+
+
+class EndpointLM:
+    """`LM` over HTTP; one session with its own connections. Safe to use from several threads."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        import requests
+        from requests.adapters import HTTPAdapter
+        from urllib3.util.retry import Retry
+
+        self.endpoint = endpoint
+        retry = Retry(
+            total=endpoint.tries - 1, status_forcelist=RETRIED, allowed_methods=None, backoff_factor=0.5,
+            backoff_max=LONGEST_WAIT, retry_after_max=LONGEST_WAIT, raise_on_status=False,
+        )  # fmt: skip
+        self._session = requests.Session()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=64))
+        if key := os.environ.get(endpoint.key_variable):
+            self._session.headers["Authorization"] = f"Bearer {key}"
+
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+        """One request for each prompt. Raises EndpointFailed and BadAnswer."""
+        return [self._chat(prompt, sampling) for prompt in prompts]
+
+    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
+        """Raises EndpointFailed: chat servers do not tell the likelihood of a given text."""
+        raise EndpointFailed(self._place(), "a chat server tells no likelihoods", "a model that is loaded here")
+
+    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+        """float32 `[texts, width]` from `POST /v1/embeddings`; the pooling is the server's own."""
+        import numpy as np
+
+        answer = self._post("embeddings", {"model": self.endpoint.model, "input": list(texts)})
+        try:
+            rows = sorted(answer["data"], key=lambda row: row["index"])
+            vectors = np.array([row["embedding"] for row in rows], np.float32)
+            if vectors.ndim != 2 or len(vectors) != len(texts):
+                raise ValueError(f"{len(rows)} vectors for {len(texts)} texts")
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadAnswer(
+                self._place(), f"an answer without vectors ({error})", "one vector for each text"
+            ) from error
+        return vectors
+
+    def _chat(self, prompt: str, sampling: Sampling) -> list[Answer]:
+        messages = [{"role": "user", "content": prompt}]
+        if self.endpoint.system:
+            messages.insert(0, {"role": "system", "content": self.endpoint.system})
+        asked: dict[str, Any] = {
+            "model": self.endpoint.model, "messages": messages, "n": sampling.samples, "seed": sampling.seed,
+            "max_tokens": sampling.max_tokens, "temperature": sampling.temperature, "top_p": sampling.top_p,
+        }  # fmt: skip
+        if sampling.stop:
+            asked["stop"] = list(sampling.stop)
+        if sampling.top_k:
+            asked["top_k"] = sampling.top_k
+        answer = self._post("chat/completions", asked)
+        try:
+            usage = answer.get("usage") or {}
+            texts = [(str(choice["message"]["content"]), choice.get("finish_reason")) for choice in answer["choices"]]
+            if len(texts) != sampling.samples:
+                raise ValueError(f"{len(texts)} of {sampling.samples} answers")
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            found = json.dumps(answer)[:200]
+            raise BadAnswer(self._place(), f"{found} ({error!r})", "choices with a message each") from error
+        # a server counts the tokens of all samples together
+        tokens = int(usage.get("completion_tokens", 0)) // len(texts)
+        return [
+            Answer(text, "length" if finish == "length" else "stop", int(usage.get("prompt_tokens", 0)), tokens)
+            for text, finish in texts
+        ]
+
+    def _post(self, path: str, body: dict[str, Any]) -> Any:
+        import requests
+
+        url = f"{self.endpoint.url.rstrip('/')}/{path}"
+        try:
+            answer = self._session.post(url, json=body, timeout=(10.0, self.endpoint.timeout))
+        except requests.RequestException as error:
+            raise EndpointFailed(
+                self._place(), f"no answer in {self.endpoint.tries} tries ({type(error).__name__})",
+                "a server that answers", "siftloom run, when it does",
+            ) from error  # fmt: skip
+        if answer.status_code != 200:
+            found = f"HTTP {answer.status_code} in {self.endpoint.tries} tries: {answer.text[:200]!r}"
+            then = f"export {self.endpoint.key_variable}=..." if answer.status_code in (401, 403) else ""
+            raise EndpointFailed(self._place(), found, "HTTP 200", then or "siftloom run, when it answers")
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise BadAnswer(self._place(), f"no JSON: {answer.text[:200]!r}", "the OpenAI interface") from error
+
+    def _place(self) -> str:
+        return f"endpoint {self.endpoint.url}"

@@ -1,0 +1,221 @@
+"""A Hugging Face folder through transformers (extra `hf`): a causal model that writes and scores, or any encoder.
+
+Sums of a transformer change in their last bits with the rows and the padding of a batch. Draws are keyed by request and
+place, so a batch changes an answer only where two tokens are as good as equally likely; the batch size belongs to the
+configuration of the nodes that use it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import DataError, UserError
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+
+class FolderLM:
+    """`LM` over a local folder with `config.json`, weights in safetensors, and a tokenizer.
+
+    `trust_code` runs the modelling file of a folder that brings one. Raises UserError without transformers, and
+    DataError for a folder that it cannot load.
+    """
+
+    def __init__(self, folder: Path, *, batch_rows: int, device: str = "cpu", trust_code: bool = False) -> None:
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise UserError(
+                "a model in a Hugging Face folder", "transformers is not installed", "the extra `hf`",
+                "pip install 'siftloom[hf]'",
+            ) from error  # fmt: skip
+        self.folder, self.batch_rows, self.device = folder, batch_rows, device
+        self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
+        self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        try:
+            self.tokenizer = AutoTokenizer.from_pretrained(folder, **self._options)
+        except Exception as error:  # transformers raises whatever its parts raise
+            raise DataError(str(folder.name), f"no tokenizer ({error})", "tokenizer.json beside the model") from error
+        self.tokenizer.padding_side = "left"  # answers follow the prompt directly
+        if self.tokenizer.pad_token_id is None:
+            self.tokenizer.pad_token = self.tokenizer.eos_token or self.tokenizer.unk_token
+
+    @cached_property
+    def causal(self) -> Any:
+        """The model with its head."""
+        from transformers import AutoModelForCausalLM
+
+        return self._load(AutoModelForCausalLM)
+
+    @cached_property
+    def encoder(self) -> Any:
+        """The model without a head: its last hidden states."""
+        from transformers import AutoModel
+
+        return self._load(AutoModel)
+
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+        """Answers in the order of the prompts; those that ask the longest prompts are batched together."""
+        asked = [(prompt, key, sample) for prompt, key in zip(prompts, keys, strict=True)
+                 for sample in range(sampling.samples)]  # fmt: skip
+        answers: list[Answer | None] = [None] * len(asked)
+        order = sorted(range(len(asked)), key=lambda i: (-len(asked[i][0]), i))
+        for start in range(0, len(order), self.batch_rows):
+            chosen = order[start : start + self.batch_rows]
+            for place, answer in zip(chosen, self._write([asked[i] for i in chosen], sampling), strict=True):
+                answers[place] = answer
+        n = sampling.samples
+        return [[a for a in answers[i * n : (i + 1) * n] if a is not None] for i in range(len(prompts))]
+
+    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
+        """Prompt and target are tokenised apart, and a target too long for the model loses its end."""
+        import torch
+
+        begin = [self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self._end()]
+        found = []
+        for prompt, target in zip(prompts, targets, strict=True):
+            before = [*begin, *self._ids(prompt)]
+            after = self._ids(target)
+            if self.longest is not None:
+                after = after[: self.longest - 1]
+                before = before[-(self.longest - len(after)) :]
+            if not after:
+                found.append(Likelihood(0.0, 0))
+                continue
+            with torch.no_grad():
+                logits_tv = self.causal(torch.tensor([before + after], device=self.device)).logits[0].float()
+            logp_tv = logits_tv[len(before) - 1 : -1].log_softmax(-1)
+            chosen_t = logp_tv.gather(-1, torch.tensor(after, device=self.device)[:, None])
+            found.append(Likelihood(-float(chosen_t.double().sum()), len(after)))
+        return found
+
+    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+        """Vectors are of unit length. A text longer than the model is cut at its end."""
+        import numpy as np
+        import torch
+
+        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
+        vectors: np.ndarray | None = None
+        for start in range(0, len(order), self.batch_rows):
+            chosen = order[start : start + self.batch_rows]
+            batch = self.tokenizer(
+                [texts[i] for i in chosen], padding=True, truncation=True, max_length=self.longest, return_tensors="pt"
+            ).to(self.device)
+            with torch.no_grad():
+                states_btd = self.encoder(**batch).last_hidden_state.float()
+            pooled_bd = torch.nn.functional.normalize(pool(states_btd, batch["attention_mask"], pooling), dim=-1)
+            if vectors is None:
+                vectors = np.empty((len(texts), pooled_bd.shape[1]), np.float32)
+            vectors[chosen] = pooled_bd.cpu().numpy()
+        return np.empty((0, self.width), np.float32) if vectors is None else vectors
+
+    @property
+    def width(self) -> int:
+        """Of a vector."""
+        return int(self.settings.get("hidden_size") or self.settings["dim"])
+
+    @property
+    def longest(self) -> int | None:
+        """Tokens that the model can see at once."""
+        return self.settings.get("max_position_embeddings")
+
+    def _load(self, kind: Any) -> Any:
+        import torch
+
+        try:
+            return kind.from_pretrained(self.folder, dtype=torch.float32, **self._options).to(self.device).eval()
+        except Exception as error:
+            raise DataError(
+                str(self.folder.name), f"it does not load ({type(error).__name__}: {error})",
+                "weights that fit config.json", "set trust_code: true where the folder brings its own modelling file",
+            ) from error  # fmt: skip
+
+    def _ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    def _end(self) -> int:
+        return int(self.tokenizer.eos_token_id)
+
+    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[Answer]:
+        """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
+        import torch
+
+        begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
+        texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
+        room = None if self.longest is None else max(1, self.longest - sampling.max_tokens)
+        self.tokenizer.truncation_side = "left"  # the end of a prompt is what is answered
+        batch = self.tokenizer(
+            texts, padding=True, truncation=room is not None, max_length=room, add_special_tokens=False,
+            return_tensors="pt",
+        ).to(self.device)  # fmt: skip
+        mask_bt = batch["attention_mask"]
+        prompt_tokens = mask_bt.sum(-1).tolist()
+        given, cache, written = batch["input_ids"], None, [[] for _ in asked]
+        places_bt = (mask_bt.cumsum(-1) - 1).clamp_min(0)
+        texts, open_rows, finish = [""] * len(asked), set(range(len(asked))), ["length"] * len(asked)
+        for place in range(sampling.max_tokens):
+            with torch.no_grad():
+                out = self.causal(
+                    input_ids=given, attention_mask=mask_bt, position_ids=places_bt, past_key_values=cache,
+                    use_cache=True,
+                )  # fmt: skip
+            cache, logits_bv = out.past_key_values, out.logits[:, -1].double().cpu()
+            chosen = [pick(logits_bv[i], sampling, asked[i][1], asked[i][2], place) for i in range(len(asked))]
+            for i in sorted(open_rows):
+                if chosen[i] == self._end():
+                    finish[i] = "stop"
+                    open_rows.discard(i)
+                    continue
+                written[i].append(chosen[i])
+                texts[i], stopped = cut_at_stop(
+                    self.tokenizer.decode(written[i], skip_special_tokens=True), sampling.stop
+                )
+                if stopped:
+                    finish[i] = "stop"
+                    open_rows.discard(i)
+            if not open_rows:
+                break
+            given = torch.tensor(chosen, device=self.device)[:, None]
+            mask_bt = torch.cat([mask_bt, torch.ones_like(given)], 1)
+            places_bt = places_bt[:, -1:] + 1
+        return [
+            Answer(text, "stop" if end == "stop" else "length", seen, len(ids))
+            for text, end, seen, ids in zip(texts, finish, prompt_tokens, written, strict=True)
+        ]
+
+
+def pick(logits_v: torch.Tensor, sampling: Sampling, key: str, sample: int, place: int) -> int:
+    """The next token, from fp64 logits: the likeliest, or a keyed draw from what top-k and top-p leave."""
+    import torch
+
+    if sampling.temperature == 0.0:
+        return int(logits_v.argmax())
+    shares_v, ids_v = torch.softmax(logits_v / sampling.temperature, 0).sort(descending=True, stable=True)
+    left = sampling.top_k or len(shares_v)
+    if sampling.top_p < 1.0:
+        # the token that crosses the border belongs to it
+        left = min(left, int((shares_v.cumsum(0) < sampling.top_p).sum()) + 1)
+    sums = shares_v[:left].cumsum(0)
+    at = torch.searchsorted(sums, draw(sampling.seed, key, sample, place) * float(sums[-1]), right=True)
+    return int(ids_v[min(int(at), left - 1)])
+
+
+def pool(states_btd: torch.Tensor, mask_bt: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """`[b, d]`: the mean over the tokens of each row, or the state of its first or last token; padding may stand on
+    either side.
+    """
+    import torch
+
+    if pooling == "mean":
+        weights_bt1 = mask_bt[:, :, None].to(states_btd.dtype)
+        return (states_btd * weights_bt1).sum(1) / weights_bt1.sum(1).clamp_min(1.0)
+    places_bt = torch.arange(mask_bt.shape[1], device=mask_bt.device) * mask_bt
+    at_b = places_bt.argmax(1) if pooling == "last" else mask_bt.argmax(1)
+    return states_btd[torch.arange(len(states_btd), device=states_btd.device), at_b]

@@ -1,0 +1,86 @@
+"""A folder's model against transformers itself: greedy text, likelihoods, vectors; and independence of the batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from small_models import folder_of
+from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+from pipeline.errors import DataError
+from stages.generate.folder import FolderLM
+from stages.generate.lm import Sampling
+
+PROMPTS = ["the cat", "a", "the dog sat on the log and the cat sat on", ""]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return folder_of(tmp_path_factory.mktemp("lm") / "model")
+
+
+def test_greedy_answers_are_those_of_transformers(folder) -> None:
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    answers = FolderLM(folder, batch_rows=2).generate(PROMPTS, PROMPTS, Sampling(temperature=0.0, max_tokens=12))
+    for prompt, (answer,) in zip(PROMPTS, answers, strict=True):
+        ids = tokenizer("<end>" + prompt, return_tensors="pt", add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            found = model.generate(ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=12,
+                                   pad_token_id=0)  # fmt: skip
+        new = found[0, ids.shape[1] :].tolist()
+        assert answer.text == tokenizer.decode([t for t in new if t != 0])
+        assert answer.prompt_tokens == ids.shape[1]
+        assert answer.finish == ("stop" if 0 in new else "length")
+
+
+def test_draws_hang_on_the_key_and_not_on_the_batch(folder) -> None:
+    how, lm = Sampling(samples=3, temperature=1.0, top_p=0.9, top_k=40, max_tokens=8), FolderLM(folder, batch_rows=3)
+    together = lm.generate(PROMPTS, ["k0", "k1", "k2", "k3"], how)
+    alone = [FolderLM(folder, batch_rows=1).generate([p], [f"k{i}"], how)[0] for i, p in enumerate(PROMPTS)]
+    assert together == alone
+    assert len({answer.text for answer in together[0]}) == 3
+    assert lm.generate(PROMPTS[:1], ["other"], how)[0] != together[0]
+
+
+def test_a_stop_text_ends_an_answer_and_is_left_out(folder) -> None:
+    lm = FolderLM(folder, batch_rows=4)
+    (whole,) = lm.generate(["the cat"], ["k"], Sampling(temperature=0.0, max_tokens=12))[0]
+    middle = whole.text[3:5]
+    (cut,) = lm.generate(["the cat"], ["k"], Sampling(temperature=0.0, max_tokens=12, stop=(middle,)))[0]
+    assert cut.text == whole.text[: whole.text.index(middle)]
+    assert cut.finish == "stop"
+
+
+def test_likelihoods_are_sums_over_the_targets_tokens(folder) -> None:
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    found = FolderLM(folder, batch_rows=2).nll(["the cat", "", "x"], [" sat on the mat", "a dog", ""])
+    for prompt, target, one in zip(["the cat", ""], [" sat on the mat", "a dog"], found, strict=False):
+        before, after = (tokenizer(t, add_special_tokens=False)["input_ids"] for t in ("<end>" + prompt, target))
+        labels = torch.tensor([[-100] * len(before) + after])
+        with torch.no_grad():
+            mean = model(torch.tensor([before + after]), labels=labels).loss
+        assert one.nats == pytest.approx(float(mean) * len(after), rel=1e-5)
+        assert one.tokens == len(after)
+    assert (found[2].nats, found[2].tokens) == (0.0, 0)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
+def test_vectors_are_pooled_from_the_last_states_whatever_the_batch(folder, pooling) -> None:
+    texts = ["the cat sat on the mat", "a", "the dog and the cat sat on the small mat of words"]
+    found = FolderLM(folder, batch_rows=3).embed(texts, pooling)
+    model, tokenizer = AutoModel.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    for text, vector in zip(texts, found, strict=True):
+        ids = tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            states = model(input_ids=ids["input_ids"]).last_hidden_state[0]
+        expected = {"mean": states.mean(0), "last": states[-1], "first": states[0]}[pooling]
+        np.testing.assert_allclose(vector, torch.nn.functional.normalize(expected, dim=0).numpy(), atol=2e-6)
+    assert FolderLM(folder, batch_rows=3).embed([], pooling).shape == (0, 32)
+
+
+def test_a_folder_without_weights_or_tokenizer_is_named(folder, tmp_path) -> None:
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(DataError, match=r"bare: no tokenizer"):
+        FolderLM(tmp_path / "bare", batch_rows=1)
