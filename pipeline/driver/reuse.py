@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
+from pipeline.driver.drift import code_hash
 from pipeline.fingerprint import canonical_json
-from pipeline.store.receipts import data_name, read_receipt, receipt_name
-from pipeline.store.state import State
+from pipeline.store.json_files import read_json
+from pipeline.store.ledger import Ledger
+from pipeline.store.receipts import Receipt, data_name, read_receipt, receipt_name
 from pipeline.worker.passes import reusable
 
 
-def siblings(state: State, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(folder, manifest) of the other finished nodes of this kind in the store."""
-    own = state.folder(node)
+def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(folder, manifest) of the other finished nodes of this kind in the store that the code of now has made."""
+    own, code = state.folder(node), code_hash(type(node), node.code())
     for name in state.store.names("nodes"):
         folder = f"nodes/{name}"
         if name.rpartition("-")[0] == node.kind() and folder != own:
-            data = state.store.read(f"{folder}/manifest.json")
-            if data is not None:
-                yield folder, json.loads(data)
+            manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
+            if manifest is not None and manifest["code"] == code:
+                yield folder, manifest
 
 
-def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str, str]]:
+def known_scores(state: Ledger, node: RowNode) -> dict[str, tuple[str, str, str]]:
     """Shard name -> (folder, phase, shard name there) of a finished side-car with the node's score key.
 
     Shards of two bases of one shape are the same where their keys are: their names differ in the base alone.
@@ -45,7 +46,7 @@ def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str, str]]
     return found
 
 
-def link_equal_tasks(state: State, node: Node, phase: Phase, keys: Sequence[str]) -> int:
+def link_equal_tasks(state: Ledger, node: Node, phase: Phase, keys: Sequence[str]) -> int:
     """Link the tasks of a base's phase that a base of the same shape has finished under the same keys; how many."""
     due = set(keys) - state.done(node, phase.name)
     linked = 0
@@ -58,7 +59,7 @@ def link_equal_tasks(state: State, node: Node, phase: Phase, keys: Sequence[str]
     return linked
 
 
-def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
+def link_finished_phase(state: Ledger, node: Node, phase: Phase) -> int:
     """Link the phase's files and receipts from a node that finished the same one; how many tasks that saved."""
     if phase.fields is None or state.done(node, phase.name):
         return 0
@@ -71,7 +72,7 @@ def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
     return 0
 
 
-def _link_task(state: State, node: Node, donor: str, phase: str, task: str) -> bool:
+def _link_task(state: Ledger, node: Node, donor: str, phase: str, task: str) -> bool:
     """Take over the files and the receipt of a task of another node; whether it still had one."""
     receipt, folder = read_receipt(state.store, donor, phase, task), state.folder(node)
     if receipt is None:
@@ -83,5 +84,5 @@ def _link_task(state: State, node: Node, donor: str, phase: str, task: str) -> b
     form = receipt.form()
     form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
     state.store.write(receipt_name(folder, phase, task), canonical_json(form))
-    state.note_done(node, phase, task)
+    state.note(node, Receipt(**form))
     return True

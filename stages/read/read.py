@@ -33,6 +33,7 @@ from pipeline.contract import (
 from pipeline.errors import RecipeError, SourceError
 from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id, id_prefix
 from stages.read import encodings, parquet, ranges
+from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
 from stages.read.layout import Unit, formats, units
@@ -81,7 +82,7 @@ class Read(Node):
     file).
     """
 
-    paths: tuple[str, ...] | str = sources()
+    paths: tuple[str, ...] | str = sources(schemes=SCHEMES)
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "txt", "html", "warc", "parquet", "arrow", "tar"] = "auto"
     text: str = "text"
     id: str = "id"
