@@ -121,7 +121,10 @@ class Ledger:
                 origin = self.shape(base) or self.fingerprint(base)
                 key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
                 needs.append([origin, name, key])
-        digests = {field: [source.digest for source in files] for field, files in self.sources(node).items()}
+        digests = {
+            field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+            for field, files in self.sources(node).items()
+        }
         stand_ins = {**digests, node.stream: needs}
         form = identity.node_form(node, self.fingerprint, stand_ins, skip_roles=("runtime", "threshold"))
         return identity.digest(form)
