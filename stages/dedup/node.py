@@ -27,6 +27,9 @@ class DedupNode(Method):
     def adds(self) -> dict[str, str]:
         return {name: COLUMN_TYPES[column] for column, name in self.columns().items()}
 
+    def original_column(self) -> str:
+        return self.columns()["duplicate_of"]
+
     def phases(self) -> tuple[Phase, ...]:
         # A node's folder is named after its content, so its name can stand for the digests of its files here.
         joined = (*self.hash_fields, "against_folders")
@@ -45,7 +48,7 @@ class DedupNode(Method):
             tasks(_files, "edges", joined),
             tasks(_files, "components", joined),
             tasks(_files, "keep", judged),
-            # Without `fields`, so never linked from another node: it holds the guard, which must look at each node itself.
+            # Without `fields`, so never linked from another node: its guard must look at each node itself.
             tasks(_files, "verdict"),
             RowPhase(name="rows", open=opener(_files, "rows"), needs=("_row",), per_shard=True),
         )
