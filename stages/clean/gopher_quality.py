@@ -3,8 +3,8 @@ threshold.
 
 White-space words and occurrences of stop words are DCLM's reading of the rules, distinct stop words datatrove's. A line
 is one that is not blank. Where characters are the unit, and in Korean, whose characters are syllables, words have no
-mean length; a language without a list has no stop words, nor have Chinese and Japanese, whose lists are of characters, in a
-document that is counted in words. Those rules are left out there, and `gopher_skipped` says so.
+mean length; a language without a list has no stop words, nor have Chinese and Japanese, whose lists are of characters,
+in a document that is counted in words. Those rules are left out there, and `gopher_skipped` says so.
 """
 
 from __future__ import annotations
