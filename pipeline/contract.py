@@ -66,9 +66,21 @@ def runtime(default: Any) -> Any:
     return field(default=default, metadata={"role": "runtime"})
 
 
-def sources(default: Any = dataclasses.MISSING) -> Any:
-    """A field of paths or globs: the identity holds the digests of the files instead of their names."""
-    return field(default=default, metadata={"role": "sources"})
+def sources(
+    default: Any = dataclasses.MISSING, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
+) -> Any:
+    """A field of paths or globs: the identity holds the digests of the files instead of their names.
+
+    `schemes`: the word before `://` of paths of the node's own -> a function from the rest to local paths.
+    """
+    return field(default=default, metadata={"role": "sources", "schemes": schemes or {}})
+
+
+def file(default: Any = dataclasses.MISSING) -> Any:
+    """A field of the path of one file, as `sources` is of many. Every file that a node reads stands in a field of one
+    of the two, so that its bytes, and not its name, are in the identity. An empty path is no file.
+    """
+    return field(default=default, metadata={"role": "sources", "schemes": {}, "one": True})
 
 
 def target(default: Any = None) -> Any:
@@ -151,7 +163,7 @@ class Result:
     """What a task says of itself in its receipt; must be a function of its inputs alone.
 
     counts  whole numbers that may be added over tasks (the conservation law is checked on these sums)
-    facts   anything small and JSON-shaped (at most 64 KiB)
+    facts   anything small and JSON-shaped (at most 4 MiB)
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -474,12 +486,20 @@ class Node:
         """Columns that the row phase adds: name -> type, as `arrow_type` reads it (`string`, `float16[384]`)."""
         return {}
 
+    def original_column(self) -> str | None:
+        """The added column that names, in the row of a removed copy, the id of the document that stays."""
+        return None
+
     def all_reasons(self) -> tuple[str, ...]:
         """Return every reason that a row of it may carry, in the order of their codes."""
         return self.reasons
 
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
+
+    def code(self) -> tuple[str, ...]:
+        """Names of modules, beside the node's own, that hold code which makes its rows (a user's function)."""
+        return ()
 
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
@@ -564,7 +584,7 @@ class Source:
     path: str  # what opens it now: a local path or a URI
     size: int  # bytes
     digest: str  # SHA-256 of the file, 64 hex digits
-    stamp: str = ""  # changes when the file may have changed: its modification time as it was listed
+    stamp: str = ""  # another one when the file may have changed since it was listed
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,15 @@ Three keys are made here, from less to more:
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
+import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
@@ -77,12 +80,57 @@ def fields_of(
         if field.name in stand_ins:
             form[field.name] = stand_ins[field.name]
             continue
-        content = getattr(value, field.name)
-        # A whole number in a field of floats is the same configuration as the float.
-        if type(content) is int and str(field.type).startswith("float"):
-            content = float(content)
+        content = as_declared(getattr(value, field.name), _alternatives(field.type))
         form[field.name] = canonical(content, node_identity, f"{place}.{field.name}")
     return form
+
+
+def as_declared(value: Any, types: Sequence[ast.expr]) -> Any:
+    """The value with floats for the whole numbers in it that are declared as floats: `1` and `1.0` in a field of floats
+    are one configuration. `types` are the alternatives of its annotation.
+    """
+    names = {each.id for each in types if isinstance(each, ast.Name)}
+    if type(value) is int:
+        return float(value) if "float" in names and "int" not in names else value
+    inner = [
+        each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
+        for each in types
+        if isinstance(each, ast.Subscript)
+    ]
+    if isinstance(value, Mapping):
+        of_values = [found for arguments in inner for found in _parts(arguments[-1])]
+        return {key: as_declared(item, of_values) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        of_items = [
+            [found for arguments in inner for found in _parts(arguments[i if len(arguments) == len(value) else 0])]
+            for i in range(len(value))
+        ]
+        return [as_declared(item, each) for item, each in zip(value, of_items, strict=True)]
+    return value
+
+
+def _alternatives(annotation: Any) -> list[ast.expr]:
+    """The members of the union that an annotation is: a type, or text where annotations are postponed."""
+    return _parsed(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+
+
+@cache
+def _parsed(text: str) -> list[ast.expr]:
+    try:
+        return _parts(ast.parse(text, mode="eval").body)
+    except SyntaxError:  # the repr of something that is no annotation
+        return []
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _parts(node.left) + _parts(node.right)
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rpartition(".")[2] in ("Optional", "Union"):
+        members = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return [part for member in members for part in _parts(member)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _parsed(node.value)
+    return [node]
 
 
 def digest(form: Any) -> str:

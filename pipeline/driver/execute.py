@@ -29,9 +29,9 @@ from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
-from pipeline.store.objects import open_store
-from pipeline.store.record import choose_name, write_run
-from pipeline.store.state import State
+from pipeline.store.ledger import Ledger
+from pipeline.store.open import mark_store, open_store
+from pipeline.store.record import claim_name, write_run
 
 if TYPE_CHECKING:
     from pipeline.driver.progress import Watcher
@@ -48,6 +48,7 @@ class Options:
     address: str | None = None
     wait: bool = True
     accept_drift: bool = False
+    packages: tuple[str, ...] = ()  # whose versions the run's record keeps
 
 
 def run(
@@ -75,7 +76,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.store = open_store(self.root)
-        self.state = State(self.graph, self.store)
+        self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
         self.reporter = Reporter(self.graph.names, self.watcher)
         self.stop = StopSwitch(lambda: self.reporter.notify(Notice(STOPPING)))
@@ -90,22 +91,24 @@ class Driver:
 
     def run(self) -> None:
         digest_sources(self.state, self._start_ray)
-        self.name = choose_name(self.store, self.name, self.graph)
-        self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
+        mark_store(self.store)
         self.leases = Leases(self.store)
         try:
+            self.name = claim_name(self.store, self.leases, self.name, self.graph)
+            self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
             withdraw_damaged(self.state, self._take)
             plan = make_plan(self.graph, self.store, self.name)
             check_space(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
-            write_run(self.store, self.name, self.graph, self.state, self.recipe)
+            write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
             self.reporter.notify(Started(plan))
             self._unchecked = nodes_over_holes(self.state)
             with self.stop.listening():
                 self._walk()
         finally:
             self.leases.close()
-            self.store.delete(self.keys.stop_name)
+            if self.keys.stop_name:
+                self.store.delete(self.keys.stop_name)
         done = all(self.finished(node) for node in self.graph.targets)
         if self.stop.signal is not None and not done:
             raise Stopped(self.stop.signal)
@@ -149,7 +152,7 @@ class Driver:
             case Begun():
                 self.reporter.begin(message.node, message.tasks)
             case Done():
-                self.state.note_done(message.node, message.phase, message.receipt.key)
+                self.state.note(message.node, message.receipt)
                 self.reporter.done(message.node, message.receipt, message.memory)
             case Failed():
                 self.reporter.failed(message.node, message.key, message.error, message.trace)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
+from pipeline.driver.drift import code_hash
 from pipeline.fingerprint import canonical_json
-from pipeline.store.receipts import data_name, read_receipt, receipt_name
-from pipeline.store.state import State
+from pipeline.store.json_files import read_json
+from pipeline.store.ledger import Ledger
+from pipeline.store.receipts import Receipt, data_name, read_receipt, receipt_name
 from pipeline.worker.passes import reusable
 
 
-def siblings(state: State, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(folder, manifest) of the other finished nodes of this kind in the store."""
-    own = state.folder(node)
+def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(folder, manifest) of the other finished nodes of this kind in the store that the code of now has made."""
+    own, code = state.folder(node), code_hash(type(node), node.code())
     for name in state.store.names("nodes"):
         folder = f"nodes/{name}"
         if name.rpartition("-")[0] == node.kind() and folder != own:
-            data = state.store.read(f"{folder}/manifest.json")
-            if data is not None:
-                yield folder, json.loads(data)
+            manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
+            if manifest is not None and manifest["code"] == code:
+                yield folder, manifest
 
 
-def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str]]:
+def known_scores(state: Ledger, node: RowNode) -> dict[str, tuple[str, str]]:
     """Shard name -> (folder, phase) of a finished side-car with the node's score key."""
     if not reusable(node) or not node.adds():
         return {}
@@ -36,7 +37,7 @@ def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str]]:
     return found
 
 
-def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
+def link_finished_phase(state: Ledger, node: Node, phase: Phase) -> int:
     """Link the phase's files and receipts from a node that finished the same one; how many tasks that saved."""
     if phase.fields is None or state.done(node, phase.name):
         return 0
@@ -59,7 +60,7 @@ def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
             form = receipt.form()
             form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
             state.store.write(receipt_name(folder, phase.name, task), canonical_json(form))
-            state.note_done(node, phase.name, task)
+            state.note(node, Receipt(**form))
             linked += 1
         return linked
     return 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 import ray
 
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight, shared
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from pipeline.worker.context import Receipts
 from pipeline.worker.passes import Outcome, PassPhase, ShardWork, portable, run_shard
 

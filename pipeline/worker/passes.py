@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import RowNode, RowPhase
 from pipeline.store.binding import BaseShard
-from pipeline.store.objects import Store, open_store
+from pipeline.store.objects import Store
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, read_receipt
 from pipeline.store.rows import ShardView
 from pipeline.worker.context import Receipts
@@ -159,7 +160,7 @@ class _Part:
                 found[index] = after
             else:
                 chain = self.phases[index].chain[self.base.shard.base]
-                found[index] = starts.setdefault(tuple(link.place.fingerprint for link in chain), -1 - index)
+                found[index] = starts.setdefault(tuple(link.folder for link in chain), -1 - index)
         return found
 
     def _wanted(self) -> dict[int, set[str]]:

@@ -54,7 +54,9 @@ class PhaseRun:
         """
         self.store, self.pass_phase, self.base = store, pass_phase, base
         self.phase, self.written, self.digests = phase, written, digests
-        self.context = TaskContext(pass_phase.binding, pass_phase.phase, base.shard.name, base.shard, receipts=receipts)
+        self.context = TaskContext(
+            pass_phase.binding.only(base), pass_phase.phase, base.shard.name, base.shard, receipts=receipts
+        )
         self.error: tuple[BaseException, str] | None = None
         self.stopped = False
         self.writer: Any = None  # a `ShardWriter` or a `PieceWriter`
@@ -195,10 +197,10 @@ class PhaseRun:
         return self._input_reads() if once else self.context.reads
 
     def _input_reads(self) -> dict[tuple[str, str, str], str]:
-        binding = self.pass_phase.binding
+        binding = self.context.binding
         others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
         names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
-        names += [(i.place, phase, key) for i in others for phase, keys in i.phases.items() for key in keys]
+        names += [(i.place, phase, key) for i in others for phase, keys in (i.phases or {}).items() for key in keys]
         return {
             (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
         }
@@ -210,7 +212,7 @@ class PhaseRun:
             needed += [link for link in chain if link.changes_text]
         if chain:
             needed.append(chain[-1])
-        names = {(link.place.folder, link.phase, shard.name) for link in needed}
+        names = {(link.folder, link.phase, shard.name) for link in needed}
         names.add((self.base.folder, self.base.phase, self.base.task))
         written = self.written()
         return {
@@ -231,6 +233,7 @@ class PhaseRun:
 def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
     """Return the finished side-car whose values may be copied, if it is there."""
     folder, phase = known
-    if read_receipt(store, folder, phase, base.shard.name) is None:
+    receipt, file = read_receipt(store, folder, phase, base.shard.name), f"{base.shard.name}.parquet"
+    if receipt is None:
         return None
-    return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
+    return store.local(data_name(folder, phase, file), receipt.files[file]["sha256"])

@@ -32,6 +32,7 @@ from pipeline.contract import (
 from pipeline.errors import RecipeError, SourceError
 from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, document_id
 from stages.read import parquet, ranges
+from stages.read.demo import SCHEMES
 from stages.read.framing import Frame, cut
 from stages.read.records import KINDS, JsonRows, Reject, decode, usable
 from stages.read.shard_files import Rejected, ShardFiles
@@ -79,7 +80,7 @@ class Read(Node):
     file).
     """
 
-    paths: tuple[str, ...] | str = sources()
+    paths: tuple[str, ...] | str = sources(schemes=SCHEMES)
     format: Literal["auto", "jsonl", "parquet", "txt"] = "auto"
     text: str = "text"
     id: str = "id"

@@ -32,8 +32,9 @@ from pipeline.errors import NodeFailed, SourceChanged
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store.binding import BaseShard
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from pipeline.store.rows import ShardView
+from pipeline.store.sources import stamp_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -139,7 +140,7 @@ def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
     pq.write_table(table.drop_columns(["id"]) if in_place else table, path, row_group_size=group)
     place = {"row_groups": [0, 8], "first_row": 0, "columns": {"text": "text"}}
     stat = path.stat()
-    source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=str(stat.st_mtime_ns))
+    source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=stamp_of(stat))
     base = BaseShard(
         Shard("base", "0", count, 1), "nodes/base", "shards", "0", "0.parquet",
         place if in_place else None, source if in_place else None,
