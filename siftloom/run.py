@@ -45,6 +45,23 @@ class Run(reader.Run):
         assert isinstance(found, NodeView)
         return found
 
+    def __repr__(self) -> str:
+        ready = sum(view.finished for view in self.nodes)
+        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {self.store.root}>"
+
+    def _repr_html_(self) -> str:
+        """What is left after each step, for notebooks."""
+        from pipeline.quantities import number, size
+        from pipeline.report.collect import funnel
+        from siftloom.notebook import html_table
+
+        rows = [
+            (step.label, *("" if value is None else show(value) for value, show in (
+                (step.documents, number), (step.text_bytes, size), (step.tokens, number))))
+            for step in funnel(self)
+        ]  # fmt: skip
+        return html_table(self.name, ("after", "documents", "text", "tokens"), rows)
+
     def report(self) -> Path:
         """Write the HTML report. Return its local path."""
         from pipeline.report.collect import collect
