@@ -83,6 +83,11 @@ def file(default: Any = dataclasses.MISSING) -> Any:
     return field(default=default, metadata={"role": "sources", "schemes": {}, "one": True})
 
 
+def target(default: Any = None) -> Any:
+    """A field that names a place outside the store to write to: a path, relative to the recipe, or a URI."""
+    return field(default=default, metadata={"role": "target"})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
 

@@ -72,6 +72,13 @@ def band_constants(scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(drawn[:, 1:]), np.ascontiguousarray(drawn[:, 0])
 
 
+def fmix64(x: np.ndarray) -> np.ndarray:
+    """Return the MurmurHash3 finaliser of uint64[n]."""
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+    return x ^ (x >> np.uint64(33))
+
+
 def words(text: str, unit: Unit = "word") -> list[str]:
     """The units of a text, in order."""
     return [word for word, _, _ in spans(text, unit)]
@@ -79,7 +86,7 @@ def words(text: str, unit: Unit = "word") -> list[str]:
 
 def spans(text: str, unit: Unit = "word") -> list[tuple[str, int, int]]:
     """(unit, first character, character after the last) of the units of a text, in order."""
-    from stages.dedup.codepoints import ALONE, code_points
+    from stages.hashing.code_points import ALONE, code_points
 
     table = code_points()
     point = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)

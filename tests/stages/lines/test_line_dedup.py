@@ -9,9 +9,10 @@ import pytest
 
 from pipeline.errors import RecipeError
 from pipeline.report.figures import check
-from stages.dedup import keys, shingles
-from stages.dedup.line_tasks import UNITS_PER_ROW
-from stages.dedup.lines import LineDedup
+from stages.dedup import key_files
+from stages.hashing import shingles
+from stages.lines.keys import UNITS_PER_ROW
+from stages.lines.line_dedup import LineDedup
 from tests.stages.dedup.local import LocalContext, Run, corpus
 from tests.stages.dedup.planted import document
 
@@ -96,7 +97,7 @@ def test_twenty_thousand_documents(tmp_path):
 
 @pytest.mark.parametrize("ranges", [1, 7])
 def test_ranges_shards_and_order_change_nothing(tmp_path, monkeypatch, ranges):
-    monkeypatch.setattr(keys, "RANGE_BYTES", -(-300 * UNITS_PER_ROW * 16 // ranges))
+    monkeypatch.setattr(key_files, "RANGE_BYTES", -(-300 * UNITS_PER_ROW * 16 // ranges))
     texts = pages(3, 300)
     run = Run(LineDedup(docs=corpus(texts, ranges)), tmp_path, batch=11).all(seed=ranges)
     assert len(run.results["repeats"]) == ranges

@@ -1,4 +1,4 @@
-"""The kernel against datasketch, against `re`, against its numpy form, and against itself on other Arrow layouts."""
+"""The kernel against datasketch, `re`, the same in numpy, and itself on other Arrow layouts."""
 
 import itertools
 import re
@@ -11,10 +11,11 @@ import pyarrow as pa
 import pytest
 from datasketch import LeanMinHash, MinHash, MinHashLSH
 
-from stages.dedup.codepoints import code_points, draw
-from stages.dedup.shingles import Scheme, permutations, shingle_hash32, shingles, words
-from stages.dedup.sketch import byte_hashes, sketch
+from stages.hashing.code_points import code_points, draw
+from stages.hashing.shingles import Scheme, permutations, shingle_hash32, shingles, token_hash, words
+from stages.hashing.sketch import byte_hashes, sketch, word_hashes
 from tests.stages.dedup.texts import texts
+from tests.stages.hashing import kernel_in_numpy
 
 SAME_UNICODE = pytest.mark.skipif(
     unicodedata.unidata_version != code_points().unicode,
@@ -128,7 +129,7 @@ def test_draws_are_datasketchs_for_any_number_of_places(places):
 
 @pytest.mark.parametrize("unit", ["word", "char", "auto"])
 @pytest.mark.parametrize("ngram", [1, 5])
-def test_numpy_form_and_every_arrow_layout_give_equal_numbers(unit, ngram):
+def test_numpy_and_every_arrow_layout_give_equal_numbers(unit, ngram):
     scheme = Scheme(unit=unit, ngram=ngram, bands=13, rows=3)
     some = [*texts(7, 250), None, "", "x" * 100, "y" * 17 + " " + "z" * 24, "word " * 5000, None]
     whole = pa.array(some)
@@ -141,9 +142,10 @@ def test_numpy_form_and_every_arrow_layout_give_equal_numbers(unit, ngram):
     ]
     first = sketch(whole, scheme, signatures=True)
     for layout in layouts:
-        for form in ("numba", "numpy"):
-            same(sketch(layout, scheme, signatures=True, form=form), first)
-            assert np.array_equal(byte_hashes(layout, form)[0], byte_hashes(whole)[0])
+        same(sketch(layout, scheme, signatures=True), first)
+        assert np.array_equal(byte_hashes(layout)[0], byte_hashes(whole)[0])
+    same(kernel_in_numpy.sketches(whole, scheme), first)
+    assert np.array_equal(kernel_in_numpy.byte_hashes(whole), byte_hashes(whole)[0])
     part = sketch(whole[17:200], scheme, signatures=True)
     assert np.array_equal(part.signatures, first.signatures[17:200])
     assert np.array_equal(byte_hashes(whole[17:200])[0], byte_hashes(whole)[0][17:200])
@@ -175,7 +177,7 @@ def test_bytes_that_are_no_utf8_are_separators(length, damage):
     for unit in ("word", "char", "auto"):
         scheme = Scheme(unit=unit)
         first = sketch(column, scheme, signatures=True)
-        same(sketch(column, scheme, signatures=True, form="numpy"), first)
+        same(kernel_in_numpy.sketches(column, scheme), first)
         same(sketch(replaced, scheme, signatures=True), first)
 
 
@@ -186,7 +188,7 @@ def test_a_lane_that_begins_inside_nothing_begins_a_new_word():
     column = pa.StringArray.from_buffers(len(cuts), pa.py_buffer(offsets.tobytes()), pa.py_buffer(b"".join(cuts)))
     made = sketch(column, signatures=True)
     assert made.words.tolist() == [41] * len(cuts)
-    same(sketch(column, signatures=True, form="numpy"), made)
+    same(kernel_in_numpy.sketches(column, Scheme()), made)
 
 
 def test_the_end_of_a_buffer_is_never_passed():
@@ -204,7 +206,7 @@ def test_the_end_of_a_buffer_is_never_passed():
 BEHIND_A_WALL = """
 import ctypes, mmap
 import numpy as np, pyarrow as pa
-from stages.dedup.sketch import byte_hashes, sketch
+from stages.hashing.sketch import byte_hashes, sketch
 
 pages = mmap.mmap(-1, 2 * mmap.PAGESIZE)
 start = ctypes.addressof(ctypes.c_char.from_buffer(pages))
@@ -253,6 +255,13 @@ def test_one_long_document_is_the_sum_of_its_shingles():
     made = sketch(pa.array([text]), signatures=True)
     assert made.words[0] == 60_000
     assert np.array_equal(made.signatures[0], minhash(text, Scheme()).hashvalues)
+
+
+@pytest.mark.parametrize("unit", ["word", "char", "auto"])
+def test_word_hashes_are_those_of_the_units(unit):
+    """Lone surrogates too: they are separators."""
+    for text in [*texts(11, 150), "a\ud800b", "x" * 10_000 + " y" * 5_000]:
+        assert word_hashes(text, unit).tolist() == [token_hash(word.encode()) for word in words(text, unit)]
 
 
 def test_text_of_another_type_is_refused():

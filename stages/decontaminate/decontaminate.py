@@ -1,34 +1,30 @@
 """Passages of evaluation sets inside the training documents.
 
-Sources: Brown et al., "GPT-3", 2020, appendix C (word 13-grams). Shorter n-grams for short items, and the cut by
-document frequency, answer what 13-grams alone miss and what boilerplate makes them flag.
+Sources: Brown et al., "GPT-3", 2020, appendix C (word 13-grams). Shorter n-grams for short items find
+what 13-grams alone miss; n-grams that many documents hold are boilerplate and match nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
-from pipeline.contract import (
-    Context,
-    Node,
-    Phase,
-    RowFunction,
-    RowNode,
-    RowPhase,
-    ShardPhase,
-    TaskPhase,
-    one,
-    sources,
-    threshold,
-)  # fmt: skip
+from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, sources, threshold
 from pipeline.errors import RecipeError
+from stages.dedup.phase_files import opener, tasks
+
+
+def _files() -> Sequence[ModuleType]:
+    from stages.decontaminate import hits, items, matches, rows
+
+    return hits, items, matches, rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Decontaminate(RowNode):
-    """Find documents that hold passages of evaluation items; flag them, drop them, or cut the passages out.
+    """Find documents that hold passages of evaluation items; flag them, drop them, or mask the passages.
 
     evals        JSON lines (`.gz` too), one item a line; an item is named as a document is: the first 12 hex digits of
                  its file's SHA-256, a colon, the line from 0
@@ -69,16 +65,14 @@ class Decontaminate(RowNode):
     def phases(self) -> tuple[Phase, ...]:
         needs = ("_row", "text") if self.changes_text else ("_row",)
         return (
-            TaskPhase(name="items", keys=one, run=_items),
-            ShardPhase(name="hits", open=_hits, needs=("text", "_row")),
-            TaskPhase(name="matches", keys=one, run=_matches),
+            tasks(_files, "items"),
+            ShardPhase(name="hits", open=opener(_files, "hits"), needs=("text", "_row")),
+            tasks(_files, "matches"),
             RowPhase(name="rows", open=self.open, needs=needs, per_shard=True),
         )
 
     def open(self, ctx: Context) -> RowFunction:
-        from stages.dedup.passage_rows import row_function
-
-        return row_function(ctx)
+        return opener(_files, "rows")(ctx)
 
     def figures(self, ctx: Context) -> Sequence[Mapping[str, Any]]:
         facts = ctx.result("matches", "all").facts
@@ -113,21 +107,3 @@ class Decontaminate(RowNode):
             raise RecipeError("Decontaminate.min_hits", f"{self.min_hits}", "at least 1")
         if not 0 < self.boilerplate <= 1:
             raise RecipeError("Decontaminate.boilerplate", f"{self.boilerplate}", "a share in (0, 1]")
-
-
-def _items(ctx: Context, key: str):
-    from stages.dedup.passages import items
-
-    return items(ctx)
-
-
-def _hits(ctx: Context):
-    from stages.dedup.passages import HitWriter
-
-    return HitWriter(ctx)
-
-
-def _matches(ctx: Context, key: str):
-    from stages.dedup.passages import matches
-
-    return matches(ctx)

@@ -9,10 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, Literal
 
-from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, TaskPhase, threshold
+from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
 from pipeline.errors import RecipeError
+from stages.dedup.phase_files import opener, tasks
+
+
+def _files() -> Sequence[ModuleType]:
+    from stages.lines import keys, repeats, rows
+
+    return keys, repeats, rows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -46,18 +54,16 @@ class LineDedup(RowNode):
 
     def phases(self) -> tuple[Phase, ...]:
         return (
-            ShardPhase(name="keys", open=_keys, needs=("text", "_row"), fields=self.hash_fields),
-            TaskPhase(name="repeats", keys=_ranges, run=_repeats, fields=(*self.hash_fields, "min_copies", "keep")),
+            ShardPhase(name="keys", open=opener(_files, "keys"), needs=("text", "_row"), fields=self.hash_fields),
+            tasks(_files, "repeats", (*self.hash_fields, "min_copies", "keep")),
             RowPhase(name="rows", open=self.open, needs=("text", "_row"), per_shard=True),
         )
 
     def open(self, ctx: Context) -> RowFunction:
-        from stages.dedup.line_tasks import row_function
-
-        return row_function(ctx)
+        return opener(_files, "rows")(ctx)
 
     def figures(self, ctx: Context) -> Sequence[Mapping[str, Any]]:
-        from stages.dedup.line_tasks import most_repeated
+        from stages.lines.repeats import most_repeated
 
         return [
             {
@@ -83,21 +89,3 @@ class LineDedup(RowNode):
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return 256 * 1024 + text_bytes // 4 + rows * 8
-
-
-def _keys(ctx: Context):
-    from stages.dedup.line_tasks import LineWriter
-
-    return LineWriter(ctx)
-
-
-def _ranges(ctx: Context):
-    from stages.dedup.line_tasks import range_keys
-
-    return range_keys(ctx)
-
-
-def _repeats(ctx: Context, key: str):
-    from stages.dedup.line_tasks import repeats
-
-    return repeats(ctx, key)

@@ -1,12 +1,12 @@
 """The frozen code point table: which characters make words, and how they are written in lower case.
 
-`codepoints.npz` was drawn once from Unicode 14.0.0 (the tables of Python 3.11) and is shipped, so that two
+`code_points.npz` was drawn once from Unicode 14.0.0 (the tables of Python 3.11) and is shipped, so that two
 machines with different Python versions hash a newly assigned letter alike. A word character is one that
 `re` matches with `\\w`. Two departures from `str.lower`: U+0130 becomes a plain `i` (Python adds a
 combining dot, which is no word character and would cut the word), and the final sigma becomes a sigma,
 whatever stands after it.
 
-`python -m stages.dedup.codepoints` writes the file again from the running Python; a table of another
+`python -m stages.hashing.code_points` writes the file again from the running Python; a table of another
 Unicode version is another version of every node that hashes words.
 """
 
@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-TABLE = "codepoints.npz"
+TABLE = "code_points.npz"
 LAST = 0x110000
 ALONE = 8  # bit in `CodePoints.flags`: the character is a word of its own when the unit is `auto`
 
@@ -46,8 +46,8 @@ class CodePoints:
 
 @cache
 def code_points() -> CodePoints:
-    """The shipped table, expanded (about 10 MB, once per process)."""
-    with files("stages.dedup").joinpath(TABLE).open("rb") as source, np.load(source) as stored:
+    """Return the shipped table, expanded: about 10 MB, once per process."""
+    with files("stages.hashing").joinpath(TABLE).open("rb") as source, np.load(source) as stored:
         word, mapped, unspaced = stored["word"], stored["lower"], stored["unspaced"]
         unicode = str(stored["unicode"])
     lower = np.zeros(LAST, np.uint32)
@@ -63,7 +63,7 @@ def code_points() -> CodePoints:
 
 
 def _encode(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """UTF-8 of each code point as a little-endian uint32, and its length."""
+    """Return (UTF-8 of each code point as a little-endian uint32[n], its length uint8[n])."""
     tail = [((point >> shift) & 0x3F) | 0x80 for shift in (0, 6, 12)]
     forms = [
         point,
@@ -76,7 +76,7 @@ def _encode(point: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw() -> dict[str, np.ndarray]:
-    """The table of the running Python, as the arrays of `codepoints.npz`."""
+    """Return the table of the running Python, as the arrays of `code_points.npz`."""
     import sys
     import unicodedata
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.dedup.keep import judge, judge_copies, needed
+from stages.dedup.anchors import judge, judge_copies, needed
 
 PLACES = 12
 

@@ -1,12 +1,13 @@
-"""The kernel in numpy: the same numbers, ten times slower and more, for a Python that numba does not support.
+"""The kernel in numpy: the same numbers by other code, for tests to hold the kernel against.
 
 Documents are joined with a separator between them and every step runs over all of them at once.
 """
 
 import numpy as np
 
-from stages.dedup.codepoints import ALONE, code_points
-from stages.dedup.shingles import EMPTY, Scheme, band_constants, permutations
+from stages.hashing.code_points import ALONE, code_points
+from stages.hashing.shingles import EMPTY, Scheme, band_constants, fmix64, permutations
+from stages.hashing.sketch import Sketches, buffers
 from stages.loops.constants import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
 
 GROUP_BYTES = 1 << 19  # text joined at once: what a permutation touches stays in the second cache
@@ -17,12 +18,6 @@ def fmix32(h: np.ndarray) -> np.ndarray:
     h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
     h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
     return h ^ (h >> np.uint32(16))
-
-
-def fmix64(x: np.ndarray) -> np.ndarray:
-    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
-    x = (x ^ (x >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return x ^ (x >> np.uint64(33))
 
 
 def groups(offsets: np.ndarray):
@@ -110,8 +105,31 @@ def add_by(terms: np.ndarray, owner: np.ndarray, count: int) -> np.ndarray:
     return total
 
 
-def sketch(data, offsets, scheme: Scheme, signatures, keys, exact, tokens_seen) -> None:
-    """Fill the outputs, as `kernel.sketch` does."""
+def sketches(text, scheme: Scheme) -> Sketches:
+    """Return what `sketch` returns for a column of strings."""
+    data, offsets = buffers(text)
+    n = len(offsets) - 1
+    found = Sketches(
+        np.empty((n, scheme.places), np.uint32),
+        np.empty((n, scheme.bands), np.uint64),
+        np.empty((n, 2), np.uint64),
+        np.empty(n, np.int64),
+    )
+    with np.errstate(over="ignore"):
+        _sketch(data, offsets, scheme, found.signatures, found.keys, found.exact, found.words)
+    return found
+
+
+def byte_hashes(text) -> np.ndarray:
+    """Return uint64[n, 2]: 128 bits of each document's bytes."""
+    data, offsets = buffers(text)
+    exact = np.empty((len(offsets) - 1, 2), np.uint64)
+    with np.errstate(over="ignore"):
+        _hash_bytes(data, offsets, exact)
+    return exact
+
+
+def _sketch(data, offsets, scheme: Scheme, signatures, keys, exact, tokens_seen) -> None:
     a, b = permutations(scheme)
     multipliers, salts = band_constants(scheme)
     for low, stop in groups(offsets):
@@ -140,8 +158,7 @@ def sketch(data, offsets, scheme: Scheme, signatures, keys, exact, tokens_seen) 
             keys[low:stop] = fmix64((banded * multipliers).sum(axis=2, dtype=np.uint64) + salts)
 
 
-def hash_bytes(data, offsets, exact) -> None:
-    """Fill exact uint64[n, 2], as `kernel.hash_bytes` does."""
+def _hash_bytes(data, offsets, exact) -> None:
     for low, stop in groups(offsets):
         sizes = np.diff(offsets[low : stop + 1])
         words = -(-sizes // 8)

@@ -13,9 +13,11 @@ import pytest
 
 from pipeline.errors import DataError, RecipeError
 from pipeline.report.figures import check
-from stages.dedup import passages
-from stages.dedup.decontaminate import Decontaminate
-from stages.dedup.shingles import words
+from stages.decontaminate.decontaminate import Decontaminate
+from stages.decontaminate.grams import Grams, gram_hashes
+from stages.decontaminate.hits import find
+from stages.hashing.shingles import words
+from stages.hashing.sketch import word_hashes
 from tests.stages.dedup.local import LocalContext, Run, corpus
 from tests.stages.dedup.planted import document
 from tests.stages.dedup.texts import texts
@@ -62,9 +64,7 @@ def planted(tmp_path):
     return items, found, where
 
 
-@pytest.mark.parametrize("form", ["numba", "numpy"])
-def test_every_planted_passage_is_found_and_nothing_else(tmp_path, planted, monkeypatch, form):
-    monkeypatch.setattr(passages, "best_form", lambda: form)
+def test_every_planted_passage_is_found_and_nothing_else(tmp_path, planted):
     items, found, where = planted
     path, digest = sets(tmp_path, *items)
     run = Run(Decontaminate(docs=corpus(found, 3), evals=(path,), action="drop"), tmp_path / "run").all(seed=1)
@@ -81,9 +81,9 @@ def test_every_planted_passage_is_found_and_nothing_else(tmp_path, planted, monk
 def test_a_long_document_is_the_sum_of_its_passages(width):
     """Longer than the kernel holds words; passages that cross what it holds included."""
     text = " ".join(f"w{i}{'x' * (i % 23)}" for i in range(9_000))
-    hashes = passages.gram_hashes(passages.text_tokens(text, "word"), width)
-    grams = passages.Grams(np.array([width]), np.array([0, len(hashes)]), np.sort(hashes))
-    document, gram = passages.find(pa.chunked_array([["before", text]]), grams, "word")
+    hashes = gram_hashes(word_hashes(text), width)
+    grams = Grams(np.array([width]), np.array([0, len(hashes)]), np.sort(hashes))
+    document, gram = find(pa.chunked_array([["before", text]]), grams, "word")
     assert set(document.tolist()) == {1}
     assert np.array_equal(grams.hashes[gram], hashes)
 
