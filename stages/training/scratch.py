@@ -104,8 +104,10 @@ class Scratch:
 
     @contextmanager
     def new_files(self, name: str) -> Iterator[Path]:
-        """A folder to write files into, which lie in a folder of ours when the context ends well. On a file system it is
-        that folder itself, with the files of other processes: who writes there sees to it that they reach the disk.
+        """A folder to write files into; they are in a folder of ours when the context ends well.
+
+        On a file system it is that folder itself, with the files of other processes. Whoever writes there makes sure
+        that the files reach the disk.
         """
         if self.local is not None:
             folder = self.local / name

@@ -1,4 +1,4 @@
-"""The recipes of published rule sets run on the embedded corpus as they stand, and say of every document why it went."""
+"""The recipes of published rule sets run on the embedded corpus, and give the reason of every removed document."""
 
 from pathlib import Path
 
