@@ -205,7 +205,7 @@ def test_a_compiled_loop_is_code_behind_its_node(monkeypatch):
     read = Path.read_bytes
     for node, behind in (
         (MinHashDedup, {"kernel.py", "tokenise.py", "clusters.py", "constants.py", "compile.py"}),
-        (GopherRepetition, {"repeats.py", "compile.py"}),
+        (GopherRepetition, {"ngrams.py", "cuts.py", "compile.py"}),
     ):
         seen = set()
         with monkeypatch.context() as watched:

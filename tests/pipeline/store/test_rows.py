@@ -126,7 +126,7 @@ def test_rows_of_parquet_files_are_read_where_they_lie(local_ray, reviews, tmp_p
     assert [row["stars"] for row in told["rows"]] == [0, 2, 3, 4, 0, 1, 0, 2, 3]
     assert {row["source"] for row in told["rows"]} == {None}, "a column that the files lack"
     assert [row["state"] for row in told["all"]] == [0, None, 0, 0, 0, 0, 0, 0, None, 0, 0]
-    data = (tmp_path / "store").glob("nodes/in_place-*/data/shards/*")
+    data = (tmp_path / "store").glob("nodes/parquet_rows-*/data/shards/*")
     assert [path.name for path in sorted(data)] == ["0000-0.state.parquet", "0001-0.state.parquet"]
 
 
@@ -173,7 +173,7 @@ def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, revie
     with pytest.raises(SourceChanged, match=r"a\.parquet: a file that has changed since it was listed"):
         open_run(store, "run")["long"].rows(["text"])
     (finding,) = verify(store, "run")
-    assert (finding.node, finding.file, finding.withdrawn) == ("in_place", str(changed), False)
+    assert (finding.node, finding.file, finding.withdrawn) == ("parquet_rows", str(changed), False)
     # The recipe run again reads the new file under a new identity.
     again = run(build([Long(docs=ParquetRows(paths=reviews))]), name="run", store=store)
     assert "other 0" in again["long"].rows(["text"])["text"].to_pylist()
