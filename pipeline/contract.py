@@ -71,6 +71,11 @@ def sources(default: Any = dataclasses.MISSING) -> Any:
     return field(default=default, metadata={"role": "sources"})
 
 
+def target(default: Any = None) -> Any:
+    """A field that names a place outside the store to write to: a path, relative to the recipe, or a URI."""
+    return field(default=default, metadata={"role": "target"})
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
 
@@ -446,6 +451,7 @@ class Node:
     deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
+    gives: ClassVar[str | None] = None  # what its phase `train` leaves, for nodes that take any such node: "model"
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
     progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
 

@@ -24,7 +24,6 @@ app = typer.Typer(
     name="siftloom",
     help="Turn raw text into a trained language model on Ray. Every stage resumes; every removal has its reason.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

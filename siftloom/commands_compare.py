@@ -20,11 +20,10 @@ def whatif(
 ) -> None:
     """Count what a node would keep under another threshold, from stored scores; runs nothing."""
     from pipeline.quantities import size
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
     from siftloom.whatif import whatif as count
 
-    found = count(open_run(*find_run(run, store)), node, change)
+    found = count(open_found(run, store), node, change)
     if as_json:
         say_json(found)
         return
@@ -60,11 +59,10 @@ def diff(
 ) -> None:
     """Compare two runs: documents that only one of them keeps, with reasons, and results that differ."""
     from pipeline.quantities import number
-    from pipeline.run import open_run
     from siftloom.difference import difference
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
 
-    one, two = (open_run(*find_run(name, store)) for name in (run, other))
+    one, two = (open_found(name, store) for name in (run, other))
     found = difference(one, two, node)
     if as_json:
         say_json(found)

@@ -23,11 +23,11 @@ def status(
 ) -> None:
     """Show where a run is: the state of each node, its tasks, and what has failed."""
     from pipeline.run import open_run
-    from siftloom.runs import find_run, progress
+    from siftloom.runs import open_found, progress
 
-    place, name = find_run(run, store)
+    opened = open_found(run, store)
     while True:
-        found = progress(open_run(place, name))
+        found = progress(open_run(opened.store.root, opened.name))
         if as_json:
             say_json(found)
         else:
@@ -78,25 +78,36 @@ def runs(
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
     """Write the report, one HTML page, and print its path."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
 
-    page = str(open_run(*find_run(run, store)).report())
+    page = str(open_found(run, store).report())
     say_json({"report": page}) if as_json else say(page)
 
 
 def why(
     run: RUN,
-    document: Annotated[str, typer.Argument(help="the id of a document, or your own id of it", metavar="ID")],
+    document: Annotated[
+        str | None, typer.Argument(help="the id of a document, or your own id of it", metavar="[ID]")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="find the document by a piece of its text")] = None,
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:
     """Trace one document through every node: scores, reasons, copies, and the steps that trained on it."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from pipeline.errors import UserError
+    from siftloom.runs import open_found
+    from siftloom.samples import with_text
     from siftloom.trace import trace
 
-    steps = trace(open_run(*find_run(run, store)), document)
+    opened = open_found(run, store)
+    if text is not None:
+        found = with_text(opened, text)
+        if len(found) != 1:
+            raise UserError(f"run {opened.name}", f"{len(found)} documents with this text: {', '.join(found)}", "one")
+        document = found[0]
+    if document is None:
+        raise UserError("why", "no document", "an id, or --text and a piece of its text")
+    steps = trace(opened, document)
     if as_json:
         say_json({"id": document, "steps": steps})
         return
@@ -128,11 +139,10 @@ def removed(
     as_json: JSON = False,
 ) -> None:
     """Show what a node removed: counts, and a few documents of each reason."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
     from siftloom.samples import samples
 
-    found = samples(open_run(*find_run(run, store))[node], count, reason)
+    found = samples(open_found(run, store)[node], count, reason)
     if as_json:
         say_json({"node": node, "reasons": found})
         return

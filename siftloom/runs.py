@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,17 @@ def find_run(text: str, store: str | None) -> tuple[str, str]:
         folder = path.absolute()
         return str(folder.parent.parent), folder.name
     return find_store(store), text
+
+
+def open_found(text: str, store: str | None) -> Run:
+    """Open the run that an argument means. Say so where a name stands for the newest of several runs."""
+    from pipeline.run import open_run
+
+    place, name = find_run(text, store)
+    run = open_run(place, name)
+    if run.name != name and "@" not in name:
+        print(f"note: this is {run.name}, the newest run of {name}", file=sys.stderr, flush=True)
+    return run
 
 
 def progress(run: Run) -> dict[str, Any]:

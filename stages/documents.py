@@ -51,8 +51,10 @@ def columns_of(docs: Node | tuple[Node, ...]) -> dict[str, str]:
         one, *others = (columns_of(node) for node in docs)
         return {name: kind for name, kind in one.items() if all(other.get(name) == kind for other in others)}
     parents = getattr(docs, docs.stream, None)
-    alone = parents is None or (docs.new_base is not None and not docs.carries)
-    inherited = {ID: "string", TEXT: "string"} if alone else columns_of(parents)
+    if parents is None or (docs.new_base is not None and not docs.carries):
+        inherited = {ID: "string", TEXT: "string"}
+    else:
+        inherited = columns_of(parents)
     return {**inherited, **docs.adds()}
 
 

@@ -10,9 +10,11 @@ from pipeline.quantities import duration, size
 from pipeline.text import visible
 
 COLOURS = {"reused": "dim", "waiting": "dim", "running": "cyan", "done": "green", "failed": "bold red"}
-TITLES = ("node", "state", "tasks", "rows kept, or what it reports", "rows/s", "memory", "time")
+TITLES = ("node", "state", "tasks", "rows kept", "rows/s", "memory", "time")
 RIGHT = (2, 4, 5, 6)
 WIDE_ONLY = (4, 5)  # columns that a narrow terminal has no space for
+SHRINKING = (0, 3)  # columns that are cut where a terminal is too narrow
+GAP = 2  # between two columns
 WIDE = 110  # columns of a terminal from which on all of them are shown
 AROUND = 4  # lines of a terminal that are kept for the header and what stands above the table
 
@@ -57,12 +59,13 @@ class LiveTable:
                 box=None, pad_edge=False, header_style="bold", caption=summary(self.board, now - self._began, now),
                 caption_justify="left",
             )  # fmt: skip
-            for i in columns:
-                table.add_column(
-                    TITLES[i], justify="right" if i in RIGHT else "left", no_wrap=True, overflow="ellipsis"
-                )
-            for node in shown(list(self.board.nodes.values()), self.console.height - AROUND):
-                row = cells(node, now)
+            nodes = shown(list(self.board.nodes.values()), self.console.height - AROUND)
+            rows = [cells(node, now) for node in nodes]
+            widths = fitted([[TITLES[i], *(row[i] for row in rows)] for i in columns], self.console.width)
+            for i, width in zip(columns, widths, strict=True):
+                justify = "right" if i in RIGHT else "left"
+                table.add_column(TITLES[i], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+            for node, row in zip(nodes, rows, strict=True):
                 table.add_row(*(row[i] for i in columns), style=COLOURS.get(node.state))
         return table
 
@@ -74,6 +77,17 @@ def shown(nodes: list[NodeStatus], lines: int) -> list[NodeStatus]:
     rank = {"failed": 0, "running": 0, "waiting": 1, "done": 2, "reused": 3}
     first = sorted(range(len(nodes)), key=lambda i: (rank.get(nodes[i].state, 1), i))[: max(lines, 1)]
     return [nodes[i] for i in sorted(first)]
+
+
+def fitted(columns: list[list[str]], width: int) -> list[int]:
+    """Return the width of each column: whole, but for names and reports, which share what is left of the terminal."""
+    widths = [max(map(len, cells)) for cells in columns]
+    name, report = SHRINKING
+    left = width - GAP * (len(widths) - 1) - sum(widths) + widths[name] + widths[report]
+    if left < widths[name] + widths[report]:
+        widths[name] = max(min(widths[name], left * 2 // 5), 1)
+        widths[report] = max(left - widths[name], 1)
+    return widths
 
 
 def summary(board: Board, seconds: float, now: float) -> str:

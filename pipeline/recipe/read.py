@@ -245,7 +245,7 @@ class Reader:
             for problem in misfit.problems:
                 self.note(*problem)
             raise _Problem from None
-        return _located(value, self.located) if field.role == "sources" else value
+        return _located(value, self.located) if field.role in ("sources", "target") else value
 
     def located(self, path: str) -> str:
         """A path from the recipe's folder; URIs and absolute paths stay as they are."""

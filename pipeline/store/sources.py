@@ -130,9 +130,16 @@ def _remote(pattern: str) -> list[Entry]:
 
     head, _, query = pattern.partition("?")
     plain = head.split("*")[0].rstrip("/") if "*" in head else head
-    system, place = fs.FileSystem.from_uri(plain + (f"?{query}" if query else ""))
-    info = system.get_file_info(place)
-    infos = [info] if info.type == fs.FileType.File else system.get_file_info(fs.FileSelector(place, recursive=True))
+    try:
+        system, place = fs.FileSystem.from_uri(plain + (f"?{query}" if query else ""))
+        info = system.get_file_info(place)
+        whole = info.type == fs.FileType.File
+        infos = [info] if whole else system.get_file_info(fs.FileSelector(place, recursive=True))
+    except Exception as error:  # each kind of file system has errors of its own
+        raise SourceError(
+            plain, (str(error) or type(error).__name__).splitlines()[0], "a file system that can be reached",
+            "download the files, or name them as s3://, gs:// or hf://",
+        ) from error  # fmt: skip
     scheme = head.split("://")[0]
     wanted = head.split("://", 1)[1]
     return [

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.documents import HELD_OUT, columns_of
+from stages.documents import HELD_OUT
 from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
-from stages.training.pretrain import Pretrain
+from stages.training.lineage import inputs_in
 
 WEIGHTS = "How unevenly reweighting spread the loss over the samples of a batch."
 UNEVEN = 1e-5  # without weights every curve is 1, up to rounding
@@ -21,8 +22,8 @@ UNEVEN = 1e-5  # without weights every curve is 1, up to rounding
 class Compare(Node):
     """A table of runs, and their curves.
 
-    runs    evaluations; a pre-training stands for its evaluation on the documents that the split behind its rows
-            holds out
+    runs    evaluations; a node that gives a model stands for its evaluation on the documents that the split behind
+            it holds out
     labels  what the runs are called, in their order; by default each is called by its model and weights
 
     Writes `table/all.json`.
@@ -37,10 +38,10 @@ class Compare(Node):
 
     def check(self) -> None:
         if not self.runs:
-            raise RecipeError("compare.runs", "none", "evaluate or pretrain nodes")
+            raise RecipeError("compare.runs", "none", "evaluate nodes, or nodes that give a model")
         for run in self.runs:
             if not isinstance(run, Evaluate):
-                raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate or pretrain nodes")
+                raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate nodes, or nodes that give a model")
         if self.labels and (len(self.labels) != len(self.runs) or len(set(self.labels)) != len(self.labels)):
             raise RecipeError("compare.labels", f"{self.labels}", f"{len(self.runs)} different names, or none")
 
@@ -134,26 +135,30 @@ class Compare(Node):
 
 
 def _evaluated(run: Node) -> Node:
-    """The run, or the evaluation that a pre-training stands for."""
-    if not isinstance(run, Pretrain):
+    """The run, or the evaluation that a node that gives a model stands for."""
+    if run.gives != "model":
         return run
-    split = next((found for pack, _ in run.mixture if (found := _split_behind(pack)) is not None), None)
+    split = _split_behind(run, set())
     if split is None:
         raise RecipeError(
-            "compare.runs", "a pretrain whose documents were never split", "held-out documents to compare on",
+            "compare.runs", f"a {run.kind()} whose documents were never split", "held-out documents to compare on",
             "put a split before select or pack, or give evaluate nodes",
         )  # fmt: skip
     return Evaluate(model=run, docs=split)
 
 
-def _split_behind(pack: Node) -> Node | None:
-    """The node that marks the documents held out from a pack: before any selection, so that it is the same for all
-    runs.
+def _split_behind(node: Node, seen: set[int]) -> Node | None:
+    """The node that marks the documents held out from what a model was trained on: before any selection, so that it is
+    the same for all runs. Of a node that gives a model all inputs are followed, of others their documents alone.
     """
-    for start in (getattr(pack, "docs", None), getattr(pack, "holdout", None)):
-        node = start
-        while isinstance(node, Node) and HELD_OUT in columns_of(node):
-            if HELD_OUT in node.adds():
-                return node
-            node = getattr(node, node.stream, None)
+    if id(node) in seen:
+        return None
+    seen.add(id(node))
+    if HELD_OUT in node.adds():
+        return node
+    names = [field.name for field in dataclasses.fields(node)] if node.gives == "model" else [node.stream, "holdout"]
+    for name in names:
+        for parent in inputs_in(getattr(node, name, None)):
+            if (found := _split_behind(parent, seen)) is not None:
+                return found
     return None

@@ -43,7 +43,10 @@ def test_run_tells_its_progress_and_nothing_else(tmp_path: Path) -> None:
     assert {e["node"] for e in events if e["event"] == "node"} == {"docs", "english", "plain"}
     last = [e for e in events if e.get("node") == "english"][-1]
     assert (last["state"], last["rows_in"], last["rows_kept"]) == ("done", 44, 43)
+    assert [e["text"] for e in events if e["event"] == "notice"] == ["starting Ray on this machine..."]
     assert events[-1]["event"] == "result"
+    assert [step["documents"] for step in events[-1]["funnel"]] == [44, 43, 42]
+    assert list(events[-1]["outputs"]) == ["plain"]
     assert Path(events[-1]["report"]).is_file()
 
 
@@ -100,6 +103,14 @@ def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:
     copy = small.json("why", "small.yaml", "letter-3")["steps"]
     assert dedup["copies"] == [copy[0]["columns"]["id"]]
     assert steps[-1]["columns"]["held_out"] in (True, False)
+
+
+def test_why_by_a_piece_of_text(small: Small) -> None:
+    by_id = small.json("why", "small.yaml", "letter-5")["steps"]
+    assert small.json("why", "small.yaml", "--text", "letter number 5 to")["steps"] == by_id
+    assert "2 documents with this text" in small("why", "small.yaml", "--text", "number 3 to", code=1).stderr
+    assert "0 documents" in small("why", "small.yaml", "--text", "a whale", code=1).stderr
+    assert "an id, or --text" in small("why", "small.yaml", code=1).stderr
 
 
 @pytest.mark.parametrize(
@@ -177,6 +188,8 @@ def test_a_signal_drains_and_prints_the_command_to_resume(tmp_path: Path, number
         rest, errors = process.communicate(timeout=200)
     assert process.returncode == 128 + number, errors
     assert "resume with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
+    notices = [e["text"] for e in map(json.loads, rest.splitlines()) if e["event"] == "notice"]
+    assert [text for text in notices if text.startswith("stopping: no task is begun any more")]
     states = [e["state"] for e in map(json.loads, rest.splitlines()) if e.get("node") == "once"]
     assert "done" not in states
     siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)

@@ -24,7 +24,7 @@ def manifest(store: Path, run: str, node: str) -> dict:
 
 def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(copied: Small) -> None:
     changes = [
-        ("plain", "min_words=50"),
+        ("plain", "min_words=60"),
         ("plain", "max_mean_word=4.2"),
         ("english", "keep=[de]"),
         ("plain", "min_words=3"),
@@ -92,5 +92,11 @@ def test_runs_are_listed_and_removed(copied: Small) -> None:
     assert [run["run"] for run in copied.json("runs", "--store", "kept")["runs"]] == ["small"]
     removed = copied.json("clean", "--store", "kept", "--dry-run")["removed"]
     assert [entry["name"].partition("-")[0] for entry in removed] == ["nodes/gopher_quality"]
+    for words in ("-s", "plain.min_words=26"), ("-s", "plain.min_words=27"):
+        copied("run", "small.yaml", "plain", *words, "--cpus", "1")
+    copied("runs", "--store", "kept", "--remove", "small@2", "--yes")
+    copied("run", "small.yaml", "plain", "-s", "plain.min_words=28", "--cpus", "1")  # a name is not given twice
+    names = [run["run"] for run in copied.json("runs", "--store", "kept")["runs"]]
+    assert names == ["small", "small@3", "small@4"]
     done = copied("runs", "--store", "kept", "--remove", "none", "--yes", code=1)
     assert "no run called 'none'" in done.stderr

@@ -133,6 +133,7 @@ def test_the_table_shows_what_the_board_knows_and_no_line_wraps(width: int) -> N
     assert ("1.0 MB" in drawn) == (width == 120)
     assert stream.getvalue().count("no number") == 1
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
+    assert plain.splitlines()[0].rstrip().endswith("time")
     assert len(plain.splitlines()) == 6  # the header, four nodes, the summary
     board = Board()
     board.notify(Started(Plan()))

@@ -285,9 +285,9 @@ def test_the_schema_refuses_what_the_reader_refuses() -> None:
             jsonschema.validate({"nodes": {"a": node}}, SCHEMA)
 
 
-def test_a_class_without_a_word_cannot_be_written() -> None:
+def test_a_class_without_a_name_cannot_be_written() -> None:
     node = Source(paths=("x",))
-    with pytest.raises(RecipeError, match="Source has no word"):
+    with pytest.raises(RecipeError, match="Source has no name in a recipe"):
         dump([node], {node: "a"}, Vocabulary({k: v for k, v in NODES.items() if k != "source"}, {}), name="x")
 
 

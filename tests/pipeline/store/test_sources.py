@@ -123,6 +123,12 @@ def test_a_trusted_listing_stands_for_its_time(folder):
         require_unchanged(trusted)
 
 
+@pytest.mark.parametrize("path", ["https://example.com/a.jsonl", "ftp://example.com/a.jsonl", "s3-is-no-scheme://a"])
+def test_an_address_that_nothing_can_open_is_named(path):
+    with pytest.raises(SourceError, match=r"://.*expected a file system that can be reached"):
+        expand([path], "read.paths")
+
+
 @pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("nowhere", path)])
 @pytest.mark.parametrize("whole", [True, False])
 def test_what_is_no_file_is_named_and_nothing_waits_for_it(folder, make, whole):
