@@ -1,4 +1,4 @@
-"""`python -m benchmarks.engine [--small] [--json FILE]`: rows A-12 and A-15."""
+"""`python -m benchmarks.engine [--small] [--json FILE]`: rows A-12 and A-15, and what Ray Data costs by itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.engine import overhead, rewriting
+from benchmarks.engine import overhead, ray_data, rewriting
 
 
 def main() -> int:
@@ -20,7 +20,8 @@ def main() -> int:
     asked = words.parse_args()
     cpus = os.cpu_count() or 1
     with tempfile.TemporaryDirectory(prefix="siftloom-bench-") as folder:
-        records = rewriting.measure(Path(folder), 25 if asked.small else 150)
+        records = ray_data.measure(cpus)
+        records += rewriting.measure(Path(folder), 25 if asked.small else 150)
         records += overhead.measure(Path(folder), 100 if asked.small else 1000, cpus)
     conditions = {"python": platform.python_version(), "cpus": cpus, "load": os.getloadavg()[0], "small": asked.small}
     for record in records:

@@ -7,6 +7,7 @@ may be killed between any two lines, and the same command goes on. This thread d
 from __future__ import annotations
 
 import os
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -267,11 +268,18 @@ class Driver:
         from pipeline.ray_runtime.tasks import Width  # it imports ray, whose settings have to be made before
 
         self._width = Width(self.options.cpus)
+        due = (phase for node in self.graph.nodes if not self.finished(node) for phase in self.graph.phases(node))
+        if any(not isinstance(phase, TaskPhase) for phase in due):
+            from pipeline.ray_runtime.passes import warm
+
+            threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()
 
     def _runner(self) -> Runner:
         self._start_ray()
         assert self._width is not None
-        return Runner(self.store.root, self.keys.stop_name, self._width, self.stop.stopping)
+        return Runner(
+            self.store.root, self.keys.stop_name, self.graph.names, self._width, self.options.cpus, self.stop.stopping
+        )
 
     def _take(self, node: Node) -> bool:
         folder = self.state.folder(node)

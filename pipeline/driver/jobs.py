@@ -10,7 +10,7 @@ import queue
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +53,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Logged:
-    """A task that runs in the driver reports something."""
+    """A task that runs in the driver reports something, or Ray Data on a pass."""
 
     node: Node
     kind: str
@@ -125,7 +125,9 @@ class Runner:
 
     store: str
     stop_name: str
+    names: Mapping[Node, str]
     width: Callable[[], int]
+    most_cpus: int | None  # that the run may use of a larger cluster
     stopping: Callable[[], bool]
 
     def tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding: Binding, post: Post) -> None:
@@ -160,14 +162,18 @@ class Runner:
 
     def shards(self, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], phases: Any, works: Any, post: Post) -> None:
         """Run one pass over the shards that are due."""
-        from pipeline.ray_runtime.passes import run_pass
+        from pipeline.ray_runtime.passes import Pass
 
         for i, (node, _) in enumerate(joined):
             post(Begun(node, sum(i in work.due for work in works)))
-        for outcomes in run_pass(self.store, phases, works, self.stop_name, self.width, self.stopping):
+        names = [self.names[node] for node, _ in joined]
+        ray_pass = Pass(self.store, phases, names, works, self.stop_name, self.width, self.most_cpus)
+        for outcomes in ray_pass.run(self.stopping):
             for outcome in outcomes:
                 node, phase = joined[outcome.index]
                 if outcome.error is not None:
                     post(Failed(node, outcome.shard, outcome.error, outcome.trace))
                 elif outcome.receipt is not None:
                     post(Done(node, phase.name, outcome.receipt, outcome.memory))
+        for stats in ray_pass.stats:
+            post(Logged(joined[0][0], "pass", {"stats": stats}))

@@ -6,8 +6,7 @@ One rule set for the plan, which plays it through without running anything, and 
 * a per-shard phase joins the pass when its earlier phases are done, its other inputs are finished, its bases are laid
 down,
   and the row phase just before it is done or joins the same pass;
-* a phase with `own_pass` is a pass by itself;
-* a pass is cut where the phases ask for different devices.
+* a phase with `own_pass` is a pass by itself.
 """
 
 from __future__ import annotations
@@ -50,18 +49,16 @@ class Schedule:
         """The phases of the next pass, in an order in which each follows the ones it builds on."""
         joined: list[tuple[Node, RowPhase | ShardPhase]] = []
         nodes: set[Node] = set()
-        device = None
         for node in self.graph.nodes:
             phase = None if self._finished(node) else self.next_phase(node)
             if not isinstance(phase, RowPhase | ShardPhase) or (node, phase.name) in busy:
                 continue
-            if not self._may_join(node, nodes) or (device is not None and phase.resources.gpus != device):
+            if not self._may_join(node, nodes):
                 continue
             if phase.own_pass:
                 if joined:
                     continue
                 return [(node, phase)]
-            device = phase.resources.gpus
             joined.append((node, phase))
             if self.graph.row_phase(node) is phase:
                 nodes.add(node)

@@ -1,82 +1,221 @@
-"""A pass as Ray tasks, each for a shard or a few small ones: a worker reads them from the store and writes side-cars.
+"""A pass as one Ray Data pipeline over groups of shard descriptors.
 
-Only descriptors of shards and their receipts travel through Ray; documents never enter the object store.
+Neighbouring phases of equal resources are one operator, so a pass that needs nothing but CPUs keeps documents out of
+Ray's object store: its workers read shards from the store and write side-cars to it. A phase that holds a model, wants
+a GPU or waits for a network is a pool of actors, and rows flow to it under Ray Data's backpressure.
+
+A block is lost alone (`max_errored_blocks`): when its worker is killed, the others go on. What has no outcome then is
+run again, one shard to a block, and then, if need be, one shard to a pipeline, which ends in the cause of its death.
 """
 
 from __future__ import annotations
 
+import gc
+import logging
+import pickle
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import ray
 
-from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight, shared
+from pipeline.contract import Resources
+from pipeline.ray_runtime import operators
+from pipeline.ray_runtime.operators import Job, Operator
+from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, require_gpus
 from pipeline.store.open import open_store
-from pipeline.worker.context import Receipts
-from pipeline.worker.passes import Outcome, PassPhase, ShardWork, portable, run_shard
+from pipeline.store.receipts import read_receipt
+from pipeline.worker.passes import Outcome, PassPhase, ShardWork
 
-# Text for one Ray task, which costs driver and worker 4 ms together: as much as reading and hashing 2 MB.
-WORTH_A_TASK = 64 * 1024**2
+if TYPE_CHECKING:
+    from ray.data import Dataset
+
+# Text for one block, which costs driver and worker 10 to 15 ms: as much as reading and hashing 4 MB.
+WORTH_A_BLOCK = 64 * 1024**2
+SHARDS_A_BLOCK = 1000
+# Actors of two passes could hold every CPU between them, so that neither pass could read: one such pass at a time.
+_one_with_actors = threading.Lock()
 
 
-def _guarded(store: str, content: list[ray.ObjectRef], works: Sequence[ShardWork], stop_name: str) -> list[Outcome]:
-    outcomes: list[Outcome] = []
-    receipts: Receipts = {}
-    for work in works:
-        if stop_name and open_store(store).size(stop_name) is not None:
-            break  # asked to stop: shards not begun stay due
-        phases: list[PassPhase] = shared(content)
+@dataclass
+class Pass:
+    """One pass, as far as it has come."""
+
+    store: str
+    phases: Sequence[PassPhase]
+    names: Sequence[str]  # of the phases' nodes, as the recipe calls them
+    works: Sequence[ShardWork]
+    stop_name: str
+    width: Callable[[], int]
+    most_cpus: int | None = None  # that the run may use on a larger cluster
+    stats: list[str] = field(default_factory=list)  # Ray Data's, one text for each pipeline
+
+    def run(self, stopping: Callable[[], bool]) -> Iterator[list[Outcome]]:
+        """Yield outcomes as blocks end. When `stopping` turns true, shards not begun stay due."""
+        self.operators = operators.operators(self.phases, self.names)
+        for operator in self.operators:
+            require_gpus(operator.resources, operator.name)
+        held = any(operator.resources.held for operator in self.operators)
+        if held:
+            _one_with_actors.acquire()
         try:
-            outcomes += run_shard(store, phases, work, receipts)
-        except Exception as error:  # reading the shard itself failed: every phase that is due for it has failed
-            outcomes += [Outcome(i, work.base.shard.name, error=portable(error)) for i in work.due]
-    return outcomes
+            yield from self._attempts(stopping)
+        finally:
+            if held:
+                _one_with_actors.release()
+
+    def _attempts(self, stopping: Callable[[], bool]) -> Iterator[list[Outcome]]:
+        left = {work.base.shard.name: work for work in self.works}
+        self._content = [ray.put(list(self.phases))]
+        self._load_failures: set[int] = set()
+        alone = len(left) == 1
+        for retries, groups in () if alone else ((0, list(self._groups())), (TRIES_AGAIN - 1, None)):
+            if not left or stopping():
+                return
+            for shard, outcomes in self._pipeline(groups or [[work] for work in left.values()], retries, errored=-1):
+                left.pop(shard, None)
+                yield outcomes
+            if left:
+                gc.collect()  # see `_alone`
+        for shard, work in left.items():
+            if stopping():
+                return
+            yield self._alone(shard, work, TRIES_AGAIN if alone else 0)
+
+    def _alone(self, shard: str, work: ShardWork, retries: int) -> list[Outcome]:
+        """Run one shard; return its outcomes, with the cause where its worker dies."""
+        try:
+            return [o for _, outcomes in self._pipeline([[work]], retries, errored=0) for o in outcomes]
+        except Exception as error:  # Ray Data's or Ray's own: what its workers raise comes back as an outcome
+            died = WorkerDied.of(error)
+        gc.collect()  # Ray Data's error refers to its own frames, and those to actors, which would hold their CPUs
+        return self._blamed(shard, work, died)
+
+    def _blamed(self, shard: str, work: ShardWork, error: WorkerDied) -> list[Outcome]:
+        """Return the receipts that a worker left, and the error on the phases of the operator that it died in."""
+        store, done, failed = open_store(self.store), [], []
+        for index in work.due:
+            phase = self.phases[index]
+            receipt = read_receipt(store, phase.binding.place.folder, phase.phase, shard)
+            if receipt is not None:
+                done.append(Outcome(index, shard, receipt))
+            else:
+                failed.append(index)
+        part = next((o.part for o in self.operators if failed and failed[0] in o.part), range(0))
+        return [*done, *(Outcome(i, shard, error=error, trace=str(error)) for i in failed if i in part)]
+
+    def _groups(self) -> Iterator[list[ShardWork]]:
+        waiting = deque(self.works)
+        while waiting:
+            yield next_group(waiting, len(waiting) // max(1, self.width()))
+
+    # the pipeline ----------------------------------------------------------------------------------------------------
+
+    def _pipeline(
+        self, groups: Sequence[Sequence[ShardWork]], retries: int, errored: int
+    ) -> Iterator[tuple[str, list[Outcome]]]:
+        """Run groups of shards; yield (shard, outcomes). With `errored` 0 the first worker that dies ends it."""
+        dataset = self._dataset(groups, retries, errored)
+        blocks: Iterator[Any] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+        for block in blocks:
+            for row in range(len(block)):
+                parcel = pickle.loads(block["parcel"][row].as_py())
+                yield parcel.work.base.shard.name, [o for o in parcel.outcomes if self._is_new(o)]
+        self.stats.append(dataset.stats())
+
+    def _is_new(self, outcome: Outcome) -> bool:
+        """Return whether an outcome tells something new: a model that cannot be loaded is named once."""
+        if outcome.shard != "load":
+            return True
+        known = outcome.index in self._load_failures
+        self._load_failures.add(outcome.index)
+        return not known
+
+    def _dataset(self, groups: Sequence[Sequence[ShardWork]], retries: int, errored: int) -> Dataset:
+        import ray.data
+
+        # Ray Data sets its loggers up when it is imported. What it has to say of dead workers is said by name here.
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+        dataset = ray.data.from_items([operators.group_row(g) for g in groups], override_num_blocks=len(groups))
+        self._set_up(dataset.context)
+        dataset.context.max_errored_blocks = errored
+        spare = _spare_cpus(self.operators)
+        for number, operator in enumerate(self.operators):
+            job = Job(self.store, self._content, operator.part, self.stop_name)
+            wanted = operator.resources
+            options: dict[str, Any] = {"num_cpus": wanted.cpus, "batch_format": "pyarrow"}
+            if wanted.memory:
+                options["memory"] = wanted.memory
+            if wanted.held:
+                # A pool never gets over an actor that is not restarted; the last try wants to know why it died.
+                options |= _pool(wanted, spare) | {"max_restarts": -1 if errored else retries}
+                options |= {"batch_size": 1, "max_task_retries": retries}
+                dataset = dataset.map_batches(operators.held_operator(job, operator.name), **options)
+            else:
+                make = operators.first_operator if number == 0 else operators.later_operator
+                options |= {"batch_size": None, "max_retries": retries}
+                dataset = dataset.map_batches(make(job, operator.name), **options)
+        return dataset
+
+    def _set_up(self, context: Any) -> None:
+        """Set what Ray Data does with a pass: no word on the screen, no limit of time, no more CPUs than allowed."""
+        context.enable_progress_bars = context.print_on_execution_start = False
+        context.enable_auto_log_stats = False
+        context.execution_no_progress_timeout_s = -1  # a shard may keep a model busy for hours
+        if self.most_cpus is not None:
+            from ray.data import ExecutionResources
+
+            context.execution_options.resource_limits = ExecutionResources.for_limits(cpu=self.most_cpus)
 
 
-_task = ray.remote(_guarded)  # once: every `ray.remote` sends the function to every worker again
+def _pool(wanted: Resources, spare: float) -> dict[str, Any]:
+    """Return the options of a pool of actors, which together leave room for the tasks that read for them."""
+    from ray.data import ActorPoolStrategy
+
+    devices = ray.cluster_resources().get("GPU", 0)
+    fewest, most = wanted.actors or (1, max(1, int(devices / wanted.gpus)))
+    fit = int(spare / wanted.cpus) if wanted.cpus else most
+    most = max(1, min(most, fit))
+    return {
+        "compute": ActorPoolStrategy(
+            min_size=min(fewest, most), max_size=most,
+            max_tasks_in_flight_per_actor=wanted.concurrency + 1,
+            max_concurrent_calls_per_actor=wanted.concurrency,
+            enable_true_multi_threading=wanted.concurrency > 1,
+        ),
+        "num_cpus": min(wanted.cpus, spare), "num_gpus": wanted.gpus,
+    }  # fmt: skip
 
 
-def run_pass(
-    store: str,
-    phases: Sequence[PassPhase],
-    works: Sequence[ShardWork],
-    stop_name: str,
-    width: Callable[[], int],
-    stopping: Callable[[], bool],
-) -> Iterator[list[Outcome]]:
-    """Outcomes as tasks finish, of one shard or several. When `stopping` turns true, shards not begun stay due."""
-    gpus = max((phase.spec().resources.gpus for phase in phases), default=0)
-    content = [ray.put(list(phases))]
-    waiting, again = deque(works), deque[ShardWork]()
-
-    def begin() -> tuple[list[ShardWork], ray.ObjectRef] | None:
-        group = [again.popleft()] if again else next_group(waiting, 1 if gpus else len(waiting) // width())
-        if not group:
-            return None
-        # Which shard of several has killed its worker is found out by trying each alone.
-        task = _task.options(num_cpus=1, num_gpus=gpus, max_retries=TRIES_AGAIN if len(group) == 1 else 0)
-        return group, task.remote(store, content, group, stop_name)
-
-    for group, found in in_flight(begin, width, stopping):
-        if not isinstance(found, WorkerDied):
-            yield found
-        elif len(group) > 1:
-            again += group
-        else:
-            yield [Outcome(i, group[0].base.shard.name, error=found, trace=str(found)) for i in group[0].due]
+def _spare_cpus(found: Sequence[Operator]) -> float:
+    """Return the CPUs that each pool of actors may hold, so that one task of every other operator can run."""
+    pools = [operator for operator in found if operator.resources.held]
+    tasks = max((operator.resources.cpus for operator in found if not operator.resources.held), default=0)
+    cpus = ray.cluster_resources().get("CPU", 1)
+    return max(cpus - tasks, cpus / 2) / max(1, len(pools))
 
 
 def next_group(waiting: deque[ShardWork], most: int) -> list[ShardWork]:
-    """Takes shards off the front for one task: one, or up to `most` that together are no more text than it is worth.
+    """Take shards off the front for one block: one, or up to `most` that together are no more text than it is worth.
 
     With the waiting ones over the tasks in flight as `most`, groups shrink towards the end, so that the last workers
     finish at about the same time.
     """
     group: list[ShardWork] = []
     text = 0
-    while waiting and len(group) < max(1, most):
+    while waiting and len(group) < max(1, min(most, SHARDS_A_BLOCK)):
         text += waiting[0].base.shard.text_bytes
-        if group and text > WORTH_A_TASK:
+        if group and text > WORTH_A_BLOCK:
             break
         group.append(waiting.popleft())
     return group
+
+
+def warm() -> None:
+    """Import Ray Data and start its helper actors, which takes seconds, beside what the driver does meanwhile."""
+    import ray.data  # noqa: F401
+    from ray.data._internal.stats import get_or_create_stats_actor
+
+    get_or_create_stats_actor()

@@ -17,8 +17,10 @@ from pipeline.errors import Stopped, UserError
 from pipeline.store import faults
 
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
-# Documents never enter the object store, only shard descriptors and receipts do.
-OBJECT_STORE_BYTES = 256 * 1024**2
+# Shard descriptors and receipts need little; the rows that flow to a phase with a model are whole shards of text.
+OBJECT_STORE_BYTES = 1024**3
+
+_local = False  # whether this process has started a Ray of its own
 
 
 def quiet_environment() -> None:
@@ -57,7 +59,9 @@ def start(cpus: int | None, address: str | None) -> int:
         _close_to_others()
     import ray
 
+    global _local
     if not ray.is_initialized():
+        _local = not address
         # Workers find our packages, and the user's own modules, where the driver finds them.
         home = str(Path(__file__).resolve().parents[2])
         paths = dict.fromkeys([home, os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
@@ -98,6 +102,11 @@ def _close_to_others() -> None:
     """
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # named after where it is the default
+
+
+def is_local() -> bool:
+    """Return whether Ray was started here, for this driver alone."""
+    return _local
 
 
 def _our_packages(home: str) -> Callable[[], None]:

@@ -11,9 +11,12 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from pipeline.contract import TaskPhase
+from pipeline.contract import Resources, TaskPhase
+from pipeline.errors import UserError
+from pipeline.ray_runtime import session
 from pipeline.store.binding import Binding
 from pipeline.store.sources import digest_file
+from pipeline.worker import opened
 from pipeline.worker.tasks import TaskOutcome, try_task
 
 K = TypeVar("K")
@@ -33,6 +36,8 @@ def shared(content: list[ray.ObjectRef]) -> Any:
         if len(_shared) >= MOST_SHARED:
             del _shared[next(iter(_shared))]
         _shared[name] = ray.get(content[0])
+        passes = [phase for content in _shared.values() if isinstance(content, list) for phase in content]
+        opened.keep_only(opened.name_of(phase.binding, phase.phase) for phase in passes)
     return _shared[name]
 
 
@@ -52,6 +57,7 @@ def run_tasks(
 
     When `stopping` turns true no further task is begun and those in flight are awaited.
     """
+    require_gpus(phase.resources, phase.name)
     content, waiting = [ray.put(binding)], deque(keys)
     wanted, task = phase.resources, _gpu_task if phase.resources.gpus else _task
     options: dict[str, Any] = {
@@ -72,6 +78,23 @@ def run_tasks(
 
 class WorkerDied(RuntimeError):
     """A task's worker was killed, or crashed, more often than a task is tried again."""
+
+    @staticmethod
+    def of(error: BaseException) -> WorkerDied:
+        """Return what Ray says of a death: the sentence with the cause, without names of tasks and traces."""
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        told = [line for line in lines if any(word in line.lower() for word in ("died", "killed", "memory", "crash"))]
+        return WorkerDied((told or lines or [type(error).__name__])[-1])
+
+
+def require_gpus(wanted: Resources, place: str) -> None:
+    """Raise UserError for GPUs that this machine does not have; a cluster may still grow and is waited for."""
+    there = ray.cluster_resources().get("GPU", 0)
+    if wanted.gpus > there and session.is_local():
+        raise UserError(
+            place, f"it asks for {wanted.gpus:g} GPUs a worker", f"at most the {there:g} of this machine",
+            "run it on a machine that has them: siftloom run --address, or choose the CPU in the recipe",
+        )  # fmt: skip
 
 
 class Width:
@@ -118,7 +141,7 @@ def in_flight(
                 died.__cause__ = error
                 yield item, died
             except RayError as error:
-                yield item, WorkerDied(str(error).strip().splitlines()[0])
+                yield item, WorkerDied.of(error)
 
 
 def digest_files(files: Sequence[tuple[str, int]]) -> list[str]:

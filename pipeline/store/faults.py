@@ -26,8 +26,8 @@ def environment() -> Mapping[str, str]:
 def point(place: str, name: str) -> None:
     """Where a run may be killed; the place is a node's folder, with `/<phase>` behind it for a task.
 
-    `before-data`, `before-receipt`, `after-receipt` of a task, `before-manifest`, `after-manifest` of a node, and
-    `log-<event>` of whatever a long task tells of itself.
+    `before-data`, `before-receipt`, `after-receipt` of a task, `after-piece` of a long shard, `before-manifest`,
+    `after-manifest` of a node, and `log-<event>` of whatever a long task tells of itself.
     """
     wish = os.environ.get(VARIABLE)
     if not wish:

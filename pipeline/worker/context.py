@@ -40,7 +40,7 @@ class TaskContext(Context):
         if shard is not None:
             self.shard = shard
         self.node: Node = binding.place.node
-        self.cpus = binding.cpus
+        self.cpus = _threads(binding, phase)
         self.store = open_store(binding.store)
         self.outputs: dict[str, Path] = {}
         self.reads: dict[tuple[str, str, str], str] = {}
@@ -204,3 +204,11 @@ class TaskContext(Context):
         point(self.binding.place.folder, f"log-{event}")
         if self._log_event is not None:
             self._log_event(event, values)
+
+
+def _threads(binding: Binding, phase: str) -> int:
+    """Return how many threads the CPUs of a phase allow; of the driver's own questions, those of the run."""
+    for found in binding.place.node.phases():
+        if found.name == phase:
+            return max(1, int(found.resources.cpus))
+    return binding.cpus

@@ -64,7 +64,7 @@ class Parcel:
 
     work: ShardWork
     outcomes: list[Outcome] = field(default_factory=list)
-    sources: dict[int, int] = field(default_factory=dict)
+    sources: dict[int, int] | None = None  # before the first part
     rows: dict[int, pa.Table] = field(default_factory=dict)
 
 
@@ -93,12 +93,13 @@ class _Part:
     ) -> None:
         self.store, self.phases, self.part, self.parcel = store, phases, part, parcel
         self.base, self.outcomes = parcel.work.base, list(parcel.outcomes)
-        if part.start == 0:
+        self.first = parcel.sources is None
+        if self.first:
             self.outcomes += self._done_before()
         finished = {outcome.index for outcome in self.outcomes}
         self.due = [index for index in parcel.work.due if index not in finished]
         self.specs = [phase.spec() for phase in phases]
-        self.sources = self._sources() if part.start == 0 else parcel.sources
+        self.sources = parcel.sources if parcel.sources is not None else self._sources()
         self.wanted = self._wanted()
         self.written = {o.index: o.receipt for o in self.outcomes if o.receipt is not None}
         digests: dict[tuple[str, str, str], str] = {}
@@ -121,7 +122,7 @@ class _Part:
 
     def run(self) -> Parcel:
         try:
-            if self.part.start == 0:
+            if self.first:
                 for source in dict.fromkeys(source for source in self.sources.values() if source < 0):
                     self._read(source)
             else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.contract import RowPhase, ShardPhase
 from pipeline.errors import Stopped
 from pipeline.store.binding import BaseShard, Binding, Link
+from pipeline.store.faults import point
 from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, commit, data_name, read_receipt
 from pipeline.worker import opened
@@ -144,6 +145,7 @@ class PhaseRun:
         if record is None:
             record = work(table)
             self._pieces.save(self._number, rows, record)
+            point(self.pass_phase.binding.place.folder, "after-piece")
             if self.context.stopping():
                 raise Stopped(signal.SIGTERM)
         self._number += 1

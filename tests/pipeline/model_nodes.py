@@ -33,8 +33,9 @@ from stages.new_base import BaseWriter, NewBaseNode
 class Sizes(RowNode):
     """Adds the number of rows in the batch of each row; notes every call, and may kill its worker at one.
 
-    marks     a folder for one file per call, which holds the first row and the number of rows
-    dies_at   the row at which the worker is killed while there is no file `marks`/dead
+    marks     a folder for one file per call: `open PID DEVICES RESOURCES`, `rows FIRST COUNT PID`
+    dies_at   the row at which the worker is killed, once (there is a file `marks`/dead then) or always
+    unloadable  `open` raises
     """
 
     docs: Node
@@ -42,34 +43,39 @@ class Sizes(RowNode):
     commit_rows: int | None = runtime(None)
     marks: str = runtime("")
     dies_at: int = runtime(-1)
-    actors: tuple[int, int] | None = runtime(None)
-    gpus: float = runtime(0)
-    reuse: bool = runtime(True)
+    dies_always: bool = runtime(False)
+    asks: Resources | None = runtime(None)  # noqa: RUF009
+    unloadable: bool = runtime(False)
+
     needs = ("text", "_row")
 
     def adds(self):
-        return {"batch": "int32", "pid": "int64"} if self.gpus < 0 else {"batch": "int32"}
+        return {"batch": "int32"}
 
     def resources(self):
-        return Resources(cpus=0 if self.gpus else 1, gpus=self.gpus, actors=self.actors)
+        return self.asks or Resources()
 
     def phases(self):
         return (
             RowPhase(
                 open=self.open, needs=self.needs, batch_rows=self.batch_rows, commit_rows=self.commit_rows,
-                resources=self.resources(), reuse=self.reuse,
+                resources=self.resources(),
             ),
         )  # fmt: skip
 
     def open(self, ctx: Context):
         import pyarrow as pa
+        import ray
 
+        if self.unloadable:
+            raise OSError("the weights are not there")
         if self.marks:
-            self._mark(f"open {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES', '')}")
+            asked = json.dumps(ray.get_runtime_context().get_assigned_resources()).replace(" ", "")
+            self._mark(f"open {os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES') or '-'} {asked}")
 
         def sizes(table):
             rows = table["_row"].to_pylist()
-            if self.dies_at in rows and not Path(self.marks, "dead").exists():
+            if self.dies_at in rows and (self.dies_always or not Path(self.marks, "dead").exists()):
                 Path(self.marks, "dead").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             if self.marks:

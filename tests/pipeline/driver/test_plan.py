@@ -63,16 +63,22 @@ def test_independent_bases_share_passes(paths, tmp_path):
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OnGpu(RowNode):
     docs: Node
+    own_pass: bool = False
 
     def open(self, ctx: Context):
         raise AssertionError("a plan runs nothing")
 
     def phases(self):
-        return (RowPhase(open=self.open, needs=("text",), resources=Resources(gpus=1)),)
+        return (RowPhase(open=self.open, needs=("text",), resources=Resources(gpus=1), own_pass=self.own_pass),)
 
 
-def test_a_pass_is_cut_where_the_device_changes(paths, tmp_path):
+def test_phases_of_other_resources_share_a_pass(paths, tmp_path):
     found = passes(Vowels(docs=OnGpu(docs=Long(docs=Lines(paths=paths)))), tmp_path)
+    assert found == {"lines": (), "long": (1,), "on_gpu": (1,), "vowels": (1,)}
+
+
+def test_a_phase_may_have_a_pass_of_its_own(paths, tmp_path):
+    found = passes(Vowels(docs=OnGpu(docs=Long(docs=Lines(paths=paths)), own_pass=True)), tmp_path)
     assert found == {"lines": (), "long": (1,), "on_gpu": (2,), "vowels": (3,)}
 
 

@@ -1,4 +1,4 @@
-"""Small shards share a Ray task; what each of them becomes, and what goes wrong with it, stays its own."""
+"""Small shards share a block; what each of them becomes, and what goes wrong with it, stays its own."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from nodes import Lines, Long, Vowels
 from troubled import Dies
 
 from pipeline.contract import Context, Node, Shard, runtime
-from pipeline.driver.execute import Driver, Options, run
+from pipeline.driver.execute import Options, run
+from pipeline.driver.jobs import Runner
 from pipeline.errors import NodeFailed, Stopped
 from pipeline.graph import build
-from pipeline.ray_runtime.passes import WORTH_A_TASK, next_group
+from pipeline.ray_runtime.passes import WORTH_A_BLOCK, next_group
 from pipeline.store.binding import BaseShard
 from pipeline.worker.passes import ShardWork
 from siftloom.stages import ExactDedup
@@ -85,10 +86,10 @@ def works(*sizes: int) -> deque[ShardWork]:
     [
         ([1, 1, 1, 1], 3, 3),
         ([1, 1], 3, 2),
-        ([1, 1], 0, 1),  # fewer are left than tasks are in flight
-        ([WORTH_A_TASK * 2, 1], 3, 1),
-        ([1, WORTH_A_TASK, 1], 3, 1),
-        ([WORTH_A_TASK // 2, WORTH_A_TASK // 2, 1], 3, 2),
+        ([1, 1], 0, 1),  # fewer are left than blocks are in flight
+        ([WORTH_A_BLOCK * 2, 1], 3, 1),
+        ([1, WORTH_A_BLOCK, 1], 3, 1),
+        ([WORTH_A_BLOCK // 2, WORTH_A_BLOCK // 2, 1], 3, 2),
         ([], 3, 0),
     ],
 )
@@ -109,7 +110,7 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
         return sorted(tasks.values(), reverse=True)
 
     assert groups("together") == GROUPS
-    monkeypatch.setattr("pipeline.ray_runtime.passes.WORTH_A_TASK", 0)
+    monkeypatch.setattr("pipeline.ray_runtime.passes.WORTH_A_BLOCK", 0)
     assert groups("alone") == [1] * SHARDS
     assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "alone")
 
@@ -117,8 +118,8 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
 def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are_done(
     local_ray, paths, tmp_path, monkeypatch
 ):
-    passes, begin = [], Driver._run_pass
-    monkeypatch.setattr(Driver, "_run_pass", lambda self, *pass_: passes.append(pass_) or begin(self, *pass_))
+    passes, shards = [], Runner.shards
+    monkeypatch.setattr(Runner, "shards", lambda self, *pass_: passes.append(pass_) or shards(self, *pass_))
     (tmp_path / "graves").mkdir()
     with (tmp_path / "in" / "part-02.txt").open("a") as file:
         file.write("a line with poison in it\n")
