@@ -30,6 +30,11 @@ NODES = {
     "perplexity": "stages.quality.perplexity:Perplexity",
     "train_classifier": "stages.quality.classify:TrainClassifier",
     "classify": "stages.quality.classify:Classify",
+    "model_folder": "stages.generate.model_folder:ModelFolder",
+    "embed": "stages.generate.embed:Embed",
+    "train_clusters": "stages.generate.train_clusters:TrainClusters",
+    "cluster": "stages.generate.cluster:Cluster",
+    "judge": "stages.generate.judge:Judge",
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
@@ -60,7 +65,8 @@ SCHEDULES = {
     "wsd": "models.optim_config:WSD",
     "linear": "models.optim_config:Linear",
 }
-VALUES = {**MODELS, **REWEIGHTING, **OPTIMISERS, **SCHEDULES}
+LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
+VALUES = {**LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **SCHEDULES}
 
 
 def load(name: str) -> type:
