@@ -134,3 +134,24 @@ def test_a_server_that_is_gone_fails_the_node_and_removes_nobody(local_ray, sour
         nodes = judged(sources, server, on_error="reason")
     with pytest.raises(NodeFailed, match="no answer in 3 tries"):
         run(nodes, tmp_path)
+
+
+def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sources, model, tmp_path):
+    docs = s.Read(paths=(f"{sources}/a.jsonl",))
+    folder = s.ModelFolder(paths=(f"{model}/*",))
+    made = s.Generate(docs=docs, model=folder, prompt="About: {text}", samples=2, max_tokens=6, max_chars=40, seed=5)
+    nodes = {"docs": docs, "end": s.GopherQuality(docs=made, min_words=1, min_mean_word=0.0), "made": made}
+    found = run(nodes, tmp_path)
+    rows = found[made].rows(["id", "text", "source", "parents", "sample", "model", "sampling", "finish"])
+    parents = found[docs].rows(["id", "source"])
+    assert 20 < len(rows) <= 40
+    sources_of = dict(zip(parents["id"].to_pylist(), parents["source"].to_pylist(), strict=True))
+    for row in rows.to_pylist():
+        assert row["source"] == sources_of[row["parents"][0]]
+        assert json.loads(row["sampling"])["seed"] == 5
+        assert row["model"].startswith("model_folder ")
+    assert len(set(rows["id"].to_pylist())) == len(rows)
+    steps = found.why(rows["id"][0].as_py())
+    assert any(step["node"] == "made" for step in steps)
+    other = run(nodes, tmp_path / "again")
+    assert other[made].rows(["id", "text"]).equals(found[made].rows(["id", "text"]))
