@@ -34,8 +34,8 @@ class Generate(NewBaseNode):
     on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
 
     Adds to every new document: `source` (that of its parent), `sample` int32, `finish` (`stop` or `length`), `model`
-    (the endpoint's name for it, or kind and fingerprint of the node), `sampling` (JSON, with the seed) and `prompt` (the
-    prompt's SHA-256). An empty answer is no document; the law counts parents without one as `childless`.
+    (the endpoint's name for it, or kind and fingerprint of the node), `sampling` (JSON, with the seed) and `prompt`
+    (the SHA-256 of the prompt). An empty answer is no document; the law counts parents without one as `childless`.
     """
 
     docs: Node

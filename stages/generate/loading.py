@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import tempfile
 from pathlib import Path
 
@@ -42,18 +43,26 @@ def open_model(ctx: Context, field: str, batch_rows: int, device: str = "cpu") -
         return EndpointLM(model)
     from stages.generate.folder import FolderLM
 
+    kind, folder = ctx.input(field).kind(), model_files(ctx, field)
+    # An export brings our own modelling file; that of another folder is run only when its node says so.
+    trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))
+    return FolderLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted)
+
+
+def model_files(ctx: Context, field: str) -> Path:
+    """One folder with the files of the model behind a field, for as long as the process lives."""
     kind = ctx.input(field).kind()
     # A store may keep every object in a place of its own; transformers wants one folder.
-    folder = Path(tempfile.mkdtemp(prefix="siftloom-model-"))
+    holder = tempfile.TemporaryDirectory(prefix="siftloom-model-")
+    atexit.register(holder.cleanup)
+    folder = Path(holder.name)
     if kind == "pretrain":
         _export(ctx, field, folder)
     else:
         phase = FOLDERS[kind]
         for name in ctx.result(phase, ONE[0], of=field).facts["files"]:
             (folder / name).symlink_to(ctx.path(phase, ONE[0], f"/{name}", of=field))
-    # An export brings our own modelling file; that of another folder is run only when its node says so.
-    trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))
-    return FolderLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted)
+    return folder
 
 
 def _export(ctx: Context, field: Of, folder: Path) -> None:

@@ -155,3 +155,27 @@ def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sour
     assert any(step["node"] == "made" for step in steps)
     other = run(nodes, tmp_path / "again")
     assert other[made].rows(["id", "text"]).equals(found[made].rows(["id", "text"]))
+
+
+def test_a_transformer_with_a_head_scores_as_it_does_by_itself(local_ray, sources, model, tmp_path):
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.pad_token = tokenizer.eos_token
+    torch.manual_seed(0)
+    judge = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2, id2label={0: "bad", 1: "good"})
+    judge.config.pad_token_id = tokenizer.pad_token_id
+    for part in (judge, tokenizer):
+        part.save_pretrained(tmp_path / "head")
+    docs = s.Read(paths=(f"{sources}/a.jsonl",))
+    folder = s.ModelFolder(paths=(f"{tmp_path}/head/*",))
+    nodes = {"docs": docs, "end": s.HfQuality(docs=docs, model=folder, label="good", batch_rows=3)}
+    rows = run(nodes, tmp_path / "store")["end"].rows(["text", "quality"])
+    for row in rows.to_pylist()[:5]:
+        with torch.no_grad():
+            logits = judge(**tokenizer(row["text"], return_tensors="pt")).logits[0]
+        assert row["quality"] == pytest.approx(float(logits.softmax(-1)[1]), abs=1e-5)
+    wrong = {"docs": docs, "end": s.HfQuality(docs=docs, model=folder, label="fine")}
+    with pytest.raises(NodeFailed, match=r"'fine'; expected one of \['bad', 'good'\]"):
+        run(wrong, tmp_path / "store")
