@@ -5,31 +5,38 @@ torch; the arithmetic is in the modules: `from models.build import build`. Knows
 pipeline, or of files other than model files.
 """
 
+from models.freeze import ByName
+from models.objective import CrossEntropy, Objective
 from models.optim_config import WSD, AdamW, Cosine, Linear
-from models.presets import SHAPES, Llama, Lost, LowRank, Shape, SLTrain
+from models.presets import Llama, Lost, LowRank
 from models.reweight_config import Extremes, LinUpper, Quadratic, Uniform
+from models.shapes import SHAPES, Shape
+from models.sltrain_config import SLTrain
 
 # recipe name -> value, by the field of a node that takes it
 MODELS = {"llama": Llama, "low_rank": LowRank, "lost": Lost, "sltrain": SLTrain}
 REWEIGHTS = {"uniform": Uniform, "lin_upper": LinUpper, "quadratic": Quadratic, "extremes": Extremes}
 OPTIMISERS = {"adamw": AdamW}
-SCHEDULES = {"cosine": Cosine, "wsd": WSD, "linear": Linear}
+LR_SCHEDULES = {"cosine": Cosine, "wsd": WSD, "linear": Linear}
 
 __all__ = [
+    "LR_SCHEDULES",
     "MODELS",
     "OPTIMISERS",
     "REWEIGHTS",
-    "SCHEDULES",
     "SHAPES",
     "WSD",
     "AdamW",
+    "ByName",
     "Cosine",
+    "CrossEntropy",
     "Extremes",
     "LinUpper",
     "Linear",
     "Llama",
     "Lost",
     "LowRank",
+    "Objective",
     "Quadratic",
     "SLTrain",
     "Shape",

@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from models.presets import Llama, Lost, LowRank, Shape, SLTrain
+from models.presets import Llama
+from models.shapes import Shape
 
 
 class Projection(NamedTuple):
@@ -36,32 +37,6 @@ def projections(shape: Shape) -> list[Projection]:
         Projection("mlp.up_proj", f, d),
         Projection("mlp.down_proj", d, f),
     ]
-
-
-def tensor_shapes(config: Llama, projection: Projection) -> list[tuple[int, ...]]:
-    """Shapes of the trained tensors of one projection, in the order of the module's parameters."""
-    _, o, i = projection
-    match config:
-        case Lost():
-            kept = config.kept(i)
-            return [(config.rank, i), (o, config.rank), *([(o, kept)] if kept else [])]
-        case LowRank():
-            return [(config.rank, i), (o, config.rank)]
-        case SLTrain():
-            return [(config.rank, i), (o, config.rank), (config.kept(o, i),)]
-        case _:
-            return [(o, i)]
-
-
-def index_count(config: Llama, projection: Projection) -> int:
-    """int64 indices of one projection: buffers, neither trained nor sharded."""
-    match config:
-        case Lost():
-            return config.kept(projection.in_width)
-        case SLTrain():
-            return config.kept(projection.out_width, projection.in_width)
-        case _:
-            return 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,10 +61,10 @@ def count_parameters(config: Llama, vocab_size: int) -> Parameters:
     block = projections(shape)
     return Parameters(
         embedding=vocab_size * shape.hidden,
-        projections=shape.layers * sum(size(s) for p in block for s in tensor_shapes(config, p)),
+        projections=shape.layers * sum(size(s) for _, o, i in block for s in config.shapes(o, i)),
         norms=(2 * shape.layers + 1) * shape.hidden,
         head=vocab_size * shape.hidden,
-        indices=shape.layers * sum(index_count(config, p) for p in block),
+        indices=shape.layers * sum(config.indices(o, i) for _, o, i in block),
     )
 
 
@@ -111,33 +86,17 @@ class Flops:
         return 3 * self.forward
 
 
-def projection_flops(config: Llama, projection: Projection) -> int:
-    """Forward operations per token of one projection; SLTrain's rebuilt matrix is not in it (see
-    `rebuild_flops`).
-    """
-    _, o, i = projection
-    match config:
-        case Lost():
-            return 2 * (config.rank * (i + o) + config.kept(i) * o)
-        case LowRank():
-            return 2 * config.rank * (i + o)
-        case _:
-            return 2 * i * o
-
-
 def rebuild_flops(config: Llama) -> int:
-    """Operations per *forward*, whatever its tokens, that SLTrain spends on `B A`; 0 for the others."""
-    if not isinstance(config, SLTrain):
-        return 0
-    shape = config.shape
-    return shape.layers * sum(2 * config.rank * p.out_width * p.in_width for p in projections(shape))
+    """Operations per *forward*, whatever its tokens, of the matrices that are made anew in it (SLTrain's `B A`)."""
+    rank = getattr(config, "rank", 0)
+    return config.shape.layers * sum(2 * rank * config.rebuilds(o, i) for _, o, i in projections(config.shape))
 
 
 def count_flops(config: Llama, vocab_size: int, length: int) -> Flops:
     """Forward operations per token, averaged over a full row of `length` tokens."""
     shape = config.shape
     return Flops(
-        projections=shape.layers * sum(projection_flops(config, p) for p in projections(shape)),
+        projections=shape.layers * sum(config.flops(o, i) for _, o, i in projections(shape)),
         head=2 * shape.hidden * vocab_size,
         # place t reads t + 1 keys and values, 4 d each: 2 d (T + 1) on average over a row of length T
         attention=shape.layers * 2 * shape.hidden * (length + 1),
@@ -172,7 +131,7 @@ def state_bytes(
     FSDP2 cuts every tensor along its first axis into equal chunks, the last ones shorter or empty.
     """
     shape = config.shape
-    block = [s for p in projections(shape) for s in tensor_shapes(config, p)] + [(shape.hidden,)] * 2
+    block = [s for _, o, i in projections(shape) for s in config.shapes(o, i)] + [(shape.hidden,)] * 2
     outer = [(vocab_size, shape.hidden), (vocab_size, shape.hidden), (shape.hidden,)]
     held = shape.layers * sum(first_shard(s, shards) for s in block) + sum(first_shard(s, shards) for s in outer)
     return StateBytes(
@@ -197,39 +156,87 @@ def saved_projection_bytes(config: Llama, tokens: int, number_bytes: int) -> int
     """
     shape = config.shape
     inputs = tokens * (3 * shape.hidden + shape.inter)
-    match config:
-        case Lost() | LowRank():
-            extra = tokens * 7 * config.rank
-        case SLTrain():
-            extra = sum(p.out_width * p.in_width for p in projections(shape))
-        case _:
-            extra = 0
-    return number_bytes * (inputs + extra)
+    rebuilt = sum(config.rebuilds(o, i) for _, o, i in projections(shape))
+    return number_bytes * (inputs + tokens * between(config) + rebuilt)
 
 
-def saved_bytes(config: Llama, vocab_size: int, tokens: int, *, bf16: bool, logits: bool = True) -> int:
+def between(config: Llama) -> int:
+    """Numbers per token that the seven projections of a block keep between their factors."""
+    return 7 * getattr(config, "rank", 0) if config.factored else 0
+
+
+def saved_bytes(
+    config: Llama, vocab_size: int, tokens: int, *, bf16: bool, logits: bool = True, recompute: bool = False
+) -> int:
     """Activations that one forward with losses keeps for the backward, in fp32 or under bf16 autocast.
 
     Per block and token: the input of each norm and its normalised value (fp32 always), the two norms' outputs,
     q, k, v and the attention's output, four vectors of the inner width, and h of every factored projection; for
     the head, softmax minus one-hot over the vocabulary (not with `logits=False`, the chunked loss). Autocast adds a
-    copy of the cast weights. Rotary tables and masks, which are smaller than 1 % in practice, are left out.
+    copy of the cast weights. With `recompute` every block keeps its input, and one block at a time all of it. Rotary
+    tables and masks, which are smaller than 1 % in practice, are left out.
     """
     shape, counts = config.shape, count_parameters(config, vocab_size)
     number = 2 if bf16 else 4
-    factored = 7 * config.rank if isinstance(config, Lost | LowRank) else 0
-    block = number * (6 * shape.hidden + 4 * shape.inter + factored)
+    block = number * (6 * shape.hidden + 4 * shape.inter + between(config))
     block += 4 * (4 * shape.hidden + 2 + shape.heads)
     final = number * (shape.hidden + (vocab_size if logits else 0)) + 4 * (2 * shape.hidden + 1)
-    total = tokens * (shape.layers * block + final)
+    kept_blocks = 1 if recompute else shape.layers
+    inputs = 4 * shape.hidden * shape.layers if recompute else 0
+    total = tokens * (kept_blocks * block + inputs + final)
     if bf16:
-        total += 2 * (counts.projections + counts.head)
-    if isinstance(config, SLTrain):
-        total += shape.layers * sum(number * p.out_width * p.in_width for p in projections(shape))
-    return total
+        total += 2 * (counts.projections * kept_blocks // shape.layers + counts.head)
+    return total + kept_blocks * sum(number * config.rebuilds(o, i) for _, o, i in projections(shape))
 
 
-def rank_for_parameters(config: LowRank | Lost | SLTrain, projection_parameters: int) -> int:
+@dataclass(frozen=True, kw_only=True)
+class PeakBytes:
+    """What the fullest process of a training holds at once."""
+
+    state: int  # weights, gradients, moments, indices
+    sums: int  # of gradients, over micro-batches and processes
+    activations: int
+    losses: int  # fp32 logits of the rows that are worked on at once
+    libraries: int  # Python, torch and Ray before the first tensor
+
+    @property
+    def total(self) -> int:
+        return self.state + self.sums + self.activations + self.losses + self.libraries
+
+
+LIBRARIES = 420 * 1024**2  # resident after the imports of a worker (torch 2.13 on a CPU)
+LOSS_ROWS = 512  # `models.losses.LinearCrossEntropy.BLOCK`
+
+
+def peak_bytes(
+    config: Llama,
+    vocab_size: int,
+    *,
+    tokens: int,
+    micro_batches: int = 1,
+    processes: int = 1,
+    shards: int = 1,
+    bf16: bool = False,
+    recompute: bool = False,
+) -> PeakBytes:
+    """Bytes of one process with `tokens` in a micro-batch and so many micro-batches of its own.
+
+    Whole copies keep one sum of gradients for each level of the tree above the lowest (`stages.training.gradients`),
+    and two flat vectors when there are several processes; shards add up in place.
+    """
+    held = count_parameters(config, vocab_size).total
+    levels = max(0, micro_batches.bit_length() - 2) if shards == 1 else 0
+    vectors = 2 if processes > 1 and shards == 1 else 0
+    return PeakBytes(
+        state=state_bytes(config, vocab_size, shards=shards).total,
+        sums=4 * held * (levels + vectors),
+        activations=saved_bytes(config, vocab_size, tokens, bf16=bf16, recompute=recompute),
+        losses=2 * 4 * min(tokens, LOSS_ROWS) * vocab_size,
+        libraries=LIBRARIES,
+    )
+
+
+def rank_for_parameters(config: Llama, projection_parameters: int) -> int:
     """The rank whose projections hold nearest to, and at most, this many parameters; 0 where rank 1 holds
     more.
 
@@ -238,7 +245,7 @@ def rank_for_parameters(config: LowRank | Lost | SLTrain, projection_parameters:
     shape = config.shape
     best = 0
     for rank in range(1, min(shape.hidden, shape.inter) + 1):
-        if count_parameters(replace(config, rank=rank), 1).projections > projection_parameters:
+        if count_parameters(replace(config, **{"rank": rank}), 1).projections > projection_parameters:
             break
         best = rank
     return best

@@ -1,8 +1,9 @@
-"""Rotary positions and causal attention, inside one document or across a packed row.
+"""Rotary positions and attention: causal, bidirectional or prefix, across a row or inside its documents, with a cache.
 
-Leaves out grouped queries and key-value caches: models here are trained, and generate through their exported
-form. Sources: RoFormer (Su et al. 2021) in the half-split layout of Hugging Face's Llama; torch's scaled dot
-product attention.
+What a token may see is worked out once per forward (`see`) and used by all layers. Inside documents attention runs
+either as one call for each document, which does no work between documents, or, for short ones, with a mask. Leaves out
+grouped queries. Sources: RoFormer (Su et al. 2021) in the half-split layout of Hugging Face's Llama; torch's scaled
+dot product attention.
 
 Letters: b batch, t time, s time of the keys, h heads, e width of a head, d model width.
 """
@@ -10,22 +11,30 @@ Letters: b batch, t time, s time of the keys, h heads, e width of a head, d mode
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.batch import Batch
+
 MakeLinear = Callable[[str, int, int], nn.Module]
 
+# mean tokens of a document from which a call for each is faster than a mask over the row (measured on a CPU)
+LONG_DOCUMENT = 96
 
-def rotary_tables(length: int, head_width: int, theta: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Cosines and sines `[t, e]` in fp32.
+
+def rotary_tables(
+    length: int, head_width: int, theta: float, device: torch.device, first: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Cosines and sines `[t, e]` in fp32 of the positions from `first` on.
 
     Computed per forward and not kept as a buffer: the cost is that of one row of activations, and a buffer
     would have to survive meta devices, dtype casts and checkpoints.
     """
     exponents_e = torch.arange(0, head_width, 2, dtype=torch.float32, device=device) / head_width
-    times_t = torch.arange(length, dtype=torch.float32, device=device)
+    times_t = torch.arange(first, first + length, dtype=torch.float32, device=device)
     angles_te = torch.outer(times_t, 1.0 / theta**exponents_e).repeat(1, 2)
     return angles_te.cos(), angles_te.sin()
 
@@ -37,20 +46,103 @@ def rotate(x_bhte: Tensor, cos_te: Tensor, sin_te: Tensor) -> Tensor:
     return x_bhte * cos_te.to(x_bhte.dtype) + turned_bhte * sin_te.to(x_bhte.dtype)
 
 
-def document_mask(segments_bt: Tensor) -> Tensor:
-    """`[b, 1, t, s]` bool: a token sees itself and the earlier tokens of its own document."""
-    same_bts = segments_bt[:, :, None] == segments_bt[:, None, :]
-    return same_bts.tril()[:, None]
+class View(NamedTuple):
+    """What each token may see. Of the three at most one is in use; none means bidirectional attention over whole rows.
+
+    causal     itself and all earlier tokens of its row
+    mask_bits  bool [b, 1, t, s], true where the token at t sees the one at s
+    pieces     (row, start, end, length of its prefix) of every document: attention inside each alone
+    """
+
+    causal: bool = False
+    mask_bits: Tensor | None = None
+    pieces: tuple[tuple[int, int, int, int], ...] | None = None
 
 
-def attend(q_bhte: Tensor, k_bhte: Tensor, v_bhte: Tensor, mask_bits: Tensor | None = None) -> Tensor:
-    """Causal attention `[b, h, t, e]`; with `document_mask` it stays inside documents.
+def see(batch: Batch, *, masks_only: bool = False) -> View:
+    """The view of a batch. `masks_only`: for a compiled model, whose code may not depend on where documents lie."""
+    segments_bt, causal = batch.segments_bt, batch.attention == "causal"
+    if segments_bt is None and batch.attention != "prefix":
+        return View(causal=causal)
+    if segments_bt is not None and not masks_only:
+        pieces = document_pieces(segments_bt)
+        if segments_bt.numel() >= LONG_DOCUMENT * len(pieces):
+            prefix_bt = batch.prefix_bt if batch.attention == "prefix" else None
+            return View(
+                pieces=tuple(
+                    (row, start, end, _prefix(prefix_bt, causal, row, start, end)) for row, start, end in pieces
+                )
+            )
+    return View(mask_bits=view_mask(batch))
+
+
+def _prefix(prefix_bt: Tensor | None, causal: bool, row: int, start: int, end: int) -> int:
+    if prefix_bt is not None:
+        return int(prefix_bt[row, start:end].sum())
+    return 0 if causal else end - start
+
+
+def document_pieces(segments_bt: Tensor) -> list[tuple[int, int, int]]:
+    """(row, start, end) of every run of equal segments, in order."""
+    found = []
+    for row, segments in enumerate(segments_bt.tolist()):
+        start = 0
+        for place in range(1, len(segments) + 1):
+            if place == len(segments) or segments[place] != segments[start]:
+                found.append((row, start, place))
+                start = place
+    return found
+
+
+def view_mask(batch: Batch) -> Tensor:
+    """`[b, 1, t, s]` bool of what each token sees: in its own document when attention is cut, else in its row."""
+    b, t = batch.ids_bt.shape
+    seen_bts = torch.ones(b, t, t, dtype=torch.bool, device=batch.ids_bt.device)
+    if batch.attention != "bidirectional":
+        seen_bts = seen_bts.tril()
+    if batch.attention == "prefix":
+        assert batch.prefix_bt is not None, "prefix attention without a prefix"
+        seen_bts = seen_bts | (batch.prefix_bt[:, :, None] & batch.prefix_bt[:, None, :])
+    if batch.segments_bt is not None:
+        seen_bts = seen_bts & (batch.segments_bt[:, :, None] == batch.segments_bt[:, None, :])
+    return seen_bts[:, None]
+
+
+def attend(q_bhte: Tensor, k_bhse: Tensor, v_bhse: Tensor, view: View) -> Tensor:
+    """Attention `[b, h, t, e]` under a view.
 
     Positions need no reset at a document's start, as rotary positions are relative.
     """
-    if mask_bits is None:
-        return F.scaled_dot_product_attention(q_bhte, k_bhte, v_bhte, is_causal=True)
-    return F.scaled_dot_product_attention(q_bhte, k_bhte, v_bhte, attn_mask=mask_bits)
+    if view.pieces is None:
+        return F.scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, attn_mask=view.mask_bits, is_causal=view.causal)
+    parts = []
+    for row, start, end, prefix in view.pieces:
+        q, k, v = (x_bhte[row : row + 1, :, start:end] for x_bhte in (q_bhte, k_bhse, v_bhse))
+        if 0 < prefix < end - start:
+            seen_ts = torch.ones(end - start, end - start, dtype=torch.bool, device=q.device).tril()
+            seen_ts[:prefix, :prefix] = True
+            parts.append(F.scaled_dot_product_attention(q, k, v, attn_mask=seen_ts))
+        else:
+            parts.append(F.scaled_dot_product_attention(q, k, v, is_causal=not prefix))
+    b, h, t, e = q_bhte.shape
+    return torch.cat(parts, dim=2).view(h, b, t, e).transpose(0, 1)
+
+
+class Cache:
+    """Keys and values of the tokens so far, for writing one token after another; `[b, h, length, e]` in each layer."""
+
+    def __init__(self, layers: int, rows: int, heads: int, length: int, head_width: int, like: Tensor) -> None:
+        shape = (rows, heads, length, head_width)
+        self.keys = [like.new_empty(shape) for _ in range(layers)]
+        self.values = [like.new_empty(shape) for _ in range(layers)]
+        self.filled = 0  # places written so far
+
+    def put(self, layer: int, k_bhte: Tensor, v_bhte: Tensor) -> tuple[Tensor, Tensor]:
+        """Write a layer's new keys and values after the `filled` ones; return all of that layer."""
+        end = self.filled + k_bhte.shape[2]
+        self.keys[layer][:, :, self.filled : end] = k_bhte
+        self.values[layer][:, :, self.filled : end] = v_bhte
+        return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
 
 class Attention(nn.Module):
@@ -64,11 +156,16 @@ class Attention(nn.Module):
         self.v_proj = linear("v_proj", hidden, hidden)
         self.o_proj = linear("o_proj", hidden, hidden)
 
-    def forward(self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, mask: Tensor | None) -> Tensor:
+    def forward(
+        self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, view: View, cache: Cache | None = None, layer: int = 0
+    ) -> Tensor:
         b, t, d = x_btd.shape
         q_bhte, k_bhte, v_bhte = (
             projection(x_btd).view(b, t, self.heads, d // self.heads).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        y_bhte = attend(rotate(q_bhte, cos_te, sin_te), rotate(k_bhte, cos_te, sin_te), v_bhte, mask)
+        q_bhte, k_bhte = rotate(q_bhte, cos_te, sin_te), rotate(k_bhte, cos_te, sin_te)
+        if cache is not None:
+            k_bhte, v_bhte = cache.put(layer, k_bhte, v_bhte)
+        y_bhte = attend(q_bhte, k_bhte, v_bhte, view)
         return self.o_proj(y_bhte.transpose(1, 2).reshape(b, t, d))

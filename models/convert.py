@@ -18,10 +18,10 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from models.baselines import SLTrainLinear
 from models.llama import LlamaModel
-from models.lost import LostLinear, NotMergeable
+from models.lost import LostLinear
 from models.presets import Llama
+from models.projection import NotMergeable, ProjectionModule
 
 MODELLING_FILE = "modeling_siftloom_lost.py"
 Form = Literal["dense", "factors"]
@@ -46,8 +46,7 @@ def export(
             "form: found 'dense' for a model with an activation between its factors, which no dense "
             "Llama equals; expected 'factors' (or 'auto'), a folder with its own modelling file"
         )
-    factored = any(isinstance(module, LostLinear) for module in model.modules())
-    if form == "factors" and not factored:
+    if form == "factors" and not model.config.factored:
         raise ValueError("form: found 'factors' for a model without LOST or low-rank layers, expected 'dense'")
     written: Form = "factors" if form == "factors" or not model.config.merges else "dense"
     settings = llama_settings(model, dtype, special_ids or {})
@@ -68,7 +67,7 @@ def dense_tensors(model: LlamaModel) -> dict[str, Tensor]:
     """Tensors of an equal dense Llama under Hugging Face's names; raises NotMergeable."""
     tensors: dict[str, Tensor] = {}
     for name, module in model.named_modules():
-        if isinstance(module, LostLinear | SLTrainLinear):
+        if isinstance(module, ProjectionModule):
             tensors[foreign(f"{name}.weight")] = module.merge()
         else:
             for part, parameter in module.named_parameters(recurse=False):

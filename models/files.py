@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -21,8 +20,8 @@ from torch import Tensor
 from models import MODELS
 from models.build import structure
 from models.llama import LlamaModel
-from models.lost import LostLinear
 from models.presets import Llama
+from models.projection import ProjectionModule
 
 FORMAT = 1
 # one key only: the order of several in a header is not fixed, and equal models shall be equal bytes
@@ -77,21 +76,16 @@ def load(path: Path) -> LlamaModel:
         raise ModelFileError(f"{path}: not a readable safetensors file: {error}") from error
     if header.get("format") != FORMAT:
         raise ModelFileError(f"{path}: found model format {header.get('format')!r}, expected {FORMAT}")
-    with torch.device("meta"):
-        model = structure(configuration(header["model"]), header["vocab_size"], header["max_length"])
+    model = structure(configuration(header["model"]), header["vocab_size"], header["max_length"], "meta")
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise ModelFileError(f"{path}: tensors contradict the header: {error}") from error
     model.requires_grad_(True)
     for name, module in model.named_modules():
-        if isinstance(module, LostLinear) and module.I is not None:
-            check_index(f"{path}: {name}.I", module.I, module.in_width)
+        if isinstance(module, ProjectionModule):
+            try:
+                module.check_indices()
+            except ValueError as error:
+                raise ModelFileError(f"{path}: {name}.{error}") from error
     return model
-
-
-def check_index(place: str, I_k: Tensor, width: int) -> None:
-    """Raises ModelFileError unless the channels are int64, ascending, unique and within the width."""
-    ascending = bool((I_k.diff() > 0).all())
-    if I_k.dtype != torch.int64 or not ascending or int(I_k[0]) < 0 or int(I_k[-1]) >= width:
-        raise ModelFileError(f"{place}: expected ascending int64 channels below {width}")

@@ -1,21 +1,27 @@
 """A Llama whose projections are made by the caller: dense, LOST, or a control.
 
 Names follow Hugging Face's Llama without its `model.` prefix, so that a dense export renames and copies
-nothing else. Leaves out parallelism, compilation and recomputation: the trainer wraps `layers` block by
-block. Sources: Touvron et al. 2023; Shazeer 2020 (SwiGLU); Zhang and Sennrich 2019 (RMSNorm).
+nothing else. Leaves out parallelism and compilation: the trainer wraps `layers` block by block. Sources: Touvron et
+al. 2023; Shazeer 2020 (SwiGLU); Zhang and Sennrich 2019 (RMSNorm).
 
 Letters: b batch, t time, d model width, f inner width, v vocabulary.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from models.attention import Attention, MakeLinear, document_mask, rotary_tables
-from models.losses import token_losses
+from models.attention import Attention, Cache, MakeLinear, View, rotary_tables, see
+from models.batch import Batch
+from models.objective import Objective, TokenLosses
 from models.presets import Llama, Shape
+
+Readout = Objective | Literal["logits", "states", "mean", "last"]
 
 
 class RMSNorm(nn.Module):
@@ -59,8 +65,10 @@ class Block(nn.Module):
         self.post_attention_layernorm = RMSNorm(shape.hidden, norm_eps)
         self.mlp = SwiGLU(shape.hidden, shape.inter, linear)
 
-    def forward(self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, mask: Tensor | None) -> Tensor:
-        x_btd = x_btd + self.self_attn(self.input_layernorm(x_btd), cos_te, sin_te, mask)
+    def forward(
+        self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, view: View, cache: Cache | None = None, layer: int = 0
+    ) -> Tensor:
+        x_btd = x_btd + self.self_attn(self.input_layernorm(x_btd), cos_te, sin_te, view, cache, layer)
         return x_btd + self.mlp(self.post_attention_layernorm(x_btd))
 
 
@@ -74,35 +82,50 @@ class LlamaModel(nn.Module):
         super().__init__()
         shape = config.shape
         self.config, self.vocab_size, self.max_length = config, vocab_size, max_length
+        self.recompute = False  # keep the inputs of blocks alone, and run each again in the backward
+        self.compiled = False  # the blocks are compiled: what runs may not depend on where documents lie
         self.embed_tokens = nn.Embedding(vocab_size, shape.hidden)
         self.layers = nn.ModuleList(Block(shape, config.norm_eps, linear) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.hidden, config.norm_eps)
         self.lm_head = nn.Linear(shape.hidden, vocab_size, bias=False)
 
-    def forward(
-        self,
-        ids_bt: Tensor,
-        labels_bt: Tensor | None = None,
-        segments_bt: Tensor | None = None,
-        *,
-        z_loss: float = 0.0,
-        chunk: int | None = None,
-    ) -> Tensor:
-        """Token losses `[b, t]` fp32 in nats when labels are given, else logits `[b, t, v]`.
+    def forward(self, batch: Batch, readout: Readout, cache: Cache | None = None) -> Tensor | TokenLosses:
+        """Run the rows and read out one of these:
 
-        Losses come out of `forward` because FSDP2 gathers parameters in the hooks of `forward` alone. Labels
-        are already shifted (`labels[t]` is the token after `ids[t]`); where they are `IGNORE` the loss is 0.
-        `segments_bt`: document of each token; attention then stays inside documents. `z_loss`, `chunk`: see
-        `models.losses.token_losses`.
+        - an objective: its `TokenLosses`, `[b, t]` each;
+        - "logits" `[b, t, v]`;
+        - "states": the last hidden states, normalised, `[b, t, d]`;
+        - "mean", "last": one state for each row `[b, d]`, the mean over its used places or the last of them.
+
+        Everything comes out of `forward` because FSDP2 gathers parameters in the hooks of `forward` alone. With a
+        cache the ids are those that follow its tokens.
         """
-        t = ids_bt.shape[1]
+        ids_bt = batch.ids_bt
         head_width = self.config.shape.hidden // self.config.shape.heads
-        cos_te, sin_te = rotary_tables(t, head_width, self.config.rope_theta, ids_bt.device)
-        mask = None if segments_bt is None else document_mask(segments_bt)
+        first = 0 if cache is None else cache.filled
+        cos_te, sin_te = rotary_tables(ids_bt.shape[1], head_width, self.config.rope_theta, ids_bt.device, first)
+        # a single new token sees all that is cached
+        view = View() if cache is not None and ids_bt.shape[1] == 1 else see(batch, masks_only=self.compiled)
         x_btd = self.embed_tokens(ids_bt)
-        for block in self.layers:
-            x_btd = block(x_btd, cos_te, sin_te, mask)
+        for layer, block in enumerate(self.layers):
+            if self.recompute and torch.is_grad_enabled():
+                x_btd = checkpoint(block, x_btd, cos_te, sin_te, view, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x_btd = block(x_btd, cos_te, sin_te, view, cache, layer)
+        if cache is not None:
+            cache.filled += ids_bt.shape[1]
         x_btd = self.norm(x_btd)
-        if labels_bt is None:
+        if isinstance(readout, Objective):
+            return readout.losses(x_btd, self.lm_head.weight, batch)
+        if readout == "logits":
             return self.lm_head(x_btd)
-        return token_losses(x_btd, self.lm_head.weight, labels_bt, z_loss=z_loss, chunk=chunk)
+        return x_btd.clone() if readout == "states" else pooled(x_btd, batch, readout)
+
+
+def pooled(x_btd: Tensor, batch: Batch, how: Literal["mean", "last"]) -> Tensor:
+    """One state for each row: the mean over its used places (`documents_bt` above 0), or the last of them."""
+    used_bt = torch.ones_like(batch.ids_bt) if batch.documents_bt is None else (batch.documents_bt > 0).long()
+    counts_b = used_bt.sum(1)
+    if how == "last":
+        return x_btd[torch.arange(len(x_btd), device=x_btd.device), (counts_b - 1).clamp_min(0)]
+    return (x_btd * used_bt[:, :, None]).sum(1) / counts_b.clamp_min(1)[:, None]

@@ -11,24 +11,15 @@ Letters: n tokens, i input channels, o output channels, r rank, k kept channels.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from models.presets import Activation
-
-
-class NotMergeable(ValueError):
-    """An activation stands between the factors, so no dense matrix computes the same function."""
-
-
-class ChannelsDiffer(RuntimeError):
-    """Processes of one run hold different kept channels."""
+from models.projection import NotMergeable, ProjectionModule, check_ascending
 
 
 class LostFunction(torch.autograd.Function):
@@ -75,7 +66,7 @@ class LostFunction(torch.autograd.Function):
         return dx_ni, dA_ri, dB_or, dW_ok, None, None
 
 
-class LostLinear(nn.Module):
+class LostLinear(ProjectionModule):
     """`[..., in] -> [..., out]` without bias.
 
     Parameters `A [rank, in]`, `B [out, rank]` (times gamma) and, when `kept` > 0, `W_s [out, kept]` (times 1
@@ -128,32 +119,12 @@ class LostLinear(nn.Module):
             W_oi.index_add_(1, self.I, self.W_s.detach().double())
         return W_oi.to(self.A.dtype)
 
+    def check_indices(self) -> None:
+        if self.I is not None:
+            check_ascending("I", self.I, self.in_width)
+
     def extra_repr(self) -> str:
         return (
             f"in={self.in_width}, out={self.out_width}, rank={self.rank}, kept={self.kept}, "
             f"gamma={self.gamma}, activation={self.activation}"
-        )
-
-
-def channels_digest(model: nn.Module) -> str:
-    """SHA-256 over the names and kept channels of all LOST layers."""
-    digest = hashlib.sha256()
-    for name, buffer in model.named_buffers():
-        if name.rpartition(".")[2] == "I":
-            digest.update(name.encode() + b"\0" + buffer.cpu().numpy().astype("<i8").tobytes())
-    return digest.hexdigest()
-
-
-def check_channels(model: nn.Module, group: dist.ProcessGroup | None = None) -> None:
-    """Raises ChannelsDiffer unless all processes of the group keep the same channels; one small gather.
-
-    Neither DDP without buffer broadcast nor FSDP2 would repair a difference, and training would run on,
-    wrong.
-    """
-    digests: list[str] = [""] * dist.get_world_size(group)
-    dist.all_gather_object(digests, channels_digest(model), group=group)
-    if len(set(digests)) > 1:
-        odd = [process for process, digest in enumerate(digests) if digest != digests[0]]
-        raise ChannelsDiffer(
-            f"kept channels of processes {odd} differ from those of process 0: build all models with one seed"
         )

@@ -13,26 +13,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.lost import LostLinear
 from models.optim_config import AdamW
+from models.projection import ProjectionModule
+
+
+def trained(model: nn.Module) -> list[nn.Parameter]:
+    """The parameters that are trained, in the order of the model."""
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
 def parameter_groups(model: nn.Module, config: AdamW) -> list[dict[str, Any]]:
     """Groups by (factor of the learning rate, decay or not), in a fixed order; names in the order of the
     model.
 
-    Vectors (norms) do not decay. Each group keeps its factor as `lr_factor` for `set_learning_rate`. Call it
+    Vectors (norms) do not decay, unless they are part of a projection. Parameters that are not trained are in no group:
+    they get neither decay nor a state. Each group keeps its factor as `lr_factor` for `set_learning_rate`. Call it
     on the final parameters: after `fully_shard`, and with the module inside DDP.
     """
     factors: dict[int, float] = {}
+    of_projections: set[int] = set()
     for module in model.modules():
-        if isinstance(module, LostLinear):
+        if isinstance(module, ProjectionModule):
+            of_projections |= {id(parameter) for parameter in module.parameters(recurse=False)}
             for name, factor in module.learning_rate_factors().items():
                 factors[id(getattr(module, name))] = factor
     groups: dict[tuple[float, bool], list[Tensor]] = {}
-    for parameter in model.parameters():
-        key = (factors.get(id(parameter), 1.0), parameter.ndim >= 2)
-        groups.setdefault(key, []).append(parameter)
+    for parameter in trained(model):
+        decays = parameter.ndim >= 2 or id(parameter) in of_projections
+        groups.setdefault((factors.get(id(parameter), 1.0), decays), []).append(parameter)
     return [
         {
             "params": parameters,

@@ -66,7 +66,7 @@ class Linear:
         check_shares(self.warmup, 0.0, self.final)
 
 
-Schedule = Cosine | WSD | Linear
+LearningRateSchedule = Cosine | WSD | Linear
 
 
 def check_shares(warmup: float, decay: float, final: float) -> None:

@@ -1,46 +1,27 @@
 """What a model is: frozen values, free of torch, that a recipe holds and a fingerprint is taken of.
 
-Four kinds, all Llamas that differ in the seven projections of each block (q, k, v, o, gate, up, down):
-`Llama` dense, `LowRank` two factors (CoLA when activated), `Lost` low rank plus kept channels, `SLTrain` low
-rank plus random entries. The vocabulary belongs to the tokenizer and is given when the module is built
-(`models.build`).
-
-Sizes are the ones of the GaLore and SLTrain papers' tables (C4, 32000 words); `1m` and `9m` share their
-blocks, and are named after their size with a vocabulary of about a thousand and of 32000.
+All are Llamas that differ in the seven projections of each block (q, k, v, o, gate, up, down): `Llama` dense,
+`LowRank` two factors (CoLA when activated), `Lost` low rank plus kept channels, `SLTrain` (`models.sltrain`) low rank
+plus random entries. A kind is one class: what a projection `[o, i]` of it is made of, what that counts and how it
+starts are its methods, and `models.build`, `accounting` and `convert` ask them. A further kind is one file with a
+subclass and its module, and one line in `stages.catalog.MODELS`. The vocabulary belongs to the tokenizer and is given
+when the module is built.
 """
 
 from __future__ import annotations
 
 import difflib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from models.shapes import SHAPES, Shape, check_rank
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Activation = Literal["silu", "none"]
-
-
-class Shape(NamedTuple):
-    """Widths and counts of a Llama: multi-head attention, untied head, no biases."""
-
-    hidden: int
-    inter: int
-    layers: int
-    heads: int
-
-
-SHAPES: dict[str, Shape] = {
-    "1m": Shape(128, 352, 4, 4),
-    "9m": Shape(128, 352, 4, 4),
-    "60m": Shape(512, 1376, 8, 8),
-    "130m": Shape(768, 2048, 12, 12),
-    "350m": Shape(1024, 2736, 24, 16),
-    "1b": Shape(2048, 5461, 24, 32),
-    "3b": Shape(2560, 6848, 32, 32),
-    "7b": Shape(4096, 11008, 32, 32),
-}
-
-# The rank each size is trained with in the GaLore, SLTrain and CoLA papers; advice, never a hidden default.
-USUAL_RANK: dict[str, int] = {"60m": 128, "130m": 256, "350m": 256, "1b": 512, "7b": 1024}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +40,9 @@ class Llama:
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
     init_std: float = 0.02
+
+    factored: ClassVar[bool] = False  # whether each projection is two factors with `rank` numbers between them
+    takes_weights: ClassVar[bool] = True  # whether it may start from trained dense weights
 
     def __post_init__(self) -> None:
         if self.size not in SHAPES:
@@ -90,6 +74,39 @@ class Llama:
         """Whether an equal dense Llama exists: not when an activation stands between two factors."""
         return True
 
+    @property
+    def slow_start(self) -> bool:
+        """Whether a projection starts from an SVD, which the processes of a run share out and keep."""
+        return False
+
+    def shapes(self, o: int, i: int) -> list[tuple[int, ...]]:
+        """Shapes of the trained tensors of a projection `[o, i]`, in the order of the module's parameters."""
+        return [(o, i)]
+
+    def indices(self, o: int, i: int) -> int:
+        """int64 indices of a projection: buffers, neither trained nor sharded."""
+        return 0
+
+    def flops(self, o: int, i: int) -> int:
+        """Forward operations of a projection for one token; a multiply-add is 2."""
+        return 2 * o * i
+
+    def rebuilds(self, o: int, i: int) -> int:
+        """Numbers of the matrix that a projection makes anew in every forward, and keeps for the backward."""
+        return 0
+
+    def module(self, o: int, i: int) -> nn.Module:
+        """The module of a projection, its tensors unfilled."""
+        from torch import nn
+
+        return nn.Linear(i, o, bias=False)
+
+    def start(self, weight: Callable[[], Tensor], o: int, i: int, seed: int, name: str) -> dict[str, Tensor]:
+        """How the projection called `name` starts: its tensors by their names in the module. `weight()` gives the dense
+        matrix `[o, i]` that every model of this seed draws, or that of a trained model.
+        """
+        return {"weight": weight()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class LowRank(Llama):
@@ -104,6 +121,8 @@ class LowRank(Llama):
     activation: Activation = "none"
     init: Literal["svd", "cola"] = "svd"
 
+    factored: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_rank(self.rank, self.shape)
@@ -113,6 +132,29 @@ class LowRank(Llama):
     @property
     def merges(self) -> bool:
         return self.activation == "none"
+
+    @property
+    def slow_start(self) -> bool:
+        return self.init == "svd"
+
+    def shapes(self, o: int, i: int) -> list[tuple[int, ...]]:
+        return [(self.rank, i), (o, self.rank)]
+
+    def flops(self, o: int, i: int) -> int:
+        return 2 * self.rank * (i + o)
+
+    def module(self, o: int, i: int) -> nn.Module:
+        from models.lost import LostLinear
+
+        return LostLinear(i, o, rank=self.rank, kept=0, gamma=1.0, activation=self.activation)
+
+    def start(self, weight: Callable[[], Tensor], o: int, i: int, seed: int, name: str) -> dict[str, Tensor]:
+        from models.lost_init import cola_factors, spectrum, split
+
+        factors = (
+            cola_factors(self.rank, o, i, seed, name) if self.init == "cola" else split(spectrum(weight()), self.rank)
+        )
+        return dict(zip(("A", "B"), factors, strict=True))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,6 +188,8 @@ class Lost(Llama):
     channel_multiple: int = 1
     init: Literal["svd", "haar"] = "svd"
     scale: Literal["gamma", "exact"] = "gamma"
+
+    factored: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -183,34 +227,32 @@ class Lost(Llama):
         count = max(1, math.floor(self.density * width + 1e-9))
         return min(width, -(-count // self.channel_multiple) * self.channel_multiple)
 
+    @property
+    def slow_start(self) -> bool:
+        return self.init == "svd"
 
-@dataclass(frozen=True, kw_only=True)
-class SLTrain(Llama):
-    """SLTrain (Han et al. 2024, arXiv 2406.02214): `W = alpha / rank B A + S`, S on a random support of fixed
-    size.
+    def shapes(self, o: int, i: int) -> list[tuple[int, ...]]:
+        kept = self.kept(i)
+        return [(self.rank, i), (o, self.rank), *([(o, kept)] if kept else [])]
 
-    `density` is the share of *entries* kept. A control: it rebuilds a dense matrix in every forward.
-    """
+    def indices(self, o: int, i: int) -> int:
+        return self.kept(i)
 
-    rank: int
-    density: float
-    alpha: float = 32.0
+    def flops(self, o: int, i: int) -> int:
+        return 2 * (self.rank * (i + o) + self.kept(i) * o)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_rank(self.rank, self.shape)
-        if not 0.0 < self.density < 1.0:
-            raise ValueError(f"density: found {self.density!r}, expected a number between 0 and 1")
+    def module(self, o: int, i: int) -> nn.Module:
+        from models.lost import LostLinear
 
-    def kept(self, out_width: int, in_width: int) -> int:
-        """Number of kept entries of an `[out, in]` matrix."""
-        return math.floor(self.density * out_width * in_width + 1e-9)
+        kept = self.kept(i)
+        return LostLinear(i, o, rank=self.rank, kept=kept, gamma=self.gamma, activation=self.activation)
 
+    def start(self, weight: Callable[[], Tensor], o: int, i: int, seed: int, name: str) -> dict[str, Tensor]:
+        from models.lost_init import fold, lost_factors
 
-def check_rank(rank: int, shape: Shape) -> None:
-    """Raises ValueError unless 1 <= rank <= the smaller width of every projection."""
-    if not 1 <= rank <= min(shape.hidden, shape.inter):
-        raise ValueError(f"rank: found {rank}, expected 1 to {min(shape.hidden, shape.inter)} for {shape}")
+        factors = fold(lost_factors(weight(), self, seed, name), self)
+        tensors = {"A": factors.A_ri, "B": factors.B_or, "W_s": factors.W_ok, "I": factors.I_k}
+        return tensors if self.kept(i) else {name: tensors[name] for name in ("A", "B")}
 
 
 def check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
-from models.optim_config import WSD, Cosine, Linear, Schedule
+from models.optim_config import WSD, Cosine, LearningRateSchedule, Linear
 
 
-def learning_rate_factor(schedule: Schedule, step: int, steps: int) -> float:
+def learning_rate_factor(schedule: LearningRateSchedule, step: int, steps: int) -> float:
     """Share of the peak learning rate at `step` of 0..steps-1, a Python float in [0, 1].
 
     A Python float, as a numpy one would end up in the optimiser's state and in checkpoints. The first step of

@@ -31,6 +31,8 @@ task ends in a receipt. Three kinds of phase exist:
 * `ShardPhase` any files per shard, from its alive rows (dedup keys, packed tokens, exports); runs inside a pass too;
 * `TaskPhase`  keyed tasks that read whatever earlier phases and inputs have finished (edges, components, a trainer).
 
+Every phase says what a worker of it holds (`Resources`). `Rounds` unrolls an iteration into keyed phases.
+
 `eq=False` keeps nodes comparable by identity: equality of values is the fingerprint's business, and comparing a deep
 graph field by field would walk every path through it.
 """
@@ -67,6 +69,11 @@ def runtime(default: Any) -> Any:
 def sources(default: Any = dataclasses.MISSING) -> Any:
     """A field of paths or globs: the identity holds the digests of the files instead of their names."""
     return field(default=default, metadata={"role": "sources"})
+
+
+def target(default: Any = None) -> Any:
+    """A field that names a place outside the store to write to: a path, relative to the recipe, or a URI."""
+    return field(default=default, metadata={"role": "target"})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -126,11 +133,14 @@ class Columns:
     added    the columns the node declares in `adds()`, of the declared types
     removed  which rows go; leave it out when the node overrides `decide`
     text     the changed text, null = unchanged; only from a node with `changes_text`
+    errors   per row None, or what went wrong with this row alone, of a class in the node's `row_errors`; its other
+             values do not count
     """
 
     added: Mapping[str, Any] = field(default_factory=dict)
     removed: Removed | None = None
     text: Any | None = None
+    errors: Sequence[Exception | None] | None = None
 
 
 RowFunction = Callable[["pa.Table"], Columns]
@@ -156,6 +166,20 @@ class ShardWriter(Protocol):
     def finish(self) -> Result: ...
 
 
+class PieceWriter(Protocol):
+    """A writer whose costly part is a function of one batch, so that what it returned outlives a killed worker.
+
+    `work` is that part; `add` takes rows and what `work` returned of them, in the order of the rows. See
+    `ShardPhase.commit_rows`.
+    """
+
+    def work(self, table: pa.Table) -> pa.Table: ...
+
+    def add(self, table: pa.Table, worked: pa.Table) -> None: ...
+
+    def finish(self) -> Result: ...
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # phases
 
@@ -173,49 +197,118 @@ class Law:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowPhase:
-    """One side-car per shard. `open(ctx)` runs once per worker, or once per shard (then `ctx.shard` is set).
+class Resources:
+    """What one worker of a phase holds. It is what Ray is asked for; it never enters an identity.
 
-    Rows are balanced by the engine: alive before = alive after + removed per reason.
-    `fields`: see `ShardPhase`.
+    cpus         CPUs; `ctx.cpus` says how many whole threads they allow
+    gpus         GPUs; a share below 1 puts several workers on one device
+    memory       bytes that Ray sets aside; 0 sets nothing aside
+    actors       (fewest, most) actors of a row or shard phase. An actor keeps its process, its device and what `load`
+                 and `open` have made until the pass ends. None: plain tasks; with GPUs, one actor and more as they fit
+    concurrency  shards that one actor works on at once, each in a thread: for phases that wait for a network
+    """
+
+    cpus: float = 1
+    gpus: float = 0
+    memory: int = 0
+    actors: tuple[int, int] | None = None
+    concurrency: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.cpus, self.gpus, self.memory) < 0:
+            raise ValueError(f"{self}: a negative amount")
+        if self.gpus > 1 and self.gpus != int(self.gpus):
+            raise ValueError(f"{self}: more than one GPU must be a whole number of them")
+        if self.actors is not None and not 1 <= self.actors[0] <= self.actors[1]:
+            raise ValueError(f"{self}: actors are (fewest, most), at least one")
+        if self.concurrency < 1 or (self.concurrency > 1 and not self.held):
+            raise ValueError(f"{self}: a concurrency above 1 is for actors")
+
+    @property
+    def held(self) -> bool:
+        """Whether the workers are actors, which hold what they have from the first shard to the last."""
+        return self.actors is not None or self.gpus > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowPhase:
+    """One side-car per shard. Rows are balanced by the engine: alive before = alive after + removed per reason.
+
+    load         runs once per worker, before any row: what it returns is `ctx.loaded` of every later `open`. Of no use
+                 where `open` itself runs once
+    open         returns the function for one batch of alive rows. Runs once per worker, or once per shard with
+                 `per_shard` (then `ctx.shard` is set)
+    needs        columns that the function reads; `_row` is the int64 row number inside the base shard
+    batch_rows   rows in every batch but a shard's last; None: batches as they are read. Where the values of a row
+                 depend on the others in its batch (padding in torch), make it a plain field of the node, so that it is
+                 part of the identity
+    commit_rows  what is known of every so many rows of a shard is kept in the store at once, so that a killed worker
+                 loses at most so many. A multiple of `batch_rows`. The bytes of the side-car do not depend on it
+    on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
+                 removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
+    own_pass     shares a pass with no other phase
+    reuse        whether columns may be copied from an earlier side-car of the same score key
+    fields       see `ShardPhase`
     """
 
     name: str = "rows"
     open: Callable[[Context], RowFunction]
+    load: Callable[[Context], Any] | None = None
     needs: tuple[str, ...] = ()
     per_shard: bool = False
-    cpus: float = 1
-    gpus: float = 0
+    resources: Resources = Resources()
+    batch_rows: int | None = None
+    commit_rows: int | None = None
+    on_error: Literal["fail", "reason"] = "fail"
+    own_pass: bool = False
+    reuse: bool = True
     fields: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        _check_rows(self.batch_rows, self.commit_rows)
+
+
+def _check_rows(batch_rows: int | None, commit_rows: int | None) -> None:
+    for name, rows in (("batch_rows", batch_rows), ("commit_rows", commit_rows)):
+        if rows is not None and rows < 1:
+            raise ValueError(f"{name} is {rows}; it must be at least 1")
+    if commit_rows is not None and commit_rows % (batch_rows or 1):
+        raise ValueError(f"commit_rows ({commit_rows}) must be a multiple of batch_rows ({batch_rows})")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPhase:
     """Files per shard. `open(ctx)` is called for each shard (`ctx.shard` is set) and returns its writer.
 
-    `needs` may name `_row`, the int64 row number inside the base shard.
+    `load`, `needs`, `batch_rows` and `own_pass` are those of a `RowPhase`. With `commit_rows` the writer is a
+    `PieceWriter`, and what its `work` returned of every so many rows is kept in the store at once.
 
-    `fields` are all the fields that can change
-    this phase's bytes; when given, a phase that another node has finished with the same ones (same kind, version,
-    inputs and earlier phases) is linked, not run again.
+    `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
+    with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
     """
 
     name: str
-    open: Callable[[Context], ShardWriter]
+    open: Callable[[Context], ShardWriter | PieceWriter]
+    load: Callable[[Context], Any] | None = None
     needs: tuple[str, ...] = ()
-    cpus: float = 1
-    gpus: float = 0
+    resources: Resources = Resources()
+    batch_rows: int | None = None
+    commit_rows: int | None = None
+    own_pass: bool = False
     fields: tuple[str, ...] | None = None
     law: Law | None = None
+
+    def __post_init__(self) -> None:
+        _check_rows(self.batch_rows, self.commit_rows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskPhase:
     """Keyed tasks. `keys(ctx)` is asked once the inputs and the earlier phases are done; keys are file-name safe.
 
-    `place="driver"` runs the task in a thread of the driver (a trainer that starts its own workers), else as a Ray
-    task; phases that follow one another and have a single task each may share one. `fresh=True` runs it in a new
-    process that ends with it (libraries that keep hidden state between calls).
+    `place="driver"` runs the task in a thread of the driver (a trainer that starts its own workers: `resources` are
+    those of all of them together), else as a Ray task. `fresh=True` runs it in a new process that ends with it
+    (libraries that keep hidden state between calls).
     """
 
     name: str
@@ -223,29 +316,125 @@ class TaskPhase:
     run: Callable[[Context, str], Result]
     place: Literal["task", "driver"] = "task"
     fresh: bool = False
-    cpus: float = 1
-    gpus: float = 0
+    resources: Resources = Resources()
     fields: tuple[str, ...] | None = None
     law: Law | None = None
 
+    def __post_init__(self) -> None:
+        if self.resources.actors is not None:
+            raise ValueError(f"phase {self.name}: keyed tasks are no actors")
+
 
 Phase = RowPhase | ShardPhase | TaskPhase
-# A node with `new_base` lays down base shards: the receipts of that phase (a `TaskPhase`, or a `ShardPhase` when rows
-# of another base are carried over) list them in `facts["shards"]`, each in one of two forms:
-#
-#   {"key", "rows", "text_bytes", "ext"}
-#       a Parquet file of this task, `<phase>/<task key><ext>`, with `id` and `text`
-#   {"key", "rows", "text_bytes", "in_place": {"source", "digest", "row_groups": [a, b], "first_row", "columns"},
-#    "state_ext" (optional)}
-#       rows of a Parquet source as they lie; `columns` maps a column of ours to one of the file, `id` is made of digest
-#       and row number; `state_ext` names a file of this task with one int16 column `state` (0 = alive, else 1 + the
-#       index in `reasons`), for rows that cannot be used
+
+
+@dataclass(frozen=True, kw_only=True)
+class InPlace:
+    """Rows of a Parquet source that stay where they are. `id` is made of the digest and the row number.
+
+    source      index of the file among the node's sources
+    digest      SHA-256 of the file, 64 hex digits
+    row_groups  the first row group, and the one behind the last
+    first_row   number of the first row in the file, from 0
+    columns     column of ours -> column of the file
+    """
+
+    source: int
+    digest: str
+    row_groups: tuple[int, int]
+    first_row: int
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewShard:
+    """One base shard that a task has laid down; the receipts of a node's `new_base` phase list them.
+
+    Exactly one of `ext` and `in_place` is given.
+
+    key         names the shard for ever, in its base
+    rows        number of rows, those that cannot be used included
+    text_bytes  UTF-8 bytes of all texts
+    ext         the rows are in the task's own Parquet file `<phase>/<task key><ext>`, with at least `id` and `text`
+    in_place    the rows are in a source file
+    state_ext   the task's file `<phase>/<task key><state_ext>` has one int16 column `state` (0 = alive, else 1 + the
+                index in the node's `reasons`), for rows that cannot be used; left out when there are none
+    """
+
+    key: str
+    rows: int
+    text_bytes: int
+    ext: str | None = None
+    in_place: InPlace | None = None
+    state_ext: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.ext is None) == (self.in_place is None):
+            raise ValueError(f"shard {self.key}: give either a file (`ext`) or rows `in_place`")
+
+    def form(self) -> dict[str, Any]:
+        """Return the JSON form, without what is not given."""
+        form = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        if self.in_place is not None:
+            form["in_place"] |= {"row_groups": list(self.in_place.row_groups), "columns": dict(self.in_place.columns)}
+        return form
+
+    @staticmethod
+    def parse(form: Mapping[str, Any]) -> NewShard:
+        """Return the shard of a JSON form."""
+        place = form.get("in_place")
+        if place is not None:
+            place = InPlace(**{**place, "row_groups": tuple(place["row_groups"])})
+        return NewShard(**{**form, "in_place": place})
+
+
+def shard_facts(shards: Iterable[NewShard]) -> dict[str, Any]:
+    """Return the facts of a task that has laid these shards down."""
+    return {"shards": [shard.form() for shard in shards]}
+
+
 ONE = ("all",)  # the keys of a phase that has a single task
 
 
 def one(ctx: Context) -> Sequence[str]:
     """`keys` of a phase that has a single task."""
     return ONE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """Repeat until: an iteration unrolled into keyed phases, so that every round resumes.
+
+    phases  round number, from 0 -> its phases, in order; their names must name the round (`merge-003`). A task may read
+            what earlier rounds have written
+    until   (ctx, round number) -> whether that round, which is finished, was the last
+    most    how many rounds there can be
+
+    Phases behind the last round have no keys, so nothing of them runs.
+    """
+
+    phases: Callable[[int], Sequence[TaskPhase]]
+    until: Callable[[Context, int], bool]
+    most: int
+
+    def unrolled(self) -> tuple[TaskPhase, ...]:
+        """Return the phases of all rounds that there can be, for `Node.phases`."""
+        return tuple(
+            dataclasses.replace(phase, keys=lambda ctx, number=number, keys=phase.keys: self._keys(ctx, number, keys))
+            for number in range(self.most)
+            for phase in self.phases(number)
+        )
+
+    def last(self, ctx: Context) -> int:
+        """Return the number of the last round that has run; for tasks and figures behind the rounds."""
+        return max(number for number in range(self.most) if self._ran(ctx, number))
+
+    def _keys(self, ctx: Context, number: int, keys: Callable[[Context], Sequence[str]]) -> Sequence[str]:
+        over = number > 0 and (not self._ran(ctx, number - 1) or self.until(ctx, number - 1))
+        return () if over else keys(ctx)
+
+    def _ran(self, ctx: Context, number: int) -> bool:
+        return any(ctx.keys(phase.name) for phase in self.phases(number))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -259,8 +448,14 @@ class Node:
     version: ClassVar[int] = 1  # raise it when the same configuration gives other bytes
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
     stream: ClassVar[str] = "docs"  # the field whose rows its row and shard phases run over
-    new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`facts["shards"]`)
+    deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
+    carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
+    new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
+    gives: ClassVar[str | None] = None  # what its phase `train` leaves, for nodes that take any such node: "model"
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
+    progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
+
+    allow_empty: bool = runtime(False)  # whether it may remove every row it sees; else that stops the run
 
     @classmethod
     def kind(cls) -> str:
@@ -271,9 +466,17 @@ class Node:
         """The phases, in order."""
         raise NotImplementedError(f"{type(self).__name__}.phases")
 
+    def resources(self) -> Resources:
+        """What a worker of the row phase holds; override it to derive them from fields."""
+        return Resources()
+
     def adds(self) -> Mapping[str, str]:
-        """Columns that the row phase adds: name -> Arrow type name (`float32`, `int64`, `string`, `bool`)."""
+        """Columns that the row phase adds: name -> type, as `arrow_type` reads it (`string`, `float16[384]`)."""
         return {}
+
+    def all_reasons(self) -> tuple[str, ...]:
+        """Return every reason that a row of it may carry, in the order of their codes."""
+        return self.reasons
 
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
@@ -281,6 +484,16 @@ class Node:
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
         return ()
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        """Return what a finished node of this kind says about one document, for `siftloom why`.
+
+        The engine knows the scores and removals of row phases; a node adds what only it knows, as numbers or lists by
+        name (`copies`, `rows`). A node without a row phase says a `state` too, or returns nothing and is left out. It
+        is asked about documents that it did not remove. A class method, since a run is read without its node values.
+        """
+        return {}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         """Bytes that the node will write, for `plan`; `rows` and `text_bytes` are those of its stream."""
@@ -303,6 +516,9 @@ class RowNode(Node):
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
     changes_text: ClassVar[bool] = False
+    row_errors: ClassVar[
+        tuple[type[Exception], ...]
+    ] = ()  # what may go wrong with one row alone; see `RowPhase.on_error`
     histograms: ClassVar[Mapping[str, tuple[float, float, int] | tuple[float, float, int, str]]] = {}
 
     @abstractmethod
@@ -314,7 +530,10 @@ class RowNode(Node):
         return None
 
     def phases(self) -> tuple[Phase, ...]:
-        return (RowPhase(open=self.open, needs=self.needs),)
+        return (RowPhase(open=self.open, needs=self.needs, resources=self.resources()),)
+
+    def all_reasons(self) -> tuple[str, ...]:
+        return (*self.reasons, *(f"{self.kind()}.error.{error.__name__}" for error in self.row_errors))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -348,6 +567,38 @@ class Source:
     stamp: str = ""  # changes when the file may have changed: its modification time as it was listed
 
 
+@dataclass(frozen=True)
+class DocumentRow:
+    """One document where a base keeps it. `columns` are those of the base and of the nodes that kept the document."""
+
+    id: str
+    shard: Shard
+    row: int  # in the shard
+    columns: Mapping[str, Any]
+
+
+class FinishedNode(Protocol):
+    """What `Node.explain` may ask about its node in a finished run."""
+
+    @property
+    def reached(self) -> bool:
+        """Whether an input of the node kept the document."""
+        ...
+
+    @property
+    def inputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """Fingerprint of each input -> what that input said about the document."""
+        ...
+
+    def path(self, phase: str, key: str, ext: str) -> Path:
+        """Return the local path of a file of the node, `<phase>/<key><ext>`."""
+        ...
+
+    def removed(self) -> pa.Table:
+        """Return the rows that the node removed: `id`, `reason`, `value`, `threshold`, `duplicate_of`."""
+        ...
+
+
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field
 
 
@@ -360,6 +611,7 @@ class Context(ABC):
     node: Node
     shard: Shard  # only in shard phases and in row phases opened per shard
     cpus: int  # threads that this task may use
+    loaded: Any = None  # what the `load` of a row or shard phase has returned in this worker
 
     @abstractmethod
     def shards(self, of: Of = "docs") -> Sequence[Shard]:
@@ -430,7 +682,9 @@ class Context(ABC):
 
     @abstractmethod
     def log(self, event: str, **values: Any) -> None:
-        """Tell the event log and the progress table (never the data): steps done, losses, rates."""
+        """Report to the event log and the progress table (never the data): losses, rates, and `step` of `steps`, from
+        which the time left is estimated. The progress shows what the node's `progress_formats` name.
+        """
 
 
 def contiguous(values: Any) -> pa.Array:
@@ -442,6 +696,29 @@ def contiguous(values: Any) -> pa.Array:
     return values if isinstance(values, pa.Array) else pa.array(values)
 
 
+_VECTOR = re.compile(r"(?P<item>float16|float32)\[(?P<length>[1-9][0-9]*)\]")
+_LIST = re.compile(r"list<(?P<item>\w+)>")
+
+
+def arrow_type(kind: str) -> pa.DataType:
+    """Return the Arrow type of a name: `float32`, `string` and so on.
+
+    `float32[384]` and `float16[384]` are vectors, lists of that length; `list<float32>` and `list<int32>` are lists of
+    any length.
+
+    Raises ValueError for any other name.
+    """
+    import pyarrow as pa
+
+    if found := _VECTOR.fullmatch(kind):
+        return pa.list_(pa.type_for_alias(found["item"]), int(found["length"]))
+    if found := _LIST.fullmatch(kind):
+        return pa.list_(pa.type_for_alias(found["item"]))
+    return pa.type_for_alias(kind)
+
+
 def _width(kind: str) -> int:
-    """Rough bytes a value of an Arrow type takes in a compressed side-car."""
+    """Return roughly how many bytes a value of a type takes in a compressed side-car."""
+    if found := _VECTOR.fullmatch(kind):
+        return int(found["length"]) * (2 if found["item"] == "float16" else 4)
     return {"bool": 1, "int32": 2, "float32": 3, "int64": 5, "float64": 6}.get(kind, 8)

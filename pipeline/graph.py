@@ -97,7 +97,7 @@ class Graph:
     def base_columns(self, base: Node) -> dict[str, str]:
         """Columns of a base's own files; a base made from rows carries the columns of those rows along."""
         columns = dict(base.adds())
-        for parent_base, chain in self.input_chains(base).items() if self.stream_inputs(base) else ():
+        for parent_base, chain in self.input_chains(base).items() if base.carries and self.stream_inputs(base) else ():
             for node in (parent_base, *chain):
                 columns = {**(self.base_columns(node) if node.new_base else node.adds()), **columns}
         return {"id": "string", "text": "string"} | columns

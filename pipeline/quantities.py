@@ -1,4 +1,4 @@
-"""Numbers in the words of a terminal."""
+"""Numbers as a terminal shows them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def number(value: Any) -> str:
 
 
 def size(count: int | float) -> str:
-    """Bytes in the largest binary unit that leaves at least one."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
+    """Bytes in the largest decimal unit that leaves at least one, as the report writes them: 1 MB is 10^6 bytes."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if abs(count) < 1000:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+        count /= 1000
+    return f"{count:.1f} TB"
 
 
 def duration(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""The front door: `from siftloom import Pipeline, stages as s, models as m`.
+"""The entry point: `from siftloom import Pipeline, stages as s, models as m`.
 
     docs = s.Language(docs=s.Read(paths=["corpus/*.jsonl.gz"]), keep=["en"])
     run = Pipeline([docs], name="first", store="runs/").run()
@@ -11,12 +11,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from siftloom.packages import put_first
+
 if TYPE_CHECKING:
     import models as models
     from pipeline.run import Run as Run
     from pipeline.run import open_run as open_run
     from siftloom import stages as stages
     from siftloom.pipeline import Pipeline as Pipeline
+
+put_first()
 
 __all__ = ["Pipeline", "Run", "models", "open_run", "stages"]
 

@@ -11,35 +11,55 @@ import shlex
 import signal
 import sys
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from pipeline.errors import SiftloomError, Stopped
-from siftloom import commands_look, commands_run, commands_start, commands_store
-from siftloom.screen import complain
+from siftloom import commands_compare, commands_help, commands_look, commands_run, commands_start, commands_store
+from siftloom.packages import shadowed
+from siftloom.screen import complain, say
 
 app = typer.Typer(
     name="siftloom",
-    help="From raw text to a trained language model on Ray; every stage resumes, every removal has its reason.",
+    help="Turn raw text into a trained language model on Ray. Every stage resumes; every removal has its reason.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for function in (
     commands_start.init, commands_start.demo,
     commands_run.run, commands_run.plan, commands_run.submit,
-    commands_look.status, commands_look.report, commands_look.why, commands_look.removed,
-    commands_store.verify, commands_store.clean, commands_store.doctor, commands_store.schema,
+    commands_look.status, commands_look.runs, commands_look.report, commands_look.why, commands_look.removed,
+    commands_compare.whatif, commands_compare.diff,
+    commands_store.verify, commands_store.clean, commands_store.doctor, commands_store.schema, commands_help.help,
 ):  # fmt: skip
     app.command()(function)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        import siftloom
+
+        say(f"siftloom {siftloom.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
 def main() -> None:
-    """Runs the command of this process and exits."""
+    """Run the command of this process and exit."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, to their authors; ours are errors or notices
+    for place in shadowed():
+        print(f"note: {place} has the name of a package of siftloom and is not imported here", file=sys.stderr)
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     sys.exit(_code())
@@ -51,7 +71,7 @@ def _code() -> int:
         code: Any = app(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Stopped as stopped:
-        print(f"stopped; what was done is kept. Go on with:\n  {command()}", file=sys.stderr, flush=True)
+        print(f"stopped; finished work is kept. Resume with:\n  {command()}", file=sys.stderr, flush=True)
         return stopped.exit_code
     except SiftloomError as error:
         return complain(error, as_json=as_json)
@@ -71,7 +91,7 @@ def _code() -> int:
 
 
 def command() -> str:
-    """The command of this process, as it may be typed again."""
+    """Return the command of this process, as it can be typed again."""
     name = "siftloom" if not sys.argv[0].endswith("__main__.py") else "python -m siftloom"
     return f"{name} {shlex.join(sys.argv[1:])}"
 

@@ -1,4 +1,4 @@
-"""`status`, `report`, `why`, `removed`: what is going on in a run, and what has become of its documents."""
+"""`status`, `runs`, `report`, `why`, `removed`: where a run is, and what has become of its documents."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from siftloom.commands_run import JSON, STORE
-from siftloom.screen import say, say_json, table
+from siftloom.screen import confirm, find_store, say, say_json, table
 
-RUN = Annotated[str, typer.Argument(help="a run's name, its folder, or its recipe", metavar="RUN")]
+RUN = Annotated[str, typer.Argument(help="the name of a run, its folder, or its recipe", metavar="RUN")]
 FOLLOW_SECONDS = 2.0
 SHORT = 160  # characters of a text that is shown
 
@@ -18,72 +18,96 @@ SHORT = 160  # characters of a text that is shown
 def status(
     run: RUN,
     store: STORE = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="print again until it is finished")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="print again until the run is finished")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Say where a run is: per node its state and tasks, and what has failed."""
+    """Show where a run is: the state of each node, its tasks, and what has failed."""
     from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found, progress
 
-    place, name = find_run(run, store)
+    opened = open_found(run, store)
     while True:
-        opened = open_run(place, name)
-        told = opened.status() | {"failed": _failures(opened)}
+        found = progress(open_run(opened.store.root, opened.name))
         if as_json:
-            say_json(told)
+            say_json(found)
         else:
-            _show(told)
-        if not follow or all(node["finished"] for node in told["nodes"]):
+            _show(found)
+        if not follow or all(node["finished"] for node in found["nodes"]):
             return
         time.sleep(FOLLOW_SECONDS)
 
 
-def _failures(run: Any) -> list[dict[str, Any]]:
-    """What the last driver could not do."""
-    from pipeline.store.events import read_events
-
-    failed: list[dict[str, Any]] = []
-    driver = None
-    for event in read_events(run.store, run.name):
-        if event["driver"] != driver:
-            driver, failed = event["driver"], []
-        if event["event"] == "failed":
-            failed.append({key: event[key] for key in ("node", "shard", "cause")})
-    return failed
-
-
-def _show(told: dict[str, Any]) -> None:
-    bad = {failure["node"] for failure in told["failed"]}
+def _show(found: dict[str, Any]) -> None:
     rows = []
-    for node in told["nodes"]:
-        word = "done" if node["finished"] else "failed" if node["node"] in bad else "not done"
-        rows.append((node["node"], node["kind"], word, ", ".join(f"{k} {v}" for k, v in node["done"].items())))
-    table(("node", "kind", "state", "tasks done"), rows)
-    for failure in told["failed"]:
+    for node in found["nodes"]:
+        tasks = ", ".join(f"{phase} {done}" for phase, done in node["done"].items())
+        kept = "" if node["rows"] is None else f"{node['rows'][1]:,} of {node['rows'][0]:,}"
+        rows.append((node["node"], node["kind"], node["state"], kept, tasks))
+    table(("node", "kind", "state", "rows kept", "tasks done"), rows)
+    for failure in found["failed"]:
         say(f"{failure['node']}: failed in {failure['shard']}: {failure['cause']}")
+    ready = sum(node["finished"] for node in found["nodes"])
+    say(f"{found['run']}: {ready} of {len(found['nodes'])} nodes are finished")
+
+
+def runs(
+    store: STORE = None,
+    remove: Annotated[str | None, typer.Option(help="forget this run; `clean` then removes its results")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
+    as_json: JSON = False,
+) -> None:
+    """List the runs of a store, or remove one."""
+    from siftloom.runs import all_runs, forget
+
+    place = find_store(store)
+    if remove is not None:
+        if not yes and not confirm(f"remove the run {remove} from {place}?"):
+            raise typer.Exit(1)
+        forget(place, remove)
+        say_json({"removed": remove}) if as_json else say(f"removed {remove}; siftloom clean removes its results")
+        return
+    found = all_runs(place)
+    if as_json:
+        say_json({"store": place, "runs": found})
+        return
+    rows = [(r["run"], f"{r['finished']} of {r['nodes']}", r["started"], r["report"]) for r in found]
+    table(("run", "nodes finished", "last started", "report"), rows)
+    if not found:
+        say(f"{place} has no runs")
 
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
     """Write the report, one HTML page, and print its path."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    from siftloom.runs import open_found
 
-    page = str(open_run(*find_run(run, store)).report())
+    page = str(open_found(run, store).report())
     say_json({"report": page}) if as_json else say(page)
 
 
 def why(
     run: RUN,
-    document: Annotated[str, typer.Argument(help="a document's id, or your own id of it", metavar="ID")],
+    document: Annotated[
+        str | None, typer.Argument(help="the id of a document, or your own id of it", metavar="[ID]")
+    ] = None,
+    text: Annotated[str | None, typer.Option(help="find the document by a piece of its text")] = None,
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:
-    """One document's way: every node, score and reason, its copies, and the steps that trained on it."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
-    from siftloom.way import way
+    """Trace one document through every node: scores, reasons, copies, and the steps that trained on it."""
+    from pipeline.errors import UserError
+    from siftloom.runs import open_found
+    from siftloom.samples import with_text
+    from siftloom.trace import trace
 
-    steps = way(open_run(*find_run(run, store)), document)
+    opened = open_found(run, store)
+    if text is not None:
+        found = with_text(opened, text)
+        if len(found) != 1:
+            raise UserError(f"run {opened.name}", f"{len(found)} documents with this text: {', '.join(found)}", "one")
+        document = found[0]
+    if document is None:
+        raise UserError("why", "no document", "an id, or --text and a piece of its text")
+    steps = trace(opened, document)
     if as_json:
         say_json({"id": document, "steps": steps})
         return
@@ -98,10 +122,11 @@ def _because(step: dict[str, Any]) -> str:
         limit = "" if step["threshold"] is None else f" against {number(step['threshold'])}"
         parts.append(step["reason"] + ("" if step["value"] is None else f": {number(step['value'])}{limit}"))
     parts += [f"{key} {number(value)}" for key, value in step.get("columns", {}).items() if value is not None]
-    for key in ("copies", "rows", "steps"):
-        if step.get(key):
-            shown = ", ".join(map(str, step[key][:8])) + (" ..." if len(step[key]) > 8 else "")
-            parts.append(f"{key} {shown}")
+    for key, value in step.items():
+        if key in ("node", "kind", "state", "reason", "value", "threshold", "columns") or value in (None, [], ()):
+            continue
+        values = value if isinstance(value, list | tuple) else [value]
+        parts.append(f"{key} {', '.join(map(str, values[:8]))}" + (" ..." if len(values) > 8 else ""))
     return ", ".join(parts)
 
 
@@ -113,12 +138,11 @@ def removed(
     count: Annotated[int, typer.Option("-n", help="documents of each reason", min=0)] = 5,
     as_json: JSON = False,
 ) -> None:
-    """What a node removed: counts and a few documents of each reason."""
-    from pipeline.run import open_run
-    from siftloom.runs import find_run
+    """Show what a node removed: counts, and a few documents of each reason."""
+    from siftloom.runs import open_found
     from siftloom.samples import samples
 
-    found = samples(open_run(*find_run(run, store))[node], count, reason)
+    found = samples(open_found(run, store)[node], count, reason)
     if as_json:
         say_json({"node": node, "reasons": found})
         return
@@ -127,5 +151,10 @@ def removed(
         for row in entry["documents"]:
             limit = "" if row["value"] is None else f"  {row['value']:.4g} against {row['threshold']}"
             copy = "" if row["duplicate_of"] is None else f"  copy of {row['duplicate_of']}"
-            text = " ".join(row["text"].split())
-            say(f"  {row['id']}{limit}{copy}\n    {text[:SHORT]}{'...' if len(text) > SHORT else ''}")
+            say(f"  {row['id']}{limit}{copy}\n    {shortened(row['text'])}")
+
+
+def shortened(text: str) -> str:
+    """Return the beginning of a text on one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= SHORT else line[:SHORT] + "..."

@@ -1,48 +1,28 @@
-"""`run`, `plan`, `submit`: what does the work, says what it would do, or sends it to a cluster."""
+"""`run`, `plan`, `submit`: do the work, show what there is to do, or send it to a cluster."""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from siftloom.recipe import open_recipe
 from siftloom.screen import find_store, listening, say, say_json, table
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
-NODES = Annotated[list[str] | None, typer.Argument(help="nodes to reach; all when left out", metavar="[NODE]...")]
+NODES = Annotated[
+    list[str] | None,
+    typer.Argument(help="nodes to run, with all that they need; all nodes if left out", metavar="[NODE]..."),
+]
 SET = Annotated[
     list[str] | None, typer.Option("-s", "--set", help="change a field: -s node.field=value", metavar="N.F=V")
 ]
 STORE = Annotated[str | None, typer.Option(help="where results are kept: a folder or a URI")]
-CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of them when left out", min=1)]
+CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of this machine if left out", min=1)]
 ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
 LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
-LIMITED_BYTES = 64 * 1024  # of text; hardly a corpus has larger documents on average
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
-
-
-def opened(recipe: str, nodes: list[str] | None, changes: list[str] | None, limit: int | None) -> tuple[Any, Any]:
-    """The recipe and its checked graph."""
-    from pipeline.recipe import load
-    from siftloom.words import words
-
-    everywhere = {"read": lambda fields: limited(fields, limit)} if limit is not None else None
-    found = load(recipe, words(), changes or (), everywhere)
-    return found, found.graph(nodes or ())
-
-
-def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
-    """The fields of a `read` that stops early, and does not even hash the files that it will not come to."""
-    from pipeline.store.sources import expand
-
-    kept, bytes_ = [], 0
-    for entry in expand(fields["paths"], "paths").entries:
-        if kept and bytes_ >= limit * LIMITED_BYTES:
-            break
-        kept.append(entry.path)
-        bytes_ += entry.size * (1 if not entry.name.endswith((".gz", ".zst", ".parquet")) else 3)
-    return {**fields, "paths": tuple(kept), "limit": limit}
 
 
 def run(
@@ -55,20 +35,21 @@ def run(
     limit: LIMIT = None,
     wait: Annotated[bool, typer.Option(help="wait for a node that another driver holds")] = True,
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="go on with half-done nodes whose code has changed")
+        bool, typer.Option("--accept-drift", help="resume half-done nodes although their code has changed")
     ] = False,
     as_json: JSON = False,
 ) -> None:
-    """Run a recipe, or go on with it: the same command again is resume."""
+    """Run a recipe. Run the same command again to resume."""
     from pipeline.driver.execute import Options
     from pipeline.driver.execute import run as execute
     from pipeline.recipe import dump
-    from siftloom.words import words
+    from siftloom import result
+    from siftloom.vocabulary import vocabulary
 
-    found, graph = opened(recipe, nodes, change, limit)
+    found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     changed = bool(change) or limit is not None
-    text = dump(graph.nodes, graph.names, words(), name=found.name, store=place) if changed else found.text
+    text = dump(graph.nodes, graph.names, vocabulary(), name=found.name, store=place) if changed else found.text
     stream = sys.stdout if as_json else sys.stderr
     with listening(place, found.name, stream=stream, as_json=as_json) as watcher:
         done = execute(
@@ -80,10 +61,16 @@ def run(
             watcher=watcher,
         )
     page = done.report()
+    made = result.result(done)
     if as_json:
-        say_json({"event": "result", "run": done.name, "store": place, "report": str(page)})
+        say_json({"event": "result", "run": done.name, "store": place, "report": str(page), **made})
         return
-    say(f"{done.name} is finished\n  report  {page}\n  next    siftloom status {done.name} --store {place}")
+    result.show(made)
+    say(f"\n{done.name} is finished")
+    rows = [("report", page), *made["outputs"].items(), ("next", f"siftloom status {done.name} --store {place}")]
+    width = max(len(label) for label, _ in rows)
+    for label, where in rows:
+        say(f"  {label:{width}}  {where}")
 
 
 def plan(
@@ -94,11 +81,11 @@ def plan(
     limit: LIMIT = None,
     as_json: JSON = False,
 ) -> None:
-    """Say per node whether it is reused, resumed or run, and why; run nothing."""
+    """Show for each node whether it is reused, resumed or run, and why. Runs nothing."""
     from pipeline.driver.plan import plan as make
     from pipeline.quantities import size
 
-    found, graph = opened(recipe, nodes, change, limit)
+    found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     made = make(graph, place, found.name)
     if as_json:
@@ -127,7 +114,7 @@ def submit(
     wait: Annotated[bool, typer.Option(help="follow the log and exit as the run does")] = True,
     as_json: JSON = False,
 ) -> None:
-    """Send a recipe to a cluster, follow its log, and exit with the exit code of the run."""
+    """Send a recipe to a cluster, follow its log, and exit with the run's exit code."""
     from siftloom.submit import submit as send
 
     raise typer.Exit(send(recipe, nodes or [], address, store, change or [], working_dir, wait, as_json))

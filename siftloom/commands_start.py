@@ -1,4 +1,4 @@
-"""`init` and `demo`: the first two things a newcomer types."""
+"""`init` and `demo`: the first two commands of a new user."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ from siftloom.screen import say, say_json
 def init(
     path: Annotated[str, typer.Argument(help="a file, a folder or a glob of your documents", metavar="PATH")],
     out: Annotated[str, typer.Option("--out", "-o", help="the recipe to write")] = "recipe.yaml",
-    force: Annotated[bool, typer.Option("--force", help="replace a recipe that is there")] = False,
+    force: Annotated[bool, typer.Option("--force", help="replace an existing recipe")] = False,
     as_json: JSON = False,
 ) -> None:
     """Look at your files and write a recipe for them."""
-    from siftloom.init import look, write_recipe
+    from siftloom.init import CURATED, first_limit, summary, write_recipe
+    from siftloom.look import look
 
     found = look(path)
     write_recipe(found, out, force)
     if as_json:
-        say_json({"recipe": out, **found.to_json()})
+        say_json({"recipe": out, "limit": first_limit(found), **found.to_json()})
         return
-    for line in found.lines():
+    for line in summary(found):
         say(line)
-    say(f"\nwrote {out}\n  try it   siftloom run {out} --limit 10000\n  then     siftloom run {out}")
+    say(f"\nwrote {out}")
+    say(f"  try it     siftloom run {out} {CURATED} --limit {first_limit(found)}")
+    say(f"  then       siftloom run {out} {CURATED}")
 
 
 def demo(
     store: Annotated[str, typer.Option(help="where results are kept")] = "runs",
     cpus: CPUS = None,
     break_: Annotated[
-        bool, typer.Option("--break", help="kill it in dedup and in training, go on, and prove the bytes equal")
+        bool, typer.Option("--break", help="kill it in dedup and in training, resume, and compare every byte")
     ] = False,
     as_json: JSON = False,
 ) -> None:
-    """The whole main job on the embedded corpus: curate, train four small models, compare, export."""
+    """Run everything on the embedded corpus: curate, train four small models, compare and export them."""
     if break_:
         from siftloom.demo.broken import run_broken
 

@@ -1,4 +1,4 @@
-"""`verify`, `clean`, `doctor`, `schema`: the store, the environment, and the words of a recipe."""
+"""`verify`, `clean`, `doctor`, `schema`: the store, the environment, and what a recipe may say."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def verify(
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:
-    """Check every file of a run against its SHA-256; the next `run` makes again what is damaged."""
+    """Check every file of a run against its SHA-256. The next `run` rebuilds damaged files."""
     from dataclasses import asdict
 
     from pipeline.driver.verify import verify as check
@@ -28,16 +28,19 @@ def verify(
     else:
         for finding in findings:
             say(f"{finding}{f' ({finding.note})' if finding.note else ''}")
-        say(f"{len(findings)} files are damaged" if findings else f"{name}: every file is as its receipt says")
+        say(
+            f"{len(findings)} files are damaged; siftloom run rebuilds them"
+            if findings else f"{name}: every file agrees with its receipt"
+        )  # fmt: skip
     raise typer.Exit(1 if findings else 0)
 
 
 def clean(
     store: STORE = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="say what would go; remove nothing")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="list what would be removed; remove nothing")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Remove the results that no run names; a node that a driver holds is left alone."""
+    """Remove results that no run uses. A node that a driver works on is left alone."""
     from dataclasses import asdict
 
     from pipeline.driver.verify import clean as sweep
@@ -55,10 +58,10 @@ def clean(
 
 def doctor(
     store: STORE = None,
-    address: Annotated[str | None, typer.Option(help="a Ray cluster whose nodes are tried")] = None,
+    address: Annotated[str | None, typer.Option(help="check the nodes of this Ray cluster too")] = None,
     as_json: JSON = False,
 ) -> None:
-    """Check the environment: modules, versions, memory, disk, and that each node of a cluster reaches the store."""
+    """Check modules, versions, memory and disk, and whether each node of a cluster reaches the store."""
     from siftloom.doctor import examine, show
 
     findings = examine(find_store(store), address)
@@ -74,9 +77,9 @@ def schema(as_json: JSON = False) -> None:
     import json
 
     from pipeline.recipe.schema import schema as make
-    from siftloom.words import words
+    from siftloom.vocabulary import vocabulary
 
-    found = make(words())
+    found = make(vocabulary())
     if as_json:
         say_json(found)
     else:

@@ -16,16 +16,17 @@ from typing import Any
 
 from pipeline.errors import SiftloomError
 from pipeline.quantities import size
+from siftloom.packages import PACKAGES
 from siftloom.screen import table
 
-ROOMS = ("siftloom", "pipeline", "stages", "models", "recipes")
+OURS = ("siftloom", *PACKAGES)
 LEAST_DISK, LEAST_MEMORY = 2 * 1024**3, 4 * 1024**3
 Finding = dict[str, Any]
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
     """All findings; the environment first."""
-    findings = [_python(), *_rooms(), *_packages(), _fasttext(), _memory(), *_store(store)]
+    findings = [_python(), *_modules(), *_packages(), _fasttext(), _memory(), *_store(store)]
     if address:
         findings += _cluster(address, store)
     return findings
@@ -50,15 +51,15 @@ def _python() -> Finding:
     return _finding("python", sys.version_info >= (3, 11), found, "3.11 or later", "install a newer Python")
 
 
-def _rooms() -> Iterator[Finding]:
-    """The import roots have common names, so another package may stand before ours (docs/adr/0001)."""
+def _modules() -> Iterator[Finding]:
+    """Our packages have common names; the entry point finds ours first (docs/adr/0001)."""
     home = Path(__file__).resolve().parent.parent
-    for room in ROOMS:
-        spec = importlib.util.find_spec(room)
+    for name in OURS:
+        spec = importlib.util.find_spec(name)
         found = Path(spec.origin).resolve() if spec and spec.origin else None
         good = found is not None and found.parent.parent == home
         yield _finding(
-            f"module {room}", good, str(found.parent) if found else "not found", str(home / room),
+            f"module {name}", good, str(found.parent) if found else "not found", str(home / name),
             f"rename or remove {found}, which shadows it" if found else "install siftloom again",
         )  # fmt: skip
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Node
 from pipeline.graph import Graph, build
-from siftloom.words import words
+from siftloom.notebook import html_table
+from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     from pipeline.driver.plan import Plan
@@ -33,6 +34,18 @@ class Pipeline:
         self.graph: Graph = build([targets] if isinstance(targets, Node) else list(targets), names or {})
         self.name, self.store = name, store
 
+    def __repr__(self) -> str:
+        return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {self.store}>"
+
+    def _repr_html_(self) -> str:
+        """The nodes and what each of them reads, for notebooks."""
+        names = self.graph.names
+        rows = [
+            (names[node], node.kind(), ", ".join(dict.fromkeys(names[p] for _, _, p in self.graph.inputs(node))))
+            for node in self.graph.nodes
+        ]
+        return html_table(self.name, ("node", "kind", "reads"), rows)
+
     def plan(self) -> Plan:
         """What a run would do and why; runs nothing."""
         from pipeline.driver.plan import plan
@@ -43,7 +56,7 @@ class Pipeline:
         """The same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
         from pipeline.recipe import dump
 
-        return dump(self.graph.nodes, self.graph.names, words(), name=self.name, store=self.store)
+        return dump(self.graph.nodes, self.graph.names, vocabulary(), name=self.name, store=self.store)
 
     def run(
         self,
@@ -66,7 +79,7 @@ class Pipeline:
 
         try:
             recipe = self.recipe()
-        except RecipeError:  # a node of the user's own class has no word; the run is no worse for it
+        except RecipeError:  # a node of the user's own class has no name in a recipe; the run is no worse for it
             recipe = None
         options = Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift)
         with listening(self.store, self.name, stream=sys.stderr if progress else None, more=watcher) as watch:

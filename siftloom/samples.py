@@ -1,4 +1,4 @@
-"""A few of the documents that a node removed, with their texts."""
+"""Documents of a run: a few that a node removed, their texts, and the ones that hold a piece of text."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
+
+MOST_FOUND = 5
 
 
 def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[str, Any]]:
@@ -43,4 +45,18 @@ def texts_of(run: Run, ids: set[str]) -> dict[str, str]:
                     return found
                 some = batch.filter(pc.is_in(batch["id"], pa.array(ids, pa.string())))
                 found |= dict(zip(some["id"].to_pylist(), some["text"].to_pylist(), strict=True))
+    return found
+
+
+def with_text(run: Run, piece: str) -> list[str]:
+    """Return the ids of the first documents, as they were read, whose text holds a piece; at most `MOST_FOUND`."""
+    import pyarrow.compute as pc
+
+    found: list[str] = []
+    for view in run.nodes:
+        if view.finished and view.manifest["new_base"]:
+            for batch in view.batches(("id", "text")):
+                found += batch.filter(pc.match_substring(batch["text"], piece))["id"].to_pylist()
+                if len(found) >= MOST_FOUND:
+                    return found[:MOST_FOUND]
     return found

@@ -7,30 +7,42 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from pipeline.errors import SiftloomError, UserError
+from pipeline.text import ACTING, visible
 
 
 def say(text: str = "") -> None:
-    print(text, flush=True)
+    """Print a line. Documents and file names may hold characters that steer a terminal, so none is printed as it is."""
+    print(visible(text), flush=True)
 
 
 def say_json(value: Any) -> None:
-    """One object on one line; what JSON has no form for is written as text."""
-    print(json.dumps(value, default=str, ensure_ascii=False), flush=True)
+    """Print one object on one line; what JSON has no form for is written as text."""
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    print(ACTING.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
+
+
+def confirm(question: str) -> bool:
+    """Ask on a terminal. Return whether the answer is yes; where nobody can answer it is no."""
+    if not sys.stdin.isatty():
+        say(f"{question} Nobody can answer here; say --yes")
+        return False
+    return input(f"{visible(question)} [y/N] ").strip().lower() in ("y", "yes")
 
 
 def complain(error: BaseException, *, as_json: bool = False) -> int:
-    """Prints an error with its notes; returns the exit code."""
+    """Print an error with its notes. Return the exit code."""
     notes = list(getattr(error, "__notes__", ()))
     if as_json:
         parts = {key: getattr(error, key) for key in ("place", "found", "expected", "then") if hasattr(error, key)}
         say_json({"error": type(error).__name__, "message": str(error), **parts, "notes": notes})
     for line in (str(error), *notes):
-        print(f"error: {line}", file=sys.stderr, flush=True)
+        print(f"error: {visible(line)}", file=sys.stderr, flush=True)
     return error.exit_code if isinstance(error, SiftloomError) else 1
 
 
@@ -44,7 +56,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[
     for number, title in enumerate(titles):
         drawn.add_column(title, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        drawn.add_row(*(Text("" if cell is None else visible(str(cell))) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         wide = Console(width=10_000)
@@ -57,11 +69,13 @@ def listening(
     store: str, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
 ) -> Iterator[Any]:
     """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
-    from pipeline.driver.progress import JsonLines, Lines, Several
-    from pipeline.store.events import Recorder
+    from pipeline.driver.lines import JsonLines, Lines
+    from pipeline.driver.progress import Watchers
+    from pipeline.driver.recorder import Recorder
     from pipeline.store.objects import open_store
 
     watchers: list[Any] = [Recorder(open_store(store), name)]
+    stream = _own_file(stream)
     if stream is not None and as_json:
         watchers.append(JsonLines(stream))
     elif stream is not None and stream.isatty():
@@ -72,11 +86,19 @@ def listening(
         watchers.append(LiveTable(Console(file=stream)))
     elif stream is not None:
         watchers.append(Lines(stream))
-    watcher = Several(*watchers)
+    watcher = Watchers(*watchers)
     try:
-        yield Several(watcher, more) if more is not None else watcher
+        yield Watchers(watcher, more) if more is not None else watcher
     finally:
         watcher.close()
+
+
+def _own_file(stream: TextIO | None) -> TextIO | None:
+    """Return the stream on a file descriptor of its own: while Ray starts, that of standard error leads nowhere."""
+    try:
+        return None if stream is None else os.fdopen(os.dup(stream.fileno()), "w", encoding="utf-8", errors="replace")
+    except (OSError, ValueError):  # not a file, as in a notebook
+        return stream
 
 
 def find_store(given: str | None, located: str | None = None, written: str | None = None) -> str:
@@ -84,8 +106,6 @@ def find_store(given: str | None, located: str | None = None, written: str | Non
 
     Inside a cluster job the working directory is a copy that goes with the job, so a relative store is an error.
     """
-    import os
-
     text = given or written or os.environ.get("SIFTLOOM_STORE") or "runs"
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in text and not os.path.isabs(text):
         raise UserError(

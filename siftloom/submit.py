@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
+from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
@@ -30,13 +31,12 @@ def submit(
 ) -> int:
     """The exit code of the run. Raises UserError before anything is started."""
     from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
-    from siftloom.commands_run import opened
 
-    found, graph = opened(recipe, nodes, changes, None)
+    found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
     script = inside(recipe, folder)
     package = measure(folder)
-    told = {"bytes": package.bytes, "files": len(package.files), "largest": package.files[:LARGEST]}
+    summary = {"bytes": package.bytes, "files": len(package.files), "largest": package.files[:LARGEST]}
     if not as_json:
         say(f"package  {folder}: {len(package.files):,} files, {size(package.bytes)} before packing")
         for name, count in package.files[:LARGEST]:
@@ -57,12 +57,12 @@ def submit(
     if not as_json:
         say(f"job      {job}: {shlex.join(parts)}")
     if not wait:
-        say_json({"job": job, "package": told}) if as_json else say(f"follow it with: ray job logs -f {job}")
+        say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0
     log = sys.stderr if as_json else sys.stdout
     code = jobs.follow(job, lambda text: print(text, end="", file=log, flush=True))
     if as_json:
-        say_json({"job": job, "exit_code": code, "package": told})
+        say_json({"job": job, "exit_code": code, "package": summary})
     elif code:
         say(f"{job} ended with exit code {code}: {jobs.message(job)}\ngo on with the same command")
     return code
@@ -82,7 +82,7 @@ def inside(recipe: str, folder: str) -> str:
     """The recipe's path within the working directory that is sent."""
     root, path = Path(folder).resolve(), Path(recipe).resolve()
     if not path.is_relative_to(root):
-        raise RecipeError(recipe, f"it lies outside {root}", "a recipe in the folder that is sent", "--working-dir")
+        raise RecipeError(recipe, f"a file outside {root}", "a recipe in the folder that is sent", "--working-dir")
     return str(path.relative_to(root))
 
 

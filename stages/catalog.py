@@ -7,9 +7,11 @@ A node of your own needs no line here: `map` calls a function of yours, and the 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
 
+import models
 from pipeline.errors import RecipeError
 
 NODES = {
@@ -17,11 +19,19 @@ NODES = {
     "language": "stages.clean.language:Language",
     "gopher_quality": "stages.clean.gopher_quality:GopherQuality",
     "gopher_repetition": "stages.clean.gopher_repetition:GopherRepetition",
+    "c4": "stages.clean.c4:C4",
+    "fineweb_quality": "stages.clean.fineweb_quality:FinewebQuality",
+    "refinedweb_lines": "stages.clean.refinedweb_lines:RefinedwebLines",
+    "signals": "stages.clean.signals:Signals",
+    "url": "stages.clean.url:Url",
+    "pii": "stages.clean.pii:Pii",
+    "garbled": "stages.clean.garbled:Garbled",
+    "code": "stages.clean.code:Code",
     "exact_dedup": "stages.dedup.exact:ExactDedup",
     "minhash_dedup": "stages.dedup.minhash:MinHashDedup",
     "url_dedup": "stages.dedup.urls:UrlDedup",
-    "line_dedup": "stages.dedup.lines:LineDedup",
-    "decontaminate": "stages.dedup.decontaminate:Decontaminate",
+    "line_dedup": "stages.lines.line_dedup:LineDedup",
+    "decontaminate": "stages.decontaminate.decontaminate:Decontaminate",
     "split": "stages.split:Split",
     "train_quality": "stages.quality.train:TrainQuality",
     "quality": "stages.quality.score:Quality",
@@ -42,7 +52,9 @@ NODES = {
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
+    "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
+    "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
     "export": "stages.training.export:Export",
@@ -51,26 +63,29 @@ NODES = {
     "write": "stages.write:Write",
 }
 
-MODELS = {
-    "llama": "models.presets:Llama",
-    "lost": "models.presets:Lost",
-    "low_rank": "models.presets:LowRank",
-    "sltrain": "models.presets:SLTrain",
-}
-REWEIGHTING = {
-    "uniform": "models.reweight_config:Uniform",
-    "lin_upper": "models.reweight_config:LinUpper",
-    "quadratic": "models.reweight_config:Quadratic",
-    "extremes": "models.reweight_config:Extremes",
-}
-OPTIMISERS = {"adamw": "models.optim_config:AdamW"}
-SCHEDULES = {
-    "cosine": "models.optim_config:Cosine",
-    "wsd": "models.optim_config:WSD",
-    "linear": "models.optim_config:Linear",
+
+def _places(values: Mapping[str, type]) -> dict[str, str]:
+    return {name: f"{value.__module__}:{value.__qualname__}" for name, value in values.items()}
+
+
+MODELS = _places(models.MODELS)
+REWEIGHTING = _places(models.REWEIGHTS)
+OPTIMISERS = _places(models.OPTIMISERS)
+LR_SCHEDULES = _places(models.LR_SCHEDULES)
+# the slots of a training, each a base class with one method: a new value is one file and one line here
+OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy"}
+COLLATORS = {"next_token": "stages.training.collate:NextToken"}
+ORDERS = {"mixture": "stages.training.order:Mixture"}
+FREEZE = {
+    "by_name": "models.freeze:ByName",
+    "half_tuning": "models.half_tuning:HalfTuning",
+    "bit_fit": "models.half_tuning:BitFit",
 }
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
-VALUES = {**LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **SCHEDULES}
+STAGES = {"stage": "stages.training.stage:Stage"}
+VALUES = {
+    **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS, **FREEZE, **STAGES,
+}  # fmt: skip
 
 
 def load(name: str) -> type:
@@ -79,7 +94,7 @@ def load(name: str) -> type:
 
 
 def load_value(name: str) -> type:
-    """The class behind the name of a model, a reweighting, an optimiser or a schedule."""
+    """The class behind the name of a value: a model, a reweighting, an objective and the like."""
     return _load(name, VALUES, "value")
 
 

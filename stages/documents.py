@@ -17,7 +17,10 @@ Stages add columns beside these. The ones that other stages look for by name sta
 
 from __future__ import annotations
 
-from pipeline.contract import Node
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.contract import DocumentRow, FinishedNode, Node
 
 ID, TEXT, SOURCE, SOURCE_ID = "id", "text", "source", "source_id"
 BASE_COLUMNS = {ID: "string", TEXT: "string", SOURCE: "string", SOURCE_ID: "string"}
@@ -26,8 +29,10 @@ RESERVED = (*BASE_COLUMNS, "state", "_row")  # names that a user's column cannot
 LANG, LANG_P = "lang", "lang_p"  # `language`
 HELD_OUT = "held_out"  # `split`
 CLUSTER_ID = "cluster_id"  # dedup: equal for near-duplicates of one another, null for the others
-# nodes that make new rows from rows
-PARENT = {"parent_base": "string", "parent_shard": "string", "parent_row": "int64"}
+# Nodes that make new documents from documents: the ids of all that one was made from, and the place of the first one
+# (base, shard and row; null where it was not made from the rows of one shard).
+PARENTS = "parents"
+PARENT = {PARENTS: "list<string>", "parent_base": "string", "parent_shard": "string", "parent_row": "int64"}
 
 DIGEST_DIGITS = 12
 
@@ -46,7 +51,10 @@ def columns_of(docs: Node | tuple[Node, ...]) -> dict[str, str]:
         one, *others = (columns_of(node) for node in docs)
         return {name: kind for name, kind in one.items() if all(other.get(name) == kind for other in others)}
     parents = getattr(docs, docs.stream, None)
-    inherited = {ID: "string", TEXT: "string"} if parents is None else columns_of(parents)
+    if parents is None or (docs.new_base is not None and not docs.carries):
+        inherited = {ID: "string", TEXT: "string"}
+    else:
+        inherited = columns_of(parents)
     return {**inherited, **docs.adds()}
 
 
@@ -54,3 +62,9 @@ def carried(docs: Node | tuple[Node, ...], *names: str) -> tuple[str, ...]:
     """Those of the columns that the documents carry, in the order asked for."""
     have = columns_of(docs)
     return tuple(name for name in names if name in have)
+
+
+def given_or_not(ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+    """Return what a trainer that skips held-out documents says about one: whether it was given it."""
+    given = ctx.reached and not row.columns.get(HELD_OUT)
+    return {"state": "given" if given else "not given"}

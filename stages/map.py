@@ -21,6 +21,7 @@ row's values depend on nothing but the row and `params`.
 from __future__ import annotations
 
 import dataclasses
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -98,7 +99,7 @@ class Map(RowNode):
                 found = self._call(function, table, names)
             except Exception as error:
                 # whatever a user's function raises is reported as that function's
-                raise DataError(f"map {self.fn}", f"{type(error).__name__}: {error}", "no exception") from error
+                raise DataError(f"map {self.fn}", f"{type(error).__name__}: {error}{_place(error)}") from error
             return self._columns(found, table.num_rows)
 
         return rows
@@ -152,3 +153,9 @@ class Map(RowNode):
         if len(array) != rows:
             raise DataError(f"map {self.fn}", f"{name} of {len(array)} values", f"{rows}, one for each row")
         return array
+
+
+def _place(error: Exception) -> str:
+    """Return where the user's code raised: file, line and function of the innermost frame outside of this module."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+    return f" at {frames[-1].filename}:{frames[-1].lineno} in {frames[-1].name}" if frames else ""

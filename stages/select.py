@@ -59,7 +59,9 @@ class Select(Node):
 
     def check(self) -> None:
         if (self.keep_fraction is None) == (self.min is None):
-            raise RecipeError("select", "keep_fraction and min " + ("both" if self.min else "neither"), "one of them")
+            raise RecipeError(
+                "select", "keep_fraction and min " + ("neither" if self.min is None else "both"), "one of them"
+            )
         if self.keep_fraction is not None and not 0 < self.keep_fraction <= 1:
             raise RecipeError("select.keep_fraction", f"{self.keep_fraction}", "a share above 0, at most 1")
 

@@ -101,7 +101,7 @@ def test_every_file_of_the_rooms_is_in_the_wheel_and_nothing_else(wheel, source)
         "pipeline/report/page.html",
         "pipeline/report/page.css",
         "pipeline/report/page.js",
-        "stages/dedup/codepoints.npz",
+        "stages/hashing/code_points.npz",
         "models/hf/modeling_siftloom_lost.py",
         "siftloom/__main__.py",
     ],

@@ -1,8 +1,9 @@
-"""`python -m benchmarks.dedup [--small] [--json FILE] [--cache FOLDER] [--seed N] [--without PEER ...]`
+"""`python -m benchmarks.dedup [--small] [--json FILE] [--cache FOLDER] [--seed N] [--without PEER ...] [--only PART ...]`
 
 Builds the Debian corpus, installs each peer in its own environment, runs everything in one sitting and prints the
-tables: documents per CPU second, recall by Jaccard bin, memory, and the acceptance rows B-1 to B-16. `--small`: ours on
-the 30,000 documents that the peers run on; else on 150,000. CPU seconds are user + system, start-up included.
+tables: documents per CPU second, recall by Jaccard bin, memory, and the acceptance rows B-1 to B-16. All contenders run
+on the same documents: 100,000, or 30,000 with `--small`, in fewer rounds. CPU seconds are user + system, start-up
+included.
 """
 
 from __future__ import annotations
@@ -29,32 +30,36 @@ SAME = 200_000  # identical documents of the giant bucket
 
 
 def main() -> None:
-    wish = _arguments()
-    cache = wish.cache
-    big, middle = ("c30", "c10") if wish.small else ("c150", "c50")
-    corpora = {name: build(cache, name, wish.seed) for name in dict.fromkeys((big, middle, "c30", "c10"))}
+    arguments = _arguments()
+    cache = arguments.cache
+    big, middle = ("c30", "c10") if arguments.small else ("c100", "c50")
+    corpora = {name: build(cache, name, arguments.seed) for name in dict.fromkeys((big, middle, "c10"))}
     megabytes = corpora[big].path.stat().st_size / 1e6
     say(f"corpus: {big}, {corpora[big].documents:,} documents, {megabytes:.0f} MB in Parquet")
     say(f"machine: {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; everything below in this one run")
     records = Records()
     logs = cache / "logs"
     ours = one_process(corpora[big], cache, "ours")
-    on_reference = one_process(corpora["c30"], cache, "ours-c30")
     others = {
-        peer.name: peers.run(peer, cache, corpora["c30"].path) for peer in peers.PEERS if peer.name not in wish.without
+        peer.name: peers.run(peer, cache, corpora[big].path)
+        for peer in peers.PEERS
+        if peer.name not in arguments.without
     }
-    table(corpora, big, ours, on_reference, others, cache)
-    speed_rows(records, corpora[big].documents, ours, corpora["c30"].documents, others)
+    table(corpora[big], ours, others, cache)
+    speed_rows(records, corpora[big].documents, ours, others)
     quality = measure.module("benchmarks.dedup.quality", str(corpora[big].folder), log=logs / "quality.txt").said
     quality_rows(records, quality)
-    for rows, arguments in (
+    rounds = 2 if arguments.small else 4 * peers.ROUNDS
+    for rows, given in (
         (giant_rows, (corpora[big], ours)),
-        (stage_rows, (corpora[big], corpora[middle], corpora["c30"], others)),
+        (stage_rows, (corpora[big], corpora[middle], others, rounds)),
         (digest_rows, (corpora["c10"],)),
-        (incremental_rows, (corpora[big],)),
+        (incremental_rows, (corpora[big], max(2, rounds // 2))),
     ):
+        if arguments.only and rows.__name__.removesuffix("_rows") not in arguments.only:
+            continue
         try:
-            rows(records, cache, *arguments)
+            rows(records, cache, *given)
         except measure.Failed as error:  # one part that fails leaves the others their say
             records.equal("B-0", f"{rows.__name__}: {error}", False)
     records.rows.sort(key=lambda r: int(r["row"].split("-")[1]))
@@ -62,8 +67,8 @@ def main() -> None:
     for r in records.rows:
         holds = "holds" if r["holds"] else "FAILS"
         say(f"{r['row']:5} {holds}  {r['what']}: {r['value']} {r['unit']} (must be {r['must']})")
-    if wish.json:
-        wish.json.write_text(json.dumps({"corpus": big, "rows": records.rows, "quality": quality}, indent=1))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"corpus": big, "rows": records.rows, "quality": quality}, indent=1))
 
 
 def one_process(corpus: Corpus, cache: Path, name: str) -> measure.Measured:
@@ -75,22 +80,20 @@ def one_process(corpus: Corpus, cache: Path, name: str) -> measure.Measured:
     return measure.best(measure.module(*line, log=log) for _ in range(peers.ROUNDS))
 
 
-def table(corpora, big, ours, on_reference, others, cache) -> None:
-    """Documents per CPU second, memory, and recall of planted pairs by Jaccard bin."""
+def table(corpus: Corpus, ours, others, cache) -> None:
+    """Print documents per CPU second, memory, and recall of planted pairs by Jaccard bin."""
     say(
         f"\n{'tool':16} {'docs':>7} {'docs/cpu-s':>10} {'stage':>9} {'MiB':>6} {'wall s':>7} {'kept':>7}"
         "  recall of planted pairs from J"
     )
     say(" " * 67 + "  ".join(f"{low:.2f}" for low in BINS[:-1]))
-    lines = [("ours", big, ours, "ours"), ("ours", "c30", on_reference, "ours-c30")]
-    lines += [(name, "c30", run, name) for name, (run, _) in others.items() if run is not None]
-    for name, corpus, run, file in lines:
-        documents = corpora[corpus].documents
-        kept = np.load(cache / "kept" / f"{file}.npy")
+    documents = corpus.documents
+    for name, run in [("ours", ours), *((name, run) for name, (run, _) in others.items() if run is not None)]:
+        kept = np.load(cache / "kept" / f"{name}.npy")
         stage = run.said.get("signature_cpu")
         cpu = run.said.get("after_init_cpu") or run.cpu  # of a whole Ray, where the tool brings one
         rate = f"{documents / stage:,.0f}" if stage else "-"
-        found = "  ".join(f"{share:.2f}" for share in _recall(corpora[corpus], kept))
+        found = "  ".join(f"{share:.2f}" for share in _recall(corpus, kept))
         say(
             f"{name:16} {documents:>7} {documents / cpu:>10,.0f} {rate:>9} {run.peak / 2**20:>6.0f} "
             f"{run.wall:>7.2f} {kept.sum():>7}  {found}"
@@ -101,28 +104,27 @@ def table(corpora, big, ours, on_reference, others, cache) -> None:
 
 
 def _recall(corpus: Corpus, kept: np.ndarray) -> list[float]:
-    """Share of planted pairs of which one was removed; chains included."""
+    """Return the share of planted pairs of which one was removed; chains included."""
     gone = ~kept[corpus.left] | ~kept[corpus.right]
     inside = [(corpus.jaccard >= low) & (corpus.jaccard < high) for low, high in itertools.pairwise(BINS)]
     return [float(gone[at].mean()) if at.any() else 0.0 for at in inside]
 
 
-def speed_rows(records: Records, documents: int, ours, reference: int, others) -> None:
-    rate, stage = documents / ours.cpu, documents / ours.said["signature_cpu"]
-    kernel = documents / ours.said["kernel_cpu"]
-    say(f"\nkernel alone: {kernel:,.0f} docs/cpu-s")
+def speed_rows(records: Records, documents: int, ours, others) -> None:
+    """B-1 to B-3: CPU of the others over ours, on the same documents."""
+    stage, kernel = ours.said["signature_cpu"], ours.said["kernel_cpu"]
+    say(f"\nkernel alone: {documents / kernel:,.0f} docs/cpu-s")
+    say(f"start-up (imports, loading the loops): {ours.said['start_cpu']:.2f} of {ours.cpu:.2f} cpu-s")
     for row, name, least in (
-        ("B-1", "datasketch", 25), ("B-1", "datasketch-xxh", 16), ("B-2", "rensa", 11), ("B-2", "gaoya", 8),
+        ("B-1", "datasketch", 35), ("B-1", "datasketch-xxh", 16), ("B-2", "rensa", 8), ("B-2", "gaoya", 8),
         ("B-2", "text-dedup", 40), ("B-2", "datatrove", 200),
     ):  # fmt: skip
         run = others.get(name, (None, ""))[0]
-        records.at_least(row, f"one process against {name}", rate * run.cpu / reference if run else None, least)
+        records.at_least(row, f"one process against {name}", run.cpu / ours.cpu if run else None, least)
     for name, least in (("gaoya", 6), ("rensa", 17), ("datasketch", 33), ("datatrove", 330)):
         run = others.get(name, (None, ""))[0]
         theirs = run.said["signature_cpu"] if run else None
-        records.at_least(
-            "B-3", f"signature stage against {name}", stage * theirs / reference if theirs else None, least
-        )
+        records.at_least("B-3", f"signature stage against {name}", theirs / stage if theirs else None, least)
 
 
 def quality_rows(records: Records, quality: dict[str, Any]) -> None:
@@ -135,7 +137,11 @@ def quality_rows(records: Records, quality: dict[str, Any]) -> None:
     say("recall over 16 seeds, by bin: from, to, pairs, measured, curve, standard errors off")
     for line in recall["bins"]:
         say(f"  {line}")
-    records.at_most("B-6", "kernel CPU over the Parquet read's, best of both", speed["kernel"] / speed["read"], 0.8)
+    # A worker reads a shard once, into memory that comes fresh from the system.
+    records.at_most(
+        "B-6", "kernel CPU over the Parquet read's, into fresh memory", speed["kernel"] / speed["first_read"], 0.8
+    )
+    records.shown("B-6", "the same, into memory used before", speed["kernel"] / speed["read"])
     records.at_most("B-7", "mean z of recall against the curve, 16 seeds", abs(recall["mean_z"]), 0.75, "")
     records.at_most("B-7", "worst bin", recall["worst_bin"], 3.0, "standard errors")
     for places, ratio in quality["errors"].items():
@@ -177,6 +183,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/siftloom/benchmarks/dedup")
     parser.add_argument("--seed", type=int, default=1, help="of the drawing and the planting of documents")
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out")
+    parser.add_argument("--only", nargs="*", help="of giant, stage, digest, incremental; all if not given")
     return parser.parse_args()
 
 

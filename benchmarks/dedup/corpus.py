@@ -1,8 +1,8 @@
 """The public corpus: pages of Debian `-doc` packages in pieces, with planted copies of known Jaccard similarity.
 
 Packages are fetched with `apt-get download` (nothing is installed) and unpacked into a cache folder; HTML is reduced to
-text, pages are cut at lines into documents of about two kilobytes. The pages are templated by nature (API references),
-so chains of half-similar documents are realistic. What follows the download is a function of the packages and the seed.
+text, pages are split at lines into documents of about two kilobytes. The pages are templated by nature (API
+references), so chains of half-similar documents are realistic. What follows the download is a function of the packages and the seed.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PACKAGES = (
     "python-scipy-doc python-numpy-doc libboost1.83-doc libgtk-4-doc openjdk-21-doc debian-handbook "
     "libreoffice-help-en-us cmake-doc r-doc-html python-pandas-doc llvm-19-doc vim-doc nodejs-doc"
 ).split()
-SIZES = {"c10": (10_000, 1_000), "c30": (30_000, 3_000), "c50": (50_000, 4_000), "c150": (150_000, 12_000)}
-PIECE = (600, 3_000)  # characters: the least that is a document, and where a page is cut
+SIZES = {"c10": (10_000, 1_000), "c30": (30_000, 3_000), "c50": (50_000, 4_000), "c100": (100_000, 8_000)}
+PIECE = (600, 3_000)  # characters: the smallest document, and where a page is split
 NGRAM = 5
 ROW_GROUP = 4_000
 
@@ -57,7 +57,7 @@ class Corpus:
 
 
 def build(cache: Path, name: str, seed: int = 1) -> Corpus:
-    """The corpus of that name and seed, made once."""
+    """Return the corpus of that name and seed, which is made once."""
     folder = cache / f"{name}-{seed}"
     if not (folder / "planted.npz").exists():
         documents, copies = SIZES[name]
@@ -75,7 +75,7 @@ def build(cache: Path, name: str, seed: int = 1) -> Corpus:
 
 
 def plant(texts: list[str], copies: int, seed: int) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(texts with edited copies among them, rows of the originals, rows of the copies)."""
+    """Return (texts with edited copies among them, rows of the originals, rows of the copies)."""
     chance = random.Random(seed)
     originals = chance.sample(range(len(texts)), copies)
     strangers = chance.sample(range(len(texts)), copies)
@@ -89,7 +89,7 @@ def plant(texts: list[str], copies: int, seed: int) -> tuple[list[str], np.ndarr
 
 
 def edit(text: str, stranger: str, chance: random.Random) -> str:
-    """A copy with one kind of change, of a strength drawn from none to about half of the document."""
+    """Return a copy with one kind of change, of a strength drawn from none to about half of the document."""
     words, other = text.split(" "), stranger.split(" ")
     strength = chance.random() ** 1.5
     kind = chance.choice(["words", "block", "cut", "insert", "case"])
@@ -109,7 +109,7 @@ def edit(text: str, stranger: str, chance: random.Random) -> str:
 
 
 def jaccard(one: str, other: str) -> float:
-    """Exact, of the sets of word 5-grams."""
+    """Return the exact similarity of the sets of word 5-grams."""
     a, b = shingle_set(one), shingle_set(other)
     return len(a & b) / max(len(a | b), 1)
 
@@ -120,7 +120,7 @@ def shingle_set(text: str) -> set[tuple[str, ...]]:
 
 
 def _draw(cache: Path, count: int, seed: int) -> list[str]:
-    """`count` pieces out of all, by a keyed hash of where they stand."""
+    """Return `count` pieces out of all, by a keyed hash of where they stand."""
     pool = _pool(cache)
     names = pool["name"].to_pylist()
     keyed = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in names]
@@ -133,7 +133,7 @@ def _draw(cache: Path, count: int, seed: int) -> list[str]:
 
 
 def _pool(cache: Path) -> pa.Table:
-    """Every piece of every page, made once."""
+    """Return every piece of every page, which is made once."""
     path = cache / "pool.parquet"
     if not path.exists():
         names, texts = [], []
@@ -169,19 +169,19 @@ def _pieces(folder: Path, package: str) -> Iterator[tuple[str, str]]:
         data = gzip.decompress(path.read_bytes()) if path.name.endswith(".gz") else path.read_bytes()
         page = data.decode("utf-8", "replace")
         page = plain(page) if kind.startswith("htm") else BLANK.sub("\n", page)
-        for i, piece in enumerate(cut(page)):
+        for i, piece in enumerate(pieces(page)):
             yield f"{package}/{path.relative_to(folder)}:{i}", piece
 
 
 def plain(page: str) -> str:
-    """The text of an HTML page, a line per block."""
+    """Return the text of an HTML page, a line per block."""
     page = HIDDEN.sub(" ", page)
     page = TAG.sub("", BLOCK.sub("\n", page))
     return BLANK.sub("\n", html.unescape(page)).strip()
 
 
-def cut(page: str) -> Iterator[str]:
-    """Pieces of whole lines."""
+def pieces(page: str) -> Iterator[str]:
+    """Yield pieces of whole lines."""
     piece: list[str] = []
     size = 0
     for line in page.split("\n"):

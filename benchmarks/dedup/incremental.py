@@ -16,10 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.store.sources import digest_file
-from stages.dedup.components import clusters, flatten, forest, union
-from stages.dedup.edges import range_edges
-from stages.dedup.keep import judge
-from stages.dedup.sketch import Sketches, sketch
+from stages.dedup.anchors import judge
+from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
+from stages.hashing.sketch import Sketches, sketch
 
 
 def documents(pattern: str) -> tuple[list[str], pa.ChunkedArray]:
@@ -41,7 +40,7 @@ def found(made: Sketches, gone: np.ndarray, pinned: np.ndarray) -> np.ndarray:
     worded = np.repeat(made.words > 0, 15)
     edges = range_edges(keys.ravel()[worded], rows[worded])
     parent = forest(len(made.words))
-    union(parent, np.ascontiguousarray(edges[:, 0]), np.ascontiguousarray(edges[:, 1]))
+    union(parent, edges[:, 0], edges[:, 1])
     flatten(parent)
     members, starts = clusters(parent)
     alive = ~gone[members]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from benchmarks.dedup import measure, peers
+from benchmarks.dedup import measure
 from benchmarks.dedup.corpus import Corpus
 from benchmarks.dedup.records import Records, say
 
-SHARDS = {"c10": 4, "c30": 6, "c50": 10, "c150": 30}
+SHARDS = {"c10": 4, "c30": 6, "c50": 10, "c100": 20}
 PHASES = ("keys", "edges", "components", "keep", "verdict", "rows")  # merge begins at a million requests
 
 
@@ -49,10 +49,11 @@ def processes(cache: Path, corpus: Corpus) -> float:
     return measure.module("benchmarks.dedup.processes", str(folder), str(out), "2", log=log).said["cpu"]
 
 
-def stage_rows(records: Records, cache: Path, big: Corpus, middle: Corpus, reference: Corpus, others) -> None:
+def stage_rows(records: Records, cache: Path, big: Corpus, middle: Corpus, others, rounds: int) -> None:
+    """Speed, memory and bytes of the nodes on Ray; `others` ran on `big` too."""
     used: dict[Corpus, list[dict[str, Any]]] = {middle: [], big: []}
     floor: dict[Corpus, list[float]] = {middle: [], big: []}
-    for _ in range(4 * peers.ROUNDS + 1):
+    for _ in range(rounds + 1):
         for corpus in (middle, big):
             paths = [split(corpus, SHARDS[corpus.folder.name.rpartition("-")[0]])]
             used[corpus].append(stage(cache, "ours", paths=paths))
@@ -60,18 +61,31 @@ def stage_rows(records: Records, cache: Path, big: Corpus, middle: Corpus, refer
     for made in (*used.values(), *floor.values()):
         del made[0]  # the first fills the JIT cache and the page cache
     ours = min(used[big], key=lambda made: made["cpu"])
-    rate = big.documents / ours["cpu"]
-    fixed = stage(cache, "few", paths=[split(middle, 1, slice(0, 10), "few")])["cpu"]
-    further = (big.documents - 10) / (ours["cpu"] - fixed)
-    say(f"\nRay stage: {rate:,.0f} docs/cpu-s after init, with the write; memory {_megabytes(ours['memory'])}")
-    say(f"ten documents alone: {fixed:.1f} cpu-s (workers, driver); further: {further:,.0f} docs/cpu-s")
-    for name, least in (("datasketch", 10), ("rensa", 5), ("datatrove", 80), ("data-juicer", 80)):
-        run = others.get(name, (None, ""))[0]
-        cpu = (run.said.get("after_init_cpu") or run.cpu) if run else None
-        records.at_least(
-            "B-4", f"Ray stage with its write against {name}", rate * cpu / reference.documents if cpu else None, least
+    few = stage(cache, "few", paths=[split(middle, 1, slice(0, 10), "few")])
+    say(f"\nRay stage, with the write; memory {_megabytes(ours['memory'])}")
+    # As nodes alone, once workers are there and the files are read; and from the start of Ray on.
+    costs = {"": "cpu", ", `read` and the start of workers included": "whole_cpu"}
+    for how, key in costs.items():
+        cpu, fixed = ours[key], few[key]
+        say(
+            f"{big.documents / cpu:,.0f} docs/cpu-s{how}: {cpu:.2f} cpu-s, ten documents alone {fixed:.2f}; "
+            f"further documents {(big.documents - 10) / max(cpu - fixed, 1e-9):,.0f} docs/cpu-s"
         )
+    for name, least in (("datasketch", 10), ("rensa", 5), ("datatrove", 80), ("data-juicer", None)):
+        run = others.get(name, (None, ""))[0]
+        theirs = (run.said.get("after_init_cpu") or run.cpu) if run else None
+        what = f"Ray stage with its write against {name}"
+        if least is None:
+            records.shown("B-4", what, theirs / ours["cpu"] if theirs else None)
+        else:
+            records.at_least("B-4", what, theirs / ours["cpu"] if theirs else None, least)
+        for how, key in costs.items():
+            if how:
+                records.shown("B-4", what + how, theirs / ours[key] if theirs else None)
+            more = theirs / max(ours[key] - few[key], 1e-9) if theirs else None
+            records.shown("B-4", f"{what}{how}, per further document", more)
     records.at_most("B-5", "Ray CPU over multiprocessing CPU", ours["cpu"] / min(floor[big]), 2.0)
+    records.shown("B-5", "of it ten documents alone", few["cpu"], "cpu-s")
     # The two corpora of a round are subtracted: a difference of minima would be one of two lucky runs.
     further_ours = np.median([b["cpu"] - m["cpu"] for m, b in zip(used[middle], used[big], strict=True)])
     further_floor = np.median(np.subtract(floor[big], floor[middle]))
@@ -139,7 +153,7 @@ def _after(mark: Path, said: dict[str, Any]) -> str:
     return said["digest"]
 
 
-def incremental_rows(records: Records, cache: Path, corpus: Corpus) -> None:
+def incremental_rows(records: Records, cache: Path, corpus: Corpus, rounds: int) -> None:
     """Five per cent of new documents against the rest; and a changed threshold."""
     cut = int(corpus.documents * 0.95)
     old = [split(corpus, 10, slice(None, cut), "1-old")]  # files are read in order of their names
@@ -149,7 +163,7 @@ def incremental_rows(records: Records, cache: Path, corpus: Corpus) -> None:
     def share(write: bool) -> float:
         """CPU of the new documents over that of all; best of several rounds, of which a short run takes more."""
         used: dict[str, list[float]] = {"full": [], "more": []}
-        for _ in range(2 * peers.ROUNDS):
+        for _ in range(rounds):
             full = stage(cache, "full", paths=[*old, *new], write=write, removed=removed["full"])
             more = stage(cache, "more", paths=new, against=old, write=write, removed=removed["more"])
             used["full"].append(full["cpu"])

@@ -10,17 +10,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.dedup.components import clusters, flatten, forest, union
-from stages.dedup.edges import range_edges
-from stages.dedup.keep import judge
-from stages.dedup.rows import first_rows, locate
-from stages.dedup.sketch import sketch, warm
+from stages.dedup.anchors import judge
+from stages.dedup.corpus import first_rows, locate
+from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
+from stages.hashing.sketch import sketch, warm
 
 
 def main(source: str, out: str) -> None:
     pa.set_cpu_count(1)
     warm()  # in the CPU of the whole, not in that of the stage
-    start = time.process_time()
+    start = time.process_time()  # what the process has used so far is its start-up
     signatures, keys, exact, rows, first, kernel = [], [], [], [], 0, 0.0
     with pq.ParquetFile(source) as file:
         for group in range(file.num_row_groups):
@@ -40,7 +39,7 @@ def main(source: str, out: str) -> None:
     row = np.repeat(np.concatenate(rows).astype(np.uint32), key.shape[1])
     del keys, rows
     found = range_edges(key.ravel(), row)
-    union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
+    union(parent, found[:, 0], found[:, 1])
     flatten(parent)
     members, starts = clusters(parent)
     part, local = locate(members, first_rows(len(signature) for signature in signatures))
@@ -52,7 +51,13 @@ def main(source: str, out: str) -> None:
     verdict = judge(starts, np.zeros(len(members), np.int64), signature, whole)
     kept[members] = verdict.anchor == np.arange(len(members))
     np.save(out, kept)
-    said = {"signature_cpu": stage, "kernel_cpu": kernel, "documents": first, "removed": int((~kept).sum())}
+    said = {
+        "start_cpu": start,
+        "signature_cpu": stage,
+        "kernel_cpu": kernel,
+        "documents": first,
+        "removed": int((~kept).sum()),
+    }
     print(json.dumps(said))
 
 

@@ -17,12 +17,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.dedup.components import clusters, flatten, forest, union
-from stages.dedup.edges import range_edges
-from stages.dedup.keep import judge
-from stages.dedup.keys import KeyFile, range_count, read_range
-from stages.dedup.rows import first_rows, locate
-from stages.dedup.sketch import sketch
+from stages.dedup.anchors import judge
+from stages.dedup.corpus import first_rows, locate
+from stages.dedup.key_files import KeyFile, range_count, read_range
+from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
+from stages.hashing.sketch import sketch
 
 
 def hashed(path: Path, out: Path, ranges: int) -> int:
@@ -51,7 +50,7 @@ def judged(paths: list[Path], out: Path, first: np.ndarray, ranges: int) -> np.n
     parent = forest(int(first[-1]))
     for index in range(ranges):
         found = np.load(out / f"edges-{index}.npy")
-        union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
+        union(parent, found[:, 0], found[:, 1])
     flatten(parent)
     members, starts = clusters(parent)
     shard, local = locate(members, first)

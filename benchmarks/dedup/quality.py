@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.dedup.corpus import Corpus
-from stages.dedup.components import clusters, flatten, forest, union
-from stages.dedup.curve import probability
-from stages.dedup.edges import range_edges
-from stages.dedup.keep import judge
-from stages.dedup.keys import range_of
-from stages.dedup.shingles import Scheme, shingle_hash32, shingles
-from stages.dedup.sketch import sketch, warm
+from stages.dedup.anchors import judge
+from stages.dedup.figures import probability
+from stages.dedup.key_files import range_of
+from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
+from stages.hashing.shingles import Scheme, shingle_hash32, shingles
+from stages.hashing.sketch import sketch, warm
 
 BINS = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)
 SEEDS = 16
@@ -101,7 +100,7 @@ def removals(corpus: Corpus) -> dict:
         for q in random.Random(ranges).sample(range(ranges), ranges):
             order = np.random.default_rng(q).permutation(np.flatnonzero(where == q))
             found = range_edges(keys[order], rows[order])
-            union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
+            union(parent, found[:, 0], found[:, 1])
         flatten(parent)
         labels[ranges] = hash(parent.tobytes())
     members, starts = clusters(parent)

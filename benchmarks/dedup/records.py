@@ -22,6 +22,10 @@ class Records:
     def at_most(self, row: str, what: str, value: float | None, most: float, unit: str = "x") -> None:
         self._add(row, what, value, unit, f"<= {most:g}", value is not None and value <= most)
 
+    def shown(self, row: str, what: str, value: float | None, unit: str = "x") -> None:
+        """A measured value that is held against nothing."""
+        self._add(row, what, value, unit, "-", True)
+
     def equal(self, row: str, what: str, holds: bool | None) -> None:
         self._add(row, what, holds, "", "true", bool(holds))
 

@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.dedup.measure import module
-from stages.dedup.components import clusters, flatten, forest, union
-from stages.dedup.edges import range_edges
-from stages.dedup.keys import KeyFile, range_count, read_range
+from stages.dedup.key_files import KeyFile, range_count, read_range
+from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
 
 KEYS = 15
 SHARD = 100_000  # documents in one key file
@@ -86,7 +85,7 @@ def exchange(keys: int, folder: Path) -> dict[str, float]:
         found = range_edges(joined, np.concatenate(rows))
         del joined, rows
         edges += len(found)
-        union(parent, np.ascontiguousarray(found[:, 0]), np.ascontiguousarray(found[:, 1]))
+        union(parent, found[:, 0], found[:, 1])
     flatten(parent)
     rows, starts = clusters(parent)
     return {

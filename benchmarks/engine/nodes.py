@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.contract import Columns, Context, Law, Node, Removed, Result, RowNode, TaskPhase
+from pipeline.contract import Columns, Context, Law, NewShard, Node, Removed, Result, RowNode, TaskPhase, shard_facts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,16 +36,15 @@ class Made(Node):
     def _make(self, ctx: Context, key: str) -> Result:
         import pyarrow.parquet as pq
 
-        facts = []
+        shards = []
         for number in range(int(key), min(int(key) + SHARDS_A_TASK, self.shards)):
             table = documents(self.rows, self.words, self.seed + number)
             with ctx.create(f"-{number:06d}.parquet") as path:
                 pq.write_table(table, path, compression="zstd", row_group_size=4096)
             size = table["text"].nbytes
-            facts.append(
-                {"key": f"{number:06d}", "rows": self.rows, "text_bytes": size, "ext": f"-{number:06d}.parquet"}
-            )
-        return Result({"rows": self.rows * len(facts), "kept": self.rows * len(facts)}, {"shards": facts})
+            shards.append(NewShard(key=f"{number:06d}", rows=self.rows, text_bytes=size, ext=f"-{number:06d}.parquet"))
+        rows = self.rows * len(shards)
+        return Result({"rows": rows, "kept": rows}, shard_facts(shards))
 
 
 def documents(rows: int, words: int, seed: int) -> pa.Table:

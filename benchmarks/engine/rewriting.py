@@ -88,7 +88,7 @@ def _rewrite_one(path: Path, node: Measure, target: Path) -> int:
 
 
 class Columns:
-    """The engine's own steps, run here one after the other."""
+    """The engine's own code, run here one after the other."""
 
     def __init__(self, root: Path, target: Node) -> None:
         self.store = LocalStore(str(root))
@@ -109,14 +109,14 @@ class Columns:
         """One pass of these nodes over all shards; bytes written."""
         joined = [(node, node.phases()[0]) for node in nodes]
         assert all(isinstance(phase, RowPhase | ShardPhase) for _, phase in joined)
-        steps, works = pass_work(self.state, joined, lambda node: self.state.binding(node, {}, "", 1))
+        phases, works = pass_work(self.state, joined, lambda node: self.state.binding(node, {}, "", 1))
         written = 0
         for work in works:
-            for outcome in run_shard(self.store.root, steps, work):
+            for outcome in run_shard(self.store.root, phases, work):
                 if outcome.error is not None:
                     raise outcome.error
                 written += sum(entry["size"] for entry in outcome.receipt.files.values())
-                self.state.note_done(joined[outcome.step][0], joined[outcome.step][1].name, outcome.shard)
+                self.state.note_done(joined[outcome.index][0], joined[outcome.index][1].name, outcome.shard)
         for node, phase in joined:
             self._finish(node, {phase.name: [base.shard.name for base in self.state.input_shards(node)]})
         return written

@@ -15,6 +15,7 @@ from pipeline.store.receipts import ROWS_LAW, Receipt, check_law, read_receipt, 
 from pipeline.store.state import State
 from pipeline.worker.context import TaskContext
 from pipeline.worker.passes import reusable
+from pipeline.worker.pieces import pieces_folder
 
 FORMAT = 1
 FIGURES_LIMIT = 256 * 1024
@@ -57,6 +58,9 @@ def finish(
         law = ROWS_LAW if isinstance(phase, RowPhase) else phase.law
         if law is not None:
             check_law(law, counts[phase.name], f"{name}.{phase.name}")
+    row_phase = state.graph.row_phase(node)
+    if row_phase is not None and not node.allow_empty:
+        _require_kept(name, counts[row_phase.name])
     if node.new_base is not None and not state.graph.stream_inputs(node):
         _require_rows(state, node, receipts[node.new_base], counts[node.new_base])
     context = TaskContext(state.binding(node, dict(keys), stop_name, 1), "figures", "all")
@@ -73,10 +77,10 @@ def finish(
             field: [state.fingerprint(parent) for f, _, parent in state.graph.inputs(node) if f == field]
             for field in dict.fromkeys(field for field, _, _ in state.graph.inputs(node))
         },
-        "reasons": list(node.reasons),
+        "reasons": list(node.all_reasons()),
         "adds": dict(node.adds()) if node.new_base is None else {},
         "stream": node.stream,
-        "row_phase": row_phase.name if (row_phase := state.graph.row_phase(node)) else None,
+        "row_phase": row_phase.name if row_phase else None,
         "changes_text": bool(getattr(node, "changes_text", False)),
         "new_base": node.new_base,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
@@ -99,6 +103,7 @@ def finish(
     state.store.write(f"{folder}/figures.json", figures)
     state.store.write(f"{folder}/manifest.json", identity.canonical_json(manifest))
     point(folder, "after-manifest")
+    state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
     state.reopen(node)
     return manifest
 
@@ -114,8 +119,20 @@ def _require_rows(state: State, node: Node, receipts: Sequence[Receipt], counts:
         state.graph.names[node],
         f"not one document in {files} files{why}",
         "documents in the field that `text` names",
-        f"the rejected rows lie in {state.store.uri(state.folder(node))}/data",
+        f"the rejected rows are in {state.store.uri(state.folder(node))}/data",
     )
+
+
+def _require_kept(name: str, counts: Mapping[str, int]) -> None:
+    """Nothing kept of something is hardly ever what was wanted: a threshold, a language or a column is wrong."""
+    if not counts.get("alive_in") or counts.get("alive_out"):
+        return
+    reasons = sorted((-number, reason) for reason, number in counts.items() if reason.startswith("removed.") and number)
+    why = ", ".join(f"{reason.partition('.')[2]} {-number:,}" for number, reason in reasons[:5])
+    raise DataError(
+        name, f"all {counts['alive_in']:,} documents were removed ({why})", "at least one that stays",
+        "change the node's fields, or set `allow_empty: true` if that is right",
+    )  # fmt: skip
 
 
 def _listed(state: State, node: Node) -> dict[str, Any]:
@@ -137,6 +154,7 @@ def _histograms(node: Node, receipts: Mapping[str, Sequence[Receipt]]) -> list[d
             {
                 "kind": "histogram",
                 "section": "scores",
+                "about": "How the documents scored, and where the line was drawn.",
                 "title": f"{column} of the documents that {node.kind()} saw",
                 "x": column,
                 "edges": edges,

@@ -1,7 +1,7 @@
 """The code behind a node, as a hash: recorded, shown, never part of the identity.
 
 A comment edit must not cost a week, so changed code does not re-run a finished node; it is a notice. A half-done node
-is another matter: going on would mix two codes in one output, so `run` refuses unless told otherwise.
+is another matter: going on would mix two codes in one output, so `run` refuses unless `--accept-drift` allows it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _spec(module: str) -> ModuleSpec | None:
-    """Where a module lies, without importing the packages above it: numba and torch are no business of the driver's."""
+    """Return where a module is, without importing the packages above it: the driver needs neither numba nor torch."""
     above, _, _ = module.rpartition(".")
     if not above:
         try:

@@ -1,39 +1,37 @@
-"""The driver: walks the schedule until everything asked for is finished.
+"""The driver: it walks the schedule until everything that was asked for is finished.
 
-It keeps no truth: whatever it knows it read from the store, and whatever it did stands in receipts, so it may be
-killed between any two lines and the same command goes on. One thread decides (this one); each pass and each keyed
-phase is a job in a thread of its own, and their work is done by Ray.
+The driver keeps no truth: whatever it knows it has read from the store, and whatever it did stands in receipts. So it
+may be killed between any two lines, and the same command goes on. This thread decides; the work is done in jobs.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from concurrent import futures
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
-from pipeline.driver.bulletin import Bulletin
 from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
+from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner
+from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import make_plan
-from pipeline.driver.prepare import check_drift, check_room, digest_sources, nodes_over_holes, withdraw_damaged
+from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
+from pipeline.driver.progress import Finished, Notice, Started
+from pipeline.driver.reporter import Reporter
 from pipeline.driver.reuse import link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
+from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
 from pipeline.store.objects import open_store
-from pipeline.store.receipts import Receipt
 from pipeline.store.record import choose_name, write_run
-from pipeline.store.state import State, per_shard
-from pipeline.worker.context import TaskContext
+from pipeline.store.state import State
 
 if TYPE_CHECKING:
     from pipeline.driver.progress import Watcher
@@ -56,7 +54,7 @@ def run(
     graph: Graph, *, name: str, store: str, options: Options | None = None, recipe: str | None = None,
     watcher: Watcher | None = None,
 ) -> Run:  # fmt: skip
-    """Run a graph, or go on with it. Raises `NodeFailed`, `Stopped`, `LeaseHeld` or a `UserError`."""
+    """Run a graph, or resume it. Raises `NodeFailed`, `Stopped`, `LeaseHeld` or a `UserError`."""
     from pipeline.run import Run
 
     driver = Driver(graph, name, store, options or Options(), recipe, watcher)
@@ -79,211 +77,145 @@ class Driver:
         self.store = open_store(self.root)
         self.state = State(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
-        self.bulletin = Bulletin(self.graph.names, self.watcher)
-        self.signal: int | None = None
+        self.reporter = Reporter(self.graph.names, self.watcher)
+        self.stop = StopSwitch(lambda: self.reporter.notify(Notice(STOPPING)))
+        self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
+        self.jobs = Jobs()
+        self._width: Callable[[], int] | None = None  # set once Ray has started
         self._unchecked: set[Node] = set()
-        self._keys: dict[Key, list[str]] = {}
-        self._failed: set[Node] = set()
         self._waiting: set[Node] = set()
-        self._taken = False  # a node, since the store was last looked at
-        self._driven: dict[Key, float] = {}  # driver phases at work -> CPUs that their workers hold
-        self._started_ray = False
-        self._workers = self.options.cpus or os.cpu_count() or 1
-        self._width: Callable[[], int]
+        self._taken = False  # whether a node was taken since the store was last looked at
 
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         digest_sources(self.state, self._start_ray)
         self.name = choose_name(self.store, self.name, self.graph)
-        self.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
+        self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
         self.leases = Leases(self.store)
         try:
             withdraw_damaged(self.state, self._take)
             plan = make_plan(self.graph, self.store, self.name)
-            check_room(self.state, plan)
+            check_space(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
             write_run(self.store, self.name, self.graph, self.state, self.recipe)
-            self.bulletin.tell("started", plan)
+            self.reporter.notify(Started(plan))
             self._unchecked = nodes_over_holes(self.state)
-            pool = futures.ThreadPoolExecutor(16, "job")
-            try:
-                with self._signals():
-                    self._walk(pool)
-            finally:
-                # After a walk that ended well no job is left; an error of ours must not wait for jobs that may hang.
-                pool.shutdown(wait=False, cancel_futures=True)
+            with self.stop.listening():
+                self._walk()
         finally:
             self.leases.close()
-            self.store.delete(self.stop_name)
+            self.store.delete(self.keys.stop_name)
         done = all(self.finished(node) for node in self.graph.targets)
-        if self.signal is not None and not done:
-            raise Stopped(self.signal)
-        if self.bulletin.failures:
-            raise self.bulletin.first_failure(self.name)
+        if self.stop.signal is not None and not done:
+            raise Stopped(self.stop.signal)
+        if self.reporter.failures:
+            raise self.reporter.first_failure(self.name)
         assert done, "nothing is left to do, and yet a node is not finished"
-        self.bulletin.tell("finished", self.name)
+        self.reporter.notify(Finished(self.name))
 
-    def _walk(self, pool: futures.Executor) -> None:
-        jobs: dict[futures.Future, list[tuple[Node, str]]] = {}
+    def _walk(self) -> None:
+        stop_written = False
         while True:
             for node in self._waiting:  # whoever holds it may have finished it by now
                 self.state.reopen(node)
             self._waiting.clear()
             self._taken = False
             self._finish_ready()
-            if self.signal is None:
-                busy = {key for keys in jobs.values() for key in keys}
-                busy |= {(node, phase.name) for node in self._failed for phase in self.graph.phases(node)}
+            if not self.stop.stopping():
+                busy = self.jobs.busy | {(n, p.name) for n in self.reporter.failed_nodes for p in self.graph.phases(n)}
                 if self._link_ready(busy):
                     continue
-                for keys, work in self._new_jobs(busy):
-                    jobs[pool.submit(work)] = keys
-            if not jobs:
-                if self._taken and self.signal is None:
-                    continue  # of a node that another driver had done, so nothing was due, and more may be ready now
-                if self.signal is not None or not self._waiting:
-                    return
-                if not self.options.wait:
-                    held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
-                    raise LeaseHeld(f"another driver holds {held}")
-                time.sleep(POLL_SECONDS)
+                for job, work in self._new_jobs(busy):
+                    self.jobs.start(job, work)
+            elif not stop_written:
+                self.store.write(self.keys.stop_name, b"stop\n")
+                stop_written = True
+            if self.jobs.running:
+                for message in self.jobs.messages(POLL_SECONDS):
+                    self._receive(message)
                 continue
-            done, _ = futures.wait(jobs, timeout=POLL_SECONDS, return_when=futures.FIRST_COMPLETED)
-            for job in done:
-                keys = jobs.pop(job)
-                for key in keys:
-                    self._driven.pop(key, None)
-                if (error := job.exception()) is not None:
-                    self._note_crash(keys, error)
+            if self._taken and not self.stop.stopping():
+                continue  # of a node that another driver had done, so nothing was due, and more may be ready now
+            if self.stop.stopping() or not self._waiting:
+                return
+            if not self.options.wait:
+                held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
+                raise LeaseHeld(f"another driver holds {held}")
+            time.sleep(POLL_SECONDS)
+
+    def _receive(self, message: Message) -> None:
+        match message:
+            case Begun():
+                self.reporter.begin(message.node, message.tasks)
+            case Done():
+                self.state.note_done(message.node, message.phase, message.receipt.key)
+                self.reporter.done(message.node, message.receipt, message.memory)
+            case Failed():
+                self.reporter.failed(message.node, message.key, message.error, message.trace)
+            case Logged():
+                self.reporter.event(message.node, message.kind, message.values)
+            case Ended() if message.error is not None:
+                trace = "".join(traceback.format_exception(message.error))
+                for node, phase in message.job.keys:
+                    self.reporter.failed(node, phase, message.error, trace)
 
     def _link_ready(self, busy: set[Key]) -> bool:
-        """Link phases that another node has finished; whether any was, so that more may be ready now."""
+        """Link phases that another node has finished. Return whether any was linked: more may be ready then."""
         ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
         return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
 
-    def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[list[Key], Any]]:
-        room = self._workers - sum(self._driven.values())
+    def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
+        """Yield what can begin now: each keyed phase that is ready, then one pass over all phases that can join it."""
         for node, phase in self.schedule.ready_tasks(busy):
-            if phase.place == "driver" and self._driven and phase.cpus > room:
-                continue  # a trainer begun without room for its workers would only hold memory
+            if len(self.jobs.running) >= MOST_JOBS:
+                return
+            if phase.place == "driver" and not self._has_cpus(phase):
+                continue
             if not self._take(node):
                 continue
-            keys = self._phase_keys(node, phase)
+            keys = self.keys.of(node, phase)
             due = [key for key in keys if key not in self.state.done(node, phase.name)]
             if due:
-                self._start_ray()
-                if phase.place == "driver":
-                    self._driven[node, phase.name] = phase.cpus
-                    room -= phase.cpus
-                binding = self._binding(node)
-                phases = self.schedule.onward(node, phase) if len(keys) == 1 else [phase]
-                yield (
-                    [(node, each.name) for each in phases],
-                    lambda n=node, p=phases, d=due, b=binding: self._run_tasks(n, p, d, b),
-                )
-        joined = [step for step in self.schedule.ready_pass(busy) if self._take(step[0])]
-        steps, works = pass_work(self.state, joined, self._binding)
+                runner, binding = self._runner(), self.keys.binding(node)
+                job = Job(((node, phase.name),), phase.resources.cpus if phase.place == "driver" else 0)
+                yield job, partial(runner.tasks, node, phase, due, binding)
+        joined = [ready for ready in self.schedule.ready_pass(busy) if self._take(ready[0])]
+        phases, works = pass_work(self.state, joined, self.keys.binding)
         if works:
-            self._start_ray()
-            yield [(node, phase.name) for node, phase in joined], lambda: self._run_pass(joined, steps, works)
+            runner = self._runner()
+            job = Job(tuple((node, phase.name) for node, phase in joined))
+            yield job, partial(runner.shards, joined, phases, works)
 
-    # jobs (each in a thread of its own) ---------------------------------------------------------------------
+    def _has_cpus(self, phase: TaskPhase) -> bool:
+        """Return whether a trainer's workers find CPUs; begun without them it would only hold memory."""
+        held = sum(job.cpus for job in self.jobs.running)
+        return not held or phase.resources.cpus <= self.keys.cpus - held
 
-    def _run_tasks(self, node: Node, phases: Sequence[TaskPhase], due: Sequence[str], binding) -> None:
-        self.bulletin.begin(node, len(due))
-        phase = phases[0]
-        if phase.place == "driver":
-            from pipeline.worker.tasks import run_task
-
-            def tell(kind: str, values: dict[str, Any]) -> None:
-                self.bulletin.event(node, kind, values)
-
-            for key in due:
-                if self.signal is not None:
-                    return
-                try:
-                    receipt = run_task(binding, phase.name, key, tell)
-                except Stopped:
-                    return
-                except Exception as error:  # belongs to this task; what else can run goes on
-                    self._note_failure(node, key, error, traceback.format_exc())
-                else:
-                    self._note_receipt(node, phase.name, receipt)
-            return
-        from pipeline.ray_runtime.tasks import run_tasks
-
-        for outcomes in run_tasks(binding, phases, due, self._width, self._stopping):
-            self.bulletin.begin(node, len(outcomes) - 1)  # those that the worker went on with
-            for outcome in outcomes:
-                if outcome.error is not None:
-                    self._note_failure(node, outcome.key, outcome.error, outcome.trace)
-                elif outcome.receipt is not None:
-                    self._note_receipt(node, outcome.phase, outcome.receipt, outcome.memory)
-
-    def _run_pass(self, joined, steps, works) -> None:
-        from pipeline.ray_runtime.passes import run_pass
-
-        for i, (node, _) in enumerate(joined):
-            self.bulletin.begin(node, sum(i in work.due for work in works))
-        for outcomes in run_pass(self.store.root, steps, works, self.stop_name, self._width, self._stopping):
-            for outcome in outcomes:
-                node, phase = joined[outcome.step]
-                if outcome.error is not None:
-                    self._note_failure(node, outcome.shard, outcome.error, outcome.trace)
-                elif outcome.receipt is not None:
-                    self._note_receipt(node, phase.name, outcome.receipt, outcome.memory)
-
-    # progress -----------------------------------------------------------------------------------------------
+    # what is done ----------------------------------------------------------------------------------------------------
 
     def finished(self, node: Node) -> bool:
-        """Committed, and nothing above it is being done again."""
+        """Return whether a node is committed and nothing above it is being done again."""
         return node not in self._unchecked and self.state.manifest(node) is not None
 
-    def phase_done(self, node: Node, phase: str) -> bool:
-        spec = next(p for p in self.graph.phases(node) if p.name == phase)
-        manifest = self.state.manifest(node)
-        if manifest is not None:
+    def phase_done(self, node: Node, name: str) -> bool:
+        if self.state.manifest(node) is not None:
             return True
-        if per_shard(spec):
-            if not all(self.finished(base) for base in self.graph.input_chains(node)):
-                return False
-            keys = self.state.shard_keys(node)
-        else:
-            if not all(self.finished(parent) for _, _, parent in self.graph.inputs(node)):
-                return False
-            try:
-                keys = self._phase_keys(node, spec)
-            except Exception as error:  # a stage that cannot name its tasks is a failed node, not a failed driver
-                self._note_failure(node, phase, error, traceback.format_exc())
-                return False
-        return self.state.has_done(node, phase, keys)
-
-    def _phase_keys(self, node: Node, phase) -> list[str]:
-        if per_shard(phase):
-            return self.state.shard_keys(node)
-        if (node, phase.name) not in self._keys:
-            context = TaskContext(self._binding(node), phase.name, "keys")
-            self._keys[node, phase.name] = [str(key) for key in phase.keys(context)]
-        return self._keys[node, phase.name]
-
-    def _binding(self, node: Node):
-        own = {}
-        for phase in self.graph.phases(node):
-            keys = self._keys.get((node, phase.name))
-            if per_shard(phase) and all(self.finished(base) for base in self.graph.input_chains(node)):
-                keys = self.state.shard_keys(node)
-            if keys is None or not self.state.has_done(node, phase.name, keys):
-                break
-            own[phase.name] = keys
-        return self.state.binding(node, own, self.stop_name, self._workers)
+        if node in self.reporter.failed_nodes:
+            return False
+        try:
+            keys = self.keys.known(node, next(p for p in self.graph.phases(node) if p.name == name))
+        except Exception as error:  # a stage that cannot name its tasks is a failed node, not a failed driver
+            self.reporter.failed(node, name, error, traceback.format_exc())
+            return False
+        return keys is not None and self.state.has_done(node, name, keys)
 
     def _finish_ready(self) -> None:
         progress = True
         while progress:
             progress = False
             for node in self.schedule.ready_to_finish():
-                if node in self._failed or not self._take(node):
+                if node in self.reporter.failed_nodes or not self._take(node):
                     continue
                 try:
                     self._finish(node)
@@ -292,41 +224,45 @@ class Driver:
                     self._waiting.add(node)
                     continue
                 except Exception as error:  # a law that does not balance, a figure that cannot be drawn: this node's
-                    self._note_failure(node, "commit", error, traceback.format_exc())
+                    self.reporter.failed(node, "commit", error, traceback.format_exc())
                 progress = True
 
     def _finish(self, node: Node) -> None:
         manifest = self.state.manifest(node)
-        keys = manifest["phases"] if manifest else {p.name: self._phase_keys(node, p) for p in self.graph.phases(node)}
+        keys = manifest["phases"] if manifest else {p.name: self.keys.of(node, p) for p in self.graph.phases(node)}
         stale = stale_keys(self.state, node, keys)
         if stale:
             withdraw(self.state, node, stale)
             self._unchecked.discard(node)
-            self._forget(node)
+            self.keys.forget(node)
             return
         if manifest is None:
-            manifest = finish(self.state, node, keys, self.leases, self.stop_name)
+            finish(self.state, node, keys, self.leases, self.keys.stop_name)
         self._unchecked.discard(node)
         self.leases.release(self.state.folder(node))
-        self.bulletin.show(node, "done")
+        self.reporter.show(node, "done")
 
-    def _forget(self, node: Node) -> None:
-        for key in [key for key in self._keys if key[0] is node]:
-            del self._keys[key]
-
-    # Ray and leases -----------------------------------------------------------------------------------------
+    # Ray and leases --------------------------------------------------------------------------------------------------
 
     def _start_ray(self) -> None:
-        if not self._started_ray:
-            from pipeline.ray_runtime import session
-            from pipeline.ray_runtime.tasks import Width
+        if self._width is not None:
+            return
+        from pipeline.ray_runtime import session
 
-            self._workers = session.start(self.options.cpus, self.options.address)
-            self._width = Width(self.options.cpus)
-            self._started_ray = True
+        where = self.options.address or os.environ.get("RAY_ADDRESS")
+        self.reporter.notify(Notice(f"joining Ray at {where}..." if where else "starting Ray on this machine..."))
+        have = os.cpu_count() or 1
+        if not where and self.options.cpus is not None and self.options.cpus > have:
+            self.reporter.notify(Notice(f"{self.options.cpus} CPUs are asked for, but this machine has {have}"))
+        self.keys.cpus = session.start(self.options.cpus, self.options.address)
+        from pipeline.ray_runtime.tasks import Width  # it imports ray, whose settings have to be made before
 
-    def _stopping(self) -> bool:
-        return self.signal is not None
+        self._width = Width(self.options.cpus)
+
+    def _runner(self) -> Runner:
+        self._start_ray()
+        assert self._width is not None
+        return Runner(self.store.root, self.keys.stop_name, self._width, self.stop.stopping)
 
     def _take(self, node: Node) -> bool:
         folder = self.state.folder(node)
@@ -338,40 +274,3 @@ class Driver:
             return True
         self._waiting.add(node)
         return False
-
-    # what came of a task --------------------------------------------------------------------------------------
-
-    def _note_receipt(self, node: Node, phase: str, receipt: Receipt, memory: int = 0) -> None:
-        self.state.note_done(node, phase, receipt.key)
-        self.bulletin.done(node, receipt, memory)
-
-    def _note_failure(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
-        self._failed.add(node)
-        self.bulletin.failed(node, key, error, trace)
-
-    def _note_crash(self, keys: Sequence[Key], error: BaseException) -> None:
-        trace = "".join(traceback.format_exception(error))
-        for node, phase in keys:
-            self._note_failure(node, phase, error, trace)
-
-    # signals ------------------------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """The first signal drains, the second ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def on_signal(number: int, frame: Any) -> None:
-            if self.signal is not None:
-                os._exit(128 + number)
-            self.signal = number
-            self.store.write(self.stop_name, b"stop\n")
-
-        previous = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in previous.items():
-                signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""From the phases of a pass to its steps and to the work of each shard."""
+"""From the nodes that join a pass to its phases and to the work of each shard."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.driver.reuse import known_scores
 from pipeline.store.binding import Binding
 from pipeline.store.state import State
-from pipeline.worker.passes import ShardWork, Step
+from pipeline.worker.passes import PassPhase, ShardWork
 
 
 def pass_work(
     state: State, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
-) -> tuple[list[Step], list[ShardWork]]:
-    """Steps in order, and for every shard the indices of those that are due there."""
+) -> tuple[list[PassPhase], list[ShardWork]]:
+    """Return the phases in order, and for every shard the indices of those that are due there."""
     graph = state.graph
     index = {node: i for i, (node, phase) in enumerate(joined) if isinstance(phase, RowPhase)}
-    steps, due_keys = [], []
+    phases, due_keys = [], []
     chains_of = [graph.input_chains(node) for node, _ in joined]
     for (node, phase), chains in zip(joined, chains_of, strict=True):
-        steps.append(
-            Step(
+        phases.append(
+            PassPhase(
                 binding=binding(node),
                 phase=phase.name,
                 after={state.place(b).short: index.get(chain[-1]) if chain else None for b, chain in chains.items()},
@@ -43,11 +43,11 @@ def pass_work(
                     due.append(i)
             if due:
                 works.append(ShardWork(shard, tuple(due)))
-    return steps, works
+    return phases, works
 
 
 def _startable(state: State, chain: Sequence[Node], shard: str, index: dict[Node, int], due: Sequence[int]) -> bool:
-    """A step takes over from the step before it, or starts from side-cars that are all there."""
+    """Return whether a phase can run over a shard: the one before it runs too, or all side-cars before it exist."""
     if chain and index.get(chain[-1]) in due:
         return True
     return all(shard in state.done(node, state.link(node).phase) or state.manifest(node) for node in chain)

@@ -84,7 +84,7 @@ def make_plan(graph: Graph, store: Store, name: str) -> Plan:
                 action=actions[node],
                 why=_why(graph, state, node, actions, previous),
                 passes=tuple(passes.get(node, ())),
-                bytes=_bytes(node, rows, text) if todo else 0,
+                bytes=_bytes_to_write(graph, state, node, rows, text) if todo else 0,
                 memory=node.predict_memory(rows, text),
                 notices=tuple(_notices(graph, state, node, passes)),
             )
@@ -128,18 +128,18 @@ def _why(graph: Graph, state: State, node: Node, actions: Mapping[Node, str], pr
         return "finished"
     fingerprint = state.fingerprint(node)
     if fingerprint is None:
-        return "named after the digest of its sources"
+        return "not run yet"
     if actions[node] == "resume":
         return _progress(graph, state, node)
     name = graph.names[node]
     before = (previous or {}).get("nodes", {}).get(name)
     if before is None or before["fingerprint"] == fingerprint:
-        return "never run in this store"
+        return "not run yet"
     changes = _changes(previous["form"].get(name, {}), graph_form(graph)[name]) if previous else []
     if changes:
         return ", ".join(changes)
     above = [graph.names[p] for _, _, p in graph.inputs(node) if actions[p] != "reuse"]
-    return f"{', '.join(dict.fromkeys(above))} changed" if above else "its source files changed"
+    return f"{', '.join(dict.fromkeys(above))} changed" if above else "source files changed"
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
@@ -215,6 +215,29 @@ def _source_size(state: State, node: Node) -> tuple[int, int]:
     return int(text / TEXT_PER_DOCUMENT), int(text)
 
 
+def _bytes_to_write(graph: Graph, state: State, node: Node, rows: int, text: int) -> int:
+    """Return the bytes that are still to write: of a node that is half done, what its first half makes likely."""
+    predicted = _bytes(node, rows, text)
+    if state.fingerprint(node) is None:
+        return predicted
+    written = sum(state.store.sizes(f"{state.folder(node)}/data").values())
+    share = _share_done(graph, state, node, text) if written else 0.0
+    return int(written * (1 - share) / share) if share else predicted
+
+
+def _share_done(graph: Graph, state: State, node: Node, text: int) -> float:
+    """Return which share of a node's work is done (0 to 1): by text for a base, by shards for what runs over one."""
+    if node.new_base is not None:
+        receipts = state.receipts(node, node.new_base, sorted(state.done(node, node.new_base)))
+        laid_down = sum(shard["text_bytes"] for r in receipts for shard in r.facts.get("shards", ()))
+        return min(laid_down / text, 1.0) if text else 0.0
+    if not all(state.manifest(base) is not None for base in graph.input_chains(node)):
+        return 0.0
+    shards = len(state.input_shards(node))
+    done = [len(state.done(node, phase.name)) for phase in graph.phases(node) if per_shard(phase)]
+    return min(min(done) / shards, 1.0) if done and shards else 0.0
+
+
 def _bytes(node: Node, rows: int, text: int) -> int:
     if node.new_base is not None and type(node).predict_bytes is Node.predict_bytes:
         return int(text * BASE_BYTES_PER_TEXT_BYTE)
@@ -226,6 +249,8 @@ def _notices(graph: Graph, state: State, node: Node, passes: Mapping[Node, list[
     manifest = state.manifest(node)
     if manifest is not None and manifest["code"] != code_hash(type(node)):
         notices.append("its code has changed since it ran; raise `version` to run it again")
+    if not node.deterministic:
+        notices.append("it cannot promise the same bytes again: what its receipts name is what it is")
     laid_down = all(state.manifest(base) is not None for base in graph.input_chains(node))
     if manifest is not None and graph.row_phase(node) is not None and laid_down:
         advice = _compact_advice(graph, state, node, manifest, passes)

@@ -1,4 +1,4 @@
-"""Before the walk: digests, damage, room, drift, and what stands on something that is to be done again."""
+"""Before the walk: digests, damage, space, drift, and what stands on something that is to be done again."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def withdraw_damaged(state: State, take: Callable[[Node], bool]) -> None:
             withdraw(state, node, [(p, r.key) for p, r in receipts if any((p, file) in bad for file in r.files)])
 
 
-def check_room(state: State, plan: Plan) -> None:
+def check_space(state: State, plan: Plan) -> None:
     """Raise `DiskFull` when the plan needs more than there is."""
     free, needed = state.store.free_bytes(), plan.bytes
     if free is not None and needed > free:

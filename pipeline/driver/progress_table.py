@@ -1,15 +1,22 @@
-"""The live table of a run on a terminal: node, shards, rows in and kept, rate, memory, time left."""
+"""The live table of a run on a terminal: nodes, tasks, rows kept, and the time left. It fits in 80 columns."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
 from typing import Any
 
-from pipeline.driver.progress import Board, Progress, training
+from pipeline.driver.board import Board, NodeStatus
+from pipeline.driver.progress import Event, Finished, Notice, Started, TaskFailed
 from pipeline.quantities import duration, size
+from pipeline.text import visible
 
 COLOURS = {"reused": "dim", "waiting": "dim", "running": "cyan", "done": "green", "failed": "bold red"}
+TITLES = ("node", "state", "tasks", "rows kept", "rows/s", "memory", "time")
+RIGHT = (2, 4, 5, 6)
+WIDE_ONLY = (4, 5)  # columns that a narrow terminal has no space for
+SHRINKING = (0, 3)  # columns that are cut where a terminal is too narrow
+GAP = 2  # between two columns
+WIDE = 110  # columns of a terminal from which on all of them are shown
+AROUND = 4  # lines of a terminal that are kept for the header and what stands above the table
 
 
 class LiveTable:
@@ -19,65 +26,93 @@ class LiveTable:
         from rich.live import Live
 
         self.board, self.console = Board(), console
+        self._began = self.board.clock()
         self.live = Live(get_renderable=self._table, console=console, refresh_per_second=4, transient=False)
 
-    def started(self, plan: Any) -> None:
-        with self.board.lock:
-            self.board.plan(plan)
-        self.live.start()
-
-    def node(self, name, state, phase="", done=0, total=0, rows_in=0, rows_kept=0, bytes=0, memory=0) -> None:
-        with self.board.lock:
-            self.board.update(
-                name, state, phase=phase, done=done, total=total,
-                rows_in=rows_in, rows_kept=rows_kept, bytes=bytes, memory=memory,
-            )  # fmt: skip
-
-    def event(self, name: str, kind: str, values: Mapping[str, Any]) -> None:
-        with self.board.lock:
-            self.board.note(name, values)
-
-    def failed(self, name: str, shard: str, cause: BaseException | str) -> None:
-        with self.board.lock:
-            first = self.board.fail(name, shard, cause)
-        if first:
-            self.console.print(f"{name}: failed in {shard}: {cause}", style="red", markup=False)
-
-    def finished(self, run: Any) -> None:
-        self.close()
+    def notify(self, event: Event) -> None:
+        news = self.board.notify(event)
+        match event:
+            case Started():
+                self.live.start()
+            case TaskFailed() if news:
+                self._print(f"{event.name}: failed in {event.key}: {event.cause}", "red")
+            case Notice():
+                self._print(event.text, "")
+            case Finished():
+                self.close()
 
     def close(self) -> None:
         if self.live.is_started:
             self.live.stop()
 
+    def _print(self, text: str, style: str) -> None:
+        self.console.print(visible(text), style=style, markup=False, highlight=False)
+
     def _table(self) -> Any:
         from rich.table import Table
 
+        wide = self.console.width >= WIDE
+        columns = [i for i in range(len(TITLES)) if wide or i not in WIDE_ONLY]
         with self.board.lock:
-            now = time.monotonic()
-            table = Table(box=None, pad_edge=False, header_style="bold")
-            for title, justify in (
-                ("node", "left"), ("", "left"), ("shards", "right"), ("rows in", "right"), ("kept", "right"),
-                ("rows/s", "right"), ("memory", "right"), ("left", "right"), ("", "left"),
-            ):  # fmt: skip
-                table.add_column(title, justify="left" if justify == "left" else "right", no_wrap=True)
-            for node in self.board.nodes.values():
-                table.add_row(*cells(node, now), style=COLOURS.get(node.state))
+            now = self.board.clock()
+            table = Table(
+                box=None, pad_edge=False, header_style="bold", caption=summary(self.board, now - self._began, now),
+                caption_justify="left",
+            )  # fmt: skip
+            nodes = shown(list(self.board.nodes.values()), self.console.height - AROUND)
+            rows = [cells(node, now) for node in nodes]
+            widths = fitted([[TITLES[i], *(row[i] for row in rows)] for i in columns], self.console.width)
+            for i, width in zip(columns, widths, strict=True):
+                justify = "right" if i in RIGHT else "left"
+                table.add_column(TITLES[i], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
+            for node, row in zip(nodes, rows, strict=True):
+                table.add_row(*(row[i] for i in columns), style=COLOURS.get(node.state))
         return table
 
 
-def cells(node: Progress, now: float) -> tuple[str, ...]:
-    """One row of the table; empty where nothing is known."""
-    rate, left = node.rate(now), node.left(now)
-    state = f"{node.state} {node.phase}" if node.state == "running" and node.phase else node.state
+def shown(nodes: list[NodeStatus], lines: int) -> list[NodeStatus]:
+    """Return the nodes that fit in so many lines, in their order: those at work before those done or still waiting."""
+    if len(nodes) <= lines:
+        return nodes
+    rank = {"failed": 0, "running": 0, "waiting": 1, "done": 2, "reused": 3}
+    first = sorted(range(len(nodes)), key=lambda i: (rank.get(nodes[i].state, 1), i))[: max(lines, 1)]
+    return [nodes[i] for i in sorted(first)]
+
+
+def fitted(columns: list[list[str]], width: int) -> list[int]:
+    """Return the width of each column: whole, but for names and reports, which share what is left of the terminal."""
+    widths = [max(map(len, cells)) for cells in columns]
+    name, report = SHRINKING
+    left = width - GAP * (len(widths) - 1) - sum(widths) + widths[name] + widths[report]
+    if left < widths[name] + widths[report]:
+        widths[name] = max(min(widths[name], left * 2 // 5), 1)
+        widths[report] = max(left - widths[name], 1)
+    return widths
+
+
+def summary(board: Board, seconds: float, now: float) -> str:
+    """Return the line below the table: nodes ready, the time so far, and the least time that is left."""
+    nodes = list(board.nodes.values())
+    ready = sum(node.state in ("done", "reused") for node in nodes)
+    left = max((left for node in nodes if (left := node.left(now)) is not None), default=None)
+    waiting = any(node.state == "waiting" for node in nodes)
+    parts = [f"{ready} of {len(nodes)} nodes are ready", f"{duration(seconds)} so far"]
+    if left is not None:
+        parts.append(f"{'at least' if waiting else 'about'} {duration(left)} left")
+    return ", ".join(parts)
+
+
+def cells(node: NodeStatus, now: float) -> tuple[str, ...]:
+    """Return one row of the table; a cell is empty where nothing is known."""
+    at, rate, left = node.progress, node.rate(now), node.left(now)
+    rows = f"{at.rows_kept:,} of {at.rows_in:,}" if at.rows_in else ""
+    time = f"{duration(left)} left" if left is not None else duration(node.seconds(now)) if at.state == "done" else ""
     return (
-        node.name,
-        state,
-        f"{node.done}/{node.total}" if node.total else "",
-        f"{node.rows_in:,}" if node.rows_in else "",
-        f"{node.rows_kept:,}" if node.rows_in else "",
+        at.name,
+        f"{at.state} {at.phase}" if at.state == "running" and at.phase else at.state,
+        f"{at.done}/{at.total}" if at.total else "",
+        node.text or rows,
         f"{rate:,.0f}" if rate is not None else "",
-        size(node.memory) if node.memory else "",
-        duration(left) if left is not None else duration(node.seconds(now)) if node.state == "done" else "",
-        training(node.latest),
+        size(at.memory) if at.memory else "",
+        time,
     )

@@ -6,13 +6,12 @@ One rule set for the plan, which plays it through without running anything, and 
 * a per-shard phase joins the pass when its earlier phases are done, its other inputs are finished, its bases are laid
 down,
   and the row phase just before it is done or joins the same pass;
-* a pass is cut where the phases ask for different devices;
-* who runs the only task of a phase goes on with the next one when that too has a single task, for a worker like it.
+* a phase with `own_pass` is a pass by itself;
+* a pass is cut where the phases ask for different devices.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection
 
 from pipeline.contract import Node, Phase, RowPhase, ShardPhase, TaskPhase
@@ -39,12 +38,6 @@ class Schedule:
                 found.append((node, phase))
         return found
 
-    def onward(self, node: Node, phase: TaskPhase) -> list[TaskPhase]:
-        """The phase, and those behind it that the worker of its only task may go on with."""
-        phases = self.graph.phases(node)
-        behind = itertools.takewhile(lambda other: _same_worker(phase, other), phases[phases.index(phase) + 1 :])
-        return [phase, *behind]  # type: ignore[list-item]
-
     def ready_to_finish(self) -> list[Node]:
         """Nodes with all phases done whose inputs are finished, so that they can be committed."""
         return [
@@ -62,9 +55,13 @@ class Schedule:
             phase = None if self._finished(node) else self.next_phase(node)
             if not isinstance(phase, RowPhase | ShardPhase) or (node, phase.name) in busy:
                 continue
-            if not self._may_join(node, nodes) or (device is not None and phase.gpus != device):
+            if not self._may_join(node, nodes) or (device is not None and phase.resources.gpus != device):
                 continue
-            device = phase.gpus
+            if phase.own_pass:
+                if joined:
+                    continue
+                return [(node, phase)]
+            device = phase.resources.gpus
             joined.append((node, phase))
             if self.graph.row_phase(node) is phase:
                 nodes.add(node)
@@ -87,16 +84,9 @@ class Schedule:
         return all(self._finished(node) or self.next_phase(node) is None for node in chain)
 
     def _columns_at_hand(self, node: Node, chain: tuple[Node, ...], in_pass: Collection[Node]) -> bool:
-        """Behind a step of this pass, every earlier link must be a step of it too, or done before it."""
+        """Return whether every link of the chain is in this pass, from the first one that is in it on."""
         first = next((i for i, link in enumerate(chain) if link in in_pass), len(chain))
         return all(link in in_pass for link in chain[first:])
 
     def _inputs_finished(self, node: Node) -> bool:
         return all(self._finished(parent) for _, _, parent in self.graph.inputs(node))
-
-
-def _same_worker(phase: TaskPhase, other: Phase) -> bool:
-    """Whether a worker that has run a task of one may run one of the other."""
-    return isinstance(other, TaskPhase) and all(
-        p.place == "task" and not p.fresh and (p.cpus, p.gpus) == (phase.cpus, phase.gpus) for p in (phase, other)
-    )

@@ -2,8 +2,7 @@
 
 `verify` reads every file of every node of a run and compares size and SHA-256 with the receipt. A receipt whose files
 are not what it says is withdrawn, the node's manifest first, so that `run` does those tasks again and whatever read
-bytes that come out otherwise. A file that another pyarrow version has packed differently is kept when its decoded
-values agree.
+bytes that come out otherwise.
 
 `clean` removes nodes and source digests that no run names. A node that a live driver holds is never touched.
 """
@@ -89,30 +88,15 @@ def _phases(store: Store, folder: str) -> dict[str, Sequence[str]]:
 
 def _file(store: Store, blank: Finding, entry: Mapping[str, Any]) -> Iterator[Finding]:
     size = store.size(blank.file)
-    if size != entry["size"] and "values" not in entry:
+    if size != entry["size"]:
         found = "no file" if size is None else f"{size} bytes"
         yield replace(blank, found=found, expected=f"{entry['size']} bytes")
         return
     digest = None if size is None else sha256_of(store.local(blank.file))
     if digest == entry["sha256"]:
         return
-    if size is not None and "values" in entry and _values(store, blank.file) == entry["values"]:
-        return
     found = "no file" if digest is None else f"SHA-256 {digest[:12]}..., {size} bytes"
     yield replace(blank, found=found, expected=f"{entry['sha256'][:12]}..., {entry['size']} bytes")
-
-
-def _values(store: Store, name: str) -> str | None:
-    """Digest of a side-car's decoded values, None where it cannot be decoded."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from pipeline.worker.sidecar import values_digest
-
-    try:
-        return values_digest(pq.read_table(store.local(name)))
-    except (pa.ArrowException, OSError):
-        return None
 
 
 def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding]) -> list[Finding]:
@@ -128,7 +112,7 @@ def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding])
 
 
 def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
-    """Source files that shards lie in as they are: nothing can make those again but the user."""
+    """Check source files whose rows are read in place: nobody but the user can restore those."""
     used: dict[str, str] = {}
     for label, entry in record["nodes"].items():
         manifest = json.loads(store.read(f"{entry['folder']}/manifest.json") or b"{}")

@@ -13,7 +13,7 @@ import ray
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, in_flight, shared
 from pipeline.store.objects import open_store
 from pipeline.worker.context import Receipts
-from pipeline.worker.passes import Outcome, ShardWork, Step, portable, run_shard
+from pipeline.worker.passes import Outcome, PassPhase, ShardWork, portable, run_shard
 
 # Text for one Ray task, which costs driver and worker 4 ms together: as much as reading and hashing 2 MB.
 WORTH_A_TASK = 64 * 1024**2
@@ -25,10 +25,10 @@ def _guarded(store: str, content: list[ray.ObjectRef], works: Sequence[ShardWork
     for work in works:
         if stop_name and open_store(store).size(stop_name) is not None:
             break  # asked to stop: shards not begun stay due
-        steps: list[Step] = shared(content)
+        phases: list[PassPhase] = shared(content)
         try:
-            outcomes += run_shard(store, steps, work, receipts)
-        except Exception as error:  # reading the shard itself failed: every step due for it has
+            outcomes += run_shard(store, phases, work, receipts)
+        except Exception as error:  # reading the shard itself failed: every phase that is due for it has failed
             outcomes += [Outcome(i, work.base.shard.name, error=portable(error)) for i in work.due]
     return outcomes
 
@@ -38,15 +38,15 @@ _task = ray.remote(_guarded)  # once: every `ray.remote` sends the function to e
 
 def run_pass(
     store: str,
-    steps: Sequence[Step],
+    phases: Sequence[PassPhase],
     works: Sequence[ShardWork],
     stop_name: str,
     width: Callable[[], int],
     stopping: Callable[[], bool],
 ) -> Iterator[list[Outcome]]:
     """Outcomes as tasks finish, of one shard or several. When `stopping` turns true, shards not begun stay due."""
-    gpus = max((step.spec().gpus for step in steps), default=0)
-    content = [ray.put(list(steps))]
+    gpus = max((phase.spec().resources.gpus for phase in phases), default=0)
+    content = [ray.put(list(phases))]
     waiting, again = deque(works), deque[ShardWork]()
 
     def begin() -> tuple[list[ShardWork], ray.ObjectRef] | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import sys
 import threading
 import warnings
+from pathlib import Path
 
 from pipeline.errors import Stopped, UserError
 from pipeline.store import faults
@@ -50,13 +52,13 @@ def start(cpus: int | None, address: str | None) -> int:
     quiet_environment()
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
-        # A plain start of a local Ray turns token authentication on for the whole host (it writes ~/.ray/auth_token).
-        os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+        _close_to_others()
     import ray
 
     if not ray.is_initialized():
-        # Workers find the rooms, and the user's own modules, where the driver finds them.
-        paths = dict.fromkeys([os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
+        # Workers find our packages first, since a user's folder may hold a `models.py`, and then the user's modules.
+        home = str(Path(__file__).resolve().parents[2])
+        paths = dict.fromkeys([home, os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
         env = {
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH", "")])]),
             "PYTHONWARNINGS": "ignore",
@@ -85,6 +87,15 @@ def start(cpus: int | None, address: str | None) -> int:
     _quiet_loggers()
     found = int(ray.cluster_resources().get("CPU", 1))
     return min(cpus or found, found)
+
+
+def _close_to_others() -> None:
+    """Make a local Ray serve this run only: it listens on the loopback address, and asks for a token of this run.
+
+    Ray gives a token by itself, but one for all runs, which it keeps in the home folder.
+    """
+    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # named after where it is the default
 
 
 def stop() -> None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from pipeline.contract import TaskPhase
 from pipeline.store.binding import Binding
 from pipeline.store.sources import digest_file
-from pipeline.worker.tasks import TaskOutcome, after_death, run_onward
+from pipeline.worker.tasks import TaskOutcome, try_task
 
 K = TypeVar("K")
 MOST_SHARED = 4  # phases and passes that a worker remembers: those that go on side by side
@@ -24,7 +24,7 @@ _shared: dict[str, Any] = {}  # of this worker process: what the tasks that it w
 
 
 def shared(content: list[ray.ObjectRef]) -> Any:
-    """What a phase or a pass gives to every task, unpickled once per worker: it names all shards of the corpus.
+    """Return what a phase or a pass gives to every task; a worker unpickles it once, for it names all shards.
 
     Inside a list it stays a reference; as an argument by itself Ray would unpickle it for each task.
     """
@@ -36,35 +36,38 @@ def shared(content: list[ray.ObjectRef]) -> Any:
     return _shared[name]
 
 
-def _onward(content: list[ray.ObjectRef], phases: Sequence[str], key: str) -> list[TaskOutcome]:
-    return run_onward(shared(content), phases, key)
+def _one_task(content: list[ray.ObjectRef], phase: str, key: str) -> TaskOutcome:
+    return try_task(shared(content), phase, key)
 
 
-_task = ray.remote(_onward)  # once: every `ray.remote` sends the function to every worker again
+# A process has one device for its life, and gives it back with its end.
+_gpu_task = ray.remote(max_calls=1)(_one_task)
+_task = ray.remote(_one_task)  # once: every `ray.remote` sends the function to every worker again
 
 
 def run_tasks(
-    binding: Binding, phases: Sequence[TaskPhase], keys: Sequence[str], width: Callable[[], int],
-    stopping: Callable[[], bool],
-) -> Iterator[list[TaskOutcome]]:  # fmt: skip
-    """Outcomes as they come, those of one Ray task together: of a task of the first phase and of what it went on with.
+    binding: Binding, phase: TaskPhase, keys: Sequence[str], width: Callable[[], int], stopping: Callable[[], bool]
+) -> Iterator[TaskOutcome]:
+    """Yield the outcome of each task as it ends.
 
     When `stopping` turns true no further task is begun and those in flight are awaited.
     """
-    content, names, first = [ray.put(binding)], [phase.name for phase in phases], phases[0]
-    waiting = deque(keys)
-    how = {"num_cpus": first.cpus, "num_gpus": first.gpus, "max_retries": TRIES_AGAIN}
+    content, waiting = [ray.put(binding)], deque(keys)
+    wanted, task = phase.resources, _gpu_task if phase.resources.gpus else _task
+    options: dict[str, Any] = {
+        "num_cpus": wanted.cpus, "num_gpus": wanted.gpus, "memory": wanted.memory, "max_retries": TRIES_AGAIN
+    }  # fmt: skip
 
     def begin() -> tuple[str, ray.ObjectRef] | None:
         if not waiting:
             return None
         # Ray keeps workers of one environment apart from those of another, so a name of its own is a new process.
-        own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if first.fresh else {}
+        own = {"runtime_env": {"env_vars": {"SIFTLOOM_FRESH": uuid.uuid4().hex}}} if phase.fresh else {}
         key = waiting.popleft()
-        return key, _task.options(**how, **own).remote(content, names, key)
+        return key, task.options(**options, **own).remote(content, phase.name, key)
 
     for key, found in in_flight(begin, width, stopping):
-        yield after_death(binding, names, key, found) if isinstance(found, WorkerDied) else found
+        yield TaskOutcome(key, error=found, trace=str(found)) if isinstance(found, WorkerDied) else found
 
 
 class WorkerDied(RuntimeError):
@@ -72,10 +75,10 @@ class WorkerDied(RuntimeError):
 
 
 class Width:
-    """How many tasks to keep in flight. Called, it looks at the cluster as it is now, which may have grown.
+    """How many tasks to keep in flight. A call looks at the cluster as it is now, for it may have grown.
 
-    Twice the CPUs, so that no worker waits for the driver and an autoscaler sees what is wanted; or `most`, on a
-    cluster with more CPUs than the run may use.
+    The width is twice the CPUs, so that no worker waits for the driver and an autoscaler sees what is wanted. It is
+    `most` where the cluster has more CPUs than the run may use.
     """
 
     SECONDS = 5.0  # between two looks
@@ -93,9 +96,10 @@ class Width:
 def in_flight(
     begin: Callable[[], tuple[K, ray.ObjectRef] | None], width: Callable[[], int], stopping: Callable[[], bool]
 ) -> Iterator[tuple[K, Any]]:
-    """(item, what its task returned or the `WorkerDied`) as they come, at most `width()` at once. `begin` begins the
-    next one, and says None while there is none; when `stopping` turns true no further one is begun and those in flight
-    are awaited.
+    """Yield (item, return value of its task or the `WorkerDied`) as tasks end, at most `width()` at once.
+
+    `begin` submits the next task and returns (item, its reference), or None while there is none. When `stopping` turns
+    true no further task is begun and those in flight are awaited.
     """
     flying: dict[ray.ObjectRef, K] = {}
     while True:
@@ -109,11 +113,15 @@ def in_flight(
             item = flying.pop(reference)
             try:
                 yield item, ray.get(reference)
+            except RayTaskError as error:  # raised outside of what a task guards, so nobody has named its cause yet
+                died = WorkerDied(f"{type(error.cause).__name__}: {error.cause}")
+                died.__cause__ = error
+                yield item, died
             except RayError as error:
                 yield item, WorkerDied(str(error).strip().splitlines()[0])
 
 
 def digest_files(files: Sequence[tuple[str, int]]) -> list[str]:
-    """SHA-256 of (path, size) in order, on the cluster."""
+    """Return the SHA-256 of each (path, size) in order, computed on the cluster."""
     task = ray.remote(digest_file)
     return ray.get([task.remote(path, size) for path, size in files])

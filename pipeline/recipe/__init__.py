@@ -6,9 +6,8 @@
       docs:  {use: read, paths: ["corpus/*.jsonl.gz"]}
       clean: {use: gopher_quality, docs: docs, min_words: 30}
 
-The words (kinds of nodes, kinds of values) are handed in as a `Vocabulary`, so that this room knows no stage
-and no model. Left out on purpose: includes, variables, YAML inheritance (`<<`) and tags. A recipe that needs
-a loop is a Python file.
+The names of nodes and values are given as a `Vocabulary`, so that this package knows no stage and no model. Left out
+on purpose: includes, variables, YAML inheritance (`<<`) and tags. A recipe that needs a loop is a Python file.
 """
 
 from pipeline.recipe.document import Recipe, load, parse

@@ -52,7 +52,7 @@ class Recipe:
 
 def load(
     path: str | Path,
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     overrides: Sequence[str] = (),
     everywhere: Mapping[str, Change] | None = None,
 ) -> Recipe:
@@ -67,12 +67,12 @@ def load(
     except OSError as error:
         raise RecipeError(str(path), error.strerror or str(error), "a recipe file") from None
     folder = path.absolute().parent
-    return parse(text, words, overrides=overrides, everywhere=everywhere, source=str(path), folder=folder)
+    return parse(text, vocabulary, overrides=overrides, everywhere=everywhere, source=str(path), folder=folder)
 
 
 def parse(
     text: str,
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     *,
     overrides: Sequence[str] = (),
     everywhere: Mapping[str, Change] | None = None,
@@ -88,7 +88,7 @@ def parse(
     root = compose(text, source)
     if not isinstance(root, Table):
         raise RecipeError(str(root.mark), shown(root), "a mapping with `nodes:`")
-    reader = Reader(words, folder, everywhere or {})
+    reader = Reader(vocabulary, folder, everywhere or {})
     for key, mark in root.keys.items():
         if key not in TOP:
             reader.note(mark, f"unknown key {key!r}{nearest(key, list(TOP))}", f"one of {', '.join(TOP)}")

@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.recipe.tree import Items, Mark, Table, Tree, plain, shown
 
-# pydantic's words in ours
+# what pydantic calls a type, and what a recipe calls it
 OURS = {
     "a valid tuple": "a list",
     "a valid string": "text",

@@ -32,13 +32,13 @@ class _Problem(Exception):
 
 
 class Reader:
-    def __init__(self, words: Vocabulary, folder: Path | None, everywhere: Mapping[str, Change]) -> None:
-        self.words, self.folder, self.everywhere = words, folder, everywhere
+    def __init__(self, vocabulary: Vocabulary, folder: Path | None, everywhere: Mapping[str, Change]) -> None:
+        self.vocabulary, self.folder, self.everywhere = vocabulary, folder, everywhere
         self.problems: list[tuple[Mark, RecipeError]] = []
         self.trees: Mapping[str, Tree] = {}
         self.nodes: dict[str, Node | None] = {}  # None: tried, and its problem is noted
         self.inline: dict[int, Node] = {}
-        self.way: list[str] = []
+        self.path: list[str] = []
 
     def note(self, mark: Mark, found: str, expected: str = "", then: str = "") -> _Problem:
         problem = RecipeError(str(mark), found, expected, then)
@@ -79,8 +79,8 @@ class Reader:
             return None
 
     def named(self, name: str, mark: Mark) -> Node:
-        if name in self.way:
-            circle = " -> ".join([*self.way[self.way.index(name) :], name])
+        if name in self.path:
+            circle = " -> ".join([*self.path[self.path.index(name) :], name])
             raise self.note(mark, f"a cycle: {circle}", "nodes that follow one another")
         if name not in self.trees:
             raise self.note(
@@ -90,11 +90,11 @@ class Reader:
             )
         if name not in self.nodes:
             self.nodes[name] = None
-            self.way.append(name)
+            self.path.append(name)
             try:
                 self.nodes[name] = self.node(self.trees[name])
             finally:
-                self.way.pop()
+                self.path.pop()
         if (node := self.nodes[name]) is None:
             raise _Problem
         return node
@@ -107,14 +107,14 @@ class Reader:
         kind = tree.entries.get("use")
         if kind is None:
             raise self.note(tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds")
-        if not isinstance(kind, Leaf) or kind.value not in self.words.nodes:
+        if not isinstance(kind, Leaf) or kind.value not in self.vocabulary.nodes:
             word = str(plain(kind))
             raise self.note(
                 kind.mark,
-                f"no kind of node {word!r}{nearest(word, iter(self.words.nodes))}",
+                f"no kind of node {word!r}{nearest(word, iter(self.vocabulary.nodes))}",
                 "a kind that `siftloom schema` lists",
             )
-        node = self.build(self.words.node(str(kind.value)), tree, {"use"}, tree.mark)
+        node = self.build(self.vocabulary.node(str(kind.value)), tree, {"use"}, tree.mark)
         self.inline[key] = node
         return node
 
@@ -167,7 +167,7 @@ class Reader:
             return None
         if field.takes_node:
             return self.reference(field, tree)
-        if (kinds := self.words.kinds_for(field)) and not empty:
+        if (kinds := self.vocabulary.kinds_for(field)) and not empty:
             return self.value(field, tree, kinds)
         return self.checked(field, tree)
 
@@ -245,7 +245,7 @@ class Reader:
             for problem in misfit.problems:
                 self.note(*problem)
             raise _Problem from None
-        return _located(value, self.located) if field.role == "sources" else value
+        return _located(value, self.located) if field.role in ("sources", "target") else value
 
     def located(self, path: str) -> str:
         """A path from the recipe's folder; URIs and absolute paths stay as they are."""

@@ -1,24 +1,24 @@
 """The JSON Schema of a recipe, for editors: completion, help and red underlines while a recipe is written.
 
-It holds what a schema can hold: kinds, fields, types, choices, defaults. Names, cycles and columns are
-`parse`'s business.
+It holds kinds, fields with their descriptions, types, choices and defaults. Names, cycles and columns are
+checked by `parse`.
 """
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
+from pipeline.recipe.descriptions import descriptions, summary
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
 NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 
 
-def schema(words: Vocabulary) -> dict[str, Any]:
+def schema(vocabulary: Vocabulary) -> dict[str, Any]:
     """The schema, draft 2020-12."""
-    kinds = {kind: words.node(kind) for kind in sorted(words.nodes)}
-    definitions = {f"node.{kind}": _class(cls, words, {"use": {"const": kind}}) for kind, cls in kinds.items()}
-    definitions |= {f"value.{kind}": _value(kind, cls, words) for kind, cls in sorted(words.values.items())}
+    kinds = {kind: vocabulary.node(kind) for kind in sorted(vocabulary.nodes)}
+    definitions = {f"node.{kind}": _class(cls, vocabulary, {"use": {"const": kind}}) for kind, cls in kinds.items()}
+    definitions |= {f"value.{kind}": _value(kind, cls, vocabulary) for kind, cls in sorted(vocabulary.values.items())}
     definitions["node"] = {
         "type": "object",
         "required": ["use"],
@@ -49,18 +49,20 @@ def schema(words: Vocabulary) -> dict[str, Any]:
     }
 
 
-def _class(cls: type, words: Vocabulary, more: dict[str, Any] | None = None, skip: str | None = None) -> dict[str, Any]:
+def _class(
+    cls: type, vocabulary: Vocabulary, more: dict[str, Any] | None = None, skip: str | None = None
+) -> dict[str, Any]:
     fields = {key: field for key, field in fields_of(cls).items() if key != skip}
     return {
         "type": "object",
-        "description": inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0],
+        "description": summary(cls),
         "required": [*(more or {}), *(key for key, field in fields.items() if field.required)],
         "additionalProperties": False,
-        "properties": {**(more or {}), **{key: _field(field, words) for key, field in fields.items()}},
+        "properties": {**(more or {}), **{key: _described(cls, field, vocabulary) for key, field in fields.items()}},
     }
 
 
-def _value(kind: str, cls: type, words: Vocabulary) -> dict[str, Any]:
+def _value(kind: str, cls: type, vocabulary: Vocabulary) -> dict[str, Any]:
     """The forms of a value: the bare kind, `{kind: {fields}}`, `{kind: first, ...}`."""
     first = next((field for field in fields_of(cls).values() if field.positional), None)
     forms: list[dict[str, Any]] = [
@@ -68,18 +70,23 @@ def _value(kind: str, cls: type, words: Vocabulary) -> dict[str, Any]:
             "type": "object",
             "required": [kind],
             "additionalProperties": False,
-            "properties": {kind: _class(cls, words)},
+            "properties": {kind: _class(cls, vocabulary)},
         }
     ]
     if first is not None:
-        forms.append(_class(cls, words, {kind: _field(first, words)}, skip=first.key))
+        forms.append(_class(cls, vocabulary, {kind: _described(cls, first, vocabulary)}, skip=first.key))
     if not any(field.required for field in fields_of(cls).values()):
         forms.append({"const": kind})
     return {"anyOf": forms}
 
 
-def _field(field: Field, words: Vocabulary) -> dict[str, Any]:
-    kinds = words.kinds_for(field)
+def _described(cls: type, field: Field, vocabulary: Vocabulary) -> dict[str, Any]:
+    text = descriptions(cls).get(field.key)
+    return _field(field, vocabulary) | ({"description": text} if text else {})
+
+
+def _field(field: Field, vocabulary: Vocabulary) -> dict[str, Any]:
+    kinds = vocabulary.kinds_for(field)
     if field.takes_node:
         one = [{"type": "string"}, {"$ref": "#/$defs/node"}]
         forms = one + ([{"type": "array", "minItems": 1, "items": {"anyOf": one}}] if field.takes_many else [])

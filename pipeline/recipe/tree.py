@@ -7,6 +7,7 @@ Scalars follow the core schema of YAML 1.2 rather than PyYAML's 1.1, where `no` 
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,9 @@ from pipeline.errors import RecipeError
 
 INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-WORDS = {
+DIGITS = 300  # of a whole number: a number with a point holds no longer one, and Python converts only 4,300
+MOST_VALUES = 100_000  # of a recipe with all its aliases written out: anchors of anchors grow without bound
+SCALARS = {
     "": None,
     "~": None,
     "null": None,
@@ -80,7 +83,7 @@ def plain(tree: Tree) -> Any:
 
 
 def shown(tree: Tree) -> str:
-    """The tree in the words of an error message, at most a line of it."""
+    """Return the tree as an error message shows it, at most a line of it."""
     value = plain(tree)
     kind = {bool: "true or false", str: "text", type(None): "nothing"}.get(type(value))
     text = "an empty value" if value is None else repr(value)
@@ -89,7 +92,7 @@ def shown(tree: Tree) -> str:
 
 
 def nearest(word: str, words: Iterator[str] | list[str]) -> str:
-    """`; did you mean 'x'?`, or nothing."""
+    """Return `; did you mean 'x'?`, or nothing."""
     close = get_close_matches(word, list(words), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
@@ -105,9 +108,14 @@ def compose(text: str, source: str) -> Tree:
         raise RecipeError(str(place), found, "YAML") from None
     except yaml.reader.ReaderError as error:
         raise RecipeError(source, f"character {error.character!r} at position {error.position}", "YAML text") from None
+    except RecursionError:
+        raise RecipeError(source, "lists or mappings nested hundreds of levels deep", "a recipe") from None
     if root is None:
         raise RecipeError(source, "an empty file", "a recipe with `nodes:`", "siftloom init PATH writes one")
-    return _Converter(source).convert(root)
+    try:
+        return _Converter(source).convert(root)
+    except RecursionError:
+        raise RecipeError(source, "lists or mappings nested hundreds of levels deep", "a recipe") from None
 
 
 def override(root: Table, path: list[str], value: Tree, source: str) -> Table:
@@ -139,6 +147,7 @@ class _Converter:
         self.source = source
         self.done: dict[int, Tree] = {}  # an alias is the same tree: two users of one anchor share one node
         self.open: set[int] = set()
+        self.sizes: dict[int, int] = {}  # values of a tree with all its aliases written out
 
     def mark(self, node: yaml.Node) -> Mark:
         return Mark(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
@@ -148,8 +157,12 @@ class _Converter:
             raise RecipeError(str(self.mark(node)), "an anchor that holds itself")
         if id(node) not in self.done:
             self.open.add(id(node))
-            self.done[id(node)] = self._convert(node)
+            tree = self.done[id(node)] = self._convert(node)
             self.open.remove(id(node))
+            inside = tree.items if isinstance(tree, Items) else tree.entries.values() if isinstance(tree, Table) else ()
+            self.sizes[id(tree)] = 1 + sum(self.sizes[id(child)] for child in inside)
+            if self.sizes[id(tree)] > MOST_VALUES:
+                raise RecipeError(str(tree.mark), f"more than {MOST_VALUES:,} values once its aliases are written out")
         return self.done[id(node)]
 
     def _convert(self, node: yaml.Node) -> Tree:
@@ -161,14 +174,17 @@ class _Converter:
         ):
             raise RecipeError(str(mark), f"the tag {node.tag}", "no tags")
         if isinstance(node, yaml.ScalarNode):
-            return Leaf(mark, node.value if node.style else scalar(node.value))
+            try:
+                return Leaf(mark, node.value if node.style else scalar(node.value))
+            except ValueError as error:
+                raise RecipeError(str(mark), f"{node.value[:20]}...: {error}", "a smaller number") from None
         if isinstance(node, yaml.SequenceNode):
             return Items(mark, tuple(self.convert(item) for item in node.value))
         table = Table(mark)
         for key, value in node.value:
             place = self.mark(key)
             if not isinstance(key, yaml.ScalarNode):
-                raise RecipeError(str(place), "a key that is no word", "a name")
+                raise RecipeError(str(place), "a key that is not a name", "a name")
             if key.value in table.entries:
                 raise RecipeError(str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})")
             table.entries[key.value], table.keys[key.value] = self.convert(value), place
@@ -176,9 +192,15 @@ class _Converter:
 
 
 def scalar(text: str) -> str | int | float | bool | None:
-    """A plain scalar by the core schema."""
-    if text in WORDS:
-        return WORDS[text]
+    """Return a plain scalar by the core schema. Raises ValueError for a number that no field can hold."""
+    if text in SCALARS:
+        return SCALARS[text]
     if INTEGER.fullmatch(text):
+        if len(text) > DIGITS:
+            raise ValueError(f"a whole number of {len(text):,} digits")
         return int(text)
-    return float(text) if FLOAT.fullmatch(text) else text
+    if FLOAT.fullmatch(text):
+        if math.isinf(number := float(text)):
+            raise ValueError("a number beyond 1.8e308")
+        return number
+    return text

@@ -1,4 +1,4 @@
-"""The words of a recipe, and what each of their fields takes: for the reader, the writer and the schema."""
+"""The names of nodes and values, and what each of their fields takes: for the reader, the writer and the schema."""
 
 from __future__ import annotations
 

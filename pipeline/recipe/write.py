@@ -21,31 +21,31 @@ from pipeline.recipe.vocabulary import Vocabulary, fields_of
 def dump(
     nodes: Sequence[Node],
     names: Mapping[Node, str],
-    words: Vocabulary,
+    vocabulary: Vocabulary,
     *,
     name: str,
     store: str | None = None,
 ) -> str:
     """The recipe of `nodes` (inputs before their users), each of which has a name in `names`.
 
-    Raises RecipeError for a node or a value that has no word, such as a class that stands in no catalogue.
+    Raises RecipeError for a node or a value without a name, such as a class that is in no catalogue.
     """
-    writer = _Writer(names, words)
+    writer = _Writer(names, vocabulary)
     lines = [f"name: {flow(name)}"] + ([f"store: {flow(store)}"] if store is not None else []) + ["nodes:"]
     lines += [f"  {flow(names[node])}: {flow(writer.node(node))}" for node in nodes]
     return "\n".join(lines) + "\n"
 
 
 class _Writer:
-    def __init__(self, names: Mapping[Node, str], words: Vocabulary) -> None:
-        self.names, self.words = names, words
+    def __init__(self, names: Mapping[Node, str], vocabulary: Vocabulary) -> None:
+        self.names, self.vocabulary = names, vocabulary
 
     def node(self, node: Node) -> dict[str, Any]:
         kind = node.kind()
-        if kind not in self.words.nodes or self.words.node(kind) is not type(node):
+        if kind not in self.vocabulary.nodes or self.vocabulary.node(kind) is not type(node):
             raise RecipeError(
                 f"node {self.names[node]!r}",
-                f"{type(node).__qualname__} has no word in a recipe",
+                f"{type(node).__qualname__} has no name in a recipe",
                 "a kind that `siftloom schema` lists; your own code is `map`",
             )
         return {"use": kind, **self.fields(node)}
@@ -69,7 +69,7 @@ class _Writer:
             return {self.value(key, place): self.value(item, place) for key, item in value.items()}
         if value is None or isinstance(value, str | bool | int | float):
             return value
-        if (kind := self.words.kind_of(value)) is not None:
+        if (kind := self.vocabulary.kind_of(value)) is not None:
             first = next((field for field in fields_of(type(value)).values() if field.positional), None)
             if first is not None:
                 return {
@@ -89,7 +89,7 @@ def _is_share(item: Any) -> bool:
 
 
 def _same(value: Any, default: Any) -> bool:
-    # 1 == True and 1 == 1.0, but they are other words in a recipe
+    # 1 == True and 1 == 1.0, but a recipe writes them differently
     return value is default or (type(value) is type(default) and value == default)
 
 
@@ -103,9 +103,12 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    # A plain style is read back as text only when the text is no number and no word of the schema; single quotes
+    # A plain style is read back as text only when the text is no number and no keyword; single quotes
     # fold line breaks, of which YAML knows five.
-    quoted = not isinstance(scalar(text), str) or not text.isprintable()
+    try:
+        quoted = not isinstance(scalar(text), str) or not text.isprintable()
+    except ValueError:  # it looks like a number that no field can hold
+        quoted = True
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if quoted else None)
 
 

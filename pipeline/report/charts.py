@@ -66,11 +66,11 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
     colours = palette.classes([one["name"] for one in figure["series"]])
     short = fits_beside(named, width)
     rows = above_rows(named, width) if len(named) > 1 and not short else []
-    room = beside_width(named) if len(named) > 1 and short else 14
+    space = beside_width(named) if len(named) > 1 and short else 14
     low, high = figure.get("y_range") or _padded(min(ys), max(ys), bool(figure.get("log_y")))
     y = ticks.logarithmic(low, high) if figure.get("log_y") else ticks.linear(low, high)
     x = ticks.logarithmic(min(xs), max(xs)) if figure.get("log_x") else ticks.linear(min(xs), max(xs), 6)
-    frame = _frame(width, x, y, marks, room, len(rows) * LINE + (8 if rows else 0))
+    frame = _frame(width, x, y, marks, space, len(rows) * LINE + (8 if rows else 0))
     body = [frame.axes(figure["x"], figure["y"]), frame.marks(marks)]
     body += [_series(one, colours[one["name"]], frame) for one in sorted(series, key=lambda one: not one.get("faint"))]
     if rows:
@@ -89,23 +89,23 @@ def lines(figure: Lines, palette: Palette, width: int = NARROW) -> Markup:
 def bars(figure: Bars, width: int = NARROW) -> Markup:
     """One bar per label, lying, from zero, with its value behind it."""
     values, unit = figure["values"], figure.get("unit")
-    words = [numbers.with_unit(value, unit) for value in values]
+    written = [numbers.with_unit(value, unit) for value in values]
     left = min(max(map(text_width, figure["labels"]), default=0), width * 0.36) + 10
-    room = max(map(text_width, words), default=0) + 10
+    space = max(map(text_width, written), default=0) + 10
     axis = ticks.linear(min(0, *values), max(0, *values)) if len(values) else ticks.linear(0, 1)
     if axis.low < 0 < axis.high or axis.high == 0:
-        left += room
-    span = width - left - room
+        left += space
+    span = width - left - space
     zero = left + axis.place(0) * span
     row, parts = 27, []
-    for number, (name, value, said) in enumerate(zip(figure["labels"], values, words, strict=True)):
+    for number, (name, value, shown) in enumerate(zip(figure["labels"], values, written, strict=True)):
         y, end = number * row + 4, left + axis.place(value) * span
         behind = end + 7 if value >= 0 else end - 7
         parts += [
             element("text", fitted(name, width * 0.36), class_="label", x=0, y=y + 14),
             element(
                 "rect",
-                element("title", f"{name}: {said}"),
+                element("title", f"{name}: {shown}"),
                 class_="bar",
                 x=min(zero, end),
                 y=float(y),
@@ -113,11 +113,11 @@ def bars(figure: Bars, width: int = NARROW) -> Markup:
                 height=19,
                 rx=2,
             ),
-            element("text", said, class_="value", x=behind, y=y + 14, text_anchor="start" if value >= 0 else "end"),
+            element("text", shown, class_="value", x=behind, y=y + 14, text_anchor="start" if value >= 0 else "end"),
         ]
     parts.append(element("line", class_="axis", x1=zero, x2=zero, y1=0, y2=row * len(values)))
-    said = "; ".join(f"{name} {value}" for name, value in zip(figure["labels"], words, strict=True))
-    return drawing(width, max(row * len(values), row), join(parts), f"{figure['title']}: {said}"[:600])
+    shown = "; ".join(f"{name} {value}" for name, value in zip(figure["labels"], written, strict=True))
+    return drawing(width, max(row * len(values), row), join(parts), f"{figure['title']}: {shown}"[:600])
 
 
 def _frame(

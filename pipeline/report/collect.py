@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
 
 GONE = ("removed.", "rejected.", "dropped.")  # beginnings of counts of things that left, by reason
-MADE = ("rows", "tokens", "steps", "documents")  # counts that say best what a node without rows made
+MADE = ("rows", "tokens", "steps", "scored", "documents")  # counts that say best what a node without rows made
 WHY = {"reuse": "finished before", "resume": "partly done before", "run": "not in this store before"}
 
 
@@ -30,24 +31,32 @@ def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), com
     """The data of a run's page. The caller may add a line on what came out, figures of its own, and its command."""
     events = list(read_events(run.store, run.name))
     nodes = tuple(_node(run, view, events) for view in run.nodes)
-    funnel = _funnel(run)
+    steps = funnel(run)
     return ReportData(
         name=run.name,
         finished=_when(events),
-        headline=headline or _headline(funnel, nodes),
-        highlights=tuple(_highlights(funnel, nodes)),
+        headline=headline or _headline(steps, nodes),
+        highlights=tuple(_highlights(steps, nodes)),
         nodes=nodes,
-        funnel=funnel,
+        funnel=steps,
         figures=tuple(figures),
-        command=command or f"siftloom run {run.name.split('@')[0]}.yaml --store {run.store.root}",
+        command=command or _command(run),
         recipe=run.record.get("recipe") or "",
         versions=tuple(run.record.get("versions", {}).items()),
         machine=_machine(),
     )
 
 
+def _command(run: Run) -> str:
+    """Return the command that makes the run again from its recipe, which the page shows."""
+    name, targets = run.name.partition("@")[0], run.record.get("targets", ())
+    some = [] if set(targets) == {view.label for view in run.nodes} else targets
+    return shlex.join(["siftloom", "run", f"{name}.yaml", *some, "--store", str(run.store.root)])
+
+
 def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> NodeReport:
-    started = next((event for event in reversed(events) if event["event"] == "started"), {})
+    driver = _last_busy(events)
+    started = next((event for event in events if event["event"] == "started" and event["driver"] == driver), {})
     action = started.get("actions", {}).get(view.label, "reuse")
     fields = run.record.get("form", {}).get(view.label, {}).get("fields", {})
     known = {
@@ -119,8 +128,8 @@ def _result(manifest: Mapping[str, Any]) -> str:
     return ", ".join(f"{numbers.count(counts[name])} {name.replace('_', ' ')}" for name in names)
 
 
-def _funnel(run: Run) -> tuple[FunnelStep, ...]:
-    """The longest chain of row nodes, and the node that made tokens of it.
+def funnel(run: Run) -> tuple[FunnelStep, ...]:
+    """Return what is left after each node of the longest chain of row nodes, and the tokens that were made of it.
 
     The text left after a node is what the next one that reads text found, where no document left between them.
     """
@@ -174,14 +183,19 @@ def _headline(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> str:
         return f"Not finished: {', '.join(open_ones[:5])}{' and more' if len(open_ones) > 5 else ''}."
     if not funnel or not funnel[0].documents:
         return f"{len(nodes)} nodes finished."
-    first, last = funnel[0].documents, funnel[-1].documents or 0
+    first, last = funnel[0].documents, _kept(funnel)
     words = f"Of {numbers.count(first)} documents {numbers.count(last)} were kept ({numbers.percent(last / first)})"
     return f"{words}, {numbers.count(funnel[-1].tokens)} tokens." if funnel[-1].tokens else f"{words}."
 
 
+def _kept(funnel: Sequence[FunnelStep]) -> int:
+    """Return the documents that are left; those set aside before tokens are made of the rest are not removed."""
+    return next((step.documents or 0 for step in reversed(funnel) if step.tokens is None), 0)
+
+
 def _highlights(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> Iterator[Highlight]:
     if funnel and funnel[0].documents:
-        first, last = funnel[0].documents, funnel[-1].documents or 0
+        first, last = funnel[0].documents, _kept(funnel)
         note = f"{numbers.count(last)} of {numbers.count(first)}"
         yield Highlight(label="documents kept", value=numbers.percent(last / first), note=note)
         if funnel[-1].tokens:
@@ -191,16 +205,16 @@ def _highlights(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> It
             continue
         column = figure.get("highlight")
         if isinstance(column, int) and 0 < column < len(figure["columns"]):
-            for row in figure["rows"][:3]:
+            for row in figure["rows"][:6]:
                 if isinstance(row[column], int | float):
                     unit = (figure.get("units") or {column: None})[column]
                     note = str(figure["columns"][column])
                     yield Highlight(label=str(row[0]), value=numbers.with_unit(row[column], unit), note=note)
     actions = [node.action for node in nodes]
-    said = (
+    shown = (
         (actions.count(action), word) for action, word in (("run", "run"), ("resume", "resumed"), ("reuse", "reused"))
     )
-    yield Highlight(label="nodes", value=str(len(nodes)), note=", ".join(f"{n} {word}" for n, word in said if n))
+    yield Highlight(label="nodes", value=str(len(nodes)), note=", ".join(f"{n} {word}" for n, word in shown if n))
 
 
 def _seconds(label: str, events: Sequence[Mapping[str, Any]]) -> float | None:
@@ -213,12 +227,19 @@ def _seconds(label: str, events: Sequence[Mapping[str, Any]]) -> float | None:
 
 
 def _when(events: Sequence[Mapping[str, Any]]) -> str:
-    """When the last driver stopped writing, and how long it took."""
-    if not events:
+    """Return when the last driver that had something to do stopped writing, and how long it took."""
+    driver = _last_busy(events)
+    if driver is None:
         return ""
-    times = [_moment(event) for event in events if event["driver"] == events[-1]["driver"]]
-    end = datetime.fromisoformat(events[-1]["time"])
+    own = [event for event in events if event["driver"] == driver]
+    times, end = [_moment(event) for event in own], datetime.fromisoformat(own[-1]["time"])
     return f"{end:%Y-%m-%d %H:%M} UTC, after {numbers.duration(max(times) - min(times))}"
+
+
+def _last_busy(events: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the last driver that did something, or the last one. A run with nothing to do is no news of a run."""
+    busy = [event["driver"] for event in events if event["event"] == "node" and event.get("total")]
+    return (busy or [event["driver"] for event in events] or [None])[-1]
 
 
 def _moment(event: Mapping[str, Any]) -> float:

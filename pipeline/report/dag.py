@@ -67,8 +67,8 @@ def draw(plan: Layout) -> Markup:
         for action, words in (("run", "run"), ("resume", "resumed"), ("reuse", "reused"))
         if action in actions
     )
-    said = "; ".join(f"{node.label} from {' and '.join(node.inputs)}" for node in plan.nodes if node.inputs)
-    label = f"Graph of {len(plan.nodes)} nodes ({counted}): {said}"
+    shown = "; ".join(f"{node.label} from {' and '.join(node.inputs)}" for node in plan.nodes if node.inputs)
+    label = f"Graph of {len(plan.nodes)} nodes ({counted}): {shown}"
     return drawing(plan.width, ROW * len(plan.nodes), join(parts), label)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from pipeline.report.clip import ELLIPSIS, clipped, visible
+from pipeline.text import ELLIPSIS, clipped, visible
 
 WORD = re.compile(r"\S+\s*|\s+")
 WORDS = 1200  # of each text that are compared
@@ -66,11 +66,11 @@ def _shown(run: Sequence[str]) -> str:
 def _within(spans: Sequence[Span], cut: bool) -> list[Span]:
     """The spans up to the letters that are shown, ending in an ellipsis where the text goes on."""
     kept: list[Span] = []
-    room = LETTERS
+    left = LETTERS
     for span in spans:
-        text = visible(span.text[:room])
+        text = visible(span.text[:left])
         kept.append(Span(span.kind, text))
-        room -= len(span.text)
-        if room <= 0:
+        left -= len(span.text)
+        if left <= 0:
             return [*kept, Span("skipped", ELLIPSIS)]
     return [*kept, Span("skipped", ELLIPSIS)] if cut else kept

@@ -1,19 +1,37 @@
-"""The figure descriptions that nodes hand in, as types, and the check that a figure is one of them.
+"""The figures that nodes describe, as types, and the check that a description is one of them.
 
-The descriptions are JSON made by any node, a user's own included, so they are checked before they are drawn: a
-figure that cannot be drawn costs its own place on the page, never the page. Authors read `docs/figures.md`.
+Any node describes figures as JSON, a user's own node included, so a description is checked before it is drawn: a figure
+that cannot be drawn costs its own place on the page, never the page. Authors read `docs/figures.md`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from itertools import pairwise
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
+
+from pydantic import AfterValidator, Field, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from pipeline.errors import UserError
 
-SECTIONS = ("scores", "duplicates", "tokens", "training", "weights", "models", "samples", "faults")
-LARGEST = 1e300  # beyond it differences overflow; NaN is not below it either
+
+def _finite(value: float) -> float:
+    _must(abs(value) <= 1e300, "not a finite number")  # beyond it differences overflow; NaN is not below it either
+    return value
+
+
+def _must(holds: bool, found: str) -> None:
+    if not holds:
+        raise ValueError(found)
+
+
+Number = Annotated[float, Field(strict=True), AfterValidator(_finite)]
+Text_ = Annotated[str, Field(strict=True)]
+Name = Annotated[str, StringConstraints(strict=True, min_length=1)]
+Cell = Text_ | Number | None
+Flag = Annotated[bool, Field(strict=True)]
 
 
 class FigureError(UserError):
@@ -23,122 +41,144 @@ class FigureError(UserError):
 class Titled(TypedDict):
     """What every figure may say."""
 
-    title: str
-    note: NotRequired[str]
-    section: NotRequired[str]
+    title: Name
+    note: NotRequired[Text_ | None]
+    section: NotRequired[Name | None]
+    about: NotRequired[Text_ | None]  # one sentence under the section's heading
 
 
 class Mark(TypedDict):
     """A vertical line at `x`; `removed` tells on which side of it things were removed."""
 
-    x: float
-    label: str
-    removed: NotRequired[Literal["below", "above"]]
+    x: Number
+    label: Text_
+    removed: NotRequired[Literal["below", "above"] | None]
 
 
 class Series(TypedDict):
-    name: str
-    points: Sequence[Sequence[float]]
-    dots: NotRequired[bool]
-    faint: NotRequired[bool]
+    name: Text_
+    points: Sequence[tuple[Number, Number]]
+    dots: NotRequired[Flag]
+    faint: NotRequired[Flag]
 
 
 class Histogram(Titled):
     kind: Literal["histogram"]
-    x: str
-    edges: Sequence[float]
-    counts: Sequence[float]
-    marks: NotRequired[Sequence[Mark]]
-    log_x: NotRequired[bool]
-    log_y: NotRequired[bool]
+    x: Text_
+    edges: Sequence[Number]
+    counts: Annotated[Sequence[Number], Field(min_length=1)]
+    marks: NotRequired[Sequence[Mark] | None]
+    log_x: NotRequired[Flag]
+    log_y: NotRequired[Flag]
 
 
 class Lines(Titled):
     kind: Literal["lines"]
-    x: str
-    y: str
-    series: Sequence[Series]
-    marks: NotRequired[Sequence[Mark]]
-    log_x: NotRequired[bool]
-    log_y: NotRequired[bool]
-    y_range: NotRequired[Sequence[float]]
+    x: Text_
+    y: Text_
+    series: Annotated[Sequence[Series], Field(min_length=1)]
+    marks: NotRequired[Sequence[Mark] | None]
+    log_x: NotRequired[Flag]
+    log_y: NotRequired[Flag]
+    y_range: NotRequired[tuple[Number, Number] | None]
+    smooth: NotRequired[Flag]  # draw moving averages over the values, from where the series begin to differ
 
 
 class Bars(Titled):
     kind: Literal["bars"]
-    labels: Sequence[str]
-    values: Sequence[float]
-    unit: NotRequired[str | None]
+    labels: Sequence[Text_]
+    values: Sequence[Number]
+    unit: NotRequired[Text_ | None]
+    marks: NotRequired[Sequence[Mark] | None]
 
 
 class Table(Titled):
     kind: Literal["table"]
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str | float | None]]
-    units: NotRequired[Sequence[str | None]]
-    best: NotRequired[Sequence[Literal["min", "max"] | None]]
-    highlight: NotRequired[int]
+    columns: Sequence[Text_]
+    rows: Sequence[Sequence[Cell]]
+    units: NotRequired[Sequence[Text_ | None] | None]
+    best: NotRequired[Sequence[Literal["min", "max"] | None] | None]
+    highlight: NotRequired[Annotated[int, Field(strict=True)]]
 
 
 class Text(Titled):
     kind: Literal["text"]
-    lines: Sequence[str]
+    lines: Sequence[Text_]
 
 
 class Diff(Titled):
     kind: Literal["diff"]
-    left: str
-    right: str
-    left_label: str
-    right_label: str
+    left: Text_
+    right: Text_
+    left_label: Text_
+    right_label: Text_
+
+
+def _histogram(figure: Histogram) -> Histogram:
+    edges, counts = figure["edges"], figure["counts"]
+    _must(len(edges) == len(counts) + 1, f"{len(edges)} edges for {len(counts)} counts; one edge more than counts")
+    _must(all(a < b for a, b in pairwise(edges)), "edges that do not rise")
+    _must(min(counts) >= 0, "a negative count")
+    _must(not figure.get("log_x") or edges[0] > 0, f"a log axis from {edges[0]:g}")
+    return figure
+
+
+def _lines(figure: Lines) -> Lines:
+    low, high = figure.get("y_range") or (1, 2)
+    _must(low < high, f"`y_range` [{low:g}, {high:g}]; a low and a higher number")
+    _must(not figure.get("log_y") or low > 0, f"a log axis from {low:g}")
+    for point in (point for series in figure["series"] for point in series["points"]):
+        for axis, value in zip(("log_x", "log_y"), point, strict=True):
+            _must(not figure.get(axis) or value > 0, f"{value:g} on a log axis")
+    return figure
+
+
+def _bars(figure: Bars) -> Bars:
+    labels, values = figure["labels"], figure["values"]
+    _must(len(labels) == len(values), f"{len(labels)} labels for {len(values)} values")
+    return figure
+
+
+def _table(figure: Table) -> Table:
+    columns = len(figure["columns"])
+    for row in figure["rows"]:
+        _must(len(row) == columns, f"{len(row)} cells for {columns} columns")
+    for name in ("units", "best"):
+        entries = figure.get(name)
+        _must(not entries or len(entries) == columns, f"{len(entries or ())} {name} for {columns} columns")
+    return figure
 
 
 Figure = Histogram | Lines | Bars | Table | Text | Diff
-
-FIELDS: Mapping[str, Mapping[str, type]] = {
-    "histogram": {"x": str, "edges": list, "counts": list},
-    "lines": {"x": str, "y": str, "series": list},
-    "bars": {"labels": list, "values": list},
-    "table": {"columns": list, "rows": list},
-    "text": {"lines": list},
-    "diff": {"left": str, "right": str, "left_label": str, "right_label": str},
-}
+Checked = Annotated[
+    Annotated[Histogram, AfterValidator(_histogram)]
+    | Annotated[Lines, AfterValidator(_lines)]
+    | Annotated[Bars, AfterValidator(_bars)]
+    | Annotated[Table, AfterValidator(_table)]
+    | Text
+    | Diff,
+    Field(discriminator="kind"),
+]
 
 
 def check(figure: Any, place: str = "figure") -> None:
     """Raise `FigureError` unless `figure` is of a kind above, with finite numbers and matching lengths."""
-    _must(isinstance(figure, Mapping), place, f"a {type(figure).__name__}", "an object")
-    title, kind = figure.get("title"), figure.get("kind")
-    _must(isinstance(title, str) and bool(title), place, "no title", "a text `title`")
-    place = f"{place} {title!r}"
-    _must(kind in FIELDS, place, f"kind {kind!r}", "one of " + ", ".join(FIELDS))
-    _must(
-        figure.get("section") in (None, *SECTIONS),
-        place,
-        f"section {figure.get('section')!r}",
-        "one of " + ", ".join(SECTIONS),
-    )
-    for name, wanted in FIELDS[kind].items():
-        value = figure.get(name)
-        fits = isinstance(value, str) if wanted is str else _is_list(value)
-        _must(fits, place, f"`{name}` is a {type(value).__name__}", f"a {'text' if wanted is str else 'list'}")
-    for name in ("note", "unit"):
-        value = figure.get(name)
-        _must(value is None or isinstance(value, str), place, f"`{name}` is a {type(value).__name__}", "a text")
-    marks = figure.get("marks")
-    _must(marks is None or _is_list(marks), place, f"`marks` is a {type(marks).__name__}", "a list")
-    for mark in marks or ():
-        _must(
-            isinstance(mark, Mapping) and _number(mark.get("x")) and isinstance(mark.get("label"), str),
-            place,
-            f"mark {mark!r}",
-            "a number `x` and a text `label`",
-        )
-    SHAPES[kind](figure, place)
+    if isinstance(figure, Mapping) and isinstance(figure.get("title"), str):
+        place = f"{place} {figure['title']!r}"
+    try:
+        _adapter().validate_python(figure)
+    except ValidationError as errors:
+        first = errors.errors()[0]
+        where = ".".join(str(part) for part in first["loc"][1:] if part not in ("str", "float"))
+        shown = "" if not where or first["type"] == "missing" else f" is {first['input']!r:.60}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise FigureError(
+            place, (f"`{where}`{shown}: " if where else "") + message, "a figure as docs/figures.md describes it"
+        ) from None
 
 
 def problem(figure: Any) -> str:
-    """Why a figure cannot be drawn; empty when it can."""
+    """Return why a figure cannot be drawn, or nothing when it can."""
     try:
         check(figure)
     except FigureError as error:
@@ -146,112 +186,6 @@ def problem(figure: Any) -> str:
     return ""
 
 
-def _histogram(figure: Histogram, place: str) -> None:
-    edges, counts = figure["edges"], figure["counts"]
-    _numbers(edges, place, "edges")
-    _numbers(counts, place, "counts")
-    _must(
-        len(edges) == len(counts) + 1 and len(counts) > 0,
-        place,
-        f"{len(edges)} edges for {len(counts)} counts",
-        "one edge more than counts, and at least one count",
-    )
-    _must(all(a < b for a, b in pairwise(edges)), place, "edges that do not rise", "rising edges")
-    _must(all(count >= 0 for count in counts), place, "a negative count", "counts of at least 0")
-    _must(not figure.get("log_x") or edges[0] > 0, place, f"a log axis from {edges[0]}", "edges above 0")
-
-
-def _lines(figure: Lines, place: str) -> None:
-    _must(len(figure["series"]) > 0, place, "no series", "at least one")
-    span = figure.get("y_range")
-    if span is not None:
-        _numbers(span, place, "y_range")
-        _must(len(span) == 2 and span[0] < span[1], place, f"`y_range` {span!r}", "a low and a higher number")
-        _must(not figure.get("log_y") or span[0] > 0, place, f"a log axis from {span[0]}", "a number above 0")
-    for series in figure["series"]:
-        _must(
-            isinstance(series, Mapping) and isinstance(series.get("name"), str) and _is_list(series.get("points")),
-            place,
-            "a series without name or points",
-            "`name` and `points`",
-        )
-        for point in series["points"]:
-            _must(
-                _is_list(point) and len(point) == 2 and all(map(_number, point)),
-                place,
-                f"point {point!r} in {series['name']!r}",
-                "two finite numbers",
-            )
-            for axis, value in zip(("log_x", "log_y"), point, strict=True):
-                _must(not figure.get(axis) or value > 0, place, f"{value} on a log axis", "numbers above 0")
-
-
-def _bars(figure: Bars, place: str) -> None:
-    _numbers(figure["values"], place, "values")
-    _same_length(figure["labels"], figure["values"], place, "labels", "values")
-
-
-def _table(figure: Table, place: str) -> None:
-    for row in figure["rows"]:
-        _must(_is_list(row), place, f"row {row!r}", "a list")
-        _same_length(row, figure["columns"], place, "cells", "columns")
-        for cell in row:
-            _must(
-                cell is None or isinstance(cell, str) or _number(cell),
-                place,
-                f"cell {cell!r}",
-                "a text, a finite number or null",
-            )
-    for name, allowed in (("units", str), ("best", ("min", "max"))):
-        values = figure.get(name)
-        if values is not None:
-            _must(_is_list(values), place, f"`{name}` is a {type(values).__name__}", "a list")
-            _same_length(values, figure["columns"], place, name, "columns")
-            for value in values:
-                fits = isinstance(value, str) if allowed is str else value in allowed
-                _must(value is None or fits, place, f"{value!r} in `{name}`", "null, or as docs/figures.md says")
-
-
-def _text(figure: Text, place: str) -> None:
-    _must(all(isinstance(line, str) for line in figure["lines"]), place, "a line that is no text", "texts")
-
-
-def _diff(figure: Diff, place: str) -> None:
-    """Its four texts are checked by name; nothing else can be wrong."""
-
-
-SHAPES = {
-    "histogram": _histogram,
-    "lines": _lines,
-    "bars": _bars,
-    "table": _table,
-    "text": _text,
-    "diff": _diff,
-}
-
-
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= LARGEST
-
-
-def _numbers(values: Sequence[Any], place: str, name: str) -> None:
-    bad = next((value for value in values if not _number(value)), None)
-    _must(all(map(_number, values)), place, f"{bad!r} in `{name}`", "finite numbers")
-
-
-def _same_length(left: Sequence[Any], right: Sequence[Any], place: str, left_name: str, right_name: str) -> None:
-    _must(
-        len(left) == len(right),
-        place,
-        f"{len(left)} {left_name} for {len(right)} {right_name}",
-        "as many of both",
-    )
-
-
-def _must(holds: bool, place: str, found: str, expected: str) -> None:
-    if not holds:
-        raise FigureError(place, found, expected)
+@cache
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(Checked)

@@ -19,22 +19,10 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
 from pipeline.report import charts, dag, figures, legend, numbers, panels
-from pipeline.report.clip import clipped
+from pipeline.report.curves import smoothed
 from pipeline.report.data import Figure, ReportData
+from pipeline.text import clipped
 
-SECTIONS = {
-    "scores": ("Scores", "How the documents scored, and where the line was drawn."),
-    "duplicates": ("Duplicates", "Clusters of near copies, and how the search kept to its curve."),
-    "tokens": ("Tokens", "What the documents became."),
-    "training": ("Training", "Loss over the tokens seen; the held-out figures are under Models."),
-    "weights": ("Sample weights", "How unevenly reweighting spread the loss over the samples of a batch."),
-    "models": ("Models", "All measured on the same held-out text."),
-    "samples": ("Generated text", "What the models write."),
-    "faults": (
-        "Planted faults",
-        "Faults with a known truth were planted in the corpus; this is how many were found.",
-    ),
-}
 DRAWN = ("histogram", "lines", "bars")
 
 
@@ -50,15 +38,13 @@ def render(data: ReportData) -> str:
     template = environment.from_string(_read("page.html"))
     every = [*(figure for node in data.nodes for figure in node.figures), *data.figures]
     artist = Artist(_palette(every))
-    sections = [
-        (name, *words, artist.place([figure for figure in every if _section(figure) == name]))
-        for name, words in SECTIONS.items()
-    ]
+    named = dict.fromkeys(name for figure in every if (name := _section(figure)))
+    sections = [_grouped(name, [figure for figure in every if _section(figure) == name], artist) for name in named]
     return template.render(
         data=data,
         graph=dag.layout(data.nodes),
         anchors={node.label: f"node-{number}" for number, node in enumerate(data.nodes, 1)},
-        sections=[section for section in sections if section[-1]],
+        sections=sections,
         remaining={node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes},
         loose=artist.place([figure for figure in data.figures if not _section(figure)]),
         removing=[node for node in data.nodes if node.reasons],
@@ -82,6 +68,16 @@ class Placed:
     drawings: tuple[tuple[str, Markup], ...]
     numbers: Markup
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """Figures of any nodes under one heading, which is the word that they name as their section."""
+
+    id: str
+    title: str
+    about: str
+    figures: list[Placed]
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ class Artist:
 
     def _chart(self, figure: Any, width: int) -> Markup:
         if figure["kind"] == "lines":
-            return charts.lines(figure, self.palette, width)
+            return charts.lines(smoothed(figure) if figure.get("smooth") else figure, self.palette, width)
         return {"histogram": charts.histogram, "bars": charts.bars}[figure["kind"]](figure, width)
 
 
@@ -133,14 +129,20 @@ def breakable(name: str) -> Markup:
 def _palette(every: Sequence[Figure]) -> legend.Palette:
     """Names in more than one chart have one colour; those of trained models come first."""
     charted = [f for f in every if not figures.problem(f) and f["kind"] == "lines"]
-    charted.sort(key=lambda figure: _section(figure) != "training")
+    charted.sort(key=lambda figure: not figure.get("smooth"))
     names = Counter(name for figure in charted for name in dict.fromkeys(series["name"] for series in figure["series"]))
     return legend.Palette([name for name, number in names.items() if number > 1])
 
 
+def _grouped(name: str, described: Sequence[Figure], artist: Artist) -> Section:
+    about = next((figure["about"] for figure in described if isinstance(figure.get("about"), str)), "")
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return Section(f"section-{slug}", name[:1].upper() + name[1:], about, artist.place(described))
+
+
 def _section(figure: Figure) -> str | None:
     name = figure.get("section") if isinstance(figure, Mapping) else None
-    return name if isinstance(name, str) and name in SECTIONS else None
+    return name if isinstance(name, str) and name else None
 
 
 def _read(name: str) -> str:

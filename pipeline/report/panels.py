@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from pipeline.report import numbers
-from pipeline.report.clip import ELLIPSIS, clipped
 from pipeline.report.difference import Span, compared
 from pipeline.report.figures import Diff, Figure, Table, Text
 from pipeline.report.plot import element
+from pipeline.text import ELLIPSIS, clipped
 
 ROWS = 200  # of a table that are shown
 LINES = 60  # of a text
@@ -119,10 +119,10 @@ def _column(cells: Sequence[Cell], unit: str | None, best: str | None) -> list[M
         elif isinstance(cell, str):
             written.append(clipped(cell, CELL))
         else:
-            said = numbers.with_unit(cell, unit)
+            shown = numbers.with_unit(cell, unit)
             if decimals is not None:
-                said = numbers.fixed(cell, decimals) + (numbers.SPACE + unit if unit else "")
-            written.append(element("b", said) if cell == winner else said)
+                shown = numbers.fixed(cell, decimals) + (numbers.SPACE + unit if unit else "")
+            written.append(element("b", shown) if cell == winner else shown)
     return written
 
 

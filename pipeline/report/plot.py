@@ -14,9 +14,9 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from pipeline.report import numbers
-from pipeline.report.clip import clipped
 from pipeline.report.figures import Mark
 from pipeline.report.ticks import Axis
+from pipeline.text import clipped
 
 LETTER = 6.8  # mean width of a letter of chart text (11.5 px) in a wide font
 LINE = 15  # height of a line of it

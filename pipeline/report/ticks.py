@@ -78,8 +78,8 @@ def _widened(low: float, high: float) -> tuple[float, float]:
     """A range of one value becomes one around it."""
     if high - low > LEAST_SPAN * max(abs(low), abs(high)):
         return low, high
-    room = abs(low) / 2 or 1.0
-    return max(low - room, -sys.float_info.max), min(low + room, sys.float_info.max)
+    margin = abs(low) / 2 or 1.0
+    return max(low - margin, -sys.float_info.max), min(low + margin, sys.float_info.max)
 
 
 def _nice(raw: Decimal) -> Decimal:

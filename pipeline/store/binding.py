@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.contract import Node, Shard, Source
+from pipeline.contract import InPlace, NewShard, Node, Shard, Source
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class BaseShard:
     phase: str
     task: str  # key of the task that laid it down
     file: str | None = None  # below data/<phase>/
-    in_place: Mapping[str, Any] | None = None
+    in_place: InPlace | None = None
     source: Source | None = None  # of an in-place shard, as the current run finds it
     state_file: str | None = None
 
@@ -99,18 +99,14 @@ class Binding:
 def base_shards(place: Place, phase: str, receipts: Sequence[Any], sources: Sequence[Source]) -> tuple[BaseShard, ...]:
     """The shards that a base node's receipts list, in order of task key."""
     by_digest = {source.digest: source for source in sources}
-    found = []
-    for receipt in sorted(receipts, key=lambda r: r.key):
-        for fact in receipt.facts.get("shards", ()):
-            shard = Shard(place.short, fact["key"], fact["rows"], fact["text_bytes"])
-            in_place = fact.get("in_place")
-            found.append(
-                BaseShard(
-                    shard, place.folder, phase, receipt.key,
-                    file=None if in_place else f"{receipt.key}{fact['ext']}",
-                    in_place=in_place,
-                    source=by_digest.get(in_place["digest"]) if in_place else None,
-                    state_file=f"{receipt.key}{fact['state_ext']}" if fact.get("state_ext") else None,
-                )
-            )  # fmt: skip
-    return tuple(found)
+    return tuple(
+        BaseShard(
+            Shard(place.short, new.key, new.rows, new.text_bytes), place.folder, phase, receipt.key,
+            file=None if new.ext is None else f"{receipt.key}{new.ext}",
+            in_place=new.in_place,
+            source=by_digest.get(new.in_place.digest) if new.in_place else None,
+            state_file=f"{receipt.key}{new.state_ext}" if new.state_ext else None,
+        )
+        for receipt in sorted(receipts, key=lambda r: r.key)
+        for new in map(NewShard.parse, receipt.facts.get("shards", ()))
+    )  # fmt: skip

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,51 +58,6 @@ class EventLog:
     def _publish(self) -> None:
         self._store.write(self.name, "".join(self._lines).encode())
         self._published = time.monotonic()
-
-
-class Recorder:
-    """A watcher that keeps the event log of the run; node changes only, not every shard."""
-
-    def __init__(self, store: Store, run: str) -> None:
-        self._store, self._run = store, run
-        self._log: EventLog | None = None
-        self._states: dict[str, str] = {}
-        self._lock = threading.Lock()
-
-    def started(self, plan: Any) -> None:
-        self._log = EventLog(self._store, getattr(plan, "name", None) or self._run)
-        self._log.write(
-            "started",
-            actions={entry.name: entry.action for entry in plan.entries},
-            whys={entry.name: entry.why for entry in plan.entries},
-        )
-
-    def node(self, name, state, phase="", done=0, total=0, rows_in=0, rows_kept=0, bytes=0, memory=0) -> None:
-        with self._lock:
-            changed = self._states.get(name) != f"{state} {phase}"
-            self._states[name] = f"{state} {phase}"
-        if self._log is not None and (changed or (total and done == total)):
-            self._log.write(
-                "node", node=name, state=state, phase=phase, done=done, total=total,
-                rows_in=rows_in, rows_kept=rows_kept, bytes=bytes, memory=memory,
-            )  # fmt: skip
-
-    def event(self, name: str, kind: str, values: Mapping[str, Any]) -> None:
-        if self._log is not None:
-            self._log.write(kind, node=name, **{f"{key}_" if key in ("time", "event", "node") else key: value
-                                                for key, value in values.items()})  # fmt: skip
-
-    def failed(self, name: str, shard: str, cause: BaseException | str) -> None:
-        if self._log is not None:
-            self._log.write("failed", node=name, shard=shard, cause=str(cause), kind=type(cause).__name__)
-
-    def finished(self, run: Any) -> None:
-        if self._log is not None:
-            self._log.write("finished")
-
-    def close(self) -> None:
-        if self._log is not None:
-            self._log.close()
 
 
 def read_events(store: Store, run: str) -> Iterator[dict[str, Any]]:

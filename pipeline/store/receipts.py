@@ -27,9 +27,8 @@ FACTS_LIMIT = 64 * 1024
 class Receipt:
     """What a finished task read, wrote and counted.
 
-    `files`: name below `data/<phase>/` -> {"size", "sha256"[, "values"]}; `values` is a digest of the decoded
-    columns, which stays the same when another pyarrow version packs them otherwise. `reads`: [node, phase, key,
-    digest of that receipt's files].
+    `files`: name below `data/<phase>/` -> {"size", "sha256"}. `reads`: [node, phase, key, digest of that receipt's
+    files].
     """
 
     phase: str
@@ -82,22 +81,20 @@ def commit(
     outputs: Mapping[str, Path],
     reads: Iterable[Sequence[str]],
     result: Result,
-    values: Mapping[str, str] | None = None,
+    deterministic: bool = True,
 ) -> Receipt:
     """Publish a task's files, then its receipt. `outputs`: file name below `data/<phase>/` -> finished local file.
 
-    Raises `DriftError` when the key is done already with other bytes (and other values).
+    Raises `DriftError` when the key is done already with other bytes. Of a node that is not `deterministic`, what was
+    committed first stays and is returned.
     """
     if len(canonical_json(dict(result.facts))) > FACTS_LIMIT:
         raise DataError(f"{folder} {phase}/{key}", "facts of more than 64 KiB", "a file for anything that large")
-    files = {
-        name: {"size": path.stat().st_size, "sha256": sha256_of(path)}
-        | ({"values": values[name]} if values and name in values else {})
-        for name, path in sorted(outputs.items())
-    }
+    files = {name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for name, path in sorted(outputs.items())}
     fresh = Receipt(phase, key, files, [list(read) for read in reads], dict(result.counts), dict(result.facts))
     if (known := read_receipt(store, folder, phase, key)) is not None:
-        _require_same(known, fresh, folder)
+        if deterministic:
+            _require_same(known, fresh, folder)
         return known
     place = f"{folder}/{phase}"
     point(place, "before-data")
@@ -112,10 +109,7 @@ def commit(
 def _require_same(known: Receipt, fresh: Receipt, folder: str) -> None:
     for name, entry in fresh.files.items():
         before = known.files.get(name)
-        same = before is not None and (
-            before["sha256"] == entry["sha256"] or ("values" in entry and before.get("values") == entry["values"])
-        )
-        if not same:
+        if before is None or before["sha256"] != entry["sha256"]:
             raise DriftError(
                 f"{folder} {fresh.phase}/{fresh.key}", f"other bytes for the finished file {name}",
                 "the bytes that its receipt names", "siftloom verify, or raise the node's version",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
@@ -36,12 +37,15 @@ def read_run(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def run_names(store: Store, name: str) -> list[str]:
-    """`name`, `name@2`, ... as far as they exist, oldest first."""
-    found, number = [], 1
-    while store.size(f"runs/{(label := name if number == 1 else f'{name}@{number}')}/run.json") is not None:
-        found.append(label)
-        number += 1
-    return found
+    """Return those of `name`, `name@2`, ... that exist, oldest first; some may have been removed."""
+    labels = [label for label in store.names("runs") if re.fullmatch(rf"{re.escape(name)}(@\d+)?", label)]
+    known = [label for label in labels if store.size(f"runs/{label}/run.json") is not None]
+    return sorted(known, key=_number)
+
+
+def _number(label: str) -> int:
+    _, _, number = label.rpartition("@")
+    return int(number) if number.isdigit() else 1
 
 
 def resolve(store: Store, name: str) -> str | None:
@@ -69,7 +73,7 @@ def choose_name(store: Store, name: str, graph: Graph) -> str:
         known = record.get("form", {})
         if all(known[key] == form[key] for key in known.keys() & form.keys()) and known.keys() & form.keys():
             return label
-    return name if not names else f"{name}@{len(names) + 1}"
+    return name if not names else f"{name}@{_number(names[-1]) + 1}"
 
 
 def write_run(store: Store, name: str, graph: Graph, state: State, recipe: str | None) -> None:

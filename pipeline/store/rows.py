@@ -143,9 +143,9 @@ class ShardView:
                 self.base.shard.name, "no source file with the digest that this shard was read from",
                 "the file in one of the recipe's paths", "put it back, or run the recipe again",
             )  # fmt: skip
-        groups = range(*place["row_groups"])
+        groups = range(*place.row_groups)
         # what the file lacks (`source`, `source_id`) is null; never the file's name, which is no part of its content
-        theirs = {ours: place["columns"][ours] for ours in columns if ours in place["columns"]}
+        theirs = {ours: place.columns[ours] for ours in columns if ours in place.columns}
         with open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
             sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
@@ -170,7 +170,7 @@ class ShardView:
                         table = _rows_only(rows)
                     for ours in columns:
                         if ours == "id":
-                            first = place["first_row"] + start
+                            first = place.first_row + start
                             count = pa.array(np.arange(first, first + rows)).cast(pa.string())
                             ids = pc.binary_join_element_wise(source.digest[:12], count, ":")
                             table = table.append_column("id", ids)

@@ -12,6 +12,7 @@ import glob
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,10 +94,21 @@ def _files(pattern: str) -> list[Entry]:
             part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")
         ):
             continue
-        stat = os.stat(path)
+        status = _regular(path)
         name = Path(os.path.relpath(path, root or ".")).as_posix()
-        entries.append(Entry(name, os.path.abspath(path), stat.st_size, str(stat.st_mtime_ns)))
+        entries.append(Entry(name, os.path.abspath(path), status.st_size, str(status.st_mtime_ns)))
     return entries
+
+
+def _regular(path: str) -> os.stat_result:
+    """Return the status of a regular file. A pipe or a device would be read for ever."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise SourceError(path, f"a link that leads nowhere ({error.strerror})", "a file that can be read") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise SourceError(path, "a pipe, a device or a socket", "a regular file", "name the files in `paths`")
+    return status
 
 
 def _demo(pattern: str) -> list[Entry]:
@@ -118,9 +130,16 @@ def _remote(pattern: str) -> list[Entry]:
 
     head, _, query = pattern.partition("?")
     plain = head.split("*")[0].rstrip("/") if "*" in head else head
-    system, place = fs.FileSystem.from_uri(plain + (f"?{query}" if query else ""))
-    info = system.get_file_info(place)
-    infos = [info] if info.type == fs.FileType.File else system.get_file_info(fs.FileSelector(place, recursive=True))
+    try:
+        system, place = fs.FileSystem.from_uri(plain + (f"?{query}" if query else ""))
+        info = system.get_file_info(place)
+        whole = info.type == fs.FileType.File
+        infos = [info] if whole else system.get_file_info(fs.FileSelector(place, recursive=True))
+    except Exception as error:  # each kind of file system has errors of its own
+        raise SourceError(
+            plain, (str(error) or type(error).__name__).splitlines()[0], "a file system that can be reached",
+            "download the files, or name them as s3://, gs:// or hf://",
+        ) from error  # fmt: skip
     scheme = head.split("://")[0]
     wanted = head.split("://", 1)[1]
     return [
@@ -174,8 +193,8 @@ def require_unchanged(source: Source) -> None:
 def _now(path: str) -> tuple[int, str]:
     """Size and stamp, as a listing would see them."""
     if "://" not in path:
-        stat = os.stat(path)
-        return stat.st_size, str(stat.st_mtime_ns)
+        status = os.stat(path)
+        return status.st_size, str(status.st_mtime_ns)
     from pyarrow import fs
 
     system, place = fs.FileSystem.from_uri(path)

@@ -22,7 +22,7 @@ from pipeline.store.sources import open_stream, require_unchanged
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Tell = Callable[[str, dict[str, Any]], None]
+LogEvent = Callable[[str, dict[str, Any]], None]  # (event, values), for the event log and the progress table
 Receipts = dict[tuple[str, str, str], Receipt]  # (folder, phase, key) -> what was read
 
 
@@ -30,7 +30,7 @@ class TaskContext(Context):
     """The context of one task (`key` of `phase`), or of the driver when it asks for keys and figures."""
 
     def __init__(
-        self, binding: Binding, phase: str, key: str, shard: Shard | None = None, tell: Tell | None = None,
+        self, binding: Binding, phase: str, key: str, shard: Shard | None = None, log_event: LogEvent | None = None,
         receipts: Receipts | None = None,
     ) -> None:  # fmt: skip
         """`receipts` are those that tasks before this one have read: what is finished does not change."""
@@ -44,7 +44,7 @@ class TaskContext(Context):
         self.reads: dict[tuple[str, str, str], str] = {}
         self._receipts: Receipts = {} if receipts is None else receipts
         self._opened: dict[str, Source] = {}
-        self._tell = tell
+        self._log_event = log_event
 
     # rows ------------------------------------------------------------------------------------------------------------
 
@@ -181,5 +181,5 @@ class TaskContext(Context):
 
     def log(self, event: str, **values: Any) -> None:
         point(self.binding.place.folder, f"log-{event}")
-        if self._tell is not None:
-            self._tell(event, values)
+        if self._log_event is not None:
+            self._log_event(event, values)

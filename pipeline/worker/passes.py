@@ -1,52 +1,39 @@
-"""One base shard through every phase of a pass.
+"""One base shard through the phases of a pass, or through the part of them that one operator holds.
 
 The worker reads the needed columns of a shard once, batch by batch, and hands the rows still alive to each phase in
 order; then it writes each phase's files and receipt, first phase first. What a receipt says it read is what the phase
 depends on (its base shard, the nearest state, the side-cars of its columns), whether those were read from files or
 handed over inside the pass, so a pass that is cut elsewhere writes the same receipts.
+
+Where the phases of a pass ask for different resources, each part runs in a worker of its own. The first part reads the
+shard and hands a `Parcel` on: the rows that later phases take over, and what the phases before them have written.
 """
 
 from __future__ import annotations
 
 import pickle
 import resource
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import RowNode, RowPhase, ShardPhase, ShardWriter
-from pipeline.store.binding import BaseShard, Binding, Link
+from pipeline.contract import RowNode, RowPhase
+from pipeline.store.binding import BaseShard
 from pipeline.store.objects import Store, open_store
-from pipeline.store.receipts import Receipt, commit, data_name, read_receipt
+from pipeline.store.receipts import Receipt, read_receipt
 from pipeline.store.rows import ShardView
-from pipeline.worker.context import Receipts, TaskContext
-from pipeline.worker.sidecar import SideCar
+from pipeline.worker.context import Receipts
+from pipeline.worker.phase_run import PassPhase, PhaseRun
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Step:
-    """One phase in a pass. `after`: base -> the step whose rows it takes over, None: it starts from side-cars."""
-
-    binding: Binding
-    phase: str
-    after: Mapping[str, int | None]
-    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
-    scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
-
-    def spec(self) -> RowPhase | ShardPhase:
-        phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
-        assert isinstance(phase, RowPhase | ShardPhase)
-        return phase
+__all__ = ["Outcome", "Parcel", "PassPhase", "ShardWork", "run_part", "run_shard"]
 
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The steps due for one shard; `due` are indices into the pass's steps."""
+    """The phases due for one shard; `due` are indices into the pass's phases."""
 
     base: BaseShard
     due: tuple[int, ...]
@@ -54,9 +41,9 @@ class ShardWork:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one step made of one shard: a receipt, or what went wrong."""
+    """The receipt of one phase over one shard, or its error; neither where it was stopped or one before it failed."""
 
-    step: int
+    index: int  # of the phase in the pass
     shard: str
     receipt: Receipt | None = None
     error: BaseException | None = None
@@ -64,219 +51,204 @@ class Outcome:
     memory: int = 0  # peak of the worker process so far, bytes
 
 
-_opened: dict[tuple[str, str, str], Any] = {}  # row functions of this worker process: (fingerprint, phase, store)
+@dataclass
+class Parcel:
+    """One shard between two parts of a pass.
+
+    outcomes  of the phases so far
+    sources   phase -> source of its rows: the index of the phase that hands them over, or `-1 - i` for rows as they
+              are in the store, i the first phase that starts from them
+    rows      source -> alive rows of the shard, for the phases that have not run yet
+    """
+
+    work: ShardWork
+    outcomes: list[Outcome] = field(default_factory=list)
+    sources: dict[int, int] = field(default_factory=dict)
+    rows: dict[int, pa.Table] = field(default_factory=dict)
 
 
 def run_shard(
-    store_root: str, steps: Sequence[Step], work: ShardWork, receipts: Receipts | None = None
+    store_root: str, phases: Sequence[PassPhase], work: ShardWork, receipts: Receipts | None = None
 ) -> list[Outcome]:
-    """Run the due steps over one shard and commit them in order. A step that fails stops those behind it, no others.
+    """Run the due phases over one shard and commit them in order. A phase that fails stops those behind it, no others.
 
     `receipts` are those that shards before this one have read, as in `TaskContext`.
     """
-    store = open_store(store_root)
-    runs: dict[int, _Run] = {}
-    digests: dict[tuple[str, str, str], str] = {}
-    done = _done_before(store, steps, work)
-    for index in (i for i in work.due if i not in done):
-        step = steps[index]
-        after = step.after[work.base.shard.base]
-        parent = runs.get(after) if after is not None else None
-        runs[index] = _Run(store, step, work.base, parent, digests, receipts)
-    try:
-        starts: dict[tuple, list[_Run]] = {}
-        for run in runs.values():
-            if run.parent is None:
-                starts.setdefault(run.start_key(), []).append(run)
-        for group in starts.values():
-            _stream_group(store, work.base, group)
-        return [*done.values(), *(run.outcome(index) for index, run in runs.items())]
-    finally:
-        for run in runs.values():
-            run.context.discard()
+    return run_part(store_root, phases, range(len(phases)), Parcel(work), receipts).outcomes
 
 
-def _done_before(store: Store, steps: Sequence[Step], work: ShardWork) -> dict[int, Outcome]:
-    """Steps that were committed by an earlier try of this task, whose worker died later on."""
-    found = {}
-    for index in work.due:
-        folder, shard = steps[index].binding.place.folder, work.base.shard.name
-        receipt = read_receipt(store, folder, steps[index].phase, shard)
-        if receipt is not None:
-            found[index] = Outcome(index, shard, receipt)
-    return found
+def run_part(
+    store_root: str, phases: Sequence[PassPhase], part: range, parcel: Parcel, receipts: Receipts | None = None
+) -> Parcel:
+    """Run those due phases that have their index in `part`; return the parcel for the phases behind them."""
+    return _Part(open_store(store_root), phases, part, parcel, receipts).run()
 
 
-def _stream_group(store: Store, base: BaseShard, group: Sequence[_Run]) -> None:
-    """Feed every batch of the shard to the runs that start from the same finished side-cars."""
-    import pyarrow as pa
-
-    columns = sorted({name for run in group for name in run.wanted()} | {"id"})
-    view = ShardView(store, base, group[0].step.chain[base.shard.base])
-    for _, mask, table in view.batches([*columns, *([] if "_row" in columns else ["_row"])]):
-        alive = table if mask.all() else table.filter(pa.array(mask))
-        for run in group:
-            run.take(alive)
-
-
-class _Run:
-    """One step at work on one shard."""
+class _Part:
+    """Some phases of a pass at work on one shard."""
 
     def __init__(
-        self, store: Store, step: Step, base: BaseShard, parent: _Run | None, digests: dict[tuple[str, str, str], str],
-        receipts: Receipts | None,
-    ) -> None:  # fmt: skip
-        self.store, self.step, self.base, self.parent = store, step, base, parent
-        self.digests = digests  # of receipts that this shard's steps have read; they mostly read the same ones
-        self.phase = step.spec()
-        self.context = TaskContext(step.binding, step.phase, base.shard.name, base.shard, receipts=receipts)
-        self.children: list[_Run] = []
-        if parent is not None:
-            parent.children.append(self)
-        self.receipt: Receipt | None = None
-        self.error: tuple[BaseException, str] | None = None
-        self.side_car: SideCar | None = None
-        self.writer: ShardWriter | None = None
-        if isinstance(self.phase, ShardPhase):
-            self._guarded(lambda: setattr(self, "writer", self.phase.open(self.context)))
-        else:
-            known = step.scores.get(base.shard.name)
-            self.side_car = SideCar(
-                self.context, base.shard, self._open_rows, _known_scores(store, known, base) if known else None
+        self, store: Store, phases: Sequence[PassPhase], part: range, parcel: Parcel, receipts: Receipts | None
+    ) -> None:
+        self.store, self.phases, self.part, self.parcel = store, phases, part, parcel
+        self.base, self.outcomes = parcel.work.base, list(parcel.outcomes)
+        if part.start == 0:
+            self.outcomes += self._done_before()
+        finished = {outcome.index for outcome in self.outcomes}
+        self.due = [index for index in parcel.work.due if index not in finished]
+        self.specs = [phase.spec() for phase in phases]
+        self.sources = self._sources() if part.start == 0 else parcel.sources
+        self.wanted = self._wanted()
+        self.written = {o.index: o.receipt for o in self.outcomes if o.receipt is not None}
+        digests: dict[tuple[str, str, str], str] = {}
+        self.runs = {
+            index: PhaseRun(
+                store,
+                phases[index],
+                self.specs[index],
+                self.base,
+                lambda index=index: self._written_before(index),
+                digests,
+                receipts,
             )
+            for index in self.due
+            if index in part
+        }
+        self.kept: dict[int, list[pa.Table]] = {
+            self.sources[index]: [] for index in self.due if index >= part.stop
+        }  # source -> rows for the parts behind this one
 
-    def _open_rows(self):
-        assert isinstance(self.phase, RowPhase)
-        if self.phase.per_shard:
-            return self.phase.open(self.context)
-        key = (self.step.binding.place.fingerprint, self.phase.name, self.step.binding.store)
-        if key not in _opened:
-            if len(_opened) >= 32:
-                _opened.clear()
-            _opened[key] = self.phase.open(self.context)
-        return _opened[key]
-
-    def start_key(self) -> tuple:
-        return tuple(link.place.fingerprint for link in self.step.chain[self.base.shard.base])
-
-    def wanted(self) -> set[str]:
-        """Columns this run and those behind it need from files."""
-        names = set(self.phase.needs)
-        for child in self.children:
-            names |= child.wanted()
-        return names - set(self.step.binding.place.node.adds() if self.side_car else ())
-
-    def failed(self) -> bool:
-        return self.error is not None or (self.parent is not None and self.parent.failed())
-
-    def _guarded(self, work: Callable[[], Any]) -> None:
-        # Whatever a stage raises belongs to this shard and this step; it is reported there, and the rest goes on.
+    def run(self) -> Parcel:
         try:
-            work()
-        except Exception as error:
-            self.error = (error, traceback.format_exc())
+            if self.part.start == 0:
+                for source in dict.fromkeys(source for source in self.sources.values() if source < 0):
+                    self._read(source)
+            else:
+                for source, table in self.parcel.rows.items():
+                    self._feed(source, table)
+            self._end()
+            for index, run in self.runs.items():
+                self._commit(index, run)
+        finally:
+            for run in self.runs.values():
+                run.context.discard()
+        return Parcel(self.parcel.work, self.outcomes, self.sources, self._rows_to_hand_on())
 
-    def take(self, table: pa.Table) -> None:
-        """One batch of rows that are alive before this step; what stays goes on to the children."""
-        if self.error is None:
-            self._guarded(lambda: self._take(table))
+    # which rows ------------------------------------------------------------------------------------------------------
 
-    def outcome(self, index: int) -> Outcome:
-        """Commit, unless this step or one before it has failed."""
+    def _done_before(self) -> list[Outcome]:
+        """Return what an earlier try of this shard, whose worker died later on, has committed."""
+        found, shard = [], self.base.shard.name
+        for index in self.parcel.work.due:
+            phase = self.phases[index]
+            receipt = read_receipt(self.store, phase.binding.place.folder, phase.phase, shard)
+            if receipt is not None:
+                found.append(Outcome(index, shard, receipt))
+        return found
+
+    def _after(self, index: int) -> int | None:
+        return self.phases[index].after[self.base.shard.base]
+
+    def _sources(self) -> dict[int, int]:
+        """Return the source of each due phase's rows; see `Parcel`."""
+        starts: dict[tuple[str, ...], int] = {}
+        found = {}
+        for index in self.due:
+            after = self._after(index)
+            if after is not None and after in self.due:
+                found[index] = after
+            else:
+                chain = self.phases[index].chain[self.base.shard.base]
+                found[index] = starts.setdefault(tuple(link.place.fingerprint for link in chain), -1 - index)
+        return found
+
+    def _wanted(self) -> dict[int, set[str]]:
+        """Return the columns that each phase and those behind it need from the rows that it is given."""
+        wanted: dict[int, set[str]] = {}
+        for index in reversed(self.due):
+            behind = (wanted[child] for child in self.due if self.sources[child] == index)
+            spec, node = self.specs[index], self.phases[index].binding.place.node
+            made = set(node.adds()) if isinstance(spec, RowPhase) else set()
+            wanted[index] = set(spec.needs).union(*behind) - made
+        return wanted
+
+    def _columns(self, indices: Iterable[int]) -> list[str]:
+        return sorted({"_row"}.union(*(self.wanted[index] for index in indices)))
+
+    def _read(self, source: int) -> None:
+        """Feed every batch of the shard to the phases that start from the same finished side-cars."""
+        import pyarrow as pa
+
+        fed = [index for index in self.due if self.sources[index] == source]
+        view = ShardView(self.store, self.base, self.phases[fed[0]].chain[self.base.shard.base])
+        for _, mask, table in view.batches(self._columns(fed)):
+            self._feed(source, table if mask.all() else table.filter(pa.array(mask)))
+
+    def _feed(self, source: int, table: pa.Table) -> None:
+        """Hand rows to the phases that take them over, in this part or behind it."""
+        if source in self.kept:
+            behind = [i for i in self.due if i >= self.part.stop and self.sources[i] == source]
+            self.kept[source].append(table.select(self._columns(behind)))
+        for index, run in self.runs.items():
+            if self.sources[index] == source:
+                for stays in run.take(table):
+                    self._feed(index, stays)
+
+    def _end(self) -> None:
+        # phases are in order, so what one still hands over is looked at by those behind it before they end themselves
+        for index, run in self.runs.items():
+            for stays in run.end():
+                self._feed(index, stays)
+
+    # what came of it -------------------------------------------------------------------------------------------------
+
+    def _failed(self, index: int) -> bool:
+        """Return whether a phase, or one before it in this pass, has no receipt."""
+        run, source = self.runs.get(index), self.sources.get(index, -1)
+        if index in self.written:
+            return False
+        if run is not None and (run.error is not None or run.stopped):
+            return True
+        return index not in self.runs or (source >= 0 and self._failed(source))
+
+    def _commit(self, index: int, run: PhaseRun) -> None:
         shard = self.base.shard.name
-        if not self.failed():
-            self._guarded(lambda: setattr(self, "receipt", self.finish()))
-        if self.error is not None:
-            return Outcome(index, shard, error=portable(self.error[0]), trace=self.error[1])
-        return Outcome(index, shard, self.receipt, memory=peak_memory())
-
-    def _take(self, table: pa.Table) -> None:
-        needs = list(dict.fromkeys(self.phase.needs)) or ["_row"]
-        if self.writer is not None:
-            self.writer.add(table.select(needs))
-            return
-        assert self.side_car is not None
-        rest = self.side_car.take(table, needs)
-        for child in self.children:
-            child.take(rest)
-
-    def finish(self) -> Receipt:
-        """Write this step's files and receipt."""
-        shard = self.base.shard
-        values: dict[str, str] = {}
-        if self.writer is not None:
-            result = self.writer.finish()
+        if not self._failed(index):
+            receipt = run.guarded(run.finish)
+            if receipt is not None:
+                self.written[index] = receipt
+        if run.error is not None:
+            self.outcomes.append(Outcome(index, shard, error=portable(run.error[0]), trace=run.error[1]))
         else:
-            assert self.side_car is not None
-            with self.context.create(".parquet") as path:
-                result, values[f"{shard.name}.parquet"] = self.side_car.write(path)
-        self.context.require_unchanged_sources()
-        # What a writer opened itself (a model, a mask) stands in its context. A row function that is opened once per
-        # worker, or never because every score was known, is taken to have read all of its other inputs.
-        once = isinstance(self.phase, RowPhase) and not self.phase.per_shard
-        reads = {**(self._input_reads() if once else self.context.reads), **self._row_reads()}
-        place = self.step.binding.place
-        self.receipt = commit(
-            self.store, place.folder, self.step.phase, shard.name, self.context.outputs,
-            [[*name, digest] for name, digest in reads.items()], result, values,
-        )  # fmt: skip
-        return self.receipt
+            self.outcomes.append(Outcome(index, shard, self.written.get(index), memory=peak_memory()))
 
-    def _input_reads(self) -> dict[tuple[str, str, str], str]:
-        binding = self.step.binding
-        others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
-        names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
-        names += [(i.place, phase, key) for i in others for phase, keys in i.phases.items() for key in keys]
+    def _written_before(self, index: int) -> dict[tuple[str, str], str]:
+        """Return the digests of what the phases before this one wrote in this pass."""
+        found, after = {}, self._after(index)
+        while after is not None and after in self.written:
+            phase = self.phases[after]
+            found[phase.binding.place.folder, phase.phase] = self.written[after].digest
+            after = self._after(after)
+        return found
+
+    def _rows_to_hand_on(self) -> dict[int, pa.Table]:
+        """Return the rows for the parts behind; those of a phase that has no receipt are of no use to anyone."""
+        import pyarrow as pa
+
         return {
-            (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
+            source: pa.concat_tables(tables).combine_chunks()
+            for source, tables in self.kept.items()
+            if tables and (source < 0 or source in self.written)
         }
-
-    def _row_reads(self) -> dict[tuple[str, str, str], str]:
-        shard, chain = self.base.shard, self.step.chain[self.base.shard.base]
-        needed = [link for link in chain if set(link.columns) & set(self.phase.needs)]
-        if "text" in self.phase.needs:
-            needed += [link for link in chain if link.changes_text]
-        if chain:
-            needed.append(chain[-1])
-        names = {(link.place.folder, link.phase, shard.name) for link in needed}
-        names.add((self.base.folder, self.base.phase, self.base.task))
-        made = self._made()
-        return {
-            (folder.removeprefix("nodes/"), phase, key): made.get((folder, phase)) or self._stored(folder, phase, key)
-            for folder, phase, key in sorted(names)
-        }
-
-    def _made(self) -> dict[tuple[str, str], str]:
-        """Digests of what the steps before this one wrote in this pass."""
-        if self.parent is None or self.parent.receipt is None:
-            return {}
-        place = self.parent.step.binding.place
-        return self.parent._made() | {(place.folder, self.parent.step.phase): self.parent.receipt.digest}
-
-    def _stored(self, folder: str, phase: str, key: str) -> str:
-        name = (folder, phase, key)
-        if name not in self.digests:
-            receipt = read_receipt(self.store, *name)
-            assert receipt is not None, f"{folder} {phase}/{key} has no receipt"
-            self.digests[name] = receipt.digest
-        return self.digests[name]
-
-
-def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
-    """The finished side-car whose values may be copied, if it is there."""
-    folder, phase = known
-    if read_receipt(store, folder, phase, base.shard.name) is None:
-        return None
-    return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
 
 
 def peak_memory() -> int:
-    """Largest resident set of this process so far, bytes."""
+    """Return the largest resident set of this process so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def portable(error: BaseException) -> BaseException:
-    """The error itself when it can cross a process border, else one that says the same."""
+    """Return the error itself when it can cross a process border, else one that says the same."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:
@@ -285,6 +257,9 @@ def portable(error: BaseException) -> BaseException:
 
 
 def reusable(node: Any) -> bool:
-    """Whether a node's columns can be copied from an earlier side-car and only `decide` be run."""
-    decides = isinstance(node, RowNode) and type(node).decide is not RowNode.decide
-    return isinstance(node, RowNode) and not node.changes_text and (decides or not node.reasons)
+    """Return whether a node's columns can be copied from an earlier side-car and only `decide` be run."""
+    if not isinstance(node, RowNode) or node.changes_text:
+        return False
+    if not all(phase.reuse for phase in node.phases() if isinstance(phase, RowPhase)):
+        return False
+    return type(node).decide is not RowNode.decide or not node.reasons

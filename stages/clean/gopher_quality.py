@@ -1,9 +1,9 @@
 """The quality rules of Gopher (Rae et al. 2021, arXiv 2112.11446, appendix A.1.1), each a column and a
 threshold.
 
-White-space words and occurrences of stop words are DCLM's reading of the rules, distinct stop words
-datatrove's. A line is one that is not blank. Leaves out languages other than English for the stop-word rule:
-it is skipped for them.
+White-space words and occurrences of stop words are DCLM's reading of the rules, distinct stop words datatrove's. A line
+is one that is not blank. A document of a script without spaces has no mean length of words, and a language without a
+list no stop words: those rules are left out there, and `gopher_skipped` says so.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.pieces import Words
-from stages.clean.rules import Rule, apply, columns
+from pipeline.errors import RecipeError
+from stages.clean.cut import Unit, Words
+from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.stop_words import STOP_WORDS
 from stages.documents import LANG, carried
 
-STOP_WORDS = {"en": ("the", "be", "to", "of", "and", "that", "have", "with")}
-BULLETS = ("•", "‣", "⁃", "▪", "●", "◦", "-", "*")
-ELLIPSES = ("...", "…")
+BULLETS = "•‣⁃▪●◦-*"
 
 RULES = (
     Rule("min_words", "gopher_words", "int32", "min"),
@@ -41,16 +41,21 @@ class GopherQuality(RowNode):
     Adds, for the fields of the same name (None turns a rule off):
 
     gopher_words           int32    words
-    gopher_mean_word       float32  [characters] mean length of a word
+    gopher_mean_word       float32  [characters] mean length of a word; null where characters are the unit
     gopher_hashes          float32  `#` per word
     gopher_ellipses        float32  ellipses (`...` or the character) per word
     gopher_bullet_lines    float32  share of lines that begin with a bullet
     gopher_ellipsis_lines  float32  share of lines that end in an ellipsis
     gopher_alpha_words     float32  share of words with a letter
     gopher_stop_words      int32    stop words of its language; null where there is no list for it
+    gopher_skipped         string   the rules that could not judge the document, comma between; null: all could
 
-    `language` is that of documents without a `lang` column before this node. `distinct_stop_words` counts
-    each once.
+    words                `whitespace`, `unicode` (without punctuation), or `datatrove`: that library's English words and
+                         its counting throughout, for equal verdicts (extra `parity`)
+    unit                 what words are counted in; `auto`: two characters make a word where most letters are of a
+                         script without spaces
+    language             that of documents without a `lang` column before this node
+    distinct_stop_words  counts each stop word once
     """
 
     docs: Node
@@ -65,20 +70,32 @@ class GopherQuality(RowNode):
     min_alpha_words: float | None = threshold(0.8)
     min_stop_words: int | None = threshold(2)
     words: Words = "whitespace"
+    unit: Unit = "auto"
     language: str = "en"
     distinct_stop_words: bool = False
 
-    version = 1
+    version = 2
     reasons = tuple(f"gopher_quality.{rule.field}" for rule in RULES)
+    histograms = histograms(RULES, {"gopher_words": (0, 2000, 40), "gopher_mean_word": (0, 16, 32)})
+
+    def check(self) -> None:
+        if self.language not in STOP_WORDS:
+            raise RecipeError(
+                "gopher_quality.language", f"{self.language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS))
+            )
 
     def adds(self):
-        return columns(RULES)
+        return {**columns(RULES), "gopher_skipped": "string"}
 
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return ("text", *carried(self.docs, LANG))
 
     def open(self, ctx: Context) -> RowFunction:
+        if self.words == "datatrove":
+            from stages.clean.datatrove_words import quality
+
+            return lambda table: Columns(added=quality(table["text"]))
         return lambda table: Columns(added=self._scores(table))
 
     def decide(self, scores) -> Removed | None:
@@ -86,52 +103,37 @@ class GopherQuality(RowNode):
 
     def _scores(self, table) -> dict:
         import numpy as np
-        import pyarrow.compute as pc
+        import pyarrow as pa
 
-        from stages.clean import pieces
+        from stages.clean import cut as c
+        from stages.loops.cuts import HAS_LETTER
 
-        text = pieces.flat(table["text"])
-        words = pieces.words(text, self.words)
-        lines = pieces.lines(text)
-
-        def count(symbol: str) -> np.ndarray:
-            return pc.count_substring(text, symbol).to_numpy(zero_copy_only=False)
-
-        def any_of(test, values, symbols):
-            marks = [test(values, symbol) for symbol in symbols]
-            return np.logical_or.reduce([mark.to_numpy(zero_copy_only=False) for mark in marks])
-
-        bullets = any_of(pc.starts_with, lines.values, BULLETS)[lines.ids]
-        trailing = any_of(pc.ends_with, lines.values, ELLIPSES)[lines.ids]
+        cut = c.cut(table["text"], self.words, self.unit)
+        lines = cut.per_line(cut.filled)
+        first, last, dots = (cut.line_facts[:, i] for i in (c.FIRST, c.LAST, c.DOTS))
+        bullets = np.isin(first, [ord(bullet) for bullet in BULLETS])
+        stop_words, unlisted = self._stop_words(table, cut)
+        skipped = np.where(cut.chars_unit, np.where(unlisted, "mean_word,stop_words", "mean_word"), "stop_words")
         return {
-            "gopher_words": words.counts.astype(np.int32),
-            "gopher_mean_word": words.shares(words.sums(words.lengths)),
-            "gopher_hashes": words.shares(count("#")),
-            "gopher_ellipses": words.shares(np.add(*(count(symbol) for symbol in ELLIPSES))),
-            "gopher_bullet_lines": lines.shares(lines.sums(bullets)),
-            "gopher_ellipsis_lines": lines.shares(lines.sums(trailing)),
-            "gopher_alpha_words": words.shares(words.having(pc.match_substring_regex(words.values, r"\p{L}"))),
-            "gopher_stop_words": self._stop_words(table, words),
+            "gopher_words": cut.counts.astype(np.int32),
+            "gopher_mean_word": pa.array(c.ratio(cut.per_word(cut.lengths), cut.pieces), mask=cut.chars_unit),
+            "gopher_hashes": c.ratio(cut.facts[:, c.HASHES], cut.counts),
+            "gopher_ellipses": c.ratio(cut.facts[:, c.ELLIPSES], cut.counts),
+            "gopher_bullet_lines": c.ratio(cut.per_line(bullets), lines),
+            "gopher_ellipsis_lines": c.ratio(cut.per_line((dots >= 3) | (last == ord("…"))), lines),
+            "gopher_alpha_words": c.ratio(cut.per_word((cut.kinds & HAS_LETTER) != 0), cut.pieces),
+            "gopher_stop_words": pa.array(stop_words.astype(np.int32), mask=unlisted),
+            "gopher_skipped": pa.array(skipped.astype(object), pa.string(), mask=~(cut.chars_unit | unlisted)),
         }
 
-    def _stop_words(self, table, words):
+    def _stop_words(self, table, cut):
+        """(stop words of each document, where there is no list for it)."""
         import numpy as np
-        import pyarrow as pa
-        import pyarrow.compute as pc
 
-        lower = pc.utf8_lower(words.values)
-        if LANG in table.column_names:
-            languages = np.array([name or "" for name in table[LANG].to_pylist()], dtype=object)
-        else:
-            languages = np.full(table.num_rows, self.language, dtype=object)
-        found = np.zeros(table.num_rows, np.int64)
-        known = np.zeros(table.num_rows, bool)
-        for language, stop_words in STOP_WORDS.items():
-            place = pc.index_in(lower, pa.array(stop_words, lower.type)).fill_null(-1).to_numpy()[words.ids]
-            if self.distinct_stop_words:
-                hits = sum((words.sums(place == i) > 0).astype(np.int64) for i in range(len(stop_words)))
-            else:
-                hits = words.sums(place >= 0)
-            rows = languages == language
-            found, known = np.where(rows, hits, found), known | rows
-        return pa.array(found.astype(np.int32), mask=~known)
+        from stages.clean.stop_words import rows_of
+        from stages.loops.cuts import listed
+
+        rows, words = rows_of(table[LANG] if LANG in table.column_names else None, self.language, len(cut))
+        found, distinct = np.empty((2, len(cut)), np.int64)
+        listed(cut.folded, *cut.words, rows, words, found, distinct)
+        return distinct if self.distinct_stop_words else found, rows < 0

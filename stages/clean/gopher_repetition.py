@@ -1,8 +1,9 @@
 """The repetition rules of Gopher (Rae et al. 2021, arXiv 2112.11446, appendix A.1.1, table A1), each a column
 and a threshold.
 
-`stages/loops/repeats.py` says what is counted. Shares are of all characters of the text, white space among
-them; lines and paragraphs are compared without the white space around them, and blank ones are none.
+`stages/loops/ngrams.py` says what is counted. Shares are of all characters of the text, white space among
+them; lines and paragraphs are compared without the white space around them, and blank ones are none. Where characters
+are the unit, an n-gram of words has 2n characters.
 """
 
 from __future__ import annotations
@@ -10,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.pieces import Words
-from stages.clean.rules import Rule, apply, columns
+from stages.clean.cut import Unit, Words
+from stages.clean.rules import Rule, apply, columns, histograms
 
 TOP = (2, 3, 4)
 REPEATED = (5, 6, 7, 8, 9, 10)
@@ -33,10 +34,13 @@ class GopherRepetition(RowNode):
 
     Adds a float32 column in [0, 1] for each field (None turns a rule off):
 
-    gopher_dup_lines, gopher_dup_paragraphs            share of lines (paragraphs) that stood before in the
-    document gopher_dup_line_chars, gopher_dup_paragraph_chars  the same by characters gopher_top_{2,3,4}gram
-    share of characters in the most frequent n-gram of words gopher_dup_{5..10}grams
-    share of characters in n-grams of words that occurred before
+    gopher_dup_lines, gopher_dup_paragraphs            share of lines (paragraphs) that stood before in the document
+    gopher_dup_line_chars, gopher_dup_paragraph_chars  the same by characters
+    gopher_top_{2,3,4}gram                             share of characters in the most frequent n-gram of words
+    gopher_dup_{5..10}grams                            share of characters in n-grams of words that occurred before
+
+    `words` and `unit` are those of `gopher_quality`; `words: datatrove` also takes lines and paragraphs as that library
+    does, and counts a most frequent n-gram that occurs once.
     """
 
     docs: Node
@@ -54,49 +58,33 @@ class GopherRepetition(RowNode):
     max_dup_9grams: float | None = threshold(0.11)
     max_dup_10grams: float | None = threshold(0.10)
     words: Words = "whitespace"
+    unit: Unit = "auto"
 
-    version = 1
+    version = 2
     reasons = tuple(f"gopher_repetition.{rule.field}" for rule in RULES)
+    histograms = histograms(RULES, {})
 
     def adds(self):
         return columns(RULES)
 
     def open(self, ctx: Context) -> RowFunction:
+        if self.words == "datatrove":
+            from stages.clean.datatrove_words import repetition
+
+            return lambda table: Columns(added=repetition(table["text"]))
         return lambda table: Columns(added=self._scores(table))
 
     def decide(self, scores) -> Removed | None:
         return apply(self, RULES, scores)
 
     def _scores(self, table) -> dict:
-        import numpy as np
+        from stages.clean import cut as c
+        from stages.clean import repeats
 
-        from stages.clean import pieces, repeats
-
-        text = pieces.flat(table["text"])
-        everywhere = np.ones(len(text), bool)
+        cut = c.cut(table["text"], self.words, self.unit)
         scores = {}
-        for name, cut in (("line", pieces.lines(text)), ("paragraph", pieces.paragraphs(text))):
-            found, chars = repeats.repeated(cut, 1, everywhere)
-            scores[f"gopher_dup_{name}s"] = cut.shares(found)
-            scores[f"gopher_dup_{name}_chars"] = _share(chars, text)
-        words = pieces.words(text, self.words)
-        worth = everywhere
-        for n in TOP:
-            chars = repeats.top(words, n, worth)
-            scores[f"gopher_top_{n}gram"] = _share(chars, text)
-            worth = chars > 0
-        for n in REPEATED:
-            _, chars = repeats.repeated(words, n, worth)
-            scores[f"gopher_dup_{n}grams"] = _share(chars, text)
-            worth = chars > 0
-        return {rule.column: scores[rule.column] for rule in RULES}
-
-
-def _share(chars, text):
-    """Characters divided by those of the whole text, float32 [D]; an n-gram that overlaps itself may count
-    above 1."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    whole = np.maximum(pc.utf8_length(text).to_numpy(zero_copy_only=False), 1)
-    return np.minimum(chars / whole, 1).astype(np.float32)
+        for name, joined in (("line", False), ("paragraph", True)):
+            many, found, chars = repeats.copies(cut, joined)
+            scores[f"gopher_dup_{name}s"] = c.ratio(found, many)
+            scores[f"gopher_dup_{name}_chars"] = c.ratio(chars, cut.facts[:, c.CHARS])
+        return {**scores, **repeats.ngram_shares(cut.exact, cut.lengths, cut.words, cut.steps, cut.facts[:, c.CHARS])}

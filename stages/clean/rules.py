@@ -6,7 +6,7 @@ removes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +33,14 @@ class Rule:
 def columns(rules: Sequence[Rule]) -> dict[str, str]:
     """The columns of a rule set, each once."""
     return {rule.column: rule.kind for rule in rules}
+
+
+Bins = tuple[float, float, int]
+
+
+def histograms(rules: Sequence[Rule], bins: Mapping[str, Bins]) -> dict[str, Bins]:
+    """A histogram for every column of a rule set: (low, high, bins), and 40 bins from 0 to 1 for a share."""
+    return {rule.column: bins.get(rule.column, (0.0, 1.0, 40)) for rule in rules}
 
 
 def apply(node: Any, rules: Sequence[Rule], scores: pa.Table) -> Removed | None:

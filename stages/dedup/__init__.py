@@ -1,0 +1,1 @@
+"""Duplicates among documents: equal ones, resembling ones, one address fetched twice."""

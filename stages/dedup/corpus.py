@@ -1,9 +1,12 @@
-"""The rows that a dedup compares, counted through: those of earlier corpora first, so that they win every tie."""
+"""The documents that a dedup compares, under dense row numbers: those of earlier corpora first, so they win every tie.
+
+A dense row number counts through the rows of all shards in order. It needs no id column, no service and no shuffle.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,49 +16,67 @@ import numpy as np
 
 from pipeline.contract import Context, Of, Shard
 from pipeline.errors import DataError
-from stages.dedup.rows import first_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 KEYS = "keys"  # the phase that writes one set of key files per shard
+MAX_NARROW = (1 << 32) - 1  # row numbers below this are held as uint32
+
+
+def first_rows(counts: Iterable[int]) -> np.ndarray:
+    """Return int64[shards + 1]: the dense number of each shard's first row, and last the number of all rows."""
+    return np.concatenate([[0], np.cumsum(np.fromiter(counts, np.int64))]).astype(np.int64)
+
+
+def locate(rows: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (shard index, row inside the shard), both int64[n], of dense rows[n]; first: see `first_rows`."""
+    rows = rows.astype(np.int64)
+    shard = np.searchsorted(first, rows, side="right") - 1
+    return shard, rows - first[shard]
+
+
+def row_type(count: int) -> type[np.uint32] | type[np.int64]:
+    """Return the type that holds the dense numbers of `count` rows."""
+    return np.uint32 if count < MAX_NARROW else np.int64
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Whose files they are: this node's, an earlier one's of the graph (`of`), or one's in another store (`folder`)."""
+    """The node that hashed a shard: this one, an earlier one of the graph (`of`), one in another store (`folder`)."""
 
     of: Of = None
     folder: Path | None = None
 
     @property
     def old(self) -> bool:
+        """Whether the node is an earlier one."""
         return self.of is not None or self.folder is not None
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """Of a node in another store."""
+        """The manifest of a node in another store."""
         assert self.folder is not None
         return json.loads((self.folder / "manifest.json").read_text())
 
     def keys(self, ctx: Context, phase: str) -> Sequence[str]:
-        """Keys of one of its phases."""
+        """Return the keys of one of the node's phases."""
         return ctx.keys(phase, of=self.of) if self.folder is None else self.manifest["phases"][phase]
 
     def path(self, ctx: Context, phase: str, key: str, ext: str) -> Path:
-        """A file of one of its tasks."""
+        """Return the path of a file of one of the node's tasks."""
         if self.folder is not None:
             return self.folder / "data" / phase / f"{key}{ext}"
         return ctx.path(phase, key, ext, of=self.of)
 
     def facts(self, ctx: Context, phase: str, key: str) -> Mapping[str, Any]:
-        """What one of its tasks said of itself."""
+        """Return the facts of one of the node's tasks."""
         if self.folder is not None:
             return json.loads((self.folder / "receipts" / phase / f"{key}.json").read_text())["facts"]
         return ctx.result(phase, key, of=self.of).facts
 
     def removes(self, ctx: Context) -> bool:
-        """Whether what it judged to be a duplicate is gone."""
+        """Return whether the duplicates that the node found are removed, and not only reported."""
         if self.folder is not None:
             return not self.manifest["fields"]["dry_run"]
         assert self.of is not None, "only an earlier node's verdict stands"
@@ -67,26 +88,28 @@ OWN = Origin()
 
 @dataclass(frozen=True)
 class Part:
-    """A shard and who hashed it."""
+    """A shard, and the node that hashed it."""
 
     shard: Shard
     origin: Origin = OWN
 
     @property
     def old(self) -> bool:
+        """Whether the shard belongs to an earlier corpus."""
         return self.origin.old
 
     def path(self, ctx: Context, ext: str) -> Path:
-        """A file of the shard's `keys` phase."""
+        """Return the path of a file of the shard's `keys` task."""
         return self.origin.path(ctx, KEYS, self.shard.name, ext)
 
     def facts(self, ctx: Context) -> Mapping[str, Any]:
-        """What the shard's `keys` task said of itself."""
+        """Return the facts of the shard's `keys` task."""
         return self.origin.facts(ctx, KEYS, self.shard.name)
 
     def tables(self, ctx: Context, columns: Sequence[str], only: np.ndarray | None = None) -> Iterator[pa.Table]:
-        """Alive rows, where row groups hold some of `only`; none for a node in another store, whose documents are not
-        at hand.
+        """Yield the alive rows, of row groups that hold some of `only`.
+
+        There are none for a node in another store, whose documents are not at hand.
         """
         if self.origin.folder is None:
             of = self.origin.of or "docs"
@@ -95,27 +118,28 @@ class Part:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Part i holds the dense rows first[i] to first[i + 1]; old parts come first."""
+    """The shards in order, those of earlier corpora first; shard i holds the dense rows first[i] to first[i + 1]."""
 
     parts: tuple[Part, ...]
     first: np.ndarray
 
     @property
     def rows(self) -> int:
+        """The number of rows, removed ones included."""
         return int(self.first[-1])
 
     @cached_property
     def old(self) -> int:
-        """Rows below this number belong to earlier corpora. Asked for every key file."""
+        """The number of rows of earlier corpora: rows below it are old. Asked for every key file."""
         return int(self.first[sum(part.old for part in self.parts)])
 
     def earlier(self) -> Sequence[Origin]:
-        """The nodes of the earlier corpora."""
+        """Return the nodes of the earlier corpora."""
         return tuple(dict.fromkeys(part.origin for part in self.parts if part.old))
 
 
 def corpus(ctx: Context) -> Corpus:
-    """The corpus of a dedup node; DataError when documents are to be compared with themselves."""
+    """Return the corpus of a dedup node. Raises DataError when documents would be compared with themselves."""
     parts = list(_folders(ctx))
     for i in range(len(getattr(ctx.node, "against", ()))):
         earlier = Origin(("against", i))
@@ -132,7 +156,7 @@ def corpus(ctx: Context) -> Corpus:
 
 
 def _folders(ctx: Context) -> Iterator[Part]:
-    """Parts of the node folders in `against_folders`, in order of their names."""
+    """Yield the parts of the node folders in `against_folders`, in order of the folders' names."""
     if not getattr(ctx.node, "against_folders", ()):
         return
     found = {Path(s.path).parent for s in ctx.sources("against_folders") if Path(s.path).name == "manifest.json"}
@@ -148,7 +172,7 @@ def _folders(ctx: Context) -> Iterator[Part]:
 
 
 def shards_of(ctx: Context, origin: Origin) -> Sequence[tuple[str, int]]:
-    """(name, rows) of the shards that a finished dedup has counted its rows through, in order."""
+    """Return (name, rows) of the shards of a finished dedup, in the order in which it numbered its rows."""
     return json.loads(origin.path(ctx, "components", "all", "-shards.json").read_text())
 
 

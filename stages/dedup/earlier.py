@@ -1,4 +1,4 @@
-"""Earlier documents in an exchange: their keys are read, not joined again, and their clusters taken as they were found.
+"""Earlier documents in an exchange: their keys are read but not joined again, and their clusters are taken as found.
 
 An incremental run costs its new documents and one pass over the earlier keys. Two earlier documents are in one cluster
 when their own node found so; a new document joins a cluster by sharing a key with one of it. Together that is the
@@ -12,51 +12,39 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.contract import Context
-from stages.dedup.corpus import Corpus, Origin, shards_of
+from stages.dedup.corpus import Corpus, Origin, first_rows, locate, shards_of
 from stages.dedup.records import stored, stored_table
-from stages.dedup.rows import first_rows, locate
-from stages.loops.machine_code import Loop
 
-SPARSE = 64  # places of the table per key: one in so many of the others is let through
+SLOTS_PER_KEY = 64  # of the table: one in so many of the other keys passes it
 
 
-@Loop
-def _mark():
-    from stages.loops.clusters import mark
-
-    return mark
-
-
-@Loop
-def _pick():
-    from stages.loops.clusters import pick
-
-    return pick
-
-
-class Known:
-    """A table of the keys of new documents; a key that is not in it is not theirs."""
+class KeyTable:
+    """A bit table of the keys of new documents. A key that is not in it belongs to none of them."""
 
     def __init__(self, keys: np.ndarray) -> None:
-        """keys uint64[n]."""
-        bits = max(16, int(max(len(keys), 1) * SPARSE - 1).bit_length())
-        # The keys of one range agree in their high bits.
+        """Enter keys uint64[n]."""
+        from stages.loops.clusters import mark
+
+        bits = max(16, int(max(len(keys), 1) * SLOTS_PER_KEY - 1).bit_length())
+        # By the low bits: the keys of one range agree in their high ones.
         self._mask = np.uint64((1 << bits) - 1)
         self._places = np.zeros(1 << (bits - 6), np.uint64)
-        _mark(keys, self._places, self._mask)
+        mark(keys, self._places, self._mask)
 
-    def among(self, keys: np.ndarray) -> np.ndarray:
-        """int64[k]: where in keys uint64[m] those stand that were given, and one in `SPARSE` of the others."""
+    def find(self, keys: np.ndarray) -> np.ndarray:
+        """Return int64[k]: the positions in keys uint64[m] of entered keys, and of one in `SLOTS_PER_KEY` others."""
+        from stages.loops.clusters import pick
+
         found, count = np.empty(len(keys), np.int64), np.zeros(1, np.int64)
-        _pick(keys, self._places, self._mask, found, count)
+        pick(keys, self._places, self._mask, found, count)
         return found[: int(count[0])]
 
 
 def earlier_links(ctx: Context, rows: Corpus) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(dense row, dense row): what joins the clusters that earlier nodes have found, as chains.
+    """Yield (dense row, dense row): the clusters that earlier nodes have found, as chains of neighbours.
 
-    An earlier node that had earlier documents itself says only which clusters its own documents are in; rows of shards
-    that are not compared here are left out of the chains.
+    An earlier node that had earlier documents itself records only which clusters its own documents are in. Rows of
+    shards that are not compared here are left out of the chains.
     """
     here = {part.shard.name: int(first) for part, first in zip(rows.parts, rows.first, strict=False)}
     for origin in rows.earlier():
@@ -71,9 +59,11 @@ def earlier_links(ctx: Context, rows: Corpus) -> Iterator[tuple[np.ndarray, np.n
         yield dense[:-1][same], dense[1:][same]
 
 
-class Judged:
-    """What an earlier node has decided on its own documents. Looked up by member: at many times their number, the
-    documents that are in no cluster must not be read to know that they stayed.
+class EarlierVerdicts:
+    """What an earlier node has decided on its own documents.
+
+    Looked up by cluster member: earlier documents are many times the new ones, and those in no cluster must not be read
+    to know that they stayed.
     """
 
     def __init__(self, ctx: Context, origin: Origin) -> None:
@@ -84,7 +74,7 @@ class Judged:
         self._tables = [stored_table(origin.path(ctx, "keep", key, ".arrow")) for key in keys]
 
     def kept(self, shard: str, rows: np.ndarray) -> np.ndarray:
-        """bool[n]: which of these documents it kept; rows int64[n] inside the shard."""
+        """Return bool[n]: whether each document was kept; rows int64[n] inside the shard."""
         wanted = rows + self._first[shard]
         stays = np.ones(len(rows), bool)
         for table in self._tables:

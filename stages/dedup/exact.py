@@ -1,4 +1,4 @@
-"""Exact copies of documents, by 128-bit hashes exchanged by key range: the machinery of `minhash`, one key each."""
+"""Exact copies of documents: one 128-bit hash each, through the same exchange as `minhash_dedup`."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.errors import RecipeError
+from stages.dedup.method import Hashes, Members, Verdict
 from stages.dedup.node import DedupNode
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-    from stages.dedup.keep import Verdict
-    from stages.dedup.key_writer import Hashes
-    from stages.dedup.members import Members
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,7 +27,7 @@ class ExactDedup(DedupNode):
 
     match: Literal["bytes", "words"] = "bytes"
 
-    version = 5
+    version = 6
     copy = "exact_dedup.copy"
     reasons = (copy,)
     hash_fields = ("match",)
@@ -38,21 +35,20 @@ class ExactDedup(DedupNode):
     def hasher(self) -> Callable[[pa.Table], Hashes]:
         import numpy as np
 
-        from stages.dedup.key_writer import Hashes
-        from stages.dedup.sketch import byte_hashes, sketch
+        from stages.hashing.sketch import byte_hashes, sketch
 
         def hashes(table: pa.Table) -> Hashes:
             if self.match == "bytes":
                 exact, size = byte_hashes(table["text"])
             else:
-                made = sketch(table["text"], keys=False)
-                exact, size = made.exact, made.words
+                found = sketch(table["text"], keys=False)
+                exact, size = found.exact, found.words
             return Hashes(exact[:, :1], exact, np.empty((len(table), 0), np.uint32), size > 0)
 
         return hashes
 
     def judge(self, members: Members, order: np.ndarray) -> Verdict:
-        from stages.dedup.keep import judge_copies
+        from stages.dedup.anchors import judge_copies
 
         return judge_copies(members.starts, order, members.exact, pinned=members.old)
 

@@ -1,4 +1,8 @@
-"""What the report shows of a dedup: cluster sizes, the S-curve with observed pairs, large clusters, sources."""
+"""What the report shows of a dedup: cluster sizes, the S-curve with observed pairs, large clusters, sources.
+
+The S-curve is the chance that two documents of Jaccard similarity s share a band, 1 - (1 - s^rows)^bands. Source:
+Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,20 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from pipeline.contract import Context
-from stages.dedup.curve import describe, probability
-from stages.dedup.keep import BINS
+from stages.dedup.anchors import BINS
 
 SECTION = "duplicates"
-LEAST_PAIRS = 5  # in a bin, for a dot on the curve
+MIN_PAIRS = 5  # in a bin, for a dot on the curve
 
 
 def figures(ctx: Context) -> list[Mapping[str, Any]]:
-    """Chart descriptions; see docs/figures.md."""
-    made = ctx.result("verdict", "all")
+    """Return the chart descriptions; see docs/figures.md."""
+    result = ctx.result("verdict", "all")
     largest = json.loads(ctx.path("verdict", "all", ".json").read_text())
-    facts, name = made.facts, ctx.node.kind()
+    facts, name = result.facts, ctx.node.kind()
     shown: list[Mapping[str, Any]] = [
         {
             "kind": "bars",
@@ -51,9 +56,25 @@ def figures(ctx: Context) -> list[Mapping[str, Any]]:
     return shown
 
 
+def probability(s: np.ndarray | float, bands: int, rows: int) -> np.ndarray:
+    """Return the chance that a pair of similarity `s` shares a band; of the shape of `s`."""
+    return 1 - (1 - np.asarray(s, float) ** rows) ** bands
+
+
+def similarity_at(p: float, bands: int, rows: int) -> float:
+    """Return the similarity at which a pair is found with probability p."""
+    return (1 - (1 - p) ** (1 / bands)) ** (1 / rows)
+
+
+def describe(bands: int, rows: int) -> str:
+    """Return one line: the similarities at which 10, 50, 90 and 99 % of the pairs are found."""
+    points = ", ".join(f"{p:.0%} at {similarity_at(p, bands, rows):.3f}" for p in (0.1, 0.5, 0.9, 0.99))
+    return f"{bands} bands x {rows} rows finds {points}"
+
+
 def _curve(banding: tuple[int, int], limit: float | None, pairs: list[list[int]]) -> Mapping[str, Any]:
     points = [i / 50 for i in range(51)]
-    seen = [((i + 0.5) / BINS, hit / n) for i, (n, hit) in enumerate(pairs) if n >= LEAST_PAIRS]
+    observed = [((i + 0.5) / BINS, hit / n) for i, (n, hit) in enumerate(pairs) if n >= MIN_PAIRS]
     return {
         "kind": "lines",
         "section": SECTION,
@@ -63,7 +84,7 @@ def _curve(banding: tuple[int, int], limit: float | None, pairs: list[list[int]]
         "y": "share that has a band in common",
         "series": [
             {"name": "curve", "points": [[s, round(float(probability(s, *banding)), 6)] for s in points]},
-            {"name": "observed pairs", "points": [[x, round(y, 6)] for x, y in seen], "dots": True},
+            {"name": "observed pairs", "points": [[x, round(y, 6)] for x, y in observed], "dots": True},
         ],
         "marks": [] if limit is None else [{"x": limit, "label": "min_jaccard"}],
     }

@@ -1,111 +1,133 @@
-"""Who stays: the keep rule orders a cluster, and a row goes only for a kept row that it resembles.
+"""The phase `keep`: one group of clusters is judged, and the verdicts are written for the rows of all shards."""
 
-Components join by chains: a resembles b, b resembles c, and c may share nothing with a. So the members are
-walked in keep order; a row goes when its sketch agrees with that of a row already kept (an anchor) in at
-least `min_jaccard` of the places, and names that row; else it stays and is an anchor itself, up to
-`max_anchors` in a cluster. Copies with the same words follow the first of them, wherever it goes, so a
-cluster of equal documents costs one test.
-"""
+from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
 
 import numpy as np
 
-from stages.loops.machine_code import Loop
+from pipeline.contract import Context, Result
+from stages.dedup.components import group_keys, group_members
+from stages.dedup.corpus import Corpus, corpus, locate
+from stages.dedup.members import gather, keep_order
+from stages.dedup.method import Members, Method, Verdict
 
-BINS = 20  # of the estimate, in the tally of pairs
+MAX_SOURCES = 300  # named in one receipt
+EXAMPLES = 3  # removed documents named per source and per large cluster
+
+task_keys = group_keys
 
 
-@Loop
-def _greedy():
-    from stages.loops.clusters import greedy
+def run(ctx: Context, key: str) -> Result:
+    """Judge one group of clusters: a table of its new rows (`.arrow`, ascending), and what the report needs."""
+    import pyarrow as pa
 
-    return greedy
+    node: Method = ctx.node  # type: ignore[assignment]
+    rows = corpus(ctx)
+    members = gather(ctx, rows, *group_members(ctx, key))
+    verdict = node.judge(members, keep_order(ctx, rows, members))
+    cluster = np.repeat(np.arange(len(members.starts) - 1), np.diff(members.starts))
+    goes = verdict.anchor != np.arange(len(verdict.anchor))
+    size = np.bincount(cluster, minlength=len(members.starts) - 1)
+    if node.near is None:  # one key may hide two groups of copies: count each by itself
+        size = np.bincount(verdict.anchor, minlength=len(goes))
+        counted = size[verdict.anchor]
+    else:
+        counted = size[cluster]
+    shown = np.flatnonzero((members.rows >= rows.old) & (counted > 1))
+    shown = shown[np.argsort(members.rows[shown])]
+    text = members.ids.astype(np.str_) if len(members.ids) else members.ids.astype("U1")
+    table = pa.table(
+        {
+            "row": members.rows[shown],
+            "duplicate_of": pa.array(
+                _names(rows, members, text, shown, verdict.anchor[shown]), pa.string(), mask=~goes[shown]
+            ),
+            "cluster_id": pa.array(text[members.starts[cluster[shown]]], pa.string()),
+            "cluster_size": counted[shown].astype(np.int32),
+            "estimate": pa.array(verdict.estimate[shown], mask=~goes[shown]),
+            "copy": verdict.same[shown],
+        }
+    )
+    with ctx.create(".arrow") as path, pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table.combine_chunks())
+    removed = np.flatnonzero(goes)
+    by_source, examples = _sources(ctx, rows, members, verdict, removed)
+    copies = int(verdict.same.sum())
+    return Result(
+        {"members": len(goes), "removed_copies": copies, "removed_near": len(removed) - copies},
+        {
+            "removed": by_source,
+            "examples": examples,
+            "sizes": np.bincount(np.log2(size[size > 1]).astype(int), minlength=1).tolist(),
+            "largest": _largest(members, verdict, goes),
+            "pairs": verdict.pairs.tolist(),
+        },
+    )
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Of the members of the clusters, in the order given.
+def _names(rows: Corpus, members: Members, ids: np.ndarray, at: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return the names of the kept documents, for the members at the positions `at`.
 
-    anchor    int64[n]: position of the kept member it goes for; its own position = it stays
-    estimate  float32[n]: share of places equal with the anchor; NaN where it stays
-    same      bool[n]: it goes, and has exactly the anchor's words
-    pairs     int64[BINS, 2]: (row, first row of its cluster) by estimate; of these, those that share a band
+    That is the id. A file that is read twice gives two documents one id, and a document must not seem to duplicate
+    itself; there the id is followed by `@`, the shard of the kept document and its row in it.
     """
-
-    anchor: np.ndarray
-    estimate: np.ndarray
-    same: np.ndarray
-    pairs: np.ndarray
-
-
-def needed(min_jaccard: float | None, places: int) -> int:
-    """The smallest number of equal places that makes the estimate reach `min_jaccard`; 0 without a check."""
-    if min_jaccard is None:
-        return 0
-    return next(n for n in range(places + 2) if n / places >= min_jaccard)
+    names = ids[kept]
+    twins = np.flatnonzero((names == ids[at]) & (kept != at))
+    if len(twins):
+        shard, local = locate(members.rows[kept[twins]], rows.first)
+        names = names.astype(object)
+        names[twins] = [
+            f"{name}@{rows.parts[part].shard.name}:{row}"
+            for name, part, row in zip(names[twins], shard.tolist(), local.tolist(), strict=True)
+        ]
+    return names
 
 
-def judge(
-    starts: np.ndarray,
-    order: np.ndarray,
-    signatures: np.ndarray,
-    exact: np.ndarray,
-    *,
-    min_jaccard: float | None = 0.6,
-    max_anchors: int = 4096,
-    bands: int = 14,
-    rows: int = 8,
-    pinned: np.ndarray | None = None,
-) -> Verdict:
-    """Walk each cluster.
-
-    starts      int64[clusters + 1]
-    order       [n]: rank of each member, lower is kept first; ties go to the earlier position
-    signatures  uint32[n, places]; exact uint64[n, 2]
-    pinned      bool[n]: rows that stay whatever they resemble (those of an earlier corpus)
-    """
-    n = len(order)
-    pinned = np.zeros(n, bool) if pinned is None else pinned
-    cluster, leader = _leaders(starts, order, exact, pinned)
-    walk = np.lexsort((np.arange(n), order, ~pinned, cluster))
-    walk = walk[leader[walk] == walk]
-    cuts = np.searchsorted(cluster[walk], np.arange(len(starts)))
-    anchor, agreed = np.arange(n), np.zeros(n, np.int64)
-    pairs = np.zeros((BINS, 2), np.int64)
-    need = needed(min_jaccard, signatures.shape[1])
-    anchors = np.empty(max(1, min(max_anchors, n)), np.int64)
-    _greedy(walk, cuts, signatures, pinned, need, bands, rows, anchors, anchor, agreed, pairs)
-
-    follows = (leader != np.arange(n)) & ~pinned
-    same = follows & (anchor[leader] == leader)
-    anchor[follows] = anchor[leader[follows]]
-    agreed[follows] = np.where(same[follows], signatures.shape[1], agreed[leader[follows]])
-    stays = anchor == np.arange(n)
-    estimate = np.where(stays, np.nan, agreed / signatures.shape[1]).astype(np.float32)
-    return Verdict(anchor, estimate, same, pairs)
+def _sources(ctx: Context, rows: Corpus, members: Members, verdict: Verdict, removed: np.ndarray):
+    """Return ({source: removed}, {source: examples}) with the names that each shard's receipt gives to its numbers."""
+    shard, _ = locate(members.rows[removed], rows.first)
+    pair = shard * (1 << 16) + members.source[removed]
+    counts: Counter[str] = Counter()
+    examples: dict[str, list] = {}
+    for value, first, count in zip(*np.unique(pair, return_index=True, return_counts=True), strict=True):
+        names = rows.parts[value >> 16].facts(ctx)["sources"]
+        name = names[value & 0xFFFF]
+        counts[name] += int(count)
+        if len(examples.setdefault(name, [])) < EXAMPLES:
+            examples[name].append(_example(members, verdict, int(removed[first])))
+    most = dict(sorted(counts.most_common(MAX_SOURCES)))
+    return most, {name: examples[name] for name in list(most)[:50]}
 
 
-def judge_copies(starts: np.ndarray, order: np.ndarray, exact: np.ndarray, pinned: np.ndarray | None = None) -> Verdict:
-    """Copies only: a row goes for the first kept row of its cluster that has the same 128 bits."""
-    n = len(order)
-    pinned = np.zeros(n, bool) if pinned is None else pinned
-    _, leader = _leaders(starts, order, exact, pinned)
-    same = (leader != np.arange(n)) & ~pinned
-    anchor = np.where(same, leader, np.arange(n))
-    return Verdict(anchor, np.where(same, 1, np.nan).astype(np.float32), same, np.zeros((BINS, 2), np.int64))
+def _largest(members: Members, verdict: Verdict, goes: np.ndarray) -> list[dict]:
+    """Return the ten largest clusters of the group."""
+    sizes = np.diff(members.starts)
+    found = []
+    for c in np.lexsort((np.arange(len(sizes)), -sizes))[:10].tolist():
+        first, stop = members.starts[c], members.starts[c + 1]
+        gone = first + np.flatnonzero(goes[first:stop])
+        found.append(
+            {
+                "size": int(stop - first),
+                "removed": len(gone),
+                "first": members.ids[first].decode(),
+                "row": int(members.rows[first]),
+                "examples": [
+                    _example(members, verdict, at) for at in gone[:: max(1, len(gone) // EXAMPLES)][:EXAMPLES]
+                ],
+            }
+        )
+    return found
 
 
-def _leaders(
-    starts: np.ndarray, order: np.ndarray, exact: np.ndarray, pinned: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """(cluster, position of the first to keep of the copies in it) of every member; a pinned row leads any other."""
-    n = len(order)
-    cluster = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-    copies = np.lexsort((np.arange(n), order, ~pinned, exact[:, 1], exact[:, 0], cluster))
-    c, e = cluster[copies], exact[copies]
-    leads = np.ones(n, bool)
-    leads[1:] = (c[1:] != c[:-1]) | (e[1:] != e[:-1]).any(axis=1)
-    leader = np.empty(n, np.int64)
-    leader[copies] = copies[np.flatnonzero(leads)[np.cumsum(leads) - 1]] if n else copies
-    return cluster, leader
+def _example(members: Members, verdict: Verdict, at: int) -> dict:
+    """Return a removed document and the kept one that it duplicates."""
+    kept = verdict.anchor[at]
+    return {
+        "id": members.ids[at].decode(),
+        "row": int(members.rows[at]),
+        "kept": members.ids[kept].decode(),
+        "kept_row": int(members.rows[kept]),
+        "estimate": round(float(verdict.estimate[at]), 4),
+    }

@@ -1,122 +1,116 @@
-"""Key files, what a shard gives to the exchange: Parquet of (key uint64, row uint32), a row group per range.
-
-Ranges cut the key space evenly; how many there are depends on the number of rows of the whole corpus only,
-so that no worker count changes a byte. `row` counts inside the shard. Inside a range the pairs are in order
-of (row, band).
-"""
+"""The phase `keys`: the documents of one shard become a key file and records."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable
-from pathlib import Path
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.contract import contiguous
-from stages.dedup.records import damaged
+from pipeline.contract import Context, Result, contiguous
+from stages.dedup.key_files import KeyFile, range_count
+from stages.dedup.method import Method
+from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, with_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-RANGE_BYTES = 256 * 10**6  # of (key, dense row) pairs in memory in one edge task; a small corpus is one range
-RANGES = "siftloom.ranges"  # metadata of a key file: number of keys in each range
+NAMES_BYTES = 20_000  # bytes of source names that one receipt may list; further sources share one entry
+OTHER = "(other sources)"
 
 
-def range_count(rows: int, keys_per_row: int) -> int:
-    """Number of key ranges for a corpus of so many rows, dead ones included: never more than 2^32."""
-    return max(1, -(-rows * keys_per_row * 16 // RANGE_BYTES))
+def start(ctx: Context) -> KeyWriter:
+    """Begin one shard."""
+    return KeyWriter(ctx)
 
 
-def range_of(keys: np.ndarray, ranges: int) -> np.ndarray:
-    """int64: the range of each key, by its high half."""
-    return ((keys >> np.uint64(32)) * np.uint64(ranges) >> np.uint64(32)).astype(np.int64)
+class KeyWriter:
+    """The `ShardWriter` of the phase: hashes the alive documents of one shard."""
+
+    def __init__(self, ctx: Context) -> None:
+        node: Method = ctx.node  # type: ignore[assignment]
+        rows = sum(shard.rows for shard in ctx.shards("docs"))
+        self.ctx, self.hash, self.count = ctx, node.hasher(), 0
+        self.file = KeyFile(range_count(rows, node.keys_per_document()))
+        self.documents: list[np.ndarray] = []
+        self.ids: list[pa.Array] = []
+        self.sources = _Sources()
+        self.places = node.places()
+        self._open = ExitStack()
+        if self.places:
+            path = self._open.enter_context(ctx.create("-signatures.npy"))
+            self.signatures = RecordFile(path, np.dtype("<u4"), (self.places,))
+
+    def add(self, table: pa.Table) -> None:
+        """Hash one batch and hold its keys and records."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        hashes = self.hash(table)
+        self.count += len(table)
+        keyed = slice(None) if hashes.keyed.all() else np.flatnonzero(hashes.keyed)  # no copy where all have keys
+        rows = table["_row"].to_numpy()[keyed]
+        self.file.add(hashes.keys[keyed], rows)
+        documents = np.zeros(len(rows), DOCUMENT)
+        documents["row"] = rows
+        if "text" in table.column_names:
+            documents["bytes"] = pc.fill_null(pc.binary_length(table["text"]), 0).to_numpy()[keyed]
+        source = table["source"] if "source" in table.column_names else pa.chunked_array([pa.nulls(len(table))])
+        documents["source"] = self.sources.codes(source)[keyed]
+        documents["exact"] = hashes.exact[keyed]
+        self.documents.append(documents)
+        if self.places:
+            self.signatures.append(hashes.signature[keyed])
+        ids = contiguous(table["id"]).cast(pa.string())
+        self.ids.append(ids if isinstance(keyed, slice) else ids.take(pa.array(keyed)))
+
+    def finish(self) -> Result:
+        """Write the files of the shard. Its result counts the documents and names their sources."""
+        import pyarrow as pa
+
+        if self.places:
+            self.signatures.close()
+        self._open.close()
+        documents = np.concatenate([np.zeros(0, DOCUMENT), *self.documents])
+        with self.ctx.create("-documents.npy") as path:
+            ids = pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())
+            save(path, with_ids(documents, fixed_width(ids)))
+        with self.ctx.create(".parquet") as path:
+            keys = self.file.write(path)
+        keyed = len(documents)
+        return Result(
+            {"rows": self.count, "keyed": keyed, "unkeyed": self.count - keyed},
+            {"keys": keys, "sources": self.sources.names, "documents": self.sources.counts},
+        )
 
 
-class KeyFile:
-    """Collects the keys of one shard batch by batch, cut by range, and writes them at the end."""
+class _Sources:
+    """Numbers for source names in order of appearance. Null is 0; names past the budget share the number of `OTHER`."""
 
-    def __init__(self, ranges: int) -> None:
-        self.ranges = ranges
-        self._parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(ranges)]
+    def __init__(self) -> None:
+        self.names = ["", OTHER]
+        self.counts = [0, 0]
+        self._codes: dict[str | None, int] = {None: 0}
+        self._budget = NAMES_BYTES
 
-    def add(self, keys: np.ndarray, rows: np.ndarray) -> None:
-        """keys uint64[n, k], rows [n]."""
-        pairs = np.repeat(rows.astype(np.uint32), keys.shape[1])
-        keys = keys.ravel()
-        if self.ranges == 1:
-            self._parts[0].append((keys, pairs))
-            return
-        where = range_of(keys, self.ranges)
-        order = np.argsort(where.astype(np.uint16) if self.ranges < 1 << 16 else where, kind="stable")
-        keys, pairs = keys[order], pairs[order]
-        stops = np.cumsum(np.bincount(where, minlength=self.ranges))
-        first = 0
-        for parts, stop in zip(self._parts, stops, strict=True):
-            if stop > first:
-                parts.append((keys[first:stop], pairs[first:stop]))
-            first = stop
+    def codes(self, column: pa.ChunkedArray) -> np.ndarray:
+        """Return uint16[n]: the number of each document's source."""
+        import pyarrow as pa
 
-    def write(self, path: Path) -> int:
-        """Write the file; returns the number of keys."""
-        return write_ranges(path, map(_joined, self._parts))
+        coded = contiguous(column).cast(pa.string()).dictionary_encode()
+        code = np.array([*map(self._code, coded.dictionary.to_pylist()), 0], np.uint16)
+        found = code[coded.indices.fill_null(-1).to_numpy(zero_copy_only=False)]
+        for i, count in enumerate(np.bincount(found, minlength=len(self.counts))):
+            self.counts[i] += int(count)
+        return found
 
-
-def _joined(parts: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    if not parts:
-        return np.zeros(0, np.uint64), np.zeros(0, np.uint32)
-    return np.concatenate([keys for keys, _ in parts]), np.concatenate([rows for _, rows in parts])
-
-
-def write_ranges(path: Path, pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
-    """Write (keys, rows) of every range, one at a time; returns the number of keys."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    counts: list[int] = []
-    writer = None
-    for keys, rows in pairs:
-        if writer is None:
-            schema = pa.schema({"key": pa.uint64(), "row": pa.from_numpy_dtype(rows.dtype)})
-            writer = pq.ParquetWriter(path, schema, compression="NONE", use_dictionary=False, write_statistics=False)
-        counts.append(len(keys))
-        if len(keys):  # an empty range has no row group
-            writer.write_table(pa.table({"key": keys, "row": rows}), row_group_size=len(keys))
-    assert writer is not None, "a key file has at least one range"
-    writer.add_key_value_metadata({RANGES: json.dumps(counts)})
-    writer.close()
-    return sum(counts)
-
-
-def read_range(path: Path, index: int, ranges: int) -> tuple[np.ndarray, np.ndarray]:
-    """(keys uint64[m], rows[m] of the file's type) of one of `ranges`, however many the file itself is cut into.
-
-    DataError for a file that is damaged, cut short or missing.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            counts = np.array(json.loads(file.metadata.metadata[RANGES.encode()]))
-            own = len(counts)
-            first, last = index * own // ranges, ((index + 1) * own - 1) // ranges
-            group = np.cumsum(counts > 0) - 1
-            groups = [int(group[i]) for i in range(first, last + 1) if counts[i]]
-            table = file.read_row_groups(groups, use_threads=False)
-    except FileNotFoundError:
-        raise damaged(f"dedup key file {path}", "the file is missing") from None
-    except (pa.ArrowException, OSError, KeyError, TypeError, IndexError, ValueError) as err:
-        raise damaged(f"dedup key file {path}", f"it cannot be read ({type(err).__name__}: {err})") from err
-    if table.num_rows != counts[first : last + 1].sum():
-        raise damaged(f"dedup key file {path}", f"ranges {first} to {last} have {table.num_rows} keys")
-    keys, rows = _numpy(table["key"]), _numpy(table["row"])
-    if own == ranges:
-        return keys, rows
-    inside = range_of(keys, ranges) == index
-    return keys[inside], rows[inside]
-
-
-def _numpy(column: pa.ChunkedArray) -> np.ndarray:
-    return contiguous(column).to_numpy(zero_copy_only=False)
+    def _code(self, name: str | None) -> int:
+        if name in self._codes or name is None:
+            return self._codes[name]
+        self._budget -= len(name.encode()) + 16
+        if self._budget < 0:
+            return 1
+        self._codes[name] = len(self.names)
+        self.names.append(name)
+        self.counts.append(0)
+        return self._codes[name]

@@ -9,23 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.contract import threshold
 from pipeline.errors import RecipeError
+from stages.dedup.method import Hashes, Members, Verdict
 from stages.dedup.node import DedupNode
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from stages.dedup.keep import Verdict
-    from stages.dedup.key_writer import Hashes
-    from stages.dedup.members import Members
-    from stages.dedup.shingles import Scheme
+    from stages.hashing.shingles import Scheme
 
 # (bands, rows): FineWeb's choice; the optimum of datasketch for 0.8; for aggressive removal.
 PRESETS = {"default": (14, 8), "strict": (9, 13), "wide": (20, 5)}
+
+
+@cache
+def _bands_for(similarity: float, permutations: int) -> tuple[int, int]:
+    """Return (bands, rows) by datasketch's optimiser: the least area of false positives and false negatives."""
+    from datasketch import MinHashLSH
+
+    index = MinHashLSH(threshold=similarity, num_perm=permutations)
+    return index.b, index.r
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,7 +69,7 @@ class MinHashDedup(DedupNode):
     min_jaccard: float | None = threshold(0.6)
     max_anchors: int = threshold(4096)
 
-    version = 5
+    version = 6
     recipe_name = "minhash_dedup"
     near = "minhash_dedup.near"
     copy = "minhash_dedup.exact"
@@ -72,18 +80,17 @@ class MinHashDedup(DedupNode):
     judge_fields = ("keep", "min_jaccard", "max_anchors")
 
     def banding(self) -> tuple[int, int]:
-        """(bands, rows) in force."""
+        """Return (bands, rows) as the fields determine them."""
         if self.similarity is not None:
-            from stages.dedup.curve import bands_for
-
-            return bands_for(self.similarity, self.permutations or 112)
+            return _bands_for(self.similarity, self.permutations or 112)
         if self.preset is not None:
             return PRESETS[self.preset]
         bands, rows = PRESETS["default"]
         return self.bands or bands, self.rows or rows
 
     def scheme(self) -> Scheme:
-        from stages.dedup.shingles import Scheme
+        """Return how documents are shingled, hashed and banded."""
+        from stages.hashing.shingles import Scheme
 
         bands, rows = self.banding()
         permutations = None if self.similarity is not None else self.permutations
@@ -92,20 +99,19 @@ class MinHashDedup(DedupNode):
     def hasher(self) -> Callable[[pa.Table], Hashes]:
         import numpy as np
 
-        from stages.dedup.key_writer import Hashes
-        from stages.dedup.sketch import sketch
+        from stages.hashing.sketch import sketch
 
         scheme = self.scheme()
 
         def hashes(table: pa.Table) -> Hashes:
-            made = sketch(table["text"], scheme, signatures=True)
-            keys = np.concatenate([made.keys, made.exact[:, :1]], axis=1) if self.exact else made.keys
-            return Hashes(keys, made.exact, made.signatures, made.words > 0)
+            found = sketch(table["text"], scheme, signatures=True)
+            keys = np.concatenate([found.keys, found.exact[:, :1]], axis=1) if self.exact else found.keys
+            return Hashes(keys, found.exact, found.signatures, found.words > 0)
 
         return hashes
 
     def judge(self, members: Members, order: np.ndarray) -> Verdict:
-        from stages.dedup.keep import judge
+        from stages.dedup.anchors import judge
 
         bands, rows = self.banding()
         return judge(
@@ -132,9 +138,9 @@ class MinHashDedup(DedupNode):
 
     def check(self) -> None:
         super().check()
-        ways = {"preset": self.preset, "similarity": self.similarity, "bands and rows": self.bands or self.rows}
-        if len(given := [name for name, value in ways.items() if value is not None]) > 1:
-            raise RecipeError("MinHashDedup", f"{' and '.join(given)} together", f"one of {', '.join(ways)}")
+        choices = {"preset": self.preset, "similarity": self.similarity, "bands and rows": self.bands or self.rows}
+        if len(given := [name for name, value in choices.items() if value is not None]) > 1:
+            raise RecipeError("MinHashDedup", f"{' and '.join(given)} together", f"one of {', '.join(choices)}")
         if self.unit not in ("word", "char", "auto"):
             raise RecipeError("MinHashDedup.unit", f"{self.unit!r}", "word, char or auto")
         if self.preset not in (None, *PRESETS):

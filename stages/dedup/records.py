@@ -1,18 +1,14 @@
-"""What is kept of every document beside its keys, in arrays of fixed width: read for members of clusters only.
+"""What is stored of every document beside its keys, in arrays of fixed width that are read for cluster members only.
 
     <shard>-documents.npy   row uint32 inside the shard, source uint16, bytes uint64, exact uint64[2], id as
                             bytes of the width of the longest: one record per document that has keys, in order of row
     <shard>-signatures.npy  uint32[n, places]; a row is `hashvalues` of a datasketch MinHash (scheme `affine32`)
 
-The files are mapped into memory, so a member costs the pages that its records lie on.
+The files are mapped into memory, so a member costs the pages on which its records lie.
 """
 
 from __future__ import annotations
 
-import ast
-import mmap
-import re
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,15 +20,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 DOCUMENT = np.dtype([("row", "<u4"), ("source", "<u2"), ("bytes", "<u8"), ("exact", "<u8", (2,))])
-HEADER = re.compile(  # of `.npy` version 1.0, with the keys in the order of numpy's writer
-    rb"\x93NUMPY\x01\x00..\{'descr': (?P<descr>[^}]+), 'fortran_order': False, "
-    rb"'shape': \((?P<shape>[0-9, ]*)\), \} *\n",
-    re.DOTALL,
-)
 
 
 class RecordFile:
-    """An `.npy` file that grows row by row; the header, whose length does not change, is written again at the end."""
+    """An `.npy` file that grows batch by batch. Its header, of unchanging length, is written again at the end."""
 
     def __init__(self, path: Path, dtype: np.dtype, width: tuple[int, ...] = ()) -> None:
         self.dtype, self.width, self.count = np.dtype(dtype), width, 0
@@ -40,12 +31,14 @@ class RecordFile:
         self._header()
 
     def append(self, records: np.ndarray) -> None:
+        """Write records[n, *width]."""
         assert records.dtype == self.dtype
         assert records.shape[1:] == self.width
         self._file.write(np.ascontiguousarray(records).data)  # `tofile` would not say that the disk is full
         self.count += len(records)
 
     def close(self) -> None:
+        """Write the header with the number of records."""
         size = self._file.tell()
         self._file.seek(0)
         self._header()
@@ -60,37 +53,22 @@ class RecordFile:
 
 
 def save(path: Path, array: np.ndarray) -> None:
-    """Write an `.npy` file under just this name."""
+    """Write an `.npy` file under just this name; `np.save` would add the ending."""
     file = RecordFile(path, array.dtype, array.shape[1:])
     file.append(array)
     file.close()
 
 
 def stored(path: Path) -> np.ndarray:
-    """An array that `save` or `RecordFile` wrote, mapped into memory; DataError for a damaged or missing file.
-
-    `np.load` resolves the path, wraps every slice and has Python parse the header: over many shards that takes longer
-    than the reading.
-    """
+    """Return a read-only array mapped into memory. Raises DataError for a damaged or missing file."""
     try:
-        with open(path, "rb") as file:
-            whole = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        header = HEADER.match(whole)
-        if header is None:
-            raise ValueError("its header is not one of ours")
-        shape = tuple(int(size) for size in header["shape"].split(b",") if size.strip())
-        return np.ndarray(shape, _dtype(header["descr"]), whole, header.end())
-    except (OSError, ValueError, TypeError) as err:
+        return np.asarray(np.load(path, mmap_mode="r"))  # a slice of a plain array costs less than one of a `memmap`
+    except (OSError, ValueError, EOFError) as err:
         raise damaged(f"dedup records {path}", f"they cannot be read ({type(err).__name__}: {err})") from err
 
 
-@lru_cache(64)
-def _dtype(descr: bytes) -> np.dtype:
-    return np.lib.format.descr_to_dtype(ast.literal_eval(descr.decode()))
-
-
 def stored_table(path: Path) -> pa.Table:
-    """The one batch of an Arrow file, mapped into memory; DataError for a damaged or missing file."""
+    """Return the one batch of an Arrow file, mapped into memory. Raises DataError for a damaged or missing file."""
     import pyarrow as pa
 
     try:
@@ -101,7 +79,7 @@ def stored_table(path: Path) -> pa.Table:
 
 
 def damaged(place: str, found: str) -> DataError:
-    """What to raise for a file that is not as it was written."""
+    """Return the error for a file that is not as it was written."""
     return DataError(
         place,
         found,
@@ -111,7 +89,7 @@ def damaged(place: str, found: str) -> DataError:
 
 
 def with_ids(documents: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """DOCUMENT[n] and bytes[n] as records of both."""
+    """Return records[n] of DOCUMENT[n] and ids, bytes[n], together."""
     records = np.empty(len(documents), np.dtype([*DOCUMENT.descr, ("id", ids.dtype)]))
     for name in DOCUMENT.names or ():
         records[name] = documents[name]
@@ -120,7 +98,7 @@ def with_ids(documents: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def fixed_width(ids: pa.Array) -> np.ndarray:
-    """bytes[n] of the width of the longest id, padded with NUL."""
+    """Return bytes[n] of the width of the longest id, padded with NUL."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

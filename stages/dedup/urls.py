@@ -15,15 +15,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import RecipeError
+from stages.dedup.method import Hashes, Members, Verdict
 from stages.dedup.node import DedupNode
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from stages.dedup.keep import Verdict
-    from stages.dedup.key_writer import Hashes
-    from stages.dedup.members import Members
 
 CAMPAIGN = re.compile(
     r"utm_\w+|gclid|gclsrc|dclid|fbclid|msclkid|yclid|mc_[ce]id|igshid|_ga|ref_src|phpsessid|jsessionid|sessionid",
@@ -83,7 +81,7 @@ class UrlDedup(DedupNode):
 
     column: str = "url"
 
-    version = 5
+    version = 6
     copy = "url_dedup.copy"
     reasons = (copy,)
     hash_fields = ("column", "keep")
@@ -95,8 +93,7 @@ class UrlDedup(DedupNode):
         import numpy as np
         import pyarrow as pa
 
-        from stages.dedup.key_writer import Hashes
-        from stages.dedup.sketch import byte_hashes
+        from stages.hashing.sketch import byte_hashes
 
         def hashes(table: pa.Table) -> Hashes:
             addresses = table[self.column].cast(pa.string()).to_pylist()
@@ -107,7 +104,7 @@ class UrlDedup(DedupNode):
         return hashes
 
     def judge(self, members: Members, order: np.ndarray) -> Verdict:
-        from stages.dedup.keep import judge_copies
+        from stages.dedup.anchors import judge_copies
 
         return judge_copies(members.starts, order, members.exact, pinned=members.old)
 

@@ -1,34 +1,30 @@
-"""The last word before rows go: sums over all clusters, and the guard that stops a dedup which removes too much."""
+"""The phase `verdict`: sums over all groups, after which the guard lets rows go or stops the run."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from pipeline.contract import Context, Result
-from pipeline.errors import DataError
-from stages.dedup.corpus import KEYS, Corpus, corpus
-from stages.dedup.key_writer import OTHER
-from stages.dedup.rows import locate
+from pipeline.contract import Context, Result, one
+from stages.dedup.corpus import KEYS, Corpus, corpus, locate
+from stages.dedup.guard import require_few_removed
+from stages.dedup.method import Method
 
-if TYPE_CHECKING:
-    from stages.dedup.node import DedupNode
-
-LEAST = 100  # documents of a source that is judged by itself
 EXCERPT = 2000  # characters of an example's text
 DIFFS = 2  # examples with both texts
 
-
-class TooMuchRemoved(DataError):
-    """A dedup would remove more of a source than its `max_removed_fraction`."""
+task_keys = one
 
 
-def verdict(ctx: Context) -> Result:
-    """Sums of all groups, the ten largest clusters with texts (`.json`); TooMuchRemoved before anything is removed."""
-    node: DedupNode = ctx.node  # type: ignore[assignment]
+def run(ctx: Context, key: str) -> Result:
+    """Add up all groups, and write the ten largest clusters with texts (`.json`).
+
+    Raises TooMuchRemoved, before any row is removed.
+    """
+    node: Method = ctx.node  # type: ignore[assignment]
     rows = corpus(ctx)
     documents, removed = Counter[str](), Counter[str]()
     keyed = 0
@@ -47,7 +43,7 @@ def verdict(ctx: Context) -> Result:
     for group in groups:
         sizes[: len(group.facts["sizes"])] += group.facts["sizes"]
     if not node.dry_run:
-        guard(node, documents, removed, examples)
+        require_few_removed(node, documents, removed, examples)
     with ctx.create(".json") as path:
         path.write_text(json.dumps(with_texts(ctx, rows, largest)))
     pairs = np.sum([g.facts["pairs"] for g in groups], axis=0)
@@ -58,28 +54,10 @@ def verdict(ctx: Context) -> Result:
     return Result(counts, {"sizes": sizes.tolist(), "pairs": pairs.tolist(), "sources": shares})
 
 
-def guard(node: DedupNode, documents: Counter, removed: Counter, examples: dict[str, list]) -> None:
-    """Hold the removed share of every source, and of all documents, against `max_removed_fraction`."""
-    limit = node.max_removed_fraction
-    limits = dict(limit) if not isinstance(limit, int | float) else {"*": limit}
-    shares = [(name, documents[name], removed[name]) for name in documents if name != OTHER]
-    for name, count, gone in [("", documents.total(), removed.total()), *sorted(shares)]:
-        allowed = limits.get(name or "*", limits.get("*", 1.0))
-        if count < LEAST or gone <= allowed * count:
-            continue
-        some = examples.get(name) or next(iter(examples.values()))
-        raise TooMuchRemoved(
-            f"{node.kind()}, {f'source {name!r}' if name else 'all documents'}",
-            f"{gone} of {count} documents ({gone / count:.1%}) would be removed, for instance "
-            + ", ".join(f"{e['id']} for {e['kept']} (estimate {e['estimate']})" for e in some),
-            f"at most {allowed:.1%} (max_removed_fraction)",
-            "run with dry_run: true to see the clusters in the report, or raise max_removed_fraction",
-        )
-
-
 def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str, Any]]:
-    """The clusters with the beginning of the text of their first removed document; for the first few that were removed
-    for a resemblance, of the kept one's too.
+    """Return the clusters with the beginning of the text of their first removed document.
+
+    The first few that were removed for a resemblance get the kept document's text too.
     """
     first = [c["examples"][0] for c in largest if c["examples"]]
     shown = [e for e in first if e["estimate"] < 1][:DIFFS]
@@ -87,10 +65,10 @@ def with_texts(ctx: Context, rows: Corpus, largest: list[dict]) -> list[dict[str
     texts: dict[int, str] = {}
     shard, local = locate(np.array(sorted(wanted), np.int64), rows.first)
     for i in np.unique(shard).tolist():
-        mine = local[shard == i]
-        for table in rows.parts[i].tables(ctx, ["_row", "text"], only=mine):
+        here = local[shard == i]
+        for table in rows.parts[i].tables(ctx, ["_row", "text"], only=here):
             have = table["_row"].to_numpy()
-            for at in np.flatnonzero(np.isin(have, mine)).tolist():
+            for at in np.flatnonzero(np.isin(have, here)).tolist():
                 texts[int(rows.first[i]) + int(have[at])] = table["text"][at].as_py()[:EXCERPT]
     for example in first:
         example["text"] = texts[example["row"]]

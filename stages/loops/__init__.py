@@ -1,1 +1,1 @@
-"""Loops that run as machine code, and how they are kept."""
+"""Loops that numba compiles. Nothing else imports numba, so importing a file of this package does."""

@@ -1,16 +1,19 @@
-"""Numbers that the loops and the readable definitions beside them share."""
+"""Numbers that the loops and the readable definitions in `stages.hashing.shingles` share."""
 
 import numpy as np
 
-LANE = 64  # bytes handled at once; also the padding that every scratch buffer of bytes needs
-PLACES = 16  # uint32 handled at once
-EIGHT = 8  # words hashed at once
-SECTION = 4096  # bytes whose words are taken at once
-CHUNK = 2048  # word hashes held before they are folded in; both bound the scratch of a long document
+LANE = 64  # bytes lower-cased at once; also the padding behind every scratch buffer of bytes
+SECTION = 4096  # bytes whose word bounds are taken at once
+CHUNK = 2048  # word hashes held before they enter the minima; SECTION and CHUNK bound the scratch of a long document
+LANES = 16  # places of a signature are padded to a multiple of this many: a vector of AVX-512, two of AVX2
+BLOCK = 8  # shingles that enter the minima together
 
 
 def draws(stream: int, count: int) -> np.ndarray:
-    """uint64[count]: odd constants, the SplitMix64 sequence from `stream`."""
+    """Return uint64[count]: odd constants, the SplitMix64 sequence from `stream`.
+
+    Source: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+    """
     with np.errstate(over="ignore"):
         x = np.uint64(stream) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -1,35 +1,39 @@
-"""Signatures, band keys and exact hashes of a column of text: one pass over the Arrow buffers, in machine code.
+"""Signatures, band keys and exact hashes of a column of text, in one pass over the Arrow buffers.
 
-`tokenise` makes word hashes; here they become n-gram hashes -> minima, 64 permutations at a time -> band keys.
-`stages.dedup.shingles` defines every step; `stages.dedup.kernel_numpy` is the same in array form.
+`tokenise` makes word hashes; here they become n-gram hashes -> minima -> band keys. `stages.hashing.shingles` defines
+every step.
 """
 
 import numpy as np
+from numba import int64, uint8, uint32, uint64, void
 
-from stages.loops.constants import BASE, CHUNK, PLACE, PLACES, SECTION, SPREAD, SPREAD_AGAIN
-from stages.loops.lanes import load8, lowers
-from stages.loops.machine_code import inner
-from stages.loops.tokenise import KEEP, U0, U1, U32, normalise, section_tokens
+from stages.loops.compile import inner, loop, read
+from stages.loops.constants import BASE, CHUNK, PLACE, SECTION, SPREAD, SPREAD_AGAIN
+from stages.loops.tokenise import KEEP, U0, U1, U32, load8, normalise, section_tokens
 
-U29, U33 = np.uint64(29), np.uint64(33)
+U2, U3, U4, U5, U6, U7, U29, U33 = (np.uint64(n) for n in (2, 3, 4, 5, 6, 7, 29, 33))
 BASE = np.uint64(BASE)
 PLACE_0, PLACE_1 = PLACE
 SPREAD_0, SPREAD_1 = SPREAD
 AGAIN_0, AGAIN_1 = SPREAD_AGAIN
 F64_1, F64_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 F32_1, F32_2 = np.uint32(0x85EBCA6B), np.uint32(0xC2B2AE35)
-lower_one, lower_two, lower_three, lower_four = (lowers(vectors) for vectors in range(1, 5))
+
+TEXT = (read(uint8), int64[::1], uint32[::1], uint8[::1], int64, int64)  # data, offsets, utf8, flags, char, unspaced
+SCRATCH = (uint8[::1], uint8[::1], uint64[::1], uint64[::1])  # out, bounds, tokens, hashes
 
 
 @inner
 def fold(tokens, held, seen, ngram, final, sums, hashes, mixed, a, b, minima):
-    """Take `held` word hashes into minima and exact sums, `seen` words in; how many it keeps for later."""
+    """Take `held` word hashes into minima and exact sums, `seen` words in; return how many stay for the next call.
+
+    The last ngram - 1 words stay, since n-grams that begin in them end in what comes next.
+    """
     carried = min(seen, ngram - 1)
     h0, h1 = sums[0], sums[1]
     first, before = np.uint64(carried), np.uint64(seen)
-    for i in range(held - carried):
-        at = np.uint64(i)  # numba looks at the sign of a place whose range it cannot tell, and the loop stays scalar
-        x = tokens[first + at] ^ ((before + at + U1) * PLACE_0)
+    for i in range(np.uint64(held - carried)):
+        x = tokens[first + i] ^ ((before + i + U1) * PLACE_0)
         x ^= x >> U32
         y = x * SPREAD_0
         h0 += y ^ (y >> U29)
@@ -50,75 +54,80 @@ def fold(tokens, held, seen, ngram, final, sums, hashes, mixed, a, b, minima):
 
 @inner
 def fmix32(h):
+    """MurmurHash3's finaliser of 32 bits (Appleby)."""
     h = np.uint32((h ^ (h >> np.uint32(16))) * F32_1)
     h = np.uint32((h ^ (h >> np.uint32(13))) * F32_2)
     return h ^ (h >> np.uint32(16))
 
 
 @inner
-def permute(tokens, count, width, hashes, mixed, a, b, minima):
-    """Lower the minima by `count` shingles of `width` words; hashes, mixed: scratch."""
-    if width == 5:  # the usual one, in one sweep
-        for i in range(count):
-            h = ((tokens[i] * BASE + tokens[i + 1]) * BASE + tokens[i + 2]) * BASE
-            mixed[i] = fmix32(np.uint32(((h + tokens[i + 3]) * BASE + tokens[i + 4]) >> U32))
-    else:
-        for i in range(count):
-            hashes[i] = tokens[i]
-        for j in range(1, width):
-            for i in range(count):
-                hashes[i] = hashes[i] * BASE + tokens[i + j]
-        for i in range(count):
-            mixed[i] = fmix32(np.uint32(hashes[i] >> U32))
-    for k in range(0, len(minima), 4 * PLACES):
-        left = (len(minima) - k) // PLACES
-        if left >= 4:
-            lower_four(mixed, count, a, b, minima, k)
-        elif left == 3:
-            lower_three(mixed, count, a, b, minima, k)
-        elif left == 2:
-            lower_two(mixed, count, a, b, minima, k)
-        else:
-            lower_one(mixed, count, a, b, minima, k)
-
-
-@inner
 def fmix64(x):
+    """MurmurHash3's finaliser of 64 bits (Appleby)."""
     x = (x ^ (x >> U33)) * F64_1
     x = (x ^ (x >> U33)) * F64_2
     return x ^ (x >> U33)
 
 
-def sketch(
-    data,
-    offsets,
-    utf8,
-    flags,
-    char,
-    unspaced,
-    ngram,
-    a,
-    b,
-    multipliers,
-    salts,
-    signatures,
-    keys,
-    exact,
-    tokens_seen,
-    out,
-    bounds,
-    longs,
-    tokens,
-    hashes,
-    mixed,
-    minima,
-    sums,
-):
-    """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], tokens_seen int64[n].
+@inner
+def permute(tokens, count, width, hashes, mixed, a, b, minima):
+    """Lower the minima by `count` shingles of `width` words; hashes, mixed: scratch."""
+    n = np.uint64(count)
+    if width == 5:  # the usual one, in one sweep
+        for i in range(n):
+            h = ((tokens[i] * BASE + tokens[i + U1]) * BASE + tokens[i + U2]) * BASE
+            mixed[i] = fmix32(np.uint32(((h + tokens[i + U3]) * BASE + tokens[i + U4]) >> U32))
+    else:
+        for i in range(n):
+            hashes[i] = tokens[i]
+        for j in range(1, width):
+            for i in range(n):
+                hashes[i] = hashes[i] * BASE + tokens[i + np.uint64(j)]
+        for i in range(n):
+            mixed[i] = fmix32(np.uint32(hashes[i] >> U32))
+    # A minimum may see a value twice, so the last block is filled with one of the values.
+    blocks = (n + U7) >> U3
+    for i in range(n, blocks << U3):
+        mixed[i] = mixed[U0]
+    # Eight shingles at a time: they stay in registers while all permutations pass by, sixteen in a vector. The other
+    # order, a permutation for all shingles, would end in a minimum across a vector for each of them.
+    for block in range(blocks):
+        i = block << U3
+        h0, h1, h2, h3 = mixed[i], mixed[i + U1], mixed[i + U2], mixed[i + U3]
+        h4, h5, h6, h7 = mixed[i + U4], mixed[i + U5], mixed[i + U6], mixed[i + U7]
+        for k in range(np.uint64(len(minima))):
+            x, y, m = a[k], b[k], minima[k]
+            m = min(m, np.uint32(x * h0 + y))
+            m = min(m, np.uint32(x * h1 + y))
+            m = min(m, np.uint32(x * h2 + y))
+            m = min(m, np.uint32(x * h3 + y))
+            m = min(m, np.uint32(x * h4 + y))
+            m = min(m, np.uint32(x * h5 + y))
+            m = min(m, np.uint32(x * h6 + y))
+            minima[k] = min(m, np.uint32(x * h7 + y))
 
-    An output with no columns is left out. char: 0 or 1; unspaced: the bit of `flags` that makes a character a word, or
-    0; a, b: padded with repeats to a multiple of PLACES. From `out` on, scratch: as `scratch` in `stages.dedup.sketch`
-    makes it, then as long as `tokens`, uint32; as long as `a`, uint32; uint64[2].
+
+@loop(
+    void(
+        *TEXT, int64, uint32[::1], uint32[::1], uint64[:, ::1], uint64[::1],
+        uint32[:, ::1], uint64[:, ::1], uint64[:, ::1], int64[::1], *SCRATCH, uint32[::1], uint32[::1], uint64[::1],
+    )
+)  # fmt: skip
+def sketch(
+    data, offsets, utf8, flags, char, unspaced, ngram, a, b, multipliers, salts,
+    signatures, keys, exact, words, out, bounds, tokens, hashes, mixed, minima, sums,
+):  # fmt: skip
+    """Fill signatures uint32[n, k], keys uint64[n, bands], exact uint64[n, 2], words int64[n].
+
+    An output with no columns is left out.
+
+    data, offsets   the buffers of a column of n texts
+    utf8, flags     the tables of `stages.hashing.code_points`
+    char            1: every character is a unit
+    unspaced        the bit of `flags` that makes a character a word of its own, or 0
+    a, b            uint32[k]: the permutations, padded with repeats to a multiple of LANES
+    multipliers, salts  uint64[bands, rows], uint64[bands]: constants of the band keys
+    out to hashes   scratch, as `word_scratch` in `stages.hashing.sketch` makes it
+    mixed, minima, sums  scratch: as long as `hashes`; as long as `a`; 2
     """
     rows, alone, chars = multipliers.shape[1], np.uint8(unspaced), char != 0
     for i in range(len(offsets) - 1):
@@ -128,7 +137,7 @@ def sketch(
         held, seen, began = 0, 0, -1
         for base in range(0, length + 1, SECTION):
             end = min(base + SECTION, length + 1)
-            held, began = section_tokens(out, base, end, chars, bounds, longs, began, tokens, held)
+            held, began = section_tokens(out, base, end, chars, bounds, began, tokens, held)
             if held >= CHUNK:
                 carried = min(seen, ngram - 1)
                 keep = fold(tokens, held, seen, ngram, False, sums, hashes, mixed, a, b, minima)
@@ -137,7 +146,7 @@ def sketch(
         carried = min(seen, ngram - 1)
         fold(tokens, held, seen, ngram, True, sums, hashes, mixed, a, b, minima)
         seen += held - carried
-        tokens_seen[i] = seen
+        words[i] = seen
         if exact.shape[1]:
             exact[i, 0] = fmix64(sums[0] + np.uint64(seen))
             exact[i, 1] = fmix64(sums[1] + np.uint64(seen))
@@ -150,15 +159,35 @@ def sketch(
             keys[i, k] = fmix64(key)
 
 
+@loop(void(*TEXT, uint64[::1], int64[::1], *SCRATCH))
+def word_hashes(data, offsets, utf8, flags, char, unspaced, found, stops, out, bounds, tokens, hashes):
+    """Write the word hashes of all documents to `found`, in order; those of document i end at stops[i].
+
+    Arguments as for `sketch`. found uint64[m]: a place for every byte of the text is enough.
+    """
+    alone, chars, count = np.uint8(unspaced), char != 0, 0
+    for i in range(len(offsets) - 1):
+        length = normalise(data, offsets[i], offsets[i + 1], utf8, flags, alone, out)
+        began = -1
+        for base in range(0, length + 1, SECTION):
+            end = min(base + SECTION, length + 1)
+            held, began = section_tokens(out, base, end, chars, bounds, began, tokens, 0)
+            for j in range(held):
+                found[count + j] = tokens[j]
+            count += held
+        stops[i] = count
+
+
+@loop(void(read(uint8), int64[::1], uint64[:, ::1]))
 def hash_bytes(data, offsets, exact):
-    """exact uint64[n, 2]: 128 bits of each document's bytes as they are."""
+    """Fill exact uint64[n, 2]: 128 bits of each document's bytes as they are."""
     for i in range(len(offsets) - 1):
         start, stop = offsets[i], offsets[i + 1]
         h0 = h1 = np.uint64(stop - start)
         for at in range(start, stop, 8):
             if at + 8 <= len(data):
                 word = load8(data, at) & KEEP[min(stop - at, 8)]
-            else:
+            else:  # nothing behind the buffer is read
                 word = U0
                 for j in range(stop - at):
                     word |= np.uint64(data[at + j]) << np.uint64(8 * j)

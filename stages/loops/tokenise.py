@@ -1,37 +1,72 @@
-"""From the bytes of one document to the hashes of its words, in machine code.
+"""From the bytes of one document to the hashes of its words.
 
-In scratch that stays in the first caches: lower-case and blank out separators (64 bytes at a time where the text is
-ASCII, the code point table elsewhere) -> a bit mask of word characters, whose edges are the word bounds -> one hash per
-word. Vector operations are LLVM vectors, which every target lowers to its own instructions.
+Normalised text (lower case, separators as 0) -> where words begin and end -> one hash per word. All of it lies in
+scratch that stays in the first caches. Places are unsigned wherever that matters: numba compares a signed place with 0
+before every access, which keeps LLVM from making vectors of a loop.
 """
 
 import numpy as np
 
-from stages.loops.constants import EIGHT, FIRST, LANE, NEXT
-from stages.loops.lanes import (
-    filled_lane,
-    hash_words,
-    load8,
-    lower_lane,
-    lowest,
-    ones,
-    start_lane,
-    store4,
-    unpack,
-)
-from stages.loops.machine_code import inner
+from stages.loops.compile import inner
+from stages.loops.constants import FIRST, LANE, NEXT
 
-U0, U1, U32 = (np.uint64(n) for n in (0, 1, 32))
-DENSE = 12  # bytes of a lane that are not ASCII: with more, the whole lane is taken character by character
+U0, U1, U3, U7, U8, U16, U32, U56, U63 = (np.uint64(n) for n in (0, 1, 3, 7, 8, 16, 32, 56, 63))
+B1, B2, B3, B4, B5, B6, B7 = (np.uint64(8 * n) for n in range(1, 8))
 FIRST, NEXT = np.uint64(FIRST), np.uint64(NEXT)
+LOW_BITS, HIGH_BITS = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
+GATHER = np.uint64(0x0102040810204080)  # times a number of eight bytes 0 or 1: their bits, in the highest byte
 KEEP = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)  # keeps the first n bytes of eight
-# The places of the set bits of every byte, eight to a byte.
-SET_BITS = np.array([([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for byte in range(256)], np.uint8).ravel()
+# The positions of the set bits of every byte, the first four and the last four as numbers of 16 bits; and how many.
+_POSITIONS = [([b for b in range(8) if byte >> b & 1] + [0] * 8)[:8] for byte in range(256)]
+FOUR = np.array([[sum(p[half + k] << 16 * k for k in range(4)) for p in _POSITIONS] for half in (0, 4)], np.uint64)
+FIRST_FOUR, LAST_FOUR = FOUR
+SET_COUNT = np.array([byte.bit_count() for byte in range(256)], np.uint64)
+EIGHT_EACH = np.uint64(0x0008000800080008)
+
+
+@inner
+def load8(data, at):
+    """Return uint64: eight bytes from any position, first byte lowest. LLVM makes one load of it."""
+    p = np.uint64(at)
+    return (
+        np.uint64(data[p])
+        | np.uint64(data[p + U1]) << B1
+        | np.uint64(data[p + np.uint64(2)]) << B2
+        | np.uint64(data[p + U3]) << B3
+        | np.uint64(data[p + np.uint64(4)]) << B4
+        | np.uint64(data[p + np.uint64(5)]) << B5
+        | np.uint64(data[p + np.uint64(6)]) << B6
+        | np.uint64(data[p + U7]) << B7
+    )
+
+
+@inner
+def store8(data, at, value):
+    """Write a uint64 to any position, first byte lowest. LLVM makes one store of it."""
+    p = np.uint64(at)
+    data[p] = np.uint8(value)
+    data[p + U1] = np.uint8(value >> B1)
+    data[p + np.uint64(2)] = np.uint8(value >> B2)
+    data[p + U3] = np.uint8(value >> B3)
+    data[p + np.uint64(4)] = np.uint8(value >> B4)
+    data[p + np.uint64(5)] = np.uint8(value >> B5)
+    data[p + np.uint64(6)] = np.uint8(value >> B6)
+    data[p + U7] = np.uint8(value >> B7)
+
+
+@inner
+def store4(data, at, value):
+    """Write a uint32 to any position, first byte lowest."""
+    p = np.uint64(at)
+    data[p] = np.uint8(value)
+    data[p + U1] = np.uint8(value >> np.uint32(8))
+    data[p + np.uint64(2)] = np.uint8(value >> np.uint32(16))
+    data[p + U3] = np.uint8(value >> np.uint32(24))
 
 
 @inner
 def decode(data, p, stop, lead):
-    """(code point, its bytes) at data[p], whose first byte is `lead` >= 0x80; (0, 1) for what is no UTF-8."""
+    """Return (code point, number of its bytes) at data[p], whose first byte is `lead` >= 0x80; (0, 1) for no UTF-8."""
     left = stop - p
     if lead < 0xE0:
         if lead >= 0xC2 and left > 1:
@@ -53,66 +88,49 @@ def decode(data, p, stop, lead):
 
 
 @inner
-def other_lane(data, p, starts, utf8, flags, unspaced, out, o):
-    """Up to 64 bytes that are not ASCII, but for the last character that begins in them; (where that is, o).
+def lower_lane(data, p, out, o):
+    """Write 64 bytes lower-cased, separators as 0. Return their bits taken together: below 128 where all is ASCII."""
+    high = np.uint8(0)
+    p, o = np.uint64(p), np.uint64(o)
+    for j in range(np.uint64(LANE)):
+        byte = data[p + j]
+        low = np.uint8(byte | np.uint8(0x20))
+        letter = np.uint8(low - np.uint8(97)) < np.uint8(26)
+        other = (np.uint8(byte - np.uint8(48)) < np.uint8(10)) | (byte == np.uint8(95))
+        out[o + j] = low if letter else (byte if other else np.uint8(0))
+        high = np.uint8(high | byte)
+    return high
 
-    `starts` says where characters begin, so no character waits for the length of the one before it. Bytes that go on
-    where nothing began, or further than was begun, are separators.
-    """
-    at = lowest(starts)
-    if at > 0:
-        store4(out, o, np.uint32(0))
-        o += 1
-    starts &= starts - U1
-    while starts != U0:
-        after = lowest(starts)
-        starts &= starts - U1
-        word = np.int64(load8(data, p + at))
-        lead, one, two = word & 0xFF, (word >> 8) & 0x3F, (word >> 16) & 0x3F
-        size, point = 1, np.uint32(lead)
-        if lead >= 0xC0:
-            size, point, least = 2, np.uint32(((lead & 0x1F) << 6) | one), 0x80
-            if lead >= 0xE0:
-                size, point, least = 3, np.uint32(((lead & 0xF) << 12) | (one << 6) | two), 0x800
-            if point < least or after - at < size:
-                point = np.uint32(0)
-            if lead >= 0xF0:
-                point, size = decode(data, p + at, p + after, np.uint32(lead))
-        flag = flags[point]
-        alone = flag & unspaced
-        if alone and o > 0 and out[o - 1] != 0:
-            store4(out, o, np.uint32(0))
-            o += 1
-        store4(out, o, utf8[point])
-        o += flag & 7
-        if alone or after - at != size:
-            store4(out, o, np.uint32(0))
-            o += 1
-        at = after
-    return p + at, o
+
+@inner
+def ascii_run(data, p, most):
+    """Return how many of the next `most` bytes, at most a lane, come before one that is not ASCII."""
+    at, run, most = np.uint64(p), U0, np.uint64(most)
+    while run + U8 <= most and load8(data, at + run) & HIGH_BITS == U0:
+        run += U8
+    while run < most and data[at + run] < 128:
+        run += U1
+    return np.intp(run)
 
 
 @inner
 def normalise(data, start, stop, utf8, flags, unspaced, out):
-    """Lower-case data[start:stop] into `out`, separators (and what is no UTF-8) as 0; returns the length."""
+    """Lower-case data[start:stop] into `out`, with separators (and what is no UTF-8) as 0, and return the length."""
     p, o = start, 0
     fast = len(data) - LANE
     while p < stop:
         if p <= fast:
             high = lower_lane(data, p, out, o)
-            while high == U0 and p + 2 * LANE <= stop:  # most lanes are ASCII, and need no more than this
+            while high < 128 and p + 2 * LANE <= stop:  # most lanes are ASCII, and need no more than this
                 p += LANE
                 o += LANE
                 high = lower_lane(data, p, out, o)
-            run = min(lowest(high), stop - p)
-            if ones(high) > DENSE and p + LANE <= min(stop, fast):
-                starts = start_lane(data, p)
-                if starts & (starts - U1) != U0:
-                    p, o = other_lane(data, p, starts, utf8, flags, unspaced, out, o)
-                    continue
+            run = min(LANE, stop - p)
+            if high >= 128:
+                run = ascii_run(data, p, run)
             p += run
             o += run
-            if run == LANE or p == stop:
+            if p == stop or run == LANE:
                 continue
         while True:
             c = np.uint32(data[p])
@@ -138,43 +156,61 @@ def normalise(data, start, stop, utf8, flags, unspaced, out):
 
 
 @inner
-def hash_token(out, first, size):
-    x = (load8(out, first) & KEEP[min(size, 8)]) * FIRST
-    x ^= x >> U32
-    x = (x + (load8(out, first + 8) & KEEP[min(max(size - 8, 0), 8)])) * NEXT
-    x ^= x >> U32
-    return hash_rest(x, out, first, size)
-
-
-@inner
-def hash_rest(x, out, first, size):
-    """The hash of a word of more than 16 bytes, from that of its first 16; of another, x."""
-    for at in range(16, size, 8):
-        x = (x + (load8(out, first + at) & KEEP[min(size - at, 8)])) * NEXT
+def hash_rest(x, out, at, size):
+    """Return the hash of a word of more than 16 bytes, from that of its first 16."""
+    for done in range(U16, size, U8):
+        x = (x + (load8(out, at + done) & KEEP[min(size - done, U8)])) * NEXT
         x ^= x >> U32
     return x
 
 
 @inner
-def word_bounds(out, base, end, found, bounds):
-    """Append where every word begins and ends, counted from `base`, in out[base:end]; how many bounds that makes.
+def hash_token(out, first, size):
+    """Return the hash of the word out[first : first + size]: a multiplication and a fold for every eight bytes."""
+    at, size = np.uint64(first), np.uint64(size)
+    x = (load8(out, at) & KEEP[min(size, U8)]) * FIRST
+    x ^= x >> U32
+    x = (x + (load8(out, at + U8) & KEEP[min(max(size, U8) - U8, U8)])) * NEXT
+    x ^= x >> U32
+    if size > U16:  # a branch that is nearly never taken costs less than a loop that nearly never runs
+        x = hash_rest(x, out, at, size)
+    return x
 
-    `found` of them are there already: the last one is where a word began that has not ended, if it is odd.
+
+@inner
+def word_bounds(out, base, end, found, bounds):
+    """Append where every word begins and ends, counted from `base`, in out[base:end]; return the number of bounds.
+
+    `found` of them are there already: the last one is where a word began that has not ended, if it is odd. No branch
+    depends on the text: eight bytes become a bit for every word character, a bound is a bit that differs from the one
+    before, and a table holds the positions of the set bits of a byte.
+
+    bounds uint8[2 * m]: numbers of 16 bits, lowest byte first
     """
-    count, carry = np.uint64(found), np.uint64(found & 1)
-    for p in range(base, end, LANE):
-        mask = filled_lane(out, p)
-        edges = mask ^ ((mask << U1) | carry)
-        carry = mask >> np.uint64(63)
-        for step in range(0, LANE, 8):
-            byte = (edges >> np.uint64(step)) & np.uint64(255)
-            unpack(SET_BITS, np.intp(byte), p - base + step, bounds, np.intp(count))
-            count += ones(byte)
+    count, carry, shift = np.uint64(found), np.uint64(found & 1), U0
+    for p in range(np.uint64(base), np.uint64(end), U8):
+        x = load8(out, p)
+        filled = (((((x & LOW_BITS) + LOW_BITS) | x) & HIGH_BITS) >> U7) * GATHER >> U56
+        edges = (filled ^ ((filled << U1) | carry)) & np.uint64(255)
+        carry = filled >> U7
+        # Eight are written, whatever their number; what is too much is written over.
+        store8(bounds, count << U1, FIRST_FOUR[edges] + shift)
+        store8(bounds, (count << U1) + U8, LAST_FOUR[edges] + shift)
+        shift += EIGHT_EACH
+        count += SET_COUNT[edges]
     return np.intp(count)
 
 
 @inner
+def bound(bounds, k):
+    """Return the k-th bound."""
+    at = np.uint64(k) << U1
+    return np.uint64(bounds[at]) | np.uint64(bounds[at + U1]) << B1
+
+
+@inner
 def char_tokens(out, base, end, tokens, held):
+    """Append the hash of every character in out[base:end]; return how many are held."""
     for p in range(base, end):
         c = out[p]
         if c != 0 and (c & 0xC0) != 0x80:
@@ -184,32 +220,23 @@ def char_tokens(out, base, end, tokens, held):
 
 
 @inner
-def section_tokens(out, base, end, char, bounds, longs, began, tokens, held):
-    """Append the word hashes of out[base:end], at most a section; (how many are held, where a word began that crosses
-    its end, or -1).
+def section_tokens(out, base, end, char, bounds, began, tokens, held):
+    """Append the word hashes of out[base:end], at most a section, to tokens[:held].
 
-    `began`: where a word began that crosses into it, or -1.
+    `began`: where a word began that crosses into the section, or -1. Return (number of hashes held, where a word began
+    that crosses the section's end, or -1).
     """
     if char:
         return char_tokens(out, base, end, tokens, held), -1
-    bounds[0] = 0  # of a word that began before; its hash is made below
+    bounds[0] = bounds[1] = 0  # of a word that began before; its hash is made below
     found = word_bounds(out, base, end, np.intp(began >= 0), bounds)
     words, after = found >> 1, -1
     if found & 1:
-        after = began if found == 1 and began >= 0 else base + bounds[found - 1]
-    for j in range(2 * words, 2 * (words + EIGHT)):
-        bounds[j] = j & 1  # the last eight words may be fewer
-    # No branch on the length of a word: the long ones are noted, and go on from their first sixteen bytes.
-    long_ones = U0
-    for at in range(0, words, EIGHT):
-        longer = hash_words(out, base, bounds, 2 * at, tokens, held + at)
-        unpack(SET_BITS, longer, at, longs, np.intp(long_ones))
-        long_ones += ones(np.uint64(longer))
-    for k in range(np.intp(long_ones)):
-        at = np.intp(longs[k])
-        first = np.intp(bounds[2 * at])
-        size = np.intp(bounds[2 * at + 1]) - first
-        tokens[held + at] = hash_rest(tokens[held + at], out, base + first, size)
+        after = began if found == 1 and began >= 0 else base + np.intp(bound(bounds, found - 1))
+    to, here = np.uint64(held), np.uint64(base)
+    for j in range(np.uint64(words)):
+        first = bound(bounds, j + j)
+        tokens[to + j] = hash_token(out, here + first, bound(bounds, j + j + U1) - first)
     if began >= 0 and words:
-        tokens[held] = hash_token(out, began, base + np.intp(bounds[1]) - began)
+        tokens[held] = hash_token(out, began, base + np.intp(bound(bounds, 1)) - began)
     return held + words, after

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
+from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
+from stages.documents import given_or_not
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
 from stages.quality.drawing import Draw, Drawn, drawn_documents
@@ -77,6 +78,10 @@ class TrainQuality(Node):
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        return given_or_not(ctx, row)
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return self._fit().bytes(min(rows, 2 * self.max_documents))

@@ -16,7 +16,19 @@ from itertools import groupby
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pipeline.contract import Context, Law, Node, Result, Source, TaskPhase, runtime, sources
+from pipeline.contract import (
+    Context,
+    InPlace,
+    Law,
+    NewShard,
+    Node,
+    Result,
+    Source,
+    TaskPhase,
+    runtime,
+    shard_facts,
+    sources,
+)
 from pipeline.errors import RecipeError, SourceError
 from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, document_id
 from stages.read import parquet, ranges
@@ -229,7 +241,7 @@ class Read(Node):
                 if self._enough(bad):
                     break
                 self._copy(ctx, source, part.bytes, bad, out)
-        return bad.result(out.facts)
+        return bad.result(out.shards)
 
     def _enough(self, bad: Rejected) -> bool:
         return self.limit is not None and bad.counts["rows"] >= self.limit
@@ -277,17 +289,12 @@ class Read(Node):
             row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
             raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
         ext = parquet.write_state(ctx, state)
-        fact = {
-            "key": part.key,
-            "rows": len(state),
-            "text_bytes": text_bytes,
-            "in_place": {
-                "source": source.index,
-                "digest": source.digest,
-                "row_groups": run[:2],
-                "first_row": run[2],
-                "columns": plan.columns,
-            },
-            **({"state_ext": ext} if ext else {}),
-        }
-        return Result(counts=counts, facts={"shards": [fact]})
+        place = InPlace(
+            source=source.index,
+            digest=source.digest,
+            row_groups=(run[0], run[1]),
+            first_row=run[2],
+            columns=plan.columns,
+        )
+        shard = NewShard(key=part.key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=ext or None)
+        return Result(counts=counts, facts=shard_facts([shard]))

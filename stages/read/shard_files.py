@@ -10,11 +10,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import Context, Result
+from pipeline.contract import Context, NewShard, Result, arrow_type, shard_facts
 from pipeline.errors import DataError
-from stages.documents import PARENT, document_id
+from stages.documents import PARENT, PARENTS, document_id
 from stages.read.records import Row
 
 if TYPE_CHECKING:
@@ -28,16 +29,17 @@ def schema_of(columns: dict[str, str]) -> pa.Schema:
     """The Arrow schema of columns given by the names of their types."""
     import pyarrow as pa
 
-    return pa.schema([(name, pa.type_for_alias(kind)) for name, kind in columns.items()])
+    return pa.schema([(name, arrow_type(kind)) for name, kind in columns.items()])
 
 
 class ShardFile:
-    """One base shard, written row group by row group. `fact` describes it to the engine once it is closed."""
+    """One base shard, written row group by row group. `close` returns what the engine is told of it."""
 
     def __init__(self, ctx: Context, task: str, ext: str, schema: pa.Schema):
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        self.fact: dict[str, Any] = {"key": task + ext.removesuffix(".parquet"), "rows": 0, "text_bytes": 0, "ext": ext}
+        self._shard = NewShard(key=task + ext.removesuffix(".parquet"), rows=0, text_bytes=0, ext=ext)
         self._schema = schema
         with ExitStack() as stack:
             path = stack.enter_context(ctx.create(ext))
@@ -48,9 +50,10 @@ class ShardFile:
                     schema,
                     compression="zstd",
                     compression_level=3,
-                    use_dictionary=[name for name in schema.names if name in PARENT],
+                    use_dictionary=[name for name in schema.names if name in PARENT and name != PARENTS],
                     write_statistics=False,
-                    store_schema=False,
+                    # without it a vector comes back as a list of any length
+                    store_schema=any(pa.types.is_fixed_size_list(kind) for kind in schema.types),
                 )
             )
             self._open = stack.pop_all()
@@ -58,21 +61,21 @@ class ShardFile:
     def write(self, table: pa.Table, text_bytes: int) -> None:
         """One row group."""
         self._writer.write_table(table.select(self._schema.names).cast(self._schema), row_group_size=table.num_rows)
-        self.fact["rows"] += table.num_rows
-        self.fact["text_bytes"] += text_bytes
+        rows, size = self._shard.rows + table.num_rows, self._shard.text_bytes + text_bytes
+        self._shard = replace(self._shard, rows=rows, text_bytes=size)
 
-    def close(self, *error: Any) -> dict[str, Any]:
+    def close(self, *error: Any) -> NewShard:
         self._open.__exit__(*(error or (None, None, None)))
-        return self.fact
+        return self._shard
 
 
 class ShardFiles:
-    """Writes rows to as many shards as they fill. Use as a context manager; `facts` lists the shards."""
+    """Writes rows to as many shards as they fill. Use as a context manager; `shards` lists them."""
 
     def __init__(self, ctx: Context, key: str, columns: dict[str, str], shard_bytes: int):
         self.ctx, self.key, self.shard_bytes = ctx, key, shard_bytes
         self.schema = schema_of(columns)
-        self.facts: list[dict[str, Any]] = []
+        self.shards: list[NewShard] = []
         self._columns: list[list[Any]] = [[] for _ in columns]
         self._group_bytes = self._shard_bytes = 0
         self._shard: ShardFile | None = None
@@ -90,7 +93,7 @@ class ShardFiles:
 
         if self._columns[0]:
             if self._shard is None:
-                self._shard = ShardFile(self.ctx, self.key, f"-{len(self.facts):03d}.parquet", self.schema)
+                self._shard = ShardFile(self.ctx, self.key, f"-{len(self.shards):03d}.parquet", self.schema)
             arrays = [pa.array(c, field.type) for c, field in zip(self._columns, self.schema, strict=True)]
             self._shard.write(pa.Table.from_arrays(arrays, schema=self.schema), self._group_bytes)
             self._columns, self._group_bytes = [[] for _ in self._columns], 0
@@ -99,7 +102,7 @@ class ShardFiles:
 
     def _end(self) -> None:
         if self._shard is not None:
-            self.facts.append(self._shard.close())
+            self.shards.append(self._shard.close())
         self._shard, self._shard_bytes = None, 0
 
     def __enter__(self) -> ShardFiles:
@@ -147,8 +150,8 @@ class Rejected:
         self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self.counts[f"rejected.{reason}"] += 1
 
-    def result(self, shards: list[dict[str, Any]]) -> Result:
-        return Result(counts=dict(sorted(self.counts.items())), facts={"shards": shards})
+    def result(self, shards: list[NewShard]) -> Result:
+        return Result(counts=dict(sorted(self.counts.items())), facts=shard_facts(shards))
 
     def __enter__(self) -> Rejected:
         return self

@@ -6,24 +6,30 @@ stands in each row. The label of a row's last token lies inside the row, so rows
 read in any order. At the end `meta/all.json` numbers the rows of all shards and names dtype, special id and
 totals; `meta/all/tokenizer.json` is a copy of the tokenizer, so that models need no other input to be used.
 
-Every document begins with `<|endoftext|>`, which is also the label that ends the document before it; so the
-ends of documents are found in the rows themselves, and a row's unused rest is filled with it. Documents are
-packed best-fit over a window inside the shard; one that fits a row is never cut. There is no shuffle:
-`stages.training.sampler` orders the rows.
+A document stands in the rows as `<|endoftext|>`, its ids, `<|endoftext|>`: the first token tells the model to
+begin, the last one is the label that teaches it to stop. Two documents in one row share no token, so no label and,
+under `attend: document`, no attention crosses from one to the other; `PackedRows.take` gives the borders. Documents
+are packed best-fit over a window inside the shard; one that fits a row is never cut, and the tail of a cut one is a
+piece with borders of its own. There is no shuffle: `stages.training.sampler` orders the rows.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
 
-from pipeline.contract import Context, Law, Node, Result, ShardPhase, TaskPhase, one
+from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.documents import HELD_OUT, LANG, SOURCE, carried, columns_of
+from stages.documents import HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
 from stages.tokens.holdout import barred_documents
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 
-OPTIONAL = (HELD_OUT, SOURCE, LANG, "quality", "weight")  # used when the documents carry them
+OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
+SHARDS_TOGETHER = 64  # in a row group of the barred documents, so that a shard reads its own and few others
+NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows already, or too long
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,8 +41,10 @@ class Pack(Node):
     holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates
               of them that were removed on its way, never enter, though `docs` does not carry the mark
     max_rows  use only so many rows, a keyed draw (`seed`) of all that were packed
+    carry     columns of the documents that go into `rows.parquet`: a value for each piece, and for numbers the
+              mean over the tokens of a row. `log_prior` among them is the prior that training adds to a row's weight
 
-    Law: documents = packed + dropped (by reason).
+    Law: documents = packed + dropped (by reason). Of tokens: tokens = text_tokens + 2 packed.
     """
 
     docs: Node | tuple[Node, ...]
@@ -46,6 +54,9 @@ class Pack(Node):
     holdout: Node | None = None
     max_rows: int | None = None
     seed: int = 0
+    carry: tuple[str, ...] = ()
+
+    version = 2
 
     def check(self) -> None:
         if self.length < 2:
@@ -61,12 +72,24 @@ class Pack(Node):
                 "a node behind a split",
             )
 
+        have = columns_of(self.docs)
+        for name in self.carry:
+            if name not in have:
+                near = get_close_matches(name, have, n=1)
+                raise RecipeError(
+                    f"pack.carry: {name}",
+                    "no column of the documents",
+                    f"{near[0]!r}?" if near else "one of " + ", ".join(sorted(have)),
+                )
+            if name in NOT_CARRIED or not _is_plain(have[name]):
+                raise RecipeError(f"pack.carry: {name}", f"a column of type {have[name]}", "a number or a short string")
+
     def phases(self):
         barred = TaskPhase(name="barred", keys=one, run=self._bar)
         pack = ShardPhase(
             name="pack",
             open=self._open,
-            needs=("_row", "text", *carried(self.docs, *OPTIONAL)),
+            needs=tuple(dict.fromkeys(("_row", "text", *carried(self.docs, *OPTIONAL), *self.carry))),
             law=Law("documents", "documents", ("packed", "dropped.")),
         )
         return (
@@ -74,6 +97,14 @@ class Pack(Node):
             pack,
             TaskPhase(name="meta", keys=one, run=self._meta),
         )
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        from stages.tokens.rows import rows_of_document
+
+        meta = ctx.path("meta", "all", ".json")
+        rows = rows_of_document(meta, row.shard.base, row.shard.key, row.row)
+        return {"state": "packed" if rows else "not packed", "rows": rows}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         # about three bytes of text a token at 4k entries, two bytes an id, and 40 bytes a document in
@@ -84,7 +115,7 @@ class Pack(Node):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        found = list(barred_documents(ctx, "holdout"))
+        found = sorted(barred_documents(ctx, "holdout"))
         table = pa.table(
             {
                 "base": pa.array([base for base, _, _ in found], pa.string()),
@@ -93,7 +124,7 @@ class Pack(Node):
             }
         )
         with ctx.create(".parquet") as path:
-            pq.write_table(table, path, compression="zstd")
+            pq.write_table(table, path, compression="zstd", row_group_size=SHARDS_TOGETHER)
         return Result(counts={"documents": sum(len(rows) for _, _, rows in found)})
 
     def _open(self, ctx: Context):
@@ -103,17 +134,19 @@ class Pack(Node):
         if self.holdout is not None:
             import pyarrow.parquet as pq
 
-            for entry in pq.read_table(ctx.path("barred", "all", ".parquet")).to_pylist():
-                if (entry["base"], entry["shard"]) == (ctx.shard.base, ctx.shard.key):
-                    barred = frozenset(entry["rows"])
-        return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred)
+            here = [("base", "==", ctx.shard.base), ("shard", "==", ctx.shard.key)]
+            table = pq.read_table(ctx.path("barred", "all", ".parquet"), columns=["rows"], filters=here)
+            barred = frozenset(table["rows"].combine_chunks().flatten().to_pylist())
+        have = columns_of(self.docs)
+        carry = {name: have[name] != "string" for name in self.carry}
+        return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry)
 
     def _meta(self, ctx: Context, key: str) -> Result:
         import hashlib
 
         text = tokenizer_file(ctx).read_text(encoding="utf-8")
         definition = json.loads(text)
-        totals: dict[str, int] = dict.fromkeys(("documents", "packed", "rows", "tokens", "bytes"), 0)
+        totals: dict[str, int] = dict.fromkeys(("documents", "packed", "rows", "tokens", "text_tokens", "bytes"), 0)
         shards, dtypes = [], set()
         for shard in ctx.keys("pack"):
             result = ctx.result("pack", shard)
@@ -122,7 +155,7 @@ class Pack(Node):
             for name in totals:
                 totals[name] += result.counts[name]
         meta = {
-            "format": 1,
+            "format": 2,
             "length": self.length,
             "dtype": dtypes.pop() if dtypes else "uint16",
             "end_id": next(entry["id"] for entry in definition["added_tokens"] if entry["content"] == END_OF_TEXT),
@@ -150,6 +183,7 @@ class Pack(Node):
             ["documents packed", meta["packed"]],
             ["documents dropped", meta["documents"] - meta["packed"]],
             ["documents cut (longer than a row)", sum(r.counts["cut"] for r in results)],
+            ["documents on which kitoken and tokenizers differ", sum(r.counts["encoders_differ"] for r in results)],
             ["rows", meta["rows"]],
             ["tokens", meta["tokens"]],
             ["bytes per token", round(meta["bytes_per_token"] or 0.0, 3)],
@@ -172,3 +206,8 @@ class Pack(Node):
                 "values": [round(size / tokens, 3) if tokens else 0.0 for _, (size, tokens) in shown],
                 "unit": "bytes",
             }
+
+
+def _is_plain(kind: str) -> bool:
+    """Whether a column of this Arrow type can be carried."""
+    return kind in ("string", "bool") or kind.startswith(("int", "uint", "float"))

@@ -1,12 +1,13 @@
-"""Packs one shard: encodes window by window, then writes the rows and what stands in them."""
+"""Pack one shard: encode the documents, fill rows window by window, and write what each row holds."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,22 +20,34 @@ from stages.tokens.tokenizer import END_OF_TEXT
 if TYPE_CHECKING:
     import pyarrow as pa
 
+SHOWN = 200  # characters of a document in events and facts
 LANGUAGES = 200  # told apart in the facts of a shard; a receipt stays small
 
 
 class PackWriter:
-    """A `ShardWriter`: takes alive documents, holds a window of them as ids, writes rows as windows fill up.
+    """A `ShardWriter` that collects a window of documents as ids and writes rows whenever the window is full.
 
     capacity  tokens of a row, one more than the model's length
     barred    rows of the base that must not be packed
+    carry     columns of the documents that go into `rows.parquet` -> whether they are numbers
     """
 
-    def __init__(self, ctx: Context, tokenizer: Path, capacity: int, window: int, barred: frozenset[int]) -> None:
-        self.ctx, self.capacity, self.window, self.barred = ctx, capacity, window, barred
+    def __init__(
+        self,
+        ctx: Context,
+        tokenizer: Path,
+        capacity: int,
+        window: int,
+        barred: frozenset[int] = frozenset(),
+        carry: Mapping[str, bool] = MappingProxyType({}),
+    ) -> None:
+        self.ctx, self.capacity, self.window, self.barred, self.carry = ctx, capacity, window, barred, carry
         self.encoder = Encoder.load(tokenizer)
         self.end = self.encoder.special[END_OF_TEXT]
         self.dtype = np.dtype("<u2" if self.encoder.vocab_size <= 2**16 else "<u4")
-        self.counts: Counter[str] = Counter(documents=0, packed=0, cut=0, rows=0, tokens=0, bytes=0, padding=0)
+        self.counts: Counter[str] = Counter(
+            documents=0, packed=0, cut=0, rows=0, tokens=0, text_tokens=0, bytes=0, padding=0
+        )
         self.languages: dict[str, list[int]] = {}
         self.waiting: list[dict] = []  # documents of the open window
         self.written: list[pa.Table] = []
@@ -43,7 +56,11 @@ class PackWriter:
 
     def add(self, table: pa.Table) -> None:
         held = table["held_out"].to_pylist() if "held_out" in table.column_names else [False] * table.num_rows
-        columns = [name for name in ("_row", "source", "lang", "quality", "weight") if name in table.column_names]
+        columns = [name for name in ("_row", "source", "lang") if name in table.column_names]
+        columns += [name for name in self.carry if name not in columns]
+        numbers = {name: table[name].cast("float64") for name, is_number in self.carry.items() if is_number}
+        for name, values in numbers.items():
+            table = table.set_column(table.column_names.index(name), name, values)
         texts: list[str] = []
         documents: list[dict] = []
         for mark, text, entry in zip(held, table["text"].to_pylist(), table.select(columns).to_pylist(), strict=True):
@@ -55,15 +72,22 @@ class PackWriter:
             else:
                 texts.append(text)
                 documents.append(entry)
-        had_failed = self.encoder.differs is not None
+        differing = self.encoder.differing
         for entry, ids in zip(documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
             self.counts["packed"] += 1
-            entry["ids"] = np.concatenate([np.array([self.end], np.uint32), ids]).astype(self.dtype)
+            self.counts["text_tokens"] += len(ids)
+            entry["ids"] = np.concatenate([[self.end], ids, [self.end]]).astype(self.dtype)
             self.waiting.append(entry)
             if len(self.waiting) == self.window:
                 self._write_window()
-        if self.encoder.differs is not None and not had_failed:
-            self.ctx.log("encoder_differs", shard=self.ctx.shard.name, text=self.encoder.differs[:200])
+        if self.encoder.differing > differing:
+            self.ctx.log(
+                "encoders_differ",
+                shard=self.ctx.shard.name,
+                documents=self.encoder.differing,
+                first=(self.encoder.differs or "")[:SHOWN],
+                all_by_tokenizers_now=self.encoder.is_reference,
+            )
 
     def _write_window(self) -> None:
         lengths = [len(entry["ids"]) for entry in self.waiting]
@@ -86,38 +110,42 @@ class PackWriter:
             size = int(self.encoder.token_bytes[entry["ids"]].sum())
             self.counts["bytes"] += size
             lang = entry.get("lang") or ""
-            both = self.languages.setdefault(lang if len(self.languages) < LANGUAGES else "other", [0, 0])
+            both = self.languages.setdefault(
+                lang if lang in self.languages or len(self.languages) < LANGUAGES else "other", [0, 0]
+            )
             both[0] += size
             both[1] += len(entry["ids"])
         self.waiting = []
 
     def _describe(self, packed: list[list[Piece]], rows: np.ndarray, used: np.ndarray) -> pa.Table:
-        """`rows.parquet` of a window; its fields are described in `stages.tokens.rows`."""
+        """The lines of `rows.parquet` for a window; `stages.tokens.rows` describes the fields."""
         import pyarrow as pa
 
         first = self.counts["rows"]
         starts = [np.cumsum([0, *(piece.length for piece in pieces[:-1])]).tolist() for pieces in packed]
         inside = np.arange(self.capacity) < used[:, None]
         sizes = np.where(inside, self.encoder.token_bytes[rows], 0).sum(axis=1)
-        documents = [[self.waiting[piece.document] for piece in pieces] for pieces in packed]
-        return pa.table(
-            {
-                "row": pa.array(range(first, first + len(packed)), pa.int64()),
-                "tokens": pa.array(used, pa.int32()),
-                "bytes": pa.array(sizes, pa.int64()),
-                "doc_row": pa.array([[entry["_row"] for entry in row] for row in documents], pa.list_(pa.int64())),
-                "doc_start": pa.array(starts, pa.list_(pa.int32())),
-                "doc_offset": pa.array([[piece.offset for piece in row] for row in packed], pa.list_(pa.int32())),
-                "doc_tokens": pa.array([[piece.length for piece in row] for row in packed], pa.list_(pa.int32())),
-                "doc_source": pa.array(
-                    [[entry.get("source") for entry in row] for row in documents], pa.list_(pa.string())
-                ),
-                "quality": pa.array(
-                    [_mean("quality", d, p) for d, p in zip(documents, packed, strict=True)], pa.float32()
-                ),
-                "log_prior": pa.array([_log_prior(d, p) for d, p in zip(documents, packed, strict=True)], pa.float32()),
-            }
-        )
+        pieces = [[(self.waiting[piece.document], piece) for piece in row] for row in packed]
+
+        def of_pieces(kind: pa.DataType, value: Callable[[dict, Piece], Any]) -> pa.Array:
+            return pa.array([[value(entry, piece) for entry, piece in row] for row in pieces], pa.list_(kind))
+
+        columns = {
+            "row": pa.array(range(first, first + len(packed)), pa.int64()),
+            "tokens": pa.array(used, pa.int32()),
+            "bytes": pa.array(sizes, pa.int64()),
+            "doc_row": of_pieces(pa.int64(), lambda entry, piece: entry["_row"]),
+            "doc_start": pa.array(starts, pa.list_(pa.int32())),
+            "doc_offset": of_pieces(pa.int32(), lambda entry, piece: piece.offset),
+            "doc_tokens": of_pieces(pa.int32(), lambda entry, piece: piece.length),
+            "doc_source": of_pieces(pa.string(), lambda entry, piece: entry.get("source")),
+        }
+        for name, is_number in self.carry.items():
+            kind = pa.float64() if is_number else pa.string()
+            columns[f"doc_{name}"] = of_pieces(kind, lambda entry, piece, name=name: entry[name])
+            if is_number:
+                columns[name] = pa.array([_mean(name, row) for row in pieces], pa.float64())
+        return pa.table(columns)
 
     def finish(self) -> Result:
         import pyarrow as pa
@@ -131,25 +159,19 @@ class PackWriter:
         )
         pq.write_table(table, self.files.enter_context(self.ctx.create(ROWS_SUFFIX)), compression="zstd")
         self.files.close()
+        self.counts["encoders_differ"] = self.encoder.differing
         facts = {
             "dtype": self.dtype.name,
             "languages": self.languages,
-            "encoder": "kitoken" if self.encoder.differs is None else "tokenizers",
-            **({} if self.encoder.differs is None else {"encoder_differs": self.encoder.differs[:200]}),
+            "encoder": "tokenizers" if self.encoder.is_reference else "kitoken",
+            **({} if self.encoder.differs is None else {"encoders_differ_on": self.encoder.differs[:SHOWN]}),
         }
         return Result(counts=dict(self.counts), facts=facts)
 
 
-def _mean(column: str, documents: list[dict], pieces: list[Piece]) -> float | None:
-    """Mean of a column over a row's documents, by tokens; null when a document has none."""
-    values = [entry[column] for entry in documents if entry.get(column) is not None]
-    if not values or len(values) < len(documents):
+def _mean(column: str, pieces: list[tuple[dict, Piece]]) -> float | None:
+    """The mean of a column over the tokens of a row, or None when one of its documents has no value."""
+    if any(entry[column] is None for entry, _ in pieces):
         return None
-    tokens = [piece.length for piece in pieces]
-    return sum(value * count for value, count in zip(values, tokens, strict=True)) / sum(tokens)
-
-
-def _log_prior(documents: list[dict], pieces: list[Piece]) -> float:
-    """Natural logarithm of the row's prior weight: 0 without a column `weight`."""
-    weight = _mean("weight", documents, pieces)
-    return 0.0 if weight is None else math.log(max(weight, 1e-30))
+    tokens = sum(piece.length for _, piece in pieces)
+    return sum(entry[column] * piece.length for entry, piece in pieces) / tokens

@@ -5,13 +5,13 @@
     row         int64         number inside the shard
     tokens      int32         used tokens; the rest of the row is filling
     bytes       int64         bytes of text that the used tokens stand for
-    doc_row     list<int64>   base rows of the documents, in the order in which they stand in the row
-    doc_start   list<int32>   where each begins in the row
+    doc_row     list<int64>   base rows of the documents, one entry for each piece, in the order of the pieces
+    doc_start   list<int32>   where each piece begins in the row
     doc_offset  list<int32>   how many of its tokens stand in earlier pieces (0 unless the document was cut)
     doc_tokens  list<int32>   how many of its tokens stand here
     doc_source  list<string>  source of each document (null when the documents carry none)
-    quality     float32       mean quality by tokens, null when not all documents have one
-    log_prior   float32       logarithm of the prior weight of the row, 0 = none
+    doc_<name>  list          value of each piece's document, for every carried column: float64 or string
+    <name>      float64       for every carried number: its mean over the used tokens, null when a piece has none
 
 Global row numbers count through the shards in their order. With a draw (`max_rows`) they number the drawn
 rows only.
@@ -20,18 +20,46 @@ rows only.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from pipeline.contract import Context, Of
-from stages.training.sampler import Permutation
+from stages.permutation import Permutation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 BIN_SUFFIX = ".bin"
 ROWS_SUFFIX = ".rows.parquet"
+LOG_PRIOR = "log_prior"  # the carried column that training reads
+MAPPED_SHARDS = 128  # at once, far below the limit of open files that systems start with
+
+
+class TakenRows(NamedTuple):
+    """Some packed rows, n of T + 1 tokens.
+
+    ids         int64 [n, T+1]
+    used        int64 [n], tokens of each row that are no filling
+    log_priors  float32 [n], the carried `log_prior`, 0 without one
+    segments    int64 [n, T+1]: the first piece of a row is 1, the next one 2, and so on; filling is 0. The tail of a
+                document that was cut is a piece like any other
+    """
+
+    ids: np.ndarray
+    used: np.ndarray
+    log_priors: np.ndarray
+    segments: np.ndarray
+
+
+def has_label(segments: np.ndarray) -> np.ndarray:
+    """Where a token is followed by one of its own piece, bool [n, T]: everywhere else there is nothing to predict."""
+    return (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
 
 
 @dataclass(frozen=True)
@@ -83,37 +111,82 @@ class PackedRows:
         return np.cumsum([0, *(rows for _, _, rows in self.files)])
 
     @cached_property
-    def _maps(self) -> list[np.ndarray | None]:
-        shape = (-1, self.length + 1)
-        return [np.memmap(path, self.dtype, "r").reshape(shape) if rows else None for path, _, rows in self.files]
+    def _maps(self) -> OrderedDict[int, np.ndarray]:
+        """Shards that are mapped now, the one used last at the end: a map holds a file descriptor."""
+        return OrderedDict()
+
+    def _map(self, shard: int) -> np.ndarray:
+        if shard not in self._maps:
+            ids = np.memmap(self.files[shard][0], self.dtype, "r").reshape(-1, self.length + 1)
+            self._maps[shard] = ids
+            if len(self._maps) > MAPPED_SHARDS:
+                self._maps.popitem(last=False)
+        self._maps.move_to_end(shard)
+        return self._maps[shard]
 
     @cached_property
     def _used(self) -> np.ndarray:
-        return self._column("tokens")
+        return np.concatenate([np.zeros(0, np.int64), *(c.to_numpy() for c in self._column("tokens"))])
 
     @cached_property
-    def _priors(self) -> np.ndarray:
-        return self._column("log_prior")
+    def _starts(self) -> tuple[np.ndarray, np.ndarray]:
+        """Places in their rows where pieces begin, of all rows one after another, and where each row's begin there."""
+        lists = [column.combine_chunks() for column in self._column("doc_start")]
+        counts = [np.diff(one.offsets.to_numpy()) for one in lists]
+        flat = [one.flatten().to_numpy() for one in lists]
+        return np.concatenate([np.zeros(0, np.int32), *flat]), np.concatenate([[0], *counts]).cumsum()
 
-    def _column(self, name: str) -> np.ndarray:
+    @cached_property
+    def _means(self) -> dict[str, np.ndarray]:
+        return {}
+
+    def _column(self, name: str) -> list[pa.ChunkedArray]:
         import pyarrow.parquet as pq
 
-        parts = [pq.read_table(path, columns=[name])[name].to_numpy() for _, path, _ in self.files]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return [pq.read_table(path, columns=[name])[name] for _, path, _ in self.files]
 
     def _places(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(rows) if self._drawn is None else self._drawn.forward(rows)
 
-    def take(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ids int64 [n, T+1], used tokens int64 [n] and log priors float32 [n] of the rows with these
-        global numbers.
+    def carries(self, name: str) -> bool:
+        """Whether the rows carry means of a column of the documents."""
+        import pyarrow.parquet as pq
+
+        return bool(self.files) and all(name in pq.read_schema(path).names for _, path, _ in self.files)
+
+    def means(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Means over tokens of a carried column, float64 [n], for the rows with these global numbers; NaN where a
+        document of the row has no value.
         """
+        if name not in self._means:
+            parts = [column.cast("float64").to_numpy() for column in self._column(name)]
+            self._means[name] = np.concatenate([np.zeros(0), *parts])
+        return self._means[name][self._places(rows)]
+
+    def take(self, rows: np.ndarray) -> TakenRows:
+        """The rows with these global numbers."""
         places = self._places(rows)
         shards = np.searchsorted(self._first, places, side="right") - 1
         ids = np.empty((len(places), self.length + 1), np.int64)
-        for i, (shard, place) in enumerate(zip(shards, places, strict=True)):
-            ids[i] = self._maps[shard][place - self._first[shard]]
-        return ids, self._used[places].astype(np.int64), self._priors[places].astype(np.float32)
+        for shard in np.unique(shards):
+            at = np.flatnonzero(shards == shard)
+            ids[at] = self._map(shard)[places[at] - self._first[shard]]
+        used = self._used[places].astype(np.int64)
+        priors = np.zeros(len(places), np.float32)
+        if self._has_prior:
+            priors = np.nan_to_num(self.means(LOG_PRIOR, rows)).astype(np.float32)
+        return TakenRows(ids, used, priors, self._segments(places, used))
+
+    @cached_property
+    def _has_prior(self) -> bool:
+        return self.carries(LOG_PRIOR)
+
+    def _segments(self, places: np.ndarray, used: np.ndarray) -> np.ndarray:
+        starts, first = self._starts
+        begins = np.zeros((len(places), self.length + 1), np.int64)
+        for i, place in enumerate(places):
+            begins[i, starts[first[place] : first[place + 1]]] = 1
+        return np.where(np.arange(self.length + 1) < used[:, None], begins.cumsum(1), 0)
 
     def numbers(self, shard: int, rows: Sequence[int]) -> list[int | None]:
         """Global numbers of rows of a shard; None for a row that the draw left out."""

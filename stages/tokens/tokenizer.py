@@ -1,35 +1,44 @@
 """A byte-level BPE tokenizer, trained on the documents it will encode.
 
-The artefact is a plain `tokenizer.json` of the `tokenizers` library. Digits stand alone, so that numbers
-are spelled the same everywhere (Yi, arXiv 2403.04652, section 2); bytes are the alphabet, so that every
-text can be encoded; nothing is normalised, so that decoding gives the text back. One special token,
-`<|endoftext|>`, begins every document and is id 0.
+The artefact is a plain `tokenizer.json` of the `tokenizers` library. Bytes are the alphabet, so that every text can be
+encoded, and nothing is normalised, so that decoding gives the text back. Digits stand alone, so that numbers are
+spelled the same everywhere (Yi, arXiv 2403.04652, section 2). Text is split by one regular expression, GPT-2's with
+single digits: on that `tokenizers` and kitoken agree for every character of Unicode, which they do not for GPT-2's own.
 
-Leaves out Unigram and WordPiece. Held-out documents are skipped when the split stands before this node.
+`<|endoftext|>` is id 0 and begins and ends every document; reserved special tokens follow it. No text is ever encoded
+as a special token, since `Encoder` does not know them. Leaves out Unigram and WordPiece.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import Context, Node, Of, Result, TaskPhase, one
+from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
-from stages.documents import HELD_OUT
+from stages.documents import HELD_OUT, ID, TEXT, carried, given_or_not
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 END_OF_TEXT = "<|endoftext|>"
+SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+# Training keeps every distinct word with 24 bytes a character, and of some documents one word is all there is.
+DOCUMENT_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tokenizer(Node):
     """Train a byte-level BPE tokenizer (Sennrich et al. 2016) on the alive documents that are not held out.
 
-    vocab_size     entries, the 256 bytes and the special token among them; a smaller corpus may give fewer
+    vocab_size     entries, the 256 bytes and the special tokens among them; a smaller corpus may give fewer
     min_frequency  how often a pair must occur to be merged
     sample_bytes   train on about so many bytes of text, drawn by a keyed hash of the document ids; null =
-                   on all
+                   on all. Of a document the first million characters count
+    specials       reserved special tokens, with the ids 1, 2, ... in this order: sentinels, masks, turns of a chat
     """
 
     docs: Node
@@ -37,32 +46,52 @@ class Tokenizer(Node):
     min_frequency: int = 2
     sample_bytes: int | None = 2_000_000_000
     seed: int = 0
+    specials: tuple[str, ...] = ()
+
+    version = 2
 
     def check(self) -> None:
-        if not 257 <= self.vocab_size <= 2**24:
-            raise RecipeError("tokenizer.vocab_size", f"{self.vocab_size}", "257 (bytes and one special token) to 2^24")
+        least = 256 + 1 + len(self.specials)
+        if not least <= self.vocab_size <= 2**24:
+            raise RecipeError("tokenizer.vocab_size", f"{self.vocab_size}", f"{least} (bytes and specials) to 2^24")
+        if self.sample_bytes is not None and self.sample_bytes < 1:
+            raise RecipeError("tokenizer.sample_bytes", f"{self.sample_bytes}", "at least 1 byte, or null for all")
+        names = (END_OF_TEXT, *self.specials)
+        for name in self.specials:
+            if not name.strip() or names.count(name) > 1:
+                raise RecipeError("tokenizer.specials", repr(name), f"names that differ, none of them {END_OF_TEXT}")
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        return given_or_not(ctx, row)
 
     def phases(self):
+        needs = (ID, TEXT, *carried(self.docs, HELD_OUT))
+        count = ShardPhase(name="count", open=lambda ctx: _Counter(), needs=needs)
         # a fresh process: the library keeps a thread pool, which a process that forks later must not hold
-        return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)
+        train = TaskPhase(name="train", keys=one, run=self._train, fresh=True)
+        return (train,) if self.sample_bytes is None else (count, train)
 
     def _train(self, ctx: Context, key: str) -> Result:
+        from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
         from tokenizers import Tokenizer as Trained
-        from tokenizers import decoders, models, pre_tokenizers, trainers
 
         tokenizer = Trained(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+            [
+                pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+            ]
         )
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
             vocab_size=self.vocab_size,
             min_frequency=self.min_frequency,
-            special_tokens=[END_OF_TEXT],
+            special_tokens=[END_OF_TEXT, *self.specials],
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
             show_progress=False,
         )
-        seen = {"documents": 0, "bytes": 0}
+        seen = {"documents": 0, "bytes": 0, "cut": 0}
         tokenizer.train_from_iterator(self._texts(ctx, seen), trainer)
         if not seen["documents"]:
             raise DataError("tokenizer", "no document to train on", "at least one alive document that is not held out")
@@ -71,20 +100,46 @@ class Tokenizer(Node):
         return Result(counts=seen, facts={"vocab_size": tokenizer.get_vocab_size()})
 
     def _texts(self, ctx: Context, seen: dict[str, int]) -> Iterator[str]:
-        total = sum(shard.text_bytes for shard in ctx.shards())
-        wanted = total if self.sample_bytes is None else self.sample_bytes
-        sampled = wanted < total
-        limit = share_limit(wanted / total) if sampled else WHOLE
-        marked = ctx.has_column(HELD_OUT)
-        for _, table in ctx.rows(["id", "text", *([HELD_OUT] if marked else [])]):
-            names = table["id"].to_pylist()
-            held = table[HELD_OUT].to_pylist() if marked else [False] * len(names)
-            drawn = draws(names, self.seed, "tokenizer") if sampled else [0] * len(names)
-            for text, out, draw in zip(table["text"].to_pylist(), held, drawn, strict=True):
-                if not out and int(draw) < limit:
+        """The texts to train on; `seen` counts documents, their bytes, and the documents that were cut."""
+        limit = WHOLE
+        if self.sample_bytes is not None:
+            alive = sum(ctx.result("count", shard).counts["bytes"] for shard in ctx.keys("count"))
+            limit = share_limit(min(1.0, self.sample_bytes / max(1, alive)))
+        for _, table in ctx.rows([ID, TEXT, *([HELD_OUT] if ctx.has_column(HELD_OUT) else [])]):
+            table = _trainable(table)
+            names = table[ID].to_pylist()
+            drawn = draws(names, self.seed, "tokenizer") if limit < WHOLE else [0] * len(names)
+            for text, draw in zip(table[TEXT].to_pylist(), drawn, strict=True):
+                if int(draw) < limit:
+                    seen["cut"] += len(text) > DOCUMENT_CHARACTERS
+                    text = text[:DOCUMENT_CHARACTERS]
                     seen["documents"] += 1
                     seen["bytes"] += len(text.encode())
                     yield text
+
+
+class _Counter:
+    """Counts the bytes of one shard that may be trained on: the share to draw depends on those of all shards."""
+
+    def __init__(self) -> None:
+        self.counts = {"documents": 0, "bytes": 0}
+
+    def add(self, table: pa.Table) -> None:
+        import pyarrow.compute as pc
+
+        table = _trainable(table)
+        self.counts["documents"] += table.num_rows
+        self.counts["bytes"] += pc.sum(pc.binary_length(table[TEXT])).as_py() or 0
+
+    def finish(self) -> Result:
+        return Result(counts=self.counts)
+
+
+def _trainable(table: pa.Table) -> pa.Table:
+    """The rows that are not held out."""
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.fill_null(table[HELD_OUT], False))) if HELD_OUT in table.column_names else table
 
 
 def tokenizer_file(ctx: Context, of: Of = "tokenizer") -> Path:

@@ -1,27 +1,35 @@
 """What a training run keeps while it runs: checkpoints, its progress, the wish to stop, and its result.
 
-All of it lies in the node's scratch folder and none of it is data. A checkpoint is a folder that all
-processes write together (`stages.training.state`). `Saver` is what the loop sees; `FolderSaver` keeps the
-folders itself (under `torchrun`, and in processes of one's own), Ray Train's keeps them in its storage
-(`stages.training.ray_trainer`).
+All of it lies in the node's scratch folder, on a disk or at a URI, and none of it is data.
+
+A checkpoint is a folder `checkpoints/step_<n>`: each process writes its part (`stages.training.state`), and the first
+one writes `checkpoint.json` last, which names the parts with their sizes and SHA-256. A folder without it is a save
+that was cut short, and one whose parts are not those that it names is damaged: both are passed over for the one before.
+Nothing in it can run code: tensors are safetensors, the rest is JSON. An old checkpoint goes when a newer one is whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from pipeline.errors import DataError, UserError
+from stages.training.scratch import Scratch
 
-STOP, PROGRESS, RESULT, ERROR = "stop", "progress.json", "result.pt", "error.json"
-LAST_FILE = ".metadata"  # of a checkpoint; a folder without it is a save that was cut short
+STOP, PROGRESS, ERROR = "stop", "progress.json", "error.json"
+RESULT, MODEL = "result.json", "result.safetensors"
+MANIFEST = "checkpoint.json"
+FORMAT = 1
+KEPT = 2  # checkpoints
+LOOK_SECONDS = 1.0  # between looks for a wish to stop: on an object store each is a request
+TELL_SECONDS = 0.5  # between reports of progress
 
 
 class Wish(IntEnum):
@@ -32,146 +40,128 @@ class Wish(IntEnum):
     ASK = 2  # find out together whether a machine is about to go
 
 
-class Saver(Protocol):
-    """All processes call `restore`, `save` and `losing_machines` equally often; the first alone calls the
-    others.
-    """
+class Checkpoint(NamedTuple):
+    """A whole checkpoint: a folder on this machine, its parts, and the JSON values that were saved beside them."""
 
-    def restore(self) -> AbstractContextManager[Path | None]:
-        """The folder of the last whole checkpoint, for as long as the context lasts."""
-        ...
-
-    def save(self, step: int, write: Callable[[Path], None]) -> None:
-        """Keep the state of a run that has done `step` steps; `write` puts this process's part into a
-        folder.
-        """
-        ...
-
-    def wish(self) -> Wish: ...
-
-    def losing_machines(self) -> bool:
-        """Whether a machine of the run is about to be taken away, and no earlier call has said so."""
-        ...
-
-    def progress(self, **values: Any) -> None: ...
-
-    def finish(self, result: dict[str, Any]) -> None:
-        """Keep the result of a finished run."""
-        ...
+    folder: Path
+    files: list[str]
+    rest: dict[str, Any]
 
 
-class Scratch:
-    """A folder for mutable files, on a file system or at a URI that `pyarrow.fs` knows."""
-
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self._local = Path(place) if "://" not in place else None
-        if self._local is None:
-            from pyarrow import fs
-
-            self._remote, self._root = fs.FileSystem.from_uri(place)
-
-    def exists(self, name: str) -> bool:
-        if self._local is not None:
-            return (self._local / name).exists()
-        from pyarrow import fs
-
-        return self._remote.get_file_info(f"{self._root}/{name}").type != fs.FileType.NotFound
-
-    def read(self, name: str) -> bytes | None:
-        """The bytes of a file, or None where there is none."""
-        if not self.exists(name):
-            return None
-        if self._local is not None:
-            return (self._local / name).read_bytes()
-        with self._remote.open_input_stream(f"{self._root}/{name}") as stream:
-            return stream.read()
-
-    def write(self, name: str, data: bytes) -> None:
-        """Replace a file; a reader sees the old bytes or the new ones."""
-        if self._local is None:
-            with self._remote.open_output_stream(f"{self._root}/{name}") as stream:
-                stream.write(data)
-            return
-        self._local.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._local, prefix=f".{name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self._local / name)
-
-    def remove(self, name: str) -> None:
-        """Remove a file if it is there."""
-        if self._local is not None:
-            (self._local / name).unlink(missing_ok=True)
-        elif self.exists(name):
-            self._remote.delete_file(f"{self._root}/{name}")
-
-
-class RunFiles:
-    """The part of a `Saver` that is files of the scratch folder whoever starts the processes."""
+class Saver:
+    """All processes call `restore`, `save` and `losing_machines` equally often; the first alone calls the others."""
 
     def __init__(self, scratch: str) -> None:
         self.scratch = Scratch(scratch)
+        self._looked = self._told = float("-inf")
+
+    # checkpoints -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def restore(self) -> Iterator[Checkpoint | None]:
+        """The newest whole checkpoint, for as long as the context lasts."""
+        name = told_by_first(self._newest)
+        if name is None:
+            yield None
+            return
+        manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
+        with self.scratch.folder(name, manifest["files"]) as folder:
+            yield Checkpoint(folder, sorted(manifest["files"]), manifest["rest"])
+
+    def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any]) -> None:
+        """Keep the state of a run that has done `step` steps. `write` puts this process's files into a folder and
+        returns their names; `rest` are JSON values, from the first process.
+        """
+        name = f"checkpoints/step_{step:010d}"
+        if is_first_process():
+            self._remove(name)  # what a save left that was cut short
+        wait_for_others()  # who writes makes the folder first, and would make it while it is removed
+        with self.scratch.new_files(name) as folder:
+            files = {file: described(folder / file) for file in write(folder)}
+        parts = gathered(files)
+        if is_first_process():
+            together = {file: values for part in parts for file, values in part.items()}
+            self._write_json(f"{name}/{MANIFEST}", {"format": FORMAT, "files": together, "rest": rest})
+            for old in [one for one in self._names() if one not in self.whole()[-KEPT:]]:
+                self._remove(old)
+
+    def whole(self) -> list[str]:
+        """Names of the finished checkpoints, the oldest first."""
+        return [name for name in self._names() if self.scratch.exists(f"{name}/{MANIFEST}")]
+
+    def _names(self) -> list[str]:
+        return [f"checkpoints/{name}" for name in sorted(self.scratch.names("checkpoints")) if name.startswith("step_")]
+
+    def _remove(self, name: str) -> None:
+        # first what makes it whole: a removal may be cut short too
+        self.scratch.remove(f"{name}/{MANIFEST}")
+        self.scratch.remove_folder(name)
+
+    def _newest(self) -> str | None:
+        """The newest checkpoint whose parts are those that it names; damaged ones are removed."""
+        for name in reversed(self.whole()):
+            try:
+                manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
+                with self.scratch.folder(name, manifest["files"]) as folder:
+                    found = {file: described(folder / file) for file in manifest["files"]}
+                if manifest["format"] == FORMAT and found == manifest["files"] and "rest" in manifest:
+                    return name
+            except (OSError, ValueError, KeyError, TypeError):
+                pass
+            self._write_json(PROGRESS, {"damaged_checkpoint": name})
+            self._remove(name)
+        return None
+
+    # the run ---------------------------------------------------------------------------------------------------------
 
     def wish(self) -> Wish:
+        """Whether the run should stop; looked up at most once a second."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return Wish.NOTHING
+        self._looked = now
         return Wish.STOP if self.scratch.exists(STOP) else Wish.NOTHING
 
     def losing_machines(self) -> bool:
+        """Whether a machine of the run is about to be taken away, and no earlier call has said so."""
         return False
 
-    def progress(self, **values: Any) -> None:
-        self.scratch.write(PROGRESS, json.dumps(values).encode())
+    def progress(self, *, last: bool = False, **values: Any) -> None:
+        """Tell where the run is, twice a second at most."""
+        now = time.monotonic()
+        if last or now - self._told >= TELL_SECONDS:
+            self._told = now
+            self._write_json(PROGRESS, values)
 
-    def finish(self, result: dict[str, Any]) -> None:
-        self.scratch.write(RESULT, to_bytes(result))
+    def finish(self, write: Callable[[Path], None], result: dict[str, Any]) -> None:
+        """Keep the result of a finished run: a file of its model, which `write` writes, and JSON values."""
+        with tempfile.TemporaryDirectory() as folder, self.scratch.new_file(MODEL, Path(folder)) as path:
+            write(path)
+        self._write_json(RESULT, result)
+
+    def result(self) -> dict[str, Any] | None:
+        """The JSON values of a finished run; None when it has not finished."""
+        data = self.scratch.read(RESULT)
+        return None if data is None else json.loads(data)
 
     def fail(self, error: UserError) -> None:
         """Keep an error that the reader of the message can mend; every further try would end in it too."""
-        self.scratch.write(ERROR, json.dumps([error.place, error.found, error.expected, error.then]).encode())
+        self._write_json(ERROR, [error.place, error.found, error.expected, error.then])
 
     def error(self) -> DataError | None:
         """The error that ended the run."""
         data = self.scratch.read(ERROR)
         return None if data is None else DataError(*json.loads(data))
 
-
-class FolderSaver(RunFiles):
-    """Checkpoints as folders in one that all processes see."""
-
-    KEPT = 2
-
-    def __init__(self, scratch: str) -> None:
-        super().__init__(scratch)
-        self.folder = Path(scratch) / "checkpoints"
-
-    def whole(self) -> list[Path]:
-        """The finished checkpoints, the oldest first."""
-        return [folder for folder in sorted(self.folder.glob("step_*")) if (folder / LAST_FILE).exists()]
-
-    @contextmanager
-    def restore(self) -> Iterator[Path | None]:
-        whole = self.whole()
-        yield whole[-1] if whole else None
-
-    def save(self, step: int, write: Callable[[Path], None]) -> None:
-        folder = self.folder / f"step_{step:010d}"
-        if is_first_process():
-            _remove_checkpoint(folder)  # what a save left that was cut short
-        _wait_for_others()  # who writes makes the folder first, and would make it while it is removed
-        write(folder)
-        if is_first_process():
-            kept = self.whole()[-self.KEPT :]
-            for old in self.folder.glob("step_*"):
-                if old not in kept:
-                    _remove_checkpoint(old)
+    def _write_json(self, name: str, values: Any) -> None:
+        self.scratch.write(name, json.dumps(values).encode())
 
 
-def _remove_checkpoint(folder: Path) -> None:
-    # first what makes it whole: a removal may be cut short too
-    (folder / LAST_FILE).unlink(missing_ok=True)
-    shutil.rmtree(folder, ignore_errors=True)
+def described(path: Path) -> list[Any]:
+    """Size and SHA-256 of a file."""
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return [path.stat().st_size, digest.hexdigest()]
 
 
 def is_first_process() -> bool:
@@ -181,28 +171,31 @@ def is_first_process() -> bool:
     return not dist.is_initialized() or dist.get_rank() == 0
 
 
-def _wait_for_others() -> None:
+def wait_for_others() -> None:
+    """Return when all processes of the group have called this."""
     import torch.distributed as dist
 
     if dist.is_initialized():
         dist.barrier()
 
 
-def to_bytes(result: dict[str, Any]) -> bytes:
-    """A result as bytes; floats and tensors come back bit for bit."""
-    import io
+def told_by_first(ask: Callable[[], Any]) -> Any:
+    """What the first process finds, in all of them."""
+    import torch.distributed as dist
 
-    import torch
+    if not dist.is_initialized():
+        return ask()
+    found = [ask() if is_first_process() else None]
+    dist.broadcast_object_list(found, src=0)
+    return found[0]
 
-    buffer = io.BytesIO()
-    torch.save(result, buffer)
-    return buffer.getvalue()
 
+def gathered(value: Any) -> list[Any]:
+    """The values of all processes, in the order of ranks."""
+    import torch.distributed as dist
 
-def from_bytes(data: bytes) -> dict[str, Any]:
-    """The inverse of `to_bytes`; loads tensors and plain values only, never code."""
-    import io
-
-    import torch
-
-    return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    if not dist.is_initialized():
+        return [value]
+    found: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(found, value)
+    return found

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.documents import HELD_OUT, columns_of
-from stages.training.curves import lines, loss_curves
+from stages.documents import HELD_OUT
+from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
-from stages.training.pretrain import Pretrain
+from stages.training.lineage import inputs_in
+
+WEIGHTS = "How unevenly reweighting spread the loss over the samples of a batch."
+UNEVEN = 1e-5  # without weights every curve is 1, up to rounding
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Compare(Node):
     """A table of runs, and their curves.
 
-    runs    evaluations; a pre-training stands for its evaluation on the documents that the split behind its rows
-            holds out
+    runs    evaluations; a node that gives a model stands for its evaluation on the documents that the split behind
+            it holds out
     labels  what the runs are called, in their order; by default each is called by its model and weights
 
     Writes `table/all.json`.
@@ -34,10 +38,10 @@ class Compare(Node):
 
     def check(self) -> None:
         if not self.runs:
-            raise RecipeError("compare.runs", "none", "evaluate or pretrain nodes")
+            raise RecipeError("compare.runs", "none", "evaluate nodes, or nodes that give a model")
         for run in self.runs:
             if not isinstance(run, Evaluate):
-                raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate or pretrain nodes")
+                raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate nodes, or nodes that give a model")
         if self.labels and (len(self.labels) != len(self.runs) or len(set(self.labels)) != len(self.labels)):
             raise RecipeError("compare.labels", f"{self.labels}", f"{len(self.runs)} different names, or none")
 
@@ -106,19 +110,22 @@ class Compare(Node):
             ],
         }
         losses = [(label, report["curves"]["loss"]) for label, report in named]
-        yield loss_curves("Training loss", losses, section="training")
+        yield lines(
+            "Training loss", "nats per token", losses, section="training", smooth=True,
+            about="Loss over the tokens seen, as moving averages; the held-out figures are under Models.",
+        )  # fmt: skip
         for name, title in (
             ("effective", "Effective share of the rows of a batch"),
             ("weight_max", "Largest weight of a row (1 = uniform)"),
             ("weight_min", "Smallest weight of a row (1 = uniform)"),
         ):
             curves = [(label, report["curves"][name]) for label, report in named]
-            if any(y != curve[0][1] for _, curve in curves for _, y in curve):
-                yield lines(title, title.split(" (")[0].lower(), curves, section="weights")
+            if any(abs(y - 1) > UNEVEN for _, curve in curves for _, y in curve):
+                yield lines(title, title.split(" (")[0].lower(), curves, section="sample weights", about=WEIGHTS)
         yield {
             "kind": "text",
             "title": "What the models write",
-            "section": "samples",
+            "section": "generated text",
             "lines": [
                 f"{label}: {' '.join((text['prompt'] + text['text']).split())}"
                 for label, report in named
@@ -128,26 +135,29 @@ class Compare(Node):
 
 
 def _evaluated(run: Node) -> Node:
-    """The run, or the evaluation that a pre-training stands for."""
-    if not isinstance(run, Pretrain):
+    """The run, or the evaluation that a node that gives a model stands for."""
+    if run.gives != "model":
         return run
-    split = next((found for pack, _ in run.mixture if (found := _split_behind(pack)) is not None), None)
+    split = _split_behind(run, set())
     if split is None:
         raise RecipeError(
-            "compare.runs", "a pretrain whose documents were never split", "held-out documents to compare on",
+            "compare.runs", f"a {run.kind()} whose documents were never split", "held-out documents to compare on",
             "put a split before select or pack, or give evaluate nodes",
         )  # fmt: skip
     return Evaluate(model=run, docs=split)
 
 
-def _split_behind(pack: Node) -> Node | None:
-    """The node that marks the documents held out from a pack: before any selection, so that it is the same for all
-    runs.
+def _split_behind(node: Node, seen: set[int]) -> Node | None:
+    """The node that marks the documents held out from what a model was trained on: before any selection, so that it is
+    the same for all runs. Inputs are searched in the order of the fields.
     """
-    for start in (getattr(pack, "docs", None), getattr(pack, "holdout", None)):
-        node = start
-        while isinstance(node, Node) and HELD_OUT in columns_of(node):
-            if HELD_OUT in node.adds():
-                return node
-            node = getattr(node, node.stream, None)
+    if id(node) in seen:
+        return None
+    seen.add(id(node))
+    if HELD_OUT in node.adds():
+        return node
+    for field in dataclasses.fields(node):
+        for parent in inputs_in(getattr(node, field.name)):
+            if (found := _split_behind(parent, seen)) is not None:
+                return found
     return None

@@ -6,18 +6,17 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
+from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
-from stages.training.pretrain import Pretrain
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluate(Node):
     """Plain loss and bits per byte of a model on held-out documents, by source, and a few lines that it writes.
 
-    model         a pre-training
+    model         a node that gives a model
     docs          documents; of these the held-out ones, or all of them (`which: all`, a test set of your own)
     sample_bytes  score about so many bytes of text, a keyed draw; null = all
     batch_rows    rows at once; configuration, since a model's sums depend on it
@@ -40,8 +39,8 @@ class Evaluate(Node):
     seed: int = 0
 
     def check(self) -> None:
-        if not isinstance(self.model, Pretrain):
-            raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a pretrain node")
+        if self.model.gives != "model":
+            raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a node that gives a model, as pretrain")
         if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
             raise RecipeError(
                 "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"
@@ -53,7 +52,7 @@ class Evaluate(Node):
 
     def phases(self):
         law = Law("documents", "documents", ("scored", "skipped."))
-        return (TaskPhase(name="score", keys=one, run=self._score, cpus=self.threads, law=law),)
+        return (TaskPhase(name="score", keys=one, run=self._score, resources=Resources(cpus=self.threads), law=law),)
 
     def _score(self, ctx: Context, key: str) -> Result:
         import numpy as np
@@ -62,8 +61,8 @@ class Evaluate(Node):
         import torch
 
         from stages.tokens.encoder import Encoder
-        from stages.training.evaluation import Scores, score_documents
         from stages.training.results import TrainedModel
+        from stages.training.scoring import Scores, score_documents
 
         torch.set_num_threads(self.threads)
         run = TrainedModel.of(ctx)
@@ -136,22 +135,16 @@ class Evaluate(Node):
         """Texts that the model writes."""
         from tokenizers import Tokenizer
 
+        from models.generate import Sampling, generate
         from stages.tokens.encoder import Encoder
-        from stages.training.evaluation import write_text
 
         decoder = Tokenizer.from_file(str(run.folder["tokenizer.json"]))
         encoder = Encoder.load(run.folder["tokenizer.json"])
-        prompts = self.prompts or ("",)
-        texts = []
-        for number in range(self.samples):
-            prompt = prompts[number % len(prompts)]
-            start = encoder.encode([prompt])[0].tolist() if prompt else []
-            ids = write_text(
-                model, start, self.sample_tokens, run.config["end_id"],
-                temperature=self.temperature, seed=self.seed, number=number,
-            )  # fmt: skip
-            texts.append({"prompt": prompt, "text": decoder.decode(ids)})
-        return texts
+        prompts = [(self.prompts or ("",))[number % max(1, len(self.prompts))] for number in range(self.samples)]
+        starts = [ids.tolist() for ids in encoder.encode(prompts)] if prompts else []
+        how = Sampling(temperature=self.temperature)
+        written = generate(model, starts, self.sample_tokens, run.config["end_id"], sampling=how, seed=self.seed)
+        return [{"prompt": p, "text": decoder.decode(ids)} for p, ids in zip(prompts, written, strict=True)]
 
     def figures(self, ctx: Context):
         report = json.loads(ctx.path("score", "all", ".json").read_text(encoding="utf-8"))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from models.presets import Lost, LowRank
+from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.tokens.tokenizer import END_OF_TEXT
-from stages.training.pretrain import Pretrain
+from stages.training.lineage import lineage
 
 if TYPE_CHECKING:
     from stages.training.results import TrainedModel
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 class Export(Node):
     """Write `folder/all/`: `config.json`, `model.safetensors`, the tokenizer and a model card.
 
-    model  a pre-training
+    model  a node that gives a model
     form   "dense": a plain Llama, for a model that has an equal one (dense, SLTrain, LOST or low rank without an
            activation between the factors); "factors": LOST or low rank as they are, with a modelling file
            (`trust_remote_code`); "auto": dense wherever that is exact
@@ -34,15 +33,17 @@ class Export(Node):
     dtype: Literal["fp32", "bf16"] = "fp32"
 
     def check(self) -> None:
-        if not isinstance(self.model, Pretrain):
-            raise RecipeError("export.model", f"a {self.model.kind()}", "a pretrain node")
-        config = self.model.model
+        if self.model.gives != "model":
+            raise RecipeError("export.model", f"a {self.model.kind()}", "a node that gives a model, as pretrain")
+        config = getattr(self.model, "model", None)
+        if not isinstance(config, Llama):
+            return  # known when the model is: a folder of another's
         if self.form == "dense" and not config.merges:
             raise RecipeError(
                 "export.form", f"dense, for a {type(config).__name__} with an activation between its factors, which no "
                 "dense Llama equals", "factors or auto", "set form: factors, or train with activation: none",
             )  # fmt: skip
-        if self.form == "factors" and not isinstance(config, Lost | LowRank):
+        if self.form == "factors" and not config.factored:
             raise RecipeError("export.form", f"factors, for a {type(config).__name__}, which has none", "dense or auto")
 
     def phases(self):
@@ -143,37 +144,3 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
         fingerprint=fingerprint,
         nodes="\n".join(lineage(node)),
     )
-
-
-def lineage(node: Node) -> list[str]:
-    """A line for each node that this one depends on, inputs first, with the fields that are not the defaults."""
-    lines: list[str] = []
-    seen: set[int] = set()
-
-    def visit(one: Node) -> None:
-        if id(one) in seen:
-            return
-        seen.add(id(one))
-        for field in dataclasses.fields(one):
-            for parent in _nodes(getattr(one, field.name)):
-                visit(parent)
-        values = [
-            f"{field.name}={getattr(one, field.name)!r}"
-            for field in dataclasses.fields(one)
-            # paths of one machine and numbers of workers say nothing about the model
-            if field.metadata.get("role") not in ("runtime", "sources")
-            and not list(_nodes(getattr(one, field.name)))
-            and getattr(one, field.name) != field.default
-        ]
-        lines.append(f"- `{one.kind()}`" + (f": `{', '.join(values)}`" if values else ""))
-
-    visit(node)
-    return lines
-
-
-def _nodes(value: object):
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _nodes(item)

@@ -36,36 +36,53 @@ def _left_half(processes: int) -> int:
 
 
 class TreeSum:
-    """Adds vectors, given in order, in a fixed binary tree."""
+    """Adds up the gradients of micro-batches, given in order, in a fixed binary tree.
 
-    def __init__(self) -> None:
-        self._parts: list[tuple[int, Tensor]] = []  # (height, sum), heights falling
-
-    def add(self, vector: Tensor) -> None:
-        """Takes over the vector."""
-        height = 0
-        while self._parts and self._parts[-1][0] == height:
-            vector = self._parts.pop()[1].add_(vector)
-            height += 1
-        self._parts.append((height, vector))
-
-    def total(self) -> Tensor:
-        """The sum; the number of vectors must have been a power of two."""
-        assert len(self._parts) == 1, "the number of micro-batches is not a power of two"
-        return self._parts[0][1]
-
-
-def sum_over_processes(vector: Tensor, how: str) -> Tensor:
-    """The sum over all processes, in place. "tree": the same bits for every number of processes; "ring":
-    the library's own order, less traffic on more than two processes.
+    A pair of neighbours needs no memory of its own: the second backward adds to the gradients of the first, which is
+    the tree's lowest sum. Each further level keeps one sum in a buffer that is made once. So one or two micro-batches
+    need no buffer, 2^k of them k - 1 at most.
     """
-    if not dist.is_initialized() or dist.get_world_size() == 1:
-        return vector
+
+    def __init__(self, parameters: Sequence[torch.nn.Parameter]) -> None:
+        self.parameters = list(parameters)
+        self._count = 0  # micro-batches so far
+        self._parts: list[tuple[int, list[Tensor]]] = []  # (height, sum), heights falling
+        self._free: list[list[Tensor]] = []
+
+    def add(self, *, last: bool) -> None:
+        """Take the gradients that a backward has left, or, after the last one, leave their sum on the parameters."""
+        self._count += 1
+        if self._count % 2 and not last:
+            return  # the next backward adds to these
+        for parameter in self.parameters:
+            if parameter.grad is None:  # a place of the model that no token of this part has used
+                parameter.grad = torch.zeros_like(parameter)
+        grads = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        height = 1
+        while self._parts and self._parts[-1][0] == height:
+            older = self._parts.pop()[1]
+            torch._foreach_add_(grads, older)
+            self._free.append(older)
+            height += 1
+        if last:
+            assert not self._parts, "the number of micro-batches is not a power of two"
+            self._count = 0
+            return
+        buffer = self._free.pop() if self._free else [torch.empty_like(grad) for grad in grads]
+        torch._foreach_copy_(buffer, grads)
+        self._parts.append((height, buffer))
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+def sum_over_processes(vector: Tensor, how: str, theirs: Tensor | None = None) -> None:
+    """The sum over all processes, in place. "tree": the same bits for every number of processes; "ring":
+    the library's own order, less traffic on more than two processes. `theirs` is room for another's vector.
+    """
     if how == "ring":
         dist.all_reduce(vector)
     else:
-        _add_up(vector, torch.empty_like(vector), 0, dist.get_world_size())
-    return vector
+        _add_up(vector, torch.empty_like(vector) if theirs is None else theirs, 0, dist.get_world_size())
 
 
 def _add_up(vector: Tensor, theirs: Tensor, first: int, processes: int) -> None:
@@ -100,18 +117,25 @@ def gather(vector: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def take_gradients(parameters: Sequence[torch.nn.Parameter]) -> Tensor:
-    """All gradients as one fp32 vector; the parameters have none afterwards."""
-    parts = [(torch.zeros_like(p) if p.grad is None else p.grad).to(torch.float32).reshape(-1) for p in parameters]
-    for parameter in parameters:
-        parameter.grad = None
-    return torch.cat(parts)
+class Exchange:
+    """Sums the gradients of whole copies over all processes, in one flat buffer that is made once."""
 
+    def __init__(self, parameters: Sequence[torch.nn.Parameter], how: str) -> None:
+        self.parameters, self.how = list(parameters), how
+        self._flat: Tensor | None = None
+        self._theirs: Tensor | None = None
 
-def give_gradients(parameters: Sequence[torch.nn.Parameter], vector: Tensor) -> None:
-    """The inverse of `take_gradients`; gradients become views of the vector."""
-    at = 0
-    for parameter in parameters:
-        size = parameter.numel()
-        parameter.grad = vector[at : at + size].view_as(parameter)
-        at += size
+    def sum(self) -> None:
+        """Give every parameter the sum; gradients become views of the buffer. Nothing happens in a single process."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return
+        parts = [(torch.zeros_like(p) if p.grad is None else p.grad).reshape(-1) for p in self.parameters]
+        if self._flat is None:
+            self._flat = torch.empty(sum(map(len, parts)), dtype=torch.float32, device=parts[0].device)
+            self._theirs = torch.empty_like(self._flat) if self.how == "tree" else None
+        torch.cat(parts, out=self._flat)
+        sum_over_processes(self._flat, self.how, self._theirs)
+        at = 0
+        for parameter in self.parameters:
+            parameter.grad = self._flat[at : at + parameter.numel()].view_as(parameter)
+            at += parameter.numel()

@@ -1,28 +1,20 @@
-"""A training run as one plain value, and the batches that it implies.
-
-A `Job` holds all that a training process needs and travels to it whole; nothing in it depends on how many
-processes there are. `Feed` cuts the global batch of a step into the micro-batches of one process.
-
-Letters: b rows of a micro-batch, t places of a row.
-"""
+"""A training run as one plain value: all that a training process needs, whatever number of them there is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from functools import cached_property
+from typing import Literal, NamedTuple
 
-import numpy as np
-
-from models.optim_config import AdamW, Schedule
+from models.freeze import Freeze
+from models.objective import CROSS_ENTROPY, Objective
+from models.optim_config import AdamW, LearningRateSchedule
 from models.presets import Llama
 from models.reweight_config import Reweight
 from stages.tokens.rows import PackedRows
-from stages.training.sampler import Sampler
-
-if TYPE_CHECKING:
-    import torch
-
-STEPS_AT_ONCE = 64  # steps whose rows are drawn in one call, since numpy's calls cost more than their work
+from stages.training.collate import NEXT_TOKEN, Collator
+from stages.training.order import MIXTURE, OpenOrder, Order
+from stages.training.stage import Stage, stage_at
 
 
 @dataclass(frozen=True)
@@ -34,6 +26,14 @@ class RowSource:
     share: float
 
 
+class Part(NamedTuple):
+    """What holds in one step."""
+
+    objective: Objective
+    collate: Collator
+    cut: bool
+
+
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """What to train on what, and how. The first block decides every bit of the result, the second none."""
@@ -42,7 +42,7 @@ class Job:
     model: Llama
     reweight: Reweight
     optimizer: AdamW
-    schedule: Schedule
+    lr_schedule: LearningRateSchedule
     steps: int
     batch_rows: int
     micro_batches: int
@@ -52,8 +52,16 @@ class Job:
     reduce: Literal["tree", "ring"]
     shard: int
     threads: int
-    device: Literal["auto", "cpu", "cuda"]
+    device: Literal["cpu", "cuda"]
+    compile: bool = False
+    objective: Objective = CROSS_ENTROPY
+    collate: Collator = NEXT_TOKEN
+    order: Order = MIXTURE
+    freeze: Freeze | None = None
+    schedule: tuple[Stage, ...] = ()
+    start: str | None = None  # path of a trained model's file
 
+    recompute: bool = False
     checkpoint_every: int
     log_interval: int
     scratch: str
@@ -67,74 +75,23 @@ class Job:
     def vocab_size(self) -> int:
         return self.sources[0].rows.vocab_size
 
+    @cached_property
+    def sampler(self) -> OpenOrder:
+        """The order of the run's rows."""
+        return self.order.open(self.sources, batch_rows=self.batch_rows, steps=self.steps, seed=self.seed)
+
+    def part(self, step: int) -> Part:
+        """What holds in a step."""
+        stage = stage_at(self.schedule, step, self.steps)
+        return Part(
+            stage.objective or self.objective,
+            stage.collate or self.collate,
+            (stage.attend or self.attend) == "document",
+        )
+
     @property
-    def sampler(self) -> Sampler:
-        return Sampler(
-            names=tuple(source.name for source in self.sources),
-            rows=tuple(source.rows.rows for source in self.sources),
-            shares=tuple(source.share for source in self.sources),
-            batch_rows=self.batch_rows,
-            seed=self.seed,
-        )
-
-
-class MicroBatch(NamedTuple):
-    """`labels` is one place ahead of `ids`, `IGNORE` where the row is unused; `segments` only when
-    attention is cut.
-    """
-
-    ids_bt: torch.Tensor
-    labels_bt: torch.Tensor
-    segments_bt: torch.Tensor | None
-    log_prior_b: torch.Tensor
-
-
-class Feed:
-    """The micro-batches of one process, and how many rows of the batch each process has."""
-
-    def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
-        from stages.training.gradients import subtrees
-
-        self.job, self.device = job, device
-        self.sampler = job.sampler
-        shares = subtrees(job.micro_batches, world_size)
-        self.rows_each = job.batch_rows // job.micro_batches
-        self.mine = shares[process_rank]
-        self.rows_of = [len(share) * self.rows_each for share in shares]
-        self._first, self._drawn = -1, (np.zeros((0, 0), np.int64),) * 2
-
-    def batch(self, step: int) -> list[MicroBatch]:
-        """This process's micro-batches of a step, in order."""
-        if not self._first <= step < self._first + len(self._drawn[0]):
-            self._first = step
-            self._drawn = self.sampler.batch(step, min(STEPS_AT_ONCE, self.job.steps - step))
-        sources, rows = (part[step - self._first] for part in self._drawn)
-        each = self.rows_each
-        return [
-            self._micro_batch(sources[m * each : (m + 1) * each], rows[m * each : (m + 1) * each]) for m in self.mine
-        ]
-
-    def _micro_batch(self, sources: np.ndarray, rows: np.ndarray) -> MicroBatch:
-        import torch
-
-        from models.losses import IGNORE
-
-        ids = np.empty((len(rows), self.job.length + 1), np.int64)
-        used, priors = np.empty(len(rows), np.int64), np.empty(len(rows), np.float32)
-        for source in np.unique(sources):
-            at = np.flatnonzero(sources == source)
-            ids[at], used[at], priors[at] = self.job.sources[source].rows.take(rows[at])
-        inputs, labels = ids[:, :-1], ids[:, 1:].copy()
-        # the place after the last used token holds the end of its document, which is a label; the rest is
-        # filling
-        labels[np.arange(self.job.length) >= used[:, None]] = IGNORE
-        segments = None
-        if self.job.attend == "document":
-            # every document begins with the special token, which text cannot hold
-            segments = torch.from_numpy((inputs == self.job.sources[0].rows.end_id).cumsum(1)).to(self.device)
-        return MicroBatch(
-            torch.from_numpy(inputs.copy()).to(self.device),
-            torch.from_numpy(labels).to(self.device),
-            segments,
-            torch.from_numpy(priors).to(self.device),
-        )
+    def reads(self) -> tuple[str, ...]:
+        """Carried columns that some part of the run asks for, in order of name."""
+        parts = [self.objective, self.collate, self.order, self.reweight]
+        parts += [part for stage in self.schedule for part in (stage.objective, stage.collate)]
+        return tuple(sorted({name for part in parts for name in getattr(part, "reads", ())}))

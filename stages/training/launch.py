@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import torch.distributed as dist
 
-from stages.training.checkpoint import FolderSaver
+from stages.training.checkpoint import Saver
 from stages.training.job import Job
 from stages.training.worker import train
 
@@ -27,7 +27,7 @@ def run(job: Job) -> str:
     if world_size > 1:
         dist.init_process_group()
     try:
-        return train(job, FolderSaver(job.scratch), process_rank, world_size, int(os.environ.get("LOCAL_RANK", "0")))
+        return train(job, Saver(job.scratch), process_rank, world_size, int(os.environ.get("LOCAL_RANK", "0")))
     finally:
         if world_size > 1:
             dist.destroy_process_group()

@@ -18,8 +18,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from models.llama import LlamaModel
+from models.optim import trained
 from pipeline.errors import RecipeError
-from stages.training.gradients import TreeSum, give_gradients, sum_over_processes, take_gradients
+from stages.training.gradients import Exchange, TreeSum
 from stages.training.job import Job
 
 
@@ -36,24 +37,35 @@ class Parallel(Protocol):
 
 
 def lay_out(model: LlamaModel, job: Job, device: torch.device) -> Parallel:
-    """Move a model to the device, in shards if the job wants them; every process holds the same model."""
+    """Move a model to the device, in shards if the job wants them; every process holds the same model.
+
+    A model on "meta" gets unfilled memory there, for a checkpoint to be read into.
+    """
     return Shards(model, job.shard, device) if job.shard > 1 else Replicas(model, job.reduce, device)
+
+
+def _move(model: nn.Module, device: torch.device) -> None:
+    if any(parameter.is_meta for parameter in model.parameters()):
+        model.to_empty(device=device)
+    else:
+        model.to(device)
 
 
 class Replicas:
     """A whole copy of the weights in each process."""
 
     def __init__(self, model: nn.Module, reduce: str, device: torch.device) -> None:
-        self.parameters, self.reduce = list(model.to(device).parameters()), reduce
-        self._tree = TreeSum()
+        _move(model, device)
+        self.parameters = trained(model)
+        self._tree, self._exchange = TreeSum(self.parameters), Exchange(self.parameters, reduce)
 
     def backward(self, objective: Tensor, *, last: bool) -> None:
         objective.backward()
-        self._tree.add(take_gradients(self.parameters))
+        self._tree.add(last=last)
 
     def divide(self, total: float) -> None:
-        give_gradients(self.parameters, sum_over_processes(self._tree.total(), self.reduce).div_(total))
-        self._tree = TreeSum()
+        self._exchange.sum()
+        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], total)
 
 
 class Shards:
@@ -78,7 +90,8 @@ class Shards:
             module.set_gradient_divide_factor(1.0)
             # gloo knows no mean, not even one that divides by 1
             module.set_force_sum_reduction_for_comms(True)
-        self.root, self.parameters = sharded[-1], list(model.parameters())
+        _move(model, device)
+        self.root, self.parameters = sharded[-1], trained(model)
 
     def backward(self, objective: Tensor, *, last: bool) -> None:
         # cut gradients are added up in place; the copies exchange theirs once a step
@@ -88,5 +101,5 @@ class Shards:
 
     def divide(self, total: float) -> None:
         for parameter in self.parameters:
-            assert parameter.grad is not None
-            parameter.grad.div_(total)
+            if parameter.grad is not None:
+                parameter.grad.div_(total)

@@ -15,16 +15,22 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from models.accounting import state_bytes
-from models.optim_config import AdamW, Cosine, Schedule
+from models.accounting import peak_bytes, state_bytes
+from models.freeze import Freeze
+from models.objective import CROSS_ENTROPY, Objective
+from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
-from pipeline.contract import Context, Law, Node, Result, TaskPhase, one, runtime
+from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
-from stages.training.curves import lines, loss_curves, running_total, thin
+from stages.training.collate import NEXT_TOKEN, Collator
+from stages.training.curves import lines, running_total, thin
+from stages.training.machine import has_gpu, multiplies_bf16
+from stages.training.order import MIXTURE, Order
+from stages.training.stage import Stage, check_stages
 
 if TYPE_CHECKING:
     from stages.training.job import Job, RowSource
@@ -38,16 +44,29 @@ class Pretrain(Node):
 
     rows            one pack node, or a mixture: node -> share of the tokens seen
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
+    start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
+                    over; one that has an equal dense Llama may start any model of its shape
+    objective       what is minimised at each place (`models.objective`)
+    collate         what the model is shown and has to predict (`stages.training.collate`)
+    order           which rows a step sees (`stages.training.order`)
+    freeze          which parameters are not trained (`models.freeze`); null = all are
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
+    lr_schedule     the course of the learning rate
+    schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
+                    of its own (`stages.training.stage`)
     steps           optimiser steps
     batch_rows      rows of a step, over all workers
-    micro_batches   pieces of a batch, a power of two; more need less memory and allow more workers
+    micro_batches   pieces of a batch, a power of two; more allow more workers and keep fewer activations, and above
+                    two of a worker keep sums of gradients
     max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
                     no limit
     attend          "document" keeps attention inside a document, "row" lets it see what stands before in
                     the row
-    precision       "bf16" is autocast: weights and sums stay fp32
+    precision       "bf16" is autocast: weights and sums stay fp32. "auto" = bf16 on a GPU, and on a CPU that
+                    multiplies it faster
+    compile         of each block by torch. "auto" = "on" for a GPU; on a CPU the minute that it takes is paid back by
+                    long runs alone
     shard           processes that one copy of the weights is spread over (FSDP2); 1 = a whole copy in each.
                     It decides bits, and so does the number of workers when it is above 1: losses of other
                     numbers differ by less than 1e-5 of their size
@@ -55,35 +74,60 @@ class Pretrain(Node):
                     on many workers. null = "tree"; shards are added up in the library's order, so "tree" with
                     them is an error
     threads         of each worker; they decide bits, so they are configuration
+    device          "auto" = "cuda" where the machine that builds the graph has a GPU
+    recompute       run each block again in the backward instead of keeping its activations: a third more work
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
+
+    What is "auto" is decided when the node is built, so that it is part of the identity.
     """
+
+    progress_formats = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s"}  # noqa: RUF012
 
     rows: Node | tuple[tuple[Node, float], ...]
     model: Llama
+    start: Node | None = None
+    objective: Objective = CROSS_ENTROPY
+    collate: Collator = NEXT_TOKEN
+    order: Order = MIXTURE
+    freeze: Freeze | None = None
     reweight: Reweight | None = None
     optimizer: AdamW = ADAMW
-    schedule: Schedule = COSINE
+    lr_schedule: LearningRateSchedule = COSINE
+    schedule: tuple[Stage, ...] = ()
     steps: int = 1000
     batch_rows: int = 32
     micro_batches: int = 2
     seed: int = 0
     max_epochs: float | None = None
     attend: Literal["row", "document"] = "row"
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: Literal["auto", "on", "off"] = "auto"
     shard: int = 1
     reduce: Literal["tree", "ring"] | None = None
     threads: int = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    recompute: bool = runtime(False)
     workers: int | tuple[int, int] = runtime(1)
     checkpoint_every: int = runtime(100)
     log_interval: int = runtime(10)
     max_failures: int = runtime(3)
 
+    version = 2
+    gives = "model"
+
     def __post_init__(self) -> None:
         if isinstance(self.rows, Mapping):
             object.__setattr__(self, "rows", tuple(self.rows.items()))
+        object.__setattr__(self, "schedule", tuple(self.schedule))
+        if self.device == "auto":
+            object.__setattr__(self, "device", "cuda" if has_gpu() else "cpu")
+        if self.precision == "auto":
+            fast = self.device == "cuda" or multiplies_bf16()
+            object.__setattr__(self, "precision", "bf16" if fast else "fp32")
+        if self.compile == "auto":
+            object.__setattr__(self, "compile", "on" if self.device == "cuda" else "off")
 
     @property
     def mixture(self) -> tuple[tuple[Node, float], ...]:
@@ -136,6 +180,10 @@ class Pretrain(Node):
         for name, found, holds, expected in rules:
             if not holds:
                 raise RecipeError(f"pretrain.{name}", f"{found}", expected)
+        if wrong := check_stages(self.schedule):
+            raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
+        if self.start is not None and self.start.gives != "model":
+            raise RecipeError("pretrain.start", f"a {self.start.kind()}", "a node that gives a model")
         for node, share in self.mixture:
             if not isinstance(node, Pack):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
@@ -144,49 +192,92 @@ class Pretrain(Node):
 
     def phases(self):
         law = Law("steps", "steps", ("trained",))
-        return (TaskPhase(name="train", keys=one, run=self._train, place="driver", law=law),)
+        return (
+            TaskPhase(name="train", keys=one, run=self._train, place="driver", resources=self.resources(), law=law),
+        )
+
+    def resources(self) -> Resources:
+        """Those of all workers together, at their most."""
+        most = max(self.sizes, default=1)
+        return Resources(cpus=most * self.threads, gpus=most if self.device == "cuda" else 0)
+
+    @classmethod
+    def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
+        from stages.training.results import steps_of_row
+
+        packed = {name: found["rows"] for name, found in ctx.inputs.items() if "rows" in found}
+        if not packed:
+            return {}
+        config = ctx.path("train", "all", "/config.json")
+        steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
+        return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
+
+    @property
+    def vocab_size(self) -> int:
+        """Of the tokenizer behind the rows, as far as its node says it; 32,000 where it does not."""
+        tokenizer = getattr(self.mixture[0][0], "tokenizer", None)
+        return getattr(tokenizer, "vocab_size", None) or 32_000
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
-        state = state_bytes(self.model, 32_000).total
+        state = state_bytes(self.model, self.vocab_size).total
         return state // 4 + 2 * state + self.steps * self.batch_rows * 8
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
-        # weights, gradients and two moments in fp32, and what torch and Ray take before the first tensor
         most = max(self.sizes, default=1)
-        return most // self.shard * state_bytes(self.model, 32_000).total + most * 500 * 1024**2
-
-    # ------------------------------------------------------------------------------------------------------
-    # ----------
+        length = getattr(self.mixture[0][0], "length", 256)
+        one = peak_bytes(
+            self.model,
+            self.vocab_size,
+            tokens=self.batch_rows // self.micro_batches * length,
+            micro_batches=-(-self.micro_batches // most),
+            processes=most,
+            shards=self.shard,
+            bf16=self.precision == "bf16",
+            recompute=self.recompute,
+        )
+        return most * one.total
 
     def _train(self, ctx: Context, key: str) -> Result:
-        from stages.training.checkpoint import ERROR, RESULT, STOP, RunFiles, from_bytes
+        from stages.training.checkpoint import ERROR, RESULT, STOP, Saver
         from stages.training.ray_trainer import Watch, fit
         from stages.training.results import publish
 
-        job = self._job(ctx)
-        files = RunFiles(ctx.scratch())
+        job, files = self._job(ctx), Saver(ctx.scratch())
         if not files.scratch.exists(RESULT):
             for name in (STOP, ERROR):
                 files.scratch.remove(name)
             with Watch(files, ctx.stopping, lambda values: ctx.log("training", **values)):
-                fit(job, f"train-{ctx.fingerprint()[:12]}", self.workers, self.max_failures)
+                try:
+                    fit(job, f"train-{ctx.fingerprint()[:12]}", self.workers, self.max_failures)
+                except Exception:
+                    # a process that left its reason says more than the trace of the group that it ended
+                    if (error := files.error()) is not None:
+                        raise error from None
+                    raise
         if (error := files.error()) is not None:
             raise error
-        data = files.scratch.read(RESULT)
-        if data is None:
+        if (result := files.result()) is None:
             raise Stopped(signal.SIGTERM)
-        result = from_bytes(data)
         ctx.log("trained", **result["resources"])
-        return publish(ctx, job, self.label, result)
+        return publish(ctx, job, self.label, files, result)
 
     def _job(self, ctx: Context) -> Job:
         from stages.training.job import Job
+        from stages.training.results import model_file
 
-        return Job(
+        assert self.device != "auto"
+        assert self.precision != "auto"
+        job = Job(
             sources=self._sources(ctx),
             model=self.model,
+            start=None if self.start is None else str(model_file(ctx, "start")),
+            objective=self.objective,
+            collate=self.collate,
+            order=self.order,
+            freeze=self.freeze,
             reweight=self.reweight or Uniform(),
             optimizer=self.optimizer,
+            lr_schedule=self.lr_schedule,
             schedule=self.schedule,
             steps=self.steps,
             batch_rows=self.batch_rows,
@@ -194,14 +285,21 @@ class Pretrain(Node):
             seed=self.seed,
             attend=self.attend,
             precision=self.precision,
+            compile=self.compile == "on",
             reduce=self.reduce or "tree",
             shard=self.shard,
             threads=self.threads,
             device=self.device,
+            recompute=self.recompute,
             checkpoint_every=self.checkpoint_every,
             log_interval=self.log_interval,
             scratch=ctx.scratch(),
         )
+        for name in job.reads:
+            for source in job.sources:
+                if not source.rows.carries(name):
+                    raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack.carry: [{name}]")
+        return job
 
     def _sources(self, ctx: Context) -> tuple[RowSource, ...]:
         """The mixture with shares under the cap of epochs; all sources must have one form of rows."""
@@ -243,7 +341,7 @@ class Pretrain(Node):
         record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
         tokens = running_total(record["tokens"])
         name = self.label
-        yield loss_curves("Training loss", [(name, thin(tokens, record["loss"]))])
+        yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
         if self.reweight is not None and not isinstance(self.reweight, Uniform):
             yield lines(
                 "Weights of the rows of a batch",

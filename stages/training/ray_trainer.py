@@ -1,27 +1,24 @@
-"""The training loop under Ray Train V2.
+"""The training loop under Ray: a group of Ray Train V2, or a plain task when one process is enough.
 
-One `TorchTrainer` per run, for one process as for many. Its storage lies in the node's scratch folder and
-its name is made of the node's fingerprint, so the same node goes on from its last checkpoint and another
-configuration cannot find it. A worker that dies is replaced and the group goes back to the last registered
-checkpoint; what the dead one recorded later is in no checkpoint, so no step is missing or doubled.
+Checkpoints are the run's own and lie in the node's scratch folder, so that a run goes on from them with any number of
+workers, in a group or alone, and another configuration cannot find them. A worker that dies is replaced, and all go
+back to the last whole checkpoint; what the dead one recorded later is in none, so no step is missing or doubled.
 
 `fit` blocks; it is called from a thread of the driver, where Ray Train leaves the signal handlers alone.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
-from pipeline.errors import UserError
-from stages.training.checkpoint import PROGRESS, STOP, RunFiles, Wish
+from pipeline.errors import DiskFull, UserError
+from stages.training.checkpoint import PROGRESS, STOP, Saver, Wish
 from stages.training.job import Job
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
@@ -33,14 +30,8 @@ RESIZE_SECONDS = 60.0  # between looks whether the cluster has room for another 
 COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, and the group is restarted
 
 
-class RaySaver(RunFiles):
-    """Checkpoints in Ray Train's storage; `save` is a barrier of all processes.
-
-    Each process writes its part into a folder of its own, and `report` puts the parts together in the
-    storage. That works alike for a storage on a disk of this machine, on a shared one and at a URI, and a
-    checkpoint counts from the moment that the controller has the word of all processes: one that a kill cut
-    short is never found again.
-    """
+class RaySaver(Saver):
+    """Asks Ray Train whether a machine is about to go; checkpoints are the run's own (`stages.training.checkpoint`)."""
 
     def __init__(self, scratch: str) -> None:
         super().__init__(scratch)
@@ -62,62 +53,62 @@ class RaySaver(RunFiles):
         self._known = info
         return news
 
-    @contextmanager
-    def restore(self) -> Iterator[Path | None]:
-        import ray.train
-
-        checkpoint = ray.train.get_checkpoint()
-        if checkpoint is None:
-            yield None
-            return
-        with checkpoint.as_directory() as folder:
-            yield Path(folder)
-
-    def save(self, step: int, write: Callable[[Path], None]) -> None:
-        import ray.train
-
-        with tempfile.TemporaryDirectory() as folder:
-            write(Path(folder))
-            # named by step: a checkpoint that is written a second time has the same name and the same content
-            ray.train.report(
-                {"step": step},
-                checkpoint=ray.train.Checkpoint.from_directory(folder),
-                checkpoint_dir_name=f"step_{step:010d}",
-            )
-
 
 def run_worker(config: dict[str, Any]) -> None:
     """What each process of the group runs."""
     import ray.train
 
-    from stages.training.worker import train
-
     context = ray.train.get_context()
     job: Job = config["job"]
-    saver = RaySaver(job.scratch)
+    _run(job, RaySaver(job.scratch), context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+
+
+def run_alone(job: Job) -> None:
+    """What the only process runs when no group is needed."""
+    _run(job, Saver(job.scratch), 0, 1, 0)
+
+
+def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int) -> None:
+    from stages.training.worker import train
+
     try:
-        train(job, saver, context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+        train(job, saver, process_rank, world_size, local_rank)
     except UserError as error:
         # all processes computed the same numbers and are here together; raising would only start them again
-        if context.get_world_rank() == 0:
+        if process_rank == 0:
             saver.fail(error)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            # the others wait for this process: the group has to end, and its driver finds the reason
+            saver.fail(DiskFull(job.scratch, "no space left for a checkpoint", "room for two checkpoints"))
+        raise
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
-    """Train to the end, or to a wish to stop; raises Ray Train's error when a worker failed too often.
+    """Train to the end, or to a wish to stop; raises Ray's error when a worker failed too often.
 
-    With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and starts
-    the group anew from the last checkpoint when that number has changed.
+    One worker on one machine needs no group: its loop is a plain task, which starts in a quarter of the time and gives
+    the same bits. With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and
+    starts the group anew from the last checkpoint when that number has changed.
     """
     import ray
-    from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+
+    machines = len(ray.nodes())
+    least = workers if isinstance(workers, int) else workers[0]
+    _check_room(job, least)
+    if workers == 1 and machines == 1:
+        gpus = {"num_gpus": 1} if job.device == "cuda" else {}
+        # the process ends with its task: determinism and threads are settings of a whole process
+        task = ray.remote(num_cpus=job.threads, max_retries=max_failures, max_calls=1, **gpus)(run_alone)
+        ray.get(task.remote(job))
+        return
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    settings(workers, len(ray.nodes()))
-    least = workers if isinstance(workers, int) else workers[0]
-    _check_cpus(least * job.threads)
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    use_gpu = job.device == "cuda" or (job.device == "auto" and gpus >= least)
+    settings(workers, machines)
+    use_gpu = job.device == "cuda"
+    # what Ray Train keeps of a run is of no use to a later one, and a kill may leave it half written
+    tries = f"{name}-{os.urandom(4).hex()}"
     trainer = TorchTrainer(
         run_worker,
         train_loop_config={"job": job},
@@ -129,10 +120,9 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
             resources_per_worker={"CPU": job.threads, **({"GPU": 1} if use_gpu else {})},
         ),
         run_config=RunConfig(
-            name=name,
-            storage_path=job.scratch,
+            name=tries,
+            storage_path=f"{job.scratch}/ray",
             failure_config=FailureConfig(max_failures=max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=2),
             logging_config=LoggingConfig(log_level="ERROR"),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(job.threads)}},
         ),
@@ -156,21 +146,23 @@ def settings(workers: int | tuple[int, int], machines: int) -> None:
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
 
 
-def _check_cpus(wanted: int) -> None:
-    """On a machine of one's own no CPU will ever be added, so waiting for more than it has would never end."""
+def _check_room(job: Job, workers: int) -> None:
+    """On a machine of one's own no CPU or GPU will ever be added: waiting for more than it has would never end."""
     import ray
 
-    have = int(ray.cluster_resources().get("CPU", 0))
-    if have < wanted and len(ray.nodes()) == 1 and not os.environ.get("RAY_ADDRESS"):
-        raise UserError(
-            "pretrain.workers x threads", f"{wanted}", f"at most {have}, the CPUs of this Ray", "set workers: 1"
-        )
+    if len(ray.nodes()) > 1 or os.environ.get("RAY_ADDRESS"):
+        return
+    for name, wanted in (("CPU", workers * job.threads), ("GPU", workers if job.device == "cuda" else 0)):
+        have = int(ray.cluster_resources().get(name, 0))
+        if have < wanted:
+            place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
+            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", "set workers: 1")
 
 
 class Watch:
     """While a run goes on: tells its progress, and passes a wish to stop on to it."""
 
-    def __init__(self, files: RunFiles, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
+    def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
         self.files, self._stopping, self._tell = files, stopping, tell
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)

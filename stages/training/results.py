@@ -16,8 +16,10 @@ import numpy as np
 
 from models.accounting import count_flops, count_parameters
 from pipeline.contract import Context, Of, Result
+from stages.training.checkpoint import MODEL, Saver
 from stages.training.curves import running_total, thin
 from stages.training.job import Job
+from stages.training.order import MIXTURE
 from stages.training.sampler import Sampler
 
 if TYPE_CHECKING:
@@ -26,18 +28,15 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def publish(ctx: Context, job: Job, label: str, result: dict[str, Any]) -> Result:
-    """Write the node's data from the loop's result (`stages.training.worker.train`)."""
+def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, Any]) -> Result:
+    """Write the node's data from what the loop left (`stages.training.worker.train`); the model's file is copied, so
+    that no model is ever in the driver's memory.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from models.build import structure
-    from models.files import save
-
-    model = structure(job.model, job.vocab_size, job.length)
-    model.load_state_dict(result["model"])
     with ctx.create("/model.safetensors") as path:
-        save(path, model)
+        files.scratch.fetch(MODEL, path)
     record = {name: pa.array(values, pa.float64()) for name, values in result["record"].items()}
     record["tokens"] = record["tokens"].cast(pa.int64())
     with ctx.create("/steps.parquet") as path:
@@ -91,6 +90,7 @@ def describe_run(job: Job, label: str, tokens: int) -> dict[str, Any]:
         "steps": job.steps,
         "batch_rows": job.batch_rows,
         "seed": job.seed,
+        "order": type(job.order).__name__,
         "tokens": tokens,
         "sources": [
             {"name": source.name, "rows": source.rows.rows, "share": source.share, "first_row": int(first)}
@@ -100,9 +100,16 @@ def describe_run(job: Job, label: str, tokens: int) -> dict[str, Any]:
     }
 
 
+def model_file(ctx: Context, of: Of = "model") -> Path:
+    """The file of the model that a node gives."""
+    return ctx.path("train", "all", "/model.safetensors", of=of)
+
+
 @dataclass(frozen=True)
 class TrainedModel:
-    """A finished pre-training as another node finds it."""
+    """The model that a node gives (`gives = "model"`), as another node finds it: in its phase `train`, `config.json`,
+    `model.safetensors`, `tokenizer.json` and, of a model that was trained here, `steps.parquet`.
+    """
 
     config: dict[str, Any]
     folder: dict[str, Path]  # file name -> path
@@ -110,7 +117,9 @@ class TrainedModel:
     @classmethod
     def of(cls, ctx: Context, of: Of = "model") -> TrainedModel:
         """The run behind an input field."""
-        names = ("config.json", "model.safetensors", "tokenizer.json", "steps.parquet")
+        names = ["config.json", "model.safetensors", "tokenizer.json"]
+        # a model that comes from elsewhere has no record of its steps
+        names += ["steps.parquet"] * bool(ctx.result("train", "all", of=of).counts.get("steps"))
         folder = {name: ctx.path("train", "all", f"/{name}", of=of) for name in names}
         return cls(json.loads(folder["config.json"].read_text(encoding="utf-8")), folder)
 
@@ -125,6 +134,8 @@ class TrainedModel:
         import pyarrow.parquet as pq
 
         names = ["tokens", "loss", "effective", "weight_max", "weight_min"]
+        if "steps.parquet" not in self.folder:
+            return {name: [] for name in names[1:]}
         record = pq.read_table(self.folder["steps.parquet"], columns=names).to_pydict()
         tokens = running_total(record["tokens"])
         return {name: thin(tokens, record[name]) for name in names[1:]}
@@ -139,6 +150,21 @@ def steps_of_row(config: Path, source: str, row: int) -> list[int]:
     names = tuple(entry["name"] for entry in sources)
     if source not in names:
         return []
+    if run["order"] != type(MIXTURE).__name__:
+        return _steps_on_record(
+            Path(config).with_name("steps.parquet"), sources[names.index(source)]["first_row"] + row
+        )
     rows, shares = (tuple(entry[key] for entry in sources) for key in ("rows", "share"))
     sampler = Sampler(names, rows, shares, run["batch_rows"], run["seed"])
     return sampler.steps_of_row(names.index(source), row, run["steps"])
+
+
+def _steps_on_record(path: Path, number: int) -> list[int]:
+    """The steps whose recorded batch holds a global row number, for an order that has no inverse."""
+    import pyarrow.parquet as pq
+
+    found: list[int] = []
+    for batch in pq.ParquetFile(path).iter_batches(columns=["step", "rows"], batch_size=4096):
+        rows = batch["rows"].flatten().to_numpy().reshape(len(batch), -1)
+        found += batch["step"].to_numpy()[(rows == number).any(1)].tolist()
+    return found

@@ -1,80 +1,150 @@
-"""The state of a run as a checkpoint folder: weights and moments in the format of
-`torch.distributed.checkpoint`, the small rest beside them as JSON.
+"""Weights and moments of a run as files of the processes that hold them, readable by any other number of processes.
 
-Tensors are kept under the names of the parameters, and each process writes its part of them, so any other
-number of processes reads them back, whole or in other shards. JSON brings floats back bit for bit. The file
-`.metadata` is written last, by the first process, when all parts are on disk: a folder without it is a save
-that was cut short.
+Each process writes one safetensors file with what is its own: whole tensors from the first process, of tensors in
+shards its rows of each. The file's header says the whole shape of every tensor and the first row that is held. A
+reader takes the rows that it needs from whatever files hold them, so that a run goes on with whole copies or with
+other shards. Groups of the optimiser (learning rates, decay) are configuration and the step's business: they are not
+kept.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import torch
-import torch.distributed as dist
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.distributed.checkpoint.filesystem import FileSystemReader, FileSystemWriter
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_model_state_dict,
-    get_state_dict,
-    set_state_dict,
-)
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
 
 from stages.training.checkpoint import is_first_process
 
-REST = "run.json"
+HEADER = "siftloom_part"
 
 
-def write_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, rest: dict[str, Any]) -> None:
-    """Write this process's part; all processes call it, with one folder or with folders that are put
-    together afterwards. `rest`: JSON values, from the first process.
+class Held(NamedTuple):
+    """This process's part of a tensor: rows [first, first + len(local)) of one of this shape. `mine`: it is this
+    process that writes it, as the first of those that hold the same.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    if is_first_process():
-        with open(folder / REST, "w", encoding="utf-8") as file:
-            json.dump(rest, file)
-            file.flush()
-            os.fsync(file.fileno())
-    weights, optimizer_state = get_state_dict(model, optimizer)
-    with _alone_is_no_mistake():
-        save(_tensors(weights, optimizer_state), storage_writer=FileSystemWriter(folder))
+
+    local: Tensor
+    first: int
+    shape: list[int]
+    mine: bool
 
 
-def read_state(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Load weights and moments in place, whatever number of processes wrote them; returns the rest."""
-    # a fresh optimiser has no moments to load into: torch makes them by a step of zeros
-    weights, optimizer_state = get_state_dict(model, optimizer)
-    with _alone_is_no_mistake():
-        load(_tensors(weights, optimizer_state), storage_reader=FileSystemReader(folder))
-    set_state_dict(model, optimizer, model_state_dict=weights, optim_state_dict=optimizer_state)
-    return json.loads((folder / REST).read_text(encoding="utf-8"))
+def held_part(tensor: Tensor) -> Held:
+    """What this process holds of a tensor, plain or in shards over its first axis."""
+    if (mesh := getattr(tensor, "device_mesh", None)) is None:
+        return Held(tensor, 0, list(tensor.shape), is_first_process())
+    replicate, shard = mesh.get_coordinate()
+    # FSDP2 cuts into equal chunks, the last ones shorter or empty
+    chunk = -(-tensor.shape[0] // mesh.size(1))
+    return Held(tensor.to_local(), min(tensor.shape[0], shard * chunk), list(tensor.shape), replicate == 0)
+
+
+def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """All tensors of a run by name: parameters, buffers, and the optimiser's state of each parameter."""
+    for name, parameter in model.named_parameters():
+        yield f"model/{name}", parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield f"optimizer/{key}/{name}", value
+    for name, buffer in model.named_buffers():
+        yield f"model/{name}", buffer
+
+
+def write_part(folder: Path, process_rank: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
+    """Write what is this process's to write; returns the file's name, or nothing where nothing is."""
+    tensors, header = {}, {}
+    for name, tensor in tensors_of(model, optimizer):
+        part = held_part(tensor)
+        if part.mine and (part.local.numel() or not part.shape):
+            tensors[name] = part.local.contiguous().cpu()
+            header[name] = [part.first, part.shape]
+    if not tensors:
+        return []
+    file = f"part-{process_rank:05d}.safetensors"
+    save_file(tensors, folder / file, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    return [file]
+
+
+def read_parts(folder: Path, files: Sequence[str], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Load weights and moments in place, whatever number of processes wrote them.
+
+    Raises KeyError or ValueError when a tensor is missing or has another shape.
+    """
+    with ExitStack() as opened:
+        parts = Parts([opened.enter_context(safe_open(folder / file, framework="pt")) for file in files])
+        for name, parameter in model.named_parameters():
+            parts.read(f"model/{name}", parameter.detach())
+            for key in parts.keys_of(name):
+                state = empty_state(optimizer, parameter, parts.shape(f"optimizer/{key}/{name}"))
+                parts.read(f"optimizer/{key}/{name}", state)
+                optimizer.state[parameter][key] = state
+        for name, buffer in model.named_buffers():
+            parts.read(f"model/{name}", buffer)
+
+
+def empty_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, shape: list[int]) -> Tensor:
+    """An unfilled tensor of the optimiser's state: laid out as the parameter when it has its shape, else whole."""
+    if shape == list(parameter.shape):
+        return torch.empty_like(parameter, requires_grad=False)
+    counted_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+    return torch.empty(shape, device=parameter.device if counted_on_device else "cpu")
+
+
+class Parts:
+    """The files of a checkpoint, by tensor."""
+
+    def __init__(self, files: Sequence[Any]) -> None:
+        self._held: dict[str, list[tuple[Any, int, list[int]]]] = {}
+        for file in files:
+            for name, (first, shape) in json.loads((file.metadata() or {}).get(HEADER, "{}")).items():
+                self._held.setdefault(name, []).append((file, first, shape))
+        self._keys: dict[str, list[str]] = {}
+        for name in self._held:
+            if name.startswith("optimizer/"):
+                _, key, parameter = name.split("/", 2)
+                self._keys.setdefault(parameter, []).append(key)
+
+    def keys_of(self, parameter: str) -> list[str]:
+        """Names of the optimiser's values for a parameter."""
+        return sorted(self._keys.get(parameter, ()))
+
+    def shape(self, name: str) -> list[int]:
+        return self._held[name][0][2]
+
+    @torch.no_grad()
+    def read(self, name: str, tensor: Tensor) -> None:
+        """Fill this process's part of a tensor."""
+        part = held_part(tensor)
+        if self.shape(name) != part.shape:
+            raise ValueError(f"{name}: found shape {self.shape(name)}, expected {part.shape}")
+        if not part.shape:
+            part.local.copy_(self._held[name][0][0].get_tensor(name))
+            return
+        missing = len(part.local)
+        for file, first, _ in self._held[name]:
+            rows = file.get_slice(name)
+            low = max(part.first, first)
+            high = min(part.first + len(part.local), first + rows.get_shape()[0])
+            if low < high:
+                part.local[low - part.first : high - part.first].copy_(rows[low - first : high - first])
+                missing -= high - low
+        if missing:
+            raise ValueError(f"{name}: {missing} of its rows are in no part")
 
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """All weights and buffers, gathered on the CPU of the first process; nothing on the others."""
-    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
-    return cast("dict[str, Tensor]", get_model_state_dict(model, options=options))
-
-
-def _tensors(weights: dict[str, Any], optimizer_state: dict[str, Any]) -> dict[str, Any]:
-    # groups (learning rates, decay) are configuration and the step's business, so they are not kept
-    return {"model": weights, "optimizer": optimizer_state["state"]}
-
-
-@contextmanager
-def _alone_is_no_mistake() -> Iterator[None]:
-    """Without torch's warning to a process that belongs to no group."""
-    with warnings.catch_warnings():
-        if not dist.is_initialized():
-            warnings.filterwarnings("ignore", message="torch.distributed is disabled")
-        yield
+    """All weights and buffers on the CPU of the first process, one tensor gathered after another; nothing on the
+    others. All processes call it.
+    """
+    found = {}
+    for name, tensor in model.state_dict().items():
+        whole = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+        if is_first_process():
+            found[name] = whole.detach().cpu()
+    return found

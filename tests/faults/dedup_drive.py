@@ -16,15 +16,15 @@ sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from siftloom import Pipeline  # noqa: E402
 from siftloom import stages as s  # noqa: E402
-from stages.dedup import exchange, keys  # noqa: E402
+from stages.dedup import key_files, merge  # noqa: E402
 
 LARGE = "SIFTLOOM_TEST_LARGE"  # travels to the workers, as every variable of that prefix does
 
 # Every process of the run that unpickles a node of this module imports it, and so merges key files as if there were a
 # million, and cuts them into several ranges; the test that only starts it does not.
 if os.environ.get(LARGE):
-    exchange.MOST_REQUESTS = 1
-    keys.RANGE_BYTES = 40_000
+    merge.MAX_REQUESTS = 1
+    key_files.RANGE_BYTES = 40_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -14,7 +14,10 @@ from models.accounting import (
     table_bytes,
 )
 from models.build import build, structure
-from models.presets import SHAPES, USUAL_RANK, Llama, Lost, LowRank, SLTrain
+from models.presets import Llama, Lost, LowRank
+from models.shapes import SHAPES, USUAL_RANK
+from models.sltrain_config import SLTrain
+from tests.models.calls import logits
 
 VOCABULARY = 32_000
 # dense, low-rank, SLTrain (density .03; 7b .05), LOST density .01, LOST density .05
@@ -64,8 +67,7 @@ def test_counts_are_the_published_ones_and_those_of_the_module(size) -> None:
     for config, expected in zip(columns(size), COUNTS[size], strict=True):
         counts = count_parameters(config, VOCABULARY)
         assert counts.total == expected
-        with torch.device("meta"):
-            model = structure(config, VOCABULARY, 256)
+        model = structure(config, VOCABULARY, 256, "meta")
         assert sum(p.numel() for p in model.parameters()) == expected
         assert sum(b.numel() for b in model.buffers()) == counts.indices
 
@@ -115,7 +117,7 @@ def test_operations_are_what_torch_counts(config) -> None:
     # it, the second is left out on both sides
     in_place = {torch.ops.aten.addmm_: in_place_addmm}
     with FlopCounterMode(display=False, custom_mapping=in_place) as counter, torch.no_grad():
-        model(ids)
+        logits(model, ids)
     counted = count_flops(config, vocabulary, length)
     by_operator = counter.get_flop_counts()["Global"]
     matmuls = sum(n for op, n in by_operator.items() if "attention" not in str(op))
@@ -134,8 +136,7 @@ def test_attention_operations_are_the_causal_pairs() -> None:
 @pytest.mark.parametrize("shards", [1, 2, 3])
 def test_state_bytes_are_those_of_the_fullest_shard(shards) -> None:
     config = Lost("1m", rank=9, density=0.05)
-    with torch.device("meta"):
-        model = structure(config, 301, 32)
+    model = structure(config, 301, 32, "meta")
     held = sum(p.chunk(shards)[0].numel() for p in model.parameters())
     found = state_bytes(config, 301, shards=shards, weight_bytes=2)
     assert (found.weights, found.gradients, found.moments) == (2 * held, 4 * held, 8 * held)

@@ -16,7 +16,9 @@ from models.llama import LlamaModel
 from models.lost import NotMergeable
 from models.optim import make_optimiser
 from models.optim_config import AdamW
-from models.presets import Llama, Lost, LowRank, SLTrain
+from models.presets import Llama, Lost, LowRank
+from models.sltrain_config import SLTrain
+from tests.models.calls import logits, losses
 
 WORDS, LENGTH = 200, 64
 DENSE = Llama("1m", layers=2)
@@ -35,7 +37,7 @@ def trained(config: Llama) -> LlamaModel:
     model = build(config, WORDS, LENGTH, seed=0)
     optimiser, batch = make_optimiser(model, AdamW(lr=3e-3)), ids(4, LENGTH + 1)
     for _ in range(5):
-        model(batch[:, :-1], batch[:, 1:]).mean().backward()
+        losses(model, batch[:, :-1], batch[:, 1:]).mean().backward()
         optimiser.step()
         optimiser.zero_grad()
     return model
@@ -72,9 +74,9 @@ def test_transformers_computes_the_same_logits(config, form, tolerance, tmp_path
     theirs = loaded(folder, tmp_path / "modules", monkeypatch)
     batch = ids(2, 40)
     with torch.no_grad():
-        logits = model(batch)
-        assert (theirs(batch).logits - logits).abs().max() <= tolerance
-    assert logits.std() > 0.1
+        ours = logits(model, batch)
+        assert (theirs(batch).logits - ours).abs().max() <= tolerance
+    assert ours.std() > 0.1
     names = {"dense": "LlamaForCausalLM", "factors": "SiftloomLostForCausalLM"}
     assert type(theirs).__name__ == names[form]
 
@@ -90,7 +92,7 @@ def test_an_exported_model_generates(tmp_path, monkeypatch) -> None:
     found = theirs.generate(batch, max_new_tokens=6, do_sample=False)
     with torch.no_grad():
         for _ in range(6):
-            batch = torch.cat([batch, model(batch)[:, -1:].argmax(-1)], 1)
+            batch = torch.cat([batch, logits(model, batch)[:, -1:].argmax(-1)], 1)
     assert torch.equal(found, batch)
 
 
@@ -101,7 +103,7 @@ def test_factors_can_be_asked_for_where_dense_is_exact(tmp_path, monkeypatch) ->
     assert export(model, folder, form="factors") == "factors"
     theirs = loaded(folder, tmp_path / "modules", monkeypatch)
     batch = ids(2, 40)
-    assert (theirs(batch).logits - model(batch)).abs().max() <= 1e-5
+    assert (theirs(batch).logits - logits(model, batch)).abs().max() <= 1e-5
 
 
 def test_what_cannot_be_is_refused_before_anything_is_written(tmp_path) -> None:
@@ -131,7 +133,7 @@ def test_a_dense_folder_comes_back_and_starts_a_lost_model(tmp_path) -> None:
     exact = Lost("1m", layers=2, rank=128, density=0.05, activation="none", values="residual", scale="exact")
     started = build(exact, WORDS, LENGTH, seed=9, dense=weights)
     batch = ids(2, 40)
-    torch.testing.assert_close(started(batch), dense(batch), rtol=0, atol=1e-4)
+    torch.testing.assert_close(logits(started, batch), logits(dense, batch), rtol=0, atol=1e-4)
 
 
 def test_a_folder_of_another_shape_is_named(tmp_path) -> None:
@@ -160,8 +162,8 @@ def test_model_files_are_whole_and_equal_for_equal_models(config, tmp_path) -> N
     assert again.config == config
     assert again.max_length == LENGTH
     batch = ids(2, 20)
-    assert torch.equal(again(batch), model(batch))
-    again(batch[:, :-1], batch[:, 1:]).mean().backward()
+    assert torch.equal(logits(again, batch), logits(model, batch))
+    losses(again, batch[:, :-1], batch[:, 1:]).mean().backward()
     assert all(parameter.grad is not None for parameter in again.parameters())
 
 

@@ -7,7 +7,9 @@ import torch
 
 from models.build import build
 from models.losses import IGNORE
-from models.presets import Llama, Lost, LowRank, SLTrain
+from models.presets import Llama, Lost, LowRank
+from models.sltrain_config import SLTrain
+from tests.models.calls import logits, losses
 
 WORDS = 96
 KINDS = [
@@ -42,7 +44,7 @@ def test_losses_and_gradients_are_those_of_transformers() -> None:
     names = {f"model.{n}" if not n.startswith("lm_head") else n: t for n, t in ours.state_dict().items()}
     theirs.load_state_dict(names)
     batch = ids(3, 33)
-    loss = ours(batch[:, :-1], batch[:, 1:]).mean()
+    loss = losses(ours, batch[:, :-1], batch[:, 1:]).mean()
     reference = theirs(batch, labels=batch).loss
     assert loss.item() == pytest.approx(reference.item(), abs=1e-6)
     loss.backward()
@@ -59,13 +61,13 @@ def test_forward_gives_the_cross_entropy_of_its_logits(config) -> None:
     batch = ids(2, 17)
     labels = batch[:, 1:].clone()
     labels[0, 3] = IGNORE
-    losses = model(batch[:, :-1], labels)
+    found = losses(model, batch[:, :-1], labels)
     expected = torch.nn.functional.cross_entropy(
-        model(batch[:, :-1]).flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORE
+        logits(model, batch[:, :-1]).flatten(0, 1), labels.flatten(), reduction="none", ignore_index=IGNORE
     )
-    torch.testing.assert_close(losses.flatten(), expected, rtol=0, atol=1e-5)
-    assert losses[0, 3] == 0.0
-    assert losses._base is None, "a view would lose FSDP2's hook"
+    torch.testing.assert_close(found.flatten(), expected, rtol=0, atol=1e-5)
+    assert found[0, 3] == 0.0
+    assert found._base is None, "a view would lose FSDP2's hook"
 
 
 def test_a_packed_row_equals_its_documents_alone() -> None:
@@ -73,13 +75,13 @@ def test_a_packed_row_equals_its_documents_alone() -> None:
     lengths = [5, 1, 20, 7]
     row = ids(1, sum(lengths) + 1)
     segments = torch.repeat_interleave(torch.arange(4), torch.tensor(lengths))[None]
-    packed = model(row[:, :-1], row[:, 1:], segments)[0]
+    packed = losses(model, row[:, :-1], row[:, 1:], segments)[0]
     start = 0
     for length in lengths:
-        alone = model(row[:, start : start + length], row[:, start + 1 : start + length + 1])[0]
+        alone = losses(model, row[:, start : start + length], row[:, start + 1 : start + length + 1])[0]
         torch.testing.assert_close(packed[start : start + length], alone, rtol=0, atol=1e-5)
         start += length
-    plain = model(row[:, :-1], row[:, 1:])[0]
+    plain = losses(model, row[:, :-1], row[:, 1:])[0]
     assert (plain - packed)[5:].abs().max() > 1e-3, "the mask does something"
 
 
@@ -87,8 +89,8 @@ def test_the_future_never_reaches_a_loss() -> None:
     model = build(KINDS[0], WORDS, 64, seed=0)
     first, second = ids(1, 21), ids(1, 21)
     second[:, 12:] = ids(1, 9, seed=9)
-    losses = [model(batch[:, :-1], batch[:, 1:])[0] for batch in (first, second)]
-    assert torch.equal(losses[0][:11], losses[1][:11])
+    found = [losses(model, batch[:, :-1], batch[:, 1:])[0] for batch in (first, second)]
+    assert torch.equal(found[0][:11], found[1][:11])
 
 
 @pytest.mark.parametrize("config", KINDS, ids=lambda config: type(config).__name__)
@@ -101,14 +103,14 @@ def test_every_kind_learns_a_batch_by_heart(config) -> None:
     settings = AdamW(lr=4e-3)
     optimiser = make_optimiser(model, settings)
     batch = ids(4, 33)
-    losses = []
+    seen = []
     for step in range(40):
         set_learning_rate(optimiser, settings.lr * learning_rate_factor(Cosine(), step, 40))
-        loss = model(batch[:, :-1], batch[:, 1:]).mean()
+        loss = losses(model, batch[:, :-1], batch[:, 1:]).mean()
         loss.backward()
         clip_gradients(model.parameters(), settings.clip)
         optimiser.step()
         optimiser.zero_grad()
-        losses.append(loss.item())
-    assert losses[0] == pytest.approx(4.56, abs=0.15), "near ln 96 at the start"
-    assert losses[-1] < 0.8
+        seen.append(loss.item())
+    assert seen[0] == pytest.approx(4.56, abs=0.15), "near ln 96 at the start"
+    assert seen[-1] < 0.8

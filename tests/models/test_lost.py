@@ -19,8 +19,11 @@ from models.accounting import saved_projection_bytes
 from models.attention import Attention
 from models.build import build
 from models.llama import SwiGLU
-from models.lost import LostFunction, LostLinear, NotMergeable
-from models.presets import Activation, Llama, Lost, Shape
+from models.lost import LostFunction, LostLinear
+from models.presets import Activation, Llama, Lost
+from models.projection import NotMergeable
+from models.shapes import Shape
+from tests.models.calls import losses
 
 IN, OUT, RANK, KEPT = 13, 11, 4, 3
 
@@ -222,10 +225,10 @@ def test_a_forward_keeps_what_the_accounting_says(config, bf16) -> None:
     ids = torch.randint(0, words, (rows, length + 1), generator=torch.Generator().manual_seed(0))
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
     with saved_bytes(own) as total, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        losses = model(ids[:, :-1], ids[:, 1:])
+        found = losses(model, ids[:, :-1], ids[:, 1:])
     expected = accounting.saved_bytes(config, words, rows * length, bf16=bf16)
     assert total[0] == pytest.approx(expected, rel=0.01)
-    assert losses.requires_grad
+    assert found.requires_grad
 
 
 def test_compiles_whole_and_once_for_all_batch_sizes() -> None:

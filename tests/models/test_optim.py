@@ -16,6 +16,8 @@ from models.optim import clip_gradients, make_optimiser, parameter_groups, set_l
 from models.optim_config import WSD, AdamW, Cosine, Linear
 from models.presets import Llama, Lost
 from models.schedules import learning_rate_factor
+from models.sltrain_config import SLTrain
+from tests.models.calls import losses
 
 SCHEDULES = [Cosine(), WSD(), Linear(), Cosine(warmup=0.0, final=0.0), WSD(warmup=0.0, decay=1.0)]
 
@@ -70,11 +72,33 @@ def test_groups_hold_every_parameter_once_and_decay_matrices_only() -> None:
     assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.75, 1.0, 1.0]
 
 
+def test_all_of_sltrains_projections_decay_as_the_other_kinds_do() -> None:
+    model = build(SLTrain("1m", layers=1, rank=8, density=0.1), 64, 32, seed=0)
+    groups = parameter_groups(model, AdamW(weight_decay=0.12))
+    decays = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
+    layer = model.layers[0].self_attn.q_proj
+    assert decays[id(layer.values)] == decays[id(layer.A)] == 0.12
+
+
+def test_a_parameter_that_is_not_trained_has_no_group_no_decay_and_no_state() -> None:
+    model = build(Llama("1m", layers=1), 64, 32, seed=0)
+    frozen = model.lm_head.weight.requires_grad_(False)
+    before = frozen.clone()
+    optimiser = make_optimiser(model, AdamW(lr=1.0))
+    batch = torch.arange(40).view(2, 20)
+    losses(model, batch[:, :-1], batch[:, 1:]).mean().backward()
+    optimiser.step()
+    assert frozen.grad is None
+    assert torch.equal(frozen, before)
+    assert frozen not in optimiser.state
+    assert len(optimiser.state) == sum(1 for _ in model.parameters()) - 1
+
+
 def test_gamma_one_freezes_the_kept_columns_as_the_unfolded_form_does() -> None:
     model = build(Lost("1m", layers=1, rank=8, density=0.1, gamma=1.0), 64, 32, seed=0)
     optimiser = make_optimiser(model, AdamW())
     batch = torch.arange(40).view(2, 20)
-    model(batch[:, :-1], batch[:, 1:]).mean().backward()
+    losses(model, batch[:, :-1], batch[:, 1:]).mean().backward()
     optimiser.step()
     assert model.layers[0].mlp.up_proj.W_s.count_nonzero() == 0
 
@@ -83,7 +107,7 @@ def test_gamma_one_freezes_the_kept_columns_as_the_unfolded_form_does() -> None:
 def test_clipping_scales_the_global_norm(limit) -> None:
     model = build(Llama("1m", layers=1), 64, 32, seed=0)
     batch = torch.arange(40).view(2, 20)
-    model(batch[:, :-1], batch[:, 1:]).sum().backward()
+    losses(model, batch[:, :-1], batch[:, 1:]).sum().backward()
     before = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()
     assert clip_gradients(model.parameters(), limit).item() == pytest.approx(before.item(), rel=1e-5)
     after = torch.cat([p.grad.flatten() for p in model.parameters()]).norm()

@@ -29,7 +29,7 @@ def test_importing_the_values_loads_no_torch() -> None:
     assert found.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("table", [models.MODELS, models.REWEIGHTS, models.OPTIMISERS, models.SCHEDULES])
+@pytest.mark.parametrize("table", [models.MODELS, models.REWEIGHTS, models.OPTIMISERS, models.LR_SCHEDULES])
 def test_every_value_is_plain_json_and_comes_back_equal(table) -> None:
     given = {
         Lost: {"rank": 16, "density": 0.05},

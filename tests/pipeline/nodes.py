@@ -18,6 +18,7 @@ from pipeline.contract import (
     Columns,
     Context,
     Law,
+    NewShard,
     Node,
     Removed,
     Result,
@@ -27,6 +28,7 @@ from pipeline.contract import (
     TaskPhase,
     one,
     runtime,
+    shard_facts,
     sources,
     threshold,
 )  # fmt: skip
@@ -69,8 +71,9 @@ class Lines(Node):
         table = pa.table({"id": pa.array(ids, pa.string()), "text": pa.array(lines, pa.string())})
         with ctx.create(".parquet") as path:
             pq.write_table(table, path, row_group_size=50)
-        shard = {"key": key, "rows": len(lines), "text_bytes": sum(len(x.encode()) for x in lines), "ext": ".parquet"}
-        return Result({"rows": len(lines), "kept": len(lines)}, {"shards": [shard]})
+        size = sum(len(line.encode()) for line in lines)
+        shard = NewShard(key=key, rows=len(lines), text_bytes=size, ext=".parquet")
+        return Result({"rows": len(lines), "kept": len(lines)}, shard_facts([shard]))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -43,7 +43,10 @@ def test_run_tells_its_progress_and_nothing_else(tmp_path: Path) -> None:
     assert {e["node"] for e in events if e["event"] == "node"} == {"docs", "english", "plain"}
     last = [e for e in events if e.get("node") == "english"][-1]
     assert (last["state"], last["rows_in"], last["rows_kept"]) == ("done", 44, 43)
+    assert [e["text"] for e in events if e["event"] == "notice"] == ["starting Ray on this machine..."]
     assert events[-1]["event"] == "result"
+    assert [step["documents"] for step in events[-1]["funnel"]] == [44, 43, 42]
+    assert list(events[-1]["outputs"]) == ["plain"]
     assert Path(events[-1]["report"]).is_file()
 
 
@@ -100,6 +103,14 @@ def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:
     copy = small.json("why", "small.yaml", "letter-3")["steps"]
     assert dedup["copies"] == [copy[0]["columns"]["id"]]
     assert steps[-1]["columns"]["held_out"] in (True, False)
+
+
+def test_why_by_a_piece_of_text(small: Small) -> None:
+    by_id = small.json("why", "small.yaml", "letter-5")["steps"]
+    assert small.json("why", "small.yaml", "--text", "letter number 5 to")["steps"] == by_id
+    assert "2 documents with this text" in small("why", "small.yaml", "--text", "number 3 to", code=1).stderr
+    assert "0 documents" in small("why", "small.yaml", "--text", "a whale", code=1).stderr
+    assert "an id, or --text" in small("why", "small.yaml", code=1).stderr
 
 
 @pytest.mark.parametrize(
@@ -162,7 +173,7 @@ def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_drains_and_prints_the_command_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_drains_and_prints_the_command_to_resume(tmp_path: Path, number: signal.Signals) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE)
     words = [sys.executable, "-m", "siftloom", "run", "r.yaml", "--cpus", "1", "--json"]
@@ -176,7 +187,9 @@ def test_a_signal_drains_and_prints_the_command_to_go_on(tmp_path: Path, number:
                 break
         rest, errors = process.communicate(timeout=200)
     assert process.returncode == 128 + number, errors
-    assert "go on with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
+    assert "resume with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
+    notices = [e["text"] for e in map(json.loads, rest.splitlines()) if e["event"] == "notice"]
+    assert [text for text in notices if text.startswith("stopping: no task is begun any more")]
     states = [e["state"] for e in map(json.loads, rest.splitlines()) if e.get("node") == "once"]
     assert "done" not in states
     siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)
@@ -231,14 +244,61 @@ def test_doctor_finds_the_rooms_and_a_store_that_cannot_be(small: Small) -> None
     assert [f["what"] for f in bad if f["state"] == "bad"] == [f"store {'file/store'}"]
 
 
-def test_doctor_names_the_file_that_shadows_a_room(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "__init__.py").write_text("")
-    for room in ("siftloom", "pipeline", "stages", "recipes"):
-        (tmp_path / room).symlink_to(ROOT / room)
-    done = siftloom("doctor", "--store", "kept", "--json", cwd=tmp_path, code=None)
-    assert str(tmp_path / "models") in done.stdout or "models" in done.stderr
-    assert done.returncode != 0
+@pytest.mark.parametrize("entry", [["-m", "siftloom"], ["-c", "from siftloom.cli import main; main()"]])
+def test_a_users_files_take_the_place_of_no_package(tmp_path: Path, entry: list[str]) -> None:
+    """Neither in the driver nor in workers, which still find the user's own modules."""
+    for name in ("models.py", "pipeline.py", "stages/__init__.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise RuntimeError('a file of the user')\n")
+    (tmp_path / "mine.py").write_text("def marked(row):\n    return {'mark': len(row['text'])}\n")
+    write_documents(tmp_path / "docs")
+    mapped = "  mine: {use: map, docs: english, fn: 'mine:marked', per: row, reads: [text], writes: {mark: int32}}\n"
+    (tmp_path / "r.yaml").write_text(RECIPE.partition("  plain:")[0] + mapped)
+    done = subprocess.run(
+        [sys.executable, *entry, "run", "r.yaml", "--cpus", "1"], cwd=tmp_path, env=environment(),
+        text=True, capture_output=True, timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"note: {tmp_path / 'models.py'} has the name of a package of siftloom" in done.stderr
+
+
+def test_an_error_of_a_users_function_says_where(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "def inner(row):\n    raise ValueError('boom')\n\n\ndef outer(row):\n    inner(row)\n"
+    )
+    write_documents(tmp_path / "docs")
+    mapped = "  mine: {use: map, docs: docs, fn: 'mine:outer', per: row, reads: [text], writes: {mark: int32}}\n"
+    (tmp_path / "r.yaml").write_text(RECIPE.partition("  english:")[0] + mapped)
+    done = siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path, code=1)
+    assert f"ValueError: boom at {tmp_path / 'mine.py'}:2 in inner" in done.stderr
+    (log,) = (tmp_path / "kept").glob("runs/*/events/*.jsonl")
+    traces = [event["trace"] for event in map(json.loads, log.read_text().splitlines()) if event["event"] == "failed"]
+    assert all("in outer" in trace and "in inner" in trace for trace in traces)
+    assert traces
+
+
+def test_help_describes_fields_and_names_the_nearest(small: Small) -> None:
+    told = small("help", "language").stdout
+    assert "codes of the languages to keep" in told
+    assert "{use: language, docs: ..., keep: [en]}" in told
+    assert "did you mean 'language'?" in small("help", "langauge", code=1).stderr
+    listed = small("help").stdout
+    assert "minhash_dedup" in listed
+    assert small("--version").stdout.startswith("siftloom ")
+
+
+def test_what_a_document_holds_does_not_steer_the_terminal(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    rows = [{"name": "a\x1b]0;title\x07", "text": "\x1b[2J\x9b31m bad " + "word " * 9}]
+    (tmp_path / "docs" / "0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "r.yaml").write_text(RECIPE.partition("  distinct:")[0].replace("min_words: 20", "allow_empty: true"))
+    told = siftloom("init", "docs", "-o", "other.yaml", cwd=tmp_path).stdout
+    siftloom("run", "r.yaml", "-s", "english.keep=[]", "-s", "english.min_probability=0", "--cpus", "1", cwd=tmp_path)
+    told += siftloom("removed", "r.yaml", "plain", cwd=tmp_path).stdout
+    told += siftloom("removed", "r.yaml", "plain", "--json", cwd=tmp_path).stdout
+    told += siftloom("why", "r.yaml", rows[0]["name"], cwd=tmp_path).stdout
+    assert "bad word" in told
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f]", told)
 
 
 def test_a_relative_store_inside_a_cluster_job_is_an_error(small: Small) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pipeline.recipe import load
 from siftloom.demo.run import recipe_path
 from siftloom.demo.truth import planted_truth
-from siftloom.words import words
+from siftloom.vocabulary import vocabulary
 
 pytestmark = pytest.mark.timeout(600)
 BINS = (0.6, 0.7, 0.8, 0.9, 1.01)
@@ -42,7 +42,7 @@ def test_the_chance_is_that_of_drawn_sketches(jaccard: float) -> None:
 
 def test_near_copies_are_caught_as_often_as_banding_and_check_say(demo: tuple[Any, dict[str, Any]]) -> None:
     run, result = demo
-    node: Any = load(recipe_path(), words()).nodes["unique"]
+    node: Any = load(recipe_path(), vocabulary()).nodes["unique"]
     (bands, rows), places = node.banding(), node.places()
     needed = next(n for n in range(places + 1) if n / places >= node.min_jaccard)
     assert places == bands * rows

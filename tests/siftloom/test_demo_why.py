@@ -15,8 +15,8 @@ from command_line import siftloom
 
 from pipeline.recipe import load
 from siftloom.demo.run import recipe_path
-from siftloom.way import way
-from siftloom.words import words
+from siftloom.trace import trace
+from siftloom.vocabulary import vocabulary
 
 pytestmark = pytest.mark.timeout(600)
 CHAIN = ["docs", "english", "plain", "clean", "distinct", "unique", "once", "scored", "good"]
@@ -89,7 +89,7 @@ def check_copy(step: Step, node: Any, text: str, other: str, kept: str) -> None:
 
 def test_why_of_every_removed_document_is_what_the_record_says_and_holds(demo: Demo) -> None:
     run, _ = demo
-    nodes: Any = load(recipe_path(), words()).nodes
+    nodes: Any = load(recipe_path(), vocabulary()).nodes
     records = run["good"].removed().to_pylist()
     texts = {row["id"]: row["text"] for row in run["docs"].rows(["id", "text"]).to_pylist()}
     assert sorted([row["id"] for row in records] + run["good"].rows(["id"])["id"].to_pylist()) == sorted(texts)
@@ -139,7 +139,7 @@ def test_the_command_says_why_for_every_reason(demo: Demo, tmp_path: Path) -> No
         plain = list(pool.map(ask, records.values()))
         whole = [json.loads(told) for told in pool.map(lambda row: ask(row, "--json"), records.values())]
     for row, page, told in zip(records.values(), plain, whole, strict=True):
-        assert told == {"id": row["id"], "steps": json.loads(json.dumps(way(run, row["id"])))}
+        assert told == {"id": row["id"], "steps": json.loads(json.dumps(trace(run, row["id"])))}
         step = removal(told["steps"])
         assert {key: step[key] for key in ("node", "reason", "value", "threshold")} == {
             key: row[key] for key in ("node", "reason", "value", "threshold")

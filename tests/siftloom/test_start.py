@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -51,7 +52,7 @@ def test_init_finds_format_text_and_id_and_its_recipe_is_one(tmp_path: Path, for
     ending = {"txt": "*.txt", "parquet": "*.parquet"}.get(form, f"*.{form}")
     assert recipe["nodes"]["docs"]["paths"] == [f"data/{ending}"]
     plan = json.loads(siftloom("plan", "recipe.yaml", "--json", cwd=tmp_path).stdout)
-    assert {"docs", "once", "lost", "dense", "table"} <= {node["name"] for node in plan["nodes"]}
+    assert {"docs", "language", "once", "curated", "lost"} <= {node["name"] for node in plan["nodes"]}
 
 
 def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -> None:
@@ -72,6 +73,38 @@ def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -
         assert not (tmp_path / "other.yaml").exists()
 
 
+def test_init_writes_what_it_says(tmp_path: Path) -> None:
+    """A folder as people have it: other formats, a damaged file, two languages, long ids, text inside a field."""
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    german = "Der Bote brachte den Brief an einem kalten Morgen im März in das alte Haus am Fluss. " * 4
+    for number in range(3):
+        rows = [
+            {"id": f"{number}-{n}-{'x' * 900}", "doc": {"text": german if n % 3 == 0 else TEXTS[n]}} for n in range(12)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "data" / ("deep" if number else "") / f"{number}.jsonl").write_text(text)
+    (tmp_path / "data" / "broken.jsonl").write_bytes(b"\x00\xff{{")
+    (tmp_path / "data" / "page.html").write_text("<p>hello")
+    told = siftloom("init", "data", cwd=tmp_path).stdout
+    assert re.search(r"left out +files of other formats: 1 \.html", told)
+    assert "broken.jsonl: 1: no JSON" in told
+    assert "languages  en 67%, de 33%" in told
+    assert "curated --limit 3" in told
+    nodes = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["nodes"]
+    assert nodes["docs"]["paths"] == ["data/0.jsonl", "data/deep/1.jsonl", "data/deep/2.jsonl"]
+    assert nodes["docs"]["text"] == "doc.text"
+    assert nodes["language"]["keep"] == ["en", "de"]
+
+
+def test_init_reads_an_array_and_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps([{"id": "1", "text": t} for t in TEXTS]).encode())
+    found = json.loads(siftloom("init", "a.json", "--json", cwd=tmp_path).stdout)
+    assert (found["text"], found["id"], found["columns"]) == ("text", "id", ["id", "text"])
+    done = siftloom("init", "a.json", "-o", "none/r.yaml", cwd=tmp_path, code=2)
+    assert "none/r.yaml: No such file or directory" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_init_then_a_limited_run(tmp_path: Path) -> None:
     """What the README's first screen says, as far as the curation goes."""
     write_documents(tmp_path / "docs")
@@ -85,7 +118,7 @@ def test_init_then_a_limited_run(tmp_path: Path) -> None:
 
 
 def test_a_limit_leaves_out_the_files_it_will_not_come_to(tmp_path: Path) -> None:
-    from siftloom.commands_run import limited
+    from siftloom.recipe import limited
 
     paths = []
     for number in range(4):
@@ -113,6 +146,17 @@ def test_the_python_surface_names_every_node_of_the_catalogue() -> None:
         _ = front.nodes
 
 
+def test_a_pipeline_shows_its_nodes() -> None:
+    from siftloom import Pipeline
+    from siftloom import stages as s
+
+    docs = s.Read(paths=["docs/*.jsonl"])
+    pipeline = Pipeline([s.GopherQuality(docs=docs)], name="<mine>", store="kept")
+    assert repr(pipeline) == "<Pipeline '<mine>': 2 nodes, store kept>"
+    assert "<caption>&lt;mine&gt;</caption>" in pipeline._repr_html_()
+    assert "<tr><td>gopher_quality</td><td>gopher_quality</td><td>read</td></tr>" in pipeline._repr_html_()
+
+
 PROGRAM = """
 from siftloom import Pipeline, stages as s
 
@@ -120,7 +164,7 @@ docs = s.Read(paths=["docs/*.jsonl"], id="name")
 once = s.Split(docs=s.ExactDedup(docs=s.GopherQuality(docs=docs, min_words=20)), held_out=0.1)
 pipeline = Pipeline([once], name="mine", store="kept")
 if __name__ == "__main__":
-    print([entry.action for entry in pipeline.driver.plan().entries])
+    print([entry.action for entry in pipeline.plan().entries])
     run = pipeline.run(cpus=1, progress=False)
     print(run[once].rows(["id"]).num_rows, run["exact_dedup"].removed().num_rows, run.name)
     print(run[docs].to_hf().num_rows)

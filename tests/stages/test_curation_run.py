@@ -136,3 +136,19 @@ def test_a_new_threshold_scores_nothing_again_and_equals_a_fresh_run(first, sour
         ]
         assert [file.name for file in folders[0]] == [file.name for file in folders[1]]
         assert [file.read_bytes() for file in folders[0]] == [file.read_bytes() for file in folders[1]]
+
+
+def test_the_files_are_taken_home_and_another_place_costs_a_copy_only(first, tmp_path):
+    nodes, _, store = first
+    home, expected = tmp_path / "home", written(store)
+    out = s.Write(docs=nodes["small"], format="jsonl.gz", columns=nodes["out"].columns, to=str(home))
+    run({**nodes, "out": out}, store, "home")
+    rows = [json.loads(line) for file in sorted((home / "data").iterdir()) for line in gzip.open(file, "rt")]
+    assert rows == expected
+    assert {path.name for path in home.iterdir()} == {
+        "data",
+        "README.md",
+        "croissant.json",
+        "prov.json",
+        "manifest.json",
+    }

@@ -81,3 +81,9 @@ def test_contradictions_and_empty_inputs_are_named(tmp_path):
             Select(docs=DOCS, by="quality", **fields).check()
     with pytest.raises(DataError, match="no row has a score"):
         select(tmp_path, [None, None], keep_fraction=0.5)
+
+
+def test_zero_is_a_value_like_any_other(tmp_path):
+    Select(docs=None, by="q", min=0.0).check()
+    with pytest.raises(RecipeError, match="both"):
+        Select(docs=None, by="q", min=0.0, keep_fraction=0.5).check()

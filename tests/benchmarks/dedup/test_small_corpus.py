@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.dedup import quality
-from benchmarks.dedup.corpus import Corpus, cut, jaccard, plain, plant
+from benchmarks.dedup.corpus import Corpus, jaccard, pieces, plain, plant
 from tests.stages.dedup.planted import document
 
 
@@ -66,6 +66,6 @@ def test_pages_become_pieces():
         "<html><head><title>x</title></head><body><h1>A &amp; B</h1><script>no</script><p>one\n two</p></body></html>"
     )
     assert plain(page) == "A & B\none\ntwo"
-    pieces = list(cut("\n".join(["a line of some length"] * 500)))
+    pieces = list(pieces("\n".join(["a line of some length"] * 500)))
     assert all(600 <= len(piece) <= 3100 for piece in pieces)
-    assert not list(cut("short"))
+    assert not list(pieces("short"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,11 +18,15 @@ from troubled import Careless, Chokes, Dies, Draws, Large, Leaks, Silent, Unsure
 
 from pipeline.contract import Node
 from pipeline.driver.execute import Options, run
-from pipeline.driver.plan import plan
+from pipeline.driver.plan import Plan, plan
+from pipeline.driver.progress import Notice, Started, TaskFailed
+from pipeline.driver.recorder import Recorder
 from pipeline.errors import BalanceError, DiskFull, NodeFailed, SourceChanged, SourceError, StoreError
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store.objects import open_store
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -79,6 +85,61 @@ def test_a_wrong_node_is_not_committed_and_its_neighbours_are(local_ray, paths, 
     assert not run[node.kind()].finished
     assert run["long"].finished
     assert not list((tmp_path / "store" / "temporary").iterdir())
+
+
+def test_a_node_that_cannot_name_its_tasks_fails_once(local_ray, paths, tmp_path):
+    """While a neighbour works, the driver looks at the node again and again."""
+    failures = []
+
+    class Watcher:
+        def notify(self, event):
+            if isinstance(event, TaskFailed):
+                failures.append((event.name, event.key))
+
+    docs = Lines(paths=paths)
+    graph = build([Unsure(docs=docs), Long(docs=docs, pause=1.0)])
+    with pytest.raises(NodeFailed, match="unsure, all: ") as caught:
+        run(graph, name="run", store=str(tmp_path / "store"), options=Options(cpus=2), watcher=Watcher())
+    assert failures == [("unsure", "all")]
+    assert "tasks failed" not in str(caught.value)
+
+
+def test_a_node_that_removes_everything_stops_the_run_unless_it_may(local_ray, paths, tmp_path):
+    docs = Lines(paths=paths)
+    gone = Long(docs=docs, min_chars=10_000)
+    with pytest.raises(NodeFailed, match=r"long, commit: long: all \d+ documents were removed \(long\.short \d+\)"):
+        go(tmp_path / "store", Vowels(docs=gone))
+    assert not open_run(str(tmp_path / "store"), "run")["vowels"].finished
+    allowed = Vowels(docs=Long(docs=docs, min_chars=10_000, allow_empty=True))
+    found = go(tmp_path / "store", allowed)
+    assert len(found["vowels"].rows(["id"])) == 0
+
+
+def test_a_job_that_hangs_does_not_keep_the_process(tmp_path):
+    """An error of the walk ends the run; a job that waits for something for ever must not hold the process."""
+    program = (
+        "import threading\n"
+        "from pipeline.driver.jobs import Job, Jobs\n"
+        "Jobs().start(Job(()), lambda post: threading.Event().wait())\n"
+        "raise SystemExit(3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 3
+
+
+def test_a_log_that_cannot_be_written_ends_no_run(tmp_path, capfd):
+    store = open_store(str(tmp_path))
+    recorder = Recorder(store, "run")
+    recorder.notify(Started(Plan("run", ())))
+    recorder.notify(Notice("first"))
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "runs").write_text("no folder any more")
+    for _ in range(3):
+        recorder.notify(Notice("second"))
+    recorder.close()
+    assert capfd.readouterr().err.count("the event log is not written any more: ") == 1
+    Recorder(store, "run").notify(Started(Plan("run", ())))
+    assert capfd.readouterr().err.count("the event log is not written any more: ") == 1
 
 
 def test_descendants_of_a_failed_node_wait(local_ray, paths, tmp_path):

@@ -12,7 +12,8 @@ import pytest
 from corpus import whole, write_corpus
 from nodes import Common, Lines, Long, Strip, Tally, Twins, Vowels
 
-from pipeline.contract import Context, Node, RowNode, RowPhase
+from pipeline.contract import Context, Node, Resources, RowNode, RowPhase
+from pipeline.driver.execute import Options, run
 from pipeline.driver.plan import plan
 from pipeline.driver.schedule import Schedule
 from pipeline.graph import build
@@ -67,7 +68,7 @@ class OnGpu(RowNode):
         raise AssertionError("a plan runs nothing")
 
     def phases(self):
-        return (RowPhase(open=self.open, needs=("text",), gpus=1),)
+        return (RowPhase(open=self.open, needs=("text",), resources=Resources(gpus=1)),)
 
 
 def test_a_pass_is_cut_where_the_device_changes(paths, tmp_path):
@@ -113,7 +114,7 @@ def test_a_plan_writes_nothing_and_says_so_of_unknown_files(paths, tmp_path):
     assert not (tmp_path / "store").exists()
     assert {entry.action for entry in entries} == {"run"}
     assert {entry.fingerprint for entry in entries} == {None}
-    assert {entry.why for entry in entries} == {"named after the digest of its sources"}
+    assert {entry.why for entry in entries} == {"not run yet"}
     assert all(entry.bytes > 0 and entry.memory > 0 for entry in entries)
 
 
@@ -141,7 +142,7 @@ def test_a_store_without_the_run_says_never_run(finished, tmp_path):
     assert {entry.action for entry in named} == {"reuse"}
     changed = plan(finished.graph(common={"best": 1}), str(finished.store), "another").entries
     assert {entry.name: entry.why for entry in changed if entry.action == "run"} == {
-        "common": "never run in this store", "count": "never run in this store",
+        "common": "not run yet", "count": "not run yet",
     }  # fmt: skip
 
 
@@ -164,3 +165,20 @@ def test_planning_imports_nothing_heavy(paths, tmp_path):
     arguments = [str(ROOT), str(Path(__file__).parents[1]), paths[0], str(tmp_path / "store")]
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["lines", "strip"])
+def test_a_node_that_is_nearly_done_needs_space_for_the_rest_only(local_ray, tmp_path, kind):
+    """A run with nine of ten shards done was refused: the plan asked for space for all ten."""
+    paths = write_corpus(tmp_path / "in", files=10, lines=50)
+    graph, store = build([Strip(docs=Lines(paths=paths))]), str(tmp_path / "store")
+    run(graph, name="run", store=store, options=Options(cpus=2))
+    (folder,) = (tmp_path / "store" / "nodes").glob(f"{kind}-*")
+    written = sum(path.stat().st_size for path in folder.glob("data/**/*") if path.is_file())
+    (folder / "manifest.json").unlink()
+    receipt = max(folder.glob("receipts/*/*.json"))
+    for path in [receipt, *folder.glob(f"data/*/{receipt.stem}.*")]:
+        path.unlink()
+    entry = next(entry for entry in plan(graph, store).entries if entry.name == kind)
+    assert entry.action == "resume"
+    assert 0 < entry.bytes < written / 4

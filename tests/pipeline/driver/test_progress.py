@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.driver.progress import Board, JsonLines, Lines, Progress, Several, line
-from pipeline.driver.progress_table import LiveTable, cells
+import pytest
+from rich.console import Console
+
+from pipeline.driver.board import Board, NodeStatus, line
+from pipeline.driver.lines import JsonLines, Lines
+from pipeline.driver.progress import Finished, NodeProgress, Started, TaskEvent, TaskFailed, Watchers
+from pipeline.driver.progress_table import LiveTable, cells, shown
+from pipeline.driver.recorder import Recorder
 from pipeline.quantities import duration, number, size
-from pipeline.store.events import EventLog, Recorder, read_events
+from pipeline.store.events import EventLog, read_events
 from pipeline.store.objects import open_store
 
 
@@ -19,7 +26,7 @@ from pipeline.store.objects import open_store
 class Entry:
     name: str
     action: str
-    why: str = "never run in this store"
+    why: str = "not run yet"
 
 
 @dataclass
@@ -31,21 +38,22 @@ class Plan:
         return {"name": self.name}
 
 
-def told(watcher) -> None:
+def report_to(watcher) -> None:
     """A small run: one node in two shards, a training, a failure."""
-    watcher.started(Plan())
-    watcher.node("clean", "running", "rows", 0, 2)
-    watcher.node("clean", "running", "rows", 1, 2, 100, 60, 4096, 0)
-    watcher.node("clean", "done", "rows", 2, 2, 200, 120, 8192, 2**20)
-    watcher.event("lost", "training", {"step": 10, "steps": 100, "loss": 7.25, "tokens_per_second": 12345.6})
-    watcher.failed("table", "all", ValueError("no number"))
-    watcher.failed("table", "more", "the same again")
-    watcher.finished("first")
+    trained = {"step": 10, "steps": 100, "loss": 7.25}
+    watcher.notify(Started(Plan()))
+    watcher.notify(NodeProgress("clean", "running", "rows", 0, 2))
+    watcher.notify(NodeProgress("clean", "running", "rows", 1, 2, 100, 60, 4096, 0))
+    watcher.notify(NodeProgress("clean", "done", "rows", 2, 2, 200, 120, 8192, 2**20))
+    watcher.notify(TaskEvent("lost", "training", trained, "step 10/100, loss 7.250"))
+    watcher.notify(TaskFailed("table", "all", ValueError("no number")))
+    watcher.notify(TaskFailed("table", "more", "the same again"))
+    watcher.notify(Finished("first"))
 
 
 def test_a_line_for_each_change_and_the_first_cause_of_a_failure() -> None:
     stream = io.StringIO()
-    told(Lines(stream))
+    report_to(Lines(stream))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "1 nodes are reused, 1 to do"
     assert lines[1] == "clean: running, 0/2 rows"
@@ -65,15 +73,15 @@ def test_a_long_silence_is_broken() -> None:
             return super().write(text)
 
     watcher = Lines(Stream(), heartbeat=0.05)
-    watcher.started(Plan())
-    watcher.node("clean", "running", "rows", 0, 2)
+    watcher.notify(Started(Plan()))
+    watcher.notify(NodeProgress("clean", "running", "rows", 0, 2))
     assert spoke.wait(20)
     watcher.close()
 
 
 def test_json_lines_are_one_object_a_call() -> None:
     stream = io.StringIO()
-    told(JsonLines(stream))
+    report_to(JsonLines(stream))
     events = [json.loads(text) for text in stream.getvalue().splitlines()]
     assert [event["event"] for event in events] == [
         "started", "node", "node", "node", "training", "failed", "failed", "finished",
@@ -88,7 +96,9 @@ def test_several_threads_tear_no_line() -> None:
     stream = io.StringIO()
     watcher = JsonLines(stream)
     threads = [
-        threading.Thread(target=lambda i=i: [watcher.node(f"n{i}", "running", "rows", j, 99) for j in range(99)])
+        threading.Thread(
+            target=lambda i=i: [watcher.notify(NodeProgress(f"n{i}", "running", "rows", j, 99)) for j in range(99)]
+        )
         for i in range(8)
     ]
     for thread in threads:
@@ -101,38 +111,49 @@ def test_several_threads_tear_no_line() -> None:
 
 
 def test_rate_and_time_left_follow_from_what_was_seen() -> None:
-    node = Progress("a", "running", done=1, total=4, rows_in=500, rows_kept=100, began=100.0)
+    at = NodeProgress("a", "running", done=1, total=4, rows_in=500, rows_kept=100)
+    node = NodeStatus(at, began=100.0)
     assert node.rate(110.0) == 50.0
     assert node.left(110.0) == 30.0
-    node.first_step, node.latest = (10, 105.0), {"step": 60, "steps": 100}
+    node.first_step, node.values = (10, 105.0), {"step": 60, "steps": 100}
     assert node.left(110.0) == 4.0
-    node.state, node.ended = "done", 120.0
+    node.progress, node.ended = replace(at, state="done"), 120.0
     assert (node.left(130.0), node.seconds(130.0)) == (None, 20.0)
     assert line(node, 130.0) == "a: done, 1/4, 100 of 500 rows kept, 25 rows/s, 20 s"
 
 
-def test_the_table_shows_what_the_board_knows() -> None:
-    from rich.console import Console
-
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_shows_what_the_board_knows_and_no_line_wraps(width: int) -> None:
     stream = io.StringIO()
-    table = LiveTable(Console(file=stream, force_terminal=True, width=120, color_system=None))
-    told(table)
-    drawn = stream.getvalue()
-    for text in ("docs", "reused", "clean", "2/2", "200", "120", "1.0 MiB", "step 10/100, loss 7.250, 12,346 tokens/s"):
+    table = LiveTable(Console(file=stream, force_terminal=True, width=width, height=24, color_system=None))
+    report_to(table)
+    drawn = stream.getvalue().rpartition("node ")[2]
+    for text in ("docs", "reused", "clean", "2/2", "120 of 200", "step 10/100, loss 7.250", "2 of 4 nodes are ready"):
         assert text in drawn
-    assert drawn.count("no number") == 1
+    assert ("1.0 MB" in drawn) == (width == 120)
+    assert stream.getvalue().count("no number") == 1
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
+    assert plain.splitlines()[0].rstrip().endswith("time")
+    assert len(plain.splitlines()) == 6  # the header, four nodes, the summary
     board = Board()
-    board.plan(Plan())
-    assert cells(board.nodes["docs"], 0.0) == ("docs", "reused", "", "", "", "", "", "", "")
+    board.notify(Started(Plan()))
+    assert cells(board.nodes["docs"], 0.0) == ("docs", "reused", "", "", "", "", "")
+
+
+def test_a_table_higher_than_the_terminal_keeps_the_nodes_at_work() -> None:
+    states = ["reused"] * 10 + ["done"] * 10 + ["running"] * 3 + ["waiting"] * 10
+    nodes = [NodeStatus(NodeProgress(str(i), state)) for i, state in enumerate(states)]
+    seen = [node.progress.name for node in shown(nodes, 8)]
+    assert seen == [str(i) for i in range(20, 28)]
 
 
 def test_numbers_in_words() -> None:
-    assert [size(n) for n in (0, 1023, 1024, 5 * 2**30, 3 * 2**40)] == [
+    assert [size(n) for n in (0, 999, 1000, 5 * 10**9, 3 * 10**12)] == [
         "0 B",
-        "1023 B",
-        "1.0 KiB",
-        "5.0 GiB",
-        "3.0 TiB",
+        "999 B",
+        "1.0 kB",
+        "5.0 GB",
+        "3.0 TB",
     ]
     assert [duration(s) for s in (0.2, 59.4, 60, 187, 7387)] == ["0 s", "59 s", "1:00", "3:07", "2:03:07"]
     assert [number(v) for v in (1234567, 0.123456, 12345.6, True, "x")] == [
@@ -146,7 +167,7 @@ def test_numbers_in_words() -> None:
 
 def test_the_event_log_is_one_segment_per_driver_and_survives_a_torn_line(tmp_path: Path) -> None:
     store = open_store(str(tmp_path))
-    told(Several(Recorder(store, "first"), JsonLines(io.StringIO())))
+    report_to(Watchers(Recorder(store, "first"), JsonLines(io.StringIO())))
     log = EventLog(store, "first")
     log.write("note", node="clean", value=3)
     (segment,) = [name for name in store.names("runs/first/events") if name == log.name.rpartition("/")[2]]

@@ -125,10 +125,10 @@ def test_what_another_finishes_between_two_looks_is_no_end(copy, monkeypatch):
     driver = Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, None)
     walk = driver._walk
 
-    def after_another(pool):
+    def after_another():
         for label in ("tally", "common"):
             shutil.copytree(aside / label, folders[label], dirs_exist_ok=True)
-        walk(pool)
+        walk()
 
     monkeypatch.setattr(driver, "_walk", after_another)
     driver.run()

@@ -96,3 +96,14 @@ def test_what_the_caller_gives_back_is_begun_too():
         done.append(number)
         waiting += [number - 1] * (number > 0)
     assert done == [5, 4, 3, 2, 1, 0]
+
+
+def test_what_ended_a_task_is_named():
+    import ray
+
+    @ray.remote(num_cpus=1)
+    def task(number: int) -> int:
+        raise ValueError("not well")
+
+    ((_, found),) = in_flight(each(task, 1), lambda: 2, lambda: False)
+    assert str(found) == "ValueError: not well"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from recipe_words import NODES, WORDS, Dense, Flat, Rope, Rows, Sieve, Small, Source, Steep, Table, Train
+from recipe_vocabulary import NODES, VOCABULARY, Dense, Flat, Rope, Rows, Sieve, Small, Source, Steep, Table, Train
 
 from pipeline.errors import RecipeError
 from pipeline.recipe import Vocabulary, dump, load, parse
@@ -34,7 +34,7 @@ nodes:
 
 
 def test_every_form_of_a_field() -> None:
-    recipe = parse(FIRST, WORDS, folder=Path("/base"))
+    recipe = parse(FIRST, VOCABULARY, folder=Path("/base"))
     docs, wiki, sieve, rows, other, mixed, plain_, table = recipe.nodes.values()
     assert docs.paths == ("/base/a/*.gz", "demo://x", "/abs")
     assert (sieve.languages, sieve.share, sieve.docs.as_) == (("no", "en"), 0.1, "old")
@@ -49,7 +49,9 @@ def test_every_form_of_a_field() -> None:
 
 
 def test_an_alias_is_one_node() -> None:
-    recipe = parse("nodes: {a: {use: sieve, docs: &d {use: source, paths: [x]}}, b: {use: sieve, docs: *d}}", WORDS)
+    recipe = parse(
+        "nodes: {a: {use: sieve, docs: &d {use: source, paths: [x]}}, b: {use: sieve, docs: *d}}", VOCABULARY
+    )
     assert recipe.nodes["a"].docs is recipe.nodes["b"].docs
 
 
@@ -90,7 +92,7 @@ def test_a_mistake_is_named_with_its_place(line: str, words: str) -> None:
     """The place is where `^` stands in the line."""
     text = f"nodes:\n ok: {{use: source, paths: [x]}}\n {line.replace('^', '')}\n"
     with pytest.raises(RecipeError) as error:
-        parse(text, WORDS, source="r.yaml")
+        parse(text, VOCABULARY, source="r.yaml")
     assert str(error.value).startswith(f"r.yaml:3:{line.index('^') + 2}: ")
     assert words in str(error.value)
 
@@ -98,7 +100,7 @@ def test_a_mistake_is_named_with_its_place(line: str, words: str) -> None:
 def test_all_problems_are_named_in_the_order_of_the_text() -> None:
     text = "nodes:\n a: {use: sorce}\n b: {use: source, paths: [1]}\nstor: x\nname: 3\n"
     with pytest.raises(RecipeError) as error:
-        parse(text, WORDS, source="r")
+        parse(text, VOCABULARY, source="r")
     lines = [str(error.value), *error.value.__notes__]
     assert [line[:4] for line in lines] == ["r:2:", "r:3:", "r:4:", "r:5:"]
 
@@ -106,7 +108,7 @@ def test_all_problems_are_named_in_the_order_of_the_text() -> None:
 @pytest.mark.parametrize("text", ["", "- x", "nodes:", "nodes: {}", "a: b: c", "nodes: {a\0: 1}", "--- 1\n--- 2"])
 def test_a_text_that_is_no_recipe(text: str) -> None:
     with pytest.raises(RecipeError):
-        parse(text, WORDS)
+        parse(text, VOCABULARY)
 
 
 def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
@@ -117,7 +119,7 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
         (tmp_path / "latin.yaml", "byte 0xe9 at 9"),
     ):
         with pytest.raises(RecipeError, match=words):
-            load(path, WORDS)
+            load(path, VOCABULARY)
 
 
 @pytest.mark.parametrize(
@@ -132,8 +134,8 @@ def test_a_file_that_is_no_recipe(tmp_path: Path) -> None:
     ],
 )
 def test_an_override_changes_one_field(change: str, field, value) -> None:
-    assert field(parse(FIRST, WORDS).nodes) != value
-    assert field(parse(FIRST, WORDS, overrides=[change]).nodes) == value
+    assert field(parse(FIRST, VOCABULARY).nodes) != value
+    assert field(parse(FIRST, VOCABULARY, overrides=[change]).nodes) == value
 
 
 @pytest.mark.parametrize(
@@ -150,20 +152,20 @@ def test_an_override_changes_one_field(change: str, field, value) -> None:
 )
 def test_an_override_is_checked_like_the_text(change: str, words: str) -> None:
     with pytest.raises(RecipeError, match="-s ") as error:
-        parse(FIRST, WORDS, overrides=[change])
+        parse(FIRST, VOCABULARY, overrides=[change])
     assert words in str(error.value)
 
 
 def test_what_the_graph_refuses_is_named_with_its_line() -> None:
     recipe = parse(
         "nodes:\n a: {use: source, paths: [x]}\n b: {use: rows, docs: {use: rows, docs: a}}",
-        WORDS,
+        VOCABULARY,
         source="r",
     )
     with pytest.raises(RecipeError, match=r"r:3:2: b\.docs: .*carries no rows"):
         recipe.graph()
     with pytest.raises(RecipeError, match="did you mean 'table'"):
-        parse(FIRST.replace("docs: ", "a: ", 1).replace("[docs,", "[a,"), WORDS).graph(["tabel"])
+        parse(FIRST.replace("docs: ", "a: ", 1).replace("[docs,", "[a,"), VOCABULARY).graph(["tabel"])
 
 
 # the law: what is dumped is parsed back
@@ -237,8 +239,8 @@ def graphs(draw):
 @settings(max_examples=150, report_multiple_bugs=False)
 def test_what_is_written_is_read_back(graph) -> None:
     nodes, names = graph
-    text = dump(nodes, dict(zip(nodes, names, strict=True)), WORDS, name="a.b", store="s3://x/y z")
-    recipe = parse(text, WORDS)
+    text = dump(nodes, dict(zip(nodes, names, strict=True)), VOCABULARY, name="a.b", store="s3://x/y z")
+    recipe = parse(text, VOCABULARY)
     assert (recipe.name, recipe.store, list(recipe.nodes)) == ("a.b", "s3://x/y z", names)
     again = {old: new for old, new in zip(nodes, recipe.nodes.values(), strict=True)}
     for old, new in again.items():
@@ -249,7 +251,7 @@ def test_what_is_written_is_read_back(graph) -> None:
         dump(
             list(recipe.nodes.values()),
             {n: k for k, n in recipe.nodes.items()},
-            WORDS,
+            VOCABULARY,
             name="a.b",
             store="s3://x/y z",
         )
@@ -266,7 +268,7 @@ def _renamed(value, again):
     return again.get(value, value) if type(value) in (Source, Sieve, Rows, Train, Table) else value
 
 
-SCHEMA = schema(WORDS)
+SCHEMA = schema(VOCABULARY)
 
 
 def test_the_schema_refuses_what_the_reader_refuses() -> None:
@@ -298,5 +300,25 @@ def test_numbers_are_read_as_python_writes_them(number) -> None:
 
 def test_a_field_set_everywhere_reaches_inline_nodes_too() -> None:
     text = "nodes: {a: {use: sieve, docs: {use: source, paths: [x], limit: 9}}, b: {use: source, paths: [y]}}"
-    nodes = parse(text, WORDS, everywhere={"source": lambda fields: {**fields, "limit": 5}}).nodes
+    nodes = parse(text, VOCABULARY, everywhere={"source": lambda fields: {**fields, "limit": 5}}).nodes
     assert (nodes["a"].docs.limit, nodes["b"].limit) == (5, 5)
+
+
+def test_a_recipe_that_grows_without_bound_is_refused_at_once() -> None:
+    """Anchors of anchors: a few lines that would be 10^9 values."""
+    lines = ["nodes:", "  a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"  a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 10)]
+    with pytest.raises(RecipeError, match=r"more than 100,000 values once its aliases are written out"):
+        parse("\n".join(lines), VOCABULARY)
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: "])
+def test_a_recipe_nested_too_deeply_is_refused(opening: str) -> None:
+    with pytest.raises(RecipeError, match="nested hundreds of levels deep"):
+        parse("nodes: " + opening * 5000, VOCABULARY)
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "9" * 301, "1e400"])
+def test_a_number_that_nothing_can_hold_is_named_with_its_place(number: str) -> None:
+    with pytest.raises(RecipeError, match=r"recipe:1:18: .*a smaller number"):
+        parse(f"nodes: {{a: {{use: {number}}}}}", VOCABULARY)

@@ -121,9 +121,9 @@ def test_a_link_to_a_folded_node_unfolds_it(browser: Browser, url: str) -> None:
 
 def test_lines_tell_their_values_under_the_pointer(browser: Browser, url: str) -> None:
     browser.open(url, "light", 1280)
-    browser.evaluate("document.getElementById('training').scrollIntoView({behavior: 'instant'})")
+    browser.evaluate("document.getElementById('section-training').scrollIntoView({behavior: 'instant'})")
     box = browser.evaluate(
-        "(() => { const b = document.querySelector('#training .wide svg').getBoundingClientRect();"
+        "(() => { const b = document.querySelector('#section-training .wide svg').getBoundingClientRect();"
         " return {x: b.x, y: b.y, width: b.width, height: b.height}; })()"
     )
     x, y = box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2

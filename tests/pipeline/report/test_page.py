@@ -129,7 +129,7 @@ def test_a_figure_that_cannot_be_drawn_costs_only_its_place(data):
            {"kind": "lines", "title": "t", "section": "training", "x": "x", "y": "y", "series": 5})  # fmt: skip
     page = Page(render(dataclasses.replace(data, figures=(*data.figures, *bad))))
     assert "'Broken': 1 labels for 0 values" in page.text
-    assert "a str; expected an object" in page.text
+    assert "a valid dictionary" in page.text
     assert "Four models on one budget" in page.text
 
 

@@ -74,20 +74,6 @@ def test_a_file_more_for_a_finished_key_is_drift(store, tmp_path):
         commit(store, FOLDER, "p", "k", outputs, [], Result())
 
 
-def test_equal_values_in_other_bytes_are_the_same(store, tmp_path):
-    values = {"k.bin": "digest of the columns"}
-    first = commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result(), values)
-    again = commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"packed otherwise")}, [], Result(), values)
-    assert again.digest == first.digest
-    assert store.read(data_name(FOLDER, "p", "k.bin")) == b"abc"
-
-
-def test_a_file_without_a_receipt_may_be_replaced(store, tmp_path):
-    store.write(data_name(FOLDER, "p", "k.bin"), b"half of someth")
-    commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
-    assert store.read(data_name(FOLDER, "p", "k.bin")) == b"abc"
-
-
 def test_a_receipt_is_written_after_its_files(store, tmp_path):
     class Full(LocalStore):
         def publish(self, path, name):

@@ -13,7 +13,19 @@ import pytest
 from corpus import write_corpus
 from nodes import Lines, Long, Strip, Twins, Vowels
 
-from pipeline.contract import Context, Node, Result, Shard, Source, TaskPhase, one, sources
+from pipeline.contract import (
+    Context,
+    InPlace,
+    NewShard,
+    Node,
+    Result,
+    Shard,
+    Source,
+    TaskPhase,
+    one,
+    shard_facts,
+    sources,
+)
 from pipeline.driver.execute import run
 from pipeline.driver.verify import verify
 from pipeline.errors import NodeFailed, SourceChanged
@@ -25,7 +37,7 @@ from pipeline.store.rows import ShardView
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class InPlace(Node):
+class ParquetRows(Node):
     """Rows of Parquet files as they lie: one shard per row group, the text in `body`; a null is no document."""
 
     paths: tuple[str, ...] = sources()
@@ -50,14 +62,16 @@ class InPlace(Node):
                 if None in texts:
                     with ctx.create(ext) as path:
                         pq.write_table(pa.table({"state": state}), path)
-                place = {
-                    "source": source.index, "digest": source.digest, "row_groups": [group, group + 1],
-                    "first_row": first, "columns": {"text": "body", "stars": "stars"},
-                }  # fmt: skip
-                fact = {"key": f"{key}-{group}", "rows": len(texts), "text_bytes": 1, "in_place": place}
-                shards.append(fact | ({"state_ext": ext} if None in texts else {}))
+                place = InPlace(
+                    source=source.index, digest=source.digest, row_groups=(group, group + 1), first_row=first,
+                    columns={"text": "body", "stars": "stars"},
+                )  # fmt: skip
+                bad = ext if None in texts else None
+                shards.append(
+                    NewShard(key=f"{key}-{group}", rows=len(texts), text_bytes=1, in_place=place, state_ext=bad)
+                )
                 first += len(texts)
-        return Result(facts={"shards": shards})
+        return Result(facts=shard_facts(shards))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -102,7 +116,7 @@ def reviews(tmp_path) -> tuple[str, ...]:
 
 
 def test_rows_of_parquet_files_are_read_where_they_lie(local_ray, reviews, tmp_path):
-    docs = InPlace(paths=reviews)
+    docs = ParquetRows(paths=reviews)
     told = probe(tmp_path / "store", Strip(docs=Long(docs=docs)), ("id", "text", "stars", "source", "chars"))
     assert [rows for _, rows in told["shards"]] == [3, 3, 1, 3, 1]
     assert [row["text"] for row in told["rows"]] == ["a review  of the tide"] * 6 + ["b review  of the tide"] * 3
@@ -150,7 +164,7 @@ def test_rows_that_need_nothing_of_the_base_do_not_open_it(tmp_path, monkeypatch
 
 def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, reviews, tmp_path):
     store = str(tmp_path / "store")
-    docs = InPlace(paths=reviews)
+    docs = ParquetRows(paths=reviews)
     run(build([Long(docs=docs)]), name="run", store=store)
     changed = Path(reviews[0], "a.parquet")
     table = pq.read_table(changed)
@@ -160,12 +174,12 @@ def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, revie
     (finding,) = verify(store, "run")
     assert (finding.node, finding.file, finding.withdrawn) == ("in_place", str(changed), False)
     # The recipe run again reads the new file under a new identity.
-    again = run(build([Long(docs=InPlace(paths=reviews))]), name="run", store=store)
+    again = run(build([Long(docs=ParquetRows(paths=reviews))]), name="run", store=store)
     assert "other 0" in again["long"].rows(["text"])["text"].to_pylist()
 
 
 def test_a_parquet_file_that_goes_away_is_named_with_its_shard(local_ray, reviews, tmp_path):
-    graph = build([Vowels(docs=InPlace(paths=reviews))])
+    graph = build([Vowels(docs=ParquetRows(paths=reviews))])
     run(build([graph.nodes[0]]), name="run", store=str(tmp_path / "store"))
     lost = Path(reviews[0], "b.parquet")
     keep = lost.read_bytes()

@@ -121,3 +121,20 @@ def test_a_trusted_listing_stands_for_its_time(folder):
     os.utime(path, ns=(1, 1))
     with pytest.raises(SourceChanged):
         require_unchanged(trusted)
+
+
+@pytest.mark.parametrize("path", ["https://example.com/a.jsonl", "ftp://example.com/a.jsonl", "s3-is-no-scheme://a"])
+def test_an_address_that_nothing_can_open_is_named(path):
+    with pytest.raises(SourceError, match=r"://.*expected a file system that can be reached"):
+        expand([path], "read.paths")
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: os.symlink("nowhere", path)])
+@pytest.mark.parametrize("whole", [True, False])
+def test_what_is_no_file_is_named_and_nothing_waits_for_it(folder, make, whole):
+    """A pipe has no end, and a link may lead nowhere; a folder may hold either."""
+    make(folder / "e.txt")
+    with pytest.raises(SourceError, match=r"e\.txt: a (pipe|link)|read\.paths: nothing matches"):
+        expand([str(folder if whole else folder / "e.txt")], "read.paths")
+    with pytest.raises(SourceError, match="/dev/zero: a pipe, a device"):
+        expand(["/dev/zero"], "read.paths")

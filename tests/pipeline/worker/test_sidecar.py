@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.contract import Columns, Node, Removed, RowNode, Shard
+from pipeline.contract import Columns, Node, Removed, RowNode, RowPhase, Shard
 from pipeline.errors import DataError
 from pipeline.store.objects import sha256_of
-from pipeline.worker.sidecar import SideCar, values_digest
+from pipeline.worker.row_function import Scorer, rest
+from pipeline.worker.sidecar import SideCar
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,23 +49,25 @@ def odd(table: pa.Table) -> Columns:
     )
 
 
-class Context:
-    def __init__(self, node: RowNode) -> None:
-        self.node = node
+def shard(rows: int) -> Shard:
+    return Shard("0" * 12, "0000", rows, 0)
 
 
-def side_car(node: RowNode, rows: int, function=None) -> SideCar:
-    return SideCar(Context(node), Shard("0" * 12, "0000", rows, 0), lambda: function or node.open(None), None)
+def scorer(node: RowNode, rows: int, function=None) -> Scorer:
+    (phase,) = node.phases()
+    assert isinstance(phase, RowPhase)
+    return Scorer(node, phase, shard(rows), lambda: function or node.open(None))
 
 
 def write(path, texts: list[str], alive: list[bool], cuts: list[int]):
     """One side-car over the rows that are alive, in batches that end at `cuts`."""
-    car = side_car(Odd(), len(texts))
+    car = SideCar(scorer(Odd(), len(texts)), shard(len(texts)))
     table = pa.table({"text": pa.array(texts, pa.string()), "_row": np.arange(len(texts))})
     mask = np.array(alive, bool)
     edges = sorted({0, *(cut % (len(texts) + 1) for cut in cuts), len(texts)})
     for start, stop in pairwise(edges):
-        car.take(table.slice(start, stop - start).filter(pa.array(mask[start:stop])), ["text"])
+        batch = table.slice(start, stop - start).filter(pa.array(mask[start:stop]))
+        car.add(batch, car.scorer.score(batch, ["text"]), ["text"])
     return car.write(path)
 
 
@@ -77,12 +80,11 @@ def test_batches_do_not_matter(tmp_path_factory, data, texts):
     folder = tmp_path_factory.mktemp("cars")
     alive = data.draw(st.lists(st.booleans(), min_size=len(texts), max_size=len(texts)))
     cuts = data.draw(st.lists(st.integers(0, 100), max_size=6))
-    whole, values = write(folder / "whole.parquet", texts, alive, [])
-    cut, other = write(folder / "cut.parquet", texts, alive, cuts)
+    whole = write(folder / "whole.parquet", texts, alive, [])
+    cut = write(folder / "cut.parquet", texts, alive, cuts)
     assert sha256_of(folder / "whole.parquet") == sha256_of(folder / "cut.parquet")
-    assert (whole, values) == (cut, other)
+    assert whole == cut
     table = pq.read_table(folder / "whole.parquet")
-    assert values_digest(table) == values
     check_rows(table, texts, alive)
 
 
@@ -103,7 +105,7 @@ def check_rows(table: pa.Table, texts: list[str], alive: list[bool]) -> None:
 
 
 def test_counts_and_histograms_are_of_the_rows(tmp_path):
-    result, _ = write(tmp_path / "x", ["", "zero", "a", "aaaaaaaaa", "B3", "gone"], [True] * 5 + [False], [2])
+    result = write(tmp_path / "x", ["", "zero", "a", "aaaaaaaaa", "B3", "gone"], [True] * 5 + [False], [2])
     assert dict(result.counts) == {
         "alive_in": 5, "alive_out": 3, "removed.odd.long": 1, "removed.odd.digit": 1, "text_bytes_in": 16,
     }  # fmt: skip
@@ -116,7 +118,7 @@ def test_minus_zero_is_zero(tmp_path):
 
 
 def test_a_shard_without_rows_alive_is_all_null(tmp_path):
-    result, _ = write(tmp_path / "x", ["a", "b"], [False, False], [])
+    result = write(tmp_path / "x", ["a", "b"], [False, False], [])
     assert dict(result.counts) == {"alive_in": 0, "alive_out": 0, "text_bytes_in": 0}
     assert pq.read_table(tmp_path / "x").to_pylist() == [dict.fromkeys(Odd().adds() | dict.fromkeys(
         ["state", "text", "removed_value", "removed_threshold"]))] * 2  # fmt: skip
@@ -154,7 +156,7 @@ nothing = pa.nulls(2, pa.string())
 )  # fmt: skip
 def test_a_wrong_row_function_is_named(function, message):
     with pytest.raises(DataError, match=rf"odd over 00000000-0000.*{message}"):
-        side_car(Odd(), 2, function).take(TWO, ["text"])
+        scorer(Odd(), 2, function).score(TWO, ["text"])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -169,12 +171,12 @@ class Quiet(RowNode):
 
 def test_an_undeclared_change_of_the_text_is_named():
     with pytest.raises(DataError, match=r"a changed text.*changes_text"):
-        side_car(Quiet(), 2).take(TWO, ["text"])
+        scorer(Quiet(), 2).score(TWO, ["text"])
 
 
 def test_rows_that_stay_carry_the_new_columns_and_the_new_text():
     table = pa.table({"text": ["aB", "9", "c"], "_row": np.arange(3)})
-    rest = side_car(Odd(), 3).take(table, ["text"])
-    assert rest.to_pydict() == {
+    odd_rows = scorer(Odd(), 3)
+    assert rest(table, odd_rows.score(table, ["text"]), odd_rows.types).to_pydict() == {
         "text": ["ab", "c"], "_row": [0, 2], "half": [-1.0, -1.5], "first": ["a", "c"], "size": [2, 1],
     }  # fmt: skip

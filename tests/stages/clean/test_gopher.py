@@ -3,13 +3,12 @@
 import re
 from collections import Counter
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.clean import pieces
+from stages.clean.cut import cut_fresh
 from stages.clean.gopher_quality import RULES as QUALITY_RULES
 from stages.clean.gopher_quality import GopherQuality
 from stages.clean.gopher_repetition import GopherRepetition
@@ -51,6 +50,7 @@ def test_columns_of_a_document_by_hand():
         "gopher_ellipsis_lines": pytest.approx(2 / 4),
         "gopher_alpha_words": pytest.approx(6 / 11),
         "gopher_stop_words": 3,
+        "gopher_skipped": None,
     }
 
 
@@ -91,12 +91,17 @@ def test_max_words_and_a_rule_that_is_off():
     )
 
 
-def test_stop_words_are_counted_in_english_only():
+def test_stop_words_are_those_of_the_language_and_a_language_without_them_is_not_judged():
     texts = [PLAIN, PLAIN, PLAIN, "the of the"]
     node = GopherQuality(docs=Language(docs=DOCS), min_words=None)
     assert node.phases()[0].needs == ("text", "lang")
-    scores, _ = score(node, texts, lang=["en", "de", None, "en"])
-    assert scores["gopher_stop_words"] == [30, None, None, 3]
+    scores, removed = score(node, texts, lang=["en", "de", None, "en"])
+    assert scores["gopher_stop_words"] == [30, 0, None, 3]
+    assert scores["gopher_skipped"] == [None, None, "stop_words", None]
+    assert removed.reason.to_pylist()[:3] == [None, "gopher_quality.min_stop_words", None]
+    german = "Der Hund und die Katze SIND nicht in dem Haus. "
+    labels = ["de", "deu_Latn", "DE", "tlh"]
+    assert score(node, [german] * 4, lang=labels)[0]["gopher_stop_words"] == [6, 6, 6, None]
     distinct = GopherQuality(docs=DOCS, min_words=None, distinct_stop_words=True)
     assert score(distinct, texts)[0]["gopher_stop_words"] == [4, 4, 4, 2]
     assert GopherQuality(docs=DOCS).phases()[0].needs == ("text",)
@@ -111,12 +116,41 @@ def test_unicode_words_leave_punctuation_out_and_cut_unspaced_scripts():
         "한국어 문장": 2,
         "": 0,
     }
-    scores, _ = score(GopherQuality(docs=DOCS, words="unicode"), list(cases))
+    scores, _ = score(GopherQuality(docs=DOCS, words="unicode", unit="word"), list(cases))
     assert scores["gopher_words"] == list(cases.values())
 
 
-def brute_force(text: str) -> dict[str, float]:
-    """The definitions of the module, said as slowly and plainly as they can be."""
+JAPANESE = "このページでは、文書を開いて保存する方法について説明します。設定は後から変更できます。"
+CHINESE = "本页说明如何打开和保存文档。设置可以在以后更改，也可以由管理员更改。"
+THAI = "หน้านี้อธิบายวิธีเปิดและบันทึกเอกสาร สามารถเปลี่ยนการตั้งค่าได้ในภายหลัง"
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "skipped"),
+    [(JAPANESE, "ja", "mean_word"), (CHINESE, "zh", "mean_word"), (THAI, "th", "mean_word,stop_words")],
+)
+def test_a_script_without_spaces_is_counted_in_characters(text, language, skipped):
+    pages = [(text + "\n") * 1, "\n".join(text[i:] + text[:i] for i in range(0, 4))]
+    node = GopherQuality(docs=Language(docs=DOCS))
+    scores, removed = score(node, pages, lang=[language, language])
+    letters = sum(c.isalpha() for c in text)
+    assert scores["gopher_words"][0] == (letters + 1) // 2
+    assert scores["gopher_mean_word"] == [None, None]
+    assert scores["gopher_skipped"] == [skipped, skipped]
+    assert removed.reason.to_pylist() == ["gopher_quality.min_words", None]
+    # one "word" to a rule that counts runs between white space
+    plain = GopherQuality(docs=DOCS, unit="word", min_stop_words=None)
+    assert score(plain, pages)[1].reason[1].as_py() == "gopher_quality.min_words"
+
+
+def test_an_english_page_that_quotes_japanese_is_counted_in_words():
+    scores, _ = score(GopherQuality(docs=DOCS), [PLAIN + JAPANESE[:10], JAPANESE + "HTML 5 " * 3])
+    assert scores["gopher_words"][0] == 67
+    assert scores["gopher_skipped"] == [None, "mean_word"]
+
+
+def brute_force(text: str, words: list[str], step: int = 1) -> dict[str, float]:
+    """The definitions of the module, said as slowly and plainly as they can be; an n-gram has n * step pieces."""
     scores = {}
     whole = max(len(text), 1)
     lines = [line.strip() for line in text.split("\n") if line.strip()]
@@ -125,20 +159,19 @@ def brute_force(text: str) -> dict[str, float]:
         copies = [part for i, part in enumerate(parts) if part in parts[:i]]
         scores[f"gopher_dup_{name}s"] = len(copies) / max(len(parts), 1)
         scores[f"gopher_dup_{name}_chars"] = sum(map(len, copies)) / whole
-    words = text.split()
     for n in (2, 3, 4):
-        grams = [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
+        grams = [" ".join(words[i : i + n * step]) for i in range(len(words) - n * step + 1)]
         (most, count), *_ = Counter(grams).most_common(1) or [("", 0)]
         scores[f"gopher_top_{n}gram"] = min(len(most) * count / whole, 1) if count > 1 else 0.0
     for n in range(5, 11):
         seen: list[list[str]] = []
         i = chars = 0
-        while i + n <= len(words):
-            if words[i : i + n] in seen:
-                chars += sum(map(len, words[i : i + n]))
-                i += n
+        while i + n * step <= len(words):
+            if words[i : i + n * step] in seen:
+                chars += sum(map(len, words[i : i + n * step]))
+                i += n * step
             else:
-                seen.append(words[i : i + n])
+                seen.append(words[i : i + n * step])
                 i += 1
         scores[f"gopher_dup_{n}grams"] = chars / whole
     return scores
@@ -158,18 +191,31 @@ repetitive = (
 @settings(max_examples=300)
 @given(st.lists(repetitive, min_size=1, max_size=6))
 def test_repetition_equals_brute_force(texts):
+    scores, _ = score(GopherRepetition(docs=DOCS, unit="word"), texts)
+    for i, text in enumerate(texts):
+        expected = brute_force(text, text.split())
+        assert {name: values[i] for name, values in scores.items()} == pytest.approx(expected, abs=1e-6)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.text("日本の語", max_size=90), min_size=1, max_size=3))
+def test_repetition_in_characters_equals_brute_force_with_two_of_them_a_word(texts):
     scores, _ = score(GopherRepetition(docs=DOCS), texts)
     for i, text in enumerate(texts):
-        assert {name: values[i] for name, values in scores.items()} == pytest.approx(brute_force(text), abs=1e-6)
+        expected = brute_force(text, list(text), step=2)
+        assert {name: values[i] for name, values in scores.items()} == pytest.approx(expected, abs=1e-6)
 
 
 @settings(max_examples=100)
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=20), min_size=1, max_size=6))
 def test_words_are_those_of_python(texts):
-    cut = pieces.words(pieces.flat(pa.array(texts, pa.string())), "whitespace")
-    values = cut.values.to_pylist()
-    bounds = zip(cut.offsets[:-1], cut.offsets[1:], strict=True)
-    assert [[values[i] for i in cut.ids[a:b]] for a, b in bounds] == [text.split() for text in texts]
+    cut = cut_fresh(pa.array(texts, pa.string()), "whitespace", "word")
+    numbers: dict[str, int] = {}
+    for text, start, stop in zip(texts, *cut.words, strict=True):
+        assert cut.lengths[start:stop].tolist() == [len(word) for word in text.split()]
+        for word, number in zip(text.split(), cut.exact[start:stop].tolist(), strict=True):
+            assert numbers.setdefault(word, number) == number
+    assert len(set(numbers.values())) == len(numbers)
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "one", "a\0b a\0b", "x" * 100_000])
@@ -183,14 +229,3 @@ def test_a_document_that_says_one_line_over_and_over_goes():
     _, removed = score(GopherRepetition(docs=DOCS), ["\n".join(["Buy now and save a lot today."] * 20), PLAIN[:44]])
     assert removed.reason.to_pylist() == ["gopher_repetition.max_dup_lines", None]
     assert removed.value[0].as_py() == pytest.approx(0.95)
-
-
-def test_the_scratch_for_repeats_is_as_large_as_the_loop_takes_it_for():
-    """It is made by one module and used by another, in machine code that checks no bounds."""
-    from stages.clean.pieces import Pieces
-    from stages.clean.repeats import _table
-    from stages.loops.repeats import table_size
-
-    for longest in [*range(70), *(2**k + d for k in range(7, 20) for d in (-1, 0, 1))]:
-        cut = Pieces(np.zeros(longest, np.int32), np.array([0, longest, longest]), pa.array([], pa.string()))
-        assert len(_table(cut)) == table_size(longest)

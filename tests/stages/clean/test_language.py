@@ -4,9 +4,12 @@ import pyarrow as pa
 import pytest
 from local_context import LocalContext
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, RecipeError
+from pipeline.recipe import parse
+from siftloom.vocabulary import vocabulary
 from stages.clean.language import Language
-from stages.quality.fasttext_models import bundled_language_model
+from stages.clean.languages import CODES, NAMES
+from stages.quality.fasttext_models import LABEL, bundled_language_model, load
 from stages.read.read import Read
 
 DOCS = Read(paths=("unread",))
@@ -83,3 +86,83 @@ def test_code_does_not_make_a_manual_unsure_but_alone_it_is_read(tmp_path):
 )
 def test_other_scripts_are_left_whole(tmp_path, text, language):
     assert scores(Language(docs=DOCS), [text], tmp_path)["lang"].to_pylist() == [language]
+
+
+def test_each_language_may_have_its_own_probability_and_codes_are_read_as_they_are_meant():
+    table = pa.table(
+        {
+            "lang": pa.array(["en", "de", "de", "fr", "deu_Latn", None]),
+            "lang_p": pa.array([0.64, 0.5, 0.49, 0.99, 0.5, 0.9], pa.float32()),
+        }
+    )
+    other, unsure = "language.other", "language.unsure"
+    removed = Language(docs=DOCS, keep={"EN": 0.65, "deu": 0.5}).decide(table)
+    assert removed.reason.to_pylist() == [unsure, None, unsure, other, None, other]
+    assert removed.threshold.to_pylist() == [0.65, None, 0.5, 0.65, None, 0.65]
+    latin = Language(docs=DOCS, keep={"deu_Latn": 0.2}, model="own.bin").decide(table)
+    assert latin.reason.to_pylist() == [other, None, None, other, None, other]
+    arabic = Language(docs=DOCS, keep={"deu_Arab": 0.2}, model="own.bin").decide(table)
+    assert arabic.reason.to_pylist() == [other, None, None, other, other, other]
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [
+        (("english",), "no language 'english' .*'en'"),
+        (("en", "xq"), "'xq'"),
+        ((False,), "False .*`no`, Norwegian"),
+        ({"en": 1.5}, "keep.en: 1.5"),
+    ],
+)
+def test_a_wrong_code_is_named_before_anything_runs(keep, said):
+    with pytest.raises(RecipeError, match=said):
+        Language(docs=DOCS, keep=keep).check()
+    Language(docs=DOCS, keep=("DE", "eng", "no", "zh")).check()
+
+
+def test_a_code_that_a_model_of_ones_own_does_not_know_is_named(tmp_path):
+    path = bundled_language_model()
+    node = Language(docs=DOCS, model=str(path), keep=("eng_Latn", "klingon"))
+    node.check()
+    with pytest.raises(RecipeError, match="no language 'klingon'"):
+        scores(node, [ENGLISH], tmp_path, [path])
+
+
+def test_lines_vote_by_their_characters(tmp_path):
+    mixed = f"{ENGLISH}\n{GERMAN} {GERMAN}\n{ENGLISH[:30]}\n!!\n"
+    texts = [mixed, ENGLISH, "kurz und gut", "", f"{ENGLISH}\n{ENGLISH}\n{GERMAN}"]
+    page, line = (scores(Language(docs=DOCS, per=per), texts, tmp_path) for per in ("page", "line"))
+    assert line["lang"].to_pylist() == ["de", "en", line["lang"][2].as_py(), None, "en"]
+    assert line["lang_p"].to_pylist()[1] == pytest.approx(page["lang_p"].to_pylist()[1], abs=1e-6)
+    assert 0.5 < line["lang_p"].to_pylist()[0] < 0.7  # the votes of the others count as none
+    assert line["lang_p"].to_pylist()[3] == 0
+
+
+def test_a_page_of_which_the_beginning_says_little_is_read_further(tmp_path):
+    text = "Lorem x y z. " * 30 + ENGLISH * 8
+    short = scores(Language(docs=DOCS, max_chars=300), [text], tmp_path)
+    whole = scores(Language(docs=DOCS, first_chars=1000), [text], tmp_path)
+    assert whole.to_pydict() != short.to_pydict()
+    assert scores(Language(docs=DOCS, sure=1.0), [text], tmp_path).to_pydict() == whole.to_pydict()
+    assert scores(Language(docs=DOCS, sure=0.0), [text], tmp_path).to_pydict() == short.to_pydict()
+
+
+@pytest.mark.parametrize(
+    ("code", "meant"),
+    [("english", "en"), ("Germann", "de"), ("pt-BR", "pt"), ("zh_CN", "zh"), ("jp", None), ("e", None)],
+)
+def test_an_unknown_language_is_an_error_with_the_nearest_code(code: str, meant: str | None) -> None:
+    with pytest.raises(RecipeError, match=rf"no language '{code.lower()}'.*{meant or ''}") as caught:
+        Language(docs=Read(paths=("x",)), keep=("en", code)).check()
+    assert "ISO 639-1" in str(caught.value)
+
+
+def test_the_case_of_a_code_does_not_matter_and_norwegian_is_no_truth_value() -> None:
+    text = "nodes: {a: {use: language, docs: {use: read, paths: [x]}, keep: [EN, no, Fr]}}"
+    assert parse(text, vocabulary()).nodes["a"].keep == ("en", "no", "fr")
+
+
+def test_the_known_codes_are_the_labels_of_the_model() -> None:
+    model = load(bundled_language_model())
+    assert {label.removeprefix(LABEL) for label in model.get_labels()} == CODES
+    assert set(NAMES.values()) <= CODES

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from stages.dedup import components, curve, keys
-from stages.dedup.earlier import Known
-from stages.dedup.edges import grouped, may_repeat, range_edges, stars
-from stages.dedup.exchange import with_new_rows
+from stages.dedup import figures, key_files, union_find
+from stages.dedup.components import with_new_rows
+from stages.dedup.corpus import MAX_NARROW, first_rows, locate, row_type
+from stages.dedup.earlier import KeyTable
+from stages.dedup.minhash import _bands_for
 from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, stored, stored_table, with_ids
-from stages.dedup.rows import NARROW, first_rows, locate, row_type
+from stages.dedup.union_find import grouped, may_repeat, range_edges, stars
 
 pairs = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60)
 
@@ -37,8 +38,8 @@ def labels_by_flooding(count: int, edges) -> list[int]:
 def labels(count: int, edges, kind=np.uint32) -> np.ndarray:
     parent = np.arange(count, dtype=kind)
     left, right = np.array(edges, kind).reshape(-1, 2).T
-    components.union(parent, np.ascontiguousarray(left), np.ascontiguousarray(right))
-    components.flatten(parent)
+    union_find.union(parent, left, right)
+    union_find.flatten(parent)
     return parent
 
 
@@ -57,7 +58,7 @@ def test_components_do_not_depend_on_the_order_of_edges(edges, chance):
 @given(pairs)
 def test_clusters_list_every_component_of_two_and_more(edges):
     parent = labels(40, edges)
-    rows, starts = components.clusters(parent)
+    rows, starts = union_find.clusters(parent)
     found = [rows[a:b].tolist() for a, b in itertools.pairwise(starts)]
     expected = [np.flatnonzero(parent == root).tolist() for root in np.unique(parent)]
     assert found == [cluster for cluster in expected if len(cluster) > 1]
@@ -116,15 +117,15 @@ def test_any_number_of_ranges_joins_the_same_rows(tmp_path, ranges):
     values = chance.integers(0, 1 << 63, 500).astype(np.uint64) * np.uint64(2)
     found = []
     for i in range(6):
-        file = keys.KeyFile(4)
+        file = key_files.KeyFile(4)
         for _ in range(3):
             file.add(chance.choice(values, (20, 5)), np.sort(chance.integers(0, 200, 20)))
         file.write(tmp_path / f"{i}.parquet")
     edges = []
     for q in range(ranges):
-        read = [keys.read_range(tmp_path / f"{i}.parquet", q, ranges) for i in (3, 1, 5, 0, 2, 4)]
+        read = [key_files.read_range(tmp_path / f"{i}.parquet", q, ranges) for i in (3, 1, 5, 0, 2, 4)]
         found.append(sum(len(k) for k, _ in read))
-        assert all((keys.range_of(k, ranges) == q).all() for k, _ in read)
+        assert all((key_files.range_of(k, ranges) == q).all() for k, _ in read)
         offset = dict(zip(range(6), (600, 200, 1000, 0, 400, 800), strict=True))
         rows = [local + np.uint32(offset[i]) for i, (_, local) in enumerate(read)]
         edges.append(range_edges(np.concatenate([k for k, _ in read]), np.concatenate(rows)))
@@ -136,33 +137,33 @@ def test_any_number_of_ranges_joins_the_same_rows(tmp_path, ranges):
 
 
 def _one_range(folder) -> np.ndarray:
-    read = [keys.read_range(folder / f"{i}.parquet", 0, 1) for i in range(6)]
+    read = [key_files.read_range(folder / f"{i}.parquet", 0, 1) for i in range(6)]
     rows = np.concatenate([local + np.uint32(200 * i) for i, (_, local) in enumerate(read)])
     return labels(1200, range_edges(np.concatenate([k for k, _ in read]), rows).tolist())
 
 
 def test_number_of_ranges_is_that_of_the_rows():
-    assert keys.range_count(0, 15) == keys.range_count(1_000_000, 15) == 1
-    assert keys.range_count(2_000_000, 15) == 2
-    assert keys.range_count(10**9, 15) == 938
-    assert keys.range_count(10**9, 14) == 875
+    assert key_files.range_count(0, 15) == key_files.range_count(1_000_000, 15) == 1
+    assert key_files.range_count(2_000_000, 15) == 2
+    assert key_files.range_count(10**9, 15) == 938
+    assert key_files.range_count(10**9, 14) == 875
 
 
 def test_key_files_that_are_damaged_are_named(tmp_path):
     path = tmp_path / "keys.parquet"
-    file = keys.KeyFile(4)
+    file = key_files.KeyFile(4)
     file.add(np.arange(40, dtype=np.uint64).reshape(-1, 4) << np.uint64(58), np.arange(10))
     file.write(path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match=r"keys\.parquet.*verify"):
-        keys.read_range(path, 0, 4)
+        key_files.read_range(path, 0, 4)
     path.write_bytes(b"")
     with pytest.raises(DataError, match="cannot be read"):
-        keys.read_range(path, 0, 4)
+        key_files.read_range(path, 0, 4)
     path.unlink()
     with pytest.raises(DataError, match="missing"):
-        keys.read_range(path, 0, 4)
+        key_files.read_range(path, 0, 4)
 
 
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=20))
@@ -171,8 +172,8 @@ def test_rows_are_counted_through(counts):
     every = [(shard, row) for shard, count in enumerate(counts) for row in range(count)]
     shard, local = locate(np.arange(sum(counts)), first)
     assert list(zip(shard.tolist(), local.tolist(), strict=True)) == every
-    assert row_type(NARROW - 1) is np.uint32
-    assert row_type(NARROW) is np.int64
+    assert row_type(MAX_NARROW - 1) is np.uint32
+    assert row_type(MAX_NARROW) is np.int64
 
 
 def test_record_file_is_an_ordinary_npy_file(tmp_path):
@@ -237,12 +238,12 @@ def test_keys_of_new_documents_are_found_among_others_and_few_of_the_others_are(
     both = np.unique(chance.integers(0, 1 << (63 - high), 60_000).astype(np.uint64))
     new, others = both[::2].copy(), both[1::2]
     keys_read = chance.permutation(np.concatenate([others, new[:5000]]))
-    at = Known(new).among(keys_read)
+    at = KeyTable(new).find(keys_read)
     assert (np.diff(at) > 0).all()
     assert set(new[:5000].tolist()) <= set(keys_read[at].tolist())
     assert len(at) - 5000 < len(others) / 40
-    assert Known(new[:0]).among(keys_read).size == 0
-    assert Known(new).among(keys_read[:0]).size == 0
+    assert KeyTable(new[:0]).find(keys_read).size == 0
+    assert KeyTable(new).find(keys_read[:0]).size == 0
 
 
 def test_ids_of_any_script_and_width():
@@ -257,20 +258,20 @@ def test_ids_of_any_script_and_width():
 @settings(max_examples=20)
 @given(st.floats(0.01, 0.99), st.sampled_from([(14, 8), (9, 13), (20, 5)]))
 def test_curve_and_its_inverse(p, banding):
-    assert curve.probability(curve.similarity_at(p, *banding), *banding) == pytest.approx(p)
+    assert figures.probability(figures.similarity_at(p, *banding), *banding) == pytest.approx(p)
 
 
 def test_curve_of_the_default_and_the_optimiser():
-    assert curve.similarity_at(0.5, 14, 8) == pytest.approx(0.685, abs=5e-4)
-    assert curve.similarity_at(0.5, 9, 13) == pytest.approx(0.819, abs=5e-4)
-    assert "50% at 0.685" in curve.describe(14, 8)
+    assert figures.similarity_at(0.5, 14, 8) == pytest.approx(0.685, abs=5e-4)
+    assert figures.similarity_at(0.5, 9, 13) == pytest.approx(0.819, abs=5e-4)
+    assert "50% at 0.685" in figures.describe(14, 8)
     index = MinHashLSH(threshold=0.7, num_perm=64)
-    assert curve.bands_for(0.7, 64) == (index.b, index.r)
+    assert _bands_for(0.7, 64) == (index.b, index.r)
 
 
 @given(pairs, st.integers(0, 40))
 def test_clusters_of_old_rows_alone_are_left_out(edges, old):
-    rows, starts = components.clusters(labels(40, edges))
+    rows, starts = union_find.clusters(labels(40, edges))
     members, cuts = with_new_rows(rows, starts, old)
     expected = [rows[a:b].tolist() for a, b in pairwise(starts) if (rows[a:b] >= old).any()]
     assert [members[a:b].tolist() for a, b in pairwise(cuts)] == expected

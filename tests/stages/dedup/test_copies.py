@@ -8,8 +8,9 @@ import pytest
 
 from pipeline.errors import RecipeError
 from stages.dedup.exact import ExactDedup
-from stages.dedup.shingles import words
+from stages.dedup.minhash import MinHashDedup
 from stages.dedup.urls import UrlDedup, canonical_url
+from stages.hashing.shingles import words
 from tests.stages.dedup.local import Run, corpus
 from tests.stages.dedup.texts import texts
 
@@ -50,6 +51,19 @@ def test_exact_dedup_names_the_kept_document(tmp_path):
     ids = [name for table in docs.tables for name in table["id"].to_pylist()]
     assert run.column("exact_duplicate_of") == [ids[2], None, None, None, ids[2]]
     assert run.values() == [3.0, None, None, None, 3.0]
+
+
+@pytest.mark.parametrize("node", [ExactDedup, MinHashDedup])
+def test_a_document_is_never_named_as_its_own_duplicate(tmp_path, node):
+    """A file that is read twice: both of its documents have one id."""
+    docs = corpus([f"some words of page {i}" for i in range(3)] * 2, 2)
+    for table in docs.tables[1:]:
+        assert table["text"] == docs.tables[0]["text"]
+    object.__setattr__(docs, "tables", [docs.tables[0]] * 2)
+    run = Run(node(docs=docs), tmp_path).all()
+    ids, name = docs.tables[0]["id"].to_pylist(), docs.shards()[0].name
+    kept = run.column("exact_duplicate_of" if node is ExactDedup else "duplicate_of")
+    assert kept == [None] * 3 + [f"{id}@{name}:{row}" for row, id in enumerate(ids)]
 
 
 def test_exact_dedup_against_earlier_documents(tmp_path):

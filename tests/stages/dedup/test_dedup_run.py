@@ -143,6 +143,21 @@ def test_against_a_folder_of_a_dry_run_equals_against_the_node(first, folder, tm
     assert other["duplicate_of"] != found[real].removed()["duplicate_of"]
 
 
+def test_the_guard_holds_after_the_dry_run_that_it_advises(local_ray, tmp_path):
+    """The verdict of the dry run must not stand in for that of the node which removes."""
+    (tmp_path / "same.jsonl").write_text('{"text": "the same six words in all"}\n' * 200)
+
+    def run(**fields):
+        node = s.MinHashDedup(docs=s.Read(paths=(f"{tmp_path}/same.jsonl",)), **fields)
+        return Pipeline([node], name="guard", store=f"{tmp_path}/store").run(cpus=2, progress=False)[node]
+
+    for _ in range(2):
+        with pytest.raises(NodeFailed, match=r"199 of 200 documents.*dry_run: true"):
+            run()
+        assert len(run(dry_run=True).removed()) == 0
+    assert len(run(max_removed_fraction=1.0).removed()) == 199
+
+
 def test_a_folder_made_otherwise_is_refused(first, folder, tmp_path):
     found, store = first
     (old,) = [path for path in store.glob("nodes/minhash_dedup-*") if path.name.endswith(found["old"].fingerprint[:12])]

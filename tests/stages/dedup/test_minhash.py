@@ -11,13 +11,12 @@ import pytest
 
 from pipeline.errors import DataError, RecipeError
 from pipeline.report.figures import check
-from stages.dedup import exchange, keys
-from stages.dedup.curve import probability
-from stages.dedup.figures import figures
+from stages.dedup import components, key_files, merge
+from stages.dedup.figures import figures, probability
+from stages.dedup.guard import TooMuchRemoved
 from stages.dedup.minhash import MinHashDedup
-from stages.dedup.shingles import Scheme
-from stages.dedup.sketch import sketch
-from stages.dedup.verdict import TooMuchRemoved
+from stages.hashing.shingles import Scheme
+from stages.hashing.sketch import sketch
 from tests.stages.dedup.local import LocalContext, Run, corpus
 from tests.stages.dedup.planted import document, edited, pairs
 
@@ -64,16 +63,16 @@ def answers(run: Run) -> tuple:
 @pytest.mark.parametrize("ranges", [1, 2, 7, 16])
 @pytest.mark.parametrize("shards", [1, 3, 10])
 def test_ranges_shards_batches_and_order_change_nothing(texts, whole, tmp_path, monkeypatch, ranges, shards):
-    monkeypatch.setattr(keys, "RANGE_BYTES", -(-len(texts) * 15 * 16 // ranges))
+    monkeypatch.setattr(key_files, "RANGE_BYTES", -(-len(texts) * 15 * 16 // ranges))
     run = Run(MinHashDedup(docs=corpus(texts, shards)), tmp_path, batch=1 + 13 * ranges).all(seed=ranges)
     assert len(run.results["edges"]) == ranges
     assert answers(run) == answers(whole)
 
 
 def test_merged_key_files_and_small_groups_change_nothing(texts, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(exchange, "MOST_REQUESTS", 0)
-    monkeypatch.setattr(exchange, "MERGED", 3)
-    monkeypatch.setattr(exchange, "CLUSTERED", 7)
+    monkeypatch.setattr(merge, "MAX_REQUESTS", 0)
+    monkeypatch.setattr(merge, "MERGED", 3)
+    monkeypatch.setattr(components, "GROUP_MEMBERS", 7)
     run = Run(MinHashDedup(docs=corpus(texts, 8)), tmp_path).all(seed=5)
     assert len(run.results["merge"]) == 3
     assert len(run.results["keep"]) > 10
@@ -203,8 +202,8 @@ def test_earlier_documents_win_and_are_never_removed(tmp_path):
 def test_a_chain_of_earlier_nodes_finds_what_joining_all_keys_finds(tmp_path, monkeypatch, merged):
     """Their keys are not joined again: clusters come from the nodes that found them, each against the ones before."""
     if merged:  # 5 earlier key files and 2 new ones in threes: the second merged file holds both
-        monkeypatch.setattr(exchange, "MOST_REQUESTS", 0)
-        monkeypatch.setattr(exchange, "MERGED", 3)
+        monkeypatch.setattr(merge, "MAX_REQUESTS", 0)
+        monkeypatch.setattr(merge, "MERGED", 3)
     chance = random.Random(11)
     first, second = chained(21, 60), chained(22, 60)
     second += [" ".join(edited(text.split(), chance, 2)) for text in first[::4] if len(text) > 200]
@@ -256,8 +255,8 @@ def test_dry_run_reports_and_removes_nothing(texts, whole, tmp_path):
     assert all(part.removed is None for parts in run.rows.values() for part in parts)
     for phase, other in zip(run.node.phases(), whole.node.phases(), strict=True):
         assert phase.fields is None or "dry_run" not in phase.fields
-        assert (phase.fields is None) == (phase.name == "rows")
-        assert ("min_jaccard" in (other.fields or ())) == (phase.name in ("keep", "verdict"))
+        assert (phase.fields is None) == (phase.name in ("verdict", "rows"))
+        assert ("min_jaccard" in (other.fields or ())) == (phase.name == "keep")
 
 
 def test_figures_are_ones_that_the_report_draws(whole):

@@ -1,17 +1,17 @@
 """Tokenizer and pack: equal ids from two libraries, special tokens as text, rows that give their documents back."""
 
-import json
+import os
+import resource
 from collections import Counter
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from tokenizers import Tokenizer as Reference
 
 from pipeline.contract import Shard
+from pipeline.errors import RecipeError
+from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.holdout import barred_documents
 from stages.tokens.pack import Pack
@@ -30,6 +30,9 @@ TEXTS = [
 ] * 8
 
 
+DOCS = Read(paths=("corpus.jsonl",))
+
+
 def documents(texts=TEXTS, **columns):
     rows = len(texts)
     table = {"id": [f"{'0' * 12}:{i}" for i in range(rows)], "_row": list(range(rows)), "text": texts}
@@ -39,50 +42,8 @@ def documents(texts=TEXTS, **columns):
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
-    node = Tokenizer(docs=None, vocab_size=400)
-    ctx = LocalContext(node, folder, {"docs": documents()})
-    ctx.run_all()
+    LocalContext(Tokenizer(docs=DOCS, vocab_size=400), folder, {"docs": documents()}).run_all()
     return folder / "train" / "all.json"
-
-
-def test_training_twice_gives_the_same_bytes_and_held_out_documents_are_not_seen(tokenizer, tmp_path):
-    marks = [False] * len(TEXTS) + [True]
-    table = documents([*TEXTS, "zzqqzzqq zzqqzzqq zzqqzzqq zzqqzzqq"], held_out=pa.array(marks))
-    ctx = LocalContext(Tokenizer(docs=None, vocab_size=400), tmp_path, {"docs": table})
-    assert ctx.run_all()["all"].counts["documents"] == len(TEXTS)
-    assert (tmp_path / "train" / "all.json").read_bytes() == tokenizer.read_bytes()
-
-
-def test_digits_stand_alone_and_the_special_token_is_id_zero(tokenizer):
-    definition = json.loads(tokenizer.read_text())
-    assert (
-        definition["added_tokens"][0] | {"id": 0, "content": END_OF_TEXT, "special": True}
-        == definition["added_tokens"][0]
-    )
-    assert not [token for token in definition["model"]["vocab"] if sum(c.isdigit() for c in token) > 1]
-
-
-@given(text=st.text(max_size=60) | st.sampled_from(TEXTS))
-@settings(max_examples=300)
-def test_both_libraries_give_the_same_ids_and_the_text_comes_back(tokenizer, text):
-    encoder = Encoder.load(tokenizer)
-    [ids] = encoder.encode([text], first=0)
-    assert encoder.differs is None
-    assert 0 not in ids
-    assert encoder.token_bytes[ids].sum() == len(text.encode())
-    assert Reference.from_file(str(tokenizer)).decode(ids.tolist(), skip_special_tokens=False) == text
-
-
-def test_a_differing_encoder_is_replaced_from_the_first_difference_on(tokenizer):
-    encoder = Encoder.load(tokenizer)
-    truth = encoder.encode(["one two", "three"])
-    other = json.loads(tokenizer.read_text())
-    vocabulary = other["model"]["vocab"]
-    vocabulary["o"], vocabulary["e"] = vocabulary["e"], vocabulary["o"]
-    encoder._fast = Encoder(json.dumps(other))._fast
-    found = encoder.encode(["one two", "three"])
-    assert encoder.differs == "one two"
-    assert all(np.array_equal(a, b) for a, b in zip(truth, found, strict=True))
 
 
 class _Open(LocalContext):
@@ -94,10 +55,10 @@ class _Open(LocalContext):
         self.logged = event
 
 
-def pack(tokenizer, folder, table, *, length=16, window=1000, barred=frozenset(), batch=7):
+def pack(tokenizer, folder, table, *, length=16, window=1000, barred=frozenset(), batch=7, carry=None):
     ctx = _Open(Pack(docs=None, tokenizer=None, length=length), folder)
     ctx.shard, ctx.phase, ctx.key = Shard("base12345678", "s0", table.num_rows, 0), "pack", "s0"
-    writer = PackWriter(ctx, tokenizer, length + 1, window, barred)
+    writer = PackWriter(ctx, tokenizer, length + 1, window, barred, carry or {})
     for start in range(0, table.num_rows, batch):
         writer.add(table.slice(start, batch))
     return writer.finish(), folder / "pack"
@@ -111,8 +72,12 @@ def read(folder, length):
 @pytest.mark.parametrize("window", [1000, 5])
 def test_rows_give_every_document_back_and_counts_balance(tokenizer, tmp_path, window):
     held = [i % 5 == 0 for i in range(len(TEXTS))]
-    table = documents(held_out=held, source=["a", None] * (len(TEXTS) // 2), quality=[0.25] * len(TEXTS))
-    result, folder = pack(tokenizer, tmp_path, table, window=window, barred=frozenset({1}))
+    table = documents(
+        held_out=held, source=["a", None] * (len(TEXTS) // 2), level=range(len(TEXTS)), site=["x"] * len(TEXTS)
+    )
+    result, folder = pack(
+        tokenizer, tmp_path, table, window=window, barred=frozenset({1}), carry={"level": True, "site": False}
+    )
     counts = result.counts
     assert counts["documents"] == len(TEXTS)
     assert counts["dropped.held_out"] == sum(held) + 1
@@ -128,14 +93,54 @@ def test_rows_give_every_document_back_and_counts_balance(tokenizer, tmp_path, w
             start, count = line["doc_start"][i], line["doc_tokens"][i]
             found.setdefault(document, {})[line["doc_offset"][i]] = row[start : start + count]
             assert line["doc_source"][i] == table["source"][document].as_py()
-        assert line["quality"] == pytest.approx(0.25)
+        assert line["doc_level"] == line["doc_row"]
+        assert line["doc_site"] == ["x"] * len(line["doc_row"])
+        level = sum(a * b for a, b in zip(line["doc_level"], line["doc_tokens"], strict=True)) / line["tokens"]
+        assert line["level"] == pytest.approx(level)
     wanted = [i for i, mark in enumerate(held) if not mark and i != 1]
     assert sorted(found) == wanted
     for document in wanted:
         ids = np.concatenate([piece for _, piece in sorted(found[document].items())])
-        assert ids[0] == 0
-        assert np.array_equal(ids[1:], encoder.encode([TEXTS[document]])[0])
+        assert ids[0] == ids[-1] == 0
+        assert np.array_equal(ids[1:-1], encoder.encode([TEXTS[document]])[0])
     assert sum(line["bytes"] for line in lines) == sum(len(TEXTS[i].encode()) for i in wanted) == counts["bytes"]
+
+
+def test_a_null_among_carried_values_makes_the_mean_of_its_row_null_and_log_prior_reaches_training(tokenizer, tmp_path):
+    table = documents(["one", "two", "a long document " * 4], log_prior=[None, 1.0, 0.5])
+    result, folder = pack(tokenizer, tmp_path, table, carry={"log_prior": True})
+    lines = read(folder, 16)[1]
+    assert [line["log_prior"] is None for line in lines] == [None in line["doc_log_prior"] for line in lines]
+    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),)
+    rows = PackedRows(files, 16, "uint16", 0, 400)
+    assert rows.take(np.arange(len(lines))).log_priors.tolist() == [line["log_prior"] or 0.0 for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("qualty", "no column of the documents; expected 'quality'"), ("text", "a column of type string")],
+)
+def test_a_column_that_cannot_be_carried_is_named(name, message):
+    class Scored(Pack):
+        def adds(self):
+            return {"quality": "float32"}
+
+    with pytest.raises(RecipeError, match=message):
+        Pack(docs=Scored(docs=None, tokenizer=None), tokenizer=None, carry=(name,)).check()
+
+
+def test_more_shards_than_open_files_can_be_read(tokenizer, tmp_path):
+    result, folder = pack(tokenizer, tmp_path, documents(TEXTS[:2]))
+    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),)
+    rows = PackedRows(files * 300, 16, "uint16", 0, 400)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = len(os.listdir("/proc/self/fd"))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened + 200, hard))
+    try:
+        ids = rows.take(np.arange(rows.rows)).ids.reshape(300, -1, 17)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (ids == ids[0]).all()
 
 
 def test_bytes_do_not_depend_on_how_the_rows_were_batched(tokenizer, tmp_path):

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from models.presets import Llama, Lost, SLTrain
+from models.presets import Llama, Lost
+from models.sltrain_config import SLTrain
 from stages.training.launch import leave
 from stages.training.worker import Trainer
 

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from pipeline.ray_runtime.session import quiet_environment
-from stages.training.checkpoint import PROGRESS, RunFiles
+from stages.training.checkpoint import PROGRESS, Saver
 from stages.training.ray_trainer import fit
 
 
@@ -33,7 +33,7 @@ def main(job):
     from ray.cluster_utils import Cluster
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
-    files = RunFiles(job.scratch)
+    files = Saver(job.scratch)
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
         # a folder of its own, or the next Ray that starts on this machine would join this one
         cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "temp_dir": folder})
@@ -50,7 +50,7 @@ def main(job):
         before = json.loads(files.scratch.read(PROGRESS))
         reason, deadline = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION"), int(time.time() * 1000) + 20_000
         assert ray._raylet.GcsClient(address=cluster.address).drain_node(node.node_id, reason, "", deadline)[0]
-        wait_until((Path(job.scratch) / "run" / "checkpoint_manager_snapshot.json").exists, fitting)
+        wait_until(files.whole, fitting)
         cluster.remove_node(node, allow_graceful=False)
         fitting.join()
         ray.shutdown()

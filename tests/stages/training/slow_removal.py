@@ -12,23 +12,29 @@ from pathlib import Path
 
 import torch.distributed as dist
 
-from stages.training import checkpoint
+from stages.training.checkpoint import Saver
 
 
 def main(scratch: Path) -> None:
-    remove, saver = checkpoint._remove_checkpoint, checkpoint.FolderSaver(str(scratch))
+    saver = Saver(str(scratch))
+    remove = saver.scratch.remove_folder
 
     def slowly(folder):
         time.sleep(1)
         remove(folder)
 
-    checkpoint._remove_checkpoint = slowly
+    saver.scratch.remove_folder = slowly
     dist.init_process_group()
-    old = saver.folder / f"step_{7:010d}" / "cut-short"
+    old = scratch / "checkpoints" / f"step_{7:010d}" / "cut-short"
     if dist.get_rank() == 0:
         old.mkdir(parents=True)
     dist.barrier()
-    saver.save(7, lambda folder: (scratch / f"there-{dist.get_rank()}").write_text(str(old.exists())))
+
+    def write(folder):
+        (scratch / f"there-{dist.get_rank()}").write_text(str(old.exists()))
+        return []
+
+    saver.save(7, write, {})
     dist.destroy_process_group()
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from models.optim_config import AdamW
 from pipeline.errors import DataError
-from stages.training.checkpoint import PROGRESS, RESULT, STOP, FolderSaver, RunFiles, from_bytes
+from stages.training.checkpoint import PROGRESS, RESULT, STOP, Saver
 from stages.training.ray_trainer import Watch, fit
 from stages.training.worker import train
 from tests.stages.training.test_shards import assert_close
@@ -38,40 +38,41 @@ def wait_until(holds, fitting):
 
 
 def test_two_workers_under_ray_give_the_bits_of_one_plain_process(job, tmp_path):
-    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     fit(at(job, tmp_path / "ray"), "run", workers=2, max_failures=0)
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
 
 
 def test_a_pair_of_workers_takes_what_the_machine_has_and_gives_the_same_bits(job, tmp_path):
-    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     fit(at(job, tmp_path / "ray"), "run", workers=(1, 4), max_failures=0)
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
 
 
 def test_shards_under_ray_leave_a_checkpoint_that_one_plain_process_goes_on_from(job, tmp_path):
-    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     fit(at(job, tmp_path / "ray", shard=2), "run", workers=2, max_failures=0)
     assert_close(result(tmp_path / "ray"), result(tmp_path / "plain"))
-    last = tmp_path / "ray" / "run" / "step_0000000009"
-    assert {path.name for path in last.iterdir()} >= {".metadata", "__0_0.distcp", "__1_0.distcp"}
-    whole = FolderSaver(str(tmp_path / "whole"))
-    shutil.copytree(last, whole.folder / last.name)
+    last = Saver(str(tmp_path / "ray")).whole()[-1]
+    parts = {"part-00000.safetensors", "part-00001.safetensors"}
+    assert {path.name for path in (tmp_path / "ray" / last).iterdir()} == {"checkpoint.json", *parts}
+    whole = Saver(str(tmp_path / "whole"))
+    shutil.copytree(tmp_path / "ray" / last, tmp_path / "whole" / last)
     train(at(job, tmp_path / "whole"), whole, 0, 1)
     assert result(tmp_path / "whole")["resources"]["resumed_at"] == 9
     assert_close(result(tmp_path / "whole"), result(tmp_path / "plain"))
 
 
-def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(long, tmp_path):
-    train(at(long, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+@pytest.mark.parametrize("workers", [1, 2], ids=["a plain task", "a group"])
+def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(long, tmp_path, workers):
+    train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(long, tmp_path / "broken")
-    fitting = threading.Thread(target=fit, args=(broken, "run", 1, 3))
+    fitting = threading.Thread(target=fit, args=(broken, "run", workers, 3))
     fitting.start()
-    # Ray Train goes back to the last checkpoint that its controller has registered, not to the last one written
-    wait_until((tmp_path / "broken" / "run" / "checkpoint_manager_snapshot.json").exists, fitting)
-    os.kill(json.loads(RunFiles(broken.scratch).scratch.read(PROGRESS))["pid"], signal.SIGKILL)
+    wait_until(lambda: Saver(broken.scratch).whole() and Saver(broken.scratch).scratch.exists(PROGRESS), fitting)
+    os.kill(json.loads(Saver(broken.scratch).scratch.read(PROGRESS))["pid"], signal.SIGKILL)
     fitting.join()
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
     assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 100
@@ -80,17 +81,17 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(
 def test_a_diverging_run_ends_in_its_own_error_at_once(job, tmp_path):
     wild = at(job, tmp_path, optimizer=AdamW(lr=1e30, clip=0.0, weight_decay=0.0))
     fit(wild, "run", workers=1, max_failures=3)
-    error = RunFiles(wild.scratch).error()
+    error = Saver(wild.scratch).error()
     assert isinstance(error, DataError)
     assert "step" in error.place
     assert "optimizer.lr" in error.then
-    assert not RunFiles(wild.scratch).scratch.exists(RESULT)
+    assert not Saver(wild.scratch).scratch.exists(RESULT)
 
 
 def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):
-    train(at(long, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     stopped = at(long, tmp_path / "stopped")
-    files, wish, told = RunFiles(stopped.scratch), threading.Event(), []
+    files, wish, told = Saver(stopped.scratch), threading.Event(), []
     fitting = threading.Thread(target=fit, args=(stopped, "run", 2, 0))
     with Watch(files, wish.is_set, told.append):
         fitting.start()
@@ -102,5 +103,5 @@ def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):
     assert set(told[0]) >= {"step", "steps", "loss", "tokens_per_second"}
     files.scratch.remove(STOP)
     fit(stopped, "run", workers=1, max_failures=0)
-    assert_same_bits(result(tmp_path / "plain"), from_bytes(files.scratch.read(RESULT)))
+    assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "stopped"))
     assert result(tmp_path / "stopped")["resources"]["resumed_at"] >= 1

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from stages.training.checkpoint import FolderSaver
+from stages.training.checkpoint import Saver
 from stages.training.ray_trainer import START_TIMEOUT, WATCHER, settings
 from stages.training.worker import train
 from tests.stages.training.test_worker import ROOT, assert_same_bits, at, job, result
@@ -46,5 +46,5 @@ def test_the_run_is_saved_before_the_machine_goes_and_ends_with_one_worker(job, 
     resources = result(tmp_path / "broken")["resources"]
     assert resources["workers"] == 1
     assert resources["resumed_at"] >= json.loads(done.stdout.splitlines()[-1])["step"]
-    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))

@@ -14,7 +14,7 @@ from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
-from stages.training.checkpoint import FolderSaver
+from stages.training.checkpoint import Saver
 from stages.training.pretrain import Pretrain
 from stages.training.worker import Trainer, train
 from tests.stages.training.one_step import TINY, gradients
@@ -54,7 +54,7 @@ def test_the_gradient_of_every_parameter_is_that_of_a_whole_copy(job, tmp_path):
 
 
 def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
-    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
+    train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     plain = result(tmp_path / "plain")
     shards = dataclasses.replace(job, shard=2)
     finish(start(shards, tmp_path / "unbroken", 2))
@@ -63,7 +63,7 @@ def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
     shutil.copytree(tmp_path / "killed", tmp_path / "whole")
     finish(start(shards, tmp_path / "killed", 2))
     assert_same_bits(result(tmp_path / "killed"), result(tmp_path / "unbroken"))
-    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
     assert_close(result(tmp_path / "whole"), plain)
     assert result(tmp_path / "killed")["resources"]["resumed_at"] > 0
     assert result(tmp_path / "whole")["resources"]["resumed_at"] > 0
@@ -72,8 +72,8 @@ def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
 def test_two_copies_in_two_shards_each_go_on_from_one_whole_copy(job, tmp_path):
     changes = {"model": Llama("1m", **TINY), "reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"}
     job = dataclasses.replace(job, **changes)
-    train(at(job, tmp_path / "plain"), FolderSaver(str(tmp_path / "plain")), 0, 1)
-    stopped, saver = at(job, tmp_path / "shards"), FolderSaver(str(tmp_path / "shards"))
+    train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
+    stopped, saver = at(job, tmp_path / "shards"), Saver(str(tmp_path / "shards"))
     saver.scratch.write("stop", b"")
     assert train(stopped, saver, 0, 1) == "stopped"
     saver.scratch.remove("stop")

@@ -1,6 +1,7 @@
 """The loop in plain processes: bits for any number of them, resume after SIGKILL, weights over the whole batch."""
 
 import dataclasses
+import json
 import os
 import pickle
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from models.build import build
 from models.losses import IGNORE
@@ -20,10 +22,12 @@ from models.optim_config import AdamW, Cosine
 from models.presets import Llama, Lost
 from models.reweight import batch_bounds, weights
 from models.reweight_config import LinUpper, Uniform
-from stages.training.checkpoint import RESULT, FolderSaver, from_bytes
+from stages.training.checkpoint import MODEL, RESULT, Saver
+from stages.training.feed import Feed
 from stages.training.gradients import TreeSum, subtrees
-from stages.training.job import Feed, Job, RowSource
+from stages.training.job import Job, RowSource
 from stages.training.worker import Trainer, train
+from tests.models.calls import losses as token_losses
 from tests.stages.training.rows import made_rows
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
@@ -38,7 +42,7 @@ def job(tmp_path):
         model=Lost("1m", rank=8, density=0.1, **TINY),
         reweight=LinUpper(r=0.5),
         optimizer=AdamW(lr=3e-3),
-        schedule=Cosine(),
+        lr_schedule=Cosine(),
         steps=12,
         batch_rows=16,
         micro_batches=4,
@@ -81,7 +85,8 @@ def finish(started):
 
 
 def result(folder):
-    return from_bytes((folder / RESULT).read_bytes())
+    """The JSON values of a finished run and, as `model`, its tensors."""
+    return json.loads((folder / RESULT).read_text()) | {"model": load_file(folder / MODEL)}
 
 
 def assert_same_bits(one, other):
@@ -97,14 +102,14 @@ def assert_same_bits(one, other):
 )
 def test_any_number_of_processes_gives_the_same_bits(job, tmp_path, processes, changes):
     job = dataclasses.replace(job, **changes)
-    train(at(job, tmp_path / "one"), FolderSaver(str(tmp_path / "one")), 0, 1)
+    train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(job, tmp_path / "many", processes))
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "many"))
 
 
 def kill_after_first_checkpoint(job, folder, processes):
     """Train until a checkpoint is whole, SIGKILL all processes, and leave that checkpoint alone."""
-    started, saver = start(job, folder, processes), FolderSaver(str(folder))
+    started, saver = start(job, folder, processes), Saver(str(folder))
     deadline = time.monotonic() + 100
     while not saver.whole() and time.monotonic() < deadline:
         if all(process.poll() is not None for process in started):
@@ -117,11 +122,11 @@ def kill_after_first_checkpoint(job, folder, processes):
     saver.scratch.remove(RESULT)
     # whatever the dead run reached, go on from its first checkpoint at the latest
     for later in checkpoints[1:]:
-        shutil.rmtree(later)
+        shutil.rmtree(folder / later)
 
 
 def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job, tmp_path):
-    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
     broken = tmp_path / "broken"
     kill_after_first_checkpoint(job, broken, processes=2)
     finish(start(job, broken))
@@ -130,8 +135,8 @@ def test_killed_with_two_processes_and_resumed_with_one_gives_the_same_bits(job,
 
 
 def test_stopped_with_one_process_it_goes_on_with_two(job, tmp_path):
-    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
-    saver = FolderSaver(str(tmp_path / "stopped"))
+    train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
+    saver = Saver(str(tmp_path / "stopped"))
     stopped = at(job, tmp_path / "stopped")
     saver.scratch.write("stop", b"")
     assert train(stopped, saver, 0, 1) == "stopped"
@@ -142,19 +147,53 @@ def test_stopped_with_one_process_it_goes_on_with_two(job, tmp_path):
 
 
 def test_a_checkpoint_that_was_cut_short_is_passed_over_for_the_one_before(job, tmp_path):
-    train(at(job, tmp_path / "whole"), FolderSaver(str(tmp_path / "whole")), 0, 1)
+    train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
     cut = at(job, tmp_path / "cut")
-    saver = FolderSaver(cut.scratch)
+    saver = Saver(cut.scratch)
     train(cut, saver, 0, 1)
-    assert [folder.name for folder in saver.whole()] == ["step_0000000006", "step_0000000009"]
-    (saver.whole()[-1] / ".metadata").unlink()
-    (saver.folder / "step_0000000009" / "__7_0.distcp").write_bytes(b"of a larger group")
+    six, nine = "checkpoints/step_0000000006", "checkpoints/step_0000000009"
+    assert saver.whole() == [six, nine]
+    (tmp_path / "cut" / nine / "checkpoint.json").unlink()
+    (tmp_path / "cut" / nine / "part-00007.safetensors").write_bytes(b"of a larger group")
     saver.scratch.remove(RESULT)
-    train(cut, saver, 0, 1)
+    train(cut, Saver(cut.scratch), 0, 1)
     assert result(tmp_path / "cut")["resources"]["resumed_at"] == 6
     assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "cut"))
-    assert [folder.name for folder in saver.whole()] == ["step_0000000006", "step_0000000009"]
-    assert not list(saver.folder.glob("*/__7_0.distcp"))
+    assert saver.whole() == [six, nine]
+    assert not list(tmp_path.glob("cut/checkpoints/*/part-00007*"))
+
+
+@pytest.mark.parametrize("harm", ["a bit", "the end", "the manifest", "nothing left of it"])
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(job, tmp_path, harm):
+    train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
+    hurt = at(job, tmp_path / "hurt")
+    saver = Saver(hurt.scratch)
+    train(hurt, saver, 0, 1)
+    saver.scratch.remove(RESULT)
+    newest = tmp_path / "hurt" / saver.whole()[-1]
+    part, manifest = newest / "part-00000.safetensors", newest / "checkpoint.json"
+    data = bytearray(part.read_bytes())
+    if harm == "a bit":
+        data[len(data) // 2] ^= 1
+        part.write_bytes(data)
+    elif harm == "the end":
+        part.write_bytes(data[:-100])
+    elif harm == "the manifest":
+        manifest.write_bytes(manifest.read_bytes()[:40])
+    else:
+        manifest.write_bytes(b"")
+    train(hurt, Saver(hurt.scratch), 0, 1)
+    assert result(tmp_path / "hurt")["resources"]["resumed_at"] == 6
+    assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "hurt"))
+
+
+def test_nothing_that_a_run_keeps_is_read_by_pickle(job, tmp_path):
+    train(job, Saver(job.scratch), 0, 1)
+    kept = [path for path in Path(job.scratch).rglob("*") if path.is_file()]
+    assert {path.suffix for path in kept} == {".json", ".safetensors"}
+    for path in kept:
+        head = path.read_bytes()[:400]
+        assert head.startswith(b"{") if path.suffix == ".json" else head[8:].startswith(b"{")
 
 
 def test_nobody_writes_before_what_an_earlier_save_left_is_gone(job, tmp_path):
@@ -164,23 +203,23 @@ def test_nobody_writes_before_what_an_earlier_save_left_is_gone(job, tmp_path):
 
 
 def test_a_save_that_fails_leaves_the_older_checkpoints(job):
-    saver = FolderSaver(job.scratch)
+    saver = Saver(job.scratch)
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
     for step in (1, 2):
         trainer.train_step()
-        saver.save(step, trainer.write)
+        saver.save(step, trainer.write, trainer.rest())
 
     def full_disk(folder):
         trainer.write(folder)
-        (folder / ".metadata").unlink()
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
-        saver.save(3, full_disk)
-    assert [folder.name for folder in saver.whole()] == ["step_0000000001", "step_0000000002"]
-    saver.save(3, trainer.write)
-    assert sorted(saver.folder.iterdir()) == saver.whole()
-    assert [folder.name for folder in saver.whole()] == ["step_0000000002", "step_0000000003"]
+        saver.save(3, full_disk, {})
+    one, two, three = (f"checkpoints/step_{number:010d}" for number in (1, 2, 3))
+    assert saver.whole() == [one, two]
+    saver.save(3, trainer.write, trainer.rest())
+    assert saver.whole() == [two, three]
+    assert sorted(saver.scratch.names("checkpoints")) == [Path(name).name for name in (two, three)]
 
 
 @pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.4, warmup=0.0, ramp=0.0, bounds="batch")])
@@ -190,8 +229,8 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
     reference = build(job.model, job.vocab_size, job.length, job.seed)
     micros = Feed(job, 0, 1, torch.device("cpu")).batch(0)
-    ids, labels = (torch.cat([micro[i] for micro in micros]) for i in (0, 1))
-    losses = reference(ids, labels)
+    ids, labels = (torch.cat([getattr(micro, name) for micro in micros]) for name in ("ids_bt", "labels_bt"))
+    losses = token_losses(reference, ids, labels)
     tokens = (labels != IGNORE).sum(1)
     scores = losses.sum(1) / tokens
     w = weights(
@@ -210,14 +249,15 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
     assert trainer.record["objective"][0] == pytest.approx(float((w * scores.detach()).sum()), rel=1e-6)
 
 
-def test_training_learns_and_filling_is_no_label(job, tmp_path):
+def test_training_learns_and_filling_and_borders_are_no_labels(job, tmp_path):
     job = dataclasses.replace(job, steps=60, optimizer=AdamW(lr=1e-2), reweight=Uniform())
-    train(job, FolderSaver(job.scratch), 0, 1)
+    train(job, Saver(job.scratch), 0, 1)
     losses = result(Path(job.scratch))["record"]["loss"]
     assert losses[-1] < losses[0] - 1.0
     micro = Feed(job, 0, 1, torch.device("cpu")).batch(0)[0]
-    used = job.sources[0].rows.take(job.sampler.batch(0)[1][0][:4])[1]
-    assert torch.equal((micro.labels_bt != IGNORE).sum(1), torch.from_numpy(used.clip(max=job.length)))
+    taken = job.sources[0].rows.take(job.sampler.batch(0)[1][0][:4])
+    labels = taken.used - taken.segments.max(1)
+    assert torch.equal((micro.labels_bt != IGNORE).sum(1), torch.from_numpy(labels))
 
 
 def test_a_mixture_feeds_each_source_its_rows(job, tmp_path):
@@ -245,8 +285,12 @@ def test_every_process_owns_a_subtree_and_the_rows_of_the_batch_in_their_order(j
 
 def test_tree_sum_is_the_binary_tree():
     vectors = [torch.tensor([10.0**i, 0.1 * i], dtype=torch.float32) for i in range(8)]
-    tree = TreeSum()
-    for vector in vectors:
-        tree.add(vector.clone())
-    a, b, c, d, e, f, g, h = vectors
-    assert torch.equal(tree.total(), ((a + b) + (c + d)) + ((e + f) + (g + h)))
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    tree = TreeSum([parameter])
+    for _ in range(2):  # the second round works in the buffers of the first
+        parameter.grad = None
+        for number, vector in enumerate(vectors):
+            (parameter * vector).sum().backward()
+            tree.add(last=number == 7)
+        a, b, c, d, e, f, g, h = vectors
+        assert torch.equal(parameter.grad, ((a + b) + (c + d)) + ((e + f) + (g + h)))

@@ -1,0 +1,1 @@
+"""Curation against datatrove's filters, on pages of Debian packages in many languages."""

@@ -1,0 +1,64 @@
+"""One micro-batch as the model sees it, whatever objective, collator or order made it.
+
+Letters: b rows, t places of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+Attention = Literal["causal", "prefix", "bidirectional"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of ids with what belongs to them. Only `ids_bt` is needed for logits, and `labels_bt` for losses.
+
+    ids_bt        int64
+    labels_bt     int64, what each place has to predict, `models.losses.IGNORE` where nothing. Shifted or not: that is
+                  the collator's business, so no loss shifts
+    documents_bt  int64, number of the document of each place inside its row, 0 = filling
+    cut           whether attention stays inside a document
+    attention     "causal"; "bidirectional"; "prefix": bidirectional between places where `prefix_bt` is true, causal
+                  elsewhere
+    prefix_bt     bool, for `attention="prefix"`: the first places of a document
+    objective_b   int64, a number for each kind of row when a collator mixes several kinds
+    rows_b        int64, global row numbers: sources count one after another
+    log_prior_b   float32, logarithm of each row's prior weight
+    columns       carried columns: name -> float64 [b], the mean over the tokens of the row
+    """
+
+    ids_bt: Tensor
+    labels_bt: Tensor | None = None
+    documents_bt: Tensor | None = None
+    cut: bool = False
+    attention: Attention = "causal"
+    prefix_bt: Tensor | None = None
+    objective_b: Tensor | None = None
+    rows_b: Tensor | None = None
+    log_prior_b: Tensor | None = None
+    columns: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def segments_bt(self) -> Tensor | None:
+        """The documents that attention stays inside of; None when it does not."""
+        return self.documents_bt if self.cut else None
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on a device; from pinned memory the copy runs beside the device's work."""
+        if self.ids_bt.device == device:
+            return self
+        moved = {
+            name: value.to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if value is not None and hasattr(value, "device")
+        }
+        columns = {name: value.to(device, non_blocking=True) for name, value in self.columns.items()}
+        rest = {name: value for name, value in vars(self).items() if name not in moved and name != "columns"}
+        return Batch(**rest, **moved, columns=columns)

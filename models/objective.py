@@ -1,0 +1,68 @@
+"""What is minimised at each place of a row: the slot, and plain cross-entropy, its default.
+
+An objective is a frozen value with one method. A new one is a file with a class of this base and a line in
+`stages.catalog.OBJECTIVES`. It gives two numbers for each place: `loss`, which is minimised, and `score`, by which rows
+are weighted and which the record shows: always the plain cross-entropy, so that curves of different objectives
+compare.
+
+Letters: b rows, t places, d model width, v vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models.batch import Batch
+
+
+class TokenLosses(NamedTuple):
+    """Two fp32 tensors `[b, t]`, 0 where there is no label; `score` has no gradient and may be the detached loss."""
+
+    loss_bt: Tensor
+    score_bt: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """Base of all objectives. `reads` names the carried columns that `Batch.columns` must hold."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses:
+        """Losses from the last hidden states and the head's weight; called inside the model's forward, under autocast
+        when the run uses it. The tensors must be no views: FSDP2 hangs its hook on them.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.losses")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CrossEntropy(Objective):
+    """Plain cross-entropy of the labels.
+
+    z_loss  adds `z_loss * logsumexp^2` to the gradient (Chowdhery et al. 2022, section 5)
+    chunk   tokens whose logits are alive at once; null keeps softmax minus one-hot of all, which is fastest
+    """
+
+    z_loss: float = 0.0
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.z_loss < 0.0:
+            raise ValueError(f"z_loss: found {self.z_loss!r}, expected at least 0")
+        if self.chunk is not None and self.chunk < 1:
+            raise ValueError(f"chunk: found {self.chunk!r}, expected at least 1 token, or null")
+
+    def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses:
+        from models.losses import token_losses
+
+        assert batch.labels_bt is not None, "losses of a batch without labels"
+        chunk = 0 if self.chunk is None and self.z_loss else self.chunk
+        loss_bt = token_losses(x_btd, head_vd, batch.labels_bt, z_loss=self.z_loss, chunk=chunk)
+        return TokenLosses(loss_bt, loss_bt.detach())
+
+
+CROSS_ENTROPY = CrossEntropy()

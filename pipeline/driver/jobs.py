@@ -1,0 +1,173 @@
+"""Jobs: each pass and each keyed phase runs in a thread of its own, and Ray does its work.
+
+A job changes nothing of the driver's. What comes of its tasks arrives as messages in one queue, and the walk takes
+them out. The threads are daemons, so that a run that ends in an error does not wait for a job that hangs.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
+from pipeline.driver.schedule import Key
+from pipeline.errors import Stopped
+from pipeline.store.binding import Binding
+from pipeline.store.receipts import Receipt
+
+MOST_JOBS = 16
+
+
+@dataclass(frozen=True)
+class Begun:
+    """Some tasks of a node begin."""
+
+    node: Node
+    tasks: int
+
+
+@dataclass(frozen=True)
+class Done:
+    """A task has its receipt; `memory` is the peak of its worker in bytes."""
+
+    node: Node
+    phase: str
+    receipt: Receipt
+    memory: int = 0
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A task has failed."""
+
+    node: Node
+    key: str
+    error: BaseException
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A task that runs in the driver reports something."""
+
+    node: Node
+    kind: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """The phases that a thread works on; `cpus` are those that its workers hold beside the tasks of Ray."""
+
+    keys: tuple[Key, ...]
+    cpus: float = 0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A job has ended, the last of its messages; `error` is a fault of the engine or of Ray, not of a task."""
+
+    job: Job
+    error: BaseException | None = None
+
+
+Message = Begun | Done | Failed | Logged | Ended
+Post = Callable[[Message], None]
+
+
+@dataclass
+class Jobs:
+    """The jobs at work, and their messages."""
+
+    running: list[Job] = field(default_factory=list)
+    _queue: queue.SimpleQueue[Message] = field(default_factory=queue.SimpleQueue)
+
+    @property
+    def busy(self) -> set[Key]:
+        """The phases that jobs work on."""
+        return {key for job in self.running for key in job.keys}
+
+    def start(self, job: Job, work: Callable[[Post], None]) -> None:
+        self.running.append(job)
+        threading.Thread(target=self._run, args=(job, work), name="job", daemon=True).start()
+
+    def messages(self, seconds: float) -> Iterator[Message]:
+        """Yield messages as they come, until a job has ended or the time is over."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                message = self._queue.get(timeout=max(0.0, until - time.monotonic()))
+            except queue.Empty:
+                return
+            if isinstance(message, Ended):
+                self.running.remove(message.job)
+            yield message
+            if isinstance(message, Ended):
+                return
+
+    def _run(self, job: Job, work: Callable[[Post], None]) -> None:
+        try:
+            work(self._queue.put)
+        except BaseException as error:
+            self._queue.put(Ended(job, error))
+        else:
+            self._queue.put(Ended(job))
+
+
+@dataclass(frozen=True)
+class Runner:
+    """How jobs do their work: where results go, how wide Ray is asked to run, and whether the driver should stop."""
+
+    store: str
+    stop_name: str
+    width: Callable[[], int]
+    stopping: Callable[[], bool]
+
+    def tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding: Binding, post: Post) -> None:
+        """Run the due tasks of a phase."""
+        post(Begun(node, len(due)))
+        if phase.place == "driver":
+            self._here(node, phase.name, due, binding, post)
+            return
+        from pipeline.ray_runtime.tasks import run_tasks
+
+        for outcome in run_tasks(binding, phase, due, self.width, self.stopping):
+            if outcome.error is not None:
+                post(Failed(node, outcome.key, outcome.error, outcome.trace))
+            elif outcome.receipt is not None:
+                post(Done(node, phase.name, outcome.receipt, outcome.memory))
+
+    def _here(self, node: Node, phase: str, due: Sequence[str], binding: Binding, post: Post) -> None:
+        """Run tasks in this thread, one after the other: trainers, which start workers of their own."""
+        from pipeline.worker.tasks import run_task
+
+        for key in due:
+            if self.stopping():
+                return
+            try:
+                receipt = run_task(binding, phase, key, lambda kind, values: post(Logged(node, kind, values)))
+            except Stopped:
+                return
+            except Exception as error:  # belongs to this task; what else can run goes on
+                post(Failed(node, key, error, traceback.format_exc()))
+            else:
+                post(Done(node, phase, receipt))
+
+    def shards(self, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], phases: Any, works: Any, post: Post) -> None:
+        """Run one pass over the shards that are due."""
+        from pipeline.ray_runtime.passes import run_pass
+
+        for i, (node, _) in enumerate(joined):
+            post(Begun(node, sum(i in work.due for work in works)))
+        for outcomes in run_pass(self.store, phases, works, self.stop_name, self.width, self.stopping):
+            for outcome in outcomes:
+                node, phase = joined[outcome.index]
+                if outcome.error is not None:
+                    post(Failed(node, outcome.shard, outcome.error, outcome.trace))
+                elif outcome.receipt is not None:
+                    post(Done(node, phase.name, outcome.receipt, outcome.memory))

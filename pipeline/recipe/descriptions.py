@@ -1,0 +1,60 @@
+"""What each field of a node or value means, taken from the docstring of its class.
+
+A docstring lists fields in one of two forms, and continues a description on indented lines:
+
+    field, other  the description of both
+    - `field`: the description
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Iterator
+
+from pipeline.recipe.vocabulary import fields_of
+
+LISTED = re.compile(r"(?:- )?(?P<names>`?\w+`?(?:, `?\w+`?)*)(?:  +|: )(?P<text>\S.*)")
+COMMON = {  # fields that mean the same everywhere; a docstring that says more wins
+    "docs": "the documents to work on: the name of a node, or several",
+    "allow_empty": "accept a result without a single document; else a node that removes everything stops the run",
+    "seed": "chooses among the random draws; another seed, other choices",
+}
+
+
+@functools.cache
+def summary(cls: type) -> str:
+    """Return the first paragraph of a class's docstring on one line."""
+    return " ".join(inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].split())
+
+
+@functools.cache
+def descriptions(cls: type) -> dict[str, str]:
+    """Return key -> description for the fields that a docstring of the class, or of a class it builds on, lists."""
+    fields = fields_of(cls)
+    by_name = {name: key for key, field in fields.items() for name in (key, field.name)}
+    found = {key: COMMON[key] for key in fields if key in COMMON}
+    for owner in reversed(cls.__mro__):
+        for names, text in _listed(owner.__dict__.get("__doc__") or ""):
+            for name in names:
+                if name in by_name:
+                    found[by_name[name]] = text
+    return found
+
+
+def _listed(docstring: str) -> Iterator[tuple[list[str], str]]:
+    names: list[str] = []
+    text: list[str] = []
+    indented = 0
+    for line in [*inspect.cleandoc(docstring).splitlines(), ""]:
+        begins = LISTED.fullmatch(line)
+        if names and line.startswith(" ") and (line.strip() and len(line) - len(line.lstrip()) >= indented):
+            text.append(line.strip())
+            continue
+        if names:
+            yield names, " ".join(text)
+            names = []
+        if begins:
+            names, text = re.findall(r"\w+", begins["names"]), [begins["text"]]
+            indented = 2

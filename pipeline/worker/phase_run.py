@@ -1,0 +1,236 @@
+"""One phase at work on one shard: rows in, rows that stay out, and at the end its files and its receipt."""
+
+from __future__ import annotations
+
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.contract import RowPhase, ShardPhase
+from pipeline.errors import Stopped
+from pipeline.store.binding import BaseShard, Binding, Link
+from pipeline.store.objects import Store
+from pipeline.store.receipts import Receipt, commit, data_name, read_receipt
+from pipeline.worker import opened
+from pipeline.worker.context import Receipts, TaskContext
+from pipeline.worker.pieces import Pieces, Units, rows_digest
+from pipeline.worker.row_function import Scorer, rest
+from pipeline.worker.sidecar import SideCar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class PassPhase:
+    """One phase in a pass. `after`: base -> index of the phase whose rows it takes over; None: it reads side-cars."""
+
+    binding: Binding
+    phase: str
+    after: Mapping[str, int | None]
+    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
+    scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
+
+    def spec(self) -> RowPhase | ShardPhase:
+        phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
+        assert isinstance(phase, RowPhase | ShardPhase)
+        return phase
+
+
+class PhaseRun:
+    """One phase at work on one shard."""
+
+    def __init__(
+        self, store: Store, pass_phase: PassPhase, phase: RowPhase | ShardPhase, base: BaseShard,
+        written: Callable[[], Mapping[tuple[str, str], str]], digests: dict[tuple[str, str, str], str],
+        receipts: Receipts | None,
+    ) -> None:  # fmt: skip
+        """`written` returns the digests of what the phases before this one wrote in this pass, by (folder, phase).
+
+        `digests` are those of receipts that this shard's phases have read; they mostly read the same ones.
+        """
+        self.store, self.pass_phase, self.base = store, pass_phase, base
+        self.phase, self.written, self.digests = phase, written, digests
+        self.context = TaskContext(pass_phase.binding, pass_phase.phase, base.shard.name, base.shard, receipts=receipts)
+        self.error: tuple[BaseException, str] | None = None
+        self.stopped = False
+        self.writer: Any = None  # a `ShardWriter` or a `PieceWriter`
+        self.side_car: SideCar | None = None
+        self._pieces: Pieces | None = None
+        self._number = 0  # of the next piece
+        self.guarded(self._begin)
+
+    def _begin(self) -> None:
+        self._units = Units(self.phase.commit_rows or self.phase.batch_rows)
+        if self.phase.commit_rows is not None:
+            place = self.pass_phase.binding.place
+            self._pieces = Pieces(self.store, place.folder, self.phase.name, self.base.shard.name)
+        if isinstance(self.phase, ShardPhase):
+            self._load()
+            self.writer = self.phase.open(self.context)
+            return
+        known = self.pass_phase.scores.get(self.base.shard.name)
+        path = _known_scores(self.store, known, self.base) if known else None
+        scorer = Scorer(self.context.node, self.phase, self.base.shard, self._open_rows, path)
+        self.side_car = SideCar(scorer, self.base.shard)
+        if self._pieces is not None:
+            scorer.open()  # what it reads decides which pieces are its own
+
+    def _load(self) -> None:
+        if self.phase.load is not None:
+            self.context.loaded, reads = opened.load(self.pass_phase.binding, self.phase)
+            self.context.reads |= reads
+
+    def _open_rows(self) -> Any:
+        assert isinstance(self.phase, RowPhase)
+        if not self.phase.per_shard:
+            return opened.open_once(self.pass_phase.binding, self.phase)
+        self._load()
+        return self.phase.open(self.context)
+
+    def guarded(self, work: Callable[[], Any]) -> Any:
+        """Return what `work` returns. Whatever it raises belongs to this shard and this phase; the rest goes on."""
+        try:
+            return work()
+        except Stopped:
+            self.stopped = True
+        except Exception as error:
+            self.error = (error, traceback.format_exc())
+        return None
+
+    # rows ------------------------------------------------------------------------------------------------------------
+
+    def take(self, table: pa.Table) -> list[pa.Table]:
+        """Take one batch of rows that are alive before this phase; return those that stay, as far as known."""
+        if self.error is not None or self.stopped:
+            return []
+        return self.guarded(lambda: list(self._take(table))) or []
+
+    def end(self) -> list[pa.Table]:
+        """Return the rows that stay of those that have not been looked at yet; no more rows come."""
+        if self.error is not None or self.stopped:
+            return []
+        return self.guarded(lambda: [rows for unit in self._units.end() for rows in self._unit(unit)]) or []
+
+    def _take(self, table: pa.Table) -> Iterator[pa.Table]:
+        for unit in self._units.add(table):
+            yield from self._unit(unit)
+
+    def _needs(self) -> list[str]:
+        return list(dict.fromkeys(self.phase.needs)) or ["_row"]
+
+    def _unit(self, table: pa.Table) -> Iterator[pa.Table]:
+        """Work on rows that belong together (a batch, or a piece); yield those that stay."""
+        if self.side_car is not None:
+            record = self._kept(table, self._scored)
+            self.side_car.add(table, record, self._needs())
+            yield rest(table, record, self.side_car.scorer.types)
+        elif hasattr(self.writer, "work"):
+            self.writer.add(table.select(self._needs()), self._kept(table, self._worked))
+        else:
+            self.writer.add(table.select(self._needs()))
+
+    def _kept(self, table: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:
+        """Return what `work` returns of a unit: from the store where its piece is there, which is kept there else."""
+        if self._pieces is None or len(table) < (self.phase.commit_rows or 0):
+            return work(table)
+        rows = rows_digest(table.select(list(dict.fromkeys(["_row", *self._needs()]))), self._other_reads())
+        record = self._pieces.load(self._number, rows)
+        if record is None:
+            record = work(table)
+            self._pieces.save(self._number, rows, record)
+            if self.context.stopping():
+                raise Stopped(signal.SIGTERM)
+        self._number += 1
+        return record
+
+    def _batches(self, table: pa.Table) -> list[pa.Table]:
+        size = self.phase.batch_rows or max(1, len(table))
+        return [table.slice(start, size) for start in range(0, len(table), size)]
+
+    def _scored(self, table: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        assert self.side_car is not None
+        scorer, needs = self.side_car.scorer, self._needs()
+        return pa.concat_tables([scorer.schema.empty_table(), *(scorer.score(b, needs) for b in self._batches(table))])
+
+    def _worked(self, table: pa.Table) -> pa.Table:
+        import pyarrow as pa
+
+        batches = self._batches(table.select(self._needs())) or [table.select(self._needs())]
+        return pa.concat_tables([self.writer.work(batch) for batch in batches])
+
+    # the end ---------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> Receipt:
+        """Write this phase's files and receipt."""
+        if self.writer is not None:
+            result = self.writer.finish()
+        else:
+            assert self.side_car is not None
+            with self.context.create(".parquet") as path:
+                result = self.side_car.write(path)
+        self.context.require_unchanged_sources()
+        reads = {**self._other_reads(), **self._row_reads()}
+        place = self.pass_phase.binding.place
+        receipt = commit(
+            self.store, place.folder, self.pass_phase.phase, self.base.shard.name, self.context.outputs,
+            [[*name, digest] for name, digest in reads.items()], result, place.node.deterministic,
+        )  # fmt: skip
+        if self._pieces is not None:
+            self._pieces.remove()
+        return receipt
+
+    def _other_reads(self) -> dict[tuple[str, str, str], str]:
+        """Return the digests of what this phase has read beside its rows.
+
+        What it opened itself for this shard (a model, a mask) stands in its context. A row function that is opened once
+        per worker, or never because every score was known, is taken to have read all of its other inputs.
+        """
+        once = isinstance(self.phase, RowPhase) and not self.phase.per_shard
+        return self._input_reads() if once else self.context.reads
+
+    def _input_reads(self) -> dict[tuple[str, str, str], str]:
+        binding = self.pass_phase.binding
+        others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
+        names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
+        names += [(i.place, phase, key) for i in others for phase, keys in i.phases.items() for key in keys]
+        return {
+            (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
+        }
+
+    def _row_reads(self) -> dict[tuple[str, str, str], str]:
+        shard, chain = self.base.shard, self.pass_phase.chain[self.base.shard.base]
+        needed = [link for link in chain if set(link.columns) & set(self.phase.needs)]
+        if "text" in self.phase.needs:
+            needed += [link for link in chain if link.changes_text]
+        if chain:
+            needed.append(chain[-1])
+        names = {(link.place.folder, link.phase, shard.name) for link in needed}
+        names.add((self.base.folder, self.base.phase, self.base.task))
+        written = self.written()
+        return {
+            (folder.removeprefix("nodes/"), phase, key): written.get((folder, phase))
+            or self._stored(folder, phase, key)
+            for folder, phase, key in sorted(names)
+        }
+
+    def _stored(self, folder: str, phase: str, key: str) -> str:
+        name = (folder, phase, key)
+        if name not in self.digests:
+            receipt = read_receipt(self.store, *name)
+            assert receipt is not None, f"{folder} {phase}/{key} has no receipt"
+            self.digests[name] = receipt.digest
+        return self.digests[name]
+
+
+def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
+    """Return the finished side-car whose values may be copied, if it is there."""
+    folder, phase = known
+    if read_receipt(store, folder, phase, base.shard.name) is None:
+        return None
+    return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))

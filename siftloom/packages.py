@@ -1,0 +1,43 @@
+"""Our top-level packages have common names; a user's file of such a name must not take their place.
+
+`pipeline`, `stages`, `models` and `recipes` are found where `siftloom` itself is, whatever stands before that on the
+path. Nothing else on the path changes its order.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+HOME = Path(__file__).resolve().parent.parent
+PACKAGES = ("pipeline", "stages", "models", "recipes")
+
+
+class _Finder:
+    """Finds our packages, and no others, in `HOME`."""
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [str(HOME)]) if name in PACKAGES else None
+
+
+def put_first() -> None:
+    """Let imports of our packages find ours. Call it before any of them is imported."""
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+
+
+def shadowed() -> list[Path]:
+    """Return files and folders that stand before ours on the path and would be imported in their place."""
+    found: list[Path] = []
+    for entry in sys.path:
+        folder = Path(entry or ".").resolve()
+        if folder == HOME:
+            break
+        for name in PACKAGES:
+            places = (folder / f"{name}.py", folder / name)
+            found += [place for place in places if place.is_file() or (place / "__init__.py").is_file()]
+    return found

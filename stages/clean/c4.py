@@ -1,0 +1,138 @@
+"""The rules of C4 (Raffel et al. 2020, arXiv 1910.10683, section 2.2), as its published code applies them.
+
+Lines go one by one, in this order of rules; what they leave is judged as a page. Leaves out the list of bad words and
+the language, which are rules of their own; a sentence ends at its mark and white space, where the original asks a
+trained model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.rules import Rule, apply, columns, histograms
+
+ENDS = (".", "!", "?", '"', "'")
+POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
+LOREM, SCRIPT = "lorem ipsum", "javascript"
+
+LINE_RULES = ("long_word", "no_end", "few_words", "javascript", "policy")
+RULES = (
+    Rule("max_lorem_ipsum", "c4_lorem_ipsum", "int32", "max"),
+    Rule("max_curly_brackets", "c4_curly_brackets", "int32", "max"),
+    Rule("min_sentences", "c4_sentences", "int32", "min"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class C4(RowNode):
+    """Drop lines that are no prose and pages with too few of them left, by the rules of C4; reason `c4.<field>`.
+
+    Lines, without the white space around them and without citations like `[1]`, go for the first of these; the text
+    is what remains (None or false turns a rule off):
+
+    max_word_chars    a word is longer
+    end_mark          it does not end with one of . ! ? " ', or ends with `...`
+    min_line_words    it has fewer words
+    javascript        it holds that word
+    policy            it holds a phrase of privacy policies and cookie banners
+
+    Adds `c4_lines` int32 (lines that are not blank), `c4_long_word`, `c4_no_end`, `c4_few_words`, `c4_javascript`,
+    `c4_policy` int32 (lines gone for each rule), and, of the lines that no earlier rule took, `c4_lorem_ipsum` and
+    `c4_curly_brackets` int32 (lines that hold one: a page with any goes), `c4_sentences` int32 (of what remains).
+    """
+
+    recipe_name = "c4"
+
+    docs: Node
+    max_word_chars: int | None = 1000
+    end_mark: bool = True
+    min_line_words: int | None = 3
+    javascript: bool = True
+    policy: bool = True
+    citations: bool = True
+    min_sentences: int | None = threshold(5)
+    max_lorem_ipsum: int | None = threshold(0)
+    max_curly_brackets: int | None = threshold(0)
+
+    version = 1
+    needs = ("text",)
+    changes_text = True
+    reasons = tuple(f"c4.{rule.field}" for rule in RULES)
+    histograms = {  # noqa: RUF012
+        **histograms(
+            RULES, {"c4_sentences": (0, 200, 40), "c4_lorem_ipsum": (0, 10, 10), "c4_curly_brackets": (0, 40, 40)}
+        ),
+        **{f"c4_{rule}": (0, 100, 50) for rule in ("lines", *LINE_RULES)},
+    }
+
+    def adds(self):
+        return {**{f"c4_{rule}": "int32" for rule in ("lines", *LINE_RULES)}, **columns(RULES)}
+
+    def open(self, ctx: Context) -> RowFunction:
+        return self._rows
+
+    def decide(self, scores) -> Removed | None:
+        return apply(self, RULES, scores)
+
+    def _rows(self, table) -> Columns:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from pipeline.contract import contiguous
+        from stages.clean import cut as c
+        from stages.clean.edits import joined, lines_of
+
+        text = contiguous(table["text"])
+        if self.citations:
+            cited = pc.match_substring_regex(text, CITATION)
+            if pc.any(cited).as_py():
+                text = pc.if_else(cited, pc.replace_substring_regex(text, CITATION, ""), text)
+        cut = c.cut(text, "whitespace", "auto")
+        places, owner = cut.own_lines(), cut.line_owner()
+        filled = cut.filled[places]
+        places, owner = places[filled], owner[filled]
+        facts = cut.line_facts[places]
+        left, gone = np.ones(len(places), bool), {}
+
+        def holding(pattern: str, ignore_case: bool = True) -> np.ndarray:
+            """Lines that hold one of the phrases; they are looked for in documents first."""
+            found = np.zeros(len(places), bool)
+            having = pc.match_substring_regex(text, pattern, ignore_case=ignore_case).to_numpy(zero_copy_only=False)
+            some = np.flatnonzero(having[owner] & left)
+            if len(some):
+                lines = lines_of(cut, places[some], whole=False)
+                found[some] = pc.match_substring_regex(lines, pattern, ignore_case=ignore_case).to_numpy(False)
+            return found
+
+        def take(rule: str, lines: np.ndarray) -> None:
+            gone[rule] = lines & left
+            np.logical_and(left, ~lines, out=left)
+
+        none = np.zeros(len(places), bool)
+        take("long_word", facts[:, c.LONGEST] > self.max_word_chars if self.max_word_chars else none)
+        ends = np.isin(facts[:, c.LAST], [ord(mark) for mark in ENDS]) & (facts[:, c.DOTS] < 3)
+        take("no_end", ~ends if self.end_mark else none)
+        few = cut.line_words()[places] < (self.min_line_words or 0)
+        take("few_words", few & ~cut.chars_unit[owner])
+        lorem = holding(LOREM) & left
+        take("javascript", holding(SCRIPT) if self.javascript else none)
+        curly = holding(r"\{", ignore_case=False) & left
+        take("policy", holding("|".join(POLICY)) if self.policy else none)
+
+        def count(lines: np.ndarray) -> np.ndarray:
+            return np.bincount(owner, lines, len(cut)).astype(np.int32)
+
+        new = joined(lines_of(cut, places[left], whole=False), owner[left], len(cut))
+        return Columns(
+            added={
+                "c4_lines": count(np.ones(len(places))),
+                **{f"c4_{rule}": count(lines) for rule, lines in gone.items()},
+                "c4_lorem_ipsum": count(lorem),
+                "c4_curly_brackets": count(curly),
+                "c4_sentences": count(np.where(left, facts[:, c.SENTENCES], 0)),
+            },
+            text=pc.if_else(pc.equal(new, contiguous(table["text"])), pa.scalar(None, pa.string()), new),
+        )

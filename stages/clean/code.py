@@ -1,0 +1,92 @@
+"""Files of source code, by the rules of StarCoder's data (Li et al. 2023, arXiv 2305.06161, section 3).
+
+They are those of Codex (Chen et al. 2021) and two more.
+
+Leaves out what needs a language's grammar: comments, visible text of HTML, extensions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.rules import Rule, apply, columns, histograms
+
+RULES = (
+    Rule("max_line", "code_max_line", "int32", "max"),
+    Rule("max_mean_line", "code_mean_line", "float32", "max"),
+    Rule("min_alnum", "code_alnum", "float32", "min"),
+    Rule("min_letters_per_word", "code_letters_per_word", "float32", "min"),
+    Rule("min_lines", "code_lines", "int32", "min"),
+    Rule("max_lines", "code_lines", "int32", "max"),
+    Rule("max_xml", "code_xml", "int32", "max"),
+)
+XML = r"^(?s:.{0,95})<\?xml version="
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Code(RowNode):
+    """Drop files that are data, generated or minified rather than written code; reason `code.<field>`.
+
+    Adds, for the fields of the same name (None turns a rule off):
+
+    code_max_line          int32    [characters] the longest line
+    code_mean_line         float32  [characters] the mean line
+    code_alnum             float32  share of characters that are letters or digits
+    code_letters_per_word  float32  letters per run between white space
+    code_lines             int32    lines
+    code_xml               int32    1: an XML header stands in the first 100 characters
+    """
+
+    docs: Node
+    max_line: int | None = threshold(1000)
+    max_mean_line: float | None = threshold(100.0)
+    min_alnum: float | None = threshold(0.25)
+    min_letters_per_word: float | None = threshold(1.5)
+    min_lines: int | None = threshold(10)
+    max_lines: int | None = threshold(20_000)
+    max_xml: int | None = threshold(0)
+
+    version = 1
+    needs = ("text",)
+    reasons = tuple(f"code.{rule.field}" for rule in RULES)
+    histograms = histograms(
+        RULES,
+        {
+            "code_max_line": (0, 2000, 40), "code_mean_line": (0, 200, 40), "code_lines": (0, 2000, 40),
+            "code_letters_per_word": (0, 20, 40), "code_xml": (0, 2, 2),
+        },
+    )  # fmt: skip
+
+    def adds(self):
+        return columns(RULES)
+
+    def open(self, ctx: Context) -> RowFunction:
+        return lambda table: Columns(added=_scores(table["text"]))
+
+    def decide(self, scores) -> Removed | None:
+        return apply(self, RULES, scores)
+
+
+def _scores(column) -> dict:
+    import numpy as np
+    import pyarrow.compute as pc
+
+    from pipeline.contract import contiguous
+    from stages.clean import cut as c
+
+    text = contiguous(column)
+    cut = c.cut(text, "whitespace", "word")
+    lines = cut.line_span[1] - cut.line_span[0]
+    facts = cut.line_facts[cut.own_lines()]
+    first = np.cumsum(lines) - lines
+    longest = np.maximum.reduceat(facts[:, c.LINE_CHARS], first) if len(lines) else lines
+    letters, digits, chars = (cut.facts[:, i] for i in (c.LETTERS, c.DIGITS, c.CHARS))
+    return {
+        "code_max_line": longest.astype(np.int32),
+        "code_mean_line": c.ratio(chars - (lines - 1), lines),
+        "code_alnum": c.ratio(letters + digits, chars),
+        "code_letters_per_word": c.ratio(letters, cut.pieces),
+        "code_lines": lines.astype(np.int32),
+        "code_xml": pc.match_substring_regex(text, XML).cast("int32"),
+    }

@@ -1,0 +1,84 @@
+"""The page rules that FineWeb adds to those of Gopher and C4 (Penedo et al. 2024, arXiv 2406.17557, section 3.6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.cut import Unit, Words
+from stages.clean.rules import Rule, apply, columns, histograms
+
+RULES = (
+    Rule("min_line_ends", "fineweb_line_ends", "float32", "min"),
+    Rule("max_short_lines", "fineweb_short_lines", "float32", "max"),
+    Rule("max_dup_line_chars", "fineweb_dup_line_chars", "float32", "max"),
+    Rule("max_newlines", "fineweb_newlines", "float32", "max"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FinewebQuality(RowNode):
+    """Drop pages that are lists, menus or repeat their lines, by FineWeb's rules; reason `fineweb_quality.<field>`.
+
+    Adds, float32, for the fields of the same name (None turns a rule off):
+
+    fineweb_line_ends       share of lines that end with a mark of a sentence's end, of any script
+    fineweb_short_lines     share of lines of at most `short_line` characters
+    fineweb_dup_line_chars  share of characters, newlines apart, in lines that stood before
+    fineweb_newlines        newlines per word
+
+    Lines are those that are not blank, without the white space around them. `words` and `unit`: see `gopher_quality`.
+    """
+
+    docs: Node
+    min_line_ends: float | None = threshold(0.12)
+    max_short_lines: float | None = threshold(0.67)
+    max_dup_line_chars: float | None = threshold(0.01)
+    max_newlines: float | None = threshold(0.3)
+    short_line: int = 30
+    words: Words = "whitespace"
+    unit: Unit = "auto"
+
+    version = 1
+    needs = ("text",)
+    reasons = tuple(f"fineweb_quality.{rule.field}" for rule in RULES)
+    histograms = histograms(RULES, {})
+
+    def adds(self):
+        return columns(RULES)
+
+    def open(self, ctx: Context) -> RowFunction:
+        return lambda table: Columns(added=self._scores(table["text"]))
+
+    def decide(self, scores) -> Removed | None:
+        return apply(self, RULES, scores)
+
+    def _scores(self, text) -> dict:
+        import numpy as np
+
+        from stages.clean import cut as c
+        from stages.clean.characters import table
+        from stages.clean.repeats import copies
+        from stages.loops.cuts import END
+
+        cut = c.cut(text, "whitespace" if self.words == "datatrove" else self.words, self.unit)
+        if self.words == "datatrove":
+            from stages.clean.datatrove_words import word_counts
+
+            words = word_counts(text)
+        else:
+            words = cut.counts
+        flags, _ = table()
+        ends = (flags[np.maximum(cut.line_facts[:, c.LAST], 0)] & END) != 0
+        # an ellipsis character ends no sentence by FineWeb's list of marks
+        ends &= cut.line_facts[:, c.LAST] != ord("…")
+        lines, _, chars = copies(cut, joined=False)
+        newlines = cut.line_span[1] - cut.line_span[0] - 1
+        return {
+            "fineweb_line_ends": c.ratio(cut.per_line(ends & cut.filled), lines),
+            "fineweb_short_lines": c.ratio(
+                cut.per_line(cut.filled & (cut.line_facts[:, c.INNER_CHARS] <= self.short_line)), lines
+            ),
+            "fineweb_dup_line_chars": c.ratio(chars, cut.facts[:, c.CHARS] - newlines),
+            "fineweb_newlines": c.ratio(newlines, words),
+        }

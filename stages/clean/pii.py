@@ -1,0 +1,78 @@
+"""What identifies a person or opens a door: e-mail addresses, public IP addresses, phone numbers, IBANs, secret keys.
+
+Found by form and, where there is one, by checksum or range; names and streets have no form and are not looked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.errors import RecipeError
+from stages.clean.rules import Rule, apply, columns, histograms
+
+Kind = Literal["email", "ip", "phone", "iban", "key"]
+KINDS: tuple[Kind, ...] = ("key", "email", "iban", "ip", "phone")  # in the order of masking: a key may hold digits
+RULES = (Rule("max_hits", "pii_hits", "int32", "max"),)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Pii(RowNode):
+    """Mask or count personal data; reason `pii.max_hits`.
+
+    kinds     which ones:
+              `email`  by form
+              `ip`     IPv4 and IPv6 addresses of the public ranges; private and documentation ones stay
+              `phone`  with a country's code and +, or in the North American form 3-3-4; 8 to 15 digits
+              `iban`   whose check digits are right
+              `key`    of AWS, Google, GitHub, Slack, OpenAI; JSON web tokens; private keys in PEM form
+    action    `mask`: the text has `<email>`, `<ip>`, ... in their place; `flag`: columns only
+    max_hits  a document with more of them goes (dolma: 5 for phone numbers); None: none goes
+
+    Adds `pii_email`, `pii_ip`, `pii_phone`, `pii_iban`, `pii_key` and `pii_hits` (their sum), int32.
+    """
+
+    docs: Node
+    kinds: tuple[Kind, ...] = ("email", "ip", "phone", "iban", "key")
+    action: Literal["mask", "flag"] = "mask"
+    max_hits: int | None = threshold(None)
+
+    version = 1
+    needs = ("text",)
+    reasons = ("pii.max_hits",)
+    histograms = histograms(RULES, {"pii_hits": (0, 50, 50)})
+
+    @property
+    def changes_text(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.action == "mask"
+
+    def check(self) -> None:
+        if not self.kinds:
+            raise RecipeError("pii.kinds", "an empty list", f"some of {', '.join(KINDS)}")
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise RecipeError("pii.kinds", f"{kind!r}", f"some of {', '.join(KINDS)}")
+
+    def adds(self):
+        return {**{f"pii_{kind}": "int32" for kind in KINDS}, **columns(RULES)}
+
+    def open(self, ctx: Context) -> RowFunction:
+        from stages.clean.pii_forms import masked
+
+        def rows(table) -> Columns:
+            import numpy as np
+            import pyarrow as pa
+
+            from pipeline.contract import contiguous
+
+            texts = contiguous(table["text"])
+            counts, new = masked(texts, [kind for kind in KINDS if kind in self.kinds])
+            found = {f"pii_{kind}": counts.get(kind, np.zeros(len(texts), np.int32)) for kind in KINDS}
+            added = {**found, "pii_hits": np.sum(list(found.values()), axis=0, dtype=np.int32)}
+            return Columns(added=added, text=pa.array(new, pa.string()) if self.action == "mask" else None)
+
+        return rows
+
+    def decide(self, scores) -> Removed | None:
+        return apply(self, RULES, scores)

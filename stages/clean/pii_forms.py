@@ -1,0 +1,107 @@
+"""The forms of personal data: what is looked for in a whole batch, and what tells a find from its likes.
+
+`seek` is run over all texts by Arrow and may find too much; only documents in which it finds something are looked at
+one by one.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Form:
+    seek: str  # of RE2: no look-around
+    form: re.Pattern[str]
+    holds: Callable[[str], bool] = lambda found: True
+
+
+def _public(found: str) -> bool:
+    try:
+        return ipaddress.ip_address(found).is_global
+    except ValueError:
+        return False
+
+
+def _checked(found: str) -> bool:
+    """The check digits of an IBAN (ISO 13616): 15 to 34 characters, and 1 modulo 97."""
+    plain = found.replace(" ", "")
+    if not 15 <= len(plain) <= 34:
+        return False
+    return int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
+
+
+def _dialled(found: str) -> bool:
+    return 8 <= sum(map(str.isdigit, found)) <= 15
+
+
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+# Public IPv6 addresses are those of 2000::/3 so far.
+_OCTETS = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
+_KEYS = (
+    r"AKIA[0-9A-Z]{16}",
+    r"AIza[0-9A-Za-z_-]{35}",
+    r"gh[pousr]_[0-9A-Za-z]{36,}",
+    r"xox[abprs]-[0-9A-Za-z-]{10,}",
+    r"sk-[0-9A-Za-z_-]{32,}",
+    r"eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{10,}",
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[0-9A-Za-z+/=,:\s-]*?-----END [A-Z ]*PRIVATE KEY-----",
+)
+FORMS = {
+    "email": Form(
+        "@[A-Za-z0-9]",
+        re.compile(rf"(?<![\w.+-])[\w.%+-]{{1,64}}@(?:{_NAME}\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"),
+    ),
+    "ip": Form(
+        rf"{_OCTETS}|[23][0-9A-Fa-f]{{3}}:",
+        re.compile(rf"(?<![\w.:]){_OCTETS}(?![\w]|\.[0-9])|(?<![\w.:])[23][0-9A-Fa-f]{{3}}:[0-9A-Fa-f:]*:[0-9A-Fa-f]{{1,4}}(?![\w:])"),
+        _public,
+    ),
+    "phone": Form(
+        r"\+[0-9(]|[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}",
+        re.compile(
+            r"(?<![\w+])\+[0-9]{1,3}(?:[ ./-]?\(?[0-9]{1,4}\)?){2,6}(?!\w)"
+            r"|(?<![\w.-])\(?[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}(?![\w-])"
+        ),
+        _dialled,
+    ),
+    "iban": Form(
+        r"[A-Z]{2}[0-9]{2} ?[0-9A-Z]{4}",
+        re.compile(r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?!\w)"),
+        _checked,
+    ),
+    "key": Form("|".join((*_KEYS[:-1], "-----BEGIN [A-Z ]*PRIVATE KEY-----")), re.compile("|".join(_KEYS))),
+}  # fmt: skip
+
+
+def masked(texts: pa.Array, kinds: Sequence[str]) -> tuple[dict[str, np.ndarray], list[str | None]]:
+    """(kind -> finds in each text, int32; the texts with `<kind>` in their place, None where nothing was found)."""
+    import numpy as np
+    import pyarrow.compute as pc
+
+    counts: dict[str, np.ndarray] = {}
+    new: list[str | None] = [None] * len(texts)
+    for kind in kinds:
+        form, found = FORMS[kind], np.zeros(len(texts), np.int32)
+        having = pc.match_substring_regex(texts, form.seek).to_numpy(zero_copy_only=False)
+        for i in np.flatnonzero(having).tolist():
+            text = new[i] or texts[i].as_py()
+            places = [match.span() for match in form.form.finditer(text) if form.holds(match.group())]
+            if places:
+                found[i], new[i] = len(places), _without(text, places, f"<{kind}>")
+        counts[kind] = found
+    return counts, new
+
+
+def _without(text: str, places: Sequence[tuple[int, int]], mask: str) -> str:
+    ends = [0, *(stop for _, stop in places)]
+    starts = [*(start for start, _ in places), len(text)]
+    return mask.join(text[a:b] for a, b in zip(ends, starts, strict=True))

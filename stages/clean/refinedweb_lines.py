@@ -1,0 +1,146 @@
+"""The line rules of RefinedWeb (Penedo et al. 2023, arXiv 2306.01116, appendix G.2), as DCLM reconstructed them.
+
+A document from which more than a twentieth of the words had to be taken goes whole: what such lines stand among is
+seldom prose.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.rules import Rule, apply, columns, histograms
+
+COUNTER = (
+    r"^\W*\d(?:,|\.|\d)*(?:k|m|b)?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes"
+    r"|downloads|views|followers)\W*$"
+)
+# Any three characters behind "read more": the dots of the reconstruction are those of a regular expression.
+PHRASES = r"\s?items in cart|\s?read more...$|^sign-in\s?"
+PHRASE_WORDS = 10  # phrases are looked for in lines of so many words at most
+
+LINE_RULES = ("upper_case", "digits", "counter", "few_words", "phrase")
+RULES = (
+    Rule("max_removed_words", "refinedweb_removed_words", "float32", "max"),
+    Rule("min_left_chars", "refinedweb_left_chars", "int32", "min"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RefinedwebLines(RowNode):
+    """Drop lines that are no prose, and documents that are made of them; reason `refinedweb_lines.<field>`.
+
+    A line that is not empty goes for the first of these; the text is what remains (None or false turns a rule off):
+
+    max_upper_case    more than this share of its characters are capitals
+    max_digits        more than this share are digits
+    counters          it is a counter, like "3 likes"
+    min_line_words    it has fewer words
+    phrases           it is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a line
+                      of at most 10 words that has more than that loses them
+
+    Adds `refinedweb_upper_case`, `refinedweb_digits`, `refinedweb_counter`, `refinedweb_few_words`, `refinedweb_phrase`
+    int32 (lines gone or changed for each), `refinedweb_removed_words` float32 (share of the words that went) and
+    `refinedweb_left_chars` int32 (characters that remain; a document without any goes).
+    """
+
+    docs: Node
+    max_upper_case: float | None = 0.5
+    max_digits: float | None = 0.999999
+    counters: bool = True
+    min_line_words: int | None = 2
+    phrases: bool = True
+    max_removed_words: float | None = threshold(0.05)
+    min_left_chars: int | None = threshold(1)
+
+    version = 1
+    needs = ("text",)
+    changes_text = True
+    reasons = tuple(f"refinedweb_lines.{rule.field}" for rule in RULES)
+    histograms = {  # noqa: RUF012
+        **histograms(RULES, {"refinedweb_left_chars": (0, 10_000, 50)}),
+        **{f"refinedweb_{rule}": (0, 100, 50) for rule in LINE_RULES},
+    }
+
+    def adds(self):
+        return {**{f"refinedweb_{rule}": "int32" for rule in LINE_RULES}, **columns(RULES)}
+
+    def open(self, ctx: Context) -> RowFunction:
+        return self._rows
+
+    def decide(self, scores) -> Removed | None:
+        return apply(self, RULES, scores)
+
+    def _rows(self, table) -> Columns:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from pipeline.contract import contiguous
+        from stages.clean import cut as c
+        from stages.clean.edits import joined, lines_of
+
+        text = contiguous(table["text"])
+        cut = c.cut(text, "whitespace", "auto")
+        places, owner = cut.own_lines(), cut.line_owner()
+        facts, words = cut.line_facts[places], cut.line_words()[places]
+        chars = np.maximum(facts[:, c.LINE_CHARS], 1)
+        left, gone = np.ones(len(places), bool), {}
+
+        def take(rule: str, lines: np.ndarray) -> None:
+            gone[rule] = lines & left
+            np.logical_and(left, ~lines, out=left)
+
+        none = np.zeros(len(places), bool)
+        take("upper_case", none if self.max_upper_case is None else facts[:, c.UPPER] / chars > self.max_upper_case)
+        take("digits", none if self.max_digits is None else facts[:, c.LINE_DIGITS] / chars > self.max_digits)
+        counters = none.copy()
+        if self.counters:
+            # a counter has at least two words, and few of them: a number, a name, and marks around them
+            some = np.flatnonzero(left & (words >= 2) & (words <= 8) & (facts[:, c.LINE_DIGITS] > 0))
+            found = pc.match_substring_regex(lines_of(cut, places[some], whole=False), COUNTER, ignore_case=True)
+            counters[some] = found.to_numpy(zero_copy_only=False)
+        take("counter", counters)
+        few = (words < (self.min_line_words or 0)) & (facts[:, c.LINE_CHARS] > 0) & ~cut.chars_unit[owner]
+        take("few_words", few)
+        lines = lines_of(cut, places[left], whole=True)
+        changed, lines, kept = self._phrases(lines, words[left])
+        gone["phrase"] = none.copy()
+        gone["phrase"][np.flatnonzero(left)[changed]] = True
+        left[np.flatnonzero(left)[~kept]] = False
+        touched = np.bincount(owner, ~left | gone["phrase"], len(cut)) > 0
+        new = pc.utf8_trim_whitespace(joined(lines, owner[left], len(cut)))
+        before, after = cut.counts, cut.counts.copy()
+        if touched.any():
+            after[touched] = c.cut_fresh(new.filter(pa.array(touched)), "whitespace", "auto").counts
+
+        def count(rule: str) -> np.ndarray:
+            return np.bincount(owner, gone[rule], len(cut)).astype(np.int32)
+
+        return Columns(
+            added={
+                **{f"refinedweb_{rule}": count(rule) for rule in LINE_RULES},
+                "refinedweb_removed_words": c.ratio(np.maximum(before - after, 0), before),
+                "refinedweb_left_chars": pc.utf8_length(new).cast(pa.int32()),
+            },
+            text=pc.if_else(pa.array(touched), new, pa.scalar(None, pa.string())),
+        )
+
+    def _phrases(self, lines, words):
+        """(which lines lose a phrase, bool; the lines that stay, without it; which ones those are, bool)."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        changed, kept = np.zeros(len(lines), bool), np.ones(len(lines), bool)
+        if not self.phrases:
+            return changed, lines, kept
+        holding = pc.match_substring_regex(lines, PHRASES, ignore_case=True).to_numpy(zero_copy_only=False)
+        changed = holding & (words <= PHRASE_WORDS)
+        if not changed.any():
+            return changed, lines, kept
+        cleared = pc.replace_substring_regex(lines, f"(?i:{PHRASES})", "")
+        lines = pc.if_else(pa.array(changed), cleared, lines)
+        blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(lines)), 0).to_numpy(zero_copy_only=False)
+        kept = ~(changed & blank)
+        return changed, lines.filter(pa.array(kept)), kept

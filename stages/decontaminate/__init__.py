@@ -1,0 +1,1 @@
+"""Passages of evaluation sets in training documents."""

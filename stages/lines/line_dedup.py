@@ -1,0 +1,91 @@
+"""Lines and paragraphs that stand again and again: menus, cookie notices, licence heads.
+
+Exact counts over the whole corpus, through the same exchange of keys as documents; nothing is forgotten and no order of
+arrival decides. Sources: Raffel et al., "T5", 2020, section 2.2 (C4: drop all but one of any repeated span); Wenzek et
+al., "CCNet", 2020, section 3.1 (paragraph hashes of normalised text).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
+from pipeline.errors import RecipeError
+from stages.dedup.phase_files import opener, tasks
+
+
+def _files() -> Sequence[ModuleType]:
+    from stages.lines import keys, repeats, rows
+
+    return keys, repeats, rows
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LineDedup(RowNode):
+    """Take repeated lines out of documents.
+
+    unit        `line` (split at line feeds) or `paragraph` (split at blank lines; what is left is joined by one)
+    match       `words`: equal sequences of lower-cased words; `bytes`: equal but for space around them
+    min_words   units of fewer words are never taken out; they are not counted
+    min_copies  a unit that stands so often in the corpus is repeated; every occurrence counts, also inside one document
+    keep        `first`: the first occurrence in order of the corpus stays; `none`: none does
+
+    Changes the text; adds `lines_kept`, `lines_dropped` int32. A document that loses its last unit of `min_words` is
+    removed with `line_dedup.empty`, value = units dropped.
+    """
+
+    docs: Node | tuple[Node, ...]
+    unit: Literal["line", "paragraph"] = "line"
+    match: Literal["words", "bytes"] = "words"
+    min_words: int = 1
+    min_copies: int = threshold(2)
+    keep: Literal["first", "none"] = threshold("first")
+
+    version = 3
+    reasons = ("line_dedup.empty",)
+    changes_text = True
+    hash_fields = ("unit", "match", "min_words")
+
+    def adds(self) -> dict[str, str]:
+        return {"lines_kept": "int32", "lines_dropped": "int32"}
+
+    def phases(self) -> tuple[Phase, ...]:
+        return (
+            ShardPhase(name="keys", open=opener(_files, "keys"), needs=("text", "_row"), fields=self.hash_fields),
+            tasks(_files, "repeats", (*self.hash_fields, "min_copies", "keep")),
+            RowPhase(name="rows", open=self.open, needs=("text", "_row"), per_shard=True),
+        )
+
+    def open(self, ctx: Context) -> RowFunction:
+        return opener(_files, "rows")(ctx)
+
+    def figures(self, ctx: Context) -> Sequence[Mapping[str, Any]]:
+        from stages.lines.repeats import most_repeated
+
+        return [
+            {
+                "kind": "table",
+                "section": "duplicates",
+                "title": "line_dedup: what stands most often",
+                "columns": [self.unit, "copies"],
+                "rows": [[text, copies] for text, copies in most_repeated(ctx)],
+            }
+        ]
+
+    def check(self) -> None:
+        for name, allowed in (
+            ("unit", ("line", "paragraph")),
+            ("match", ("words", "bytes")),
+            ("keep", ("first", "none")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
+        for name, least in (("min_words", 1), ("min_copies", 2)):
+            if getattr(self, name) < least:
+                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)}", f"at least {least}")
+
+    def predict_bytes(self, rows: int, text_bytes: int) -> int:
+        return 256 * 1024 + text_bytes // 4 + rows * 8

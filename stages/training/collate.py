@@ -1,0 +1,115 @@
+"""From packed rows to a batch: the slot, and next-token prediction, its default.
+
+A collator is a frozen value with one method. A new one is a file with a class of this base and a line in
+`stages.catalog.COLLATORS`. It decides what the model is shown, what it has to predict and what each place may see;
+nothing later shifts or masks.
+
+Letters: b rows, t places of a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from stages.tokens.rows import has_label
+
+if TYPE_CHECKING:
+    import torch
+
+    from models.batch import Batch
+
+
+class Rows(NamedTuple):
+    """Packed rows of a micro-batch.
+
+    ids        int64 [b, T+1]
+    documents  int64 [b, T+1], number of each token's piece in its row, from 1; filling is 0. No two pieces share a
+               token, and the tail of a cut document is a piece of its own
+    numbers    int64 [b], global row numbers: sources count one after another
+    sources    int64 [b], place of each row's source in the mixture
+    log_prior  float32 [b]
+    columns    float64 [b] each, the carried columns that were asked for
+    cut        whether attention stays inside a document
+    end_id     the special token that begins and ends a document
+    vocab_size size of the vocabulary
+    """
+
+    ids: np.ndarray
+    documents: np.ndarray
+    numbers: np.ndarray
+    sources: np.ndarray
+    log_prior: np.ndarray
+    columns: Mapping[str, np.ndarray]
+    cut: bool
+    end_id: int
+    vocab_size: int
+
+
+class Key(NamedTuple):
+    """What every random choice of a collator derives from, so that a resumed run makes the same ones."""
+
+    seed: int
+    step: int
+
+    def chance(self, row: int, purpose: str = "") -> np.random.Generator:
+        """A generator for a row of this step, keyed by its global number: never by worker, place or time."""
+        text = f"collate/{self.seed}/{self.step}/{row}/{purpose}"
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collator:
+    """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold."""
+
+    reads: ClassVar[tuple[str, ...]] = ()
+
+    def collate(self, rows: Rows, key: Key) -> Batch:
+        """The batch, on the CPU; a function of its arguments alone."""
+        raise NotImplementedError(f"{type(self).__name__}.collate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NextToken(Collator):
+    """Every token is predicted from those before it; none is predicted from another document or in filling."""
+
+    def collate(self, rows: Rows, key: Key) -> Batch:
+        from models.losses import IGNORE
+
+        labels = np.where(has_label(rows.documents), rows.ids[:, 1:], IGNORE)
+        return batch_of(rows, rows.ids[:, :-1], labels)
+
+
+NEXT_TOKEN = NextToken()
+
+
+def batch_of(
+    rows: Rows, ids: np.ndarray, labels: np.ndarray, documents: np.ndarray | None = None, **more: Any
+) -> Batch:
+    """A batch of these ids and labels `[b, t]` with what else the rows hold; `more`: other fields of `Batch`.
+
+    `documents` are those of the first t tokens of each row unless others are given.
+    """
+    from models.batch import Batch
+
+    return Batch(
+        ids_bt=tensor(ids),
+        labels_bt=tensor(labels),
+        documents_bt=tensor(rows.documents[:, : ids.shape[1]] if documents is None else documents),
+        cut=rows.cut,
+        rows_b=tensor(rows.numbers),
+        log_prior_b=tensor(rows.log_prior),
+        columns={name: tensor(values) for name, values in rows.columns.items()},
+        **more,
+    )
+
+
+def tensor(values: np.ndarray) -> torch.Tensor:
+    """A tensor of its own memory."""
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(values).copy())

@@ -1,0 +1,89 @@
+"""The micro-batches of one process: rows of the order, cut and collated, made ahead by one thread.
+
+A thread prepares the next step while the model computes this one. What it prepares is a function of the step, so it
+decides no bit.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from models.batch import Batch
+from stages.training.collate import Key, Rows
+from stages.training.gradients import subtrees
+from stages.training.job import Job
+
+STEPS_AT_ONCE = 64  # steps whose rows are drawn in one call, since numpy's calls cost more than their work
+
+
+class Feed:
+    """The micro-batches of one process, and how many rows of the batch each process has."""
+
+    def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
+        self.job, self.device = job, device
+        shares = subtrees(job.micro_batches, world_size)
+        self.rows_each = job.batch_rows // job.micro_batches
+        self.mine = shares[process_rank]
+        self.rows_of = [len(share) * self.rows_each for share in shares]
+        self._first_rows = np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
+        self._first, self._drawn = -1, (np.zeros((0, 0), np.int64),) * 2
+        self._ahead: tuple[int, Future[list[Batch]]] | None = None
+        self._thread = ThreadPoolExecutor(1, "feed")
+
+    def batch(self, step: int) -> list[Batch]:
+        """This process's micro-batches of a step, in order, on the device."""
+        if self._ahead is not None and self._ahead[0] == step:
+            made = self._ahead[1].result()
+        else:
+            if self._ahead is not None:
+                self._ahead[1].result()  # the thread alone draws
+            made = self._make(step)
+        self._ahead = (step + 1, self._thread.submit(self._make, step + 1)) if step + 1 < self.job.steps else None
+        return [batch.to(self.device) for batch in made]
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(cancel_futures=True)
+
+    def rows_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sources and rows of the whole batch of a step, in its order."""
+        if not self._first <= step < self._first + len(self._drawn[0]):
+            self._drawn = self.job.sampler.batch(step, min(STEPS_AT_ONCE, self.job.steps - step))
+            self._first = step
+        sources, rows = (part[step - self._first] for part in self._drawn)
+        return sources, rows
+
+    def _make(self, step: int) -> list[Batch]:
+        sources, rows = self.rows_at(step)
+        each, part, key = self.rows_each, self.job.part(step), Key(self.job.seed, step)
+        made = []
+        for m in self.mine:
+            piece = slice(m * each, (m + 1) * each)
+            batch = part.collate.collate(self._take(sources[piece], rows[piece], part.cut), key)
+            made.append(batch if self.device.type == "cpu" else _pinned(batch))
+        return made
+
+    def _take(self, sources: np.ndarray, rows: np.ndarray, cut: bool) -> Rows:
+        job, count = self.job, len(rows)
+        ids, documents = (np.empty((count, job.length + 1), np.int64) for _ in range(2))
+        priors = np.empty(count, np.float32)
+        columns = {name: np.empty(count) for name in job.reads}
+        for source in np.unique(sources):
+            at, packed = np.flatnonzero(sources == source), job.sources[source].rows
+            taken = packed.take(rows[at])
+            ids[at], documents[at], priors[at] = taken.ids, taken.segments, taken.log_priors
+            for name, values in columns.items():
+                values[at] = packed.means(name, rows[at])
+        first = job.sources[0].rows
+        numbers = self._first_rows[sources] + rows
+        return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size)
+
+
+def _pinned(batch: Batch) -> Batch:
+    """The same batch in memory that a device copies from while it computes."""
+    held = {name: value.pin_memory() for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    columns = {name: value.pin_memory() for name, value in batch.columns.items()}
+    return Batch(**{**vars(batch), **held, "columns": columns})

@@ -1,0 +1,85 @@
+"""A trained Llama from a Hugging Face folder, as a node that gives a model: to evaluate, to export, to start from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from models.accounting import count_parameters
+from models.presets import Llama
+from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
+from pipeline.errors import DataError
+
+NEEDED = ("config.json", "tokenizer.json")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HfModel(Node):
+    """Read a dense Llama: `config.json`, `tokenizer.json` and one or more `.safetensors` of one folder.
+
+    paths  the folder's files, as `folder/*`; their digests are the identity
+    """
+
+    paths: tuple[str, ...] = sources()
+
+    gives = "model"
+
+    def phases(self):
+        return (TaskPhase(name="train", keys=one, run=self._read),)
+
+    def _read(self, ctx: Context, key: str) -> Result:
+        import shutil
+        import tempfile
+        from pathlib import Path
+
+        from models.build import build
+        from models.convert import read_dense
+        from models.files import describe, save
+
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            for source in ctx.sources():
+                name = source.name.rpartition("/")[2]
+                if name in NEEDED or name.endswith(".safetensors"):
+                    with ctx.open_source(source) as stream, open(folder / name, "wb") as file:
+                        shutil.copyfileobj(stream, file, 1 << 24)
+            for name in NEEDED:
+                if not (folder / name).exists():
+                    raise DataError("hf_model.paths", f"no {name}", "the files of a Hugging Face folder, as folder/*")
+            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            try:
+                config = Llama(
+                    "1m",
+                    hidden=settings["hidden_size"],
+                    inter=settings["intermediate_size"],
+                    layers=settings["num_hidden_layers"],
+                    heads=settings["num_attention_heads"],
+                    norm_eps=settings["rms_norm_eps"],
+                    rope_theta=(settings.get("rope_parameters") or {}).get(
+                        "rope_theta", settings.get("rope_theta", 10_000.0)
+                    ),
+                )
+                words, length = settings["vocab_size"], settings["max_position_embeddings"]
+                model = build(config, words, length, 0, dense=read_dense(folder, config))
+            except (KeyError, ValueError) as error:
+                raise DataError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
+            with ctx.create("/model.safetensors") as path:
+                save(path, model)
+            with ctx.create("/tokenizer.json") as path:
+                shutil.copyfile(folder / "tokenizer.json", path)
+            counts = count_parameters(config, words)
+            ends = settings.get("eos_token_id")
+            run = {
+                "format": 1,
+                "label": f"{settings.get('model_type', 'llama')} of {counts.total:,} parameters",
+                "model": describe(config),
+                "vocab_size": words,
+                "length": length,
+                "end_id": ends[0] if isinstance(ends, list) else ends,
+                "parameters": counts.total,
+                "bytes": 4 * counts.total,
+                "tokens": None,
+            }
+            with ctx.create("/config.json") as path:
+                path.write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        return Result(counts={"models": 1}, facts={"parameters": counts.total})

@@ -1,0 +1,40 @@
+"""A local Ray belongs to its run: nobody reaches it from another machine, nor without the run's token."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import json, grpc, psutil
+from pipeline.ray_runtime import session
+session.start(cpus=1, address=None)
+import ray
+here = psutil.Process()
+addresses = sorted({
+    connection.laddr.ip
+    for process in (here, *here.children(recursive=True))
+    for connection in process.net_connections("inet") if connection.status == psutil.CONN_LISTEN
+})
+channel = grpc.insecure_channel(ray.get_runtime_context().gcs_address)
+try:
+    channel.unary_unary("/ray.rpc.NodeInfoGcsService/GetAllNodeInfo")(b"", timeout=20)
+    answer = "OK"
+except grpc.RpcError as error:
+    answer = error.code().name
+print(json.dumps({"addresses": addresses, "answer": answer, "works": ray.get(ray.put(3))}))
+session.stop()
+"""
+
+
+def test_a_local_ray_listens_on_loopback_and_asks_for_a_token() -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=200, check=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["works"] == 3
+    assert {address.removeprefix("::ffff:") for address in found["addresses"]} == {"127.0.0.1"}
+    assert found["answer"] == "UNAUTHENTICATED"

@@ -1,0 +1,124 @@
+"""Exported tokens, read back by the readers of the projects they are for, hold every document once and whole."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.contract import Shard
+from pipeline.errors import RecipeError
+from stages.read.read import Read
+from stages.tokens.encoder import Encoder
+from stages.tokens.export_tokens import ExportTokens
+from stages.tokens.pack import Pack
+from stages.tokens.tokenizer import Tokenizer
+from tests.stages.local_context import LocalContext
+
+DOCS = Read(paths=("unread",))
+LENGTH = 16
+TEXTS = ["The mill ground corn.", "x", "a long document " * 30, "naïve cafés, 漢字 and 1815", "\n\n tabs\t"] * 5
+
+
+class Context(LocalContext):
+    """The tokenizer lies in the same folder."""
+
+    def path(self, phase, key, ext, of=None):
+        return super().path("train", "all", ".json") if of == "tokenizer" else super().path(phase, key, ext)
+
+
+@pytest.fixture
+def packed(tmp_path):
+    """A context in which two shards are packed, one of them empty; and the ids of every document."""
+    tokenizer = Tokenizer(docs=DOCS, vocab_size=400)
+    table = pa.table({"id": [f"{'0' * 12}:{i}" for i in range(len(TEXTS))], "text": TEXTS})
+    ctx = Context(tokenizer, tmp_path, {"docs": table})
+    ctx.run_all()
+    ctx.node = node = Pack(docs=DOCS, tokenizer=tokenizer, length=LENGTH, window=7)
+    pack, meta = node.phases()
+    for key, texts in (("s0", TEXTS), ("s1", [])):
+        ctx.shard, ctx.phase, ctx.key = Shard("0" * 12, key, len(texts), 0), "pack", key
+        writer = pack.open(ctx)
+        sources = pa.array(["web" if i % 2 else None for i in range(len(texts))], pa.string())
+        writer.add(pa.table({"_row": range(len(texts)), "text": texts, "source": sources}))
+        ctx.results["pack", key] = writer.finish()
+    ctx.run(meta)
+    encoder = Encoder.load(tmp_path / "train" / "all.json")
+    return ctx, [[*ids.tolist(), 0] for ids in encoder.encode(TEXTS)]
+
+
+def export(ctx, form, **fields):
+    ctx.node = ExportTokens(rows=ctx.node, format=form, **fields)
+    ctx.node.check()
+    for phase in ctx.node.phases():
+        done = ctx.run(phase)
+        if phase.name == "files":
+            assert list(done) == ["s0"]
+            assert done["s0"].counts["documents"] == done["s0"].counts["exported"] == len(TEXTS)
+    return ctx.folder / "files" / "s0"
+
+
+def test_megatron_reads_every_document(packed):
+    from megatron.core.datasets.indexed_dataset import IndexedDataset
+
+    ctx, truth = packed
+    found = IndexedDataset(str(export(ctx, "megatron")))
+    assert len(found) == len(truth)
+    assert [found[i].tolist() for i in range(len(found))] == truth
+    assert found.document_indices.tolist() == list(range(len(truth) + 1))
+
+
+def test_megatron_gets_int32_where_ids_are_wide(packed):
+    from megatron.core.datasets.indexed_dataset import IndexedDataset
+
+    ctx, truth = packed
+    path = ctx.folder / "pack" / "s0.bin"
+    np.fromfile(path, "<u2").astype("<u4").tofile(path)
+    ctx.results["pack", "s0"] = type(ctx.results["pack", "s0"])(ctx.results["pack", "s0"].counts, {"dtype": "uint32"})
+    found = IndexedDataset(str(export(ctx, "megatron")))
+    assert found[2].dtype == np.int32
+    assert [found[i].tolist() for i in range(len(found))] == truth
+
+
+def test_datatrove_reads_every_window_and_where_documents_end(packed):
+    from datatrove.utils.dataset import DatatroveFileDataset
+
+    ctx, truth = packed
+    path = str(export(ctx, "datatrove")) + ".ds"
+    flat = [token for document in truth for token in document]
+    places = [place for document in truth for place in range(len(document))]
+    windows = DatatroveFileDataset(path, seq_len=9, token_size=2, return_positions=True)
+    assert len(windows) == len(flat) // 10
+    for i in range(len(windows)):
+        window = windows[i]
+        assert window["input_ids"].tolist() == flat[10 * i : 10 * i + 10]
+        # within a window datatrove counts a document that goes on from 0
+        expected = np.array(places[10 * i : 10 * i + 10])
+        begins = np.flatnonzero(expected == 0)
+        expected[: begins[0] if len(begins) else 10] -= expected[0]
+        assert window["positions"].tolist() == expected.tolist()
+
+
+def test_parquet_names_the_row_that_each_document_is(packed, tmp_path):
+    ctx, truth = packed
+    export(ctx, "parquet", to=str(tmp_path / "out"))
+    table = pq.read_table(tmp_path / "out" / "tokens-00000.parquet")
+    assert table["input_ids"].to_pylist() == truth
+    assert table["row"].to_pylist() == list(range(len(TEXTS)))
+    assert set(table["base"].to_pylist()) == {"0" * 12}
+    assert table["source"].to_pylist() == [row["source"] for row in table.to_pylist()]
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["documents"] == len(TEXTS)
+    assert set(manifest["files"]) == {"tokens-00000.parquet", "tokenizer.json"}
+
+
+def test_only_a_whole_pack_can_be_exported():
+    pack = Pack(docs=DOCS, tokenizer=Tokenizer(docs=DOCS))
+    for rows, fields, message in (
+        (DOCS, {}, "a read; expected a pack node"),
+        (Pack(docs=DOCS, tokenizer=pack.tokenizer, max_rows=5), {}, "max_rows: 5"),
+        (pack, {"to": "ftp://x"}, "ftp"),
+    ):
+        with pytest.raises(RecipeError, match=message):
+            ExportTokens(rows=rows, **fields).check()
