@@ -75,7 +75,7 @@ class Judge(RowNode):
     in_flight: int = runtime(8)
     commit_rows: int | None = runtime(256)
 
-    row_errors = (Refused, BadAnswer, Unparsed)
+    row_errors = (Refused, Unparsed, BadAnswer)  # the first class that fits names the reason
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
