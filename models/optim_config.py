@@ -13,7 +13,11 @@ from dataclasses import dataclass
 class AdamW:
     """AdamW (Loshchilov and Hutter 2019), decay off for vectors, fused kernel.
 
-    `lr` is the peak; `clip` the largest global gradient norm, 0 = no clipping.
+    - `lr`: the peak of the learning rate
+    - `betas`: decay of the means of gradients and of their squares
+    - `eps`: added to the root of the squares' mean
+    - `weight_decay`: of matrices, per step and learning rate
+    - `clip`: the largest global gradient norm; 0 = no clipping
     """
 
     lr: float = 1e-3
@@ -34,7 +38,11 @@ class AdamW:
 
 @dataclass(frozen=True, kw_only=True)
 class Cosine:
-    """Linear warm-up over `warmup` of the run, then half a cosine down to `final` of the peak."""
+    """Linear warm-up over `warmup` of the run, then half a cosine down to `final` of the peak.
+
+    - `warmup`: share of the run
+    - `final`: share of the peak at the end
+    """
 
     warmup: float = 0.1
     final: float = 0.1
@@ -45,7 +53,11 @@ class Cosine:
 
 @dataclass(frozen=True, kw_only=True)
 class WSD:
-    """Warm-up, stable, decay (Hu et al. 2024): a plateau, then linear over the last `decay` of the run."""
+    """Warm-up, stable, decay (Hu et al. 2024): a plateau, then linear over the last `decay` of the run.
+
+    - `warmup`, `decay`: shares of the run
+    - `final`: share of the peak at the end
+    """
 
     warmup: float = 0.05
     decay: float = 0.2
@@ -57,7 +69,11 @@ class WSD:
 
 @dataclass(frozen=True, kw_only=True)
 class Linear:
-    """Linear warm-up over `warmup` of the run, then linear down to `final` of the peak."""
+    """Linear warm-up over `warmup` of the run, then linear down to `final` of the peak.
+
+    - `warmup`: share of the run
+    - `final`: share of the peak at the end
+    """
 
     warmup: float = 0.1
     final: float = 0.0

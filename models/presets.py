@@ -28,7 +28,15 @@ Activation = Literal["silu", "none"]
 class Llama:
     """A dense Llama (Touvron et al. 2023): RMSNorm, rotary positions, SwiGLU.
 
-    `size` names a row of `SHAPES`; `hidden`, `inter`, `layers`, `heads` replace single entries of it.
+    - `size`: a row of `SHAPES`, such as 1m; the next four replace single entries of it
+    - `hidden`: width of the residual stream
+    - `inter`: width inside the feed-forward layers
+    - `layers`: number of blocks
+    - `heads`: number of attention heads
+    - `rope_theta`: base of the rotary positions
+    - `norm_eps`: added to the mean square in RMSNorm
+    - `init_std`: standard deviation of the initial weights
+
     Raises ValueError for an unknown size or a width that the heads do not divide.
     """
 
@@ -112,6 +120,10 @@ class Llama:
 class LowRank(Llama):
     """Every projection is `B act(A x)`; with `activation="silu"` this is CoLA (Liu et al., arXiv 2502.10940).
 
+    - `rank`: numbers between the two factors of a projection
+    - `activation`: what stands between the factors
+    - `init`: how the factors begin
+
     `init="svd"` takes the factors from the dense draw as LOST does, so that a comparison with LOST differs in
     the kept channels only; `init="cola"` draws each factor with standard deviation
     `rank^-1/4 (in + out)^-1/4`.
@@ -161,8 +173,10 @@ class LowRank(Llama):
 class Lost(Llama):
     """LOST (Li et al. 2025, arXiv 2508.02668): `y = gamma B act(A x) + (1 - gamma) W_s x[I]`.
 
-    `rank` of A, B; `density` the share of input channels kept in I; both for each of the seven projections.
-
+    - `rank`: of A and B, for each of the seven projections
+    - `density`: share of the input channels kept in I, for each of the seven projections
+    - `gamma`: weight of the low-rank part, 0 to 1
+    - `activation`: what stands between the factors
     - `select`: how I is chosen. "l2", "l1": largest column norm of the residual after `rank` singular
       directions; "random": a keyed draw, the control; "tail": L2 norm over the *smallest* `sparse_svd_rank`
       directions (ablation).

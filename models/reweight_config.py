@@ -14,7 +14,10 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform:
-    """Every token counts the same (`by_tokens`), or every sample does."""
+    """Every token counts the same, or every sample does.
+
+    - `by_tokens`: true = every token, false = every sample
+    """
 
     by_tokens: bool = True
 

@@ -19,7 +19,11 @@ class SLTrain(Llama):
     """SLTrain (Han et al. 2024, arXiv 2406.02214): `W = alpha / rank B A + S`, S on a random support of fixed
     size.
 
-    `density` is the share of *entries* kept. A control: it rebuilds a dense matrix in every forward.
+    - `rank`: of A and B
+    - `density`: share of *entries* kept in S
+    - `alpha`: scale of the low-rank part, over the rank
+
+    A control: it rebuilds a dense matrix in every forward.
     """
 
     rank: int

@@ -83,7 +83,7 @@ nodes:
   distinct: {{use: exact_dedup, docs: clean}}
   unique: {{use: minhash_dedup, docs: distinct, min_jaccard: 0.6}}
   once: {{use: split, docs: unique, held_out: 0.02}}
-  {CURATED}: {{use: write, docs: once, format: jsonl.gz}}
+  {CURATED}: {{use: write, docs: once, to: {CURATED}}}  # a folder that datasets, pandas and polars open
 
   # a small model, to see the rest: a few minutes on two cores
   tokenizer: {{use: tokenizer, docs: once, vocab_size: 2048}}

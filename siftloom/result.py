@@ -66,7 +66,7 @@ def last_nodes(run: Run) -> list[NodeView]:
 def _place(run: Run, view: NodeView) -> str:
     fields = {**run.record.get("form", {}).get(view.label, {}).get("fields", {}), **view.manifest.get("fields", {})}
     if isinstance(fields.get("to"), str) and fields["to"]:
-        return fields["to"]
+        return fields["to"].partition("?")[0]  # what follows may hold credentials
     phase = list(view.manifest["phases"])[-1]
     return run.store.uri(f"{view.folder}/data/{phase}")
 

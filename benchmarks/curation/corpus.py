@@ -29,8 +29,10 @@ EACH = 400  # documents of one source and language at most, chosen by a hash of 
 LEAST = 600  # characters of a good page; of ideographs, which say more, half of it
 PIECE = 3_000  # characters, where a long file is cut
 
-HIDDEN = re.compile(r"<(script|style|head|nav|footer|pre|code|title|info)\b.*?</\1>", re.DOTALL | re.IGNORECASE)
-MAIN = re.compile(r'id="DisplayArea".*', re.DOTALL)
+HIDDEN = re.compile(
+    r"<(script|style|head|nav|footer|pre|code|title|info|noscript)\b.*?</\1>", re.DOTALL | re.IGNORECASE
+)
+MAIN = re.compile(r'id="DisplayArea"[^>]*>(.*)', re.DOTALL)
 BLOCK = re.compile(
     r"</?(p|div|h\d|li|tr|table|br|section|dd|dt|ul|ol|td|th|item|page|steps|list|title)\b[^>]*>", re.IGNORECASE
 )
@@ -40,7 +42,7 @@ BLANK = re.compile(r"[ \t]*\n[ \t\n]*")
 
 def build(cache: Path) -> pa.Table:
     """id, text, source, lang, good; made once."""
-    path = cache / "pages-2.parquet"
+    path = cache / "pages.parquet"
     if not path.exists():
         rows = [row for package in PACKAGES for row in _chosen(_pages(package, _unpacked(cache, package)))]
         table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["id"]))
@@ -110,7 +112,7 @@ def _kind(package: str, place: str) -> tuple[str, str, bool] | None:
 def extracted(page: str) -> str:
     """The text of an HTML or Mallard page, a line for each block."""
     found = MAIN.search(page)
-    one_line = BLANK.sub(" ", HIDDEN.sub(" ", found.group() if found else page))
+    one_line = BLANK.sub(" ", HIDDEN.sub(" ", found[1] if found else page))
     plain = TAG.sub("", BLOCK.sub("\n", one_line))
     return BLANK.sub("\n", html.unescape(plain)).strip()
 

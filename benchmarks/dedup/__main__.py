@@ -1,4 +1,4 @@
-"""`python -m benchmarks.dedup [--small] [--json FILE] [--cache FOLDER] [--seed N] [--without PEER ...] [--only PART ...]`
+"""`python -m benchmarks.dedup [--small] [--json FILE] [--cache FOLDER] [--seed N] [--without PEER ..] [--only PART ..]`
 
 Builds the Debian corpus, installs each peer in its own environment, runs everything in one sitting and prints the
 tables: documents per CPU second, recall by Jaccard bin, memory, and the acceptance rows B-1 to B-16. All contenders run

@@ -2,7 +2,8 @@
 
 Packages are fetched with `apt-get download` (nothing is installed) and unpacked into a cache folder; HTML is reduced to
 text, pages are split at lines into documents of about two kilobytes. The pages are templated by nature (API
-references), so chains of half-similar documents are realistic. What follows the download is a function of the packages and the seed.
+references), so chains of half-similar documents are realistic. What follows the download is a function of the packages
+and the seed.
 """
 
 from __future__ import annotations

@@ -10,11 +10,13 @@ import signal
 import sys
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import Stopped, UserError
 from pipeline.store import faults
 
+OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
 # Documents never enter the object store, only shard descriptors and receipts do.
 OBJECT_STORE_BYTES = 256 * 1024**2
 
@@ -56,7 +58,7 @@ def start(cpus: int | None, address: str | None) -> int:
     import ray
 
     if not ray.is_initialized():
-        # Workers find our packages first, since a user's folder may hold a `models.py`, and then the user's modules.
+        # Workers find our packages, and the user's own modules, where the driver finds them.
         home = str(Path(__file__).resolve().parents[2])
         paths = dict.fromkeys([home, os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
         env = {
@@ -67,7 +69,7 @@ def start(cpus: int | None, address: str | None) -> int:
         }
         options: dict = {
             "logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": True,
-            "runtime_env": {"env_vars": env},
+            "runtime_env": {"env_vars": env, "worker_process_setup_hook": _our_packages(home)},
         }  # fmt: skip
         if not address:
             options |= {
@@ -96,6 +98,29 @@ def _close_to_others() -> None:
     """
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")  # named after where it is the default
+
+
+def _our_packages(home: str) -> Callable[[], None]:
+    """Return a function for the start of a worker: imports of our packages then find ours.
+
+    Ray puts the driver's folder before PYTHONPATH, and that folder may hold a user's `models.py`. The function travels
+    by value, since to import it would be too late.
+    """
+    names = OURS
+
+    def put_first() -> None:
+        import sys
+        from importlib.machinery import PathFinder
+
+        class Finder:
+            @staticmethod
+            def find_spec(name, path=None, target=None):
+                return PathFinder.find_spec(name, [home]) if name in names else None
+
+        sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+
+    put_first.__module__ = "__main__"
+    return put_first
 
 
 def stop() -> None:

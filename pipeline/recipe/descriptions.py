@@ -11,9 +11,10 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from pipeline.recipe.vocabulary import fields_of
+from pipeline.contract import Node
+from pipeline.recipe.vocabulary import Field, fields_of
 
 LISTED = re.compile(r"(?:- )?(?P<names>`?\w+`?(?:, `?\w+`?)*)(?:  +|: )(?P<text>\S.*)")
 COMMON = {  # fields that mean the same everywhere; a docstring that says more wins
@@ -34,13 +35,26 @@ def descriptions(cls: type) -> dict[str, str]:
     """Return key -> description for the fields that a docstring of the class, or of a class it builds on, lists."""
     fields = fields_of(cls)
     by_name = {name: key for key, field in fields.items() for name in (key, field.name)}
-    found = {key: COMMON[key] for key in fields if key in COMMON}
+    found = {key: COMMON[key] for key in fields if key in COMMON} | _limits(cls, fields)
     for owner in reversed(cls.__mro__):
         for names, text in _listed(owner.__dict__.get("__doc__") or ""):
             for name in names:
                 if name in by_name:
                     found[by_name[name]] = text
     return found
+
+
+def _limits(cls: type, fields: Mapping[str, Field]) -> dict[str, str]:
+    """Return descriptions of the thresholds of rules: their reasons have the names of their fields."""
+    reasons = getattr(cls, "reasons", ())
+    if not issubclass(cls, Node) or not isinstance(reasons, tuple):
+        return {}
+    sides = {"min": "less", "max": "more"}
+    return {
+        key: f"a document with {sides[key[:3]]} is removed, with the reason `{cls.kind()}.{key}`; null = no limit"
+        for key in fields
+        if key[:4] in ("min_", "max_") and f"{cls.kind()}.{key}" in reasons
+    }
 
 
 def _listed(docstring: str) -> Iterator[tuple[list[str], str]]:

@@ -158,8 +158,8 @@ def cut(text: pa.ChunkedArray | pa.Array, words: str = "whitespace", unit: Unit 
         if part_of(data, offsets[:-1], offsets[1:], known.data, *known.bytes_span, places):
             return replace(
                 known, facts=known.facts[places], chars_unit=known.chars_unit[places],
-                bytes_span=known.bytes_span[:, places], words=known.words[:, places],
-                line_span=known.line_span[:, places],
+                bytes_span=known.bytes_span.take(places, axis=1), words=known.words.take(places, axis=1),
+                line_span=known.line_span.take(places, axis=1),
             )  # fmt: skip
     made = _cut(data, offsets, words, unit)
     _last[:] = [((words, unit), made)]

@@ -10,6 +10,11 @@ TOP = (2, 3, 4)
 REPEATED = (5, 6, 7, 8, 9, 10)
 
 
+def room(entries: int) -> int:
+    """Places of a table for so many entries, as the loops count them: a power of two, half of them free."""
+    return 1 << max(4, (2 * entries - 1).bit_length())
+
+
 def copies(cut: Cut, joined: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(lines that are not blank, those that stood before, their characters), int64 [D]; paragraphs when `joined`."""
     from stages.loops import ngrams
@@ -18,7 +23,8 @@ def copies(cut: Cut, joined: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     hashes, lengths, starts = np.empty(most, np.uint64), np.empty(most, np.int64), np.empty(len(cut) + 1, np.int64)
     ngrams.pieces(cut.data, cut.lines, *cut.line_span, joined, hashes, lengths, cut.line_facts, starts)
     found, chars = np.empty((2, len(cut)), np.int64)
-    ngrams.copies(hashes, lengths, starts[:-1], starts[1:], found, chars)
+    longest = int(np.diff(starts).max(initial=0))
+    ngrams.copies(hashes, lengths, starts[:-1], starts[1:], found, chars, np.empty(room(longest), np.uint64))
     return np.diff(starts), found, chars
 
 
@@ -32,10 +38,26 @@ def ngram_shares(words, lengths, span, steps, whole, prefix: str = "gopher") -> 
 
     documents = span.shape[1]
     top, dup = np.empty((documents, len(TOP)), np.int64), np.empty((documents, len(REPEATED)), np.int64)
-    ngrams.ngrams(words, lengths, *span, steps, np.array(TOP), np.array(REPEATED), top, dup)
+    longest = int((span[1] - span[0]).max(initial=0))
+    scratch = [np.empty(longest, np.int32) for _ in range(6)]
+    ngrams.ngrams(
+        words, lengths, *span, steps, np.array(TOP), np.array(REPEATED), top, dup, np.empty(room(longest), np.int32),
+        *scratch, np.empty(longest + 1, np.int64),
+    )  # fmt: skip
     # an n-gram that overlaps itself may count above 1
     share = lambda chars: np.minimum(chars / np.maximum(whole, 1), 1).astype(np.float32)  # noqa: E731
     return {
         **{f"{prefix}_top_{n}gram": share(top[:, i]) for i, n in enumerate(TOP)},
         **{f"{prefix}_dup_{n}grams": share(dup[:, i]) for i, n in enumerate(REPEATED)},
     }
+
+
+def entropies(cut: Cut) -> tuple[np.ndarray, np.ndarray]:
+    """(different words in lower case, int64; the entropy of their distribution in nats, float64) of each document."""
+    from stages.loops import ngrams
+
+    longest = int(cut.pieces.max(initial=0))
+    distinct, nats = np.empty(len(cut), np.int64), np.empty(len(cut), np.float64)
+    scratch = np.empty(room(longest), np.int32), np.empty(longest, np.int32), np.zeros(longest + 1, np.int64)
+    ngrams.entropy(cut.folded, *cut.words, distinct, nats, *scratch)
+    return distinct, nats

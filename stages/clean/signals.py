@@ -1,4 +1,4 @@
-"""The document signals of RedPajama-v2 (Weber et al. 2024, arXiv 2411.12372) under their own names, without a threshold.
+"""The document signals of RedPajama-v2 (Weber et al. 2024, arXiv 2411.12372) under their own names, without thresholds.
 
 Words are runs of letters, marks and digits in lower case, as its normalisation leaves them; raw words stand between
 white space. Leaves out what needs a model or a list (perplexity, importance, classifiers, block lists) and the signals
@@ -17,7 +17,8 @@ SHARES = (
     "rps_doc_mean_word_length", "rps_doc_symbol_to_word_ratio", "rps_doc_frac_no_alph_words",
     "rps_doc_frac_all_caps_words", "rps_doc_frac_unique_words", "rps_doc_unigram_entropy", "rps_doc_stop_word_fraction",
     "rps_doc_frac_lines_end_with_ellipsis", "rps_doc_curly_bracket", "rps_doc_lorem_ipsum",
-    *(f"rps_doc_frac_chars_top_{n}gram" for n in (2, 3, 4)), *(f"rps_doc_frac_chars_dupe_{n}grams" for n in range(5, 11)),
+    *(f"rps_doc_frac_chars_top_{n}gram" for n in (2, 3, 4)),
+    *(f"rps_doc_frac_chars_dupe_{n}grams" for n in range(5, 11)),
 )  # fmt: skip
 
 
@@ -73,16 +74,14 @@ class Signals(RowNode):
 
         from pipeline.contract import contiguous
         from stages.clean import cut as c
-        from stages.clean.repeats import ngram_shares
+        from stages.clean.repeats import entropies, ngram_shares
         from stages.clean.stop_words import rows_of
         from stages.loops.cuts import HAS_LETTER, HAS_LOWER, listed
-        from stages.loops.ngrams import entropy
 
         text = contiguous(table["text"])
         raw, words = c.cut(text, "whitespace", "auto"), c.cut(text, "unicode", "word")
         kinds, lines = raw.kinds & (HAS_LETTER | HAS_LOWER), raw.per_line(raw.filled)
-        distinct, nats = np.empty(len(words), np.int64), np.empty(len(words), np.float64)
-        entropy(words.folded, *words.words, distinct, nats)
+        distinct, nats = entropies(words)
         rows, stop_words = rows_of(table[LANG] if LANG in table.column_names else None, self.language, len(words))
         found, different = np.empty((2, len(words)), np.int64)
         listed(words.folded, *words.words, rows, stop_words, found, different)

@@ -45,7 +45,7 @@ class DedupNode(Method):
             tasks(_files, "edges", joined),
             tasks(_files, "components", joined),
             tasks(_files, "keep", judged),
-            # Without `fields`, so never linked from another node: it holds the guard, which must look at each node itself.
+            # Without `fields`, so never linked from another node: its guard must look at each node itself.
             tasks(_files, "verdict"),
             RowPhase(name="rows", open=opener(_files, "rows"), needs=("_row",), per_shard=True),
         )

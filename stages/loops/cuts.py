@@ -8,10 +8,15 @@ document of 100,000 words) matters less than the memory of a dictionary of strin
 """
 
 import numpy as np
-from numba import njit
+from numba import boolean, float64, int32, int64, uint8, uint16, uint32, uint64, void
+from numba.types import UniTuple
+
+from stages.loops.compile import inner, loop, read
 
 U1, U29, U32 = np.uint64(1), np.uint64(29), np.uint64(32)
 SEED, MIX = np.uint64(0xCBF29CE484222325), np.uint64(0x9E3779B97F4A7C15)
+
+TEXT, PLACES, FLAGS, HASHES = read(uint8), read(int64), read(uint16), read(uint64)
 
 # bits of a character
 SPACE, LETTER, WORD, MARK, ALONE, UPPER, DIGIT, END, CLOSER = 1, 2, 4, 8, 16, 32, 64, 128, 256
@@ -28,7 +33,7 @@ LONGEST_ABBREVIATION = 5  # characters, the dot included
 BLOCK = 256  # bytes compared between two looks at the result
 
 
-@njit(cache=True, nogil=True)
+@inner
 def finished(h):
     """A hash whose every bit depends on every character; never 0, which stands for an empty place."""
     h ^= h >> U32
@@ -37,7 +42,7 @@ def finished(h):
     return h if h != np.uint64(0) else U1
 
 
-@njit(cache=True, nogil=True)
+@inner
 def decode(data, at):
     """(code point, bytes) of the character at a place of valid UTF-8."""
     b = np.int64(data[at])
@@ -51,7 +56,7 @@ def decode(data, at):
     return high | ((np.int64(data[at + 2]) & 0x3F) << 6) | (np.int64(data[at + 3]) & 0x3F), 4
 
 
-@njit(cache=True, nogil=True)
+@loop(void(TEXT, PLACES, FLAGS, float64, boolean[::1]))
 def unspaced(data, offsets, flags, share, out):
     """Whether more than `share` of a document's letters belong to scripts without spaces; bool [D]."""
     for d in range(len(offsets) - 1):
@@ -73,7 +78,7 @@ def unspaced(data, offsets, flags, share, out):
         out[d] = alone > share * letters
 
 
-@njit(cache=True, nogil=True)
+@loop(uint64(TEXT, read(uint32)))
 def hash_of(word, lower):
     """The `folded` hash of an ASCII word."""
     low = SEED
@@ -82,7 +87,7 @@ def hash_of(word, lower):
     return finished(low)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def shortened(low, size, abbreviated):
     """Whether the word so far, its dot included, is one of the abbreviations (hashes of them in lower case)."""
     if size <= LONGEST_ABBREVIATION:
@@ -93,7 +98,10 @@ def shortened(low, size, abbreviated):
     return False
 
 
-@njit(cache=True, nogil=True)
+@loop(UniTuple(int64, 2)(
+    TEXT, PLACES, FLAGS, read(uint32), HASHES, PLACES, uint64[::1], uint64[::1], int32[::1], uint8[::1], int64[::1],
+    int64[:, ::1], int32[:, ::1], int64[::1], int64[:, ::1],
+))  # fmt: skip
 def cut(
     data, offsets, flags, lower, abbreviated, modes, exact, folded, lengths, kinds, word_starts, line_bytes, line_facts,
     line_starts, facts,
@@ -193,7 +201,7 @@ def cut(
     return w, n
 
 
-@njit(cache=True, nogil=True)
+@loop(boolean(TEXT, PLACES, PLACES, TEXT, PLACES, PLACES, int64[::1]))
 def part_of(data, starts, stops, whole, whole_starts, whole_stops, out):
     """Whether the documents are some of another batch, in its order, byte for byte; their places there into `out`."""
     k = 0
@@ -217,7 +225,7 @@ def part_of(data, starts, stops, whole, whole_starts, whole_stops, out):
     return True
 
 
-@njit(cache=True, nogil=True)
+@loop(void(HASHES, PLACES, PLACES, PLACES, read(uint64, 2), int64[::1], int64[::1]))
 def listed(folded, starts, stops, rows, table, found, distinct):
     """How many words of a document stand in its row of `table`, uint64 [lists, 64 places], and how many distinct ones.
 

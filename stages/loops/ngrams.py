@@ -12,14 +12,15 @@ an n-gram is compared as a pair of numbers (where its two (n-1)-grams stood firs
 """
 
 import numpy as np
-from numba import njit
+from numba import boolean, float64, int32, int64, uint64, void
 
-from stages.loops.cuts import MIX, U1, U29, U32, finished
+from stages.loops.compile import inner, loop, read
+from stages.loops.cuts import HASHES, MIX, PLACES, TEXT, U1, U29, U32, finished
 
 BYTE = np.uint64(8)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def places(entries):
     """A power of two, at least twice the entries: the size of a table for them."""
     size = 16
@@ -28,48 +29,7 @@ def places(entries):
     return size
 
 
-@njit(cache=True, nogil=True)
-def ngrams(words, lengths, starts, stops, steps, tops, dups, top_chars, dup_chars):
-    """Characters in the most frequent n-gram, int64 [D, len(tops)], and in repeated ones, int64 [D, len(dups)].
-
-    words: uint64, equal for equal words. steps: int64 [D], pieces of a document that make one word (an n-gram of words
-    has n * step pieces). tops, dups: the values of n, ascending.
-    """
-    longest = 1
-    for d in range(len(starts)):
-        longest = max(longest, stops[d] - starts[d])
-    table = np.empty(places(longest), np.int32)
-    count, seen = np.empty(longest, np.int32), np.empty(longest, np.int32)
-    at, kind = np.empty(longest, np.int32), np.empty(longest, np.int32)
-    next_at, next_kind = np.empty(longest, np.int32), np.empty(longest, np.int32)
-    sums = np.empty(longest + 1, np.int64)
-    for d in range(len(starts)):
-        start, many, step = starts[d], stops[d] - starts[d], steps[d]
-        for k in range(len(tops)):
-            top_chars[d, k] = 0
-        for k in range(len(dups)):
-            dup_chars[d, k] = 0
-        sums[0] = 0
-        for i in range(many):
-            sums[i + 1] = sums[i] + lengths[start + i]
-        left = repeated_words(words, start, many, table, count, at, kind)
-        seen[:many] = 0
-        n = 1
-        last = max(tops[len(tops) - 1], dups[len(dups) - 1]) * step
-        while left and n < last:
-            n += 1
-            left = longer(left, table, count, at, kind, next_at, next_kind)
-            at, kind, next_at, next_kind = next_at, next_kind, at, kind
-            if left and n % step == 0:
-                for k in range(len(tops)):
-                    if tops[k] * step == n:
-                        top_chars[d, k] = most(left, n, count, at, kind, sums)
-                for k in range(len(dups)):
-                    if dups[k] * step == n:
-                        dup_chars[d, k] = again(left, n, seen, at, kind, sums)
-
-
-@njit(cache=True, nogil=True)
+@inner
 def repeated_words(words, start, many, table, count, at, kind):
     """The places of words that occur twice, and where each stood first; how many places."""
     mask = np.uint64(places(many) - 1)
@@ -91,7 +51,7 @@ def repeated_words(words, start, many, table, count, at, kind):
     return left
 
 
-@njit(cache=True, nogil=True)
+@inner
 def longer(left, table, count, at, kind, next_at, next_kind):
     """From the places of repeated n-grams to those of repeated (n+1)-grams, and where each stood first; how many."""
     mask = np.uint64(places(left) - 1)
@@ -118,7 +78,7 @@ def longer(left, table, count, at, kind, next_at, next_kind):
     return more
 
 
-@njit(cache=True, nogil=True)
+@inner
 def most(left, n, count, at, kind, sums):
     """Characters of all occurrences of the most frequent n-gram."""
     best, first = 0, 0
@@ -128,7 +88,7 @@ def most(left, n, count, at, kind, sums):
     return best * (sums[first + n] - sums[first] + n - 1)
 
 
-@njit(cache=True, nogil=True)
+@inner
 def again(left, n, seen, at, kind, sums):
     """Characters in n-grams that came before."""
     chars, free = 0, 0
@@ -143,7 +103,77 @@ def again(left, n, seen, at, kind, sums):
     return chars
 
 
-@njit(cache=True, nogil=True)
+@loop(
+    void(
+        HASHES,
+        read(int32),
+        PLACES,
+        PLACES,
+        PLACES,
+        PLACES,
+        PLACES,
+        int64[:, ::1],
+        int64[:, ::1],
+        *(int32[::1],) * 7,
+        int64[::1],
+    )
+)
+def ngrams(
+    words, lengths, starts, stops, steps, tops, dups, top_chars, dup_chars, table, count, seen, at, kind, next_at,
+    next_kind, sums,
+):  # fmt: skip
+    """Characters in the most frequent n-gram, int64 [D, len(tops)], and in repeated ones, int64 [D, len(dups)].
+
+    words: uint64, equal for equal words. steps: int64 [D], pieces of a document that make one word (an n-gram of words
+    has n * step pieces). tops, dups: the values of n, ascending. From `table` on, scratch for the longest document: of
+    `table` its `places`, of the others its words, of `sums` one more.
+    """
+    for d in range(len(starts)):
+        start, many, step = starts[d], stops[d] - starts[d], steps[d]
+        for k in range(len(tops)):
+            top_chars[d, k] = 0
+        for k in range(len(dups)):
+            dup_chars[d, k] = 0
+        sums[0] = 0
+        for i in range(many):
+            sums[i + 1] = sums[i] + lengths[start + i]
+        left = repeated_words(words, start, many, table, count, at, kind)
+        seen[:many] = 0
+        n = 1
+        last = max(tops[len(tops) - 1], dups[len(dups) - 1]) * step
+        while left and n < last:
+            n += 1
+            left = longer(left, table, count, at, kind, next_at, next_kind)
+            at, kind, next_at, next_kind = next_at, next_kind, at, kind
+            if left and n % step == 0:
+                for k in range(len(tops)):
+                    if tops[k] * step == n:
+                        top_chars[d, k] = most(left, n, count, at, kind, sums)
+                for k in range(len(dups)):
+                    if dups[k] * step == n:
+                        dup_chars[d, k] = again(left, n, seen, at, kind, sums)
+
+
+@inner
+def hashed(data, start, stop):
+    """64 bits of a run of bytes."""
+    h = np.uint64(stop - start)
+    at = start
+    while at + 8 <= stop:
+        word = np.uint64(0)
+        for j in range(8):
+            word |= np.uint64(data[at + j]) << (BYTE * np.uint64(j))
+        h = (h ^ word) * MIX
+        h ^= h >> U32
+        at += 8
+    while at < stop:
+        h = (h ^ np.uint64(data[at])) * MIX
+        h ^= h >> U29
+        at += 1
+    return finished(h)
+
+
+@loop(int64(TEXT, read(int64, 2), PLACES, PLACES, boolean, uint64[::1], int64[::1], read(int32, 2), int64[::1]))
 def pieces(data, line_bytes, starts, stops, joined, hashes, lengths, line_chars, piece_starts):
     """Lines (`joined` false) or paragraphs of documents as hashes and lengths; how many pieces. Blank lines are none.
 
@@ -173,32 +203,9 @@ def pieces(data, line_bytes, starts, stops, joined, hashes, lengths, line_chars,
     return n
 
 
-@njit(cache=True, nogil=True)
-def hashed(data, start, stop):
-    """64 bits of a run of bytes."""
-    h = np.uint64(stop - start)
-    at = start
-    while at + 8 <= stop:
-        word = np.uint64(0)
-        for j in range(8):
-            word |= np.uint64(data[at + j]) << (BYTE * np.uint64(j))
-        h = (h ^ word) * MIX
-        h ^= h >> U32
-        at += 8
-    while at < stop:
-        h = (h ^ np.uint64(data[at])) * MIX
-        h ^= h >> U29
-        at += 1
-    return finished(h)
-
-
-@njit(cache=True, nogil=True)
-def copies(hashes, lengths, starts, stops, found, chars):
-    """How many pieces of a document stood before in it, int64 [D], and their characters."""
-    longest = 1
-    for d in range(len(starts)):
-        longest = max(longest, stops[d] - starts[d])
-    table = np.empty(places(longest), np.uint64)
+@loop(void(HASHES, read(int64), PLACES, PLACES, int64[::1], int64[::1], uint64[::1]))
+def copies(hashes, lengths, starts, stops, found, chars, table):
+    """How many pieces of a document stood before in it, int64 [D], and their characters. table: scratch, `places`."""
     for d in range(len(starts)):
         mask = np.uint64(places(stops[d] - starts[d]) - 1)
         table[: np.int64(mask) + 1] = 0
@@ -213,17 +220,13 @@ def copies(hashes, lengths, starts, stops, found, chars):
             table[slot] = hashes[i]
 
 
-@njit(cache=True, nogil=True)
-def entropy(words, starts, stops, distinct, nats):
+@loop(void(HASHES, PLACES, PLACES, int64[::1], float64[::1], int32[::1], int32[::1], int64[::1]))
+def entropy(words, starts, stops, distinct, nats, table, many, with_count):
     """Different words of each document, int64 [D], and the entropy of their distribution, float64 [D, nats].
 
-    The sum runs over counts and not over words, in their order, so that it depends on nothing else.
+    The sum runs over counts and not over words, in their order, so that it depends on nothing else. From `table` on,
+    scratch for the longest document: its `places`, its words, and one more, which are 0.
     """
-    longest = 1
-    for d in range(len(starts)):
-        longest = max(longest, stops[d] - starts[d])
-    table, many = np.empty(places(longest), np.int32), np.empty(longest, np.int32)
-    with_count = np.zeros(longest + 1, np.int64)
     for d in range(len(starts)):
         start, size = starts[d], stops[d] - starts[d]
         mask = np.uint64(places(size) - 1)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.errors import DataError, UserError
-from stages.training.scratch import Scratch
+from stages.training.scratch import Scratch, on_disk
 
 STOP, PROGRESS, ERROR = "stop", "progress.json", "error.json"
 RESULT, MODEL = "result.json", "result.safetensors"
@@ -77,7 +77,10 @@ class Saver:
             self._remove(name)  # what a save left that was cut short
         wait_for_others()  # who writes makes the folder first, and would make it while it is removed
         with self.scratch.new_files(name) as folder:
-            files = {file: described(folder / file) for file in write(folder)}
+            files = {}
+            for file in write(folder):
+                on_disk(folder / file)
+                files[file] = described(folder / file)
         parts = gathered(files)
         if is_first_process():
             together = {file: values for part in parts for file, values in part.items()}

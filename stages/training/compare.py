@@ -149,15 +149,16 @@ def _evaluated(run: Node) -> Node:
 
 def _split_behind(node: Node, seen: set[int]) -> Node | None:
     """The node that marks the documents held out from what a model was trained on: before any selection, so that it is
-    the same for all runs. Inputs are searched in the order of the fields.
+    the same for all runs. Of a node that gives a model all inputs are followed, of others their documents alone.
     """
     if id(node) in seen:
         return None
     seen.add(id(node))
     if HELD_OUT in node.adds():
         return node
-    for field in dataclasses.fields(node):
-        for parent in inputs_in(getattr(node, field.name)):
+    names = [field.name for field in dataclasses.fields(node)] if node.gives == "model" else [node.stream, "holdout"]
+    for name in names:
+        for parent in inputs_in(getattr(node, name, None)):
             if (found := _split_behind(parent, seen)) is not None:
                 return found
     return None

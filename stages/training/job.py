@@ -95,3 +95,8 @@ class Job:
         parts = [self.objective, self.collate, self.order, self.reweight]
         parts += [part for stage in self.schedule for part in (stage.objective, stage.collate)]
         return tuple(sorted({name for part in parts for name in getattr(part, "reads", ())}))
+
+    @property
+    def missing_columns(self) -> list[str]:
+        """Of these the ones that some source does not carry."""
+        return [name for name in self.reads if not all(source.rows.carries(name) for source in self.sources)]

@@ -295,10 +295,8 @@ class Pretrain(Node):
             log_interval=self.log_interval,
             scratch=ctx.scratch(),
         )
-        for name in job.reads:
-            for source in job.sources:
-                if not source.rows.carries(name):
-                    raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack.carry: [{name}]")
+        for name in job.missing_columns:
+            raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack with carry: [{name}]")
         return job
 
     def _sources(self, ctx: Context) -> tuple[RowSource, ...]:

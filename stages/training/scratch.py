@@ -104,13 +104,13 @@ class Scratch:
 
     @contextmanager
     def new_files(self, name: str) -> Iterator[Path]:
-        """A folder to write files into, which lie on disk in a folder of ours when the context ends well."""
+        """A folder to write files into, which lie in a folder of ours when the context ends well. On a file system it is
+        that folder itself, with the files of other processes: who writes there sees to it that they reach the disk.
+        """
         if self.local is not None:
             folder = self.local / name
             folder.mkdir(parents=True, exist_ok=True)
             yield folder
-            for path in folder.iterdir():
-                _on_disk(path)
             return
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
@@ -128,7 +128,7 @@ class Scratch:
         if self.local is None:
             self._upload(path, name)
         else:
-            _on_disk(path)
+            on_disk(path)
             os.replace(path, self.local / name)
 
     def _upload(self, path: Path, name: str) -> None:
@@ -136,6 +136,7 @@ class Scratch:
             shutil.copyfileobj(file, stream, 1 << 24)
 
 
-def _on_disk(path: Path) -> None:
+def on_disk(path: Path) -> None:
+    """Return when what was written to a file has reached the disk."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())

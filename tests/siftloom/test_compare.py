@@ -24,7 +24,7 @@ def manifest(store: Path, run: str, node: str) -> dict:
 
 def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(copied: Small) -> None:
     changes = [
-        ("plain", "min_words=50"),
+        ("plain", "min_words=60"),
         ("plain", "max_mean_word=4.2"),
         ("english", "keep=[de]"),
         ("plain", "min_words=3"),

@@ -109,8 +109,10 @@ def test_init_then_a_limited_run(tmp_path: Path) -> None:
     """What the README's first screen says, as far as the curation goes."""
     write_documents(tmp_path / "docs")
     siftloom("init", "docs", cwd=tmp_path)
-    done = siftloom("run", "recipe.yaml", "once", "--limit", "30", "--cpus", "1", cwd=tmp_path)
+    done = siftloom("run", "recipe.yaml", "curated", "--limit", "30", "--cpus", "1", cwd=tmp_path)
     assert "first is finished" in done.stdout
+    assert re.search(rf"curated +{tmp_path / 'curated'}\n", done.stdout)
+    assert list((tmp_path / "curated").rglob("*.parquet"))
     run = tmp_path / "runs"
     (manifest,) = run.glob("nodes/read-*/manifest.json")
     assert json.loads(manifest.read_text())["counts"]["shards"] == {"rows": 30, "kept": 30}

@@ -66,6 +66,6 @@ def test_pages_become_pieces():
         "<html><head><title>x</title></head><body><h1>A &amp; B</h1><script>no</script><p>one\n two</p></body></html>"
     )
     assert plain(page) == "A & B\none\ntwo"
-    pieces = list(pieces("\n".join(["a line of some length"] * 500)))
-    assert all(600 <= len(piece) <= 3100 for piece in pieces)
+    found = list(pieces("\n".join(["a line of some length"] * 500)))
+    assert all(600 <= len(piece) <= 3100 for piece in found)
     assert not list(pieces("short"))

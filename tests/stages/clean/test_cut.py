@@ -70,3 +70,12 @@ def test_a_slice_of_a_batch_and_an_empty_one_are_cut():
     empty = cut_fresh(pa.array([], pa.string()), "whitespace", "auto")
     assert len(empty) == 0
     assert empty.counts.dtype == np.int64
+
+
+def test_the_tables_of_the_loops_are_as_large_as_the_loops_take_them_for():
+    """They are made by one module and used by another, in machine code that checks no bounds."""
+    from stages.clean.repeats import room
+    from stages.loops.ngrams import places
+
+    for entries in [*range(70), *(2**k + d for k in range(7, 20) for d in (-1, 0, 1))]:
+        assert room(entries) == places(entries)
