@@ -168,6 +168,9 @@ class Reader:
         if field.takes_node:
             return self.reference(field, tree)
         if (kinds := self.vocabulary.kinds_for(field)) and not empty:
+            if field.takes_list:
+                items = tree.items if isinstance(tree, Items) else [tree]
+                return tuple(self.value(field, item, kinds) for item in items)
             return self.value(field, tree, kinds)
         return self.checked(field, tree)
 

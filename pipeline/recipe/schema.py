@@ -93,6 +93,7 @@ def _field(field: Field, vocabulary: Vocabulary) -> dict[str, Any]:
         forms += [NUMBERS] if field.mixture else []
     elif kinds:
         forms = [{"$ref": f"#/$defs/value.{kind}"} for kind in sorted(kinds)]
+        forms += [{"type": "array", "items": {"anyOf": list(forms)}}] if field.takes_list else []
     else:
         return {**_plain(field), **_default(field)}
     return {"anyOf": forms + ([{"type": "null"}] if field.optional else []), **_default(field)}

@@ -53,6 +53,11 @@ class Field:
     classes: tuple[type, ...]  # dataclasses that are no nodes
 
     @property
+    def takes_list(self) -> bool:
+        """Whether the field holds a list, of which one entry may stand alone."""
+        return typing.get_origin(self.hint) is tuple
+
+    @property
     def required(self) -> bool:
         return self.default is dataclasses.MISSING
 
