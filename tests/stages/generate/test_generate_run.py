@@ -140,7 +140,7 @@ def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sour
     docs = s.Read(paths=(f"{sources}/a.jsonl",))
     folder = s.ModelFolder(paths=(f"{model}/*",))
     made = s.Generate(docs=docs, model=folder, prompt="About: {text}", samples=2, max_tokens=6, max_chars=40, seed=5)
-    nodes = {"docs": docs, "end": s.GopherQuality(docs=made, min_words=1, min_mean_word=0.0), "made": made}
+    nodes = {"docs": docs, "end": s.Split(docs=made, held_out=0.1), "made": made}
     found = run(nodes, tmp_path)
     rows = found[made].rows(["id", "text", "source", "parents", "sample", "model", "sampling", "finish"])
     parents = found[docs].rows(["id", "source"])
