@@ -66,14 +66,31 @@ def runtime(default: Any) -> Any:
     return field(default=default, metadata={"role": "runtime"})
 
 
-def sources(default: Any = dataclasses.MISSING) -> Any:
-    """A field of paths or globs: the identity holds the digests of the files instead of their names."""
-    return field(default=default, metadata={"role": "sources"})
+def sources(
+    default: Any = dataclasses.MISSING, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
+) -> Any:
+    """A field of paths or globs: the identity holds the digests of the files instead of their names.
+
+    `schemes`: the word before `://` of paths of the node's own -> a function from the rest to local paths.
+    """
+    return field(default=default, metadata={"role": "sources", "schemes": schemes or {}})
+
+
+def file(default: Any = dataclasses.MISSING) -> Any:
+    """A field of the path of one file, as `sources` is of many. Every file that a node reads stands in a field of one
+    of the two, so that its bytes, and not its name, are in the identity. An empty path is no file.
+    """
+    return field(default=default, metadata={"role": "sources", "schemes": {}, "one": True})
 
 
 def target(default: Any = None) -> Any:
     """A field that names a place outside the store to write to: a path, relative to the recipe, or a URI."""
     return field(default=default, metadata={"role": "target"})
+
+
+def reach(default: Any) -> Any:
+    """A field that says which tasks there are and never what one of them makes (a limit); only where `content_keys`."""
+    return field(default=default, metadata={"role": "reach"})
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -151,7 +168,7 @@ class Result:
     """What a task says of itself in its receipt; must be a function of its inputs alone.
 
     counts  whole numbers that may be added over tasks (the conservation law is checked on these sums)
-    facts   anything small and JSON-shaped (at most 64 KiB)
+    facts   anything small and JSON-shaped (at most 4 MiB)
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
@@ -330,17 +347,17 @@ Phase = RowPhase | ShardPhase | TaskPhase
 
 @dataclass(frozen=True, kw_only=True)
 class InPlace:
-    """Rows of a Parquet source that stay where they are. `id` is made of the digest and the row number.
+    """Rows of a Parquet source that stay where they are.
 
-    source      index of the file among the node's sources
     digest      SHA-256 of the file, 64 hex digits
+    ids         what the `id` of a row begins with, before a colon and its number
     row_groups  the first row group, and the one behind the last
     first_row   number of the first row in the file, from 0
     columns     column of ours -> column of the file
     """
 
-    source: int
     digest: str
+    ids: str
     row_groups: tuple[int, int]
     first_row: int
     columns: Mapping[str, str]
@@ -448,6 +465,8 @@ class Node:
     version: ClassVar[int] = 1  # raise it when the same configuration gives other bytes
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
     stream: ClassVar[str] = "docs"  # the field whose rows its row and shard phases run over
+    content_keys: ClassVar[bool] = False  # a task's key names all that it reads; see `Node.source_marks`
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions that make the bytes: their versions are in the identity
     deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
@@ -474,12 +493,29 @@ class Node:
         """Columns that the row phase adds: name -> type, as `arrow_type` reads it (`string`, `float16[384]`)."""
         return {}
 
+    def original_column(self) -> str | None:
+        """The added column that names, in the row of a removed copy, the id of the document that stays."""
+        return None
+
     def all_reasons(self) -> tuple[str, ...]:
         """Return every reason that a row of it may carry, in the order of their codes."""
         return self.reasons
 
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
+
+    def code(self) -> tuple[str, ...]:
+        """Names of modules, beside the node's own, that hold code which makes its rows (a user's function)."""
+        return ()
+
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str] | None:
+        """What the names of source files decide about their bytes (a format), one mark a file; part of the identity.
+
+        A node with `content_keys` gives its tasks keys that name the digests and marks of the files they read. Two
+        nodes that differ in their source files and `reach` fields only then share the tasks, and the shards, of
+        equal keys: a corpus that grows by a file is read and scored in that file alone.
+        """
+        return None
 
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
@@ -564,7 +600,7 @@ class Source:
     path: str  # what opens it now: a local path or a URI
     size: int  # bytes
     digest: str  # SHA-256 of the file, 64 hex digits
-    stamp: str = ""  # changes when the file may have changed: its modification time as it was listed
+    stamp: str = ""  # another one when the file may have changed since it was listed
 
 
 @dataclass(frozen=True)

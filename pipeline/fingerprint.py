@@ -4,26 +4,30 @@ The identity of a node is SHA-256 over canonical JSON of its kind, its `version`
 inputs. It must be the same in every process on every machine, so a value without a stable form is refused instead of
 guessed at: callables, NaN and infinities, sets of objects, anything that would fall back to a default `repr`.
 
-Three keys are made here, from less to more:
+Four keys are made here, from more to less:
 
 * the fingerprint: everything that can change a byte (`runtime` fields never can);
+* the shape of a base whose task keys name what they read: without its source files and how far it reads;
 * the score key: without `threshold` fields and without which rows are alive, so scores survive a changed threshold;
 * a phase key: only the fields that a phase declares, so a dedup's keys survive a changed `min_jaccard`.
 """
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import hashlib
+import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from functools import cache
 from pathlib import PurePath
 from typing import Any
 
 from pipeline.contract import Node
-from pipeline.errors import IdentityError
+from pipeline.errors import IdentityError, RecipeError
 
 
 def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> Any:
@@ -77,12 +81,57 @@ def fields_of(
         if field.name in stand_ins:
             form[field.name] = stand_ins[field.name]
             continue
-        content = getattr(value, field.name)
-        # A whole number in a field of floats is the same configuration as the float.
-        if type(content) is int and str(field.type).startswith("float"):
-            content = float(content)
+        content = as_declared(getattr(value, field.name), _alternatives(field.type))
         form[field.name] = canonical(content, node_identity, f"{place}.{field.name}")
     return form
+
+
+def as_declared(value: Any, types: Sequence[ast.expr]) -> Any:
+    """The value with floats for the whole numbers in it that are declared as floats: `1` and `1.0` in a field of floats
+    are one configuration. `types` are the alternatives of its annotation.
+    """
+    names = {each.id for each in types if isinstance(each, ast.Name)}
+    if type(value) is int:
+        return float(value) if "float" in names and "int" not in names else value
+    inner = [
+        each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
+        for each in types
+        if isinstance(each, ast.Subscript)
+    ]
+    if isinstance(value, Mapping):
+        of_values = [found for arguments in inner for found in _parts(arguments[-1])]
+        return {key: as_declared(item, of_values) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        of_items = [
+            [found for arguments in inner for found in _parts(arguments[i if len(arguments) == len(value) else 0])]
+            for i in range(len(value))
+        ]
+        return [as_declared(item, each) for item, each in zip(value, of_items, strict=True)]
+    return value
+
+
+def _alternatives(annotation: Any) -> list[ast.expr]:
+    """The members of the union that an annotation is: a type, or text where annotations are postponed."""
+    return _parsed(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+
+
+@cache
+def _parsed(text: str) -> list[ast.expr]:
+    try:
+        return _parts(ast.parse(text, mode="eval").body)
+    except SyntaxError:  # the repr of something that is no annotation
+        return []
+
+
+def _parts(node: ast.expr) -> list[ast.expr]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _parts(node.left) + _parts(node.right)
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rpartition(".")[2] in ("Optional", "Union"):
+        members = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        return [part for member in members for part in _parts(member)]
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return _parsed(node.value)
+    return [node]
 
 
 def digest(form: Any) -> str:
@@ -99,11 +148,30 @@ def node_form(
     node: Node, identity: Callable[[Node], Any], sources: Mapping[str, Any], *, skip_roles: Iterable[str] = ("runtime",)
 ) -> dict[str, Any]:
     """Kind, version and fields of a node. `sources` gives the digests that stand for its fields of paths."""
-    return {
+    form = {
         "kind": node.kind(),
         "version": node.version,
         "fields": fields_of(node, identity, skip_roles=skip_roles, replace=sources),
     }
+    return form | ({"libraries": {name: _release(node, name) for name in node.libraries}} if node.libraries else {})
+
+
+def _release(node: Node, name: str) -> str:
+    """The installed version of a distribution; raises `RecipeError` with the command that installs it."""
+    from importlib import metadata
+
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        raise RecipeError(
+            node.kind(), f"the library {name} is not installed", f"{name}", "pip install 'siftloom[readers]'"
+        ) from None
+
+
+def source_form(node: Node, field: str, names: Sequence[str], digests: Sequence[str]) -> list[Any]:
+    """What stands for a field of paths: the digests of its files, each with its mark where the node gives marks."""
+    marks = node.source_marks(field, names)
+    return list(digests) if marks is None else [list(pair) for pair in zip(digests, marks, strict=True)]
 
 
 def phase_keys(

@@ -10,7 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
-from pipeline.contract import Node, RowNode, RowPhase, ShardPhase, TaskPhase
+from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.errors import GraphError
 from pipeline.fingerprint import nodes_in
 
@@ -194,7 +194,3 @@ def _label(nodes: Sequence[Node], names: Mapping[str, Node]) -> dict[Node, str]:
         labels[node] = name
         taken.add(name)
     return labels
-
-
-def task_phases(phases) -> list[TaskPhase]:
-    return [p for p in phases if isinstance(p, TaskPhase)]

@@ -1,38 +1,136 @@
 """Reading a run: its nodes, their rows, what was removed and why.
 
 Everything comes from the store, through manifests that describe themselves; neither a cluster nor the classes behind
-the nodes are needed, so an old run can be read by newer code and on another machine.
+the nodes are needed, so newer code, on another machine too, can read an old run.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.contract import Node
+from pipeline.contract import Node, Source
 from pipeline.errors import DataError, UserError
-from pipeline.store.objects import Store, open_store
+from pipeline.store.documents import Documents
+from pipeline.store.json_files import read_json
+from pipeline.store.manifests import Manifests
+from pipeline.store.objects import Store
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, done_keys, read_receipt
 from pipeline.store.record import read_run, resolve
-from pipeline.store.shelf import Shelf
+from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
 def open_run(store: str, name: str) -> Run:
-    """The run of that name in a store; `name` alone means the newest of `name`, `name@2`, ..., `name@1` the first."""
+    """The run of that name in a store. Raises UserError where there is none, as `locate` does."""
+    return Run(*locate(store, name))
+
+
+def locate(store: str, name: str) -> tuple[Store, str]:
+    """The store, and the label of a run in it: `name` alone means the newest of `name`, `name@2`, ..., `name@1` the
+    first. Raises UserError where there is none.
+    """
     opened = open_store(store)
     found = resolve(opened, name)
     if found is None:
         known = [folder for folder in opened.names("runs") if opened.size(f"runs/{folder}/run.json") is not None]
         raise UserError(
-            f"store {store}", f"no run called {name!r}", f"one of {', '.join(known) or '(none there)'}", "siftloom run"
+            f"store {masked(store)}",
+            f"no run called {name!r}",
+            f"one of {', '.join(known) or '(none there)'}",
+            "siftloom run",
         )
-    return Run(opened, found)
+    return opened, found
+
+
+class NodeView:
+    """One node of a run, read from its folder."""
+
+    def __init__(self, run: Run, label: str, entry: dict[str, str]) -> None:
+        self.run, self.label, self.kind = run, label, entry["kind"]
+        self.fingerprint, self.folder = entry["fingerprint"], entry["folder"]
+
+    def __repr__(self) -> str:
+        return f"<{self.label}: {self.kind} {self.fingerprint[:12]}>"
+
+    @property
+    def finished(self) -> bool:
+        return self.run.manifests.get(self.folder) is not None
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the node is and what it made; raises where it is not finished."""
+        found = self.run.manifests.get(self.folder)
+        if found is None:
+            raise DataError(
+                self.label, "the node is not finished", "a finished node", f"siftloom run (resume {self.run.name})"
+            )
+        return found
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """Chart descriptions that the node left (`docs/figures.md`)."""
+        return read_json(self.run.store, f"{self.folder}/figures.json", "siftloom verify, then siftloom run") or []
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Phase -> counts added over all tasks."""
+        return self.manifest["counts"]
+
+    def keys(self, phase: str) -> list[str]:
+        return self.manifest["phases"][phase]
+
+    def receipt(self, phase: str, key: str) -> Receipt:
+        found = read_receipt(self.run.store, self.folder, phase, key)
+        if found is None:
+            raise DataError(f"{self.label} {phase}/{key}", "no receipt", "a finished task", "siftloom verify")
+        return found
+
+    def path(self, phase: str, key: str, ext: str) -> Path:
+        """Local path of a data file."""
+        return self.run.store.local(data_name(self.folder, phase, f"{key}{ext}"))
+
+    def batches(self, columns: Sequence[str] = ("id", "text")) -> Iterator[pa.Table]:
+        """Alive rows, batch by batch, in order."""
+        for _, table in self.run.documents.alive(self.manifest, columns):
+            yield table
+
+    def rows(self, columns: Sequence[str] = ("id", "text")) -> pa.Table:
+        """Alive rows as one table."""
+        import pyarrow as pa
+
+        tables = list(self.batches(columns))
+        return pa.concat_tables(tables, promote_options="default") if tables else pa.table({c: [] for c in columns})
+
+    def removed(self, *, own: bool = False) -> pa.Table:
+        """Rows removed on the way here (`own=True`: by this node): id, node, reason, value, threshold, duplicate_of."""
+        wanted = []
+        for chain in self.run.manifests.chains(self.manifest).values():
+            for manifest in chain[-1:] if own else chain:
+                if manifest not in wanted:
+                    wanted.append(manifest)
+        return self.run.documents.removed(wanted, self.run.label_of)
+
+    def shards(self) -> list[Any]:
+        """The base shards behind the node's rows."""
+        return [base.shard for base in self.run.manifests.stream(self.manifest).shards]
+
+    def shard_rows(self, shard: str, columns: Sequence[str]) -> pa.Table:
+        """Alive rows of one shard."""
+        import pyarrow as pa
+
+        tables = [table for _, table in self.run.documents.alive(self.manifest, columns, only=shard)]
+        return pa.concat_tables(tables) if tables else pa.table({c: [] for c in columns})
+
+    def progress(self) -> dict[str, Any]:
+        store = self.run.store
+        phases = {phase: len(done_keys(store, self.folder, phase)) for phase in store.names(f"{self.folder}/receipts")}
+        return {"node": self.label, "kind": self.kind, "finished": self.finished, "done": phases}
 
 
 class Run:
@@ -42,14 +140,18 @@ class Run:
         self.store, self.name = store, name
         self.record: dict[str, Any] = read_run(store, name) or {}
         self._labels: dict[int, str] = {}
-        self._shelf = Shelf(store, self.record.get("sources", ()))
+        self.manifests = Manifests(store, [Source(**source) for source in self.record.get("sources", ())])
+        self.documents = Documents(self.manifests)
 
     @cached_property
     def nodes(self) -> list[NodeView]:
         """All nodes, inputs before what uses them."""
-        return [NodeView(self, label, entry) for label, entry in self.record["nodes"].items()]
+        return [self._view(label, entry) for label, entry in self.record["nodes"].items()]
 
-    def attach(self, names: dict[Node, str]) -> Run:
+    def _view(self, label: str, entry: dict[str, str]) -> NodeView:
+        return NodeView(self, label, entry)
+
+    def attach(self, names: dict[Node, str]) -> Self:
         """Let the run be indexed by the node values of a graph."""
         self._labels = {id(node): label for node, label in names.items()}
         return self
@@ -72,7 +174,7 @@ class Run:
         for column in ("id", "source_id"):
             for view in self.nodes:
                 if view.finished and view.manifest["new_base"] and column in view.manifest["base_columns"]:
-                    found = self._shelf.find(view.manifest, column, document)
+                    found = self.documents.find(view.manifest, column, document)
                     if found is not None:
                         return view, *found
         raise UserError(f"run {self.name}", f"no document {document!r}", "an id as `siftloom removed` prints it")
@@ -83,123 +185,18 @@ class Run:
         Nodes that read the document's base come in order; `state` is `kept`, `removed` or `gone` (removed before).
         """
         base, shard, row = self.find(document)
-        first = {"node": base.label, "kind": base.kind, "state": "read", "columns": self._shelf.base_row(shard, row)}
+        first = {"node": base.label, "kind": base.kind, "state": "read", "columns": self.documents.base_row(shard, row)}
         steps = [first]
         for view in self.nodes:
             if not view.finished or not view.manifest["row_phase"]:
                 continue
-            chain = self._shelf.chains(view.manifest).get(base.fingerprint)
+            chain = self.manifests.chains(view.manifest).get(base.fingerprint)
             if chain is not None:
-                steps.append({"node": view.label, "kind": view.kind} | self._shelf.row_state(view.manifest, shard, row))
+                steps.append(
+                    {"node": view.label, "kind": view.kind} | self.documents.row_state(view.manifest, shard, row)
+                )
         return steps
 
     def status(self) -> dict[str, Any]:
         """Per node how many tasks are done, and whether it is finished."""
         return {"run": self.name, "nodes": [view.progress() for view in self.nodes]}
-
-    def report(self) -> Path:
-        """Write the HTML report; returns its local path."""
-        from pipeline.report.collect import collect
-        from pipeline.report.page import render
-
-        name = f"runs/{self.name}/report.html"
-        self.store.write(name, render(collect(self)).encode())
-        return self.store.local(name)
-
-
-class NodeView:
-    """One node of a run, read from its folder."""
-
-    def __init__(self, run: Run, label: str, entry: dict[str, str]) -> None:
-        self.run, self.label, self.kind = run, label, entry["kind"]
-        self.fingerprint, self.folder = entry["fingerprint"], entry["folder"]
-
-    def __repr__(self) -> str:
-        return f"<{self.label}: {self.kind} {self.fingerprint[:12]}>"
-
-    @property
-    def finished(self) -> bool:
-        return self.run._shelf.manifest(self.folder) is not None
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the node is and what it made; raises where it is not finished."""
-        found = self.run._shelf.manifest(self.folder)
-        if found is None:
-            raise DataError(
-                self.label, "the node is not finished", "a finished node", f"siftloom run (resume {self.run.name})"
-            )
-        return found
-
-    @property
-    def figures(self) -> list[dict[str, Any]]:
-        """Chart descriptions that the node left (`docs/figures.md`)."""
-        data = self.run.store.read(f"{self.folder}/figures.json")
-        return json.loads(data) if data else []
-
-    @property
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Phase -> counts added over all tasks."""
-        return self.manifest["counts"]
-
-    def keys(self, phase: str) -> list[str]:
-        return self.manifest["phases"][phase]
-
-    def receipt(self, phase: str, key: str) -> Receipt:
-        found = read_receipt(self.run.store, self.folder, phase, key)
-        if found is None:
-            raise DataError(f"{self.label} {phase}/{key}", "no receipt", "a finished task", "siftloom verify")
-        return found
-
-    def path(self, phase: str, key: str, ext: str) -> Path:
-        """Local path of a data file."""
-        return self.run.store.local(data_name(self.folder, phase, f"{key}{ext}"))
-
-    def batches(self, columns: Sequence[str] = ("id", "text")) -> Iterator[pa.Table]:
-        """Alive rows, batch by batch, in order."""
-        for _, table in self.run._shelf.alive(self.manifest, columns):
-            yield table
-
-    def rows(self, columns: Sequence[str] = ("id", "text")) -> pa.Table:
-        """Alive rows as one table."""
-        import pyarrow as pa
-
-        tables = list(self.batches(columns))
-        return pa.concat_tables(tables, promote_options="default") if tables else pa.table({c: [] for c in columns})
-
-    def removed(self, *, own: bool = False) -> pa.Table:
-        """Rows removed on the way here (`own=True`: by this node): id, node, reason, value, threshold, duplicate_of."""
-        shelf, wanted = self.run._shelf, []
-        for chain in shelf.chains(self.manifest).values():
-            for manifest in chain[-1:] if own else chain:
-                if manifest not in wanted:
-                    wanted.append(manifest)
-        return shelf.removed(wanted, self.run.label_of)
-
-    def dataset(self, columns: Sequence[str] = ("id", "text")) -> Any:
-        """Alive rows as a `ray.data.Dataset`."""
-        from pipeline.ray_runtime.datasets import dataset_of
-
-        return dataset_of(self.run.store.root, self.run.name, self.label, columns, [s.name for s in self.shards()])
-
-    def to_hf(self, columns: Sequence[str] = ("id", "text")) -> Any:
-        """Alive rows as a `datasets.Dataset`."""
-        from datasets import Dataset
-
-        return Dataset(self.rows(columns))
-
-    def shards(self) -> list[Any]:
-        """The base shards behind the node's rows."""
-        return [base.shard for base in self.run._shelf.stream(self.manifest).shards]
-
-    def shard_rows(self, shard: str, columns: Sequence[str]) -> pa.Table:
-        """Alive rows of one shard."""
-        import pyarrow as pa
-
-        tables = [table for _, table in self.run._shelf.alive(self.manifest, columns, only=shard)]
-        return pa.concat_tables(tables) if tables else pa.table({c: [] for c in columns})
-
-    def progress(self) -> dict[str, Any]:
-        store = self.run.store
-        phases = {phase: len(done_keys(store, self.folder, phase)) for phase in store.names(f"{self.folder}/receipts")}
-        return {"node": self.label, "kind": self.kind, "finished": self.finished, "done": phases}

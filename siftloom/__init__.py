@@ -15,10 +15,10 @@ from siftloom.packages import put_first
 
 if TYPE_CHECKING:
     import models as models
-    from pipeline.run import Run as Run
-    from pipeline.run import open_run as open_run
     from siftloom import stages as stages
     from siftloom.pipeline import Pipeline as Pipeline
+    from siftloom.run import Run as Run
+    from siftloom.run import open_run as open_run
 
 put_first()
 
@@ -26,8 +26,8 @@ __all__ = ["Pipeline", "Run", "models", "open_run", "stages"]
 
 _PLACES = {
     "Pipeline": ("siftloom.pipeline", "Pipeline"),
-    "Run": ("pipeline.run", "Run"),
-    "open_run": ("pipeline.run", "open_run"),
+    "Run": ("siftloom.run", "Run"),
+    "open_run": ("siftloom.run", "open_run"),
     "models": ("models", None),
     "stages": ("siftloom.stages", None),
 }

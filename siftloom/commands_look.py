@@ -22,7 +22,7 @@ def status(
     as_json: JSON = False,
 ) -> None:
     """Show where a run is: the state of each node, its tasks, and what has failed."""
-    from pipeline.run import open_run
+    from siftloom.run import open_run
     from siftloom.runs import open_found, progress
 
     opened = open_found(run, store)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.store.uris import masked
 from siftloom.recipe import open_recipe
 from siftloom.screen import find_store, listening, say, say_json, table
 
@@ -41,9 +42,9 @@ def run(
 ) -> None:
     """Run a recipe. Run the same command again to resume."""
     from pipeline.driver.execute import Options
-    from pipeline.driver.execute import run as execute
     from pipeline.recipe import dump
     from siftloom import result
+    from siftloom.run import execute
     from siftloom.vocabulary import vocabulary
 
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
@@ -63,11 +64,15 @@ def run(
     page = done.report()
     made = result.result(done)
     if as_json:
-        say_json({"event": "result", "run": done.name, "store": place, "report": str(page), **made})
+        say_json({"event": "result", "run": done.name, "store": masked(place), "report": str(page), **made})
         return
     result.show(made)
     say(f"\n{done.name} is finished")
-    rows = [("report", page), *made["outputs"].items(), ("next", f"siftloom status {done.name} --store {place}")]
+    rows = [
+        ("report", page),
+        *made["outputs"].items(),
+        ("next", f"siftloom status {done.name} --store {masked(place)}"),
+    ]
     width = max(len(label) for label, _ in rows)
     for label, where in rows:
         say(f"  {label:{width}}  {where}")
@@ -101,7 +106,7 @@ def plan(
         )  # fmt: skip
         rows += [("", "", "", "", "", "", notice) for notice in entry.notices]
     table(("node", "kind", "action", "pass", "writes", "memory", "why"), rows, right=(3, 4, 5))
-    say(f"writes about {size(made.bytes)} to {place}; the largest task needs about {size(made.memory)}")
+    say(f"writes about {size(made.bytes)} to {masked(place)}; the largest task needs about {size(made.memory)}")
 
 
 def submit(

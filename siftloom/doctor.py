@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.errors import SiftloomError
 from pipeline.quantities import size
+from pipeline.store.uris import masked
 from siftloom.packages import PACKAGES
 from siftloom.screen import table
 
@@ -108,7 +109,7 @@ def _memory() -> Finding:
 
 
 def _store(uri: str) -> Iterator[Finding]:
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     name = f"doctor-{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -118,10 +119,12 @@ def _store(uri: str) -> Iterator[Finding]:
         store.delete(name)
     except (SiftloomError, OSError) as error:
         yield _finding(
-            f"store {uri}", False, str(error), "a store that can be written and read", "name one with --store"
+            f"store {masked(uri)}", False, str(error), "a store that can be written and read", "name one with --store"
         )
         return
-    yield _finding(f"store {uri}", same, "written and read back" if same else "read back other bytes", "the same bytes")
+    yield _finding(
+        f"store {masked(uri)}", same, "written and read back" if same else "read back other bytes", "the same bytes"
+    )
     free = store.free_bytes()
     if free is not None:
         yield _finding("disk", free >= LEAST_DISK, f"{size(free)} free", f"{size(LEAST_DISK)} or more", "free space")
@@ -130,9 +133,10 @@ def _store(uri: str) -> Iterator[Finding]:
 def _cluster(address: str, store: str) -> Iterator[Finding]:
     from pipeline.ray_runtime.nodes import ask_nodes
     from pipeline.store.record import versions
+    from siftloom.run import LIBRARIES
 
-    here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or dict(versions())
-    answers = ask_nodes(address, store)
+    here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or versions(LIBRARIES)
+    answers = ask_nodes(address, store, LIBRARIES)
     yield _finding("nodes", bool(answers), f"{len(answers)} nodes answer", "at least one", "ray status")
     for answer in answers:
         where = f"node {answer['host']}"

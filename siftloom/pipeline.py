@@ -13,7 +13,7 @@ from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     from pipeline.driver.plan import Plan
-    from pipeline.run import Run
+    from siftloom.run import Run
 
 
 class Pipeline:
@@ -73,8 +73,9 @@ class Pipeline:
         `cpus` sizes a local Ray, `address` joins a cluster. Raises NodeFailed, Stopped, LeaseHeld (`wait=False`),
         DriftError, or another named error.
         """
-        from pipeline.driver.execute import Options, run
+        from pipeline.driver.execute import Options
         from pipeline.errors import RecipeError
+        from siftloom.run import execute
         from siftloom.screen import listening
 
         try:
@@ -83,5 +84,4 @@ class Pipeline:
             recipe = None
         options = Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift)
         with listening(self.store, self.name, stream=sys.stderr if progress else None, more=watcher) as watch:
-            found = run(self.graph, name=self.name, store=self.store, options=options, recipe=recipe, watcher=watch)
-        return found.attach(self.graph.names)
+            return execute(self.graph, name=self.name, store=self.store, options=options, recipe=recipe, watcher=watch)

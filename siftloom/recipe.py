@@ -24,9 +24,10 @@ def open_recipe(
 def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     """Return the fields of a `read` that stops early and does not even hash the files that it will not come to."""
     from pipeline.store.sources import expand
+    from stages.read.demo import SCHEMES
 
     kept, bytes_ = [], 0
-    for entry in expand(fields["paths"], "paths").entries:
+    for entry in expand(fields["paths"], "paths", SCHEMES).entries:
         if kept and bytes_ >= limit * LIMITED_BYTES:
             break
         kept.append(entry.path)

@@ -11,7 +11,7 @@ from pipeline.errors import UserError
 from siftloom.screen import find_store
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from siftloom.run import Run
 
 
 def find_run(text: str, store: str | None) -> tuple[str, str]:
@@ -34,7 +34,7 @@ def find_run(text: str, store: str | None) -> tuple[str, str]:
 
 def open_found(text: str, store: str | None) -> Run:
     """Open the run that an argument means. Say so where a name stands for the newest of several runs."""
-    from pipeline.run import open_run
+    from siftloom.run import open_run
 
     place, name = find_run(text, store)
     run = open_run(place, name)
@@ -72,7 +72,7 @@ def _rows(view: Any) -> list[int] | None:
 
 def all_runs(store: str) -> list[dict[str, Any]]:
     """Return every run of a store: `run`, `nodes`, `finished` (how many), `started` (the last driver), `report`."""
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     opened = open_store(store)
     found = []
@@ -97,7 +97,7 @@ def all_runs(store: str) -> list[dict[str, Any]]:
 
 def forget(store: str, name: str) -> None:
     """Remove the record, events and report of a run; its results stay until `clean`. Raises UserError if none."""
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     opened = open_store(store)
     if opened.size(f"runs/{name}/run.json") is None:

@@ -72,7 +72,7 @@ def listening(
     from pipeline.driver.lines import JsonLines, Lines
     from pipeline.driver.progress import Watchers
     from pipeline.driver.recorder import Recorder
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     watchers: list[Any] = [Recorder(open_store(store), name)]
     stream = _own_file(stream)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
+from pipeline.store.uris import masked
 from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
@@ -53,7 +54,7 @@ def submit(
     for change in changes:
         parts += ["-s", change]
     name = f"{found.name}-{_digest(graph)}"
-    job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": place}, env=env)
+    job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": masked(place)}, env=env)
     if not as_json:
         say(f"job      {job}: {shlex.join(parts)}")
     if not wait:
@@ -89,9 +90,10 @@ def inside(recipe: str, folder: str) -> str:
 def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: str, as_json: bool) -> None:
     """Runs `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
     from pipeline.store.record import versions
+    from siftloom.run import LIBRARIES
 
     entry = ["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"]
-    expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(dict(versions()))}
+    expected = {"SIFTLOOM_EXPECTED_VERSIONS": json.dumps(versions(LIBRARIES))}
     job = jobs.submit(entry, name=f"{name}-check", folder=folder, metadata={"check": name}, env=env | expected)
     log: list[str] = []
     code = jobs.follow(job, log.append)

@@ -120,7 +120,7 @@ class Seen:
 def _shards(run: Run, view: NodeView) -> Iterator[Seen]:
     from pipeline.store.rows import ShardView
 
-    stream = run._shelf.stream(view.manifest)
+    stream = run.manifests.stream(view.manifest)
     for base in stream.shards:
         *before, own = stream.chain(base.shard)
         columns = {*stream.base_columns[base.shard.base], *(name for link in before for name in link.columns)}

@@ -40,6 +40,15 @@ NODES = {
     "perplexity": "stages.quality.perplexity:Perplexity",
     "train_classifier": "stages.quality.classify:TrainClassifier",
     "classify": "stages.quality.classify:Classify",
+    "hf_quality": "stages.quality.hf_quality:HfQuality",
+    "train_head": "stages.quality.head:TrainHead",
+    "head": "stages.quality.head:Head",
+    "generate": "stages.generate.generate:Generate",
+    "model_folder": "stages.generate.model_folder:ModelFolder",
+    "embed": "stages.generate.embed:Embed",
+    "train_clusters": "stages.generate.train_clusters:TrainClusters",
+    "cluster": "stages.generate.cluster:Cluster",
+    "judge": "stages.generate.judge:Judge",
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
@@ -49,6 +58,7 @@ NODES = {
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
     "export": "stages.training.export:Export",
+    "extract": "stages.extract.extract:Extract",
     "map": "stages.map:Map",
     "compact": "stages.compact:Compact",
     "write": "stages.write:Write",
@@ -72,9 +82,10 @@ FREEZE = {
     "half_tuning": "models.half_tuning:HalfTuning",
     "bit_fit": "models.half_tuning:BitFit",
 }
+LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 STAGES = {"stage": "stages.training.stage:Stage"}
 VALUES = {
-    **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS, **FREEZE, **STAGES,
+    **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS, **FREEZE, **STAGES,
 }  # fmt: skip
 
 

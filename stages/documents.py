@@ -3,8 +3,8 @@
 A base shard holds, in this order:
 
     id         string  `<source digest, 12 hex>:<row>`: the beginning of the source file's SHA-256 and the row
-                       in that file, from 0. For JSON lines and text lines the row is the line number, so a
-                       document is found again without an index
+                       in that file, from 0; of a second equal file `<digest>.1:<row>`. For JSON lines and text
+                       lines the row is the line number, so a document is found again without an index
     text       string  valid UTF-8, never null, never blank, no NUL
     source     string  where the document comes from, as the data itself says (a field of that name), else
                        null. Never the file's name: `read` is identified by what the files hold, so its rows
@@ -37,9 +37,14 @@ PARENT = {PARENTS: "list<string>", "parent_base": "string", "parent_shard": "str
 DIGEST_DIGITS = 12
 
 
-def document_id(digest: str, row: int) -> str:
+def id_prefix(digest: str, copy: int = 0) -> str:
+    """What the ids of a source file's rows begin with; `copy` equal files stand before it in the listing."""
+    return f"{digest[:DIGEST_DIGITS]}.{copy}" if copy else digest[:DIGEST_DIGITS]
+
+
+def document_id(digest: str, row: int, copy: int = 0) -> str:
     """The id of the row `row` of the source file with this SHA-256."""
-    return f"{digest[:DIGEST_DIGITS]}:{row}"
+    return f"{id_prefix(digest, copy)}:{row}"
 
 
 def columns_of(docs: Node | tuple[Node, ...]) -> dict[str, str]:

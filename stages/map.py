@@ -87,6 +87,9 @@ class Map(RowNode):
         if not (self.writes or self.removes or self.new_text):
             raise RecipeError(f"map {self.fn}", "a function that changes nothing", "writes, removes or new_text")
 
+    def code(self) -> tuple[str, ...]:
+        return (self.fn.partition(":")[0],)
+
     def adds(self) -> Mapping[str, str]:
         return self.writes
 

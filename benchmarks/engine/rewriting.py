@@ -23,8 +23,8 @@ from pipeline.driver.commit import finish
 from pipeline.driver.fanout import pass_work
 from pipeline.graph import build
 from pipeline.store.lease import Leases
+from pipeline.store.ledger import Ledger
 from pipeline.store.objects import LocalStore
-from pipeline.store.state import State
 from pipeline.worker.passes import run_shard
 from pipeline.worker.tasks import run_task
 from stages.compact import Compact
@@ -93,7 +93,7 @@ class Columns:
     def __init__(self, root: Path, target: Node) -> None:
         self.store = LocalStore(str(root))
         self.graph = build([target])
-        self.state = State(self.graph, self.store)
+        self.state = Ledger(self.graph, self.store)
         self.leases = Leases(self.store)
 
     def lay_down(self, base: Node) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, RowPhase
 from pipeline.driver.drift import code_hash
 from pipeline.errors import DataError, SourceError
+from pipeline.store import withdrawal
 from pipeline.store.faults import point
 from pipeline.store.lease import Leases
-from pipeline.store.receipts import ROWS_LAW, Receipt, check_law, read_receipt, receipt_name, totals
-from pipeline.store.state import State
+from pipeline.store.ledger import Ledger
+from pipeline.store.receipts import ROWS_LAW, Summary, check_law
+from pipeline.store.uris import masked
 from pipeline.worker.context import TaskContext
 from pipeline.worker.passes import reusable
 from pipeline.worker.pieces import pieces_folder
@@ -21,39 +24,40 @@ FORMAT = 1
 FIGURES_LIMIT = 256 * 1024
 
 
-def stale_keys(state: State, node: Node, keys: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
-    """(phase, key) of receipts that read something which has other bytes now."""
-    known: dict[tuple[str, str, str], str | None] = {}
-    stale = []
-    for phase, names in keys.items():
-        for receipt in state.receipts(node, phase, names):
-            for folder, read_phase, read_key, digest in receipt.reads:
-                name = (f"nodes/{folder}", read_phase, read_key)
-                if name not in known:
-                    found = read_receipt(state.store, *name)
-                    known[name] = None if found is None else found.digest
-                if known[name] != digest:
-                    stale.append((phase, receipt.key))
-                    break
-    return stale
+def stale_keys(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """(phase, key) of receipts that read something which has other bytes now.
 
-
-def withdraw(state: State, node: Node, tasks: Sequence[tuple[str, str]]) -> None:
-    """Make tasks due again: the manifest goes first, so that nobody reads a node with a hole."""
+    What the tasks of this driver have read is as they read it: their inputs were finished before they began.
+    """
     folder = state.folder(node)
-    state.store.delete(f"{folder}/manifest.json")
-    for phase, key in tasks:
-        state.store.delete(receipt_name(folder, phase, key))
+    reads: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {}  # (folder, phase) -> key -> readers
+    for phase, names in keys.items():
+        before = [key for key in names if not state.known.is_returned(folder, phase, key)]
+        for receipt in state.receipts(node, phase, before):
+            for read_folder, read_phase, read_key, digest in receipt.reads:
+                of_phase = reads.setdefault((f"nodes/{read_folder}", read_phase), {})
+                of_phase.setdefault(read_key, []).append((phase, receipt.key, digest))
+    stale = set()
+    for (read_folder, read_phase), readers in reads.items():
+        found = {receipt.key: receipt.digest for receipt in state.known.get(read_folder, read_phase, list(readers))}
+        for read_key, those in readers.items():
+            stale |= {(phase, key) for phase, key, digest in those if found.get(read_key) != digest}
+    return sorted(stale)
+
+
+def withdraw(state: Ledger, node: Node, tasks: Sequence[tuple[str, str]]) -> None:
+    """Make tasks due again."""
+    withdrawal.withdraw(state.store, state.folder(node), tasks)
     state.reopen(node)
 
 
 def finish(
-    state: State, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str
+    state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str
 ) -> dict[str, Any]:
     """Check, draw and commit a node whose every key has a receipt; returns the manifest."""
     folder, name = state.folder(node), state.graph.names[node]
-    receipts = {phase: state.receipts(node, phase, names) for phase, names in keys.items()}
-    counts = {phase: totals(found) for phase, found in receipts.items()}
+    sums = {phase: Summary.of(state.receipts(node, phase, names)) for phase, names in keys.items()}
+    counts = {phase: found.counts for phase, found in sums.items()}
     for phase in state.graph.phases(node):
         law = ROWS_LAW if isinstance(phase, RowPhase) else phase.law
         if law is not None:
@@ -62,9 +66,9 @@ def finish(
     if row_phase is not None and not node.allow_empty:
         _require_kept(name, counts[row_phase.name])
     if node.new_base is not None and not state.graph.stream_inputs(node):
-        _require_rows(state, node, receipts[node.new_base], counts[node.new_base])
+        _require_rows(state, node, sums[node.new_base])
     context = TaskContext(state.binding(node, dict(keys), stop_name, 1), "figures", "all")
-    figures = identity.canonical_json([*_histograms(node, receipts), *node.figures(context)])
+    figures = identity.canonical_json([*_histograms(node, sums.values()), *node.figures(context)])
     if len(figures) > FIGURES_LIMIT:
         raise DataError(f"{name}.figures", f"{len(figures)} bytes", f"at most {FIGURES_LIMIT}")
     manifest = {
@@ -81,22 +85,20 @@ def finish(
         "adds": dict(node.adds()) if node.new_base is None else {},
         "stream": node.stream,
         "row_phase": row_phase.name if row_phase else None,
+        "original": node.original_column(),
         "changes_text": bool(getattr(node, "changes_text", False)),
         "new_base": node.new_base,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
+        "shape": state.shape(node),
         "score_key": state.score_key(node) if reusable(node) else None,
         "phase_keys": state.phase_keys(node),
-        "code": code_hash(type(node)),
+        "code": code_hash(type(node), node.code()),
         "phases": {phase: list(names) for phase, names in keys.items()},
         "counts": counts,
-        "bytes": sum(entry["size"] for found in receipts.values() for r in found for entry in r.files.values()),
-        "files": {
-            phase: {file: entry["size"] for r in found for file, entry in sorted(r.files.items())}
-            for phase, found in receipts.items()
-        },
-        "shards": {
-            r.key: list(r.facts["shards"]) for r in receipts.get(node.new_base or "", ()) if "shards" in r.facts
-        },
+        "bytes": sum(size for found in sums.values() for size in found.sizes.values()),
+        "files": {phase: found.sizes for phase, found in sums.items()},
+        "figures": hashlib.sha256(figures).hexdigest(),
+        "shards": sums[node.new_base].shards if node.new_base else {},
     }
     leases.check(folder)
     point(folder, "before-manifest")
@@ -108,18 +110,18 @@ def finish(
     return manifest
 
 
-def _require_rows(state: State, node: Node, receipts: Sequence[Receipt], counts: Mapping[str, int]) -> None:
+def _require_rows(state: Ledger, node: Node, found: Summary) -> None:
     """A base without a single row is a mistake somewhere before us, and every later node would hide it."""
-    if any(shard["rows"] for receipt in receipts for shard in receipt.facts.get("shards", ())):
+    if any(shard["rows"] for shards in found.shards.values() for shard in shards):
         return
     files = sum(len(group) for group in state.sources(node).values())
-    rejected = {name: number for name, number in counts.items() if name.startswith("rejected.") and number}
+    rejected = {name: number for name, number in found.counts.items() if name.startswith("rejected.") and number}
     why = f" (rejected: {rejected})" if rejected else ""
     raise SourceError(
         state.graph.names[node],
         f"not one document in {files} files{why}",
         "documents in the field that `text` names",
-        f"the rejected rows are in {state.store.uri(state.folder(node))}/data",
+        f"the rejected rows are in {masked(state.store.uri(state.folder(node)))}/data",
     )
 
 
@@ -135,19 +137,19 @@ def _require_kept(name: str, counts: Mapping[str, int]) -> None:
     )  # fmt: skip
 
 
-def _listed(state: State, node: Node) -> dict[str, Any]:
-    return {field: [s.digest for s in sources] for field, sources in state.sources(node).items()}
+def _listed(state: Ledger, node: Node) -> dict[str, Any]:
+    return {
+        field: identity.source_form(node, field, [s.name for s in sources], [s.digest for s in sources])
+        for field, sources in state.sources(node).items()
+    }
 
 
-def _histograms(node: Node, receipts: Mapping[str, Sequence[Receipt]]) -> list[dict[str, Any]]:
+def _histograms(node: Node, sums: Collection[Summary]) -> list[dict[str, Any]]:
     """Histograms that the engine counted for a row node, one figure a column."""
     figures = []
     for column, (low, high, bins, *limit) in getattr(node, "histograms", {}).items():
-        counts = [0] * bins
-        for found in receipts.values():
-            for receipt in found:
-                for i, number in enumerate(receipt.facts.get("histograms", {}).get(column, ())):
-                    counts[i] += number
+        counted = (found.histograms[column] for found in sums if column in found.histograms)
+        counts = next(counted, [0] * bins)
         edges = [low + (high - low) * i / bins for i in range(bins + 1)]
         marks = [{"x": getattr(node, name), "label": name, "removed": "below"} for name in limit]
         figures.append(

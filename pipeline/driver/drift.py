@@ -20,10 +20,13 @@ OURS = ("stages", "models")
 
 
 @cache
-def code_hash(node_class: type[Node]) -> str:
-    """Hash of the module that defines a node and of all project modules it imports, 16 hex digits."""
+def code_hash(node_class: type[Node], more: tuple[str, ...] = ()) -> str:
+    """Hash of the module that defines a node, of `more` modules, and of what they import of the project and of their
+    own packages, 16 hex digits.
+    """
     seen: dict[str, bytes] = {}
-    todo = [node_class.__module__]
+    todo = [node_class.__module__, *more]
+    own = {*OURS, *(name.partition(".")[0] for name in todo)}
     while todo:
         name = todo.pop()
         if name in seen:
@@ -32,7 +35,7 @@ def code_hash(node_class: type[Node]) -> str:
         if path is None:
             continue
         seen[name] = path.read_bytes()
-        todo += [found for found in _imports(seen[name], str(path)) if found.split(".")[0] in OURS]
+        todo += [found for found in _imports(seen[name], str(path)) if found.partition(".")[0] in own]
     state = hashlib.sha256()
     for name in sorted(seen):
         state.update(name.encode() + b"\0" + hashlib.sha256(seen[name]).digest())

@@ -24,15 +24,15 @@ from pipeline.driver.plan import make_plan
 from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
 from pipeline.driver.progress import Finished, Notice, Started
 from pipeline.driver.reporter import Reporter
-from pipeline.driver.reuse import link_finished_phase
+from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
 from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
-from pipeline.store.objects import open_store
-from pipeline.store.record import choose_name, write_run
-from pipeline.store.state import State, per_shard
+from pipeline.store.ledger import Ledger
+from pipeline.store.open import mark_store, open_store
+from pipeline.store.record import claim_name, write_run
 
 if TYPE_CHECKING:
     from pipeline.driver.progress import Watcher
@@ -49,6 +49,7 @@ class Options:
     address: str | None = None
     wait: bool = True
     accept_drift: bool = False
+    packages: tuple[str, ...] = ()  # whose versions the run's record keeps
 
 
 def run(
@@ -76,7 +77,7 @@ class Driver:
 
     def __post_init__(self) -> None:
         self.store = open_store(self.root)
-        self.state = State(self.graph, self.store)
+        self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
         self.reporter = Reporter(self.graph.names, self.watcher)
         self.stop = StopSwitch(lambda: self.reporter.notify(Notice(STOPPING)))
@@ -84,6 +85,7 @@ class Driver:
         self.jobs = Jobs()
         self._width: Callable[[], int] | None = None  # set once Ray has started
         self._unchecked: set[Node] = set()
+        self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
         self._taken = False  # whether a node was taken since the store was last looked at
 
@@ -91,22 +93,24 @@ class Driver:
 
     def run(self) -> None:
         digest_sources(self.state, self._start_ray)
-        self.name = choose_name(self.store, self.name, self.graph)
-        self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
+        mark_store(self.store)
         self.leases = Leases(self.store)
         try:
+            self.name = claim_name(self.store, self.leases, self.name, self.graph)
+            self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
             withdraw_damaged(self.state, self._take)
             plan = make_plan(self.graph, self.store, self.name)
             check_space(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
-            write_run(self.store, self.name, self.graph, self.state, self.recipe)
+            write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
             self.reporter.notify(Started(plan))
             self._unchecked = nodes_over_holes(self.state)
             with self.stop.listening():
                 self._walk()
         finally:
             self.leases.close()
-            self.store.delete(self.keys.stop_name)
+            if self.keys.stop_name:
+                self.store.delete(self.keys.stop_name)
         done = all(self.finished(node) for node in self.graph.targets)
         if self.stop.signal is not None and not done:
             raise Stopped(self.stop.signal)
@@ -150,7 +154,7 @@ class Driver:
             case Begun():
                 self.reporter.begin(message.node, message.tasks)
             case Done():
-                self.state.note_done(message.node, message.phase, message.receipt.key)
+                self.state.note(message.node, message.receipt)
                 self.reporter.done(message.node, message.receipt, message.memory)
             case Failed():
                 self.reporter.failed(message.node, message.key, message.error, message.trace)
@@ -162,9 +166,14 @@ class Driver:
                     self.reporter.failed(node, phase, message.error, trace)
 
     def _link_ready(self, busy: set[Key]) -> bool:
-        """Link phases that another node has finished. Return whether any was linked: more may be ready then."""
+        """Link phases, and tasks of a base, that another node has finished. Return whether any was: more may be due."""
         ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
-        return any([link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)])
+        linked = [link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)]
+        for node, phase in ready:
+            if node.content_keys and (node, phase.name) not in self._compared and self._take(node):
+                self._compared.add((node, phase.name))
+                linked.append(link_equal_tasks(self.state, node, phase, self.keys.of(node, phase)))
+        return any(linked)
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
         """Yield what can begin now: each keyed phase that is ready, then one pass over all phases that can join it."""
@@ -260,7 +269,7 @@ class Driver:
 
         self._width = Width(self.options.cpus)
         due = (phase for node in self.graph.nodes if not self.finished(node) for phase in self.graph.phases(node))
-        if any(per_shard(phase) for phase in due):
+        if any(not isinstance(phase, TaskPhase) for phase in due):
             from pipeline.ray_runtime.passes import warm
 
             threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.driver.reuse import known_scores
 from pipeline.store.binding import Binding
-from pipeline.store.state import State
+from pipeline.store.ledger import Ledger
 from pipeline.worker.passes import PassPhase, ShardWork
 
 
 def pass_work(
-    state: State, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
+    state: Ledger, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
 ) -> tuple[list[PassPhase], list[ShardWork]]:
     """Return the phases in order, and for every shard the indices of those that are due there."""
     graph = state.graph
@@ -22,7 +22,7 @@ def pass_work(
     for (node, phase), chains in zip(joined, chains_of, strict=True):
         phases.append(
             PassPhase(
-                binding=binding(node),
+                binding=binding(node).only(),
                 phase=phase.name,
                 after={state.place(b).short: index.get(chain[-1]) if chain else None for b, chain in chains.items()},
                 chain={state.place(b).short: tuple(state.link(n) for n in chain) for b, chain in chains.items()},
@@ -46,7 +46,7 @@ def pass_work(
     return phases, works
 
 
-def _startable(state: State, chain: Sequence[Node], shard: str, index: dict[Node, int], due: Sequence[int]) -> bool:
+def _startable(state: Ledger, chain: Sequence[Node], shard: str, index: dict[Node, int], due: Sequence[int]) -> bool:
     """Return whether a phase can run over a shard: the one before it runs too, or all side-cars before it exist."""
     if chain and index.get(chain[-1]) in due:
         return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pipeline.contract import Node, Phase, TaskPhase
 from pipeline.driver.schedule import Key
 from pipeline.store.binding import Binding
-from pipeline.store.state import State, per_shard
+from pipeline.store.ledger import Ledger, per_shard
 from pipeline.worker.context import TaskContext
 
 
@@ -16,7 +16,7 @@ from pipeline.worker.context import TaskContext
 class PhaseKeys:
     """The keys of phases, remembered. `cpus` and `stop_name` go into every binding."""
 
-    state: State
+    state: Ledger
     finished: Callable[[Node], bool]
     stop_name: str = ""
     cpus: int = 1

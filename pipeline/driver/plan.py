@@ -16,9 +16,10 @@ from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import code_hash
 from pipeline.driver.schedule import Schedule
 from pipeline.graph import Graph
-from pipeline.store.objects import Store, open_store
+from pipeline.store.ledger import Ledger, per_shard
+from pipeline.store.objects import Store
+from pipeline.store.open import open_store
 from pipeline.store.record import graph_form, latest_run
-from pipeline.store.state import State, per_shard
 
 TEXT_PER_COMPRESSED_BYTE = 3.0  # gzip and zstd on prose
 TEXT_PER_DOCUMENT = 2000  # bytes, where nothing better is known
@@ -67,7 +68,8 @@ def plan(graph: Graph, store: str, name: str = "") -> Plan:
 
 
 def make_plan(graph: Graph, store: Store, name: str) -> Plan:
-    state = State(graph, store)
+    state = Ledger(graph, store)
+    state.check_bases()
     actions = _actions(graph, state)
     passes = _passes(graph, {node for node in graph.nodes if actions[node] == "reuse"})
     previous = latest_run(store, name.split("@")[0]) if name else None
@@ -92,7 +94,7 @@ def make_plan(graph: Graph, store: Store, name: str) -> Plan:
     return Plan(name, tuple(entries))
 
 
-def _actions(graph: Graph, state: State) -> dict[Node, Literal["reuse", "resume", "run"]]:
+def _actions(graph: Graph, state: Ledger) -> dict[Node, Literal["reuse", "resume", "run"]]:
     actions: dict[Node, Literal["reuse", "resume", "run"]] = {}
     for node in graph.nodes:
         if state.manifest(node) is not None:
@@ -123,7 +125,7 @@ def _passes(graph: Graph, finished: set[Node]) -> dict[Node, list[int]]:
         complete |= {node for node in graph.nodes if all((node, p.name) in done for p in graph.phases(node))}
 
 
-def _why(graph: Graph, state: State, node: Node, actions: Mapping[Node, str], previous: dict | None) -> str:
+def _why(graph: Graph, state: Ledger, node: Node, actions: Mapping[Node, str], previous: dict | None) -> str:
     if actions[node] == "reuse":
         return "finished"
     fingerprint = state.fingerprint(node)
@@ -172,7 +174,7 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _progress(graph: Graph, state: State, node: Node) -> str:
+def _progress(graph: Graph, state: Ledger, node: Node) -> str:
     if state.manifest(node) is not None:
         return "finished; kept if what it read comes back unchanged"
     parts = []
@@ -186,7 +188,7 @@ def _progress(graph: Graph, state: State, node: Node) -> str:
     return ", ".join(parts)
 
 
-def _sizes(graph: Graph, state: State) -> dict[Node, tuple[int, int]]:
+def _sizes(graph: Graph, state: Ledger) -> dict[Node, tuple[int, int]]:
     """(rows, text bytes) of each node's stream, from manifests where there are any, else from file sizes."""
     bases: dict[Node, tuple[int, int]] = {}
     sizes: dict[Node, tuple[int, int]] = {}
@@ -205,7 +207,7 @@ def _sizes(graph: Graph, state: State) -> dict[Node, tuple[int, int]]:
     return sizes
 
 
-def _source_size(state: State, node: Node) -> tuple[int, int]:
+def _source_size(state: Ledger, node: Node) -> tuple[int, int]:
     text = 0.0
     for (owner, _), listing in state.listings.items():
         if owner is node:
@@ -215,7 +217,7 @@ def _source_size(state: State, node: Node) -> tuple[int, int]:
     return int(text / TEXT_PER_DOCUMENT), int(text)
 
 
-def _bytes_to_write(graph: Graph, state: State, node: Node, rows: int, text: int) -> int:
+def _bytes_to_write(graph: Graph, state: Ledger, node: Node, rows: int, text: int) -> int:
     """Return the bytes that are still to write: of a node that is half done, what its first half makes likely."""
     predicted = _bytes(node, rows, text)
     if state.fingerprint(node) is None:
@@ -225,7 +227,7 @@ def _bytes_to_write(graph: Graph, state: State, node: Node, rows: int, text: int
     return int(written * (1 - share) / share) if share else predicted
 
 
-def _share_done(graph: Graph, state: State, node: Node, text: int) -> float:
+def _share_done(graph: Graph, state: Ledger, node: Node, text: int) -> float:
     """Return which share of a node's work is done (0 to 1): by text for a base, by shards for what runs over one."""
     if node.new_base is not None:
         receipts = state.receipts(node, node.new_base, sorted(state.done(node, node.new_base)))
@@ -244,10 +246,10 @@ def _bytes(node: Node, rows: int, text: int) -> int:
     return node.predict_bytes(rows, text)
 
 
-def _notices(graph: Graph, state: State, node: Node, passes: Mapping[Node, list[int]]) -> list[str]:
+def _notices(graph: Graph, state: Ledger, node: Node, passes: Mapping[Node, list[int]]) -> list[str]:
     notices = []
     manifest = state.manifest(node)
-    if manifest is not None and manifest["code"] != code_hash(type(node)):
+    if manifest is not None and manifest["code"] != code_hash(type(node), node.code()):
         notices.append("its code has changed since it ran; raise `version` to run it again")
     if not node.deterministic:
         notices.append("it cannot promise the same bytes again: what its receipts name is what it is")
@@ -259,7 +261,7 @@ def _notices(graph: Graph, state: State, node: Node, passes: Mapping[Node, list[
 
 
 def _compact_advice(
-    graph: Graph, state: State, node: Node, manifest: dict, passes: Mapping[Node, list[int]]
+    graph: Graph, state: Ledger, node: Node, manifest: dict, passes: Mapping[Node, list[int]]
 ) -> str | None:
     """Rewriting the rows pays when the text passes still to come outnumber 2.5 f / (1 - f), f the share alive."""
     row_phase = graph.row_phase(node)

@@ -9,13 +9,14 @@ from pipeline.driver.commit import withdraw
 from pipeline.driver.drift import code_hash
 from pipeline.driver.plan import Plan
 from pipeline.errors import DiskFull, DriftError
+from pipeline.store.ledger import Ledger
 from pipeline.store.sources import digest_file, save_digests
-from pipeline.store.state import State
+from pipeline.store.withdrawal import finish_withdrawal, is_interrupted
 
 SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
 
 
-def digest_sources(state: State, start_ray: Callable[[], None]) -> None:
+def digest_sources(state: Ledger, start_ray: Callable[[], None]) -> None:
     """Digest the source files of every listing that is new."""
     unknown = state.unknown_listings()
     files = [(entry.path, entry.size) for listing in unknown for entry in listing.entries]
@@ -32,9 +33,12 @@ def digest_sources(state: State, start_ray: Callable[[], None]) -> None:
         digests = digests[count:]
 
 
-def withdraw_damaged(state: State, take: Callable[[Node], bool]) -> None:
+def withdraw_damaged(state: Ledger, take: Callable[[Node], bool]) -> None:
     """Make tasks of finished nodes due again whose files are gone or of another size than they were."""
     for node in state.graph.nodes:
+        if is_interrupted(state.store, state.folder(node)) and take(node):
+            finish_withdrawal(state.store, state.folder(node))
+            state.reopen(node)
         manifest = state.manifest(node)
         if manifest is None:
             continue
@@ -50,7 +54,7 @@ def withdraw_damaged(state: State, take: Callable[[Node], bool]) -> None:
             withdraw(state, node, [(p, r.key) for p, r in receipts if any((p, file) in bad for file in r.files)])
 
 
-def check_space(state: State, plan: Plan) -> None:
+def check_space(state: Ledger, plan: Plan) -> None:
     """Raise `DiskFull` when the plan needs more than there is."""
     free, needed = state.store.free_bytes(), plan.bytes
     if free is not None and needed > free:
@@ -60,13 +64,13 @@ def check_space(state: State, plan: Plan) -> None:
         )  # fmt: skip
 
 
-def check_drift(state: State, accept: bool) -> None:
+def check_drift(state: Ledger, accept: bool) -> None:
     """Raise `DriftError` for a half-done node whose code is not the one it began with; note the code of the others."""
     for node in state.graph.nodes:
         if state.manifest(node) is not None:
             continue
         name = f"{state.folder(node)}/scratch/code"
-        now, before = code_hash(type(node)).encode(), state.store.read(name)
+        now, before = code_hash(type(node), node.code()).encode(), state.store.read(name)
         half_done = any(state.done(node, phase.name) for phase in state.graph.phases(node))
         if before is not None and before != now and half_done and not accept:
             raise DriftError(
@@ -77,7 +81,7 @@ def check_drift(state: State, accept: bool) -> None:
             state.store.write(name, now)
 
 
-def nodes_over_holes(state: State) -> set[Node]:
+def nodes_over_holes(state: Ledger) -> set[Node]:
     """Finished nodes that stand on an unfinished one: kept if what they read comes back with the same bytes."""
     holes: set[Node] = set()
     for node in state.graph.nodes:

@@ -2,64 +2,87 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
+from pipeline.driver.drift import code_hash
 from pipeline.fingerprint import canonical_json
-from pipeline.store.receipts import data_name, read_receipt, receipt_name
-from pipeline.store.state import State
+from pipeline.store.json_files import read_json
+from pipeline.store.ledger import Ledger
+from pipeline.store.receipts import Receipt, data_name, read_receipt, receipt_name
 from pipeline.worker.passes import reusable
 
 
-def siblings(state: State, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(folder, manifest) of the other finished nodes of this kind in the store."""
-    own = state.folder(node)
+def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(folder, manifest) of the other finished nodes of this kind in the store that the code of now has made."""
+    own, code = state.folder(node), code_hash(type(node), node.code())
     for name in state.store.names("nodes"):
         folder = f"nodes/{name}"
         if name.rpartition("-")[0] == node.kind() and folder != own:
-            data = state.store.read(f"{folder}/manifest.json")
-            if data is not None:
-                yield folder, json.loads(data)
+            manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
+            if manifest is not None and manifest["code"] == code:
+                yield folder, manifest
 
 
-def known_scores(state: State, node: RowNode) -> dict[str, tuple[str, str]]:
-    """Shard name -> (folder, phase) of a finished side-car with the node's score key."""
-    if not reusable(node) or not node.adds():
+def known_scores(state: Ledger, node: RowNode) -> dict[str, tuple[str, str, str]]:
+    """Shard name -> (folder, phase, shard name there) of a finished side-car with the node's score key.
+
+    Shards of two bases of one shape are the same where their keys are: their names differ in the base alone.
+    """
+    if not reusable(node) or not (node.adds() or node.changes_text):
         return {}
     key, phase = state.score_key(node), state.link(node).phase
-    found: dict[str, tuple[str, str]] = {}
+    content = {state.place(base).short[:8] for base in state.graph.input_chains(node) if base.content_keys}
+    own = {base.shard.name: base.shard.name for base in state.input_shards(node)}
+    by_key = {base.shard.key: base.shard.name for base in state.input_shards(node) if base.shard.base[:8] in content}
+    found: dict[str, tuple[str, str, str]] = {}
     for folder, manifest in siblings(state, node):
         if manifest["score_key"] == key:
-            found |= {name: (folder, phase) for name in manifest["phases"].get(phase, ())}
+            for name in manifest["phases"].get(phase, ()):
+                here = own.get(name) or by_key.get(name.partition("-")[2])
+                if here is not None:
+                    found[here] = (folder, phase, name)
     return found
 
 
-def link_finished_phase(state: State, node: Node, phase: Phase) -> int:
+def link_equal_tasks(state: Ledger, node: Node, phase: Phase, keys: Sequence[str]) -> int:
+    """Link the tasks of a base's phase that a base of the same shape has finished under the same keys; how many."""
+    due = set(keys) - state.done(node, phase.name)
+    linked = 0
+    if state.shape(node) is not None:
+        for donor, manifest in siblings(state, node):
+            if due and manifest.get("shape") == state.shape(node):
+                found = [key for key in manifest["phases"].get(phase.name, ()) if key in due]
+                linked += sum(_link_task(state, node, donor, phase.name, key) for key in found)
+                due -= set(found)
+    return linked
+
+
+def link_finished_phase(state: Ledger, node: Node, phase: Phase) -> int:
     """Link the phase's files and receipts from a node that finished the same one; how many tasks that saved."""
     if phase.fields is None or state.done(node, phase.name):
         return 0
     key = state.phase_keys(node).get(phase.name)
     if key is None:
         return 0
-    folder = state.folder(node)
     for donor, manifest in siblings(state, node):
-        if manifest["phase_keys"].get(phase.name) != key:
-            continue
-        linked = 0
-        for task in manifest["phases"][phase.name]:
-            receipt = read_receipt(state.store, donor, phase.name, task)
-            if receipt is None:
-                continue
-            for file in receipt.files:
-                state.store.link(data_name(donor, phase.name, file), data_name(folder, phase.name, file))
-            # What the task read of its own node is read here of this one: linked phases have equal bytes.
-            short, own = donor.removeprefix("nodes/"), folder.removeprefix("nodes/")
-            form = receipt.form()
-            form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
-            state.store.write(receipt_name(folder, phase.name, task), canonical_json(form))
-            state.note_done(node, phase.name, task)
-            linked += 1
-        return linked
+        if manifest["phase_keys"].get(phase.name) == key:
+            return sum(_link_task(state, node, donor, phase.name, task) for task in manifest["phases"][phase.name])
     return 0
+
+
+def _link_task(state: Ledger, node: Node, donor: str, phase: str, task: str) -> bool:
+    """Take over the files and the receipt of a task of another node; whether it still had one."""
+    receipt, folder = read_receipt(state.store, donor, phase, task), state.folder(node)
+    if receipt is None:
+        return False
+    for file in receipt.files:
+        state.store.link(data_name(donor, phase, file), data_name(folder, phase, file))
+    # What the task read of its own node is read here of this one: linked tasks have equal bytes.
+    short, own = donor.removeprefix("nodes/"), folder.removeprefix("nodes/")
+    form = receipt.form()
+    form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
+    state.store.write(receipt_name(folder, phase, task), canonical_json(form))
+    state.note(node, Receipt(**form))
+    return True

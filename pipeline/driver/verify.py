@@ -9,7 +9,9 @@ bytes that come out otherwise.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,10 +20,13 @@ from pipeline.contract import Source
 from pipeline.errors import SourceChanged
 from pipeline.run import open_run
 from pipeline.store.lease import Leases
-from pipeline.store.objects import Store, open_store, sha256_of
+from pipeline.store.objects import Store, sha256_of
+from pipeline.store.open import open_store, require_store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 from pipeline.store.record import read_run
-from pipeline.store.sources import require_unchanged
+from pipeline.store.sources import parse_digests, require_unchanged
+from pipeline.store.uris import masked
+from pipeline.store.withdrawal import withdraw
 
 
 @dataclass(frozen=True)
@@ -52,10 +57,11 @@ def verify(store: str, run: str) -> list[Finding]:
             found += _withdraw(opened, leases, entry["folder"], bad)
     finally:
         leases.close()
-    return found + list(_sources(opened, record))
+    return found + list(_digests(opened)) + list(_sources(opened, record))
 
 
 def _node(store: Store, label: str, folder: str) -> Iterator[Finding]:
+    yield from _figures(store, label, folder)
     for phase, keys in _phases(store, folder).items():
         for key in keys:
             name = receipt_name(folder, phase, key)
@@ -70,6 +76,19 @@ def _node(store: Store, label: str, folder: str) -> Iterator[Finding]:
                 continue
             for file, entry in receipt.files.items():
                 yield from _file(store, Finding(label, phase, key, data_name(folder, phase, file), "", ""), entry)
+
+
+def _figures(store: Store, label: str, folder: str) -> Iterator[Finding]:
+    """The charts of a finished node: they are drawn again when its manifest is, from the receipts."""
+    try:
+        expected = json.loads(store.read(f"{folder}/manifest.json") or b"")["figures"]
+    except (ValueError, KeyError, TypeError):
+        return
+    data = store.read(f"{folder}/figures.json")
+    found = None if data is None else hashlib.sha256(data).hexdigest()
+    if found != expected:
+        found = "no file" if found is None else f"SHA-256 {found[:12]}..."
+        yield Finding(label, "figures", "", f"{folder}/figures.json", found, f"{expected[:12]}...")
 
 
 def _phases(store: Store, folder: str) -> dict[str, Sequence[str]]:
@@ -104,11 +123,22 @@ def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding])
         return []
     if not leases.acquire(folder):
         return [replace(finding, note="another driver holds the node; verify again when it is done") for finding in bad]
-    store.delete(f"{folder}/manifest.json")
-    for finding in bad:
-        store.delete(receipt_name(folder, finding.phase, finding.key))
+    withdraw(store, folder, {(finding.phase, finding.key) for finding in bad if finding.key})
     leases.release(folder)
     return [replace(finding, withdrawn=True, note="siftloom run does it again") for finding in bad]
+
+
+def _digests(store: Store) -> Iterator[Finding]:
+    """Files of source digests that cannot be read: they go, and the next run makes them again."""
+    for listing in store.names("sources"):
+        name = f"sources/{listing}/digests.json"
+        data = store.read(name)
+        if data is not None and parse_digests(data) is None:
+            store.delete(name)
+            yield Finding(
+                "sources", "digests", listing, name, "a damaged file", "a SHA-256 for each file",
+                withdrawn=True, note="siftloom run makes it again",
+            )  # fmt: skip
 
 
 def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
@@ -124,8 +154,8 @@ def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
                 require_unchanged(Source(**source))
             except SourceChanged as error:
                 yield Finding(
-                    used[source["digest"]], "sources", source["name"], source["path"], error.found, error.expected,
-                    note=error.then,
+                    used[source["digest"]], "sources", source["name"], masked(source["path"]), error.found,
+                    error.expected, note=error.then,
                 )  # fmt: skip
 
 
@@ -141,8 +171,10 @@ def clean(store: str, *, dry_run: bool = False) -> list[Unused]:
     """Remove what no run names, manifest first, and what killed tasks left half-written; returns what went.
 
     A recipe whose runs are gone is forgotten with them: remove `runs/<name>` first. With `dry_run` nothing is removed.
+    What does not look as a run leaves it is not touched. Raises StoreError for a folder that is no store.
     """
     opened = open_store(store)
+    require_store(opened)
     leases = Leases(opened)
     try:
         unused = [_measured(opened, name) for name in _unused_nodes(opened) if leases.holder(name) is None]
@@ -176,10 +208,17 @@ def _records(store: Store) -> list[dict[str, Any]]:
 
 def _unused_nodes(store: Store) -> list[str]:
     used = {entry["folder"] for record in _records(store) for entry in record["nodes"].values()}
-    return [folder for name in store.names("nodes") if (folder := f"nodes/{name}") not in used]
+    names = [name for name in store.names("nodes") if re.fullmatch(r"[a-z0-9_]+-[0-9a-f]{12}", name)]
+    return [folder for name in names if (folder := f"nodes/{name}") not in used]
 
 
 def _unused_listings(store: Store) -> list[str]:
     used = {source["digest"] for record in _records(store) for source in record.get("sources", ())}
-    listings = [f"sources/{name}" for name in store.names("sources")]
-    return [name for name in listings if not used.issuperset(json.loads(store.read(f"{name}/digests.json") or b"[]"))]
+    listings = [f"sources/{name}" for name in store.names("sources") if re.fullmatch(r"[0-9a-f]{24}", name)]
+    return [name for name in listings if not used.issuperset(_known_digests(store, name))]
+
+
+def _known_digests(store: Store, listing: str) -> list[str]:
+    """The digests of a listing: of a damaged one something that no run names, of what is no listing nothing."""
+    data = store.read(f"{listing}/digests.json")
+    return [] if data is None else parse_digests(data) or ["damaged"]

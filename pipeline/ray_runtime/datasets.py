@@ -17,7 +17,7 @@ def dataset_of(store: str, run: str, label: str, columns: Sequence[str], shards:
 
     def read(batch):
         from pipeline.run import Run
-        from pipeline.store.objects import open_store
+        from pipeline.store.open import open_store
 
         return Run(open_store(store), run)[label].shard_rows(str(batch["shard"][0]), columns)
 

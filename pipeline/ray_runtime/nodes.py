@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
+
+from pipeline.store.uris import masked
 
 ANSWER_SECONDS = 120.0
 
 
-def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
-    """One answer per living node, by host: {"host", "versions", "error"}; `error` is empty where all is well.
+def ask_nodes(address: str, store: str, packages: Sequence[str]) -> list[dict[str, Any]]:
+    """One answer per living node, by host: {"host", "versions", "error"}; `error` is empty where all is well. The
+    versions are those of `packages`.
 
     The driver leaves a file in the store; each node must read it, and write one that the driver can read. So a folder
     that exists everywhere but is not shared is found out.
     """
     from pipeline.ray_runtime import session
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     session.start(None, address)
     import ray
@@ -34,11 +38,12 @@ def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
             answer = {"host": node["NodeManagerHostname"], "versions": {}, "error": ""}
             try:
                 found = ray.get(
-                    ask.options(scheduling_strategy=there).remote(store, folder, name), timeout=ANSWER_SECONDS
+                    ask.options(scheduling_strategy=there).remote(store, folder, name, packages),
+                    timeout=ANSWER_SECONDS,
                 )
                 answer |= found
                 if not answer["error"] and opened.read(name) != b"node":
-                    answer["error"] = f"what it writes to {store} does not arrive: the folder is not shared"
+                    answer["error"] = f"what it writes to {masked(store)} does not arrive: the folder is not shared"
             except RayError as error:
                 answer["error"] = f"it runs no task: {str(error).strip().splitlines()[-1]}"
             answers.append(answer)
@@ -48,15 +53,15 @@ def ask_nodes(address: str, store: str) -> list[dict[str, Any]]:
     return answers
 
 
-def _answer(store: str, folder: str, name: str) -> dict[str, Any]:
-    from pipeline.store.objects import open_store
+def _answer(store: str, folder: str, name: str, packages: Sequence[str]) -> dict[str, Any]:
+    from pipeline.store.open import open_store
     from pipeline.store.record import versions
 
     opened, error = open_store(store), ""
     try:
         if opened.read(f"{folder}/driver") != b"driver":
-            error = f"it does not see what the driver wrote to {store}: the folder is not shared"
+            error = f"it does not see what the driver wrote to {masked(store)}: the folder is not shared"
         opened.write(name, b"node")
     except Exception as failure:  # told to the one who asked, who goes on with the other nodes
         error = f"{type(failure).__name__}: {failure}"
-    return {"versions": dict(versions()), "error": error}
+    return {"versions": versions(packages), "error": error}

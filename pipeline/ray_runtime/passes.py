@@ -25,7 +25,7 @@ from pipeline.contract import Resources
 from pipeline.ray_runtime import operators
 from pipeline.ray_runtime.operators import Job, Operator
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, require_gpus
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from pipeline.store.receipts import read_receipt
 from pipeline.worker.passes import Outcome, PassPhase, ShardWork
 

@@ -18,6 +18,7 @@ from pipeline.report.data import Figure, FunnelStep, Highlight, NodeReport, Reas
 from pipeline.report.examples import examples_of
 from pipeline.report.figures import problem
 from pipeline.store.events import read_events
+from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
@@ -51,7 +52,7 @@ def _command(run: Run) -> str:
     """Return the command that makes the run again from its recipe, which the page shows."""
     name, targets = run.name.partition("@")[0], run.record.get("targets", ())
     some = [] if set(targets) == {view.label for view in run.nodes} else targets
-    return shlex.join(["siftloom", "run", f"{name}.yaml", *some, "--store", str(run.store.root)])
+    return shlex.join(["siftloom", "run", f"{name}.yaml", *some, "--store", masked(run.store.root)])
 
 
 def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> NodeReport:
@@ -135,7 +136,7 @@ def funnel(run: Run) -> tuple[FunnelStep, ...]:
     """
     finished = {view.label: view.manifest for view in run.nodes if view.finished}
     ends = {
-        label: max(run._shelf.chains(manifest).values(), key=len, default=())
+        label: max(run.manifests.chains(manifest).values(), key=len, default=())
         for label, manifest in finished.items()
         if manifest["row_phase"] or _tokens(manifest)
     }
@@ -143,10 +144,10 @@ def funnel(run: Run) -> tuple[FunnelStep, ...]:
         return ()
     last = max(ends, key=lambda label: (len(ends[label]), bool(_tokens(finished[label]))))
     chain, end = ends[last], finished[last]
-    shards = [base.shard for base in run._shelf.stream(end).shards]
+    shards = [base.shard for base in run.manifests.stream(end).shards]
     steps = [
         FunnelStep(
-            label=" + ".join(run.label_of(base) for base in run._shelf.chains(end)),
+            label=" + ".join(run.label_of(base) for base in run.manifests.chains(end)),
             documents=chain[0]["counts"][chain[0]["row_phase"]]["alive_in"] if chain else sum(s.rows for s in shards),
             text_bytes=sum(shard.text_bytes for shard in shards),
         )

@@ -20,7 +20,7 @@ LETTERS = 40_000  # of a text that are kept
 
 def examples_of(run: Run, manifest: dict[str, Any]) -> dict[str, tuple[Example, ...]]:
     """Reason -> examples, chosen by a hash of the document's id; none where the rows looked through hold none."""
-    stream = run._shelf.stream(manifest)
+    stream = run.manifests.stream(manifest)
     found: dict[str, list[dict[str, Any]]] = {reason: [] for reason in manifest["reasons"]}
     for base in stream.shards[:SHARDS]:
         *before, own = stream.chain(base.shard)
@@ -34,9 +34,9 @@ def examples_of(run: Run, manifest: dict[str, Any]) -> dict[str, tuple[Example, 
 
 def _removed(run: Run, base: BaseShard, own: Link, manifest: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Up to `EACH` rows per reason of one shard, chosen among its first rows; those whose original is near go first."""
-    copies = ["duplicate_of"] if manifest["adds"].get("duplicate_of") == "string" else []
+    named = manifest["original"]
     view = ShardView(run.store, base, ())
-    columns = ["state", "removed_value", "removed_threshold", *copies]
+    columns = ["state", "removed_value", "removed_threshold", *([named] if named else [])]
     side = view.read_side_car(own, columns).slice(0, ROWS).to_pydict()
     ids: list[str] = []
     for _, _, table in view.batches(["id"]):
@@ -47,7 +47,7 @@ def _removed(run: Run, base: BaseShard, own: Link, manifest: Mapping[str, Any]) 
     found: dict[str, list[dict[str, Any]]] = {}
     for row, state in enumerate(side["state"]):
         if state and row < len(ids):
-            original = side["duplicate_of"][row] if copies else None
+            original = side[named][row] if named else None
             found.setdefault(manifest["reasons"][state - 1], []).append(
                 {
                     "shard": base.shard.name,

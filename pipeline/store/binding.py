@@ -7,10 +7,9 @@ what a node sees of its documents: the base shards, and for each base the chain 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from pipeline.contract import InPlace, NewShard, Node, Shard, Source
+from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,23 @@ class BaseShard:
     source: Source | None = None  # of an in-place shard, as the current run finds it
     state_file: str | None = None
 
+    @staticmethod
+    def of(base: str, folder: str, phase: str, task: str, new: NewShard, sources: Mapping[str, Source]) -> BaseShard:
+        """The shard that a task has laid down; `sources` by digest."""
+        return BaseShard(
+            Shard(base, new.key, new.rows, new.text_bytes), folder, phase, task,
+            file=None if new.ext is None else f"{task}{new.ext}",
+            in_place=new.in_place,
+            source=sources.get(new.in_place.digest) if new.in_place else None,
+            state_file=f"{task}{new.state_ext}" if new.state_ext else None,
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Link:
     """One node that wrote columns beside a base."""
 
-    place: Place
+    folder: str
     phase: str  # name of its row phase
     columns: Mapping[str, str]  # added columns and their types
     changes_text: bool
@@ -55,11 +65,17 @@ class Link:
 
 @dataclass(frozen=True)
 class Stream:
-    """Documents as a node's input shows them."""
+    """Documents as a node's input shows them. All mappings are by the short fingerprint of a base."""
 
     shards: tuple[BaseShard, ...]
-    chains: Mapping[str, tuple[Link, ...]]  # base short fingerprint -> links in order
-    base_columns: Mapping[str, Mapping[str, str]]  # base short fingerprint -> columns of its files
+    chains: Mapping[str, tuple[Link, ...]]  # links in order
+    base_columns: Mapping[str, Mapping[str, str]]  # columns of its files
+    folders: Mapping[str, str]
+    partial: bool = False  # `shards` are not all: the manifests of the bases name the others
+
+    def only(self, *shards: BaseShard) -> Stream:
+        """The same stream, told of these shards alone."""
+        return replace(self, shards=shards, partial=True)
 
     def chain(self, shard: Shard) -> tuple[Link, ...]:
         return self.chains[shard.base]
@@ -79,7 +95,11 @@ class Input:
 
     place: Place
     stream: Stream | None
-    phases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # finished phase -> keys
+    phases: Mapping[str, Sequence[str]] | None = field(default_factory=dict)  # finished -> keys; None: see the manifest
+
+    def only(self, *shards: BaseShard) -> Input:
+        """The same input, told of these shards alone."""
+        return replace(self, stream=self.stream.only(*shards) if self.stream else None, phases=None)
 
 
 @dataclass(frozen=True)
@@ -95,18 +115,18 @@ class Binding:
     stop_name: str = ""  # object that appears when the driver is asked to stop
     cpus: int = 1
 
-
-def base_shards(place: Place, phase: str, receipts: Sequence[Any], sources: Sequence[Source]) -> tuple[BaseShard, ...]:
-    """The shards that a base node's receipts list, in order of task key."""
-    by_digest = {source.digest: source for source in sources}
-    return tuple(
-        BaseShard(
-            Shard(place.short, new.key, new.rows, new.text_bytes), place.folder, phase, receipt.key,
-            file=None if new.ext is None else f"{receipt.key}{new.ext}",
-            in_place=new.in_place,
-            source=by_digest.get(new.in_place.digest) if new.in_place else None,
-            state_file=f"{receipt.key}{new.state_ext}" if new.state_ext else None,
+    def only(self, *shards: BaseShard) -> Binding:
+        """What a task over these shards needs to know. Of the node's stream it is told nothing else, so that what
+        travels to a worker does not grow with the corpus; its other inputs are told in full.
+        """
+        stream, names = self.place.node.stream, [base.shard.name for base in shards]
+        per_shard = {p.name for p in self.place.node.phases() if isinstance(p, RowPhase | ShardPhase)}
+        return replace(
+            self,
+            inputs={
+                name: tuple(i.only(*shards) for i in found) if name == stream else found
+                for name, found in self.inputs.items()
+            },
+            stream=self.stream.only(*shards) if self.stream else None,
+            phases={phase: names if phase in per_shard else keys for phase, keys in self.phases.items()},
         )
-        for receipt in sorted(receipts, key=lambda r: r.key)
-        for new in map(NewShard.parse, receipt.facts.get("shards", ()))
-    )  # fmt: skip

@@ -1,10 +1,14 @@
 """One writer per node.
 
-A lease is a small file that names its owner by host boot id, pid and process start time, so a dead owner on this host
-is known to be dead and replaced at once; an owner elsewhere is replaced when its lease has run out. A heartbeat
-renews every lease that this driver holds. Before it commits, a driver reads its lease again: a zombie that woke up
-after its lease went to another finds that out there. Tasks are deterministic, so a lease saves work and never guards
-bytes.
+A lease is a small file `<node>/lease/<turn>.json` that names its owner: host boot, PID namespace, pid, and start time
+of the process. Whoever holds the lease with the highest turn holds the node. A lease is stale when this host can tell
+that its owner is dead, or when it has run out; then the next turn may be taken. Each turn is taken by an exclusive
+create and written by nobody but its owner, so two drivers never take the same one, on a file system or on an object
+store.
+
+A heartbeat renews every lease that this driver holds. Before a driver commits, it looks whether its turn is still the
+highest: a process that was stopped and went on after its lease went to another learns it there. Tasks are
+deterministic, so a lease saves work and never guards bytes.
 """
 
 from __future__ import annotations
@@ -15,33 +19,34 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pipeline.errors import LeaseLost
-from pipeline.store.objects import LocalStore, Store
+from pipeline.store.objects import Store
 
 LEASE_SECONDS = float(os.environ.get("SIFTLOOM_LEASE_SECONDS", "60"))
-TURN_SECONDS = 0.2  # reading and replacing a lease takes milliseconds
+TURN_SECONDS = 0.05  # between two looks at a lease that is held for a moment
 
 
 @dataclass(frozen=True)
 class Owner:
     """A driver process, told apart from any other that ever had the same pid."""
 
-    boot: str
+    boot: str  # of the host
+    space: str  # PID namespace: containers of one host number their processes each for itself
     pid: int
-    started: int
+    started: int  # clock ticks since boot
     token: str
 
     @staticmethod
     def here() -> Owner:
-        return Owner(_boot_id(), os.getpid(), _start_time(os.getpid()) or 0, uuid.uuid4().hex)
+        return Owner(_boot_id(), _pid_space(), os.getpid(), _start_time(os.getpid()) or 0, uuid.uuid4().hex)
 
     def is_dead(self) -> bool:
-        """True only where this host can tell: same boot, and no process with that pid and start time."""
-        return self.boot == _boot_id() and _start_time(self.pid) != self.started
+        """Return True only where this process can tell: same boot and PID namespace, and no such process."""
+        return (self.boot, self.space) == (_boot_id(), _pid_space()) and _start_time(self.pid) != self.started
 
 
 def _boot_id() -> str:
@@ -49,8 +54,22 @@ def _boot_id() -> str:
     return path.read_text().strip() if path.exists() else f"unknown-{uuid.getnode():x}"
 
 
+def _pid_space() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
 def _start_time(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot, None where there is no such process (or it is a zombie)."""
+    """Start of a process in clock ticks since boot, None where there is no such process or it is a zombie.
+
+    Without `/proc` every living process has started at 0.
+    """
+    if not os.path.exists("/proc/self/stat"):
+        import psutil
+
+        return 0 if psutil.pid_exists(pid) else None
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError, PermissionError):
@@ -58,53 +77,97 @@ def _start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
+@dataclass(frozen=True)
+class Lease:
+    """What a lease file says."""
+
+    owner: Owner
+    expires: float  # Unix time, seconds
+
+    def content(self) -> bytes:
+        return json.dumps({**asdict(self.owner), "expires": self.expires}).encode()
+
+    @staticmethod
+    def parse(data: bytes | None) -> Lease | None:
+        """The lease, None for what is gone or damaged: that is nobody's."""
+        try:
+            record = json.loads(data or b"")
+            owner = Owner(
+                str(record["boot"]), str(record["space"]), int(record["pid"]), int(record["started"]),
+                str(record["token"]),
+            )  # fmt: skip
+            return Lease(owner, float(record["expires"]))
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def is_stale(self) -> bool:
+        return self.owner.is_dead() or self.expires < time.time()
+
+
 class Leases:
     """The leases of one driver, renewed by one thread until `close`."""
 
     def __init__(self, store: Store, seconds: float = LEASE_SECONDS) -> None:
         self.store, self.seconds, self.owner = store, seconds, Owner.here()
-        self._held: set[str] = set()
+        self._held: dict[str, int] = {}  # folder -> turn
         self._lock = threading.Lock()
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._renew, name="lease-heartbeat", daemon=True)
         self._thread.start()
 
     def acquire(self, folder: str) -> bool:
-        """Take the lease of a node folder if it is free, dead or run out; whether it is ours now."""
-        name = f"{folder}/lease.json"
+        """Take the lease of a node folder if it is free or stale. Return whether it is ours now."""
         with self._lock:
             if folder in self._held:
                 return True
-            with self._exclusive(folder) as alone:
-                taken = alone and self.store.create(name, self._content())
-                if alone and not taken and self._is_stale(self.store.read(name)):
-                    self.store.write(name, self._content())
-                    taken = self._is_ours(name)
-            if taken:
-                self._held.add(folder)
-            return taken
+            turns = self._turns(folder)
+            if turns:
+                last = Lease.parse(self.store.read(_name(folder, turns[-1])))
+                if last is not None and not last.is_stale():
+                    return False
+            turn = turns[-1] + 1 if turns else 1
+            if not self.store.create(_name(folder, turn), self._content()):
+                return False
+            if self._last(folder) != turn:  # the turns listed above were old: this one had been taken and removed
+                self.store.delete(_name(folder, turn))
+                return False
+            self._held[folder] = turn
+            for stale in turns:
+                self.store.delete(_name(folder, stale))
+            return True
 
     def holds(self, folder: str) -> bool:
-        """Whether we took the lease and have not learnt that it was lost."""
+        """Return whether we took the lease and have not learnt that it was lost."""
         return folder in self._held
+
+    @contextlib.contextmanager
+    def turn(self, folder: str) -> Iterator[None]:
+        """Hold the lease of a folder for a moment; waits for whoever holds it."""
+        while not self.acquire(folder):
+            time.sleep(TURN_SECONDS)
+        try:
+            yield
+        finally:
+            self.release(folder)
 
     def check(self, folder: str) -> None:
         """Raise `LeaseLost` unless the node is still ours; called before a commit."""
-        if folder not in self._held or not self._is_ours(f"{folder}/lease.json"):
-            self._held.discard(folder)
+        if folder not in self._held or not self._is_ours(folder):
+            self._held.pop(folder, None)
             raise LeaseLost(f"{folder}: another driver took the lease; this one stops writing there")
 
     def release(self, folder: str) -> None:
         """Give a lease back."""
         with self._lock:
-            if folder in self._held:
-                self._if_ours(folder, self.store.delete)
-            self._held.discard(folder)
+            turn = self._held.pop(folder, None)
+            if turn is not None and self._last(folder) == turn:
+                self.store.delete(_name(folder, turn))
 
-    def holder(self, folder: str) -> dict | None:
+    def holder(self, folder: str) -> Owner | None:
         """Who holds a node now, None where nobody alive does."""
-        data = self.store.read(f"{folder}/lease.json")
-        return None if data is None or self._is_stale(data) else json.loads(data)
+        turn = self._last(folder)
+        found = Lease.parse(self.store.read(_name(folder, turn))) if turn else None
+        return None if found is None or found.is_stale() else found.owner
 
     def close(self) -> None:
         self._closed.set()
@@ -112,69 +175,31 @@ class Leases:
             self.release(folder)
 
     def _content(self) -> bytes:
-        owner = self.owner
-        return json.dumps(
-            {"boot": owner.boot, "pid": owner.pid, "started": owner.started, "token": owner.token,
-             "expires": time.time() + self.seconds}
-        ).encode()  # fmt: skip
+        return Lease(self.owner, time.time() + self.seconds).content()
 
-    def _is_ours(self, name: str) -> bool:
-        data = self.store.read(name)
-        return data is not None and _parse(data).get("token") == self.owner.token
+    def _turns(self, folder: str) -> list[int]:
+        names = (name.removesuffix(".json") for name in self.store.names(f"{folder}/lease"))
+        return sorted(int(name) for name in names if name.isdigit())
 
-    def _is_stale(self, data: bytes | None) -> bool:
-        if data is None:
-            return True
-        record = _parse(data)
-        if not record:
-            return True
-        owner = Owner(record["boot"], record["pid"], record["started"], record["token"])
-        return owner.is_dead() or record["expires"] < time.time()
+    def _last(self, folder: str) -> int:
+        """The highest turn that was taken, 0 where the node is free."""
+        return max(self._turns(folder), default=0)
+
+    def _is_ours(self, folder: str) -> bool:
+        return self._last(folder) == self._held.get(folder)
 
     def _renew(self) -> None:
         while not self._closed.wait(self.seconds / 4):
             with self._lock:
                 for folder in list(self._held):
-                    # A lease that went to another while we were stopped is not taken back: `check` will say so.
-                    self._if_ours(folder, lambda name: self.store.write(name, self._content()))
-
-    def _if_ours(self, folder: str, change: Callable[[str], None]) -> None:
-        name = f"{folder}/lease.json"
-        if self._is_ours(name):
-            with self._exclusive(folder) as alone:
-                if alone and self._is_ours(name):
-                    change(name)
-
-    @contextlib.contextmanager
-    def _exclusive(self, folder: str) -> Iterator[bool]:
-        """Reading a lease and replacing it is one step among the drivers of one file system; whether it is our turn.
-
-        Never waits for long: a process that was stopped inside has the turn until it goes on or dies, so others look
-        again later.
-        """
-        if not isinstance(self.store, LocalStore):
-            yield True
-            return
-        import fcntl
-
-        path = self.store.local(f"{folder}/scratch/lease.lock")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "w") as file:
-            end = time.monotonic() + TURN_SECONDS
-            alone = False
-            while not alone and time.monotonic() < end:
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    alone = True
-                except BlockingIOError:
-                    time.sleep(0.005)
-            yield alone
+                    # The store may answer again before the lease has run out, so a failure ends nothing.
+                    try:
+                        # A lease that went to another while we were stopped is not taken back: `check` will say so.
+                        if self._is_ours(folder):
+                            self.store.write(_name(folder, self._held[folder]), self._content())
+                    except Exception:
+                        continue
 
 
-def _parse(data: bytes) -> dict:
-    try:
-        record = json.loads(data)
-    except ValueError:
-        return {}
-    known = isinstance(record, dict) and {"boot", "pid", "started", "token", "expires"} <= record.keys()
-    return record if known else {}
+def _name(folder: str, turn: int) -> str:
+    return f"{folder}/lease/{turn}.json"

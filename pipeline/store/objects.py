@@ -12,7 +12,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -37,11 +36,15 @@ class Store(ABC):
 
     @abstractmethod
     def create(self, name: str, data: bytes) -> bool:
-        """Publish bytes unless the name is taken; whether it was free."""
+        """Publish bytes unless the name is taken. Return whether it was free."""
 
     @abstractmethod
     def publish(self, path: Path, name: str) -> None:
-        """Move a finished local file to a name."""
+        """Move a finished local file to a name, replacing what was there."""
+
+    @abstractmethod
+    def publish_new(self, path: Path, name: str) -> bool:
+        """Move a finished local file to a name unless the name is taken. Return whether it was free."""
 
     @abstractmethod
     def link(self, source: str, name: str) -> None:
@@ -66,8 +69,10 @@ class Store(ABC):
         """Remove an object or a folder with all it holds; nothing happens where there is none."""
 
     @abstractmethod
-    def local(self, name: str) -> Path:
-        """A local path with the object's bytes (fetched once per process where the store is remote)."""
+    def local(self, name: str, sha256: str = "") -> Path:
+        """A local path with the object's bytes. A store that is remote makes a copy, and holds it against `sha256`
+        where that is known.
+        """
 
     @abstractmethod
     def uri(self, name: str) -> str:
@@ -80,14 +85,15 @@ class Store(ABC):
     @contextlib.contextmanager
     def temporary(self, name: str) -> Iterator[Path]:
         """A local path to write a future object to, close to where it will be published; removed if it still exists."""
-        path = self._temporary_folder(name) / f"{uuid.uuid4().hex}{os.path.splitext(name)[1]}"
+        path = self.temporary_folder() / f"{uuid.uuid4().hex}{os.path.splitext(name)[1]}"
         try:
             yield path
         finally:
             path.unlink(missing_ok=True)
 
-    def _temporary_folder(self, name: str) -> Path:
-        return Path(tempfile.gettempdir())
+    @abstractmethod
+    def temporary_folder(self) -> Path:
+        """Where files are made that will be published; close to the store where it is a folder."""
 
 
 @dataclass(frozen=True)
@@ -115,22 +121,39 @@ class LocalStore(Store):
             self._rename(path, name)
 
     def create(self, name: str, data: bytes) -> bool:
-        # A hard link of a whole file fails when the name is taken, and never shows half a file (O_EXCL would).
-        target = self._at(name)
         with explained(self.root), self.temporary(name) as path:
-            path.write_bytes(data)
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            try:
-                os.link(path, target)
-            except FileExistsError:
-                return False
-        return True
+            with open(path, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            return self._link(path, name)
 
     def publish(self, path: Path, name: str) -> None:
         with explained(self.root):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             self._rename(path, name)
+
+    def publish_new(self, path: Path, name: str) -> bool:
+        with explained(self.root):
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+            if not self._link(path, name):
+                return False
+            path.unlink()
+        return True
+
+    def _link(self, path: Path, name: str) -> bool:
+        """Give a whole file one more name. Return False where the name is taken: O_EXCL would show half a file."""
+        target = self._at(name)
+        try:
+            os.link(path, target)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            return self._link(path, name)
+        except FileExistsError:
+            return False
+        return True
 
     def _rename(self, path: Path, name: str) -> None:
         target = self._at(name)
@@ -174,7 +197,7 @@ class LocalStore(Store):
         else:
             path.unlink(missing_ok=True)
 
-    def local(self, name: str) -> Path:
+    def local(self, name: str, sha256: str = "") -> Path:
         return Path(self._at(name))
 
     def uri(self, name: str) -> str:
@@ -186,7 +209,7 @@ class LocalStore(Store):
             path = path.parent
         return shutil.disk_usage(path).free
 
-    def _temporary_folder(self, name: str) -> Path:
+    def temporary_folder(self) -> Path:
         folder = Path(self.root, "temporary")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
@@ -210,15 +233,6 @@ def explained(root: str) -> Iterator[None]:
                 "name one with --store",
             ) from error
         raise
-
-
-def open_store(uri: str) -> Store:
-    """The store at a path, or at any URI that `pyarrow.fs` knows (`s3://`, `gs://`, `hdfs://`)."""
-    if "://" in uri and not uri.startswith("file://"):
-        from pipeline.store.remote import RemoteStore
-
-        return RemoteStore(uri.rstrip("/"))
-    return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
 
 
 def sha256_of(path: Path | str) -> str:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Law, Result
-from pipeline.errors import BalanceError, DataError, DriftError
+from pipeline.errors import BalanceError, DataError, DriftError, StoreError
 from pipeline.fingerprint import canonical_json, digest
 from pipeline.store.faults import point
 from pipeline.store.objects import Store, sha256_of
+from pipeline.store.uris import masked
 
-FACTS_LIMIT = 64 * 1024
+# A receipt is read whole by whoever needs one count of it; a task that lays down 20,000 shards stays below this.
+FACTS_LIMIT = 4 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,18 @@ def data_name(folder: str, phase: str, file: str) -> str:
 
 
 def read_receipt(store: Store, folder: str, phase: str, key: str) -> Receipt | None:
-    data = store.read(receipt_name(folder, phase, key))
-    return None if data is None else Receipt.parse(data)
+    """The receipt of a task, None where it has none. Raises StoreError for a damaged one."""
+    name = receipt_name(folder, phase, key)
+    data = store.read(name)
+    try:
+        return None if data is None else Receipt.parse(data)
+    except (ValueError, TypeError):
+        raise StoreError(
+            masked(store.uri(name)),
+            "a damaged receipt",
+            "JSON as a task wrote it",
+            "siftloom verify, then siftloom run",
+        ) from None
 
 
 def done_keys(store: Store, folder: str, phase: str) -> set[str]:
@@ -89,24 +101,30 @@ def commit(
     committed first stays and is returned.
     """
     if len(canonical_json(dict(result.facts))) > FACTS_LIMIT:
-        raise DataError(f"{folder} {phase}/{key}", "facts of more than 64 KiB", "a file for anything that large")
+        raise DataError(
+            f"{folder} {phase}/{key}", f"facts of more than {FACTS_LIMIT >> 20} MiB", "a file for anything that large"
+        )
     files = {name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for name, path in sorted(outputs.items())}
     fresh = Receipt(phase, key, files, [list(read) for read in reads], dict(result.counts), dict(result.facts))
-    if (known := read_receipt(store, folder, phase, key)) is not None:
-        if deterministic:
-            _require_same(known, fresh, folder)
-        return known
     place = f"{folder}/{phase}"
     point(place, "before-data")
     for name, path in outputs.items():
+        if store.publish_new(path, data_name(folder, phase, name)):
+            continue
+        # Who was here before us may have been killed before the receipt; then its file counts for nothing.
+        if (known := read_receipt(store, folder, phase, key)) is not None:
+            return _same(known, fresh, folder) if deterministic else known
         store.publish(path, data_name(folder, phase, name))
     point(place, "before-receipt")
-    store.write(receipt_name(folder, phase, key), canonical_json(fresh.form()))
+    if not store.create(receipt_name(folder, phase, key), canonical_json(fresh.form())):
+        known = read_receipt(store, folder, phase, key)
+        return _same(known, fresh, folder) if known is not None and deterministic else known or fresh
     point(place, "after-receipt")
     return fresh
 
 
-def _require_same(known: Receipt, fresh: Receipt, folder: str) -> None:
+def _same(known: Receipt, fresh: Receipt, folder: str) -> Receipt:
+    """The receipt that is there. Raises `DriftError` unless it is of the same bytes."""
     for name, entry in fresh.files.items():
         before = known.files.get(name)
         if before is None or before["sha256"] != entry["sha256"]:
@@ -114,15 +132,36 @@ def _require_same(known: Receipt, fresh: Receipt, folder: str) -> None:
                 f"{folder} {fresh.phase}/{fresh.key}", f"other bytes for the finished file {name}",
                 "the bytes that its receipt names", "siftloom verify, or raise the node's version",
             )  # fmt: skip
+    return known
 
 
-def totals(receipts: Iterable[Receipt]) -> dict[str, int]:
-    """Counts added over receipts."""
-    total: dict[str, int] = {}
-    for receipt in receipts:
-        for name, count in receipt.counts.items():
-            total[name] = total.get(name, 0) + count
-    return dict(sorted(total.items()))
+@dataclass
+class Summary:
+    """What the receipts of a phase add up to.
+
+    `sizes`: file -> bytes; `shards`: key -> base shards that the task laid down; `histograms`: column -> counts.
+    """
+
+    counts: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    shards: dict[str, list[Any]] = field(default_factory=dict)
+    histograms: dict[str, list[int]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(receipts: Iterable[Receipt]) -> Summary:
+        """Read each receipt once, so that an iterator of a hundred thousand does."""
+        found = Summary()
+        for receipt in receipts:
+            for name, count in receipt.counts.items():
+                found.counts[name] = found.counts.get(name, 0) + count
+            found.sizes |= {name: entry["size"] for name, entry in sorted(receipt.files.items())}
+            if "shards" in receipt.facts:
+                found.shards[receipt.key] = list(receipt.facts["shards"])
+            for column, numbers in receipt.facts.get("histograms", {}).items():
+                before = found.histograms.get(column, [0] * len(numbers))
+                found.histograms[column] = [a + b for a, b in zip(before, numbers, strict=True)]
+        found.counts = dict(sorted(found.counts.items()))
+        return found
 
 
 def check_law(law: Law, counts: Mapping[str, int], place: str) -> None:

@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
+from pipeline.errors import StoreError
 from pipeline.graph import Graph
+from pipeline.store.json_files import read_json
+from pipeline.store.lease import Leases
+from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
-from pipeline.store.state import State
-
-PACKAGES = ("ray", "torch", "pyarrow", "numpy", "numba", "datasketch", "tokenizers", "kitoken", "fasttext-community")
+from pipeline.store.uris import masked
 
 
 def graph_form(graph: Graph) -> dict[str, Any]:
@@ -32,8 +34,12 @@ def graph_form(graph: Graph) -> dict[str, Any]:
 
 
 def read_run(store: Store, name: str) -> dict[str, Any] | None:
-    data = store.read(f"runs/{name}/run.json")
-    return None if data is None else json.loads(data)
+    """The record of a run, None where there is none. Raises StoreError for a damaged one."""
+    file, then = f"runs/{name}/run.json", "remove the file, then run the recipe again: the results are kept"
+    record = read_json(store, file, then)
+    if record is not None and not (isinstance(record, dict) and isinstance(record.get("nodes"), dict)):
+        raise StoreError(masked(store.uri(file)), "no record of a run", "the JSON that a run wrote", then)
+    return record
 
 
 def run_names(store: Store, name: str) -> list[str]:
@@ -64,9 +70,18 @@ def latest_run(store: Store, name: str) -> dict[str, Any] | None:
     return read_run(store, names[-1]) if names else None
 
 
-def choose_name(store: Store, name: str, graph: Graph) -> str:
-    """The label that this recipe runs under: an existing one if it holds the same nodes, else a new one."""
-    form = graph_form(graph)
+def claim_name(store: Store, leases: Leases, name: str, graph: Graph) -> str:
+    """The label that this recipe runs under: an existing one if its run holds the same nodes, else a new one, which is
+    taken for this recipe by a record without nodes. Of two recipes that begin at once, one chooses first.
+    """
+    with leases.turn(f"runs/{name}"):
+        label = _choose(store, name, form := graph_form(graph))
+        if read_run(store, label) is None:
+            _write(store, label, {"name": label, "nodes": {}, "form": form})
+        return label
+
+
+def _choose(store: Store, name: str, form: Mapping[str, Any]) -> str:
     names = run_names(store, name)
     for label in reversed(names):
         record = read_run(store, label) or {}
@@ -76,43 +91,47 @@ def choose_name(store: Store, name: str, graph: Graph) -> str:
     return name if not names else f"{name}@{_number(names[-1]) + 1}"
 
 
-def write_run(store: Store, name: str, graph: Graph, state: State, recipe: str | None) -> None:
-    """Record which nodes a run consists of; a part of a recipe joins what is recorded already."""
-    known = read_run(store, name) or {}
+def write_run(leases: Leases, name: str, ledger: Ledger, recipe: str | None, packages: Iterable[str] = ()) -> None:
+    """Record which nodes a run consists of, and the versions of `packages`; a part of a recipe joins what is recorded
+    already.
+    """
+    with leases.turn(f"runs/{name.partition('@')[0]}"):
+        _write(ledger.store, name, _joined(name, ledger, recipe, packages))
+
+
+def _write(store: Store, name: str, record: Mapping[str, Any]) -> None:
+    store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
+
+
+def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[str]) -> dict[str, Any]:
+    graph, known = ledger.graph, read_run(ledger.store, name) or {}
     nodes = {
-        graph.names[node]: {"kind": node.kind(), "fingerprint": state.fingerprint(node), "folder": state.folder(node)}
+        graph.names[node]: {"kind": node.kind(), "fingerprint": ledger.fingerprint(node), "folder": ledger.folder(node)}
         for node in graph.nodes
     }
     sources = [
         {"index": s.index, "name": s.name, "path": s.path, "size": s.size, "digest": s.digest, "stamp": s.stamp}
-        for node in graph.nodes for group in state.sources(node).values() for s in group
+        for node in graph.nodes for group in ledger.sources(node).values() for s in group
     ]  # fmt: skip
-    known_sources = [s for s in known.get("sources", ()) if s["digest"] not in {fresh["digest"] for fresh in sources}]
-    record = {
+    digests = {source["digest"] for source in sources}
+    known_sources = [source for source in known.get("sources", ()) if source["digest"] not in digests]
+    return {
         "name": name,
         "sources": known_sources + sources,
         "nodes": {**known.get("nodes", {}), **nodes},
         "form": {**known.get("form", {}), **graph_form(graph)},
         "targets": sorted({*known.get("targets", ()), *(graph.names[node] for node in graph.targets)}),
         "recipe": recipe if recipe is not None else known.get("recipe"),
-        "versions": versions(),
+        "versions": versions(packages),
     }
-    store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
 
 
-def versions() -> Mapping[str, str]:
-    """Library versions that bytes may hang on."""
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of Python and of installed packages, by name."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages:
         try:
-            found[package] = _version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             found[package] = "not installed"
     return found
-
-
-def _version(package: str) -> str:
-    """As `metadata.version` says it, without parsing the fields and the description behind it where that can be."""
-    lines = (metadata.distribution(package).read_text("METADATA") or "").splitlines()
-    found = (line.removeprefix("Version: ") for line in lines if line.startswith("Version: "))
-    return next(found, None) or metadata.version(package)  # an egg keeps it elsewhere

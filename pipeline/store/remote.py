@@ -1,121 +1,180 @@
-"""A store on an object store, through `pyarrow.fs`.
+"""A store on an object store (S3, Google, Azure), through obstore.
 
-One PUT publishes an object. `pyarrow.fs` has no conditional PUT, so `create` looks and then writes: two drivers that
-start within the same second may both believe that they own a node. Tasks are deterministic, so that costs work, never
-bytes.
+One PUT publishes an object, whole or not at all; `create` is a PUT on the condition that the name is free, so leases
+and receipts have one owner. Reading a receipt is one GET.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+import contextlib
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from hashlib import sha1
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.store import cache
 from pipeline.store.objects import Store
+from pipeline.store.uris import below, connect, first_line, masked
+
+ONE_PUT = 256 * 1024**2  # bytes; more go up in parts, which cannot be made conditional on a free name
+CHUNK = 8 * 1024**2
 
 
 @dataclass(frozen=True)
 class RemoteStore(Store):
-    """`root` is a URI such as `s3://bucket/path`; options go into its query as `pyarrow.fs` reads them."""
+    """`root` is a URI; see `pipeline.store.uris`."""
 
     root: str
 
-    @cached_property
-    def _place(self):
-        from pyarrow import fs
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn errors of the object store into named ones. What is not there stays a FileNotFoundError."""
+        from obstore import exceptions
 
         try:
-            return fs.FileSystem.from_uri(self.root)
-        except Exception as error:
-            raise StoreError(f"store {self.root}", f"{error}", "a URI that pyarrow.fs can open") from error
-
-    def __getstate__(self):
-        return {"root": self.root}
-
-    def _at(self, name: str) -> str:
-        return f"{self._place[1].rstrip('/')}/{name}"
-
-    def _info(self, name: str):
-        return self._place[0].get_file_info(self._at(name))
+            yield
+        except (FileNotFoundError, FileExistsError, exceptions.AlreadyExistsError, StoreError):
+            raise
+        except exceptions.NotSupportedError as error:
+            raise StoreError(
+                f"store {masked(self.root)}", f"it cannot write on a condition: {first_line(error)}",
+                "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
+            ) from None  # fmt: skip
+        except (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
+            raise StoreError(
+                f"store {masked(self.root)}", f"access denied: {first_line(error)}",
+                "credentials that may read and write", "set them in the environment (docs/store.md)",
+            ) from None  # fmt: skip
+        except (exceptions.BaseError, OSError) as error:
+            raise StoreError(
+                f"store {masked(self.root)}", f"{first_line(error)}", "a store that answers", "siftloom doctor"
+            ) from None
 
     def read(self, name: str) -> bytes | None:
+        import obstore
+
         try:
-            with self._place[0].open_input_stream(self._at(name)) as stream:
-                return stream.read()
+            with self._explained():
+                return bytes(obstore.get(connect(self.root), name).bytes())
         except FileNotFoundError:
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        with self._place[0].open_output_stream(self._at(name)) as stream:
-            stream.write(data)
+        self._put(name, data)
 
     def create(self, name: str, data: bytes) -> bool:
-        if self.size(name) is not None:
-            return False
-        self.write(name, data)
-        return True
+        return self._put(name, data, new=True)
 
     def publish(self, path: Path, name: str) -> None:
-        with open(path, "rb") as file, self._place[0].open_output_stream(self._at(name)) as stream:
-            shutil.copyfileobj(file, stream, 1 << 22)
-        path.unlink(missing_ok=True)
+        self._put(name, path)
+        path.unlink()
+
+    def publish_new(self, path: Path, name: str) -> bool:
+        if path.stat().st_size > ONE_PUT:
+            if self.size(name) is not None:
+                return False
+            self.publish(path, name)
+            return True
+        free = self._put(name, path, new=True)
+        if free:
+            path.unlink()
+        return free
+
+    def _put(self, name: str, content: bytes | Path, new: bool = False) -> bool:
+        """Return whether the name was free, or did not have to be."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        parts = isinstance(content, Path) and content.stat().st_size > ONE_PUT
+        try:
+            with self._explained():
+                obstore.put(
+                    connect(self.root), name, content, mode="create" if new else "overwrite", use_multipart=parts
+                )
+        except (FileExistsError, AlreadyExistsError):
+            return False
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"store {masked(self.root)}", f"{first_line(error)}", "a bucket that exists", "make it, or name another"
+            ) from None
+        return True
 
     def link(self, source: str, name: str) -> None:
-        self._place[0].copy_file(self._at(source), self._at(name))
+        import obstore
+
+        with self._explained():
+            obstore.copy(connect(self.root), source, name)
 
     def size(self, name: str) -> int | None:
-        from pyarrow import fs
+        import obstore
 
-        info = self._info(name)
-        return info.size if info.type == fs.FileType.File else None
+        try:
+            with self._explained():
+                return obstore.head(connect(self.root), name)["size"]
+        except FileNotFoundError:
+            return None
 
     def names(self, prefix: str) -> list[str]:
-        from pyarrow import fs
+        import obstore
 
-        selector = fs.FileSelector(self._at(prefix), allow_not_found=True)
-        return sorted(info.base_name for info in self._place[0].get_file_info(selector))
+        with self._explained():
+            found = obstore.list_with_delimiter(connect(self.root), prefix)
+        paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
+        return sorted(path.rpartition("/")[2] for path in paths)
 
     def sizes(self, prefix: str) -> dict[str, int]:
-        from pyarrow import fs
+        import obstore
 
-        root = self._at(prefix)
-        found = self._place[0].get_file_info(fs.FileSelector(root, allow_not_found=True, recursive=True))
-        return {info.path[len(root) + 1 :]: info.size for info in found if info.type == fs.FileType.File}
+        with self._explained():
+            found = [entry for some in obstore.list(connect(self.root), prefix) for entry in some]
+        return {entry["path"][len(prefix) + 1 :]: entry["size"] for entry in found}
 
     def delete(self, name: str) -> None:
-        from pyarrow import fs
+        import obstore
 
-        kind = self._info(name).type
-        if kind == fs.FileType.File:
-            self._place[0].delete_file(self._at(name))
-        elif kind == fs.FileType.Directory:
-            self._place[0].delete_dir(self._at(name))
+        inside = [f"{name}/{found}" for found in self.sizes(name)]
+        with self._explained(), contextlib.suppress(FileNotFoundError):
+            obstore.delete(connect(self.root), [*inside, name])
 
-    def local(self, name: str) -> Path:
+    def local(self, name: str, sha256: str = "") -> Path:
+        """A copy in the private cache. `sha256`, where it is known, names the version and is held against the bytes."""
+        import obstore
+
         try:
-            remote = self._place[0].open_input_file(self._at(name))
+            with self._explained():
+                # A file may be replaced until its receipt is written; with the digest of a receipt, nothing is asked.
+                version = sha256 or obstore.head(connect(self.root), name)["e_tag"] or ""
         except FileNotFoundError:
-            raise StoreError(f"store {self.root}", f"no object {name}", "it to be there", "siftloom verify") from None
-        with remote:
-            # A file may be replaced until its receipt is written, so a copy is of one version of it.
-            version = remote.metadata().get("ETag") or str(self._info(name).mtime_ns).encode()
-            root = self._place[1].strip("/").replace("/", "_")
-            path = Path(tempfile.gettempdir(), "siftloom-cache", root, sha1(version).hexdigest()[:16], name)
-            if not path.exists():
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with self.temporary(name) as fresh:
-                    with open(fresh, "wb") as file:
-                        shutil.copyfileobj(remote, file, 1 << 22)
-                    shutil.move(fresh, path)
-        return path
+            raise self._missing(name) from None
+        key = hashlib.sha256(f"{self.root}\0{name}\0{version}".encode()).hexdigest()[:32]
+        return cache.cached(key, name, lambda path: self._fetch(name, path, sha256))
+
+    def _fetch(self, name: str, path: Path, sha256: str) -> None:
+        import obstore
+
+        state = hashlib.sha256()
+        try:
+            with self._explained(), open(path, "wb") as file:
+                for chunk in obstore.get(connect(self.root), name).stream(min_chunk_size=CHUNK):
+                    file.write(chunk)
+                    state.update(chunk)
+        except FileNotFoundError:
+            raise self._missing(name) from None
+        if sha256 and state.hexdigest() != sha256:
+            raise StoreError(
+                f"store {masked(self.root)}", f"other bytes in {name} ({state.hexdigest()[:12]}...)",
+                f"those of its receipt ({sha256[:12]}...)", "siftloom verify, then siftloom run",
+            )  # fmt: skip
+
+    def _missing(self, name: str) -> StoreError:
+        return StoreError(f"store {masked(self.root)}", f"no object {name}", "it to be there", "siftloom verify")
 
     def uri(self, name: str) -> str:
-        head, _, query = self.root.partition("?")
-        return f"{head}/{name}" + (f"?{query}" if query else "")
+        return below(self.root, name)
 
     def free_bytes(self) -> int | None:
         return None
+
+    def temporary_folder(self) -> Path:
+        return cache.temporary_folder()

@@ -77,7 +77,7 @@ class ShardView:
     def read_side_car(self, link: Link, columns: Sequence[str]) -> pa.Table:
         """Columns of one link's side-car, every row."""
         name = self.base.shard.name
-        return read_columns(self._open(link.place.folder, link.phase, name, side_car_file(name)), columns)
+        return read_columns(self._open(link.folder, link.phase, name, side_car_file(name)), columns)
 
     def _alive(self) -> np.ndarray | None:
         if self.chain:
@@ -172,7 +172,7 @@ class ShardView:
                         if ours == "id":
                             first = place.first_row + start
                             count = pa.array(np.arange(first, first + rows)).cast(pa.string())
-                            ids = pc.binary_join_element_wise(source.digest[:12], count, ":")
+                            ids = pc.binary_join_element_wise(place.ids, count, ":")
                             table = table.append_column("id", ids)
                         elif ours not in theirs:
                             table = table.append_column(ours, pa.nulls(rows, pa.string()))
@@ -184,12 +184,14 @@ class ShardView:
         require_unchanged(source)
 
     def _open(self, folder: str, phase: str, key: str, file: str) -> Path:
+        sha256 = ""
         if self._record is not None:
             receipt = read_receipt(self.store, folder, phase, key)
             if receipt is None:
                 raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
             self._record(folder, phase, key, receipt)
-        return self.store.local(data_name(folder, phase, file))
+            sha256 = receipt.files[file]["sha256"] if file in receipt.files else ""
+        return self.store.local(data_name(folder, phase, file), sha256)
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:

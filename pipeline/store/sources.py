@@ -1,28 +1,27 @@
 """Source files: from paths and globs to a listing, from a listing to digests.
 
-A listing is the sorted relative names, sizes and modification times (etags, on an object store) of what the paths
-name now. Its hash says whether a file may have changed; the digests behind it are made once per listing, by keyed
-tasks, and say whether one has. Identity uses the digests, so a copied or touched file costs a digest and never a
-re-run.
+A listing is the sorted places, sizes and stamps (times and inode, or the etag) of what the paths name now. Its hash
+says whether a file may have changed; the digests behind it are made once per listing and say whether one has. Identity
+uses the digests, so a copied or touched file costs a digest and never a re-run.
 """
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import json
 import os
-import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
 from pipeline.fingerprint import canonical_json
+from pipeline.store import remote_sources
+from pipeline.store.local_files import local_files
 from pipeline.store.objects import Store
+from pipeline.store.remote_sources import find, open_uri
+from pipeline.store.uris import is_uri, masked
 
-DEMO = "demo://"
 CHUNK = 1 << 20  # bytes read at once
 
 
@@ -30,10 +29,15 @@ CHUNK = 1 << 20  # bytes read at once
 class Entry:
     """A file as a listing sees it. `stamp` changes when the file may have changed."""
 
-    name: str
-    path: str
-    size: int
+    name: str  # relative to where its pattern begins
+    path: str  # absolute, or a URI
+    size: int  # bytes
     stamp: str
+
+    @property
+    def modified(self) -> str:
+        """What a copy that keeps its time keeps of the stamp: the modification time, or the etag."""
+        return self.stamp.partition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -44,13 +48,13 @@ class Listing:
 
     @property
     def key(self) -> str:
-        form = [[e.name, e.size, e.stamp] for e in self.entries]
+        form = [[e.name, e.path, e.size, e.stamp] for e in self.entries]
         return hashlib.sha256(canonical_json(form)).hexdigest()[:24]
 
     def digests(self, store: Store) -> list[str] | None:
-        """The digests of all files, None until every one is known."""
-        data = store.read(f"sources/{self.key}/digests.json")
-        return None if data is None else json.loads(data)
+        """The digests of all files, None until every one is known; what is damaged is not known."""
+        found = parse_digests(store.read(f"sources/{self.key}/digests.json") or b"")
+        return found if found is not None and len(found) == len(self.entries) else None
 
     def sources(self, digests: Sequence[str]) -> tuple[Source, ...]:
         return tuple(
@@ -59,17 +63,26 @@ class Listing:
         )
 
 
-def expand(paths: Sequence[str] | str, place: str) -> Listing:
-    """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors."""
+def expand(
+    paths: Sequence[str] | str, place: str, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
+) -> Listing:
+    """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors;
+    `schemes` are those of the field, see `contract.sources`.
+    """
     entries: dict[str, Entry] = {}
+    own = schemes or {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
-        found = (
-            _demo(pattern) if pattern.startswith(DEMO) else _remote(pattern) if "://" in pattern else _files(pattern)
-        )
+        scheme, mark, rest = pattern.partition("://")
+        if mark and scheme in own:
+            found = [entry for path in own[scheme](rest) for entry in _files(path, place)]
+        elif is_uri(pattern):
+            found = [Entry(*each) for each in find(pattern, place)]
+        else:
+            found = _files(pattern.removeprefix("file://"), place)
         if not found:
             raise SourceError(
-                place, f"nothing matches {pattern!r}", "an existing file, folder or glob",
-                f"ls {os.path.dirname(pattern) or '.'}",
+                place, f"nothing matches {masked(pattern)!r}", "an existing file, folder or glob",
+                f"ls {os.path.dirname(masked(pattern)) or '.'}",
             )  # fmt: skip
         for entry in found:
             entries.setdefault(entry.path, entry)  # named twice, read once, under its first name
@@ -77,87 +90,20 @@ def expand(paths: Sequence[str] | str, place: str) -> Listing:
     return Listing(tuple(ordered))
 
 
-def _files(pattern: str) -> list[Entry]:
-    pattern = os.path.expanduser(pattern)
-    if os.path.isdir(pattern):
-        root = pattern
-        paths = [os.path.join(folder, name) for folder, _, names in os.walk(root) for name in names]
-    elif os.path.exists(pattern):
-        root, paths = os.path.dirname(pattern), [pattern]
-    else:
-        paths = [path for path in glob.glob(pattern, recursive=True) if os.path.isfile(path)]
-        magic = next((i for i, part in enumerate(Path(pattern).parts) if glob.has_magic(part)), 0)
-        root = str(Path(*Path(pattern).parts[:magic])) if magic else ""
-    entries = []
-    for path in paths:
-        if any(
-            part.startswith(".") for part in Path(os.path.relpath(path, root or ".")).parts if part not in ("..", ".")
-        ):
-            continue
-        status = _regular(path)
-        name = Path(os.path.relpath(path, root or ".")).as_posix()
-        entries.append(Entry(name, os.path.abspath(path), status.st_size, str(status.st_mtime_ns)))
-    return entries
+def _files(pattern: str, place: str) -> list[Entry]:
+    return [Entry(name, path, found.st_size, stamp_of(found)) for name, path, found in local_files(pattern, place)]
 
 
-def _regular(path: str) -> os.stat_result:
-    """Return the status of a regular file. A pipe or a device would be read for ever."""
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise SourceError(path, f"a link that leads nowhere ({error.strerror})", "a file that can be read") from None
-    if not stat.S_ISREG(status.st_mode):
-        raise SourceError(path, "a pipe, a device or a socket", "a regular file", "name the files in `paths`")
-    return status
-
-
-def _demo(pattern: str) -> list[Entry]:
-    """`demo://NAME`: the embedded files NAME-*.jsonl.gz."""
-    from importlib import resources
-
-    name = pattern.removeprefix(DEMO)
-    folder = Path(str(resources.files("recipes") / "corpus"))
-    return [
-        Entry(p.name, str(p), p.stat().st_size, str(p.stat().st_mtime_ns))
-        for p in sorted(folder.glob(f"{name}-*.jsonl.gz"))
-    ]
-
-
-def _remote(pattern: str) -> list[Entry]:
-    import fnmatch
-
-    from pyarrow import fs
-
-    head, _, query = pattern.partition("?")
-    plain = head.split("*")[0].rstrip("/") if "*" in head else head
-    try:
-        system, place = fs.FileSystem.from_uri(plain + (f"?{query}" if query else ""))
-        info = system.get_file_info(place)
-        whole = info.type == fs.FileType.File
-        infos = [info] if whole else system.get_file_info(fs.FileSelector(place, recursive=True))
-    except Exception as error:  # each kind of file system has errors of its own
-        raise SourceError(
-            plain, (str(error) or type(error).__name__).splitlines()[0], "a file system that can be reached",
-            "download the files, or name them as s3://, gs:// or hf://",
-        ) from error  # fmt: skip
-    scheme = head.split("://")[0]
-    wanted = head.split("://", 1)[1]
-    return [
-        Entry(os.path.relpath(i.path, os.path.dirname(place) if i.path == place else place),
-              f"{scheme}://{i.path}" + (f"?{query}" if query else ""), i.size, str(i.mtime_ns))
-        for i in infos
-        if i.type == fs.FileType.File and ("*" not in head or fnmatch.fnmatch(i.path, wanted))
-    ]  # fmt: skip
+def stamp_of(status: os.stat_result) -> str:
+    """Another one whenever a local file may have other bytes. A modification time can be set (`touch -r`, `tar`); the
+    time of the last change of the inode cannot.
+    """
+    return f"{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}"
 
 
 def open_stream(path: str):
     """A seekable binary stream of a local path or a URI."""
-    if "://" not in path:
-        return open(path, "rb")
-    from pyarrow import fs
-
-    system, place = fs.FileSystem.from_uri(path)
-    return system.open_input_file(place)
+    return open_uri(path) if is_uri(path) else open(path.removeprefix("file://"), "rb")
 
 
 def digest_file(path: str, size: int) -> str:
@@ -169,7 +115,7 @@ def digest_file(path: str, size: int) -> str:
             length += len(chunk)
     if length != size:
         raise SourceChanged(
-            path, f"{length} bytes read", f"the {size} bytes listed before", "run again when it is still"
+            masked(path), f"{length} bytes read", f"the {size} bytes listed before", "run again when it is still"
         )
     return state.hexdigest()
 
@@ -185,23 +131,27 @@ def require_unchanged(source: Source) -> None:
     except FileNotFoundError:
         found = "no file"
     raise SourceChanged(
-        source.path, found, f"the bytes with the SHA-256 {source.digest[:12]}...",
+        masked(source.path), found, f"the bytes with the SHA-256 {source.digest[:12]}...",
         "put the file back, or run again to read the new one",
     )  # fmt: skip
 
 
 def _now(path: str) -> tuple[int, str]:
     """Size and stamp, as a listing would see them."""
-    if "://" not in path:
+    if not is_uri(path):
         status = os.stat(path)
-        return status.st_size, str(status.st_mtime_ns)
-    from pyarrow import fs
+        return status.st_size, stamp_of(status)
+    return remote_sources.stat(path)
 
-    system, place = fs.FileSystem.from_uri(path)
-    info = system.get_file_info(place)
-    if info.type != fs.FileType.File:
-        raise FileNotFoundError(path)
-    return info.size, str(info.mtime_ns)
+
+def parse_digests(data: bytes) -> list[str] | None:
+    """The digests in a file of them, None where it is damaged."""
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return None
+    whole = isinstance(found, list) and all(isinstance(digest, str) and len(digest) == 64 for digest in found)
+    return found if whole else None
 
 
 def save_digests(store: Store, listing: Listing, digests: Sequence[str]) -> None:

@@ -14,7 +14,9 @@ from pipeline.contract import Context, Node, Of, Result, Shard, Source
 from pipeline.errors import DataError, StoreError
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
-from pipeline.store.objects import explained, open_store
+from pipeline.store.manifests import base_shards, finished
+from pipeline.store.objects import explained
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, read_receipt
 from pipeline.store.rows import ShardView, alive_rows
 from pipeline.store.sources import open_stream, require_unchanged
@@ -65,7 +67,11 @@ class TaskContext(Context):
         return stream
 
     def shards(self, of: Of = "docs") -> Sequence[Shard]:
-        return [base.shard for base in self._stream(of).shards]
+        stream = self._stream(of)
+        if not stream.partial:
+            return [base.shard for base in stream.shards]
+        bases = (finished(self.store, folder) for folder in stream.folders.values())
+        return [base.shard for manifest in bases for base in base_shards(manifest, ())]
 
     def rows(
         self,
@@ -74,12 +80,24 @@ class TaskContext(Context):
         shards: Sequence[Shard] | None = None,
         only: np.ndarray | None = None,
     ) -> Iterator:
-        return alive_rows(self.store, self._stream(of), columns, shards, self._record, only)
+        stream = self._stream(of)
+        told = {base.shard.name for base in stream.shards}
+        if stream.partial and (shards is None or not told.issuperset(shard.name for shard in shards)):
+            raise self._other_rows(of)
+        return alive_rows(self.store, stream, columns, shards, self._record, only)
+
+    def _other_rows(self, of: Of) -> DataError:
+        return DataError(
+            f"{self.node.kind()} {self.phase}/{self.key}", f"rows of {of!r} in other shards, in a per-shard phase",
+            "rows of its own shard", "ask for them in a TaskPhase before it",
+        )  # fmt: skip
 
     def column_rows(self, columns: Sequence[str], of: Of = "docs") -> Iterator[tuple[Shard, pa.Table]]:
         import pyarrow as pa
 
         stream = self._stream(of)
+        if stream.partial:
+            raise self._other_rows(of)
         for base in stream.shards:
             view = ShardView(self.store, base, stream.chain(base.shard), self._record)
             state = None
@@ -102,6 +120,8 @@ class TaskContext(Context):
 
     def keys(self, phase: str, of: Of = None) -> Sequence[str]:
         phases = self.binding.phases if of is None else self._input(of).phases
+        if phases is None:
+            phases = finished(self.store, self._place(of).folder)["phases"]
         if phase not in phases:
             raise DataError(self._place(of).folder, f"no finished phase {phase!r}", f"one of {', '.join(phases)}")
         return phases[phase]
@@ -111,7 +131,7 @@ class TaskContext(Context):
         receipt = self._receipt(place, phase, key)
         if file not in receipt.files:
             raise DataError(f"{place.folder} {phase}/{key}", f"no file {file}", f"one of {', '.join(receipt.files)}")
-        return self.store.local(data_name(place.folder, phase, file))
+        return self.store.local(data_name(place.folder, phase, file), receipt.files[file]["sha256"])
 
     def result(self, phase: str, key: str, of: Of = None) -> Result:
         receipt = self._receipt(self._place(of), phase, key)
@@ -150,9 +170,10 @@ class TaskContext(Context):
         file = f"{self.key}{ext}"
         if file in self.outputs:
             raise DataError(f"{self.node.kind()} {self.phase}/{self.key}", f"the file {file} twice", "one of a name")
-        folder = self.store.local("temporary") if not self.store.root.count("://") else Path("/tmp")
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
+        path = (
+            self.store.temporary_folder()
+            / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
+        )
         try:
             with explained(self.store.root):
                 yield path

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import RowNode, RowPhase
 from pipeline.store.binding import BaseShard
-from pipeline.store.objects import Store, open_store
+from pipeline.store.objects import Store
+from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, read_receipt
 from pipeline.store.rows import ShardView
 from pipeline.worker.context import Receipts
@@ -160,7 +161,7 @@ class _Part:
                 found[index] = after
             else:
                 chain = self.phases[index].chain[self.base.shard.base]
-                found[index] = starts.setdefault(tuple(link.place.fingerprint for link in chain), -1 - index)
+                found[index] = starts.setdefault(tuple(link.folder for link in chain), -1 - index)
         return found
 
     def _wanted(self) -> dict[int, set[str]]:
@@ -258,8 +259,8 @@ def portable(error: BaseException) -> BaseException:
 
 
 def reusable(node: Any) -> bool:
-    """Return whether a node's columns can be copied from an earlier side-car and only `decide` be run."""
-    if not isinstance(node, RowNode) or node.changes_text:
+    """Return whether a node's columns and texts can be copied from an earlier side-car and only `decide` be run."""
+    if not isinstance(node, RowNode):
         return False
     if not all(phase.reuse for phase in node.phases() if isinstance(phase, RowPhase)):
         return False

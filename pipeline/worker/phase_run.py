@@ -33,7 +33,7 @@ class PassPhase:
     phase: str
     after: Mapping[str, int | None]
     chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
-    scores: Mapping[str, tuple[str, str]] = field(default_factory=dict)  # shard name -> (folder, phase) to copy from
+    scores: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # shard -> (folder, phase, shard) to copy
 
     def spec(self) -> RowPhase | ShardPhase:
         phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
@@ -55,7 +55,9 @@ class PhaseRun:
         """
         self.store, self.pass_phase, self.base = store, pass_phase, base
         self.phase, self.written, self.digests = phase, written, digests
-        self.context = TaskContext(pass_phase.binding, pass_phase.phase, base.shard.name, base.shard, receipts=receipts)
+        self.context = TaskContext(
+            pass_phase.binding.only(base), pass_phase.phase, base.shard.name, base.shard, receipts=receipts
+        )
         self.error: tuple[BaseException, str] | None = None
         self.stopped = False
         self.writer: Any = None  # a `ShardWriter` or a `PieceWriter`
@@ -74,7 +76,7 @@ class PhaseRun:
             self.writer = self.phase.open(self.context)
             return
         known = self.pass_phase.scores.get(self.base.shard.name)
-        path = _known_scores(self.store, known, self.base) if known else None
+        path = _known_scores(self.store, *known) if known else None
         scorer = Scorer(self.context.node, self.phase, self.base.shard, self._open_rows, path)
         self.side_car = SideCar(scorer, self.base.shard)
         if self._pieces is not None:
@@ -197,10 +199,10 @@ class PhaseRun:
         return self._input_reads() if once else self.context.reads
 
     def _input_reads(self) -> dict[tuple[str, str, str], str]:
-        binding = self.pass_phase.binding
+        binding = self.context.binding
         others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
         names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
-        names += [(i.place, phase, key) for i in others for phase, keys in i.phases.items() for key in keys]
+        names += [(i.place, phase, key) for i in others for phase, keys in (i.phases or {}).items() for key in keys]
         return {
             (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
         }
@@ -212,7 +214,7 @@ class PhaseRun:
             needed += [link for link in chain if link.changes_text]
         if chain:
             needed.append(chain[-1])
-        names = {(link.place.folder, link.phase, shard.name) for link in needed}
+        names = {(link.folder, link.phase, shard.name) for link in needed}
         names.add((self.base.folder, self.base.phase, self.base.task))
         written = self.written()
         return {
@@ -230,9 +232,9 @@ class PhaseRun:
         return self.digests[name]
 
 
-def _known_scores(store: Store, known: tuple[str, str], base: BaseShard) -> Path | None:
+def _known_scores(store: Store, folder: str, phase: str, shard: str) -> Path | None:
     """Return the finished side-car whose values may be copied, if it is there."""
-    folder, phase = known
-    if read_receipt(store, folder, phase, base.shard.name) is None:
+    receipt, file = read_receipt(store, folder, phase, shard), f"{shard}.parquet"
+    if receipt is None:
         return None
-    return store.local(data_name(folder, phase, f"{base.shard.name}.parquet"))
+    return store.local(data_name(folder, phase, file), receipt.files[file]["sha256"])

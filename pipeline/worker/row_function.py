@@ -47,8 +47,9 @@ class Scorer:
         self.row_errors: tuple[type[Exception], ...] = getattr(node, "row_errors", ())
         self._open_rows, self._function = open_rows, None
         self._known = None
-        if known is not None and self.types and phase.reuse:
-            self._known = _KnownScores(known, list(self.types), bool(self.row_errors))
+        if known is not None and phase.reuse:
+            names = [*self.types, *(["text"] if self.changes_text else [])]
+            self._known = _KnownScores(known, names, bool(self.row_errors))
         fields = [("_row", pa.int64()), *self.types.items()]
         fields += [("text", pa.string())] if self.changes_text else []
         fields += [("reason", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]
@@ -99,20 +100,22 @@ class Scorer:
             return self._call(table)
         assert self._known is not None
         copied = self._known.table.take(pa.array(rows[known]))
-        if known.all():
-            added = {name: concat(copied[name].chunks, kind) for name, kind in self.types.items()}
-            return Columns(added=added), [None] * len(rows)
-        fresh, found = self._call(table.filter(pa.array(~known)))
+        fresh, found = (None, []) if known.all() else self._call(table.filter(pa.array(~known)))
         order = np.empty(len(rows), np.int64)
         order[known], order[~known] = np.arange(known.sum()), known.sum() + np.arange((~known).sum())
-        added = {
-            name: concat([*copied[name].chunks, as_array(fresh.added[name], kind)], kind).take(pa.array(order))
-            for name, kind in self.types.items()
-        }
+
+        def joined(name: str, values: Any, kind: pa.DataType) -> pa.Array:
+            """Return the copied values and the fresh ones (none: nulls) in the order of the batch."""
+            count = int((~known).sum())
+            new = pa.nulls(count, kind) if values is None else as_array(values, kind)
+            return concat([*copied[name].chunks, new], kind).take(pa.array(order))
+
+        added = {name: joined(name, fresh and fresh.added[name], kind) for name, kind in self.types.items()}
+        text = joined("text", fresh and fresh.text, pa.string()) if self.changes_text else None
         errors: list[Exception | None] = [None] * len(rows)
         for place, error in zip(np.flatnonzero(~known), found, strict=True):
             errors[place] = error
-        return Columns(added=added), errors
+        return Columns(added=added, text=text), errors
 
     def _call(self, table: pa.Table) -> tuple[Columns, list[Exception | None]]:
         """Call the function; where it raises an error that a row may stand for, halve the batch down to the row."""
@@ -217,7 +220,7 @@ class Scorer:
 
 
 class _KnownScores:
-    """Values of an earlier side-car with the same score key."""
+    """Values, and changed texts, of an earlier side-car with the same score key."""
 
     def __init__(self, path: Path, names: Sequence[str], with_errors: bool) -> None:
         import pyarrow.compute as pc

@@ -6,11 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.quantities import duration, size
+from pipeline.store.uris import masked
 from siftloom.samples import samples
 from siftloom.screen import say, table
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from siftloom.run import Run
 
 REMOVING = ("english", "plain", "clean", "distinct", "unique", "good")
 TEXT = 100  # characters of a text that are shown
@@ -59,7 +60,7 @@ def show(run: Run, result: dict[str, Any]) -> None:
         for sample in score["texts"][:2]:
             say(f"{name}: {_short(sample['prompt'] + sample['text'])}")
 
-    store = run.store.root
+    store = masked(run.store.root)
     some = samples(run["unique"], 1)[0]["documents"][0]["id"]
     _title("where everything is")
     say(f"report   {result['report']}")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from siftloom.demo.truth import planted_truth, removals, score
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView, Run
+    from siftloom.run import NodeView, Run
 
 MODELS = ("dense", "lost", "lost_reweighted", "dense_unfiltered")
 MEMORY_SECONDS = 1.5  # between two samples: asking some forty processes takes the kernel a tenth of a second
@@ -31,8 +31,8 @@ def run_demo(
 ) -> tuple[Run, dict[str, Any]]:
     """The run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
     from pipeline.driver.execute import Options
-    from pipeline.driver.execute import run as execute
     from pipeline.recipe import load
+    from siftloom.run import execute
     from siftloom.screen import listening
     from siftloom.vocabulary import vocabulary
 

@@ -6,8 +6,8 @@ cut. The bytes decide: what a rule sees is the same whether the cut was made for
 
 Words are the runs between white space (`whitespace`, the choice of DCLM: thresholds made for it hold), or `unicode`:
 runs of letters, marks, digits and inner apostrophes, without the punctuation, and single characters in the scripts that
-put no spaces between words. With `unit: auto` a document most of whose letters are of such a script is cut into runs
-and single characters anyway, and two characters make a word.
+put no spaces between words. With `unit: auto` a document with over a quarter of its letters in such a script is cut
+into runs and single characters anyway, and two characters make a word.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Words = Literal["whitespace", "unicode", "datatrove"]
 Unit = Literal["auto", "word", "char"]
 CHARS_PER_WORD = 2  # Chinese and Japanese words have about two characters
-MOSTLY = 0.5  # of the letters
+MOSTLY = 0.25  # of the letters: a character of those scripts says as much as three letters
 ABBREVIATIONS = (
     "mr. mrs. ms. dr. st. prof. rev. gen. col. capt. lt. sgt. mt. no. vol. vs. e.g. i.e. cf. inc. ltd. jr. sr."
 )

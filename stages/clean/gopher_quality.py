@@ -2,8 +2,9 @@
 threshold.
 
 White-space words and occurrences of stop words are DCLM's reading of the rules, distinct stop words datatrove's. A line
-is one that is not blank. A document of a script without spaces has no mean length of words, and a language without a
-list no stop words: those rules are left out there, and `gopher_skipped` says so.
+is one that is not blank. Where characters are the unit, and in Korean, whose characters are syllables, words have no
+mean length; a language without a list has no stop words, nor have Chinese and Japanese, whose lists are of characters,
+in a document that is counted in words. Those rules are left out there, and `gopher_skipped` says so.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from stages.clean.rules import Rule, apply, columns, histograms
 from stages.clean.stop_words import STOP_WORDS
 from stages.documents import LANG, carried
 
+SYLLABIC = "ko"  # its words have spaces between them, and two or three characters, each of which is a syllable
 BULLETS = "•‣⁃▪●◦-*"
 
 RULES = (
@@ -41,7 +43,7 @@ class GopherQuality(RowNode):
     Adds, for the fields of the same name (None turns a rule off):
 
     gopher_words           int32    words
-    gopher_mean_word       float32  [characters] mean length of a word; null where characters are the unit
+    gopher_mean_word       float32  [characters] mean length of a word; null in characters as unit and in Korean
     gopher_hashes          float32  `#` per word
     gopher_ellipses        float32  ellipses (`...` or the character) per word
     gopher_bullet_lines    float32  share of lines that begin with a bullet
@@ -52,8 +54,8 @@ class GopherQuality(RowNode):
 
     words                `whitespace`, `unicode` (without punctuation), or `datatrove`: that library's English words and
                          its counting throughout, for equal verdicts (extra `parity`)
-    unit                 what words are counted in; `auto`: two characters make a word where most letters are of a
-                         script without spaces
+    unit                 what words are counted in; `auto`: two characters make a word where a quarter of the letters
+                         are of a script without spaces
     language             that of documents without a `lang` column before this node
     distinct_stop_words  counts each stop word once
     """
@@ -112,28 +114,31 @@ class GopherQuality(RowNode):
         lines = cut.per_line(cut.filled)
         first, last, dots = (cut.line_facts[:, i] for i in (c.FIRST, c.LAST, c.DOTS))
         bullets = np.isin(first, [ord(bullet) for bullet in BULLETS])
-        stop_words, unlisted = self._stop_words(table, cut)
-        skipped = np.where(cut.chars_unit, np.where(unlisted, "mean_word,stop_words", "mean_word"), "stop_words")
+        stop_words, unlisted, syllabic = self._stop_words(table, cut)
+        unmeasured = cut.chars_unit | syllabic
+        skipped = np.where(unmeasured, np.where(unlisted, "mean_word,stop_words", "mean_word"), "stop_words")
         return {
             "gopher_words": cut.counts.astype(np.int32),
-            "gopher_mean_word": pa.array(c.ratio(cut.per_word(cut.lengths), cut.pieces), mask=cut.chars_unit),
+            "gopher_mean_word": pa.array(c.ratio(cut.per_word(cut.lengths), cut.pieces), mask=unmeasured),
             "gopher_hashes": c.ratio(cut.facts[:, c.HASHES], cut.counts),
             "gopher_ellipses": c.ratio(cut.facts[:, c.ELLIPSES], cut.counts),
             "gopher_bullet_lines": c.ratio(cut.per_line(bullets), lines),
             "gopher_ellipsis_lines": c.ratio(cut.per_line((dots >= 3) | (last == ord("…"))), lines),
             "gopher_alpha_words": c.ratio(cut.per_word((cut.kinds & HAS_LETTER) != 0), cut.pieces),
             "gopher_stop_words": pa.array(stop_words.astype(np.int32), mask=unlisted),
-            "gopher_skipped": pa.array(skipped.astype(object), pa.string(), mask=~(cut.chars_unit | unlisted)),
+            "gopher_skipped": pa.array(skipped.astype(object), pa.string(), mask=~(unmeasured | unlisted)),
         }
 
     def _stop_words(self, table, cut):
-        """(stop words of each document, where there is no list for it)."""
+        """(stop words of each document, where there is no list for it, where a character is a syllable)."""
         import numpy as np
 
-        from stages.clean.stop_words import rows_of
+        from stages.clean.stop_words import OF_CHARACTERS, row_of, rows_of
         from stages.loops.cuts import listed
 
         rows, words = rows_of(table[LANG] if LANG in table.column_names else None, self.language, len(cut))
         found, distinct = np.empty((2, len(cut)), np.int64)
         listed(cut.folded, *cut.words, rows, words, found, distinct)
-        return distinct if self.distinct_stop_words else found, rows < 0
+        of_characters = np.isin(rows, [row_of(language) for language in OF_CHARACTERS])
+        unlisted = (rows < 0) | (of_characters & ~cut.chars_unit)
+        return distinct if self.distinct_stop_words else found, unlisted, rows == row_of(SYLLABIC)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
+OF_CHARACTERS = ("ja", "zh")  # lists of single characters
 PLACES = 64  # of a row in the table of stop words; at most half of them are taken
 
 STOP_WORDS = {
@@ -44,7 +45,7 @@ STOP_WORDS = {
     "id": "yang dan di dengan untuk ini dari dalam tidak pada adalah ke akan atau",
     "it": "di che e la il un in per è non una del si le con i della da",
     "ja": "の に は を た が で て と し れ さ い も な",
-    "ko": "이 그 및 수 것 등 때 더 한 할 또는 있는 다른 모든 있습니다",
+    "ko": "이 그 및 수 것 등 때 더 한 할 또는 있는 다른 모든 있습니다 하는 위해 대한 다음 경우 같은 없는 있다",
     "lt": "ir kad į su yra ne tai iš kaip bet ar buvo arba",
     "lv": "un ir no par ar kas uz ka bet vai arī tas lai",
     "nl": "de en van het een in is dat op te zijn met voor niet die",
@@ -83,6 +84,11 @@ def stop_word_table() -> tuple[dict[str, int], np.ndarray]:
                 place = (place + 1) % PLACES
             table[row, place] = word
     return rows, table
+
+
+def row_of(language: str) -> int:
+    """The row of a language in the table of stop words."""
+    return stop_word_table()[0][language]
 
 
 def rows_of(labels: pa.ChunkedArray | None, otherwise: str, documents: int) -> tuple[np.ndarray, np.ndarray]:

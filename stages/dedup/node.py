@@ -27,6 +27,9 @@ class DedupNode(Method):
     def adds(self) -> dict[str, str]:
         return {name: COLUMN_TYPES[column] for column, name in self.columns().items()}
 
+    def original_column(self) -> str:
+        return self.columns()["duplicate_of"]
+
     def phases(self) -> tuple[Phase, ...]:
         # A node's folder is named after its content, so its name can stand for the digests of its files here.
         joined = (*self.hash_fields, "against_folders")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
+REFUSALS = (400, 413, 422)
 LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
 
 
@@ -53,6 +54,10 @@ class Endpoint:
 
 class EndpointFailed(UserError):
     """The server did not answer, or refused, however often it was asked."""
+
+
+class Refused(DataError):
+    """The server refused this one request (HTTP 400, 413, 422): too long, or with what it does not take."""
 
 
 class BadAnswer(DataError):
@@ -141,6 +146,9 @@ class EndpointLM:
                 self._place(), f"no answer in {self.endpoint.tries} tries ({type(error).__name__})",
                 "a server that answers", "siftloom run, when it does",
             ) from error  # fmt: skip
+        if answer.status_code in REFUSALS:
+            found = f"HTTP {answer.status_code}: {answer.text[:200]!r}"
+            raise Refused(self._place(), found, "a request that the server takes")
         if answer.status_code != 200:
             found = f"HTTP {answer.status_code} in {self.endpoint.tries} tries: {answer.text[:200]!r}"
             then = f"export {self.endpoint.key_variable}=..." if answer.status_code in (401, 403) else ""

@@ -109,7 +109,10 @@ class FolderLM:
                 [texts[i] for i in chosen], padding=True, truncation=True, max_length=self.longest, return_tensors="pt"
             ).to(self.device)
             with torch.no_grad():
-                states_btd = self.encoder(**batch).last_hidden_state.float()
+                if pooling == "static":
+                    states_btd = self.encoder.get_input_embeddings()(batch["input_ids"]).float()
+                else:
+                    states_btd = self.encoder(**batch).last_hidden_state.float()
             pooled_bd = torch.nn.functional.normalize(pool(states_btd, batch["attention_mask"], pooling), dim=-1)
             if vectors is None:
                 vectors = np.empty((len(texts), pooled_bd.shape[1]), np.float32)
@@ -213,7 +216,7 @@ def pool(states_btd: torch.Tensor, mask_bt: torch.Tensor, pooling: Pooling) -> t
     """
     import torch
 
-    if pooling == "mean":
+    if pooling in ("mean", "static"):
         weights_bt1 = mask_bt[:, :, None].to(states_btd.dtype)
         return (states_btd * weights_bt1).sum(1) / weights_bt1.sum(1).clamp_min(1.0)
     places_bt = torch.arange(mask_bt.shape[1], device=mask_bt.device) * mask_bt

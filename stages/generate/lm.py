@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-Pooling = Literal["mean", "last", "first"]
+Pooling = Literal["mean", "last", "first", "static"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,9 @@ class LM(Protocol):
         ...
 
     def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
-        """float32 `[texts, width]`: one vector of every text, as the pooling makes it of its tokens' last states."""
+        """float32 `[texts, width]`: one vector of every text, as the pooling makes it of its tokens' last states, or
+        (`static`) the mean of their input embeddings.
+        """
         ...
 
 

@@ -23,8 +23,8 @@ from numba import config, njit, types
 
 # Without Python's checks for division by zero; integers wrap, as everywhere in numba. No `fastmath`, and no order of
 # sums that depends on the size of a vector, so every processor computes the same numbers. `_nrt`: without numba's
-# runtime, so nothing is allocated and no references are counted. Counting took a third of the kernel, since every call
-# of an inner function counts its arrays; a loop that would allocate is refused when it is compiled.
+# runtime, so nothing is allocated and no references are counted. Counting made the kernel a fifth slower, since every
+# call of an inner function counts its arrays; a loop that would allocate is refused when it is compiled.
 FLAGS = {"error_model": "numpy", "_nrt": False}
 WAIT = 120.0  # seconds for another process that compiles; it may be stopped for ever
 

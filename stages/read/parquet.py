@@ -1,14 +1,16 @@
-"""Parquet sources are not copied: a base shard is a run of row groups of the file as it lies.
+"""Parquet sources are not copied where their columns are of plain types: a base shard is a run of row groups of the
+file as it lies.
 
 What is made here is the plan of the runs, and a `state` side-car for rows that no stage could use (null,
-blank, not UTF-8, NUL). Leaves out nested columns, and row groups cut into parts: a file of one huge row group
-is one shard.
+blank, not UTF-8, NUL). Fields in fields, renamed columns, texts as bytes and kept values of other types make the rows
+copied, a run of row groups to a task. Leaves out row groups cut into parts: a file of one huge row group is one shard.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,7 +18,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pipeline.contract import Context, Source
 from pipeline.errors import DataError, SourceChanged, SourceError
 from stages.documents import SOURCE, SOURCE_ID, TEXT
-from stages.read.records import missing_column
+from stages.read.batches import needed, records
+from stages.read.records import KINDS, Kept, Reject, missing_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,12 +33,12 @@ BATCH_ROWS = 4096
 class Runs:
     """Runs of row groups: (first group, group after the last, row number of the first row, rows).
 
-    `columns`: our columns -> the file's. `footer`: SHA-256 of the file's footer, which names every byte range
-    in it.
+    `columns`: our columns -> the file's, None where the rows have to be copied. `footer`: SHA-256 of the file's
+    footer, which names every byte range in it.
     """
 
     runs: list[list[int]]
-    columns: dict[str, str]
+    columns: dict[str, str] | None
     footer: str
 
     def save(self, path: Path) -> None:
@@ -46,12 +49,15 @@ class Runs:
         return Runs(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dict[str, str], run_bytes: int) -> Runs:
-    """Where the file is cut, by bytes of its text column; raises `DataError` for a column missing or of
-    another type."""
+def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Sequence[Kept], run_bytes: int) -> Runs:
+    """Where the file is cut, by bytes of its text column; raises `DataError` for a column that is missing or there
+    twice, or a text of another type."""
     footer = footer_digest(stream, source)
     file = open_parquet(stream, source)
-    columns = _columns(file.schema_arrow, source, text, id_field, keep)
+    schema = file.schema_arrow
+    needed(schema, (text, id_field, SOURCE, *(kept.field for kept in keep)), source.name)
+    columns = _columns(schema, source, text, id_field, keep)
+    top = text if text in schema.names else text.partition(".")[0]
     runs: list[list[int]] = []
     first = first_row = rows = size = 0
     for group in range(file.metadata.num_row_groups):
@@ -60,7 +66,7 @@ def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dic
         size += sum(
             part.column(i).total_uncompressed_size
             for i in range(part.num_columns)
-            if part.column(i).path_in_schema == columns[TEXT]
+            if part.column(i).path_in_schema == top or part.column(i).path_in_schema.startswith(f"{top}.")
         )
         if rows and (size >= run_bytes or group + 1 == file.metadata.num_row_groups):
             runs.append([first, group + 1, first_row, rows])
@@ -68,32 +74,82 @@ def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: dic
     return Runs(runs, columns, footer)
 
 
-def _columns(schema: pa.Schema, source: Source, text: str, id_field: str, keep: dict[str, str]) -> dict[str, str]:
+def _columns(
+    schema: pa.Schema, source: Source, text: str, id_field: str, keep: Sequence[Kept]
+) -> dict[str, str] | None:
+    """Our columns -> the file's; None when one of them cannot be used as it lies."""
     import pyarrow as pa
 
-    if text not in schema.names:
+    kind = _type_of(schema, text)
+    if kind is None:
         raise missing_column(source.name, text, f"no column {text!r}", schema.names)
-    if not _is_string(schema.field(text).type):
+    if not (_is_string(kind) or _is_bytes(kind)):
         strings = [field.name for field in schema if _is_string(field.type)]
-        raise missing_column(source.name, text, f"the column {text!r} holds {schema.field(text).type}", strings)
-    columns = {TEXT: text}
-    if id_field in schema.names and _is_label(schema.field(id_field).type):
+        raise missing_column(source.name, text, f"the column {text!r} holds {kind}", strings)
+    columns, plain = {TEXT: text}, text in schema.names and _is_string(kind)
+    own_id = _type_of(schema, id_field)
+    if own_id is not None and _is_label(own_id):
         columns[SOURCE_ID] = id_field
+        plain = plain and id_field in schema.names
     if SOURCE in schema.names and _is_string(schema.field(SOURCE).type):
         columns[SOURCE] = SOURCE
-    for name, kind in keep.items():
-        if name not in schema.names:
-            raise DataError(source.name, f"no column {name!r} to keep", f"one of {', '.join(sorted(schema.names))}")
-        wanted, found = pa.type_for_alias(kind), schema.field(name).type
-        if found != wanted and not (kind == "string" and _is_string(found)):
+    for kept in keep:
+        found = _type_of(schema, kept.field)
+        if found is None:
             raise DataError(
-                source.name,
-                f"the column {name!r} holds {found}",
-                f"{kind}",
-                f"name its type: `keep: [{name}:{found}]`",
+                source.name, f"no column {kept.field!r} to keep", f"one of {', '.join(sorted(schema.names))}"
             )
-        columns[name] = name
-    return columns
+        wanted = pa.type_for_alias(kept.kind)
+        if not _fits(found, kept.kind):
+            advice = f"{kept.field}:{found}" if str(found) in KINDS else kept.field  # as a number, or as text
+            raise DataError(
+                source.name, f"the column {kept.field!r} holds {found}", f"{kept.kind}", f"`keep: [{advice}]`"
+            )
+        plain = plain and kept.field in schema.names and (found == wanted or _is_string(found))
+        columns[kept.name] = kept.field
+    return columns if plain else None
+
+
+def _fits(found: pa.DataType, kind: str) -> bool:
+    """Whether values of a column can be kept as this type. A number that is kept as text would only be copied for it:
+    its type can be named."""
+    import pyarrow.types as t
+
+    if kind == "string":
+        return not (t.is_int64(found) or t.is_float64(found) or t.is_boolean(found))
+    if kind == "bool":
+        return t.is_boolean(found)
+    return t.is_integer(found) or (kind == "float64" and t.is_floating(found))
+
+
+def _type_of(schema: pa.Schema, field: str) -> pa.DataType | None:
+    """The type of a column, or of a field in a struct (`doc.text`)."""
+    import pyarrow.types as t
+
+    if field in schema.names:
+        return schema.field(field).type
+    head, *inner = field.split(".")
+    kind = schema.field(head).type if inner and head in schema.names else None
+    for name in inner:
+        if kind is None or not t.is_struct(kind) or kind.get_field_index(name) < 0:
+            return None
+        kind = kind.field(name).type
+    return kind
+
+
+def rows(
+    stream: BinaryIO, source: Source, plan: Runs, run: Sequence[int], fields: Sequence[str]
+) -> Iterator[tuple[int, Mapping[str, Any] | Reject]]:
+    """The rows of a run as records, for a file that cannot stay in place, or of which only the first rows are read."""
+    import pyarrow as pa
+
+    file = _same_file(stream, source, plan)
+    names = needed(file.schema_arrow, (*fields, SOURCE), source.name)
+    try:
+        batches = file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=names)
+        yield from records(batches, run[2])
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -102,6 +158,12 @@ def _is_string(kind: pa.DataType) -> bool:
     if t.is_dictionary(kind):
         kind = kind.value_type
     return t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
+
+
+def _is_bytes(kind: pa.DataType) -> bool:
+    import pyarrow.types as t
+
+    return t.is_binary(kind) or t.is_large_binary(kind) or t.is_binary_view(kind)
 
 
 def _is_label(kind: pa.DataType) -> bool:
@@ -144,11 +206,10 @@ def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tup
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if footer_digest(stream, source) != plan.footer:
-        raise SourceChanged(source.name, "another footer than when it was planned", "a file that does not change")
+    assert plan.columns is not None
     states: list[Any] = []
     text_bytes = 0
-    file = open_parquet(stream, source)
+    file = _same_file(stream, source, plan)
     try:
         for batch in file.iter_batches(
             BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=[plan.columns[TEXT]]
@@ -161,6 +222,13 @@ def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tup
     except (pa.ArrowInvalid, OSError) as error:
         raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
     return pa.chunked_array(states, pa.int16()), text_bytes
+
+
+def _same_file(stream: BinaryIO, source: Source, plan: Runs) -> pq.ParquetFile:
+    """The file, opened; raises `SourceChanged` when it is not the one that was planned."""
+    if footer_digest(stream, source) != plan.footer:
+        raise SourceChanged(source.name, "another footer than when it was planned", "a file that does not change")
+    return open_parquet(stream, source)
 
 
 def _states(text: pa.Array) -> pa.Array:

@@ -1,20 +1,20 @@
-"""Lay documents down as base shards: JSON lines (plain, gzip, zstd), text files, Parquet in place.
+"""Lay documents down as base shards, from files of many formats; Parquet of plain columns stays in place.
 
-Two phases. `survey` goes once through the files that are read in parts (Parquet, and plain lines larger than
-one range) and notes where they are cut. `shards` reads each part into shards, and puts aside, counted by
-reason, the rows that are none. Ids, cuts and bytes follow from the files alone.
-
-Leaves out HTML and WARC, which have documents to extract first.
+Three phases. `first` counts rows, when a limit says that only the first ones are read. `survey` goes once through the
+files that are read in parts (Parquet, and plain lines larger than one range) and notes where they are cut. `shards`
+reads each part into shards, and puts aside, counted by reason, the rows that are none. Ids, cuts, keys and bytes follow
+from what the files hold, so that a corpus which grows by a file is read in that file alone.
 """
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from pathlib import PurePosixPath
-from typing import Literal
+from importlib import import_module
+from itertools import islice
+from typing import Any, Literal
 
 from pipeline.contract import (
     Context,
@@ -25,37 +25,37 @@ from pipeline.contract import (
     Result,
     Source,
     TaskPhase,
+    reach,
     runtime,
     shard_facts,
     sources,
 )
 from pipeline.errors import RecipeError, SourceError
-from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, document_id
-from stages.read import parquet, ranges
-from stages.read.framing import Frame, cut
-from stages.read.records import KINDS, JsonRows, Reject, decode, usable
+from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id, id_prefix
+from stages.read import encodings, parquet, ranges
+from stages.read.demo import SCHEMES
+from stages.read.framing import Frame
+from stages.read.given import Given, Row
+from stages.read.layout import Unit, formats, units
+from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
-from stages.read.streams import CODECS, Watched, decompress, without_bom
+from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
 
-FORMATS = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "txt",
-    ".text": "txt",
+READERS = {
+    "jsonl": "json_files:lines",
+    "json": "json_files:file",
+    "csv": "tables:commas",
+    "tsv": "tables:tabs",
+    "txt": "text_files:rows",
+    "html": "html:rows",
+    "warc": "warc:rows",
+    "arrow": "arrow:rows",
+    "tar": "tar:rows",
 }
-FILES_A_TASK = 4096  # of text files with one document each
+OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
+FIRST = "first"
 
-
-@dataclass(frozen=True)
-class Part:
-    """What one task reads: whole files, or a range of one, or a run of row groups of one."""
-
-    key: str
-    files: tuple[Source, ...]
-    bytes: ranges.Range | None = None
-    groups: list[int] | None = None
+_units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last listing that this process has seen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,221 +64,258 @@ class Read(Node):
     they mean.
 
     paths        files, folders, globs, `demo://corpus`
-    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .txt (with or without .gz, .zst), .parquet
-    text, id     the fields that hold the text and the user's own id
-    keep         more fields to carry: `name` (a string column, other values as JSON), or `name:type` with
-                 int64, float64 or bool
+    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
+                 .arrow, .feather, .tar. Whether a file is packed (gzip, zstd) is told by its first bytes
+    text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
+    keep         more fields to carry: `name` (a string column, other values as JSON), `name:type` with int64, float64
+                 or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
+    encoding     of text files: none is UTF-8 (pages: as they say themselves), a codec's name, or `detect`
     txt_split    what a document is in a text file: the file, a line, or a paragraph (blank lines between)
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines larger than this are read in ranges of about this many bytes
     trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
-    limit        read no more than the first so many rows, to try a recipe; of Parquet, whole row groups up to there
+    limit        read the first so many rows and no more, to try a recipe; a run without it reuses the files that this
+                 one has read whole
 
     Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
     file).
     """
 
-    paths: tuple[str, ...] | str = sources()
-    format: Literal["auto", "jsonl", "parquet", "txt"] = "auto"
+    paths: tuple[str, ...] | str = sources(schemes=SCHEMES)
+    format: Literal["auto", "jsonl", "json", "csv", "tsv", "txt", "html", "warc", "parquet", "arrow", "tar"] = "auto"
     text: str = "text"
     id: str = "id"
     keep: tuple[str, ...] = ()
+    encoding: str | None = None
     txt_split: Frame = "file"
     on_error: Literal["reject", "fail"] = runtime("reject")
     shard_bytes: int = 128 * 1024**2
     range_bytes: int = 256 * 1024**2
     trust: Literal["digest", "listing"] = runtime("digest")
-    limit: int | None = None
+    limit: int | None = reach(None)
 
-    version = 1
+    version = 2
     reasons = parquet.REASONS
     new_base = "shards"
+    content_keys = True
 
     def check(self) -> None:
         if self.shard_bytes < 1 or self.range_bytes < 1:
             raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
         if self.limit is not None and self.limit < 1:
             raise RecipeError("read.limit", f"{self.limit}", "at least 1 row, or null for all")
-        for name, kind in self._kept().items():
-            if kind not in KINDS:
-                raise RecipeError(f"read.keep: {name}:{kind}", f"the type {kind!r}", f"one of {', '.join(KINDS)}")
-            if name in RESERVED:
-                raise RecipeError(f"read.keep: {name}", "a name that every base has already", "another field")
+        if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
+            raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
+        for path in (self.paths,) if isinstance(self.paths, str) else self.paths:
+            if path.startswith("hf://"):
+                name = path.removeprefix("hf://").removeprefix("datasets/")
+                raise RecipeError(
+                    f"read.paths: {path}", "a data set of the Hugging Face hub", "files, which a run can digest",
+                    f"hf download {name} --repo-type dataset --local-dir DIR, then `paths: [DIR]`",
+                )  # fmt: skip
+        names: set[str] = set()
+        for kept in self._kept():
+            if kept.kind not in KINDS:
+                raise RecipeError(
+                    f"read.keep: {kept.name}:{kept.kind}", f"the type {kept.kind!r}", f"one of {', '.join(KINDS)}"
+                )
+            if kept.name in RESERVED or kept.name in names:
+                raise RecipeError(f"read.keep: {kept.name}", "a name that the base has already", "another name")
+            names.add(kept.name)
 
-    def _kept(self) -> dict[str, str]:
-        return {name: kind or "string" for name, _, kind in (entry.partition(":") for entry in self.keep)}
+    def _kept(self) -> tuple[Kept, ...]:
+        return tuple(Kept.parse(entry) for entry in self.keep)
 
     def adds(self) -> dict[str, str]:
-        return {SOURCE: "string", SOURCE_ID: "string", **self._kept()}
+        return {SOURCE: "string", SOURCE_ID: "string", **{kept.name: kept.kind for kept in self._kept()}}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return int(0.45 * text_bytes) + 24 * rows
 
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
+        return formats(names, self.format, "read")
+
     def phases(self):
         law = Law("rows", "rows", ("kept", "rejected."))
         return (
+            TaskPhase(name=FIRST, keys=lambda ctx: ("all",) if self.limit is not None else (), run=self._count),
             TaskPhase(name="survey", keys=self._survey_keys, run=self._survey),
             TaskPhase(name="shards", keys=self._shard_keys, run=self._read, law=law),
         )
 
     def figures(self, ctx: Context):
         aside: Counter[str] = Counter()
+        notes: dict[str, Counter[str]] = {"encodings": Counter(), "looks_like": Counter()}
         for key in ctx.keys("shards"):
-            for name, count in ctx.result("shards", key).counts.items():
+            result = ctx.result("shards", key)
+            for name, count in result.counts.items():
                 if name.startswith("rejected."):
                     aside[name.removeprefix("rejected.")] += count
-        if not aside:
-            return ()
-        labels = sorted(aside)
-        return [{"kind": "bars", "title": "Rows put aside", "labels": labels, "values": [aside[n] for n in labels]}]
+            for name, counter in notes.items():
+                counter.update(result.facts.get(name, {}))
+        titles = {
+            "Rows put aside": aside,
+            "Files read from another encoding than UTF-8": notes["encodings"],
+            "Files with rows that are not UTF-8, by the `encoding:` that they look like": notes["looks_like"],
+        }
+        return [
+            {"kind": "bars", "title": title, "labels": sorted(bars), "values": [bars[name] for name in sorted(bars)]}
+            for title, bars in titles.items()
+            if bars
+        ]
 
-    # which parts there are
+    # which tasks there are
     # -------------------------------------------------------------------------------------------
 
-    def _layout(self, source: Source) -> tuple[str, str | None]:
-        """Format and codec of a file."""
-        path = PurePosixPath(source.name)
-        codec = CODECS.get(path.suffix.lower())
-        suffix = path.with_suffix("").suffix.lower() if codec else path.suffix.lower()
-        form = FORMATS.get(suffix) if self.format == "auto" else self.format
-        if form is None or (form == "parquet" and codec):
-            raise SourceError(
-                source.name, "a name that does not say how to read it", f"{', '.join(FORMATS)}, also .gz, .zst",
-                "set `format:` in `read`, or a narrower glob in `paths`",
-            )  # fmt: skip
-        return form, codec
+    def _units(self, ctx: Context) -> Mapping[str, Unit]:
+        """Made once per process and listing: every task asks, and there may be as many as there are files."""
+        global _units
+        listed = ctx.sources()
+        if _units[0] is not listed or _units[1] is not self:
+            forms = formats([source.name for source in listed], self.format, "read")
+            alone = [form == "html" or (form == "txt" and self.txt_split == "file") for form in forms]
+            _units = (listed, self, units(listed, forms, alone, self.shard_bytes))
+        return _units[2]
 
-    def _in_parts(self, source: Source) -> bool:
-        form, codec = self._layout(source)
-        by_line = form == "jsonl" or (form == "txt" and self.txt_split == "line")
-        ranged = by_line and codec is None and source.size > self.range_bytes and self.limit is None
-        return form == "parquet" or ranged
+    def _in_parts(self, unit: Unit, source: Source) -> bool:
+        by_line = unit.form == "jsonl" or (unit.form == "txt" and self.txt_split == "line")
+        packed = source.name.lower().endswith(PACKED_ENDINGS)
+        return unit.form == "parquet" or (by_line and not packed and source.size > self.range_bytes)
 
-    def _one_document_each(self, source: Source) -> bool:
-        return self.txt_split == "file" and self._layout(source)[0] == "txt"
+    def _wanted(self, ctx: Context) -> Iterator[tuple[Unit, int | None]]:
+        """Units, and how many rows of each are read (None = all)."""
+        found = self._units(ctx)
+        if self.limit is None:
+            yield from ((unit, None) for unit in found.values())
+            return
+        for key, rows in json.loads(ctx.path(FIRST, "all", ".json").read_text()):
+            yield found[key], rows
 
     def _survey_keys(self, ctx: Context) -> Sequence[str]:
-        return [f"{source.index:05d}" for source in ctx.sources() if self._in_parts(source)]
+        listed = ctx.sources()
+        return [u.key for u, rows in self._wanted(ctx) if rows is None and self._in_parts(u, listed[u.files[0]])]
 
     def _shard_keys(self, ctx: Context) -> Sequence[str]:
-        return [part.key for part in self._parts(ctx)]
-
-    def _parts(self, ctx: Context, first: int | None = None) -> Iterator[Part]:
-        """All parts, or those whose first file has this index."""
-        if self.limit is not None:
-            yield from (part for part in self._first_parts(ctx) if first in (None, part.files[0].index))
-            return
-        for small, run in groupby(ctx.sources(), self._one_document_each):
-            for files in self._bundles(run) if small else ((source,) for source in run):
-                if first is None or files[0].index == first:
-                    yield from self._parts_of(ctx, files)
-
-    def _first_parts(self, ctx: Context) -> Iterator[Part]:
-        """Under a limit: one part for the files that are copied, and row groups until there are enough."""
-        copied = tuple(source for source in ctx.sources() if not self._in_parts(source))
-        if copied:
-            yield Part(f"{copied[0].index:05d}-0000", copied)
-        left = self.limit or 0
-        for source in ctx.sources():
-            for part in self._parts_of(ctx, (source,)) if self._in_parts(source) else ():
-                if left > 0 and part.groups is not None:
-                    yield part
-                    left -= part.groups[3]
-
-    def _parts_of(self, ctx: Context, files: tuple[Source, ...]) -> Iterator[Part]:
-        key = f"{files[0].index:05d}"
-        if not self._in_parts(files[0]):
-            yield Part(f"{key}-0000", files)
-        elif self._layout(files[0])[0] == "parquet":
-            plan = parquet.Runs.load(ctx.path("survey", key, ".json"))
-            for i, run in enumerate(plan.runs):
-                yield Part(f"{key}-{i:04d}", files, groups=run)
-        else:
-            for i, piece in enumerate(ranges.load(ctx.path("survey", key, ".json"))):
-                yield Part(f"{key}-{i:04d}", files, bytes=piece)
-
-    def _bundles(self, run: Iterator[Source]) -> Iterator[tuple[Source, ...]]:
-        """Files of one document each, many to a task: a shard a file would be all overhead."""
-        bundle: list[Source] = []
-        size = 0
-        for source in run:
-            if bundle and (size + source.size > self.shard_bytes or len(bundle) == FILES_A_TASK):
-                yield tuple(bundle)
-                bundle, size = [], 0
-            bundle.append(source)
-            size += source.size
-        if bundle:
-            yield tuple(bundle)
+        listed, found = ctx.sources(), []
+        for unit, rows in self._wanted(ctx):
+            if rows is not None:
+                found.append(f"{unit.key}-{FIRST}{rows}")
+                continue
+            parts = ctx.result("survey", unit.key).counts["parts"] if self._in_parts(unit, listed[unit.files[0]]) else 1
+            found += [f"{unit.key}-{part:04d}" for part in range(parts)]
+        return found
 
     # the tasks
     # -------------------------------------------------------------------------------------------------------
 
+    def _count(self, ctx: Context, key: str) -> Result:
+        """How far a limit reaches: the units that are read, the last of them perhaps in part."""
+        left, found = self.limit or 0, []
+        for unit in self._units(ctx).values():
+            rows = sum(1 for _ in islice(self._all_rows(ctx, unit, {}), left + 1))
+            found.append([unit.key, None if rows <= left else left])
+            left -= min(rows, left)
+            if not left:
+                break
+        with ctx.create(".json") as path:
+            path.write_text(json.dumps(found))
+        return Result()
+
     def _survey(self, ctx: Context, key: str) -> Result:
-        source = ctx.sources()[int(key)]
+        unit = self._units(ctx)[key]
+        source = ctx.sources()[unit.files[0]]
         with ctx.open_source(source) as stream, ctx.create(".json") as path:
-            if self._layout(source)[0] == "parquet":
-                plan = parquet.survey(stream, source, self.text, self.id, self._kept(), self.shard_bytes)
+            if unit.form == "parquet":
+                plan = self._plan(stream, source)
                 plan.save(path)
                 return Result(counts={"parts": len(plan.runs)})
-            cuts = ranges.cut(Watched(stream, source, self._digest(source)), self.range_bytes)
+            whole = codec_of(stream, source) or self.encoding or encodings.marked(stream)
+            cuts = [] if whole else ranges.cut(Watched(stream, source, self._digest(source)), self.range_bytes)
             ranges.save(cuts, path)
-            return Result(counts={"parts": len(cuts)})
+            return Result(counts={"parts": 1 if whole else len(cuts)})
+
+    def _plan(self, stream, source: Source) -> parquet.Runs:
+        return parquet.survey(stream, source, self.text, self.id, self._kept(), self.shard_bytes)
 
     def _digest(self, source: Source) -> str | None:
         return None if self.trust == "listing" else source.digest
 
     def _read(self, ctx: Context, key: str) -> Result:
-        part = next(p for p in self._parts(ctx, int(key.split("-")[0])) if p.key == key)
-        if part.groups is not None:
-            return self._in_place(ctx, part)
-        columns = {**BASE_COLUMNS, **self._kept()}
+        name, _, part = key.rpartition("-")
+        unit = self._units(ctx)[name]
+        source, rows, piece, run = ctx.sources()[unit.files[0]], None, None, None
+        if part.startswith(FIRST):
+            rows = int(part.removeprefix(FIRST))
+        elif unit.form == "parquet":
+            plan = parquet.Runs.load(ctx.path("survey", name, ".json"))
+            if plan.columns is not None:
+                return self._in_place(ctx, key, unit, source, plan, plan.runs[int(part)])
+            run = plan.runs[int(part)]
+        elif self._in_parts(unit, source) and (cuts := ranges.load(ctx.path("survey", name, ".json"))):
+            piece = cuts[int(part)]
+        columns = {**BASE_COLUMNS, **{kept.name: kept.kind for kept in self._kept()}}
+        notes: dict[str, str] = {}
         with (
             Rejected(ctx, self.on_error == "fail") as bad,
             ShardFiles(ctx, key, columns, self.shard_bytes) as out,
         ):
-            for source in part.files:
-                if self._enough(bad):
-                    break
-                self._copy(ctx, source, part.bytes, bad, out)
-        return bad.result(out.shards)
-
-    def _enough(self, bad: Rejected) -> bool:
-        return self.limit is not None and bad.counts["rows"] >= self.limit
-
-    def _copy(self, ctx: Context, source: Source, piece: ranges.Range | None, bad: Rejected, out: ShardFiles) -> None:
-        form, codec = self._layout(source)
-        parse = JsonRows(self.text, self.id, self._kept(), source.name) if form == "jsonl" else None
-        nothing = (None,) * (2 + len(self.keep))
-        frame = "line" if form == "jsonl" else self.txt_split
-        with ctx.open_source(source) as stream:
-            if piece is None:
-                raw, first = Watched(stream, source, self._digest(source)), 0
-            else:
-                raw, first = Watched(stream, source, piece.digest, piece.start, piece.stop), piece.line
-            for number, data in cut(without_bom(decompress(raw, codec)), frame, first):
+            fields: Fields | None = None
+            place: Source | None = None
+            for found, number, record in islice(self._all_rows(ctx, unit, notes, piece, run), rows):
+                if found is not place or fields is None:
+                    if fields is not None:
+                        fields.finish()
+                    fields, place = self._fields(unit.form, found.name), found
+                row_id = document_id(found.digest, number, unit.copy)
                 bad.counts["rows"] += 1
                 try:
-                    if data is None:
-                        raise Reject("too_long")
-                    if parse is not None:
-                        row, size = parse.row(data)
-                    else:
-                        text = decode(data)
-                        row, size = (text, *nothing), usable(text)
-                    out.add(document_id(source.digest, number), row, size)
+                    if isinstance(record, Reject):
+                        raise record
+                    row, size = fields.row(record)
+                    out.add(row_id, row, size)
                     bad.counts["kept"] += 1
                 except Reject as reject:
-                    bad.add(source.name, source.digest, number, reject.args[0], data)
-                if self._enough(bad):
-                    break
-        if parse is not None:
-            parse.finish()
+                    bad.add(found.name, row_id, number, reject)
+            if fields is not None:
+                fields.finish()
+        return bad.result(out.shards, notes.values())
 
-    def _in_place(self, ctx: Context, part: Part) -> Result:
-        source, run = part.files[0], part.groups
-        assert run is not None
-        plan = parquet.Runs.load(ctx.path("survey", f"{source.index:05d}", ".json"))
+    def _fields(self, form: str, place: str) -> Fields:
+        text, own_id = (TEXT, "id") if form in OWN_NAMES else (self.text, self.id)
+        return Fields(text, own_id, self._kept(), place)
+
+    def _all_rows(
+        self,
+        ctx: Context,
+        unit: Unit,
+        notes: dict[str, str],
+        piece: ranges.Range | None = None,
+        run: Sequence[int] | None = None,
+    ) -> Iterator[tuple[Source, int, Any]]:
+        """(file, row number, record or `Reject`) of the files of a unit, or of a part of its only file."""
+        listed = ctx.sources()
+        for source in (listed[i] for i in unit.files):
+            with ctx.open_source(source) as stream:
+                for number, record in self._rows(stream, source, unit.form, notes, piece, run):
+                    yield source, number, record
+
+    def _rows(self, stream, source: Source, form: str, notes: dict[str, str], piece, run) -> Iterator[Row]:
+        if form == "parquet":
+            plan = self._plan(stream, source)
+            wanted = (self.text, self.id, *(kept.field for kept in self._kept()))
+            for each in plan.runs if run is None else [run]:
+                yield from parquet.rows(stream, source, plan, each, wanted)
+            return
+        module, _, function = READERS[form].partition(":")
+        given = Given(source, stream, self._digest(source), self.encoding, self.txt_split, piece)
+        yield from getattr(import_module(f"stages.read.{module}"), function)(given)
+        if "encoding" in given.found:
+            notes[source.name] = given.found["encoding"]
+
+    def _in_place(
+        self, ctx: Context, key: str, unit: Unit, source: Source, plan: parquet.Runs, run: list[int]
+    ) -> Result:
         with ctx.open_source(source) as stream:
             state, text_bytes = parquet.examine(stream, source, plan, run)
         counts = {"rows": len(state), "kept": 0}
@@ -288,13 +325,14 @@ class Read(Node):
         if self.on_error == "fail" and counts["kept"] < len(state):
             row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
             raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
-        ext = parquet.write_state(ctx, state)
         place = InPlace(
-            source=source.index,
             digest=source.digest,
+            ids=id_prefix(source.digest, unit.copy),
             row_groups=(run[0], run[1]),
             first_row=run[2],
-            columns=plan.columns,
+            columns=plan.columns or {},
         )
-        shard = NewShard(key=part.key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=ext or None)
+        shard = NewShard(
+            key=key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=parquet.write_state(ctx, state)
+        )
         return Result(counts=counts, facts=shard_facts([shard]))

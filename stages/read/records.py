@@ -1,16 +1,21 @@
-"""One line, one file or one paragraph to one row, or to the reason why it is none.
+"""One record to one row, or to the reason why it is none.
 
-A row is a tuple in the order of the base columns after `id`: text, source, source_id, then the kept ones. The
-reasons:
+A record is a mapping from names to values: a JSON object, a line of a table, a page with its headers. A row is a
+tuple in the order of the base columns after `id`: text, source, source_id, then the kept ones. The reasons:
 
-    invalid_utf8    bytes that are not UTF-8
+    invalid_utf8    bytes that are not UTF-8, or not of the encoding that they should be in
     bad_json        not JSON, or JSON that is not an object
-    no_text         no text field in the object, or null
+    bad_record      a line of a table, or a record of an archive, that cannot be parsed
+    no_text         no text field in the record, or null
     wrong_type      the text is not a string, or a kept value does not fit its column
+    too_deep        JSON nested more deeply than `DEEPEST`
     lone_surrogate  half of a surrogate pair (`"\\ud800"`), which no encoding can hold
     nul             a NUL character: binary data, or UTF-16 taken for UTF-8
     empty           nothing but white space
     too_long        more bytes than a document may have
+    cut_off         a record of an archive that ends before its length says
+    not_text        a record of an archive that is no page and no text (an image, a redirect)
+    http_status     an answer of a server other than 200
 """
 
 from __future__ import annotations
@@ -18,11 +23,13 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import DataError
 
 LONGEST = 512 * 1024**2  # bytes of one document; a row group of Arrow strings can hold 2 GiB
+DEEPEST = 200  # brackets around a value; where Python itself gives up depends on who called whom
 KINDS = {"string": str, "int64": int, "float64": float, "bool": bool}
 EARLY = 1000  # rows without any text after which the column's name must be wrong
 
@@ -30,14 +37,18 @@ Row = tuple[Any, ...]
 
 
 class Reject(Exception):
-    """This row is unusable; the argument is the reason."""
+    """This row is unusable: why, and the beginning of what was found."""
+
+    def __init__(self, reason: str, clip: bytes | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.clip = reason, clip
 
 
 def decode(data: bytes) -> str:
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise Reject("invalid_utf8") from None
+        raise Reject("invalid_utf8", data) from None
 
 
 def usable(text: str) -> int:
@@ -55,61 +66,85 @@ def usable(text: str) -> int:
     return size
 
 
-class JsonRows:
-    """JSON objects to rows. `keep` maps kept fields to their types; `place` names the file in errors."""
+@dataclass(frozen=True)
+class Kept:
+    """A column that is carried: its name, the field that it comes from, its type."""
 
-    def __init__(self, text: str, id_field: str, keep: Mapping[str, str], place: str):
+    name: str
+    field: str
+    kind: str
+
+    @staticmethod
+    def parse(entry: str) -> Kept:
+        """`name`, `name:type`, `name=field` or `name=field:type`."""
+        name, _, kind = entry.partition(":")
+        name, _, field = name.partition("=")
+        return Kept(name, field or name, kind or "string")
+
+
+class Fields:
+    """Takes the wanted fields out of records. `place` names the file in errors."""
+
+    def __init__(self, text: str, id_field: str, keep: tuple[Kept, ...], place: str):
         self.text, self.id_field, self.keep, self.place = text, id_field, keep, place
-        self.objects = 0
+        self.records = 0
         self.found_text = False
-        self.seen: dict[str, str] = {}  # fields of the first objects -> type, for the error message
+        self.seen: dict[str, str] = {}  # fields of the first records -> type, for the error message
 
-    def row(self, line: bytes) -> tuple[Row, int]:
-        """The row of a line and the bytes of its text."""
-        value = self._object(decode(line))
-        text = value.get(self.text)
+    def row(self, record: Mapping[str, Any]) -> tuple[Row, int]:
+        """The row of a record and the bytes of its text."""
+        self.records += 1
+        text = field_of(record, self.text)
+        if not self.found_text:
+            self._look_at(record)
         if text is None:
             raise Reject("no_text")
+        if isinstance(text, bytes):
+            text = decode(text)
         if not isinstance(text, str):
             raise Reject("wrong_type")
         self.found_text = True
         size = usable(text)
-        own_id, source = value.get(self.id_field), value.get("source")
-        kept = tuple(_kept(value.get(name), kind) for name, kind in self.keep.items())
+        own_id, source = field_of(record, self.id_field), record.get("source")
+        kept = tuple(_kept(field_of(record, kept.field), kept.kind) for kept in self.keep)
         own_id = None if own_id is None else _as_text(own_id)
         return (text, source if source is None else _as_text(source), own_id, *kept), size
 
-    def _object(self, line: str) -> dict[str, Any]:
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            raise Reject("bad_json") from None
-        if not isinstance(value, dict):
-            raise Reject("bad_json")
-        self.objects += 1
-        if not self.found_text:
-            if len(self.seen) < 100:
-                self.seen.update((name, type(field).__name__) for name, field in value.items())
-            if self.objects == EARLY:
-                self.finish()
-        return value
+    def _look_at(self, record: Mapping[str, Any]) -> None:
+        if len(self.seen) < 100:
+            for name, value in record.items():
+                self.seen[name] = type(value).__name__
+                if isinstance(value, Mapping):
+                    self.seen.update((f"{name}.{inner}", type(found).__name__) for inner, found in value.items())
+        if self.records == EARLY:
+            self.finish()
 
     def finish(self) -> None:
-        """Raises `DataError` when there were objects and none had the text: then its name is wrong, not the
-        rows."""
-        if self.found_text or not self.objects or self.seen.get(self.text) == "str":
+        """Raises `DataError` when there were records and none had the text: then its name is wrong, not the rows."""
+        if self.found_text or not self.records or self.seen.get(self.text) in ("str", "bytes"):
             return
         if self.text in self.seen and self.seen[self.text] != "NoneType":
             found = f"the field {self.text!r} holds {self.seen[self.text]}"
         else:
-            found = f"no field {self.text!r} in the first {self.objects} objects"
+            found = f"no field {self.text!r} in the first {self.records} records"
         raise missing_column(self.place, self.text, found, list(self.seen))
+
+
+def field_of(record: Mapping[str, Any], name: str) -> Any:
+    """The value of a field, or of a field in a field (`doc.text`); a field that has a dot in its name comes first."""
+    if name in record:
+        return record[name]
+    head, dot, rest = name.partition(".")
+    inner = record.get(head) if dot else None
+    return field_of(inner, rest) if isinstance(inner, Mapping) else None
 
 
 def missing_column(place: str, name: str, found: str, have: list[str]) -> DataError:
     """The error for a text column that is not there."""
     have = sorted(have)
-    near = difflib.get_close_matches(name, have, n=1) or [n for n in have if n in ("content", "body", "raw_content")]
+    near = difflib.get_close_matches(name, have, n=1) or [
+        n for n in have if n in ("content", "body", "raw_content") or n.endswith(f".{name}")
+    ]
     return DataError(
         place,
         found,
@@ -119,7 +154,16 @@ def missing_column(place: str, name: str, found: str, have: list[str]) -> DataEr
 
 
 def _as_text(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    try:
+        text = (
+            value
+            if isinstance(value, str)
+            else json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False, default=_plain)
+        )
+    except RecursionError:  # of a Parquet column; JSON lines were measured
+        raise Reject("too_deep") from None
+    except (ValueError, TypeError):  # an infinity, which JSON has no word for; keys of several types
+        raise Reject("wrong_type") from None
     if not text.isascii():
         try:
             text.encode("utf-8")
@@ -128,10 +172,19 @@ def _as_text(value: Any) -> str:
     return text
 
 
+def _plain(value: Any) -> str:
+    """Values that Arrow knows and JSON does not: bytes as text, times in ISO 8601, decimals as they are written."""
+    if isinstance(value, bytes):
+        return decode(value)
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
 def _kept(value: Any, kind: str) -> Any:
     if value is None:
         return None
     if kind == "string":
+        if not isinstance(value, str | int | float | list | dict | bool):
+            return _plain(value)
         return _as_text(value)
     if isinstance(value, bool) != (kind == "bool"):
         raise Reject("wrong_type")

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, NewShard, Result, arrow_type, shard_facts
 from pipeline.errors import DataError
-from stages.documents import PARENT, PARENTS, document_id
-from stages.read.records import Row
+from stages.documents import PARENT, PARENTS
+from stages.read.encodings import guess
+from stages.read.records import Reject, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -128,13 +130,17 @@ class Rejected:
         self.counts: Counter[str] = Counter(rows=0, kept=0)
         self._open: ExitStack | None = None
         self._file: Any = None
+        self._likely: dict[str, str] = {}
 
-    def add(self, file: str, digest: str, row: int, reason: str, content: bytes | None) -> None:
+    def add(self, file: str, row_id: str, row: int, reject: Reject) -> None:
+        content, reason = reject.clip, reject.reason
         clip = "" if content is None else content[: 4 * CLIP].decode("utf-8", "replace")[:CLIP]
+        likely = self._encoding(file, content) if reason == "invalid_utf8" and content else None
         if self.fail:
             raise DataError(
                 f"{file}:{row + 1}", f"{reason.replace('_', ' ')}: {clip!r}", "a usable document",
-                "mend the line, or set `on_error: reject` to go on without it",
+                f"set `encoding: {likely}` in `read`, which it looks like" if likely
+                else "mend the line, or set `on_error: reject` to go on without it",
             )  # fmt: skip
         if self._open is None:
             self._open = ExitStack()
@@ -144,14 +150,27 @@ class Rejected:
             "file": file,
             "line": row + 1,
             "reason": reason,
-            "id": document_id(digest, row),
+            "id": row_id,
             "clip": clip,
+            **({"looks_like": likely} if likely else {}),
         }
         self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self.counts[f"rejected.{reason}"] += 1
 
-    def result(self, shards: list[NewShard]) -> Result:
-        return Result(counts=dict(sorted(self.counts.items())), facts=shard_facts(shards))
+    def _encoding(self, file: str, content: bytes) -> str:
+        """What the first line of a file that is not UTF-8 looks like; its other lines are taken to be the same."""
+        if file not in self._likely:
+            self._likely[file] = guess(content)
+        return self._likely[file]
+
+    def result(self, shards: list[NewShard], encodings: Iterable[str] = ()) -> Result:
+        """`encodings`: of the files that were not in UTF-8. Counts of them, and of the likely ones of files with rows
+        that could not be decoded, stand in the facts."""
+        facts = shard_facts(shards)
+        for name, found in (("encodings", encodings), ("looks_like", self._likely.values())):
+            if number := Counter(found):
+                facts[name] = dict(sorted(number.items()))
+        return Result(counts=dict(sorted(self.counts.items())), facts=facts)
 
     def __enter__(self) -> Rejected:
         return self

@@ -64,8 +64,8 @@ class Export(Node):
             dtype = torch.float32 if self.dtype == "fp32" else torch.bfloat16
             form = export(run.load(), folder, form=self.form, dtype=dtype, special_ids=special)
             shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
-            _write_json(folder / "tokenizer_config.json", _tokenizer_settings(run))
-            _write_json(folder / "generation_config.json", special)
+            write_json(folder / "tokenizer_config.json", tokenizer_settings(run))
+            write_json(folder / "generation_config.json", special)
             card = model_card(self.model, run, form, self.dtype, ctx.fingerprint("model"))
             (folder / "README.md").write_text(card, encoding="utf-8")
             files = sorted(path.name for path in folder.iterdir())
@@ -80,7 +80,8 @@ class Export(Node):
         yield {"kind": "text", "title": "Exported folder", "lines": lines}
 
 
-def _tokenizer_settings(run: TrainedModel) -> dict:
+def tokenizer_settings(run: TrainedModel) -> dict:
+    """The content of `tokenizer_config.json`."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": END_OF_TEXT,
@@ -90,7 +91,8 @@ def _tokenizer_settings(run: TrainedModel) -> dict:
     }
 
 
-def _write_json(path: Path, values: dict) -> None:
+def write_json(path: Path, values: dict) -> None:
+    """Write a mapping with its keys in order, so that equal values are equal bytes."""
     path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 

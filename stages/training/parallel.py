@@ -65,7 +65,9 @@ class Replicas:
 
     def divide(self, total: float) -> None:
         self._exchange.sum()
-        torch._foreach_div_([p.grad for p in self.parameters if p.grad is not None], total)
+        for parameter in self.parameters:
+            if parameter.grad is not None:
+                parameter.grad.div_(total)
 
 
 class Shards:

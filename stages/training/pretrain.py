@@ -29,11 +29,12 @@ from stages.tokens.pack import Pack
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import lines, running_total, thin
 from stages.training.machine import has_gpu, multiplies_bf16
+from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages
 
 if TYPE_CHECKING:
-    from stages.training.job import Job, RowSource
+    from stages.training.job import Job
 
 ADAMW, COSINE = AdamW(), Cosine()
 
@@ -268,7 +269,7 @@ class Pretrain(Node):
         assert self.device != "auto"
         assert self.precision != "auto"
         job = Job(
-            sources=self._sources(ctx),
+            sources=sources_of(ctx, self.mixture, self.steps * self.batch_rows, self.max_epochs),
             model=self.model,
             start=None if self.start is None else str(model_file(ctx, "start")),
             objective=self.objective,
@@ -298,40 +299,6 @@ class Pretrain(Node):
         for name in job.missing_columns:
             raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack with carry: [{name}]")
         return job
-
-    def _sources(self, ctx: Context) -> tuple[RowSource, ...]:
-        """The mixture with shares under the cap of epochs; all sources must have one form of rows."""
-        from stages.tokens.rows import PackedRows
-        from stages.training.job import RowSource
-        from stages.training.sampler import BLOCK, capped_shares
-
-        packed = [PackedRows.of(ctx, ("rows", i)) for i in range(len(self.mixture))]
-        for i, rows in enumerate(packed):
-            if rows.rows == 0:
-                raise DataError(f"pretrain.rows[{i}]", "no row", "at least one packed row", "siftloom status")
-            form, first = [(r.length, r.vocab_size, r.end_id) for r in (rows, packed[0])]
-            if form != first:
-                raise DataError(
-                    f"pretrain.rows[{i}]", f"rows of (length, vocabulary, special id) {form}",
-                    f"{first}, as in the first",
-                    "pack all sources with one tokenizer and one length",
-                )  # fmt: skip
-        counts = [rows.rows for rows in packed]
-        slots = self.steps * self.batch_rows
-        shares = capped_shares([share for _, share in self.mixture], counts, slots, self.max_epochs)
-        if shares is None:
-            raise DataError(
-                "pretrain.max_epochs", f"{slots} rows to be read from {sum(counts)}",
-                f"at most {self.max_epochs} epochs",
-                "lower steps or batch_rows, or raise max_epochs",
-            )  # fmt: skip
-        for (node, _), share in zip(self.mixture, shares, strict=True):
-            if share * BLOCK < 1.0:
-                raise DataError(f"pretrain.rows ({node.kind()})", f"a share of {share:.2e}", f"at least 1/{BLOCK}")
-        return tuple(
-            RowSource(ctx.fingerprint(("rows", i)), rows, share)
-            for i, (rows, share) in enumerate(zip(packed, shares, strict=True))
-        )
 
     def figures(self, ctx: Context):
         import pyarrow.parquet as pq

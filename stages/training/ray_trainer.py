@@ -97,9 +97,9 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
     least = workers if isinstance(workers, int) else workers[0]
     _check_room(job, least)
     if workers == 1 and machines == 1:
-        gpus = {"num_gpus": 1} if job.device == "cuda" else {}
+        gpus = 1 if job.device == "cuda" else 0
         # the process ends with its task: determinism and threads are settings of a whole process
-        task = ray.remote(num_cpus=job.threads, max_retries=max_failures, max_calls=1, **gpus)(run_alone)
+        task = ray.remote(num_cpus=job.threads, num_gpus=gpus, max_retries=max_failures, max_calls=1)(run_alone)
         ray.get(task.remote(job))
         return
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import safe_open
@@ -43,7 +43,8 @@ def held_part(tensor: Tensor) -> Held:
     replicate, shard = mesh.get_coordinate()
     # FSDP2 cuts into equal chunks, the last ones shorter or empty
     chunk = -(-tensor.shape[0] // mesh.size(1))
-    return Held(tensor.to_local(), min(tensor.shape[0], shard * chunk), list(tensor.shape), replicate == 0)
+    local = cast("Any", tensor).to_local()
+    return Held(local, min(tensor.shape[0], shard * chunk), list(tensor.shape), replicate == 0)
 
 
 def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:

@@ -29,7 +29,7 @@ import resource
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +38,7 @@ from models.batch import Batch
 from models.build import build, structure
 from models.channels import check_channels
 from models.files import save
-from models.freeze import apply
+from models.freeze import Freeze, apply
 from models.llama import LlamaModel
 from models.losses import sum_rows
 from models.objective import TokenLosses
@@ -88,7 +88,7 @@ class Trainer:
         # a checkpoint brings all tensors: nothing is drawn, and no SVD made, to be written over
         self.model = self._fresh() if checkpoint is None else structure(*self._form, device="meta")
         if job.freeze is not None:
-            self._freeze()
+            self._freeze(job.freeze)
         self.model.recompute = job.recompute
         self.parallel = lay_out(self.model, job, device)
         self.optimizer = make_optimiser(self.model, job.optimizer)
@@ -120,9 +120,9 @@ class Trainer:
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
 
-    def _freeze(self) -> None:
+    def _freeze(self, policy: Freeze) -> None:
         try:
-            apply(self.job.freeze, self.model, self.job.seed)
+            apply(policy, self.model, self.job.seed)
         except ValueError as error:
             raise DataError("pretrain.freeze", str(error), "a policy that leaves parameters to train") from None
 
@@ -283,7 +283,7 @@ def prepare(job: Job, local_rank: int = 0) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True, warn_only=True)
     # nothing here reads a number that it has not written, and filling new tensors is 5 % of a step
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
     if job.device == "cpu":
         return torch.device("cpu")
     # a launcher shows a process all devices of its group, or only its own

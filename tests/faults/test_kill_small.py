@@ -66,7 +66,7 @@ def break_and_go_on(unbroken: Unbroken, label: str, moments: list[str], folder: 
     run_to_the_end(unbroken.command(store))
     assert changed(before, store) == set()
     assert bytes_of(store) == bytes_of(unbroken.store)
-    assert not list(store.glob("nodes/*/lease.json"))
+    assert not list(store.glob("nodes/*/lease/*"))
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(unbroken, tmp_path):

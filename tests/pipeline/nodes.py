@@ -186,6 +186,9 @@ class Twins(Node):
     def adds(self):
         return {"duplicate_of": "string"}
 
+    def original_column(self):
+        return "duplicate_of"
+
     def phases(self):
         return (
             ShardPhase(

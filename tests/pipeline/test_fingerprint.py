@@ -7,6 +7,7 @@ import enum
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,29 @@ def test_a_whole_number_in_a_field_of_floats_is_the_float():
     docs = Lines(paths=("a",))
     assert identity(Vowels(docs=docs, least=1)) == identity(Vowels(docs=docs, least=1.0))
     assert identity(Long(docs=docs, min_chars=1)) != identity(Long(docs=docs, min_chars=2))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "whole", "broken"),
+    [(float, 1, 1.0), ("float", 1, 1.0), (float | None, 1, 1.0), ("None | float", 1, 1.0), ("Optional[float]", 1, 1.0),
+     (tuple[float, ...], (1, 2.5), (1.0, 2.5)), ("tuple[str, float]", ("a", 1), ("a", 1.0)),
+     (Mapping[str, float], {"a": 1}, {"a": 1.0}), ("float | Mapping[str, float]", {"a": 1}, {"a": 1.0})],
+    ids=str,
+)  # fmt: skip
+def test_whole_numbers_are_floats_wherever_floats_are_declared(annotation, whole, broken):
+    made = dataclasses.make_dataclass(
+        "Made", [("value", annotation)], bases=(Node,), frozen=True, kw_only=True, eq=False
+    )
+    assert identity(made(value=whole)) == identity(made(value=broken))
+
+
+@pytest.mark.parametrize("annotation", [int, "int | float", Any, tuple[int, float]])
+def test_a_whole_number_is_another_value_where_it_may_mean_another_thing(annotation):
+    made = dataclasses.make_dataclass(
+        "Made", [("value", annotation)], bases=(Node,), frozen=True, kw_only=True, eq=False
+    )
+    whole, broken = ((1, 1), (1.0, 1)) if annotation == tuple[int, float] else (1, 1.0)
+    assert identity(made(value=whole)) != identity(made(value=broken))
 
 
 def test_every_field_but_runtime_ones_moves_the_fingerprint():

@@ -156,7 +156,7 @@ def test_a_missing_source_is_named_before_anything_starts(tmp_path: Path) -> Non
 
 def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
     from pipeline.store.lease import Leases
-    from pipeline.store.objects import open_store
+    from pipeline.store.open import open_store
 
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  plain:")[0])

@@ -82,6 +82,14 @@ def test_whatif_says_what_it_cannot_answer(small: Small, words: list[str], says:
     assert "Traceback" not in done.stderr
 
 
+def test_a_run_shows_what_is_left(small: Small) -> None:
+    from siftloom import open_run
+
+    run = open_run(str(small.folder / "kept"), "small")
+    assert repr(run).startswith("<Run 'small': 5 of 5 nodes are finished")
+    assert "<tr><td>english</td><td>43</td>" in run._repr_html_()
+
+
 def test_runs_are_listed_and_removed(copied: Small) -> None:
     copied("run", "small.yaml", "plain", "-s", "plain.min_words=25", "--cpus", "1")
     told = {run["run"]: (run["finished"], run["nodes"]) for run in copied.json("runs", "--store", "kept")["runs"]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from corpus import times_of, write_corpus
 
+from pipeline.contract import Node
 from pipeline.driver import drift
 from pipeline.errors import DriftError
 
@@ -109,6 +111,34 @@ def test_linked_bytes_are_those_of_a_fresh_run(copy, tmp_path):
     assert fresh.bytes().items() <= copy.bytes().items()
 
 
+def test_scores_and_phases_of_other_code_are_not_taken_over(copy, marks):
+    folder, count = marks
+    for label in ("long", "twins"):
+        path = copy.store / copy.open()[label].folder / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "0" * 16}))
+    copy.run(long={"min_chars": 9, "marks": folder})
+    scored = count()
+    assert scored >= 4
+    copy.run(twins={"keep_last": True, "marks": folder})
+    assert count() == scored + 4
+
+
+def test_the_code_of_a_users_function_is_code_behind_its_node(tmp_path, monkeypatch):
+    """With what it imports of its own package."""
+    from stages.map import Map
+
+    (tmp_path / "mine").mkdir()
+    for name, text in (("__init__", ""), ("rules", "from mine.words import LEAST\n"), ("words", "LEAST = 3\n")):
+        (tmp_path / "mine" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    node = Map(docs=Node(), fn="mine.rules:letters", writes={"letters": "int32"})
+    seen = {drift.code_hash.__wrapped__(Map), drift.code_hash.__wrapped__(Map, node.code())}
+    for name in ("rules", "words"):
+        (tmp_path / "mine" / f"{name}.py").write_text(f"# another {name}\nfrom mine.words import LEAST\n")
+        seen.add(drift.code_hash.__wrapped__(Map, node.code()))
+    assert len(seen) == 4
+
+
 def test_another_line_in_one_file_does_the_others_again_but_knows_why(copy, tmp_path):
     paths = write_corpus(tmp_path / "in")
     (tmp_path / "in" / "part-03.txt").write_text("a new line of text\n")
@@ -175,7 +205,7 @@ def test_a_compiled_loop_is_code_behind_its_node(monkeypatch):
     read = Path.read_bytes
     for node, behind in (
         (MinHashDedup, {"kernel.py", "tokenise.py", "clusters.py", "constants.py", "compile.py"}),
-        (GopherRepetition, {"repeats.py", "compile.py"}),
+        (GopherRepetition, {"ngrams.py", "cuts.py", "compile.py"}),
     ):
         seen = set()
         with monkeypatch.context() as watched:

@@ -24,7 +24,7 @@ from pipeline.driver.recorder import Recorder
 from pipeline.errors import BalanceError, DiskFull, NodeFailed, SourceChanged, SourceError, StoreError
 from pipeline.graph import build
 from pipeline.run import open_run
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 
 ROOT = Path(__file__).parents[3]
 
@@ -268,7 +268,7 @@ def test_a_signal_drains_and_the_same_command_goes_on(finished, tmp_path, number
     assert f"Stopped: stopped by signal {int(number)}" in finish(driver, code)
     before = times_of(store)
     assert before
-    assert not list(store.glob("nodes/*/lease.json"))
+    assert not list(store.glob("nodes/*/lease/*"))
     assert not list(store.glob("runs/*/stop-*"))
     assert not list((store / "temporary").iterdir())
     assert not list(store.glob("nodes/tally-*/manifest.json"))

@@ -19,7 +19,7 @@ from pipeline.driver.progress_table import LiveTable, cells, shown
 from pipeline.driver.recorder import Recorder
 from pipeline.quantities import duration, number, size
 from pipeline.store.events import EventLog, read_events
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 
 
 @dataclass

@@ -44,13 +44,13 @@ def test_two_at_once_do_every_task_once(finished, tmp_path):
     batches = sum(-(-rows // 50) for rows in [120] * 4)
     assert len(list(marks.iterdir())) == batches + 4
     assert sorted(os.listdir(store.store / "runs")) == ["a", "b"]
-    assert not list(store.store.glob("nodes/*/lease.json"))
+    assert not list(store.store.glob("nodes/*/lease/*"))
 
 
 def test_the_impatient_one_leaves_with_75(finished, tmp_path):
     store = tmp_path / "store"
     first = start(store=store, paths=finished.paths, changed={"docs": {"pause": 60.0}})
-    wait_for(store, "nodes/lines-*/lease.json", first)
+    wait_for(store, "nodes/lines-*/lease/*", first)
     second = start(store=store, paths=finished.paths, name="other", wait=False)
     assert "LeaseHeld: another driver holds docs" in finish(second, 75)
     os.killpg(first.pid, signal.SIGKILL)
@@ -86,7 +86,7 @@ def test_a_lease_of_another_host_is_awaited_until_it_expires(copy):
     (copy.store / view.folder / "manifest.json").unlink()
     holder = Leases(LocalStore(str(copy.store)))
     holder.acquire(view.folder)
-    path = copy.store / view.folder / "lease.json"
+    path = copy.store / view.folder / "lease" / "1.json"
     record = json.loads(path.read_text()) | {"boot": "another host", "token": "its", "expires": time.time() + 2}
     path.write_text(json.dumps(record))
     copy.run()

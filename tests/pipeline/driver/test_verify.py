@@ -11,7 +11,7 @@ import pytest
 from corpus import times_of, write_corpus
 
 from pipeline.driver.verify import clean, verify
-from pipeline.errors import UserError
+from pipeline.errors import StoreError, UserError
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
 
@@ -142,6 +142,76 @@ def test_an_unknown_run_is_named(copy):
         verify(str(copy.store), "other")
 
 
+def test_a_crash_while_a_task_is_withdrawn_lets_no_damage_pass(copy, monkeypatch):
+    """The manifest is gone and the receipt, which vouches for the damaged file, still there."""
+    sound = copy.bytes()
+    alter(data_file(copy, "vowels", "rows", copy.open()["vowels"].keys("rows")[3]))
+    delete = LocalStore.delete
+
+    def crash(store: LocalStore, name: str) -> None:
+        if "/receipts/" in name:
+            raise KeyboardInterrupt
+        delete(store, name)
+
+    with monkeypatch.context() as killed:
+        killed.setattr(LocalStore, "delete", crash)
+        with pytest.raises(KeyboardInterrupt):
+            verify(str(copy.store), "whole")
+    assert not copy.open()["vowels"].finished
+    copy.run()
+    assert copy.bytes() == sound
+    assert verify(str(copy.store), "whole") == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]"])
+def test_damaged_figures_are_found_and_drawn_again(copy, content):
+    sound = copy.bytes()
+    path = copy.store / copy.open()["long"].folder / "figures.json"
+    path.unlink()
+    if content is not None:
+        path.write_bytes(content)
+    (finding,) = verify(str(copy.store), "whole")
+    assert (finding.node, finding.phase, finding.withdrawn) == ("long", "figures", True)
+    before = times_of(copy.store)
+    copy.run()
+    assert copy.bytes() == sound
+    assert times_of(copy.store) == before, "no task was done again"
+
+
+def test_damaged_figures_are_named_to_who_reads_them(copy):
+    path = copy.store / copy.open()["long"].folder / "figures.json"
+    path.write_bytes(b"{")
+    with pytest.raises(StoreError, match=r"figures\.json: damaged.*Next: siftloom verify"):
+        _ = copy.open()["long"].figures
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"nodes": 3}'])
+def test_a_damaged_record_is_named_and_its_nodes_are_not_cleaned_away(copy, content):
+    sound = copy.bytes()
+    (copy.store / "runs" / "whole" / "run.json").write_bytes(content)
+    for use in (lambda: verify(str(copy.store), "whole"), lambda: clean(str(copy.store)), copy.run):
+        with pytest.raises(StoreError, match=r"runs/whole/run\.json: .*Next: remove the file, then run"):
+            use()
+    (copy.store / "runs" / "whole" / "run.json").unlink()
+    copy.run()
+    assert copy.bytes() == sound
+    assert verify(str(copy.store), "whole") == []
+
+
+def test_damaged_digests_are_counted_and_made_again(copy):
+    (path,) = (copy.store / "sources").glob("*/digests.json")
+    sound = path.read_bytes()
+    path.write_bytes(sound[:40])
+    (finding,) = verify(str(copy.store), "whole")
+    assert (finding.phase, finding.file, finding.withdrawn) == (
+        "digests",
+        f"sources/{path.parent.name}/digests.json",
+        True,
+    )
+    copy.run()
+    assert path.read_bytes() == sound
+
+
 # clean ---------------------------------------------------------------------------------------------------------------
 
 
@@ -166,6 +236,24 @@ def test_clean_takes_what_no_run_names(copy, tmp_path):
     assert {entry.action for entry in copy.plan().values()} == {"reuse"}
     assert not (copy.store / "temporary" / "half").exists()
     assert clean(str(copy.store)) == []
+
+
+def test_clean_leaves_a_folder_alone_that_is_no_store(tmp_path):
+    for name in ("nodes/mine/notes.txt", f"sources/{'a' * 24}/digests.json", "temporary/keep.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("[]")
+    with pytest.raises(StoreError, match=r"no store: it holds no siftloom\.json"):
+        clean(str(tmp_path))
+    assert len([path for path in tmp_path.rglob("*") if path.is_file()]) == 3
+
+
+def test_clean_leaves_alone_what_no_run_can_have_made(copy):
+    kept = [copy.store / name for name in ("nodes/mine/notes.txt", "sources/raw/a.jsonl", "notes.txt")]
+    for path in kept:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("mine")
+    assert clean(str(copy.store)) == []
+    assert all(path.read_text() == "mine" for path in kept)
 
 
 def test_clean_never_takes_what_a_driver_holds(copy):

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import re
 import shutil
 from collections import Counter
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -20,7 +18,6 @@ from pipeline.errors import DataError, UserError
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store.objects import LocalStore, sha256_of
-from pipeline.store.record import PACKAGES, versions
 
 
 def expected(paths: tuple[str, ...]) -> list[dict]:
@@ -122,15 +119,6 @@ def test_figures_count_what_was_measured(finished):
     ]
 
 
-def test_a_ray_dataset_and_a_hugging_face_dataset_hold_the_same_rows(finished):
-    view = finished.open()["common"]
-    rows = view.rows(["id", "common"]).to_pylist()
-    assert sorted(view.dataset(["id", "common"]).take_all(), key=lambda r: r["id"]) == sorted(
-        rows, key=lambda r: r["id"]
-    )
-    assert view.to_hf(["id", "common"]).to_list() == rows
-
-
 def test_receipts_vouch_for_every_file_and_manifests_for_every_receipt(finished):
     run = finished.open()
     known = set()
@@ -144,23 +132,7 @@ def test_receipts_vouch_for_every_file_and_manifests_for_every_receipt(finished)
                     known.add(path)
     assert known == {path for path in finished.store.glob("nodes/*/data/**/*") if path.is_file()}
     assert not list(finished.store.glob("temporary/*"))
-    assert not list(finished.store.glob("nodes/*/lease.json"))
-
-
-def test_a_record_names_the_versions_that_the_packages_have(finished):
-    assert finished.open().record["versions"] == {
-        "python": platform.python_version(),
-        **{package: metadata.version(package) for package in PACKAGES},
-    }
-
-
-def test_the_version_of_an_egg_is_known_too(tmp_path, monkeypatch):
-    egg = tmp_path / "laid_egg-1.2.egg-info"
-    egg.mkdir()
-    (egg / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: laid-egg\nVersion: 1.2\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setattr("pipeline.store.record.PACKAGES", ("laid-egg", "no-such-package"))
-    assert versions() == {"python": platform.python_version(), "laid-egg": "1.2", "no-such-package": "not installed"}
+    assert not list(finished.store.glob("nodes/*/lease/*"))
 
 
 def test_a_text_that_changes_twice_is_the_last_of_both(local_ray, finished, tmp_path):

@@ -19,6 +19,9 @@ class SameBeginning(RowNode):
     def adds(self):
         return {"duplicate_of": "string", "letters": "int32"}
 
+    def original_column(self):
+        return "duplicate_of"
+
     def open(self, ctx):
         import pyarrow as pa
 

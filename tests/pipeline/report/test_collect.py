@@ -12,8 +12,9 @@ from pipeline.driver import execute
 from pipeline.driver.recorder import Recorder
 from pipeline.graph import build
 from pipeline.report.collect import collect
+from pipeline.report.page import render
 from pipeline.run import Run
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from stages.clean.gopher_quality import GopherQuality
 from stages.read.read import Read
 
@@ -77,7 +78,7 @@ def test_examples_hold_the_removed_text_and_the_one_that_stayed(run: Run) -> Non
 
 
 def test_the_run_writes_its_page(run: Run) -> None:
-    html = run.report().read_text(encoding="utf-8")
+    html = render(collect(run))
     assert "same_<wbr>beginning.<wbr>copy" in html
     assert "<del>" in html
 

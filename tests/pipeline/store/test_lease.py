@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -85,6 +86,11 @@ def make(tmp_path):
         each.close()
 
 
+def lease_file(root: Path) -> Path:
+    """The file of the lease that is held."""
+    return max((root / NODE / "lease").iterdir(), key=lambda path: int(path.stem))
+
+
 def wait_until(condition, seconds: float = 20) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -96,7 +102,7 @@ def test_a_live_owner_keeps_others_out_until_it_lets_go(tmp_path, make, others):
     other, leases = others(tmp_path), make()
     assert other.ask("acquire") == "True"
     assert not leases.acquire(NODE)
-    assert leases.holder(NODE)["pid"] == other.process.pid
+    assert leases.holder(NODE).pid == other.process.pid
     other.ask("release")
     assert leases.holder(NODE) is None
     assert leases.acquire(NODE)
@@ -123,16 +129,16 @@ def test_an_owner_that_is_a_zombie_process_is_dead(tmp_path, make, others):
 def test_a_pid_that_came_round_again_is_another_owner(tmp_path, make):
     leases, later = make(), make()
     assert leases.acquire(NODE)
-    record = json.loads((tmp_path / NODE / "lease.json").read_text())
+    record = json.loads((lease_file(tmp_path)).read_text())
     record["started"] -= 1
-    (tmp_path / NODE / "lease.json").write_text(json.dumps(record))
+    (lease_file(tmp_path)).write_text(json.dumps(record))
     assert later.acquire(NODE)
 
 
 def test_an_owner_of_another_boot_is_awaited(tmp_path, make):
     leases, later = make(), make()
     leases.acquire(NODE)
-    path = tmp_path / NODE / "lease.json"
+    path = lease_file(tmp_path)
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"boot": "another", "token": "other"}))
     assert not later.acquire(NODE)
@@ -140,10 +146,47 @@ def test_an_owner_of_another_boot_is_awaited(tmp_path, make):
     assert later.acquire(NODE)
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": 1}'])
+def test_an_owner_in_another_pid_namespace_is_awaited(tmp_path, make):
+    """Containers of one host share its boot, and number their processes each for itself."""
+    leases, later = make(), make()
+    leases.acquire(NODE)
+    path = lease_file(tmp_path)
+    record = json.loads(path.read_text()) | {"space": "pid:[1]", "pid": 2**22 + 1}
+    path.write_text(json.dumps(record))
+    assert not later.acquire(NODE)
+    path.write_text(json.dumps(record | {"expires": time.time() - 1}))
+    assert later.acquire(NODE)
+
+
+def test_a_failed_renewal_is_tried_again(tmp_path):
+    """A store that does not answer for a moment must not cost a living driver its node."""
+
+    class Shaky(LocalStore):
+        failures: ClassVar[list[str]] = []
+
+        def write(self, name: str, data: bytes) -> None:
+            if len(self.failures) < 2:
+                self.failures.append(name)
+                raise OSError("the store does not answer")
+            super().write(name, data)
+
+    store = Shaky(str(tmp_path))
+    leases = Leases(store, 1.0)
+    leases.acquire(NODE)
+    first = json.loads(lease_file(tmp_path).read_text())["expires"]
+    wait_until(lambda: json.loads(lease_file(tmp_path).read_text())["expires"] > first)
+    assert len(store.failures) == 2
+    leases.check(NODE)
+    leases.close()
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"pid": 1}', b"\xff"])
 def test_a_damaged_lease_is_nobodys(tmp_path, make, content):
-    LocalStore(str(tmp_path)).write(f"{NODE}/lease.json", content)
-    assert make().acquire(NODE)
+    LocalStore(str(tmp_path)).write(f"{NODE}/lease/1.json", content)
+    leases = make()
+    assert leases.holder(NODE) is None
+    assert leases.acquire(NODE)
+    leases.check(NODE)
 
 
 def test_a_stopped_owner_is_replaced_after_its_lease_and_finds_out(tmp_path, make, others):
@@ -155,7 +198,7 @@ def test_a_stopped_owner_is_replaced_after_its_lease_and_finds_out(tmp_path, mak
     os.kill(other.process.pid, signal.SIGCONT)
     assert other.ask("check").startswith("lost:")
     other.ask("release")  # what is no longer its own it must not take away
-    wait_until(lambda: json.loads((tmp_path / NODE / "lease.json").read_text())["expires"] > time.time() + 0.5)
+    wait_until(lambda: json.loads((lease_file(tmp_path)).read_text())["expires"] > time.time() + 0.5)
     leases.check(NODE)
     assert other.ask("acquire") == "False"
 
@@ -173,12 +216,13 @@ def test_a_living_owner_keeps_its_lease_for_longer_than_it_lasts(make):
 def test_a_lease_that_was_taken_is_not_renewed_over_its_new_owner(tmp_path, make):
     leases = make(0.2)
     leases.acquire(NODE)
-    path = tmp_path / NODE / "lease.json"
-    taken = json.loads(path.read_text()) | {"token": "other"}
-    path.write_text(json.dumps(taken))
+    before = lease_file(tmp_path).read_text()
+    (tmp_path / NODE / "lease" / "2.json").write_text(json.dumps(json.loads(before) | {"token": "other"}))
+    stamp = (tmp_path / NODE / "lease" / "2.json").stat().st_mtime_ns
     with pytest.raises(LeaseLost):
         wait_until(lambda: leases.check(NODE))
-    assert json.loads(path.read_text()) == taken
+    leases.release(NODE)
+    assert (tmp_path / NODE / "lease" / "2.json").stat().st_mtime_ns == stamp
 
 
 def test_a_check_without_a_lease_is_refused(make):

@@ -15,13 +15,13 @@ from pipeline.store.objects import LocalStore, sha256_of
 from pipeline.store.receipts import (
     ROWS_LAW,
     Receipt,
+    Summary,
     check_law,
     commit,
     data_name,
     done_keys,
     read_receipt,
     receipt_name,
-    totals,
 )  # fmt: skip
 
 FOLDER = "nodes/n-0123456789ab"
@@ -76,10 +76,10 @@ def test_a_file_more_for_a_finished_key_is_drift(store, tmp_path):
 
 def test_a_receipt_is_written_after_its_files(store, tmp_path):
     class Full(LocalStore):
-        def publish(self, path, name):
+        def publish_new(self, path, name):
             if "/data/" in name:
                 raise DiskFull("store", "the disk is full")
-            super().publish(path, name)
+            return super().publish_new(path, name)
 
     with pytest.raises(DiskFull):
         commit(Full(store.root), FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
@@ -87,9 +87,16 @@ def test_a_receipt_is_written_after_its_files(store, tmp_path):
 
 
 def test_facts_are_small(store):
-    with pytest.raises(DataError, match="64 KiB"):
-        commit(store, FOLDER, "p", "k", {}, [], Result(facts={"all": "x" * 70_000}))
+    with pytest.raises(DataError, match="4 MiB"):
+        commit(store, FOLDER, "p", "k", {}, [], Result(facts={"all": "x" * 5_000_000}))
     assert done_keys(store, FOLDER, "p") == set()
+
+
+def test_a_task_may_lay_down_thousands_of_shards(store):
+    place = {"digest": "d" * 64, "row_groups": [0, 1], "first_row": 0, "columns": {"text": "a long name of a column"}}
+    shards = [{"key": f"00000-0000-{i:05d}", "rows": 9, "text_bytes": 9, "in_place": place} for i in range(10_000)]
+    commit(store, FOLDER, "p", "k", {}, [], Result(facts={"shards": shards}))
+    assert read_receipt(store, FOLDER, "p", "k").facts["shards"] == shards
 
 
 def test_a_readers_digest_moves_with_files_and_facts():
@@ -105,7 +112,7 @@ counts = st.dictionaries(st.sampled_from(["removed.a", "removed.b", "alive_out"]
 @given(st.lists(counts, max_size=5))
 def test_what_balances_per_task_balances_over_all(parts):
     receipts = [Receipt("p", str(i), counts=part | {"alive_in": sum(part.values())}) for i, part in enumerate(parts)]
-    check_law(ROWS_LAW, totals(receipts), "n")
+    check_law(ROWS_LAW, Summary.of(receipts).counts, "n")
 
 
 @given(counts, st.integers(-5, 5))

@@ -11,7 +11,7 @@ from drive import finish, start
 
 from pipeline.driver.verify import verify
 from pipeline.run import open_run
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 
 
 def test_a_run_in_an_object_store_makes_the_same_bytes_and_is_read_back(finished, monkeypatch):

@@ -32,8 +32,9 @@ from pipeline.errors import NodeFailed, SourceChanged
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store.binding import BaseShard
-from pipeline.store.objects import open_store
+from pipeline.store.open import open_store
 from pipeline.store.rows import ShardView
+from pipeline.store.sources import stamp_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,7 +64,7 @@ class ParquetRows(Node):
                     with ctx.create(ext) as path:
                         pq.write_table(pa.table({"state": state}), path)
                 place = InPlace(
-                    source=source.index, digest=source.digest, row_groups=(group, group + 1), first_row=first,
+                    ids=source.digest[:12], digest=source.digest, row_groups=(group, group + 1), first_row=first,
                     columns={"text": "body", "stars": "stars"},
                 )  # fmt: skip
                 bad = ext if None in texts else None
@@ -125,7 +126,7 @@ def test_rows_of_parquet_files_are_read_where_they_lie(local_ray, reviews, tmp_p
     assert [row["stars"] for row in told["rows"]] == [0, 2, 3, 4, 0, 1, 0, 2, 3]
     assert {row["source"] for row in told["rows"]} == {None}, "a column that the files lack"
     assert [row["state"] for row in told["all"]] == [0, None, 0, 0, 0, 0, 0, 0, None, 0, 0]
-    data = (tmp_path / "store").glob("nodes/in_place-*/data/shards/*")
+    data = (tmp_path / "store").glob("nodes/parquet_rows-*/data/shards/*")
     assert [path.name for path in sorted(data)] == ["0000-0.state.parquet", "0001-0.state.parquet"]
 
 
@@ -137,9 +138,9 @@ def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
     ids = pa.array([f"{'d' * 12}:{i}" for i in range(count)])
     table = pa.table({"id": ids, "text": [f"document {i}" for i in range(count)]})
     pq.write_table(table.drop_columns(["id"]) if in_place else table, path, row_group_size=group)
-    place = {"row_groups": [0, 8], "first_row": 0, "columns": {"text": "text"}}
+    place = InPlace(digest="d" * 64, ids="d" * 12, row_groups=(0, 8), first_row=0, columns={"text": "text"})
     stat = path.stat()
-    source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=str(stat.st_mtime_ns))
+    source = Source(0, "0.parquet", str(path), stat.st_size, "d" * 64, stamp=stamp_of(stat))
     base = BaseShard(
         Shard("base", "0", count, 1), "nodes/base", "shards", "0", "0.parquet",
         place if in_place else None, source if in_place else None,
@@ -172,7 +173,7 @@ def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, revie
     with pytest.raises(SourceChanged, match=r"a\.parquet: a file that has changed since it was listed"):
         open_run(store, "run")["long"].rows(["text"])
     (finding,) = verify(store, "run")
-    assert (finding.node, finding.file, finding.withdrawn) == ("in_place", str(changed), False)
+    assert (finding.node, finding.file, finding.withdrawn) == ("parquet_rows", str(changed), False)
     # The recipe run again reads the new file under a new identity.
     again = run(build([Long(docs=ParquetRows(paths=reviews))]), name="run", store=store)
     assert "other 0" in again["long"].rows(["text"])["text"].to_pylist()

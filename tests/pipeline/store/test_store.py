@@ -14,7 +14,8 @@ import pytest
 import s3
 
 from pipeline.errors import DiskFull, StoreError
-from pipeline.store.objects import LocalStore, Store, open_store, sha256_of
+from pipeline.store.objects import LocalStore, Store, sha256_of
+from pipeline.store.open import open_store
 
 ROOT = Path(__file__).parents[3]
 

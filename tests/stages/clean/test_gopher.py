@@ -149,6 +149,15 @@ def test_an_english_page_that_quotes_japanese_is_counted_in_words():
     assert scores["gopher_skipped"] == [None, "mean_word"]
 
 
+def test_a_rule_that_says_nothing_about_a_language_is_left_out_there():
+    korean = "이 문서는 창을 열고 닫는 방법 및 그 설정을 설명합니다. " * 6
+    english_in_japanese = PLAIN + JAPANESE[:12]  # an untranslated page: counted in words, the list is of characters
+    node = GopherQuality(docs=Language(docs=DOCS))
+    scores, removed = score(node, [korean, english_in_japanese], lang=["ko", "ja"])
+    assert scores["gopher_skipped"] == ["mean_word", "stop_words"]
+    assert removed.reason.to_pylist() == [None, None]
+
+
 def brute_force(text: str, words: list[str], step: int = 1) -> dict[str, float]:
     """The definitions of the module, said as slowly and plainly as they can be; an n-gram has n * step pieces."""
     scores = {}

@@ -65,7 +65,7 @@ def test_likelihoods_are_sums_over_the_targets_tokens(folder) -> None:
     assert (found[2].nats, found[2].tokens) == (0.0, 0)
 
 
-@pytest.mark.parametrize("pooling", ["mean", "last", "first"])
+@pytest.mark.parametrize("pooling", ["mean", "last", "first", "static"])
 def test_vectors_are_pooled_from_the_last_states_whatever_the_batch(folder, pooling) -> None:
     texts = ["the cat sat on the mat", "a", "the dog and the cat sat on the small mat of words"]
     found = FolderLM(folder, batch_rows=3).embed(texts, pooling)
@@ -74,7 +74,8 @@ def test_vectors_are_pooled_from_the_last_states_whatever_the_batch(folder, pool
         ids = tokenizer(text, return_tensors="pt")
         with torch.no_grad():
             states = model(input_ids=ids["input_ids"]).last_hidden_state[0]
-        expected = {"mean": states.mean(0), "last": states[-1], "first": states[0]}[pooling]
+        static = model.get_input_embeddings()(ids["input_ids"][0]).mean(0).detach()
+        expected = {"mean": states.mean(0), "last": states[-1], "first": states[0], "static": static}[pooling]
         np.testing.assert_allclose(vector, torch.nn.functional.normalize(expected, dim=0).numpy(), atol=2e-6)
     assert FolderLM(folder, batch_rows=3).embed([], pooling).shape == (0, 32)
 

@@ -36,12 +36,24 @@ def test_the_first_rows_are_read(files, tmp_path, limit, range_bytes):
     assert documents(ctx, results) == [whole[number - (number + 6) // 10] for number in rows]
 
 
-def test_of_parquet_whole_row_groups_are_read(tmp_path):
-    path = tmp_path / "a.parquet"
+def test_of_parquet_and_lines_together_exactly_as_many_rows_are_read(files, tmp_path):
+    path = tmp_path / "3.parquet"
     pq.write_table(pa.table({"text": [f"text {i}" for i in range(40)]}), path, row_group_size=10)
-    for limit, rows in ((1, 10), (10, 10), (11, 20), (99, 40)):
-        _, _, results = read(tmp_path / f"out-{limit}", [path], limit=limit, shard_bytes=1)
-        assert balance(results)["rows"] == rows
+    for limit in (1, 30, 31, 45, 70, 99):
+        ctx, _, results = read(tmp_path / f"out-{limit}", [*files, path], limit=limit, shard_bytes=1)
+        assert balance(results)["rows"] == min(limit, 70)
+    last = [key for key in results if "-parquet-" in key]
+    assert len(last) == 4  # read whole, so in place and by its row groups
+    ctx, _, results = read(tmp_path / "out", [path], limit=33)
+    (digest,) = {source.digest for source in ctx.sources()}
+    assert [row["id"] for row in documents(ctx, results)] == [f"{digest[:12]}:{i}" for i in range(33)]
+
+
+def test_files_read_whole_have_the_keys_that_a_reading_without_a_limit_gives_them(files, tmp_path):
+    _, _, results = read(tmp_path / "whole", files)
+    _, _, some = read(tmp_path / "some", files, limit=22)
+    assert list(some)[:2] == list(results)[:2]
+    assert list(some)[2].endswith("-first2")
 
 
 def test_no_rows_is_no_limit(tmp_path):

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.batch import Batch
 from models.build import build
 from models.losses import IGNORE
+from models.objective import CROSS_ENTROPY
 from models.presets import Llama
 from pipeline.contract import Shard
 from stages.read.read import Read
@@ -17,7 +19,6 @@ from stages.tokens.pack import Pack
 from stages.tokens.pack_shard import PackWriter
 from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows, has_label
 from stages.tokens.tokenizer import Tokenizer
-from tests.models import calls
 from tests.stages.local_context import LocalContext
 
 DOCS = Read(paths=("corpus.jsonl",))
@@ -53,9 +54,9 @@ def packed(folder, tokenizer, texts):
 
 @torch.no_grad()
 def losses(model, ids, labels, segments=None):
-    return calls.losses(
-        model, *(None if x is None else torch.from_numpy(np.array(x)) for x in (ids, labels, segments))
-    ).numpy()
+    ids, labels, documents = (None if x is None else torch.from_numpy(np.array(x)) for x in (ids, labels, segments))
+    batch = Batch(ids_bt=ids, labels_bt=labels, documents_bt=documents, cut=documents is not None)
+    return model(batch, CROSS_ENTROPY).score_bt.numpy()
 
 
 def piece_losses(model, rows):

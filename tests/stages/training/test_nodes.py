@@ -62,10 +62,10 @@ def made(tmp_path_factory, local_ray):
     named = nodes(folder / "input")
     graph = build(list(named.values()), named)
     found = run(graph, name="run", store=str(folder / "store"))
-    from pipeline.store.objects import open_store
-    from pipeline.store.state import State
+    from pipeline.store.ledger import Ledger
+    from pipeline.store.open import open_store
 
-    state = State(graph, open_store(str(folder / "store")))
+    state = Ledger(graph, open_store(str(folder / "store")))
     places = {name: folder / "store" / state.folder(node) / "data" for name, node in named.items()}
     assert found is not None
     return named, places, {name: state.fingerprint(node) for name, node in named.items()}

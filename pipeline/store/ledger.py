@@ -1,5 +1,6 @@
-"""What the driver knows: identities, manifests, which tasks are done. Read from the store, never kept anywhere else.
+"""What a driver knows of a graph in a store: identities, manifests, which tasks are done, what their receipts say.
 
+All of it is read from the store. A receipt that a task has returned is noted here, so the driver does not read it.
 Nothing here imports pyarrow or ray: `siftloom plan` is made of this and of `schedule.py`.
 """
 
@@ -8,20 +9,22 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import itertools
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, Phase, RowNode, RowPhase, ShardPhase, Source
+from pipeline.errors import GraphError, SourceError
 from pipeline.graph import Graph
-from pipeline.store.binding import BaseShard, Binding, Input, Link, Place, Stream, base_shards
+from pipeline.store.binding import BaseShard, Binding, Input, Link, Place, Stream
+from pipeline.store.known import KnownReceipts
+from pipeline.store.manifests import Manifests, base_shards
 from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt, done_keys, read_receipt
+from pipeline.store.receipts import Receipt, done_keys
 from pipeline.store.sources import Listing, expand
 
 
-class State:
+class Ledger:
     """Identities and progress of a graph's nodes in one store."""
 
     def __init__(self, graph: Graph, store: Store) -> None:
@@ -29,7 +32,7 @@ class State:
         self.listings: dict[tuple[Node, str], Listing] = {}
         self._digests: dict[str, list[str]] = {}
         self._fingerprints: dict[Node, str] = {}
-        self._manifests: dict[Node, dict[str, Any] | None] = {}
+        self.manifests, self.known = Manifests(store), KnownReceipts(store)
         self._done: dict[tuple[Node, str], set[str]] = {}
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
@@ -38,7 +41,11 @@ class State:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
                 if field.metadata.get("role") == "sources" and value:
-                    self.listings[node, field.name] = expand(value, f"{graph.names[node]}.{field.name}")
+                    place = f"{graph.names[node]}.{field.name}"
+                    found = expand(value, place, field.metadata["schemes"])
+                    if field.metadata.get("one") and len(found.entries) != 1:
+                        raise SourceError(place, f"{len(found.entries)} files", "one file")
+                    self.listings[node, field.name] = found
 
     # identity --------------------------------------------------------------------------------------------------------
 
@@ -75,7 +82,8 @@ class State:
                     digests = self._digests_of(owner, listing)
                     if digests is None:
                         return None
-                    stand_ins[field] = list(digests)
+                    names = [entry.name for entry in listing.entries]
+                    stand_ins[field] = identity.source_form(node, field, names, digests)
             if any(self.fingerprint(parent) is None for _, _, parent in self.graph.inputs(node)):
                 return None
             form = identity.node_form(node, self.fingerprint, stand_ins)
@@ -90,6 +98,16 @@ class State:
     def folder(self, node: Node) -> str:
         return self.place(node).folder
 
+    def shape(self, base: Node) -> str | None:
+        """Bases of equal shape have equal shards under equal keys; None for a base whose keys do not say what it read.
+
+        Such a base's fingerprint changes with every file that comes or goes, its shape does not.
+        """
+        if not base.content_keys:
+            return None
+        form = identity.node_form(base, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
+        return identity.digest({"shape": form})
+
     def score_key(self, node: Node) -> str | None:
         """Equal keys mean equal added columns for rows that both runs have scored; None where that cannot be said."""
         if not isinstance(node, RowNode):
@@ -100,35 +118,55 @@ class State:
             providers = self.graph.providers(chain, base)
             for name in node.needs:
                 provider = providers.get(name, base)
-                key = self.score_key(provider) if provider is not base else None
-                needs.append([self.fingerprint(base), name, key or self.fingerprint(provider)])
-        form = identity.node_form(node, self.fingerprint, {node.stream: needs}, skip_roles=("runtime", "threshold"))
+                origin = self.shape(base) or self.fingerprint(base)
+                key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
+                needs.append([origin, name, key])
+        digests = {
+            field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+            for field, files in self.sources(node).items()
+        }
+        stand_ins = {**digests, node.stream: needs}
+        form = identity.node_form(node, self.fingerprint, stand_ins, skip_roles=("runtime", "threshold"))
         return identity.digest(form)
 
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
         if node not in self._phase_keys:
-            digests = {field: [s.digest for s in files] for field, files in self.sources(node).items()}
+            digests = {
+                field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+                for field, files in self.sources(node).items()
+            }
             declared = itertools.takewhile(lambda phase: phase.fields is not None, self.graph.phases(node))
             named = [(phase.name, phase.fields or ()) for phase in declared]
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)
         return self._phase_keys[node]
 
+    def check_bases(self) -> None:
+        """Raise GraphError for a node that is given one base under two names: every document would come twice."""
+        for node in self.graph.nodes:
+            seen: dict[str, Node] = {}
+            for base in self.graph.input_chains(node):
+                fingerprint = self.fingerprint(base)
+                other = None if fingerprint is None else seen.setdefault(fingerprint, base)
+                if other is not None and other is not base:
+                    one, two = self.graph.names[other], self.graph.names[base]
+                    raise GraphError(
+                        f"{self.graph.names[node]}.{node.stream}",
+                        f"the same documents twice: {one!r} and {two!r} read equal files in the same way",
+                        "every document once", f"leave {two!r} out",
+                    )  # fmt: skip
+
     # progress --------------------------------------------------------------------------------------------------------
 
     def manifest(self, node: Node) -> dict[str, Any] | None:
         """The manifest of a finished node, None while it is not finished; looked for once, until `reopen`."""
-        if node not in self._manifests:
-            if self.fingerprint(node) is None:
-                return None
-            data = self.store.read(f"{self.folder(node)}/manifest.json")
-            self._manifests[node] = None if data is None else json.loads(data)
-        return self._manifests[node]
+        return None if self.fingerprint(node) is None else self.manifests.get(self.folder(node))
 
     def reopen(self, node: Node) -> None:
         """Forget what was read of a node's progress."""
-        for cache in (self._manifests, self._shards):
-            cache.pop(node, None)
+        for read in (self.manifests, self.known):
+            read.forget(self.folder(node))
+        self._shards.pop(node, None)
         self._keys.clear()  # they hang on the shards of bases
         for key in list(self._done):  # jobs note what is done meanwhile
             if key[0] is node:
@@ -140,12 +178,14 @@ class State:
             self._done[node, phase] = done_keys(self.store, self.folder(node), phase)
         return self._done[node, phase]
 
-    def note_done(self, node: Node, phase: str, key: str) -> None:
-        self.done(node, phase).add(key)
+    def note(self, node: Node, receipt: Receipt) -> None:
+        """Keep the receipt of a task that is done."""
+        self.done(node, receipt.phase).add(receipt.key)
+        self.known.note(self.folder(node), receipt)
 
-    def receipts(self, node: Node, phase: str, keys: Sequence[str]) -> list[Receipt]:
-        found = [read_receipt(self.store, self.folder(node), phase, key) for key in keys]
-        return [receipt for receipt in found if receipt is not None]
+    def receipts(self, node: Node, phase: str, keys: Sequence[str]) -> Iterator[Receipt]:
+        """The receipts of these keys, in their order; those that do not exist are left out."""
+        return self.known.get(self.folder(node), phase, keys)
 
     # rows ------------------------------------------------------------------------------------------------------------
 
@@ -154,16 +194,15 @@ class State:
         if base not in self._shards:
             manifest = self.manifest(base)
             assert manifest is not None, f"{self.graph.names[base]} is not finished"
-            receipts = [Receipt(base.new_base or "", key, facts={"shards": s}) for key, s in manifest["shards"].items()]
             sources = [source for group in self.sources(base).values() for source in group]
-            self._shards[base] = base_shards(self.place(base), base.new_base or "", receipts, sources)
+            self._shards[base] = base_shards(manifest, sources)
         return self._shards[base]
 
     def link(self, node: Node) -> Link:
         phase = self.graph.row_phase(node)
         assert phase is not None
         changes = isinstance(node, RowNode) and node.changes_text
-        return Link(self.place(node), phase.name, dict(node.adds()), changes)
+        return Link(self.folder(node), phase.name, dict(node.adds()), changes)
 
     def stream(self, chains: dict[Node, tuple[Node, ...]]) -> Stream:
         """A stream from a graph's chains."""
@@ -171,6 +210,7 @@ class State:
             shards=tuple(shard for base in chains for shard in self.base_shards(base)),
             chains={self.place(b).short: tuple(self.link(n) for n in chain) for b, chain in chains.items()},
             base_columns={self.place(b).short: self.graph.base_columns(b) for b in chains},
+            folders={self.place(b).short: self.folder(b) for b in chains},
         )
 
     def input_shards(self, node: Node) -> list[BaseShard]:
@@ -211,4 +251,4 @@ def per_shard(phase: Phase) -> bool:
 
 def listing_digests(listing: Listing) -> list[str]:
     """Stand-ins for digests where the listing itself is trusted."""
-    return [hashlib.sha256(f"{e.name}\0{e.size}\0{e.stamp}".encode()).hexdigest() for e in listing.entries]
+    return [hashlib.sha256(f"{e.name}\0{e.size}\0{e.modified}".encode()).hexdigest() for e in listing.entries]

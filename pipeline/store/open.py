@@ -1,0 +1,42 @@
+"""Which kind of store a path or URI means, and the mark by which a folder is known to be a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pipeline.errors import StoreError
+from pipeline.store.json_files import read_json
+from pipeline.store.objects import LocalStore, Store
+from pipeline.store.uris import is_uri, masked
+
+MARK, FORMAT = "siftloom.json", 1
+
+
+def open_store(uri: str) -> Store:
+    """The store at a path, or at a URI of an object store (`pipeline.store.uris`)."""
+    if is_uri(uri):
+        from pipeline.store.remote import RemoteStore
+
+        return RemoteStore(uri.rstrip("/"))
+    return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
+
+
+def mark_store(store: Store) -> None:
+    """Mark a folder as a store. Raises StoreError for the store of another format."""
+    if not store.create(MARK, json.dumps({"format": FORMAT}).encode()):
+        require_store(store)
+
+
+def require_store(store: Store) -> None:
+    """Raise StoreError unless the folder was marked as a store of this format."""
+    mark = read_json(store, MARK, f"write {{'format': {FORMAT}}} into it, if this is a store")
+    if mark is None:
+        raise StoreError(
+            f"store {masked(store.root)}", f"no store: it holds no {MARK}", "a folder that `siftloom run` wrote into",
+            "name it with --store",
+        )  # fmt: skip
+    if not isinstance(mark, dict) or mark.get("format") != FORMAT:
+        raise StoreError(
+            f"store {masked(store.root)}", f"{MARK} says {mark}", f"format {FORMAT}", "name another with --store"
+        )

@@ -1,0 +1,88 @@
+"""A run as a user holds it: what `pipeline.run` reads, and its report and its rows as data sets of other libraries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline import run as reader
+
+if TYPE_CHECKING:
+    from pipeline.contract import Node
+    from pipeline.driver.execute import Options
+    from pipeline.graph import Graph
+
+# The versions of these are kept with every run: outputs may depend on them.
+LIBRARIES = ("ray", "torch", "pyarrow", "numpy", "numba", "datasketch", "tokenizers", "kitoken", "fasttext-community")
+
+
+class NodeView(reader.NodeView):
+    """One node of a run."""
+
+    def dataset(self, columns: Sequence[str] = ("id", "text")) -> Any:
+        """Alive rows as a `ray.data.Dataset`, one block per base shard."""
+        from pipeline.ray_runtime.datasets import dataset_of
+
+        return dataset_of(self.run.store.root, self.run.name, self.label, columns, [s.name for s in self.shards()])
+
+    def to_hf(self, columns: Sequence[str] = ("id", "text")) -> Any:
+        """Alive rows as a `datasets.Dataset`."""
+        from datasets import Dataset
+
+        return Dataset(self.rows(columns))
+
+
+class Run(reader.Run):
+    """A run in a store. Index it by label, or by the node value it was started with."""
+
+    def _view(self, label: str, entry: dict[str, str]) -> NodeView:
+        return NodeView(self, label, entry)
+
+    def __getitem__(self, key: str | Node) -> NodeView:
+        found = super().__getitem__(key)
+        assert isinstance(found, NodeView)
+        return found
+
+    def __repr__(self) -> str:
+        ready = sum(view.finished for view in self.nodes)
+        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {self.store.root}>"
+
+    def _repr_html_(self) -> str:
+        """What is left after each step, for notebooks."""
+        from pipeline.quantities import number, size
+        from pipeline.report.collect import funnel
+        from siftloom.notebook import html_table
+
+        rows = [
+            (step.label, *("" if value is None else show(value) for value, show in (
+                (step.documents, number), (step.text_bytes, size), (step.tokens, number))))
+            for step in funnel(self)
+        ]  # fmt: skip
+        return html_table(self.name, ("after", "documents", "text", "tokens"), rows)
+
+    def report(self) -> Path:
+        """Write the HTML report. Return its local path."""
+        from pipeline.report.collect import collect
+        from pipeline.report.page import render
+
+        name = f"runs/{self.name}/report.html"
+        self.store.write(name, render(collect(self)).encode())
+        return self.store.local(name)
+
+
+def open_run(store: str, name: str) -> Run:
+    """The run of that name in a store; `name` alone means the newest of `name`, `name@2`, ..., `name@1` the first.
+    Raises UserError where there is none.
+    """
+    return Run(*reader.locate(store, name))
+
+
+def execute(graph: Graph, *, name: str, store: str, options: Options, recipe: str | None, watcher: Any) -> Run:
+    """Run a graph, or go on with it, and record the versions of `LIBRARIES`. Raises what `pipeline.driver` raises."""
+    from pipeline.driver.execute import run
+
+    options = replace(options, packages=LIBRARIES)
+    found = run(graph, name=name, store=store, options=options, recipe=recipe, watcher=watcher)
+    return Run(found.store, found.name).attach(graph.names)

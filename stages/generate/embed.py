@@ -1,0 +1,93 @@
+"""Vectors of documents, by any model that has hidden states."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from pipeline.errors import DataError, RecipeError
+from stages.documents import TEXT
+from stages.generate.endpoint import Endpoint
+from stages.generate.lm import Pooling
+from stages.generate.loading import check_model, open_model, width_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Embed(RowNode):
+    """Add one vector of unit length for each document: float32 `[width]`.
+
+    model       a `pretrain`, `export` or `model_folder` node, or an endpoint (whose vectors are taken as they are)
+    pooling     `mean` of the tokens' last states, or that of the `first` or `last` token; `static` is the mean of the
+                tokens' input embeddings, which runs no layer of the network
+    width       of a vector; needed where the model's configuration is not known before the run
+    max_chars   how much of a document is read, from its beginning
+    batch_rows  documents at once; configuration, since a model's sums depend on it
+    actors      (fewest, most) workers that hold the model
+    device      `cpu` or `cuda`; configuration, since their sums differ
+
+    Errors: `DataError` when the model's vectors have another width.
+    """
+
+    docs: Node
+    model: Node | Endpoint
+    pooling: Pooling = "mean"
+    width: int | None = None
+    max_chars: int = 10_000
+    batch_rows: int = 32
+    device: str = "cpu"
+    as_: str = "vector"
+    actors: tuple[int, int] = runtime((1, 2))
+    commit_rows: int | None = runtime(4096)
+
+    @property
+    def deterministic(self) -> bool:  # type: ignore[override]
+        return not isinstance(self.model, Endpoint)
+
+    def check(self) -> None:
+        check_model(self.model, "embed.model")
+        known = width_of(self.model)
+        if known is None and self.width is None:
+            raise RecipeError("embed.width", "nothing", "the width of the model's vectors (`hidden_size`)")
+        if known is not None and self.width not in (None, known):
+            raise RecipeError("embed.width", f"{self.width}", f"{known}, the width of the model")
+        if self.batch_rows < 1 or self.max_chars < 1:
+            raise RecipeError("embed.batch_rows, max_chars", f"{self.batch_rows}, {self.max_chars}", "at least 1 each")
+
+    def adds(self):
+        return {self.as_: f"float32[{self.width or width_of(self.model)}]"}
+
+    def resources(self) -> Resources:
+        gpus = 1.0 if self.device == "cuda" else 0.0
+        return Resources(cpus=1, gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
+
+    def phases(self):
+        return (
+            RowPhase(
+                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
+                commit_rows=whole_batches(self.commit_rows, self.batch_rows), own_pass=False,
+                reuse=self.deterministic,
+            ),
+        )  # fmt: skip
+
+    def open(self, ctx: Context) -> RowFunction:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        lm = open_model(ctx, "model", self.batch_rows, self.device)
+        width = int(self.width or width_of(self.model) or 0)
+
+        def rows(table: pa.Table) -> Columns:
+            texts = pc.utf8_slice_codeunits(table[TEXT], 0, self.max_chars).to_pylist()
+            vectors: Any = lm.embed(texts, self.pooling)
+            if vectors.shape[1] != width:
+                raise DataError("embed.model", f"vectors of {vectors.shape[1]} numbers", f"{width} (the field `width`)")
+            flat = pa.array(vectors.ravel(), pa.float32())
+            return Columns(added={self.as_: pa.FixedSizeListArray.from_arrays(flat, width)})
+
+        return rows
+
+
+def whole_batches(commit_rows: int | None, batch_rows: int) -> int | None:
+    """The multiple of a batch that is next to, and at least, what was asked for."""
+    return None if commit_rows is None else -(-commit_rows // batch_rows) * batch_rows

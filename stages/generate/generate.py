@@ -1,0 +1,132 @@
+"""New documents from documents: rewritten, explained, asked about, in whatever a prompt says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from pipeline.contract import Context, Node, Resources, runtime
+from pipeline.errors import RecipeError
+from stages.documents import ID, PARENTS, SOURCE, TEXT, carried
+from stages.generate.embed import whole_batches
+from stages.generate.endpoint import Endpoint
+from stages.generate.judge import ask
+from stages.generate.lm import Sampling, prompt_digest
+from stages.generate.loading import check_model, open_model
+from stages.generate.prompt import Template
+from stages.new_base import NewBaseNode, NewRows
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Generate(NewBaseNode):
+    """A new base of what a model answers to a prompt made from each document; `why` leads back to the document.
+
+    model       an endpoint, or a `pretrain`, `export` or `model_folder` node
+    prompt      with columns in braces: `Explain this to a child: {text}`
+    samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
+    max_chars   how much of the text is put into the prompt, from its beginning
+    batch_rows  prompts at once for a model that is loaded here; configuration, since its sums depend on it
+    in_flight   requests to an endpoint at the same time, in the whole cluster
+    on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
+
+    Adds to every new document: `source` (that of its parent), `sample` int32, `finish` (`stop` or `length`), `model`
+    (the endpoint's name for it, or kind and fingerprint of the node), `sampling` (JSON, with the seed) and `prompt`
+    (the SHA-256 of the prompt). An empty answer is no document; the law counts parents without one as `childless`.
+    """
+
+    docs: Node
+    model: Node | Endpoint
+    prompt: str
+    samples: int = 1
+    max_tokens: int = 256
+    temperature: float = 0.7
+    top_p: float = 1.0
+    top_k: int = 0
+    stop: tuple[str, ...] = ()
+    seed: int = 0
+    max_chars: int = 3000
+    batch_rows: int = 16
+    device: str = "cpu"
+    on_error: Literal["fail", "skip"] = "fail"
+    in_flight: int = runtime(8)
+    commit_rows: int | None = runtime(256)
+
+    @property
+    def deterministic(self) -> bool:  # type: ignore[override]
+        return not isinstance(self.model, Endpoint)
+
+    def check(self) -> None:
+        check_model(self.model, "generate.model")
+        self._template().check("generate.prompt", self.docs)
+        try:
+            self._sampling()
+        except ValueError as error:
+            raise RecipeError("generate", f"{error}") from error
+        if min(self.in_flight, self.batch_rows, self.max_chars) < 1:
+            raise RecipeError("generate", "a number below 1", "in_flight, batch_rows, max_chars of at least 1")
+
+    @property
+    def needs(self):  # type: ignore[override]
+        return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE))))
+
+    def columns(self):
+        kinds = {name: "string" for name in (SOURCE, "finish", "model", "sampling", "prompt")}
+        return {**kinds, "sample": "int32"}
+
+    def resources(self) -> Resources:
+        """One actor asks an endpoint, with all requests in flight; a model that is loaded here may have several."""
+        if isinstance(self.model, Endpoint):
+            return Resources(cpus=0.5, actors=(1, 1))
+        return Resources(gpus=1.0 if self.device == "cuda" else 0.0, actors=(1, 2))
+
+    def phases(self):
+        batch = self.in_flight if isinstance(self.model, Endpoint) else self.batch_rows
+        return (self.rows_phase(batch_rows=batch, commit_rows=whole_batches(self.commit_rows, batch)),)
+
+    def _template(self) -> Template:
+        return Template(self.prompt, self.max_chars)
+
+    def _sampling(self) -> Sampling:
+        return Sampling(
+            samples=self.samples, max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p,
+            top_k=self.top_k, stop=self.stop, seed=self.seed,
+        )  # fmt: skip
+
+    def open(self, ctx: Context) -> NewRows:
+        lm, how = open_model(ctx, "model", self.batch_rows, self.device), self._sampling()
+        if isinstance(self.model, Endpoint):
+            model = self.model.model
+        else:
+            model = f"{self.model.kind()} {ctx.fingerprint('model')[:12]}"
+        drawn = {name: getattr(self, name) for name in ("max_tokens", "temperature", "top_p", "top_k", "stop", "seed")}
+        sampling = json.dumps(drawn, sort_keys=True)
+
+        def new_rows(table: pa.Table) -> pa.Table:
+            import pyarrow as pa
+
+            prompts, ids = list(self._template().fill(table)), table[ID].to_pylist()
+            sources = table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
+            rows = []
+            for answers, name, source, prompt in zip(
+                ask(lm, prompts, ids, how, self.in_flight), ids, sources, prompts, strict=True
+            ):
+                if isinstance(answers, Exception):
+                    if self.on_error == "fail":
+                        raise answers
+                    continue
+                digest = prompt_digest(prompt)
+                for number, answer in enumerate(answers):
+                    text = answer.text.replace("\0", " ")
+                    if text.strip():
+                        rows.append((text, [name], source, answer.finish, model, sampling, digest, number))
+            names = (TEXT, PARENTS, SOURCE, "finish", "model", "sampling", "prompt", "sample")
+            strings = [pa.string()] * 5
+            types = dict(zip(names, (pa.string(), pa.list_(pa.string()), *strings, pa.int32()), strict=True))
+            columns = list(zip(*rows, strict=True)) or [()] * len(names)
+            return pa.table({n: pa.array(list(c), types[n]) for n, c in zip(names, columns, strict=True)})
+
+        return new_rows

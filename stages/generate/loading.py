@@ -1,0 +1,79 @@
+"""From a field of a node to a language model in a worker: a trained model, an exported one, a folder, an endpoint."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from pathlib import Path
+
+from pipeline.contract import ONE, Context, Node, Of
+from pipeline.errors import RecipeError
+from stages.generate.endpoint import Endpoint
+from stages.generate.lm import LM
+
+# kind of the node -> phase whose files are a folder
+FOLDERS = {"export": "folder", "model_folder": "files"}
+MODELS = (*FOLDERS, "pretrain")
+Model = Node | Endpoint
+
+
+def check_model(model: Model, place: str) -> None:
+    """Raise `RecipeError` unless the value is a model that `open_model` knows."""
+    if not isinstance(model, Endpoint) and model.kind() not in MODELS:
+        expected = "a pretrain, export or model_folder node, or {endpoint: {url: ..., model: ...}}"
+        raise RecipeError(place, f"a {model.kind()} node", expected)
+
+
+def width_of(model: Model) -> int | None:
+    """The width of its vectors, where the configuration tells it before anything has run."""
+    trained = getattr(model, "model", None) if isinstance(model, Node) and model.kind() == "export" else model
+    shape = getattr(getattr(trained, "model", None), "shape", None)
+    return None if shape is None else int(shape.hidden)
+
+
+def open_model(ctx: Context, field: str, batch_rows: int, device: str = "cpu") -> LM:
+    """Load the model behind a field of the task's node; for `load` and `open` of a phase, once per worker.
+
+    Raises `UserError` where a library is missing, `DataError` for a folder that does not load.
+    """
+    model: Model = getattr(ctx.node, field)
+    if isinstance(model, Endpoint):
+        from stages.generate.endpoint import EndpointLM
+
+        return EndpointLM(model)
+    from stages.generate.folder import FolderLM
+
+    kind, folder = ctx.input(field).kind(), model_files(ctx, field)
+    # An export brings our own modelling file; that of another folder is run only when its node says so.
+    trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))
+    return FolderLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted)
+
+
+def model_files(ctx: Context, field: str) -> Path:
+    """One folder with the files of the model behind a field, for as long as the process lives."""
+    kind = ctx.input(field).kind()
+    # A store may keep every object in a place of its own; transformers wants one folder.
+    holder = tempfile.TemporaryDirectory(prefix="siftloom-model-")
+    atexit.register(holder.cleanup)
+    folder = Path(holder.name)
+    if kind == "pretrain":
+        _export(ctx, field, folder)
+    else:
+        phase = FOLDERS[kind]
+        for name in ctx.result(phase, ONE[0], of=field).facts["files"]:
+            (folder / name).symlink_to(ctx.path(phase, ONE[0], f"/{name}", of=field))
+    return folder
+
+
+def _export(ctx: Context, field: Of, folder: Path) -> None:
+    """A trained model, written as `export` would write it."""
+    import shutil
+
+    from models.convert import export
+    from stages.training.export import tokenizer_settings, write_json
+    from stages.training.results import TrainedModel
+
+    run = TrainedModel.of(ctx, field)
+    export(run.load(), folder, special_ids={"bos_token_id": run.config["end_id"], "eos_token_id": run.config["end_id"]})
+    shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
+    write_json(folder / "tokenizer_config.json", tokenizer_settings(run))

@@ -1,0 +1,44 @@
+"""A Hugging Face folder as an input: its files enter the identity by their digests, and every worker finds them in the
+store.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one, sources
+from pipeline.errors import DataError
+
+WANTED = "config.json"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelFolder(Node):
+    """A model that was trained elsewhere: `paths: [models/minilm]`, a folder with `config.json`, weights, a tokenizer.
+
+    Its files are copied into the store once. A folder below it (`1_Pooling/`) is left out.
+
+    trust_code  run the modelling file that the folder brings
+
+    Errors: `DataError` for a folder without `config.json`, and for files of several folders.
+    """
+
+    paths: tuple[str, ...] = sources()
+    trust_code: bool = False
+
+    def phases(self):
+        return (TaskPhase(name="files", keys=one, run=self._copy),)
+
+    def _copy(self, ctx: Context, key: str) -> Result:
+        files = {source.name.rpartition("/")[2]: source for source in ctx.sources() if source.name.count("/") == 0}
+        if WANTED not in files:
+            have = ", ".join(sorted(source.name for source in ctx.sources())[:5])
+            raise DataError("model_folder.paths", f"no {WANTED} among {have}", "one Hugging Face folder")
+        for name, source in sorted(files.items()):
+            with ctx.create(f"/{name}") as path, ctx.open_source(source) as file, open(path, "wb") as copy:
+                shutil.copyfileobj(file, copy, 1 << 22)
+        return Result(counts={"files": len(files)}, facts={"files": sorted(files)})
+
+    def figures(self, ctx: Context):
+        yield {"kind": "text", "title": "Model folder", "lines": ctx.result("files", ONE[0]).facts["files"]}

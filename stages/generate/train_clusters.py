@@ -1,0 +1,222 @@
+"""Semantic clusters: k-means over a column of vectors (Lloyd 1982).
+
+The centres start from the vectors of k documents, a keyed draw of their ids. A round assigns the documents of every
+shard to the nearest centre and adds their vectors up in fp64; the sums of the shards are then added in the order of the
+shards, so the bytes of the centres hang on no worker. A round that is finished is not done again. A centre without
+documents stays where it is.
+
+Yi's data pipeline (arXiv 2403.04652, section 2.1) labels such clusters by their quality and drops or re-weights them:
+the report shows every cluster's size, the middle of each score column and examples, and `cluster` drops or weighs them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.contract import (
+    ONE,
+    Context,
+    Node,
+    Result,
+    Rounds,
+    TaskPhase,
+    one,
+)
+from pipeline.errors import DataError, RecipeError
+from stages.chance import draws
+from stages.documents import ID, columns_of
+from stages.generate.vectors import assign, save, vectors_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+EXAMPLES = 3  # of a cluster, in the report
+SHOWN = 100  # clusters in the report
+EXCERPT = 80  # characters of an example
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainClusters(Node):
+    """Find `k` clusters of the vectors in a column. Writes `centres/all.npy`, float32 [k, width].
+
+    docs        documents with the column `by` of vectors, as `embed` adds it
+    k           clusters
+    rounds      at most so many
+    tolerance   stop when the centres move by less, as the root mean square over all centres
+    scores      number columns whose middles the report shows for each cluster
+
+    Errors: `DataError` with fewer documents than clusters.
+    """
+
+    docs: Node | tuple[Node, ...]
+    k: int
+    by: str = "vector"
+    rounds: int = 25
+    tolerance: float = 1e-4
+    scores: tuple[str, ...] = ()
+    seed: int = 0
+
+    def check(self) -> None:
+        have = columns_of(self.docs)
+        for name in (self.by, *self.scores):
+            if name not in have:
+                raise RecipeError("train_clusters", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
+        if self.k < 2 or self.rounds < 1 or self.tolerance < 0:
+            raise RecipeError(
+                "train_clusters.k, rounds, tolerance", f"{self.k}, {self.rounds}, {self.tolerance}",
+                "at least 2 clusters, 1 round, 0",
+            )  # fmt: skip
+
+    def phases(self):
+        first = TaskPhase(name="start", keys=one, run=self._start)
+        last = TaskPhase(name="centres", keys=one, run=self._finish)
+        return (first, *self._rounds().unrolled(), last)
+
+    def predict_memory(self, rows: int, text_bytes: int) -> int:
+        return 500 * 1024**2 + 8 * rows
+
+    def figures(self, ctx: Context):
+        facts = json.loads(ctx.path("centres", ONE[0], ".json").read_text(encoding="utf-8"))
+        columns = ["cluster", "documents", *self.scores, "examples"]
+        rows = [
+            [entry["cluster"], entry["documents"], *entry["middles"], " | ".join(entry["examples"])]
+            for entry in facts["clusters"][:SHOWN]
+        ]
+        yield {"kind": "table", "title": f"Clusters of {self.by}", "columns": columns, "rows": rows}
+        points = [[number, moved] for number, moved in enumerate(facts["moved"])]
+        series = [{"name": "centres", "points": points}]
+        yield {"kind": "lines", "title": "How far the centres moved", "x": "round", "y": "distance", "series": series}
+
+    def _rounds(self) -> Rounds:
+        def phases(number: int) -> tuple[TaskPhase, TaskPhase]:
+            name = f"{number:03d}"
+            assign = TaskPhase(name=f"assign-{name}", keys=_shards, run=lambda ctx, key: self._assign(ctx, key, number))
+            move = TaskPhase(name=f"move-{name}", keys=one, run=lambda ctx, key: self._move(ctx, number))
+            return assign, move
+
+        def until(ctx: Context, number: int) -> bool:
+            return ctx.result(f"move-{number:03d}", ONE[0]).facts["moved"] <= self.tolerance
+
+        return Rounds(phases=phases, until=until, most=self.rounds)
+
+    def _start(self, ctx: Context, key: str) -> Result:
+        """The vectors of the k documents with the smallest draws."""
+        import numpy as np
+
+        numbers, vectors, documents = np.empty(0, np.uint64), None, 0
+        for _, table in ctx.rows([ID, self.by]):
+            drawn = draws(table[ID].to_pylist(), self.seed, "train_clusters")
+            found = vectors_of(table[self.by])
+            numbers, documents = np.concatenate([numbers, drawn]), documents + len(drawn)
+            vectors = found if vectors is None else np.concatenate([vectors, found])
+            smallest = np.argsort(numbers, kind="stable")[: self.k]
+            numbers, vectors = numbers[smallest], vectors[smallest]
+        if vectors is None or len(vectors) < self.k:
+            raise DataError("train_clusters.k", f"{documents} documents", f"at least as many as clusters ({self.k})")
+        with ctx.create(".npy") as path:
+            save(path, vectors.astype(np.float32))
+        return Result(counts={"documents": documents})
+
+    def _centres(self, ctx: Context, number: int) -> np.ndarray:
+        """The centres that a round starts from."""
+        import numpy as np
+
+        phase = "start" if number == 0 else f"move-{number - 1:03d}"
+        return np.load(ctx.path(phase, ONE[0], ".npy"))
+
+    def _assign(self, ctx: Context, key: str, number: int) -> Result:
+        """Documents and sums of vectors of every cluster in one shard: float64 [k, 1 + width]."""
+        import numpy as np
+
+        centres = self._centres(ctx, number)
+        sums = np.zeros((len(centres), 1 + centres.shape[1]))
+        total = 0.0
+        for _, table in ctx.rows([self.by], shards=[s for s in ctx.shards() if s.name == key]):
+            vectors = vectors_of(table[self.by])
+            nearest, distance = assign(vectors, centres)
+            np.add.at(sums[:, 0], nearest, 1.0)
+            np.add.at(sums[:, 1:], nearest, vectors.astype(np.float64))
+            total += float(distance.astype(np.float64).sum())
+        with ctx.create(".npy") as path:
+            save(path, sums)
+        return Result(counts={"documents": int(sums[:, 0].sum())}, facts={"distance": total})
+
+    def _move(self, ctx: Context, number: int) -> Result:
+        import numpy as np
+
+        phase, before = f"assign-{number:03d}", self._centres(ctx, number)
+        sums = np.zeros((len(before), 1 + before.shape[1]))
+        for key in ctx.keys(phase):
+            sums += np.load(ctx.path(phase, key, ".npy"))
+        counts = sums[:, :1]
+        after = np.where(counts > 0, sums[:, 1:] / np.maximum(counts, 1), before).astype(np.float32)
+        moved = float(np.sqrt(((after - before).astype(np.float64) ** 2).sum(1).mean()))
+        with ctx.create(".npy") as path:
+            save(path, after)
+        return Result(counts={"documents": int(counts.sum())}, facts={"moved": moved})
+
+    def _finish(self, ctx: Context, key: str) -> Result:
+        """The last centres, the largest clusters first, and what the report shows of them."""
+        import numpy as np
+
+        last = self._rounds().last(ctx)
+        centres = np.load(ctx.path(f"move-{last:03d}", ONE[0], ".npy"))
+        found = _Portraits(self, centres)
+        for _, table in ctx.rows([ID, self.by, "text", *self.scores]):
+            found.add(table)
+        order = np.lexsort((np.arange(len(centres)), -found.counts))
+        with ctx.create(".npy") as path:
+            save(path, centres[order])
+        moved = [ctx.result(f"move-{number:03d}", ONE[0]).facts["moved"] for number in range(last + 1)]
+        clusters = [found.portrait(int(old), new) for new, old in enumerate(order)]
+        with ctx.create(".json") as path:
+            text = json.dumps({"clusters": clusters, "moved": moved}, ensure_ascii=False, indent=1)
+            path.write_text(text + "\n", encoding="utf-8")
+        return Result(counts={"documents": int(found.counts.sum())}, facts={"rounds": last + 1})
+
+
+class _Portraits:
+    """What the report says of every cluster, gathered over all documents."""
+
+    def __init__(self, node: TrainClusters, centres: np.ndarray) -> None:
+        import numpy as np
+
+        self.node, self.centres = node, centres
+        self.counts = np.zeros(len(centres), np.int64)
+        self.scores: list[list[np.ndarray]] = [[] for _ in node.scores]
+        self.members: list[np.ndarray] = []
+        self.examples: list[list[tuple[float, str, str]]] = [[] for _ in centres]  # the nearest ones
+
+    def add(self, table: pa.Table) -> None:
+        import numpy as np
+
+        nearest, distance = assign(vectors_of(table[self.node.by]), self.centres)
+        self.counts += np.bincount(nearest, minlength=len(self.counts))
+        self.members.append(nearest)
+        for at, name in enumerate(self.node.scores):
+            self.scores[at].append(table[name].to_numpy().astype(np.float64))
+        names, texts = table[ID].to_pylist(), table["text"]
+        for row in np.argsort(distance, kind="stable").tolist():
+            nearby = self.examples[nearest[row]]
+            if len(nearby) < EXAMPLES or (float(distance[row]), names[row]) < nearby[-1][:2]:
+                excerpt = " ".join(texts[row].as_py()[: 4 * EXCERPT].split())[:EXCERPT]
+                nearby[:] = sorted([*nearby, (float(distance[row]), names[row], excerpt)])[:EXAMPLES]
+
+    def portrait(self, old: int, new: int) -> dict[str, Any]:
+        import numpy as np
+
+        members = np.concatenate(self.members) == old if self.members else np.zeros(0, bool)
+        middles = []
+        for parts in self.scores:
+            values = np.concatenate(parts)[members]
+            values = values[np.isfinite(values)]
+            middles.append(round(float(np.median(values)), 4) if len(values) else None)
+        examples = [text for _, _, text in self.examples[old]]
+        return {"cluster": new, "documents": int(self.counts[old]), "middles": middles, "examples": examples}
+
+
+def _shards(ctx: Context) -> list[str]:
+    return [shard.name for shard in ctx.shards()]

@@ -1,0 +1,156 @@
+"""A linear head on vectors: learn a judge's marks from embeddings, then mark every document.
+
+Ridge regression (Hoerl and Kennard 1970) in closed form: sums of products over the documents, in fp64 and in the order
+of the shards, then one solve. FineWeb-Edu (Penedo et al. 2024) trains such a head on a frozen encoder.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
+from pipeline.errors import DataError, RecipeError
+from stages.chance import draws, share_limit
+from stages.documents import HELD_OUT, ID, columns_of
+from stages.generate.vectors import save, vectors_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainHead(Node):
+    """A linear head from the vectors in `by` to the numbers in `label`. Writes `train/all.npy`, float64 [width + 1]
+    (the last one is the constant), and its card `train/all.json`.
+
+    docs        documents with both columns; rows marked `held_out`, or without a vector or a label, are not used
+    penalty     of the squared weights, per document
+    test_share  share that is not trained on and gives the error and the correlation
+
+    Errors: `DataError` with fewer than 20 documents to train on.
+    """
+
+    docs: Node | tuple[Node, ...]
+    label: str
+    by: str = "vector"
+    penalty: float = 1e-3
+    test_share: float = 0.1
+    seed: int = 0
+
+    def check(self) -> None:
+        have = columns_of(self.docs)
+        for name in (self.by, self.label):
+            if name not in have:
+                raise RecipeError("train_head", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
+        if not self.penalty >= 0 or not 0 <= self.test_share < 1:
+            raise RecipeError(
+                "train_head.penalty, test_share", f"{self.penalty}, {self.test_share}", "0 and more, below 1"
+            )
+
+    def phases(self):
+        return (TaskPhase(name="train", keys=one, run=self._train),)
+
+    def figures(self, ctx: Context):
+        facts, counts = ctx.result("train", ONE[0]).facts, ctx.result("train", ONE[0]).counts
+        lines = [f"trained on {counts['trained']:,}, tested on {counts['tested']:,} documents"]
+        if facts["correlation"] is not None:
+            lines.append(f"correlation with {self.label}: {facts['correlation']:.3f}; error {facts['error']:.3f}")
+        yield {"kind": "text", "title": f"Head for {self.label}", "lines": lines}
+
+    def _train(self, ctx: Context, key: str) -> Result:
+        import numpy as np
+
+        products, targets, trained = np.zeros((0, 0)), np.zeros(0), 0
+        tests: list[tuple[np.ndarray, np.ndarray]] = []
+        limit, marked = share_limit(self.test_share), ctx.has_column(HELD_OUT)
+        for _, table in ctx.rows([ID, self.by, self.label, *([HELD_OUT] if marked else [])]):
+            vectors, values, names = self._usable(table)
+            tested = draws(names, self.seed, "train_head") < limit
+            tests.append((vectors[tested], values[tested]))
+            vectors, values = vectors[~tested], values[~tested]
+            if not products.size:
+                products, targets = np.zeros((vectors.shape[1],) * 2), np.zeros(vectors.shape[1])
+            products += vectors.T @ vectors
+            targets += vectors.T @ values
+            trained += len(values)
+        if trained < 20:
+            raise DataError(f"train_head.{self.label}", f"{trained} documents to train on", "20 or more")
+        penalties = np.full(len(targets), self.penalty * trained)
+        penalties[-1] = 1e-9  # the constant is free; a little keeps the matrix regular
+        weights = np.linalg.solve(products + np.diag(penalties), targets)
+        found = np.concatenate([vectors @ weights for vectors, _ in tests])
+        wanted = np.concatenate([values for _, values in tests])
+        spread = len(wanted) > 1 and wanted.std() > 0 and found.std() > 0
+        facts = {
+            "correlation": float(np.corrcoef(found, wanted)[0, 1]) if spread else None,
+            "error": float(np.sqrt(((found - wanted) ** 2).mean())) if len(wanted) else None,
+        }
+        counts = {"trained": trained, "tested": len(wanted)}
+        with ctx.create(".npy") as path:
+            save(path, weights)
+        with ctx.create(".json") as path:
+            path.write_text(json.dumps({"by": self.by, "label": self.label, "counts": counts, **facts}, indent=1))
+        return Result(counts=counts, facts=facts)
+
+    def _usable(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
+        """(vectors with a constant 1 at the end, labels, ids) of the rows that have both, float64."""
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        good = pc.and_(
+            pc.is_valid(table[self.by]), pc.fill_null(pc.is_finite(table[self.label].cast(pa.float64())), False)
+        )
+        if HELD_OUT in table.column_names:
+            good = pc.and_(good, pc.invert(table[HELD_OUT]))
+        table = table.filter(good)
+        return with_constant(table[self.by]), table[self.label].to_numpy().astype(np.float64), table[ID].to_pylist()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Head(RowNode):
+    """Add the mark that a linear head gives to a document's vector: float32, null without a vector.
+
+    model  a `train_head` node
+    as_    (`as` in a recipe) the name of the column
+    """
+
+    docs: Node
+    model: Node
+    as_: str = "quality"
+
+    def check(self) -> None:
+        if not isinstance(self.model, TrainHead):
+            raise RecipeError("head.model", f"a {self.model.kind()} node", "a train_head node")
+
+    @property
+    def needs(self):  # type: ignore[override]
+        return (self.model.by if isinstance(self.model, TrainHead) else "vector",)
+
+    def adds(self):
+        return {self.as_: "float32"}
+
+    def open(self, ctx: Context) -> RowFunction:
+        import numpy as np
+
+        weights = np.load(ctx.path("train", ONE[0], ".npy", of="model"))
+
+        def rows(table: pa.Table) -> Columns:
+            import pyarrow as pa
+
+            column = table[self.needs[0]]
+            marks = (with_constant(column) @ weights).astype(np.float32)
+            return Columns(added={self.as_: pa.array(marks, mask=column.is_null().to_numpy())})
+
+        return rows
+
+
+def with_constant(column: pa.ChunkedArray) -> np.ndarray:
+    """float64 `[rows, width + 1]`: the vectors, and a 1 behind each."""
+    import numpy as np
+
+    vectors = vectors_of(column).astype(np.float64)
+    return np.concatenate([vectors, np.ones((len(vectors), 1))], axis=1)

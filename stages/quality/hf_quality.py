@@ -1,0 +1,99 @@
+"""Score documents by a transformer with a head: a regression (FineWeb-Edu's shape) or one label of a classifier."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from pipeline.errors import DataError, RecipeError
+from stages.documents import TEXT
+from stages.generate.embed import whole_batches
+from stages.generate.loading import model_files
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class HfQuality(RowNode):
+    """Add the score of a sequence classifier: float32. Nothing is removed: `select` does that.
+
+    model       a `model_folder` node with a classification head
+    label       the label whose probability is the score; left out for a regression, whose value is the score
+    max_tokens  how much of a document is read, from its beginning
+    batch_rows  documents at once; configuration, since a model's sums depend on it
+    actors      (fewest, most) workers that hold the model
+    device      `cpu` or `cuda`; configuration, since their sums differ
+
+    Errors: `DataError` for a folder that has no such head or label.
+    """
+
+    docs: Node
+    model: Node
+    label: str | None = None
+    max_tokens: int = 512
+    batch_rows: int = 32
+    device: str = "cpu"
+    as_: str = "quality"
+    actors: tuple[int, int] = runtime((1, 2))
+    commit_rows: int | None = runtime(4096)
+
+    def check(self) -> None:
+        if self.model.kind() != "model_folder":
+            raise RecipeError("hf_quality.model", f"a {self.model.kind()} node", "a model_folder node")
+        if self.batch_rows < 1 or self.max_tokens < 1:
+            raise RecipeError(
+                "hf_quality.batch_rows, max_tokens", f"{self.batch_rows}, {self.max_tokens}", "1 and more"
+            )
+
+    def adds(self):
+        return {self.as_: "float32"}
+
+    def resources(self) -> Resources:
+        gpus = 1.0 if self.device == "cuda" else 0.0
+        return Resources(gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
+
+    def phases(self):
+        commit = whole_batches(self.commit_rows, self.batch_rows)
+        return (
+            RowPhase(
+                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
+                commit_rows=commit,
+            ),
+        )  # fmt: skip
+
+    def open(self, ctx: Context) -> RowFunction:
+        import torch
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        folder = model_files(ctx, "model")
+        options: dict[str, Any] = {"trust_remote_code": bool(getattr(self.model, "trust_code", False))}
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
+            model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, **options)
+        except Exception as error:  # transformers raises whatever its parts raise
+            raise DataError("hf_quality.model", f"it does not load ({error})", "a folder with a head") from error
+        model = model.to(self.device).eval()
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        model.config.pad_token_id = tokenizer.pad_token_id
+        labels = model.config.id2label
+        if self.label is None and len(labels) != 1:
+            raise DataError("hf_quality.label", f"nothing, for the labels {[*labels.values()]}", "one of them")
+        if self.label is not None and self.label not in labels.values():
+            raise DataError("hf_quality.label", f"{self.label!r}", f"one of {[*labels.values()]}")
+        place = next((i for i, name in labels.items() if name == self.label), 0)
+
+        def rows(table: pa.Table) -> Columns:
+            import pyarrow as pa
+
+            batch = tokenizer(
+                table[TEXT].to_pylist(), padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+            ).to(self.device)
+            with torch.no_grad():
+                logits_bl = model(**batch).logits.float()
+            scores_b = logits_bl[:, 0] if self.label is None else logits_bl.softmax(-1)[:, place]
+            return Columns(added={self.as_: pa.array(scores_b.cpu().numpy(), pa.float32())})
+
+        return rows

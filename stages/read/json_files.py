@@ -1,0 +1,93 @@
+"""JSON: an object a line, or a file that is one array of objects."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.errors import SourceError
+from stages.read.framing import cut
+from stages.read.given import Given, Row
+from stages.read.records import DEEPEST, LONGEST, Reject, decode
+
+STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+def lines(given: Given) -> Iterator[Row]:
+    """An object a line; the number of a row is that of its line, from 0."""
+    first = given.piece.line if given.piece is not None else 0
+    for number, data in cut(given.text(), "line", first):
+        yield number, Reject("too_long") if data is None else _record(data)
+
+
+def file(given: Given) -> Iterator[Row]:
+    """`.json` is used for both: an array of objects (its rows are counted from 0), one object over many lines, or an
+    object a line. Raises `SourceError` for an array that is cut off, or larger than a document may be."""
+    chunks = given.text()
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if head.strip():
+            break
+    if not head.lstrip().startswith(b"[") and _is_whole(head.split(b"\n", 1)[0]):
+        yield from ((n, Reject("too_long") if d is None else _record(d)) for n, d in cut(_chain(head, chunks), "line"))
+        return
+    data = bytearray(head)
+    for chunk in chunks:
+        data += chunk
+        if len(data) > LONGEST:
+            raise SourceError(
+                given.source.name, f"one JSON value of more than {LONGEST >> 20} MiB", "a smaller one, or JSON lines",
+                "jq -c '.[]' FILE > FILE.jsonl",
+            )  # fmt: skip
+    if not data.strip():
+        return
+    if _depth(bytes(data)) > DEEPEST:
+        raise SourceError(given.source.name, f"JSON nested more than {DEEPEST} deep", "documents in an array")
+    try:
+        value = json.loads(bytes(data))
+    except UnicodeDecodeError:
+        yield 0, Reject("invalid_utf8", bytes(data[:1000]))
+        return
+    except (ValueError, RecursionError) as error:
+        raise SourceError(given.source.name, f"JSON that cannot be parsed ({error})", "a whole JSON array") from error
+    for number, record in enumerate(value if isinstance(value, list) else [value]):
+        yield number, record if isinstance(record, dict) else Reject("bad_json", repr(record)[:1000].encode())
+
+
+def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from chunks
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether the first line that has anything on it is a JSON value."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _record(data: bytes) -> Mapping[str, Any] | Reject:
+    if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
+        return Reject("too_deep", data)
+    try:
+        value = json.loads(decode(data))
+    except Reject as reject:
+        return reject
+    except (ValueError, RecursionError):  # of a number of more digits than Python turns into one, too
+        return Reject("bad_json", data)
+    return value if isinstance(value, dict) else Reject("bad_json", data)
+
+
+def _depth(data: bytes) -> int:
+    """How many brackets stand around a value at most, those in strings apart."""
+    import numpy as np
+
+    signs = np.frombuffer(STRING.sub(b"", data), np.uint8)
+    steps = np.isin(signs, np.frombuffer(b"[{", np.uint8)).astype(np.int64)
+    steps -= np.isin(signs, np.frombuffer(b"]}", np.uint8))
+    return int(np.cumsum(steps).max(initial=0))

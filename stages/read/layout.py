@@ -1,0 +1,138 @@
+"""Which files are read how, and by which tasks.
+
+A file's name says its format, and nothing else: how it is packed is told by its first bytes. Files that hold one
+document each share tasks. The key of a task names the bytes that it reads, by digest and format, so that a listing
+with one file more has the same tasks and one besides; where a bundle of small files ends is therefore decided by the
+digest of its last file, and not by how many files stand before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from pipeline.contract import Source
+from pipeline.errors import RecipeError, SourceError
+
+FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".txt": "txt",
+    ".text": "txt",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".warc": "warc",
+    ".wet": "warc",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
+    ".tar": "tar",
+}
+PACKED = (".gz", ".zst")
+SHORT = {".tgz": ".tar"}  # a packed file whose name has one ending for both
+NEEDS = {"warc": ("fastwarc", "resiliparse"), "html": ("resiliparse",), "tar": ("resiliparse",)}  # import names
+DATASET_NOTES = ("dataset_info.json", "dataset_dict.json", "state.json")  # beside the .arrow files of a saved dataset
+NOTHING = "nothing"  # the format of a file that holds no documents
+FILES_A_BUNDLE = 1024  # on average, of files with one document each
+LONGEST_BUNDLE = 4096  # files
+
+
+def formats(names: Sequence[str], given: str, place: str) -> list[str]:
+    """The format of every file, from its name unless one is given. Raises `SourceError` for a name that does not say
+    it, and `RecipeError` for a format whose library is not installed."""
+    notes = _dataset_notes(names) if given == "auto" else set()
+    found = [NOTHING if name in notes else _format(name) if given == "auto" else given for name in names]
+    for form in dict.fromkeys(found):
+        _require_library(form, place)
+    return found
+
+
+def _format(name: str) -> str:
+    path = PurePosixPath(name)
+    suffix = path.suffix.lower()
+    if suffix in PACKED:
+        suffix = path.with_suffix("").suffix.lower()
+    form = FORMATS.get(SHORT.get(suffix, suffix))
+    if form is None or (form == "parquet" and path.suffix.lower() in PACKED):
+        raise SourceError(
+            name, "a name that does not say how to read it", f"{', '.join(FORMATS)}, also with {' or '.join(PACKED)}",
+            "set `format:` in `read`, or a narrower glob in `paths`",
+        )  # fmt: skip
+    return form
+
+
+def _dataset_notes(names: Sequence[str]) -> set[str]:
+    """The files that `datasets.save_to_disk` writes beside its data: they describe documents and hold none."""
+    folders = {folder for name in names if name.endswith(".arrow") for folder in PurePosixPath(name).parents}
+    return {
+        name for name in names if PurePosixPath(name).name in DATASET_NOTES and PurePosixPath(name).parent in folders
+    }
+
+
+def _require_library(form: str, place: str) -> None:
+    from importlib.util import find_spec
+
+    for library in NEEDS.get(form, ()):
+        if find_spec(library) is None:
+            raise RecipeError(
+                place, f"files of the format {form}, and no library {library}", f"{library}",
+                "pip install 'siftloom[readers]'",
+            )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Files that are read together. `files`: their places in the listing; `copy`: how many equal files stand before."""
+
+    key: str
+    form: str
+    files: tuple[int, ...]
+    copy: int = 0
+
+
+def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int) -> Mapping[str, Unit]:
+    """Key -> unit, in the order of the listing. `bundled`: which files hold one document each; `size`: bytes of files
+    in a bundle, on average at most."""
+    found: dict[str, Unit] = {}
+
+    def put(files: Sequence[int]) -> None:
+        form = forms[files[0]]
+        digests = [sources[i].digest for i in files]
+        whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+        name = f"{whole[:16]}-{form}" if len(digests) == 1 else f"{whole[:16]}-{form}s"
+        copy = 0
+        while (key := f"{name}-copy{copy}" if copy else name) in found:
+            copy += 1
+        found[key] = Unit(key, form, tuple(files), copy)
+
+    bundle: list[int] = []
+    held = 0
+    for i, source in enumerate(sources):
+        if bundle and (not bundled[i] or forms[bundle[0]] != forms[i]):
+            put(bundle)
+            bundle, held = [], 0
+        if not bundled[i]:
+            if forms[i] != NOTHING:
+                put([i])
+            continue
+        bundle.append(i)
+        held += source.size
+        if _ends_bundle(source, size) or held >= 2 * size or len(bundle) == LONGEST_BUNDLE:
+            put(bundle)
+            bundle, held = [], 0
+    if bundle:
+        put(bundle)
+    return found
+
+
+def _ends_bundle(source: Source, size: int) -> bool:
+    """Drawn by the digest, more often for a large file: so a file more or less moves one bundle's end."""
+    share = max(source.size / size, 1 / FILES_A_BUNDLE)
+    return int(source.digest[-8:], 16) < share * 2**32

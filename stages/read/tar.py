@@ -1,0 +1,81 @@
+"""Tar files in the layout of webdataset: the files of a sample share their name up to the first dot.
+
+A sample's record has the fields of its `.json` file, `text` from its `.txt` file (or, where there is none, the page in
+its `.html` file), and its name as `id` unless the JSON has one. Files of other kinds (pictures, sound) are passed over.
+A row's number is that of the sample.
+"""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pipeline.errors import SourceError
+from stages.documents import TEXT
+from stages.read.charset import decode_page
+from stages.read.given import Given, Row
+from stages.read.records import LONGEST, Reject, decode
+
+TEXTS = ("txt", "text", "json", "html", "htm")
+
+
+def rows(given: Given) -> Iterator[Row]:
+    number, name, sample = 0, None, {}
+    try:
+        pipe = given.pipe()
+        with tarfile.open(fileobj=pipe, mode="r|") as archive:
+            for member in archive:
+                if not member.isfile():
+                    continue
+                own, ending = _split(member.name)
+                if own != name and name is not None:
+                    yield number, _record(name, sample)
+                    number, sample = number + 1, {}
+                name = own
+                if ending in TEXTS:
+                    content = archive.extractfile(member)
+                    sample[ending] = None if content is None or member.size > LONGEST else content.read()
+        if pipe.drain().strip(b"\0"):  # tarfile takes a header that is cut off for the end
+            raise tarfile.ReadError("no empty block at the end, so the file is cut off")
+    except tarfile.TarError as error:
+        raise SourceError(
+            given.source.name,
+            f"sample {number}: {error}",
+            "a whole tar file",
+            "tar -tf on the file, then fetch it again",
+        ) from error
+    if name is not None:
+        yield number, _record(name, sample)
+
+
+def _split(path: str) -> tuple[str, str]:
+    """`a/b.c.txt` -> (`a/b`, `c.txt`), as webdataset does."""
+    folder, slash, file = path.rpartition("/")
+    stem, _, ending = file.partition(".")
+    return folder + slash + stem, ending.lower()
+
+
+def _record(name: str, sample: Mapping[str, bytes | None]) -> Mapping[str, Any] | Reject:
+    if None in sample.values():
+        return Reject("too_long")
+    record: dict[str, Any] = {"id": name}
+    try:
+        if "json" in sample:
+            value = json.loads(decode(sample["json"] or b""))
+            if not isinstance(value, dict):
+                return Reject("bad_json", sample["json"])
+            record |= value
+        for ending in ("txt", "text"):
+            if ending in sample:
+                record[TEXT] = decode(sample[ending] or b"")
+                return record
+    except Reject as reject:
+        return reject
+    except (ValueError, RecursionError):
+        return Reject("bad_json", sample["json"])
+    for ending in ("html", "htm"):
+        if ending in sample and TEXT not in record:
+            record[TEXT], record["charset"] = decode_page(sample[ending] or b"")
+    return record

@@ -1,0 +1,50 @@
+"""The pack nodes of a training as sources with exact shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pipeline.contract import Context, Node
+from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    from stages.training.job import RowSource
+
+
+def sources_of(
+    ctx: Context, mixture: Sequence[tuple[Node, float]], slots: int, max_epochs: float | None
+) -> tuple[RowSource, ...]:
+    """The mixture with shares under the cap of epochs; all sources must have one form of rows. `slots`: rows that the
+    whole run reads.
+    """
+    from stages.tokens.rows import PackedRows
+    from stages.training.job import RowSource
+    from stages.training.sampler import BLOCK, capped_shares
+
+    packed = [PackedRows.of(ctx, ("rows", i)) for i in range(len(mixture))]
+    for i, rows in enumerate(packed):
+        if rows.rows == 0:
+            raise DataError(f"pretrain.rows[{i}]", "no row", "at least one packed row", "siftloom status")
+        form, first = [(r.length, r.vocab_size, r.end_id) for r in (rows, packed[0])]
+        if form != first:
+            raise DataError(
+                f"pretrain.rows[{i}]", f"rows of (length, vocabulary, special id) {form}",
+                f"{first}, as in the first",
+                "pack all sources with one tokenizer and one length",
+            )  # fmt: skip
+    counts = [rows.rows for rows in packed]
+    shares = capped_shares([share for _, share in mixture], counts, slots, max_epochs)
+    if shares is None:
+        raise DataError(
+            "pretrain.max_epochs", f"{slots} rows to be read from {sum(counts)}",
+            f"at most {max_epochs} epochs",
+            "lower steps or batch_rows, or raise max_epochs",
+        )  # fmt: skip
+    for (node, _), share in zip(mixture, shares, strict=True):
+        if share * BLOCK < 1.0:
+            raise DataError(f"pretrain.rows ({node.kind()})", f"a share of {share:.2e}", f"at least 1/{BLOCK}")
+    return tuple(
+        RowSource(ctx.fingerprint(("rows", i)), rows, share)
+        for i, (rows, share) in enumerate(zip(packed, shares, strict=True))
+    )

@@ -1,0 +1,87 @@
+"""Identities of a graph's nodes in a store: what moves a score key, and what may not be given to one input."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+import pytest
+from corpus import write_corpus
+from nodes import Lines, Long
+
+from pipeline.contract import Columns, Context, Node, RowNode, file, sources
+from pipeline.driver.prepare import digest_sources
+from pipeline.errors import GraphError, SourceError
+from pipeline.graph import Graph, build
+from pipeline.store.ledger import Ledger
+from pipeline.store.objects import LocalStore
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Listed(RowNode):
+    """Scores by a file of words."""
+
+    docs: Node
+    words: tuple[str, ...] = sources()
+
+    def adds(self):
+        return {"listed": "int32"}
+
+    def open(self, ctx: Context):
+        return lambda table: Columns(added={"listed": [0] * len(table)})
+
+
+def digested(graph: Graph, root) -> Ledger:
+    ledger = Ledger(graph, LocalStore(str(root)))
+    digest_sources(ledger, lambda: None)
+    return ledger
+
+
+def test_a_file_that_changes_at_its_path_moves_the_score_key(tmp_path):
+    paths = write_corpus(tmp_path / "in", files=1, lines=3)
+    words = tmp_path / "words.txt"
+
+    def key(text: str) -> str | None:
+        words.write_text(text)
+        node = Listed(docs=Lines(paths=paths), words=(str(words),))
+        return digested(build([node]), tmp_path / "store").score_key(node)
+
+    assert key("tide") == key("tide")
+    assert key("tide") != key("moon")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Judged(RowNode):
+    """Scores by a model in one file."""
+
+    docs: Node
+    model: str = file("")
+
+    def open(self, ctx: Context):
+        return lambda table: Columns()
+
+
+def test_a_field_of_one_file_is_identified_by_its_bytes(tmp_path):
+    paths = write_corpus(tmp_path / "in", files=1, lines=3)
+    for name, text in (("a.bin", "one"), ("b.bin", "one"), ("c.bin", "other")):
+        (tmp_path / name).write_text(text)
+
+    def fingerprint(model: str) -> str | None:
+        node = Judged(docs=Lines(paths=paths), model=model and str(tmp_path / model))
+        return digested(build([node]), tmp_path / "store").fingerprint(node)
+
+    assert fingerprint("a.bin") == fingerprint("b.bin")
+    assert len({fingerprint("a.bin"), fingerprint("c.bin"), fingerprint("")}) == 3
+    with pytest.raises(SourceError, match=r"judged\.model: 3 files; expected one file"):
+        fingerprint("*.bin")
+
+
+def test_equal_files_in_equal_nodes_cannot_be_one_input(tmp_path):
+    paths = write_corpus(tmp_path / "in", files=1, lines=3)
+    shutil.copytree(tmp_path / "in", tmp_path / "again")
+    one, two = Lines(paths=paths), Lines(paths=(str(tmp_path / "again"),))
+    both = build([Long(docs=(one, two))], {"web": one, "wiki": two})
+    with pytest.raises(GraphError, match=r"long\.docs: the same documents twice: 'web' and 'wiki'.*leave 'wiki' out"):
+        digested(both, tmp_path / "store").check_bases()
+    apart = build([Long(docs=one), Long(docs=two, min_chars=7)], {"web": one, "wiki": two})
+    digested(apart, tmp_path / "store").check_bases()

@@ -1,0 +1,41 @@
+"""The record of a run: names, and the versions of the packages that outputs may depend on."""
+
+from __future__ import annotations
+
+import platform
+import threading
+from importlib import metadata
+
+from nodes import Lines, Long
+
+from pipeline.graph import build
+from pipeline.store.lease import Leases
+from pipeline.store.objects import LocalStore
+from pipeline.store.record import claim_name, run_names, versions
+
+
+def test_versions_are_those_of_the_packages_that_are_asked_for():
+    assert versions(["numpy", "no-such-package"]) == {
+        "python": platform.python_version(),
+        "numpy": metadata.version("numpy"),
+        "no-such-package": "not installed",
+    }
+
+
+def test_recipes_of_one_name_that_begin_at_once_are_runs_of_their_own(tmp_path):
+    store, gate, labels = LocalStore(str(tmp_path)), threading.Barrier(8), []
+
+    def claim(number: int) -> None:
+        leases = Leases(store)
+        graph = build([Long(docs=Lines(paths=("in",)), min_chars=number % 4)])
+        gate.wait()
+        labels.append((claim_name(store, leases, "run", graph), number % 4))
+        leases.close()
+
+    threads = [threading.Thread(target=claim, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({label for label, _ in labels}) == len(set(labels)) == 4
+    assert {label for label, _ in labels} == set(run_names(store, "run"))

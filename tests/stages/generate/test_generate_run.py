@@ -1,0 +1,181 @@
+"""Vectors, clusters and verdicts through the engine: real Ray actors, a real model, a real server that misbehaves."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.compute as pc
+import pytest
+from server import serving
+from small_models import folder_of
+
+from pipeline.errors import NodeFailed, RecipeError
+from siftloom import Pipeline
+from siftloom import stages as s
+from stages.generate.endpoint import Endpoint
+
+KINDS = {"sea": "the boat and the tide and the harbour ", "law": "the judge read a clause of the contract "}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("docs")
+    for name in ("a", "b"):
+        rows = [
+            {"text": f"{KINDS[kind] * (2 + i % 3)}{name}{i}", "source": kind}
+            for i in range(20)
+            for kind in [list(KINDS)[i % 2]]
+        ]
+        (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return folder_of(tmp_path_factory.mktemp("model") / "folder")
+
+
+def run(nodes, store, name="generate", targets=("end",)):
+    return Pipeline([nodes[t] for t in targets], name=name, store=str(store), names=nodes).run(progress=False)
+
+
+def clustered(sources, model, **fields):
+    docs = s.Read(paths=(f"{sources}/*.jsonl",))
+    vectors = s.Embed(docs=docs, model=s.ModelFolder(paths=(f"{model}/*",)), width=32, batch_rows=4)
+    found = s.TrainClusters(docs=vectors, k=2, rounds=10)
+    return {"docs": docs, "vectors": vectors, "found": found, "end": s.Cluster(docs=vectors, model=found, **fields)}
+
+
+@pytest.fixture(scope="module")
+def first(local_ray, sources, model, tmp_path_factory):
+    store = tmp_path_factory.mktemp("store")
+    nodes = clustered(sources, model)
+    return nodes, run(nodes, store), store
+
+
+def test_documents_of_two_kinds_are_two_clusters(first):
+    nodes, found, _ = first
+    rows = found[nodes["end"]].rows(["id", "source", "vector", "cluster", "cluster_distance"])
+    vectors = np.stack(rows["vector"].to_numpy(zero_copy_only=False))
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
+    pairs = set(zip(rows["source"].to_pylist(), rows["cluster"].to_pylist(), strict=True))
+    assert len(pairs) == 2
+    assert len({cluster for _, cluster in pairs}) == 2
+    (table, moved) = found[nodes["found"]].figures
+    assert [row[1] for row in table["rows"]] == [20, 20]
+    assert 2 <= len(moved["series"][0]["points"]) <= 10
+    assert moved["series"][0]["points"][-1][1] <= 1e-4
+
+
+def test_a_drop_list_removes_a_cluster_and_computes_no_distance_again(first, sources, model):
+    nodes, found, store = first
+    dropped = clustered(sources, model, drop=(1,))
+    again = run(dropped, store)
+    removed = again[dropped["end"]].removed(own=True)
+    assert removed["reason"].unique().to_pylist() == ["cluster.dropped"]
+    assert removed["value"].unique().to_pylist() == [1.0]
+    assert len(removed) == 20
+    kept = again[dropped["end"]].rows(["cluster_distance"])["cluster_distance"]
+    before = found[nodes["end"]].rows(["cluster", "cluster_distance"])
+    assert kept.to_pylist() == before.filter(pc.equal(before["cluster"], 0))["cluster_distance"].to_pylist()
+
+
+def test_a_wrong_width_is_named_by_the_run(local_ray, sources, model, tmp_path):
+    nodes = clustered(sources, model)
+    nodes["end"] = s.Embed(docs=nodes["docs"], model=nodes["vectors"].model, width=31)
+    with pytest.raises(NodeFailed, match="vectors of 32 numbers; expected 31"):
+        run(nodes, tmp_path)
+    with pytest.raises(RecipeError, match="hidden_size"):
+        s.Embed(docs=nodes["docs"], model=nodes["vectors"].model).check()
+
+
+def verdict(asked) -> str:
+    text = asked["messages"][-1]["content"]
+    return f"Because of {len(text)} characters.\nScore: {5 if 'judge' in text else 1}"
+
+
+def judged(sources, server, **fields):
+    docs = s.Read(paths=(f"{sources}/a.jsonl",))
+    endpoint = Endpoint(url=server.url, model="m", tries=3, timeout=5)
+    return {"docs": docs, "end": s.Judge(docs=docs, model=endpoint, prompt="Rate: {text}", in_flight=4, **fields)}
+
+
+def test_verdicts_come_from_the_endpoint_and_a_finished_judge_asks_nothing(local_ray, sources, tmp_path):
+    with serving(verdict) as server:
+        server.mishaps += [429, 503]
+        nodes = judged(sources, server, votes=2)
+        found = run(nodes, tmp_path)
+        rows = found[nodes["end"]].rows(["source", "judge", "judge_votes", "judge_answer", "judge_prompt"])
+        marks = set(zip(rows["source"].to_pylist(), rows["judge"].to_pylist(), strict=True))
+        assert marks == {("law", 5.0), ("sea", 1.0)}
+        assert rows["judge_votes"].unique().to_pylist() == [2]
+        assert rows["judge_answer"][0].as_py().startswith("Because")
+        assert len(set(rows["judge_prompt"].to_pylist())) == 20
+        asked = len(server.asked)
+        run(judged(sources, server, votes=2), tmp_path)
+        assert len(server.asked) == asked == 22
+
+
+def test_an_answer_that_cannot_be_read_is_a_reason_with_its_text(local_ray, sources, tmp_path):
+    with serving(lambda asked: "no idea" if "judge" in asked["messages"][-1]["content"] else "Score: 2") as server:
+        server.mishaps += ["garbage"]
+        nodes = judged(sources, server, on_error="reason")
+        removed = run(nodes, tmp_path)[nodes["end"]].removed(own=True)
+        counts = {str(c["values"]): c["counts"].as_py() for c in pc.value_counts(removed["reason"].combine_chunks())}
+        assert counts["judge.error.Unparsed"] + counts["judge.error.BadAnswer"] == len(removed)
+        assert counts["judge.error.BadAnswer"] == 1
+        with pytest.raises(NodeFailed, match="no idea"):
+            run(judged(sources, server), tmp_path / "fail")
+
+
+def test_a_server_that_is_gone_fails_the_node_and_removes_nobody(local_ray, sources, tmp_path):
+    with serving() as server:
+        nodes = judged(sources, server, on_error="reason")
+    with pytest.raises(NodeFailed, match="no answer in 3 tries"):
+        run(nodes, tmp_path)
+
+
+def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sources, model, tmp_path):
+    docs = s.Read(paths=(f"{sources}/a.jsonl",))
+    folder = s.ModelFolder(paths=(f"{model}/*",))
+    made = s.Generate(docs=docs, model=folder, prompt="About: {text}", samples=2, max_tokens=6, max_chars=40, seed=5)
+    nodes = {"docs": docs, "end": s.GopherQuality(docs=made, min_words=1, min_mean_word=0.0), "made": made}
+    found = run(nodes, tmp_path)
+    rows = found[made].rows(["id", "text", "source", "parents", "sample", "model", "sampling", "finish"])
+    parents = found[docs].rows(["id", "source"])
+    assert 20 < len(rows) <= 40
+    sources_of = dict(zip(parents["id"].to_pylist(), parents["source"].to_pylist(), strict=True))
+    for row in rows.to_pylist():
+        assert row["source"] == sources_of[row["parents"][0]]
+        assert json.loads(row["sampling"])["seed"] == 5
+        assert row["model"].startswith("model_folder ")
+    assert len(set(rows["id"].to_pylist())) == len(rows)
+    steps = found.why(rows["id"][0].as_py())
+    assert any(step["node"] == "made" for step in steps)
+    other = run(nodes, tmp_path / "again")
+    assert other[made].rows(["id", "text"]).equals(found[made].rows(["id", "text"]))
+
+
+def test_a_transformer_with_a_head_scores_as_it_does_by_itself(local_ray, sources, model, tmp_path):
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    tokenizer.pad_token = tokenizer.eos_token
+    torch.manual_seed(0)
+    judge = AutoModelForSequenceClassification.from_pretrained(model, num_labels=2, id2label={0: "bad", 1: "good"})
+    judge.config.pad_token_id = tokenizer.pad_token_id
+    for part in (judge, tokenizer):
+        part.save_pretrained(tmp_path / "head")
+    docs = s.Read(paths=(f"{sources}/a.jsonl",))
+    folder = s.ModelFolder(paths=(f"{tmp_path}/head/*",))
+    nodes = {"docs": docs, "end": s.HfQuality(docs=docs, model=folder, label="good", batch_rows=3)}
+    rows = run(nodes, tmp_path / "store")["end"].rows(["text", "quality"])
+    for row in rows.to_pylist()[:5]:
+        with torch.no_grad():
+            logits = judge(**tokenizer(row["text"], return_tensors="pt")).logits[0]
+        assert row["quality"] == pytest.approx(float(logits.softmax(-1)[1]), abs=1e-5)
+    wrong = {"docs": docs, "end": s.HfQuality(docs=docs, model=folder, label="fine")}
+    with pytest.raises(NodeFailed, match=r"'fine'; expected one of \['bad', 'good'\]"):
+        run(wrong, tmp_path / "store")
