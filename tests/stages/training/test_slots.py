@@ -18,7 +18,7 @@ from models.reweight_config import Uniform
 from pipeline.errors import DataError
 from stages.tokens.rows import has_label
 from stages.training.checkpoint import Saver
-from stages.training.collate import NextToken
+from stages.training.collate import Key, NextToken
 from stages.training.feed import Feed
 from stages.training.job import RowSource
 from stages.training.results import steps_of_row
@@ -122,6 +122,9 @@ def test_a_collator_makes_its_choices_from_the_step_and_the_row_alone(carried):
     )
     hidden = alone[0].ids_bt != torch.where(alone[0].labels_bt >= 0, alone[0].labels_bt, alone[0].ids_bt)
     assert hidden.any()
+    draws = [Key(seed, step).chance(row).random() for seed, step, row in ((3, 4, 5), (2, 4, 5), (3, 5, 5), (3, 4, 6))]
+    assert len(set(draws)) == 4
+    assert Key(3, 4).chance(5).random() == draws[0]
     assert not torch.equal(alone[0].ids_bt, alone[len(alone) // 2].ids_bt)
 
 
