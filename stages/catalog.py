@@ -85,7 +85,8 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 STAGES = {"stage": "stages.training.stage:Stage"}
 VALUES = {
-    **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS, **FREEZE, **STAGES,
+    **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
+    **FREEZE, **STAGES,
 }  # fmt: skip
 
 
