@@ -24,7 +24,6 @@ from typing import Any
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
-from stages.tokens.holdout import barred_documents
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
@@ -114,6 +113,8 @@ class Pack(Node):
     def _bar(self, ctx: Context, key: str) -> Result:
         import pyarrow as pa
         import pyarrow.parquet as pq
+
+        from stages.tokens.holdout import barred_documents
 
         found = sorted(barred_documents(ctx, "holdout"))
         table = pa.table(

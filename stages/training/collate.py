@@ -14,11 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import numpy as np
-
-from stages.tokens.rows import has_label
-
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from models.batch import Batch
@@ -58,6 +55,8 @@ class Key(NamedTuple):
 
     def chance(self, row: int, purpose: str = "") -> np.random.Generator:
         """A generator for a row of this step, keyed by its global number: never by worker, place or time."""
+        import numpy as np
+
         text = f"collate/{self.seed}/{self.step}/{row}/{purpose}"
         return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
 
@@ -78,7 +77,10 @@ class NextToken(Collator):
     """Every token is predicted from those before it; none is predicted from another document or in filling."""
 
     def collate(self, rows: Rows, key: Key) -> Batch:
+        import numpy as np
+
         from models.losses import IGNORE
+        from stages.tokens.rows import has_label
 
         labels = np.where(has_label(rows.documents), rows.ids[:, 1:], IGNORE)
         return batch_of(rows, rows.ids[:, :-1], labels)
@@ -110,6 +112,7 @@ def batch_of(
 
 def tensor(values: np.ndarray) -> torch.Tensor:
     """A tensor of its own memory."""
+    import numpy as np
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(values).copy())

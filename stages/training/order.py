@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-import numpy as np
-
-from stages.training.sampler import Sampler
-
 if TYPE_CHECKING:
+    import numpy as np
+
     from stages.training.job import RowSource
+    from stages.training.sampler import Sampler
 
 
 class OpenOrder(Protocol):
@@ -49,6 +48,8 @@ class Mixture(Order):
     """Every source in its share, exact in every block, in a keyed permutation of each epoch."""
 
     def open(self, sources: Sequence[RowSource], *, batch_rows: int, steps: int, seed: int) -> Sampler:
+        from stages.training.sampler import Sampler
+
         return Sampler(
             names=tuple(source.name for source in sources),
             rows=tuple(source.rows.rows for source in sources),
