@@ -59,8 +59,8 @@ def test_pages_become_documents_of_their_language(local_ray, archive, tmp_path, 
     (deep,) = found["text"].removed().to_pylist()
     assert (deep["reason"], deep["node"]) == ("extract.too_deep", "text")
     kept = found["english"].rows(["url", "text"]).to_pylist()
-    # a translation leaves some pages, or most of one, in English
+    # a translation leaves some pages, or the beginning of one, in English; the model reads 300 characters when it is sure
     others = [row["text"] for row in kept if "/en/" not in row["url"]]
-    assert all("the" in text.split() and sum(map(str.isascii, text)) > 0.95 * len(text) for text in others)
+    assert all(sum(map(str.isascii, text[:300])) > 0.95 * 300 for text in others)
     assert len(others) < 6
     assert len(kept) - len(others) >= len(by_language["en"]) - 1
