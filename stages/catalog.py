@@ -74,7 +74,7 @@ REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
-OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy"}
+OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy", "emo": "models.objectives.emo:Emo"}
 COLLATORS = {"next_token": "stages.training.collate:NextToken"}
 ORDERS = {"mixture": "stages.training.order:Mixture"}
 FREEZE = {
