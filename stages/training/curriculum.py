@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from models.objectives.pacing import Pacing, prefix
+from models.objectives.pacing import Pacing, Shape, prefix
 from stages.training.order import MIXTURE, Order
 
 if TYPE_CHECKING:
@@ -24,19 +24,30 @@ if TYPE_CHECKING:
     from stages.training.job import RowSource
     from stages.training.sampler import Sampler
 
-PACING = Pacing()
-
 
 @dataclass(frozen=True, kw_only=True)
 class Curriculum(Order):
     """Rows of low values first, more of them as the run goes on.
 
     by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest
-    pace   the share of the rows that a step may draw from
+    begin  share of the rows that the first steps draw from
+    shape  of the climb from there to all rows (`models.objectives.pacing`)
+    start  share of the run's steps at which the climb starts
+    end    share of the run's steps at which it ends
     """
 
     by: str
-    pace: Pacing = PACING
+    begin: float = 0.1
+    shape: Shape = "linear"
+    start: float = 0.0625
+    end: float = 0.875
+
+    def __post_init__(self) -> None:
+        _ = self.pace  # which names a field that is out of range
+
+    @property
+    def pace(self) -> Pacing:
+        return Pacing(shape=self.shape, start=self.start, end=self.end, begin=self.begin)
 
     @property
     def reads(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

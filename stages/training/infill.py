@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from models.batch import Batch
 
-SPANS = Spans()
 SEPARATOR, END_SPAN = "<sep>", "<eom>"
 
 
@@ -33,20 +32,36 @@ class Infill(Collator):
 
     The tokenizer must reserve `<mask_1>` to `<mask_n>`, `<sep>` and `<eom>` (`specials`).
 
-    share       of the rows; 0 is plain next-token prediction, to the byte
-    spans       how much of a document is taken out, and in what pieces
-    most_spans  n, of a document
+    share                    of the rows; 0 is plain next-token prediction, to the byte
+    least_share, most_share  of a document's tokens that are taken out: a draw for each document
+    span_lengths             mean lengths of the spans [tokens], one of them drawn for each document
+    least_tokens             a shorter document stays as it is
+    most_spans               n, of a document
     """
 
     share: float = 0.5
-    spans: Spans = SPANS
+    least_share: float = 0.05
+    most_share: float = 0.5
+    span_lengths: tuple[int, ...] = (3, 8, 32)
+    least_tokens: int = 16
     most_spans: int = 64
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "span_lengths", tuple(self.span_lengths))
+        _ = self.spans  # which names a field that is out of range
         if not 0.0 <= self.share <= 1.0:
             raise ValueError(f"share: found {self.share!r}, expected a share from 0 to 1")
         if self.most_spans < 1:
             raise ValueError(f"most_spans: found {self.most_spans!r}, expected at least 1")
+
+    @property
+    def spans(self) -> Spans:
+        return Spans(
+            least_share=self.least_share,
+            most_share=self.most_share,
+            span_lengths=self.span_lengths,
+            least_tokens=self.least_tokens,
+        )
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -77,7 +92,7 @@ class Infill(Collator):
         marks = [rows.specials[mark] for mark in self.needs]
         sentinels = Sentinels(tuple(marks[:-2]), rows.end_id, *marks[-2:])
         ids, documents = np.full_like(old, rows.end_id), np.zeros_like(numbers)
-        free, at = int((numbers == 0).sum()), 0
+        config, free, at = self.spans, int((numbers == 0).sum()), 0
         for document in range(1, int(numbers.max(initial=0)) + 1):
             places = np.flatnonzero(numbers == document)
             text = places[plain_t[places]]
@@ -85,8 +100,8 @@ class Infill(Collator):
             # between its special tokens, where there are some
             if len(text) and text[-1] - text[0] + 1 == len(text):
                 room = len(text) + free
-                if kept := fitting_length(len(text), room, self.spans, self.most_spans, piece):
-                    spans = choose_spans(kept, self.spans, self.most_spans, piece)
+                if kept := fitting_length(len(text), room, config, self.most_spans, piece):
+                    spans = choose_spans(kept, config, self.most_spans, piece)
                     before, after = old[places[0] : text[0]], old[text[-1] + 1 : places[-1] + 1]
                     new = np.concatenate([before, corrupt(old[text[:kept]], spans, sentinels), after])
             free -= len(new) - len(places)

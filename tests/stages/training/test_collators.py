@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from models.losses import IGNORE
-from models.objectives.infill import Sentinels, Spans, restore
+from models.objectives.infill import Sentinels, restore
 from models.presets import Llama
 from pipeline.errors import DataError
 from stages.read.read import Read
@@ -159,7 +159,7 @@ def test_infill_gives_the_same_bits_for_two_processes(job, tmp_path):
     )
     mixed = dataclasses.replace(
         job, sources=(RowSource("rows", rows, 1.0),), model=Llama("1m", **TINY), steps=4,
-        collate=Infill(most_spans=8, spans=Spans(span_lengths=(3,))), attend="document",
+        collate=Infill(most_spans=8, span_lengths=(3,)), attend="document",
     )  # fmt: skip
     assert any((batch.objective_b == 1).any() for batch in Feed(mixed, 0, 1, torch.device("cpu")).batch(0))
     train(at(mixed, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
@@ -195,3 +195,15 @@ def test_a_tokenizer_without_the_special_tokens_is_named_and_one_with_them_is_re
     found = Pretrain(**made, collate=MaskTokens())._job(ctx)
     assert dict(found.sources[0].rows.specials) == {END_OF_TEXT: 0, "<mask>": MASK}
     assert isinstance(found.sources[0].rows, PackedRows)
+
+
+@pytest.mark.parametrize("wrong", [{"share": 1.5}, {"most_spans": 0}, {"least_share": 0.9}, {"span_lengths": [0]}])
+def test_a_field_of_infill_out_of_range_is_named(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Infill(**wrong)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_share_of_masks_out_of_range_is_named(share):
+    with pytest.raises(ValueError, match="share"):
+        MaskTokens(share=share)

@@ -37,7 +37,8 @@ def two(tmp_path):
 
 
 def opened(sources, pace, *, steps=400, batch_rows=16, seed=5):
-    return Curriculum(by="hard", pace=pace).open(sources, batch_rows=batch_rows, steps=steps, seed=seed)
+    curriculum = Curriculum(by="hard", shape=pace.shape, start=pace.start, end=pace.end, begin=pace.begin)
+    return curriculum.open(sources, batch_rows=batch_rows, steps=steps, seed=seed)
 
 
 @pytest.mark.parametrize("pace", [Pacing(), Pacing(shape="step"), Pacing(shape="logarithm", begin=0.3)], ids=repr)
