@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from models.presets import Activation
 from models.projection import NotMergeable, ProjectionModule, check_ascending
+from models.shapes import Activation
 
 
 class LostFunction(torch.autograd.Function):

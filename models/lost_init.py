@@ -13,13 +13,33 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models.presets import Lost
+
+class LostSettings(Protocol):
+    """What the start of a layer needs to know; `models.presets.Lost` says what each means."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def gamma(self) -> float: ...
+    @property
+    def select(self) -> str: ...
+    @property
+    def values(self) -> str: ...
+    @property
+    def sparse_svd_rank(self) -> int | None: ...
+    @property
+    def init(self) -> str: ...
+    @property
+    def scale(self) -> str: ...
+    @property
+    def init_std(self) -> float: ...
+    def kept(self, width: int) -> int: ...
 
 
 class Factors(NamedTuple):
@@ -71,7 +91,7 @@ def spectrum(W_oi: Tensor) -> Spectrum:
     return Spectrum(U_om * sign_m, s_m, V_im * sign_m)
 
 
-def residual_scores(W_oi: Tensor, parts: Spectrum, config: Lost) -> Tensor:
+def residual_scores(W_oi: Tensor, parts: Spectrum, config: LostSettings) -> Tensor:
     """Score of every input channel, fp64 `[i]`: norm of its column in the residual after `rank` directions.
 
     L2 norms come from `||R_j||^2 = ||W_j||^2 - sum_{m <= r} s_m^2 V_jm^2` without forming the residual R; L1
@@ -101,7 +121,7 @@ def keep_channels(scores_i: Tensor, kept: int) -> Tensor:
     return scores_i.sort(descending=True, stable=True).indices[:kept].sort().values
 
 
-def lost_factors(W_oi: Tensor, config: Lost, seed: int, name: str) -> Factors:
+def lost_factors(W_oi: Tensor, config: LostSettings, seed: int, name: str) -> Factors:
     """Factors of a LOST layer from the dense weight `[o, i]`, fp64; gamma not folded in (`fold`)."""
     kept = config.kept(W_oi.shape[1])
     if config.init == "haar":
@@ -118,7 +138,7 @@ def lost_factors(W_oi: Tensor, config: Lost, seed: int, name: str) -> Factors:
     return Factors(A_ri, B_or, source_oi[:, I_k], I_k)
 
 
-def fold(factors: Factors, config: Lost) -> Factors:
+def fold(factors: Factors, config: LostSettings) -> Factors:
     """Multiply gamma and 1 - gamma into B and W_s; `scale="exact"` starts from the unweighted sum instead."""
     if config.scale == "exact":
         return factors
@@ -136,7 +156,7 @@ def random_channels(width: int, kept: int, seed: int, name: str) -> Tensor:
     return torch.randperm(width, generator=generator(seed, f"{name}:channels"))[:kept].sort().values
 
 
-def haar_factors(config: Lost, out_width: int, in_width: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
+def haar_factors(config: LostSettings, out_width: int, in_width: int, seed: int, name: str) -> tuple[Tensor, Tensor]:
     """A, B with the law that `split` of a Gaussian weight has, without an SVD.
 
     For an i.i.d. Gaussian W the singular vectors are Haar and independent of the singular values, which

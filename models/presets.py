@@ -16,12 +16,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from models.shapes import SHAPES, Shape, check_rank
+from models.shapes import SHAPES, Activation, Shape, check_rank
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Activation = Literal["silu", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)

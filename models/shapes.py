@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+Activation = Literal["silu", "none"]  # between the two factors of a projection
 
 
 class Shape(NamedTuple):

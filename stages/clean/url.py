@@ -14,8 +14,6 @@ from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowN
 from pipeline.errors import RecipeError
 from stages.documents import columns_of
 
-LEVELS = 8  # labels of a host that are looked at: a.b.c.org, b.c.org, c.org, org
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Url(RowNode):

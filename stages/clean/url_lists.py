@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, contiguous
 from pipeline.errors import DataError
-from stages.clean.url import LEVELS
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+LEVELS = 8  # labels of a host that are looked at: a.b.c.org, b.c.org, c.org, org
 
 ALTERNATIVES = 400  # words in one regular expression: more of them pass the memory of the library
 

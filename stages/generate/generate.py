@@ -69,8 +69,7 @@ class Generate(NewBaseNode):
         if min(self.in_flight, self.batch_rows, self.max_chars) < 1:
             raise RecipeError("generate", "a number below 1", "in_flight, batch_rows, max_chars of at least 1")
 
-    @property
-    def needs(self):  # type: ignore[override]
+    def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE))))
 
     def columns(self):

@@ -11,19 +11,10 @@ from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, LearningRateSchedule
 from models.presets import Llama
 from models.reweight_config import Reweight
-from stages.tokens.rows import PackedRows
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.order import MIXTURE, OpenOrder, Order
+from stages.training.row_source import RowSource
 from stages.training.stage import Stage, stage_at
-
-
-@dataclass(frozen=True)
-class RowSource:
-    """One pack node of a mixture: its fingerprint, its rows, its share of the tokens seen."""
-
-    name: str
-    rows: PackedRows
-    share: float
 
 
 class Part(NamedTuple):

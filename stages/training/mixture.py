@@ -9,7 +9,7 @@ from pipeline.contract import Context, Node
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
-    from stages.training.job import RowSource
+    from stages.training.row_source import RowSource
 
 
 def sources_of(
@@ -19,7 +19,7 @@ def sources_of(
     whole run reads.
     """
     from stages.tokens.rows import PackedRows
-    from stages.training.job import RowSource
+    from stages.training.row_source import RowSource
     from stages.training.sampler import BLOCK, capped_shares
 
     packed = [PackedRows.of(ctx, ("rows", i)) for i in range(len(mixture))]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 if TYPE_CHECKING:
     import numpy as np
 
-    from stages.training.job import RowSource
+    from stages.training.row_source import RowSource
     from stages.training.sampler import Sampler
 
 

@@ -20,9 +20,9 @@ from models.attention import Attention
 from models.build import build
 from models.llama import SwiGLU
 from models.lost import LostFunction, LostLinear
-from models.presets import Activation, Llama, Lost
+from models.presets import Llama, Lost
 from models.projection import NotMergeable
-from models.shapes import Shape
+from models.shapes import Activation, Shape
 from tests.models.calls import losses
 
 IN, OUT, RANK, KEPT = 13, 11, 4, 3

@@ -20,8 +20,8 @@ from stages.tokens.rows import has_label
 from stages.training.checkpoint import Saver
 from stages.training.collate import Key, NextToken
 from stages.training.feed import Feed
-from stages.training.job import RowSource
 from stages.training.results import steps_of_row
+from stages.training.row_source import RowSource
 from stages.training.stage import Stage, check_stages, stage_at
 from stages.training.worker import Trainer, train
 from tests.stages.training.rows import made_rows

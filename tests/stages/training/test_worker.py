@@ -25,7 +25,8 @@ from models.reweight_config import LinUpper, Uniform
 from stages.training.checkpoint import MODEL, RESULT, Saver
 from stages.training.feed import Feed
 from stages.training.gradients import TreeSum, subtrees
-from stages.training.job import Job, RowSource
+from stages.training.job import Job
+from stages.training.row_source import RowSource
 from stages.training.worker import Trainer, train
 from tests.models.calls import losses as token_losses
 from tests.stages.training.rows import made_rows

@@ -1,0 +1,16 @@
+"""One source of rows of a training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.tokens.rows import PackedRows
+
+
+@dataclass(frozen=True)
+class RowSource:
+    """One pack node of a mixture: its fingerprint, its rows, its share of the tokens seen."""
+
+    name: str
+    rows: PackedRows
+    share: float
