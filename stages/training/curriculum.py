@@ -21,7 +21,7 @@ from stages.training.order import MIXTURE, Order
 if TYPE_CHECKING:
     import numpy as np
 
-    from stages.training.job import RowSource
+    from stages.training.row_source import RowSource
     from stages.training.sampler import Sampler
 
 

@@ -19,7 +19,7 @@ from stages.training.checkpoint import RESULT, Saver
 from stages.training.collate import NEXT_TOKEN, Key, Rows
 from stages.training.feed import Feed
 from stages.training.infill import Infill
-from stages.training.job import RowSource
+from stages.training.row_source import RowSource
 from stages.training.mask_tokens import MaskTokens
 from stages.training.pretrain import Pretrain
 from stages.training.stage import Stage

@@ -11,7 +11,7 @@ from scipy.stats import chisquare
 from models.objectives.pacing import Pacing, prefix
 from stages.training.checkpoint import RESULT, Saver
 from stages.training.curriculum import Curriculum
-from stages.training.job import RowSource
+from stages.training.row_source import RowSource
 from stages.training.worker import train
 from tests.stages.training.rows import made_rows
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start

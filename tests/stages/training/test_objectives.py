@@ -4,7 +4,9 @@ import dataclasses
 
 import pytest
 import torch
+import torch.nn.functional as F
 
+from models.batch import Batch
 from models.half_tuning import HalfTuning
 from models.objective import CrossEntropy
 from models.objectives.emo import Emo
@@ -45,6 +47,24 @@ def test_emo_is_minimised_and_the_plain_loss_is_recorded(job, mode):
     ratio = emo.record["objective"][0] / plain.record["loss"][0]
     assert (ratio == pytest.approx(1.0, rel=1e-5)) == (mode == 1)
     assert emo.record["gradient_norm"] != plain.record["gradient_norm"]
+
+
+def test_the_cost_of_emo_is_the_angle_between_rows_of_the_head_and_gives_it_no_gradient():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 5, 6, generator=generator)
+    head = torch.randn(11, 6, generator=generator).requires_grad_()
+    labels = torch.randint(0, 11, (2, 5), generator=generator)
+    batch = Batch(ids_bt=labels, labels_bt=labels)
+    found = Emo(mode=2).losses(x, head, batch)
+    q = (x @ head.T).softmax(-1)
+    costs = 1.0 - F.cosine_similarity(head[:, None], head[None], dim=-1).detach()
+    distance = (q * costs[labels]).sum(-1)
+    entropy = F.cross_entropy((x @ head.T).flatten(0, 1), labels.flatten(), reduction="none").view(2, 5)
+    torch.testing.assert_close(found.loss_bt, 2 * distance)
+    torch.testing.assert_close(found.score_bt, entropy.detach())
+    whole = (distance + (distance / entropy).detach() * entropy).sum()
+    ours, theirs = (torch.autograd.grad(loss, head)[0] for loss in (found.loss_bt.sum(), whole))
+    torch.testing.assert_close(ours, theirs)
 
 
 def test_a_late_stage_of_emo_gives_the_same_bits_for_two_processes(job, tmp_path):
