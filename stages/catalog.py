@@ -74,9 +74,13 @@ REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
-OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy"}
-COLLATORS = {"next_token": "stages.training.collate:NextToken"}
-ORDERS = {"mixture": "stages.training.order:Mixture"}
+OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy", "emo": "models.objectives.emo:Emo"}
+COLLATORS = {
+    "next_token": "stages.training.collate:NextToken",
+    "mask_tokens": "stages.training.mask_tokens:MaskTokens",
+    "infill": "stages.training.infill:Infill",
+}
+ORDERS = {"mixture": "stages.training.order:Mixture", "curriculum": "stages.training.curriculum:Curriculum"}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",

@@ -14,6 +14,7 @@ composition of their sums, where the first and the last gap may be empty, so tha
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -69,10 +70,7 @@ def choose_spans(length: int, config: Spans, most_spans: int, key: str) -> list[
     if length < config.least_tokens:
         return []
     share, which, *rest = uniforms(key, 2 + 2 * length).tolist()
-    taken = round((config.least_share + share * (config.most_share - config.least_share)) * length)
-    mean = config.span_lengths[int(which * len(config.span_lengths))]
-    taken = min(max(taken, 1), length - 1)
-    spans = max(1, min(most_spans, round(taken / mean), taken, length - taken + 1))
+    taken, spans = _amounts(length, config, most_spans, share, which)
     span_lengths = _composition(taken, spans, rest[:length])
     # Gaps between two spans hold a token; the first and the last may be empty: two tokens are lent to them.
     gaps = _composition(length - taken + 2, spans + 1, rest[length:])
@@ -82,6 +80,27 @@ def choose_spans(length: int, config: Spans, most_spans: int, key: str) -> list[
         found.append((at + gap, at + gap + size))
         at += gap + size
     return found
+
+
+def fitting_length(length: int, room: int, config: Spans, most_spans: int, key: str) -> int:
+    """The most tokens of a document's beginning that stay within `room` when `corrupt` rearranges them; 0 when no
+    beginning that is long enough for spans does.
+    """
+    share, which = uniforms(key, 2).tolist()
+
+    def wide(tokens: int) -> int:
+        return tokens + added_tokens(_amounts(tokens, config, most_spans, share, which)[1])
+
+    lengths = range(config.least_tokens, length + 1)
+    return config.least_tokens + found - 1 if (found := bisect_right(lengths, room, key=wide)) else 0
+
+
+def _amounts(length: int, config: Spans, most_spans: int, share: float, which: float) -> tuple[int, int]:
+    """Tokens to take out and spans that hold them; both grow with the length, for the same draws."""
+    taken = round((config.least_share + share * (config.most_share - config.least_share)) * length)
+    mean = config.span_lengths[int(which * len(config.span_lengths))]
+    taken = min(max(taken, 1), length - 1)
+    return taken, max(1, min(most_spans, round(taken / mean), taken, length - taken + 1))
 
 
 def _composition(total: int, parts: int, draws: Sequence[float]) -> list[int]:

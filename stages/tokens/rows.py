@@ -66,8 +66,9 @@ def has_label(segments: np.ndarray) -> np.ndarray:
 class PackedRows:
     """The rows of one pack node on local files; small enough to be sent to a worker.
 
-    files  (`.bin`, `.rows.parquet`, rows) of every shard, in order
-    draw   (rows, seed) of a budget, or None
+    files     (`.bin`, `.rows.parquet`, rows) of every shard, in order
+    draw      (rows, seed) of a budget, or None
+    specials  (name, id) of the tokenizer's special tokens
     """
 
     files: tuple[tuple[str, str, int], ...]
@@ -76,6 +77,7 @@ class PackedRows:
     end_id: int
     vocab_size: int
     draw: tuple[int, int] | None = None
+    specials: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def of(cls, ctx: Context, of: Of) -> PackedRows:
@@ -90,7 +92,9 @@ class PackedRows:
             for shard in meta["shards"]
         )
         draw = None if meta["draw"] is None else (meta["draw"][0], meta["draw"][1])
-        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw)
+        tokenizer = json.loads(ctx.path("meta", "all", "/tokenizer.json", of=of).read_text(encoding="utf-8"))
+        specials = tuple((token["content"], token["id"]) for token in tokenizer["added_tokens"])
+        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials)
 
     @property
     def packed(self) -> int:

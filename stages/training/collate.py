@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     cut        whether attention stays inside a document
     end_id     the special token that begins and ends a document
     vocab_size size of the vocabulary
+    specials   name -> id of the tokenizer's special tokens
     """
 
     ids: np.ndarray
@@ -45,6 +46,14 @@ class Rows(NamedTuple):
     cut: bool
     end_id: int
     vocab_size: int
+    specials: Mapping[str, int]
+
+    @property
+    def plain(self) -> np.ndarray:
+        """Where a token of the text stands: bool [b, T+1], false for special tokens and for filling."""
+        import numpy as np
+
+        return (self.documents > 0) & ~np.isin(self.ids, [self.end_id, *self.specials.values()])
 
 
 class Key(NamedTuple):
@@ -53,19 +62,29 @@ class Key(NamedTuple):
     seed: int
     step: int
 
+    def name(self, row: int, purpose: str = "") -> str:
+        """The key of a choice for a row of this step, named by its global number: never by worker, place or time."""
+        return f"collate/{self.seed}/{self.step}/{row}/{purpose}"
+
     def chance(self, row: int, purpose: str = "") -> np.random.Generator:
-        """A generator for a row of this step, keyed by its global number: never by worker, place or time."""
+        """A generator with the key of that name."""
         import numpy as np
 
-        text = f"collate/{self.seed}/{self.step}/{row}/{purpose}"
+        text = self.name(row, purpose)
         return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Collator:
-    """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold."""
+    """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold, `needs` the special
+    tokens that `Rows.specials` must hold.
+    """
 
     reads: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return ()
 
     def collate(self, rows: Rows, key: Key) -> Batch:
         """The batch, on the CPU; a function of its arguments alone."""

@@ -79,7 +79,8 @@ class Feed:
                 values[at] = packed.means(name, rows[at])
         first = job.sources[0].rows
         numbers = self._first_rows[sources] + rows
-        return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size)
+        specials = dict(first.specials)
+        return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
 
 
 def _pinned(batch: Batch) -> Batch:

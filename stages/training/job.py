@@ -91,3 +91,10 @@ class Job:
     def missing_columns(self) -> list[str]:
         """Of these the ones that some source does not carry."""
         return [name for name in self.reads if not all(source.rows.carries(name) for source in self.sources)]
+
+    @property
+    def missing_specials(self) -> list[str]:
+        """Special tokens that some collator needs and the tokenizer of the rows does not reserve."""
+        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
+        held = dict(self.sources[0].rows.specials)
+        return list(dict.fromkeys(name for one in collators for name in one.needs if name not in held))

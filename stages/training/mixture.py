@@ -26,10 +26,10 @@ def sources_of(
     for i, rows in enumerate(packed):
         if rows.rows == 0:
             raise DataError(f"pretrain.rows[{i}]", "no row", "at least one packed row", "siftloom status")
-        form, first = [(r.length, r.vocab_size, r.end_id) for r in (rows, packed[0])]
+        form, first = [(r.length, r.vocab_size, r.end_id, r.specials) for r in (rows, packed[0])]
         if form != first:
             raise DataError(
-                f"pretrain.rows[{i}]", f"rows of (length, vocabulary, special id) {form}",
+                f"pretrain.rows[{i}]", f"rows of (length, vocabulary, end, special tokens) {form}",
                 f"{first}, as in the first",
                 "pack all sources with one tokenizer and one length",
             )  # fmt: skip

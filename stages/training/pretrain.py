@@ -298,6 +298,11 @@ class Pretrain(Node):
         )
         for name in job.missing_columns:
             raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack with carry: [{name}]")
+        if missing := job.missing_specials:
+            raise DataError(
+                "pretrain.collate", f"rows whose tokenizer reserves no {', '.join(missing[:3])}",
+                f"{len(missing)} more special tokens", f"tokenizer with specials: [{', '.join(missing)}]",
+            )  # fmt: skip
         return job
 
     def figures(self, ctx: Context):

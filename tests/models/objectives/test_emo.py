@@ -8,7 +8,8 @@ import torch
 from scipy.optimize import linprog
 
 from models.losses import IGNORE, LinearCrossEntropy
-from models.objectives.emo import SMALLEST, Emo, emo_losses, unit_rows
+from models.objectives.emo import Emo
+from models.objectives.emo_losses import SMALLEST, emo_losses, unit_rows
 
 WIDTH, WORDS = 6, 11
 

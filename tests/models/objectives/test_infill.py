@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.objectives.infill import Sentinels, Spans, added_tokens, choose_spans, corrupt, restore
+from models.objectives.infill import Sentinels, Spans, added_tokens, choose_spans, corrupt, fitting_length, restore
 
 SENTINELS = Sentinels(masks=tuple(range(1000, 1064)), end=2000, separator=2001, end_span=2002)
 
@@ -32,6 +32,16 @@ def test_spans_are_in_order_apart_and_inside(length: int, seed: int) -> None:
     assert all(stop < after for (_, stop), (after, _) in itertools.pairwise(spans))
     assert spans[0][0] >= 0
     assert spans[-1][1] <= length
+
+
+@given(
+    st.integers(1, 200), st.integers(0, 210), st.integers(0, 10_000), st.sampled_from([(3, 8, 32), (1,)]),
+    st.sampled_from([(0.05, 0.5), (0.9, 0.95)]),
+)  # fmt: skip
+def test_as_much_of_a_document_is_taken_as_fits_and_no_more(length, room, seed, span_lengths, shares) -> None:
+    config, key = Spans(least_share=shares[0], most_share=shares[1], span_lengths=span_lengths), f"{seed}"
+    wide = {n: n + added_tokens(len(choose_spans(n, config, 64, key))) for n in range(config.least_tokens, length + 1)}
+    assert fitting_length(length, room, config, 64, key) == max((n for n in wide if wide[n] <= room), default=0)
 
 
 def test_sentinels_stand_in_order_in_the_context_and_again_before_their_spans() -> None:
