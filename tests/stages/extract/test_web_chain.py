@@ -59,7 +59,7 @@ def test_pages_become_documents_of_their_language(local_ray, archive, tmp_path, 
     (deep,) = found["text"].removed().to_pylist()
     assert (deep["reason"], deep["node"]) == ("extract.too_deep", "text")
     kept = found["english"].rows(["url", "text"]).to_pylist()
-    # a translation leaves some pages, or the beginning of one, in English; the model reads 300 characters when it is sure
+    # a translation leaves some pages, or the beginning of one, in English; a sure model reads 300 characters
     others = [row["text"] for row in kept if "/en/" not in row["url"]]
     assert all(sum(map(str.isascii, text[:300])) > 0.95 * 300 for text in others)
     assert len(others) < 6
