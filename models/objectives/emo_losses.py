@@ -22,16 +22,28 @@ Letters: n tokens, v vocabulary, d model width, e width of the cost embeddings.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from models.losses import IGNORE, LinearCrossEntropy
-from models.objectives.emo import Emo
 
 SMALLEST = 1e-10  # denominator of a ratio, and length of a zero row of padded vocabulary
+
+
+class Mixing(Protocol):
+    """How the distance is mixed with the cross-entropy: the fields of `models.objectives.emo.Emo`."""
+
+    @property
+    def mode(self) -> int: ...
+    @property
+    def share(self) -> float: ...
+    @property
+    def clamp(self) -> float | None: ...
+    @property
+    def target_in_cost(self) -> bool: ...
 
 
 def unit_rows(embedding_ve: Tensor) -> Tensor:
@@ -40,7 +52,9 @@ def unit_rows(embedding_ve: Tensor) -> Tensor:
     return rows / rows.norm(dim=-1, keepdim=True).clamp_min(SMALLEST)
 
 
-def emo_losses(x_nd: Tensor, head_vd: Tensor, labels_n: Tensor, cost_ve: Tensor, config: Emo) -> tuple[Tensor, Tensor]:
+def emo_losses(
+    x_nd: Tensor, head_vd: Tensor, labels_n: Tensor, cost_ve: Tensor, config: Mixing
+) -> tuple[Tensor, Tensor]:
     """(loss, cross-entropy) per token, both fp32 `[n]` [nats], 0 where the label is `IGNORE`.
 
     The second is detached: weights of samples are taken from it. `cost_ve`: rows of unit length (`unit_rows`), those
@@ -60,7 +74,7 @@ class LinearEmo(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_nd: Tensor, head_vd: Tensor, labels_n: Tensor, cost_ve: Tensor, config: Emo
+        ctx: Any, x_nd: Tensor, head_vd: Tensor, labels_n: Tensor, cost_ve: Tensor, config: Mixing
     ) -> tuple[Tensor, Tensor]:
         kept_nv = torch.mm(x_nd, head_vd.T)
         wide = torch.promote_types(x_nd.dtype, torch.float32)
@@ -97,7 +111,7 @@ class LinearEmo(torch.autograd.Function):
         return *LinearCrossEntropy.backward(ctx, grad_n)[:2], None, None, None
 
 
-def mixture(config: Emo, entropy: Tensor, distance: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
+def mixture(config: Mixing, entropy: Tensor, distance: Tensor) -> tuple[Tensor, Tensor | float, Tensor | float]:
     """(loss, factor of the cross-entropy's gradient, factor of the distance's gradient) per token."""
     if config.mode == 1:
         ratio = entropy / distance.clamp_min(SMALLEST)

@@ -19,9 +19,9 @@ from stages.training.checkpoint import RESULT, Saver
 from stages.training.collate import NEXT_TOKEN, Key, Rows
 from stages.training.feed import Feed
 from stages.training.infill import Infill
-from stages.training.row_source import RowSource
 from stages.training.mask_tokens import MaskTokens
 from stages.training.pretrain import Pretrain
+from stages.training.row_source import RowSource
 from stages.training.stage import Stage
 from stages.training.worker import train
 from tests.stages.local_context import LocalContext
