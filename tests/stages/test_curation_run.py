@@ -140,8 +140,10 @@ def test_a_new_threshold_scores_nothing_again_and_equals_a_fresh_run(first, sour
 
 
 def test_the_files_are_taken_home_and_another_place_costs_a_copy_only(first, tmp_path):
-    nodes, _, store = first
-    home, expected = tmp_path / "home", written(store)
+    nodes, found, store = first
+    files = sorted((store / found["out"].folder / "data" / "files").iterdir())
+    expected = [json.loads(line) for file in files for line in gzip.open(file, "rt", encoding="utf-8")]
+    home = tmp_path / "home"
     out = s.Write(docs=nodes["small"], format="jsonl.gz", columns=nodes["out"].columns, to=str(home))
     run({**nodes, "out": out}, store, "home")
     rows = [json.loads(line) for file in sorted((home / "data").iterdir()) for line in gzip.open(file, "rt")]

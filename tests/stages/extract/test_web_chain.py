@@ -58,6 +58,9 @@ def test_pages_become_documents_of_their_language(local_ray, archive, tmp_path, 
     assert sum("Глава" in (row["title"] + row["text"]) or "Debian" in row["text"] for row in by_language["ru"]) > 10
     (deep,) = found["text"].removed().to_pylist()
     assert (deep["reason"], deep["node"]) == ("extract.too_deep", "text")
-    kept = found["english"].rows(["url"])["url"].to_pylist()
-    assert {url.split("/")[3] for url in kept} == {"en"}
-    assert len(kept) >= len(by_language["en"]) - 1
+    kept = found["english"].rows(["url", "text"]).to_pylist()
+    # a translation leaves some pages, or the beginning of one, in English; a sure model reads 300 characters
+    others = [row["text"] for row in kept if "/en/" not in row["url"]]
+    assert all(sum(map(str.isascii, text[:300])) > 0.95 * 300 for text in others)
+    assert len(others) < 6
+    assert len(kept) - len(others) >= len(by_language["en"]) - 1
