@@ -34,7 +34,7 @@ SMALLEST = 1e-10  # denominator of a ratio, and length of a zero row of padded v
 
 
 class Mixing(Protocol):
-    """How distance and cross-entropy are mixed; `models.objectives.emo.Emo` says what each field means."""
+    """How the distance is mixed with the cross-entropy: the fields of `models.objectives.emo.Emo`."""
 
     @property
     def mode(self) -> int: ...
