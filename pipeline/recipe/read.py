@@ -165,9 +165,10 @@ class Reader:
         empty = isinstance(tree, Leaf) and tree.value is None
         if empty and field.optional:
             return None
-        if field.takes_node:
+        kinds = self.vocabulary.kinds_for(field)
+        if field.takes_node and not (isinstance(tree, Table) and kinds.keys() & tree.entries.keys()):
             return self.reference(field, tree)
-        if (kinds := self.vocabulary.kinds_for(field)) and not empty:
+        if kinds and not empty:
             if field.takes_list:
                 items = tree.items if isinstance(tree, Items) else [tree]
                 return tuple(self.value(field, item, kinds) for item in items)

@@ -91,6 +91,7 @@ def _field(field: Field, vocabulary: Vocabulary) -> dict[str, Any]:
         one = [{"type": "string"}, {"$ref": "#/$defs/node"}]
         forms = one + ([{"type": "array", "minItems": 1, "items": {"anyOf": one}}] if field.takes_many else [])
         forms += [NUMBERS] if field.mixture else []
+        forms += [{"$ref": f"#/$defs/value.{kind}"} for kind in sorted(kinds)]
     elif kinds:
         forms = [{"$ref": f"#/$defs/value.{kind}"} for kind in sorted(kinds)]
         forms += [{"type": "array", "items": {"anyOf": list(forms)}}] if field.takes_list else []

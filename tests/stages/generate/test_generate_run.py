@@ -179,3 +179,23 @@ def test_a_transformer_with_a_head_scores_as_it_does_by_itself(local_ray, source
     wrong = {"docs": docs, "end": s.HfQuality(docs=docs, model=folder, label="fine")}
     with pytest.raises(NodeFailed, match=r"'fine'; expected one of \['bad', 'good'\]"):
         run(wrong, tmp_path / "store")
+
+
+def test_a_recipe_names_an_endpoint_where_a_node_may_stand_and_is_written_back(tmp_path):
+    from pipeline.recipe import dump, load
+    from siftloom.vocabulary import vocabulary
+
+    text = """
+name: judged
+nodes:
+  docs: {use: read, paths: [a.jsonl]}
+  marks: {use: judge, docs: docs, model: {endpoint: {url: "http://127.0.0.1:1/v1", model: m}}}
+  again: {use: judge, docs: docs, model: {use: model_folder, paths: [m]}, as: other}
+"""
+    (tmp_path / "r.yaml").write_text(text)
+    nodes = load(tmp_path / "r.yaml", vocabulary()).nodes
+    assert nodes["marks"].model == Endpoint(url="http://127.0.0.1:1/v1", model="m")
+    assert nodes["again"].model.kind() == "model_folder"
+    names = {nodes["docs"]: "docs", nodes["marks"]: "marks"}
+    written = dump(list(names), names, vocabulary(), name="judged")
+    assert "127.0.0.1:1" in written
