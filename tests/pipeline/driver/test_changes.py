@@ -234,3 +234,19 @@ def test_no_import_is_overlooked():
             names = {a.name for item in items if isinstance(item, ast.Import) for a in item.names}
             names |= {item.module for item in items if isinstance(item, ast.ImportFrom) and item.module}
             assert names <= set(drift._imports(code, str(path))), path
+
+
+def test_the_code_of_a_function_below_a_folder_without_init_is_found(tmp_path, monkeypatch):
+    from stages.clean.gopher_quality import GopherQuality
+
+    (tmp_path / "package" / "folder").mkdir(parents=True)
+    (tmp_path / "package" / "__init__.py").write_text("")
+    module = tmp_path / "package" / "folder" / "rules.py"
+    monkeypatch.syspath_prepend(tmp_path)
+    hashes = []
+    for text in ("def f(): return 1\n", "def f(): return 2\n"):
+        module.write_text(text)
+        drift.code_hash.cache_clear()
+        hashes.append(drift.code_hash(GopherQuality, ("package.folder.rules",)))
+    assert hashes[0] != hashes[1]
+    drift.code_hash.cache_clear()
