@@ -6,7 +6,7 @@ the nodes are needed, so newer code, on another machine too, can read an old run
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -170,23 +170,34 @@ class Run:
         return next((v.label for v in self.nodes if v.fingerprint.startswith(fingerprint[:12])), fingerprint[:12])
 
     def find(self, document: str) -> tuple[NodeView, Any, int]:
-        """(base, shard, row) of a document by its id, or by the user's own id; raises where there is none."""
-        for column in ("id", "source_id"):
-            for view in self.nodes:
-                if view.finished and view.manifest["new_base"] and column in view.manifest["base_columns"]:
-                    found = self.documents.find(view.manifest, column, document)
-                    if found is not None:
-                        return view, *found
-        raise UserError(f"run {self.name}", f"no document {document!r}", "an id as `siftloom removed` prints it")
+        """(base, shard, row) of a document by its id, or by the user's own id; raises where there is none.
+
+        A document that was carried into a new base under its id is found where it was first.
+        """
+        return self._found(document)[0]
 
     def why(self, document: str) -> list[dict[str, Any]]:
         """One document's way: per node its state, reason, value, threshold and the columns the node added.
 
-        Nodes that read the document's base come in order; `state` is `kept`, `removed` or `gone` (removed before).
+        Nodes that read the document's base come in order; `state` is `kept`, `removed` or `gone` (removed before). The
+        way of a document that was made from another one, or carried into a new base, begins with the other's.
         """
-        base, shard, row = self.find(document)
-        first = {"node": base.label, "kind": base.kind, "state": "read", "columns": self.documents.base_row(shard, row)}
-        steps = [first]
+        return self._steps(*self._found(document)[-1])
+
+    def _found(self, document: str) -> list[tuple[NodeView, Any, int]]:
+        """Every base that holds the document, in the order of the nodes."""
+        bases = [view for view in self.nodes if view.finished and view.manifest["new_base"]]
+        for column in ("id", "source_id"):
+            having = [view for view in bases if column in view.manifest["base_columns"]]
+            places = [(view, self.documents.find(view.manifest, column, document)) for view in having]
+            if found := [(view, *place) for view, place in places if place is not None]:
+                return found
+        raise UserError(f"run {self.name}", f"no document {document!r}", "an id as `siftloom removed` prints it")
+
+    def _steps(self, base: NodeView, shard: Any, row: int) -> list[dict[str, Any]]:
+        columns = self.documents.base_row(shard, row)
+        steps = self._steps_of_parent(columns)
+        steps.append({"node": base.label, "kind": base.kind, "state": "read", "columns": columns})
         for view in self.nodes:
             if not view.finished or not view.manifest["row_phase"]:
                 continue
@@ -196,6 +207,16 @@ class Run:
                     {"node": view.label, "kind": view.kind} | self.documents.row_state(view.manifest, shard, row)
                 )
         return steps
+
+    def _steps_of_parent(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The way of the document that a row was made from, which its columns name; empty for a row of a first base."""
+        short, key, row = (columns.get(f"parent_{part}") for part in ("base", "shard", "row"))
+        base = next((view for view in self.nodes if short and view.fingerprint.startswith(short)), None)
+        if base is None or not base.finished or row is None:
+            return []
+        shards = self.manifests.stream(base.manifest).shards
+        shard = next((found for found in shards if found.shard.key == key), None)
+        return [] if shard is None else self._steps(base, shard, row)
 
     def status(self) -> dict[str, Any]:
         """Per node how many tasks are done, and whether it is finished."""

@@ -156,3 +156,11 @@ def test_the_files_are_taken_home_and_another_place_costs_a_copy_only(first, tmp
         "prov.json",
         "manifest.json",
     }
+
+
+def test_the_way_of_a_document_goes_through_a_new_base(first):
+    _, found, _ = first
+    name = found["small"].rows(["id"])["id"][0].as_py()
+    steps = [step["node"] for step in found.why(name)]
+    assert steps[0] == "raw"
+    assert steps.index("best") < steps.index("small")

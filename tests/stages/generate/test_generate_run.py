@@ -152,7 +152,8 @@ def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sour
         assert row["model"].startswith("model_folder ")
     assert len(set(rows["id"].to_pylist())) == len(rows)
     steps = found.why(rows["id"][0].as_py())
-    assert any(step["node"] == "made" for step in steps)
+    assert [step["node"] for step in steps] == ["docs", "made", "end"]
+    assert steps[0]["columns"]["id"] == steps[1]["columns"]["parents"][0]
     other = run(nodes, tmp_path / "again")
     assert other[made].rows(["id", "text"]).equals(found[made].rows(["id", "text"]))
 
