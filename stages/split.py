@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
 from pipeline.errors import RecipeError
 from stages.chance import draws, share_limit
-from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried
+from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried, cluster_or_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,11 +41,6 @@ class Split(RowNode):
         limit = share_limit(self.held_out)
 
         def rows(table) -> Columns:
-            import pyarrow.compute as pc
-
-            name = table[ID]
-            if CLUSTER_ID in table.column_names:
-                name = pc.coalesce(table[CLUSTER_ID].cast("string"), name)
-            return Columns(added={HELD_OUT: draws(name.to_pylist(), self.seed, "split") < limit})
+            return Columns(added={HELD_OUT: draws(cluster_or_id(table), self.seed, "split") < limit})
 
         return rows

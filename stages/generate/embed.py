@@ -45,7 +45,7 @@ class Embed(RowNode):
         return not isinstance(self.model, Endpoint)
 
     def check(self) -> None:
-        check_model(self.model, "embed.model")
+        check_model(self.model, "embed.model", writes=False)
         known = width_of(self.model)
         if known is None and self.width is None:
             raise RecipeError("embed.width", "nothing", "the width of the model's vectors (`hidden_size`)")

@@ -10,6 +10,7 @@ from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, 
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
+from stages.training.lineage import sees_both_sides
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,6 +42,11 @@ class Evaluate(Node):
     def check(self) -> None:
         if self.model.gives != "model":
             raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a node that gives a model, as pretrain")
+        if sees_both_sides(self.model):
+            raise RecipeError(
+                "evaluate.model", "a model that was trained last to see both sides, whose causal loss says nothing",
+                "a causal model", "evaluate the model before its last stage, or export it and fine-tune",
+            )  # fmt: skip
         if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
             raise RecipeError(
                 "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"

@@ -24,14 +24,15 @@ from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
-from pipeline.errors import DataError, RecipeError, Stopped
+from pipeline.errors import RecipeError, Stopped
 from stages.tokens.pack import Pack
+from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import lines, running_total, thin
 from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
-from stages.training.stage import Stage, check_stages
+from stages.training.stage import Stage, check_stages, last_collator
 
 if TYPE_CHECKING:
     from stages.training.job import Job
@@ -190,6 +191,11 @@ class Pretrain(Node):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
+        objectives = [self.objective, *(stage.objective for stage in self.schedule)]
+        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
+        packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
+        check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
+        check_start(self.start, objectives)
 
     def phases(self):
         law = Law("steps", "steps", ("trained",))
@@ -212,6 +218,11 @@ class Pretrain(Node):
         config = ctx.path("train", "all", "/config.json")
         steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
         return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
+
+    @property
+    def ends_with(self) -> Collator:
+        """The last collator of the run: what the model is in the end."""
+        return last_collator(self.collate, self.schedule)
 
     @property
     def vocab_size(self) -> int:
@@ -268,7 +279,7 @@ class Pretrain(Node):
 
         assert self.device != "auto"
         assert self.precision != "auto"
-        job = Job(
+        return Job(
             sources=sources_of(ctx, self.mixture, self.steps * self.batch_rows, self.max_epochs),
             model=self.model,
             start=None if self.start is None else str(model_file(ctx, "start")),
@@ -296,14 +307,6 @@ class Pretrain(Node):
             log_interval=self.log_interval,
             scratch=ctx.scratch(),
         )
-        for name in job.missing_columns:
-            raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack with carry: [{name}]")
-        if missing := job.missing_specials:
-            raise DataError(
-                "pretrain.collate", f"rows whose tokenizer reserves no {', '.join(missing[:3])}",
-                f"{len(missing)} more special tokens", f"tokenizer with specials: [{', '.join(missing)}]",
-            )  # fmt: skip
-        return job
 
     def figures(self, ctx: Context):
         import pyarrow.parquet as pq

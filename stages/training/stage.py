@@ -42,3 +42,8 @@ def stage_at(stages: tuple[Stage, ...], step: int, steps: int) -> Stage:
         if step < round(stage.until * steps):
             return stage
     return stages[-1] if stages else Stage(until=1.0)
+
+
+def last_collator(collate: Collator, stages: tuple[Stage, ...]) -> Collator:
+    """The collator that a run ends with."""
+    return (stages[-1].collate if stages else None) or collate
