@@ -127,7 +127,7 @@ class Removed:
 
     @staticmethod
     def first(rules: Sequence[Removed]) -> Removed:
-        """Several rules in order: a row goes for the first rule that it breaks."""
+        """Several rules in order: a row is removed by the first rule that it breaks."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -518,7 +518,7 @@ class Node:
         return None
 
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
-        """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
+        """Return chart descriptions for the report, computed once at commit; see `docs/figures.md` for the kinds."""
         return ()
 
     @classmethod
@@ -623,7 +623,7 @@ class FinishedNode(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
-        """Fingerprint of each input -> what that input said about the document."""
+        """Fingerprint of each input -> the facts that input gave about the document."""
         ...
 
     def path(self, phase: str, key: str, ext: str) -> Path:

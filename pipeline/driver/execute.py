@@ -265,7 +265,7 @@ class Driver:
         if not where and self.options.cpus is not None and self.options.cpus > have:
             self.reporter.notify(Notice(f"{self.options.cpus} CPUs are asked for, but this machine has {have}"))
         self.keys.cpus = session.start(self.options.cpus, self.options.address)
-        from pipeline.ray_runtime.tasks import Width  # it imports ray, whose settings have to be made before
+        from pipeline.ray_runtime.tasks import Width  # this imports ray, which needs its settings first
 
         self._width = Width(self.options.cpus)
         due = (phase for node in self.graph.nodes if not self.finished(node) for phase in self.graph.phases(node))

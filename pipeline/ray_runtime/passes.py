@@ -136,7 +136,8 @@ class Pass:
     def _dataset(self, groups: Sequence[Sequence[ShardWork]], retries: int, errored: int) -> Dataset:
         import ray.data
 
-        # Ray Data sets its loggers up when it is imported. What it has to say of dead workers is said by name here.
+        # Ray Data sets its loggers up when it is imported. Errors of this module name the shard and the node of a dead
+        # worker, which Ray Data's messages do not.
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         dataset = ray.data.from_items([operators.group_row(g) for g in groups], override_num_blocks=len(groups))
         self._set_up(dataset.context)
@@ -171,7 +172,7 @@ class Pass:
 
 
 def _pool(wanted: Resources, spare: float) -> dict[str, Any]:
-    """Return the options of a pool of actors, which together leave room for the tasks that read for them."""
+    """Return the options of a pool of actors, which together leave CPUs for the tasks that read for them."""
     from ray.data import ActorPoolStrategy
 
     devices = ray.cluster_resources().get("GPU", 0)

@@ -51,10 +51,10 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
     )
 
 
-def _followed(tree: Tree, at: str, way: Sequence[int | str]) -> tuple[int, Tree, str]:
+def _followed(tree: Tree, at: str, path: Sequence[int | str]) -> tuple[int, Tree, str]:
     """How far pydantic's location leads into the tree, and what stands there; types in it are skipped."""
     depth = 0
-    for step in way:
+    for step in path:
         if isinstance(tree, Items) and isinstance(step, int) and step < len(tree.items):
             depth, tree, at = depth + 1, tree.items[step], f"{at}[{step}]"
         elif isinstance(tree, Table) and str(step) in tree.entries:

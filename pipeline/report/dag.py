@@ -90,7 +90,7 @@ def _node(node: NodeReport, x: float, y: float) -> Markup:
 
 
 def _sign(action: str, x: float, y: float) -> Markup:
-    """Full for run, half for resume, hollow for reuse: told apart without colour."""
+    """Full for run, half for resume, hollow for reuse: distinct without colour."""
     parts = [element("circle", class_=f"node {action}", cx=x, cy=y, r=DOT)]
     if action == "resume":
         half = f"M {x:g} {y - DOT:g} A {DOT} {DOT} 0 0 0 {x:g} {y + DOT:g} Z"

@@ -1,4 +1,4 @@
-"""Axes: where a value lies, and the round numbers beside it.
+"""Axes: the position of a value, and the round numbers beside it.
 
 Steps are 1, 2, 2.5 or 5 times a power of ten (Heckbert, "Nice numbers for graph labels", Graphics Gems 1990). They
 are multiplied in decimal, so that the third tick of 0.1 is 0.3 and its label has no stray digits.

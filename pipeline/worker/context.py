@@ -81,8 +81,8 @@ class TaskContext(Context):
         only: np.ndarray | None = None,
     ) -> Iterator:
         stream = self._stream(of)
-        told = {base.shard.name for base in stream.shards}
-        if stream.partial and (shards is None or not told.issuperset(shard.name for shard in shards)):
+        named = {base.shard.name for base in stream.shards}
+        if stream.partial and (shards is None or not named.issuperset(shard.name for shard in shards)):
             raise self._other_rows(of)
         return alive_rows(self.store, stream, columns, shards, self._record, only)
 

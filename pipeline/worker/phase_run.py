@@ -32,7 +32,7 @@ class PassPhase:
     binding: Binding
     phase: str
     after: Mapping[str, int | None]
-    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
+    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or written in this pass
     scores: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # shard -> (folder, phase, shard) to copy
 
     def spec(self) -> RowPhase | ShardPhase:
