@@ -16,7 +16,7 @@ import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -74,7 +74,8 @@ class Pass:
         for retries, groups in () if alone else ((0, list(self._groups())), (TRIES_AGAIN - 1, None)):
             if not left or stopping():
                 return
-            for shard, outcomes in self._pipeline(groups or [[work] for work in left.values()], retries, errored=-1):
+            groups = groups or [[replace(work, tried=True)] for work in left.values()]
+            for shard, outcomes in self._pipeline(groups, retries, errored=-1):
                 left.pop(shard, None)
                 yield outcomes
             if left:
@@ -87,7 +88,8 @@ class Pass:
     def _alone(self, shard: str, work: ShardWork, retries: int) -> list[Outcome]:
         """Run one shard; return its outcomes, with the cause where its worker dies."""
         try:
-            return [o for _, outcomes in self._pipeline([[work]], retries, errored=0) for o in outcomes]
+            again = replace(work, tried=True)  # by a worker before, or by one that Ray replaces
+            return [o for _, outcomes in self._pipeline([[again]], retries, errored=0) for o in outcomes]
         except Exception as error:  # Ray Data's or Ray's own: what its workers raise comes back as an outcome
             died = WorkerDied.of(error)
         gc.collect()  # Ray Data's error refers to its own frames, and those to actors, which would hold their CPUs

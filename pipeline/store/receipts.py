@@ -79,6 +79,14 @@ def read_receipt(store: Store, folder: str, phase: str, key: str) -> Receipt | N
         ) from None
 
 
+def finished_receipt(store: Store, folder: str, phase: str, key: str) -> Receipt:
+    """The receipt of a finished task. Raises DataError where there is none."""
+    receipt = read_receipt(store, folder, phase, key)
+    if receipt is None:
+        raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
+    return receipt
+
+
 def done_keys(store: Store, folder: str, phase: str) -> set[str]:
     """Keys of a phase that have a receipt."""
     names = store.names(f"{folder}/receipts/{phase}")

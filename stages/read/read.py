@@ -12,46 +12,32 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from typing import Any, Literal
 
 from pipeline.contract import (
     Context,
-    InPlace,
     Law,
-    NewShard,
     Node,
     Result,
     Source,
     TaskPhase,
     reach,
     runtime,
-    shard_facts,
     sources,
 )
-from pipeline.errors import RecipeError, SourceError
-from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id, id_prefix
-from stages.read import encodings, parquet, ranges
+from pipeline.errors import RecipeError
+from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id
+from stages.read import encodings, in_place, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
 from stages.read.layout import Unit, formats, units
+from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
 
-READERS = {
-    "jsonl": "json_files:lines",
-    "json": "json_files:file",
-    "csv": "tables:commas",
-    "tsv": "tables:tabs",
-    "txt": "text_files:rows",
-    "html": "html:rows",
-    "warc": "warc:rows",
-    "arrow": "arrow:rows",
-    "tar": "tar:rows",
-}
 OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 FIRST = "first"
 
@@ -96,7 +82,7 @@ class Read(Node):
     limit: int | None = reach(None)
 
     version = 2
-    reasons = parquet.REASONS
+    reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
 
@@ -250,7 +236,7 @@ class Read(Node):
         elif unit.form == "parquet":
             plan = parquet.Runs.load(ctx.path("survey", name, ".json"))
             if plan.columns is not None:
-                return self._in_place(ctx, key, unit, source, plan, plan.runs[int(part)])
+                return in_place.lay_down(ctx, key, unit, source, plan, plan.runs[int(part)], self.on_error == "fail")
             run = plan.runs[int(part)]
         elif self._in_parts(unit, source) and (cuts := ranges.load(ctx.path("survey", name, ".json"))):
             piece = cuts[int(part)]
@@ -307,32 +293,7 @@ class Read(Node):
             for each in plan.runs if run is None else [run]:
                 yield from parquet.rows(stream, source, plan, each, wanted)
             return
-        module, _, function = READERS[form].partition(":")
         given = Given(source, stream, self._digest(source), self.encoding, self.txt_split, piece)
-        yield from getattr(import_module(f"stages.read.{module}"), function)(given)
+        yield from reader(form)(given)
         if "encoding" in given.found:
             notes[source.name] = given.found["encoding"]
-
-    def _in_place(
-        self, ctx: Context, key: str, unit: Unit, source: Source, plan: parquet.Runs, run: list[int]
-    ) -> Result:
-        with ctx.open_source(source) as stream:
-            state, text_bytes = parquet.examine(stream, source, plan, run)
-        counts = {"rows": len(state), "kept": 0}
-        for entry in state.value_counts().to_pylist():
-            name = "kept" if entry["values"] == 0 else self.reasons[entry["values"] - 1].replace("read.", "rejected.")
-            counts[name] = entry["counts"]
-        if self.on_error == "fail" and counts["kept"] < len(state):
-            row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
-            raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
-        place = InPlace(
-            digest=source.digest,
-            ids=id_prefix(source.digest, unit.copy),
-            row_groups=(run[0], run[1]),
-            first_row=run[2],
-            columns=plan.columns or {},
-        )
-        shard = NewShard(
-            key=key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=parquet.write_state(ctx, state)
-        )
-        return Result(counts=counts, facts=shard_facts([shard]))
