@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from models.optimiser import Optimiser
 from pipeline.errors import RecipeError
 
 
@@ -51,6 +52,15 @@ def check_numbers(
     for name, found, holds, expected in rules:
         if not holds:
             raise RecipeError(f"pretrain.{name}", f"{found}", expected)
+
+
+def check_optimizer(optimizer: Optimiser, shard: int) -> None:
+    """Raises RecipeError for an optimiser that needs whole matrices where each process holds a piece of them."""
+    if shard > 1 and not optimizer.in_shards:
+        raise RecipeError(
+            "pretrain.optimizer", f"{type(optimizer).__name__} with shard {shard}",
+            "whole copies of the weights: its step of a matrix needs all of it", "set shard: 1, or optimizer: adamw",
+        )  # fmt: skip
 
 
 def _first(numbers: list[int]) -> str:

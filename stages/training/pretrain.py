@@ -21,6 +21,7 @@ from models.accounting import peak_bytes, state_bytes
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
+from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
@@ -28,7 +29,7 @@ from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import of_record
-from stages.training.limits import check_numbers
+from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
@@ -52,6 +53,7 @@ class Pretrain(Node):
     collate         what the model is shown and has to predict (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
+    optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
     lr_schedule     the course of the learning rate
@@ -95,7 +97,7 @@ class Pretrain(Node):
     order: Order = MIXTURE
     freeze: Freeze | None = None
     reweight: Reweight | None = None
-    optimizer: AdamW = ADAMW
+    optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
     schedule: tuple[Stage, ...] = ()
     steps: int = 1000
@@ -164,6 +166,7 @@ class Pretrain(Node):
             checkpoint_every=self.checkpoint_every,
             log_interval=self.log_interval,
         )
+        check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
         if self.start is not None and self.start.gives != "model":
