@@ -16,6 +16,7 @@ class ProjectionModule(nn.Module):
 
     in_width: int
     out_width: int
+    maps: tuple[str, ...] = ("A", "B")  # parameters that are whole linear maps, `[into, from]`
 
     def merge(self) -> Tensor:
         """The dense weight `[out, in]` that computes the same, detached; raises NotMergeable."""
