@@ -546,8 +546,8 @@ class RowNode(Node):
 
     A node that overrides `decide` promises that its removals are a function of its own added columns and its fields;
     the engine may then fill the columns from an earlier run (`threshold` fields apart, the same configuration) and
-    only decide. `histograms`: column -> (low, high, bins[, field]), counted by the engine and drawn in the report;
-    the field, if there is one, is the threshold below which rows go.
+    only decide. `histograms`: column -> (low, high, bins, *fields), counted by the engine and drawn in the report with
+    the rows that went; the fields are the thresholds that the column is held against.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
@@ -555,7 +555,7 @@ class RowNode(Node):
     row_errors: ClassVar[
         tuple[type[Exception], ...]
     ] = ()  # what may go wrong with one row alone; see `RowPhase.on_error`
-    histograms: ClassVar[Mapping[str, tuple[float, float, int] | tuple[float, float, int, str]]] = {}
+    histograms: ClassVar[Mapping[str, tuple[float | str, ...]]] = {}
 
     @abstractmethod
     def open(self, ctx: Context) -> RowFunction:
