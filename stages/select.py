@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import ShareAboveZero
 from pipeline.contract import (
     ONE,
     Columns,
@@ -51,7 +52,7 @@ class Select(Node):
 
     docs: Node
     by: str
-    keep_fraction: float | None = threshold(None)
+    keep_fraction: ShareAboveZero | None = threshold(None)
     min: float | None = threshold(None)
 
     version = 1
@@ -62,8 +63,6 @@ class Select(Node):
             raise RecipeError(
                 "select", "keep_fraction and min " + ("neither" if self.min is None else "both"), "one of them"
             )
-        if self.keep_fraction is not None and not 0 < self.keep_fraction <= 1:
-            raise RecipeError("select.keep_fraction", f"{self.keep_fraction}", "a share above 0, at most 1")
 
     def phases(self):
         return (

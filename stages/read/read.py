@@ -16,6 +16,7 @@ from importlib import import_module
 from itertools import islice
 from typing import Any, Literal
 
+from pipeline.bounds import Positive
 from pipeline.contract import (
     Context,
     InPlace,
@@ -36,23 +37,11 @@ from stages.read import encodings, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import Unit, formats, units
+from stages.read.layout import OWN_NAMES, READERS, Unit, formats, units
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
 
-READERS = {
-    "jsonl": "json_files:lines",
-    "json": "json_files:file",
-    "csv": "tables:commas",
-    "tsv": "tables:tabs",
-    "txt": "text_files:rows",
-    "html": "html:rows",
-    "warc": "warc:rows",
-    "arrow": "arrow:rows",
-    "tar": "tar:rows",
-}
-OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 FIRST = "first"
 
 _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last listing that this process has seen
@@ -90,10 +79,10 @@ class Read(Node):
     encoding: str | None = None
     txt_split: Frame = "file"
     on_error: Literal["reject", "fail"] = runtime("reject")
-    shard_bytes: int = 128 * 1024**2
-    range_bytes: int = 256 * 1024**2
+    shard_bytes: Positive = 128 * 1024**2
+    range_bytes: Positive = 256 * 1024**2
     trust: Literal["digest", "listing"] = runtime("digest")
-    limit: int | None = reach(None)
+    limit: Positive | None = reach(None)
 
     version = 2
     reasons = parquet.REASONS
@@ -101,10 +90,6 @@ class Read(Node):
     content_keys = True
 
     def check(self) -> None:
-        if self.shard_bytes < 1 or self.range_bytes < 1:
-            raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
-        if self.limit is not None and self.limit < 1:
-            raise RecipeError("read.limit", f"{self.limit}", "at least 1 row, or null for all")
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
             raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
         for path in (self.paths,) if isinstance(self.paths, str) else self.paths:

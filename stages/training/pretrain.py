@@ -23,6 +23,7 @@ from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
+from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
@@ -97,23 +98,23 @@ class Pretrain(Node):
     optimizer: AdamW = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
     schedule: tuple[Stage, ...] = ()
-    steps: int = 1000
-    batch_rows: int = 32
-    micro_batches: int = 2
+    steps: Positive = 1000
+    batch_rows: Positive = 32
+    micro_batches: Positive = 2
     seed: int = 0
-    max_epochs: float | None = None
+    max_epochs: AmountAboveZero | None = None
     attend: Literal["row", "document"] = "row"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    shard: int = 1
+    shard: Positive = 1
     reduce: Literal["tree", "ring"] | None = None
-    threads: int = 1
+    threads: Positive = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     recompute: bool = runtime(False)
     workers: int | tuple[int, int] = runtime(1)
-    checkpoint_every: int = runtime(100)
-    log_interval: int = runtime(10)
-    max_failures: int = runtime(3)
+    checkpoint_every: Positive = runtime(100)
+    log_interval: Positive = runtime(10)
+    max_failures: Count = runtime(3)
 
     version = 2
     gives = "model"
@@ -157,7 +158,6 @@ class Pretrain(Node):
             possible = f"multiples of {self.shard} (shard) that divide {self.micro_batches} (micro_batches)"
             impossible = [size for size in self.sizes if size < 1 or size % self.shard or self.micro_batches % size]
         rules = (
-            ("steps", self.steps, self.steps >= 1, "at least 1"),
             ("micro_batches", self.micro_batches, _is_power_of_two(self.micro_batches), "a power of two"),
             (
                 "batch_rows", self.batch_rows,
@@ -174,9 +174,6 @@ class Pretrain(Node):
             ),
             ("workers", self.workers, bool(self.sizes), "a number, or the least and the most"),
             ("workers", self.workers, not impossible, f"{possible}; {_first(impossible)} cannot be"),
-            ("threads", self.threads, self.threads >= 1, "at least 1"),
-            ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, "at least 1 step"),
-            ("log_interval", self.log_interval, self.log_interval >= 1, "at least 1 step"),
         )  # fmt: skip
         for name, found, holds, expected in rules:
             if not holds:
