@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+import typing
 from typing import Annotated, Any
 
 import typer
@@ -73,11 +74,13 @@ def _field(kind: str, cls: type, key: str, field: Any) -> dict[str, str]:
 
 def _type(field: Any) -> str:
     """Return a field's type in the words of a recipe."""
+    from pipeline.bounds import bounds_of, described
+
     if field.takes_node:
         return "node" + (" or list" if field.takes_many else "") + (" or shares" if field.mixture else "")
     if field.classes:
         return " or ".join(cls.__name__ for cls in field.classes)
-    text = str(field.hint) if not isinstance(field.hint, type) else field.hint.__name__
+    text = _plain(field.hint)
     for long, short in (
         ("typing.", ""),
         ("Literal", "one of "),
@@ -86,7 +89,17 @@ def _type(field: Any) -> str:
         ("tuple", "list"),
     ):
         text = text.replace(long, short)
-    return text.replace(", ...]", "]")
+    limits = described(bounds_of(field.hint))
+    return text.replace(", ...]", "]") + (f", {limits}" if limits else "")
+
+
+def _plain(hint: Any) -> str:
+    """Return a type hint as text, without its bounds."""
+    if typing.get_origin(hint) is Annotated:
+        return _plain(typing.get_args(hint)[0])
+    if isinstance(hint, type) and not typing.get_args(hint):
+        return hint.__name__
+    return re.sub(r"Annotated\[(\w+), [^\]]*\]", r"\1", str(hint))
 
 
 def _shown(value: Any) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
+from pipeline.errors import UserError
 from pipeline.store.uris import masked
 from siftloom.recipe import open_recipe
 from siftloom.screen import find_store, listening, say, say_json, table
@@ -24,6 +26,15 @@ CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of th
 ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
 LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def check_cpus(cpus: int | None, address: str | None = None) -> None:
+    """Raise UserError for more CPUs than this machine has; a cluster says itself how many it has."""
+    here = os.cpu_count() or 1
+    if cpus is not None and cpus > here and not (address or os.environ.get("RAY_ADDRESS")):
+        raise UserError(
+            f"--cpus {cpus}", f"a machine of {here} CPUs", f"1 to {here}", "leave out --cpus to use them all"
+        )
 
 
 def run(
@@ -47,6 +58,7 @@ def run(
     from siftloom.run import execute
     from siftloom.vocabulary import vocabulary
 
+    check_cpus(cpus, address)
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     changed = bool(change) or limit is not None

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from siftloom.commands_run import CPUS, JSON
+from siftloom.commands_run import CPUS, JSON, check_cpus
 from siftloom.screen import say, say_json
 
 
@@ -42,6 +42,7 @@ def demo(
     as_json: JSON = False,
 ) -> None:
     """Run everything on the embedded corpus: curate, train four small models, compare and export them."""
+    check_cpus(cpus)
     if break_:
         from siftloom.demo.broken import run_broken
 

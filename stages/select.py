@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from pipeline.bounds import AmountAboveZero
 from pipeline.contract import (
     ONE,
     Columns,
@@ -59,14 +60,14 @@ class Select(Node):
 
     docs: Node
     by: str | None = None
-    keep_fraction: Limit = threshold(None)  # noqa: RUF009
-    min: Limit = threshold(None)  # noqa: RUF009
-    max: Limit = threshold(None)  # noqa: RUF009
+    keep_fraction: Limit = threshold(None)
+    min: Limit = threshold(None)
+    max: Limit = threshold(None)
     where: str | None = threshold(None)
     per: str | None = None
     lowest: bool = False
     sampling: Literal["best", "hash", "pareto"] = "best"
-    alpha: float = threshold(9.0)
+    alpha: AmountAboveZero = threshold(9.0)
     seed: int = 0
 
     version = 2
@@ -83,8 +84,6 @@ class Select(Node):
         for share in _shares(self.keep_fraction):
             if not 0 <= share <= 1 or (share == 0 and not isinstance(self.keep_fraction, Mapping)):
                 raise RecipeError("select.keep_fraction", f"{share}", "a share above 0, at most 1")
-        if not self.alpha > 0:
-            raise RecipeError("select.alpha", f"{self.alpha}", "a number above 0")
         if self.sampling == "hash" and self.keep_fraction is None:
             raise RecipeError("select.sampling", "hash without keep_fraction", "the share that is drawn")
         if self.per is None and any(isinstance(each, Mapping) for each in (self.keep_fraction, self.min, self.max)):

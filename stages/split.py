@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import ShareBelowOne
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
-from pipeline.errors import RecipeError
 from stages.chance import draws, share_limit
 from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried
 
@@ -21,14 +21,10 @@ class Split(RowNode):
     some)."""
 
     docs: Node
-    held_out: float = 0.02
+    held_out: ShareBelowOne = 0.02
     seed: int = 0
 
     version = 1
-
-    def check(self) -> None:
-        if not 0 <= self.held_out < 1:
-            raise RecipeError("split.held_out", f"{self.held_out}", "a share from 0 to below 1")
 
     def adds(self):
         return {HELD_OUT: "bool"}

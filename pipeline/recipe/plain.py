@@ -21,6 +21,10 @@ OURS = {
     "a valid number": "a number",
     "a valid dictionary": "a mapping",
 }
+BOUNDS = {
+    "greater than or equal to": "at least", "less than or equal to": "at most", "greater than": "above",
+    "less than": "below",
+}  # fmt: skip
 
 
 class Misfit(Exception):
@@ -45,6 +49,8 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
     for depth, place, at, message in tried:
         if depth == deepest:
             message = message.removeprefix("Input should be ")
+            for theirs, ours in BOUNDS.items():
+                message = message.replace(theirs, ours)
             found.setdefault((place, at), {})[OURS.get(message, message)] = None
     raise Misfit(
         [(place.mark, f"{at} is {shown(place)}", " or ".join(wanted)) for (place, at), wanted in found.items()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -46,15 +47,15 @@ class C4(RowNode):
     recipe_name = "c4"
 
     docs: Node
-    max_word_chars: int | None = 1000
+    max_word_chars: Positive | None = 1000
     end_mark: bool = True
-    min_line_words: int | None = 3
+    min_line_words: Count | None = 3
     javascript: bool = True
     policy: bool = True
     citations: bool = True
-    min_sentences: int | None = threshold(5)
-    max_lorem_ipsum: int | None = threshold(0)
-    max_curly_brackets: int | None = threshold(0)
+    min_sentences: Count | None = threshold(5)
+    max_lorem_ipsum: Count | None = threshold(0)
+    max_curly_brackets: Count | None = threshold(0)
 
     version = 1
     needs = ("text",)

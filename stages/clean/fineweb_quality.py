@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.cut import Unit, Words
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -31,11 +32,11 @@ class FinewebQuality(RowNode):
     """
 
     docs: Node
-    min_line_ends: float | None = threshold(0.12)
-    max_short_lines: float | None = threshold(0.67)
-    max_dup_line_chars: float | None = threshold(0.01)
-    max_newlines: float | None = threshold(0.3)
-    short_line: int = 30
+    min_line_ends: Share | None = threshold(0.12)
+    max_short_lines: Share | None = threshold(0.67)
+    max_dup_line_chars: Share | None = threshold(0.01)
+    max_newlines: Amount | None = threshold(0.3)
+    short_line: Count = 30
     words: Words = "whitespace"
     unit: Unit = "auto"
 

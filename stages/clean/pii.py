@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.bounds import Count
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -36,7 +37,7 @@ class Pii(RowNode):
     docs: Node
     kinds: tuple[Kind, ...] = ("email", "ip", "phone", "iban", "key")
     action: Literal["mask", "flag"] = "mask"
-    max_hits: int | None = threshold(None)
+    max_hits: Count | None = threshold(None)
 
     version = 1
     needs = ("text",)

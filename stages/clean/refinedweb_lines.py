@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -45,13 +46,13 @@ class RefinedwebLines(RowNode):
     """
 
     docs: Node
-    max_upper_case: float | None = 0.5
-    max_digits: float | None = 0.999999
+    max_upper_case: Share | None = 0.5
+    max_digits: Share | None = 0.999999
     counters: bool = True
-    min_line_words: int | None = 2
+    min_line_words: Count | None = 2
     phrases: bool = True
-    max_removed_words: float | None = threshold(0.05)
-    min_left_chars: int | None = threshold(1)
+    max_removed_words: Share | None = threshold(0.05)
+    min_left_chars: Count | None = threshold(1)
 
     version = 1
     needs = ("text",)

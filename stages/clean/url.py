@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
 from stages.documents import columns_of
@@ -41,7 +42,7 @@ class Url(RowNode):
     hard: tuple[str, ...] = sources(())
     soft: tuple[str, ...] = sources(())
     allow: tuple[str, ...] = sources(())
-    min_soft_words: int = threshold(2)
+    min_soft_words: Positive = threshold(2)
 
     version = 1
     reasons = ("url.domain", "url.exact", "url.strict", "url.hard", "url.soft")
@@ -54,8 +55,6 @@ class Url(RowNode):
             raise RecipeError(
                 "url.column", f"no column {self.column!r}", "a column of the documents", "read: {keep: [url]}"
             )
-        if self.min_soft_words < 1:
-            raise RecipeError("url.min_soft_words", f"{self.min_soft_words}", "at least 1")
 
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
+from pipeline.bounds import Positive, ShareAboveZero
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, sources, threshold
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
@@ -44,11 +45,11 @@ class Decontaminate(RowNode):
     docs: Node | tuple[Node, ...]
     evals: tuple[str, ...] = sources()
     fields: tuple[str, ...] = ()
-    ngram: int = 13
-    short_ngram: int = 8
+    ngram: Positive = 13
+    short_ngram: Positive = 8
     unit: Literal["word", "char", "auto"] = "word"
-    min_hits: int = threshold(1)
-    boilerplate: float = threshold(0.001)
+    min_hits: Positive = threshold(1)
+    boilerplate: ShareAboveZero = threshold(0.001)
     action: Literal["flag", "drop", "mask"] = threshold("flag")
     mask: str = threshold(" ")
 
@@ -103,7 +104,3 @@ class Decontaminate(RowNode):
         for name, allowed in (("action", ("flag", "drop", "mask")), ("unit", ("word", "char", "auto"))):
             if getattr(self, name) not in allowed:
                 raise RecipeError(f"Decontaminate.{name}", f"{getattr(self, name)!r}", f"one of {', '.join(allowed)}")
-        if self.min_hits < 1:
-            raise RecipeError("Decontaminate.min_hits", f"{self.min_hits}", "at least 1")
-        if not 0 < self.boilerplate <= 1:
-            raise RecipeError("Decontaminate.boilerplate", f"{self.boilerplate}", "a share in (0, 1]")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.bounds import Positive, ShareAboveZero
 from pipeline.contract import threshold
 from pipeline.errors import RecipeError
 from stages.dedup.method import Hashes, Members, Verdict
@@ -58,16 +59,16 @@ class MinHashDedup(DedupNode):
     """
 
     unit: Literal["word", "char", "auto"] = "word"
-    ngram: int = 5
-    bands: int | None = None
-    rows: int | None = None
+    ngram: Positive = 5
+    bands: Positive | None = None
+    rows: Positive | None = None
     preset: Literal["default", "strict", "wide"] | None = None
-    similarity: float | None = None
-    permutations: int | None = None
+    similarity: ShareAboveZero | None = None
+    permutations: Positive | None = None
     seed: int = 1
     exact: bool = True
-    min_jaccard: float | None = threshold(0.6)
-    max_anchors: int = threshold(4096)
+    min_jaccard: ShareAboveZero | None = threshold(0.6)
+    max_anchors: Positive = threshold(4096)
 
     version = 6
     recipe_name = "minhash_dedup"
@@ -145,12 +146,6 @@ class MinHashDedup(DedupNode):
             raise RecipeError("MinHashDedup.unit", f"{self.unit!r}", "word, char or auto")
         if self.preset not in (None, *PRESETS):
             raise RecipeError("MinHashDedup.preset", f"{self.preset!r}", f"one of {', '.join(PRESETS)}")
-        for name in ("ngram", "bands", "rows", "permutations", "max_anchors"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise RecipeError(f"MinHashDedup.{name}", f"{value}", "at least 1")
-        for name in ("min_jaccard", "similarity"):
-            if (value := getattr(self, name)) is not None and not 0 < value <= 1:
-                raise RecipeError(f"MinHashDedup.{name}", f"{value}", "a similarity in (0, 1]")
         if self.similarity is None and self.permutations is not None:
             bands, rows = self.banding()
             if self.permutations % (bands * rows):

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.bounds import Amount, Count, Positive, ShareAboveZero
 from pipeline.contract import Context, Node, Resources, runtime
 from pipeline.errors import RecipeError
 from stages.documents import ID, PARENTS, SOURCE, TEXT, carried
@@ -41,19 +42,19 @@ class Generate(NewBaseNode):
     docs: Node
     model: Node | Endpoint
     prompt: str
-    samples: int = 1
-    max_tokens: int = 256
-    temperature: float = 0.7
-    top_p: float = 1.0
-    top_k: int = 0
+    samples: Positive = 1
+    max_tokens: Positive = 256
+    temperature: Amount = 0.7
+    top_p: ShareAboveZero = 1.0
+    top_k: Count = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
-    max_chars: int = 3000
-    batch_rows: int = 16
+    max_chars: Positive = 3000
+    batch_rows: Positive = 16
     device: str = "cpu"
     on_error: Literal["fail", "skip"] = "fail"
-    in_flight: int = runtime(8)
-    commit_rows: int | None = runtime(256)
+    in_flight: Positive = runtime(8)
+    commit_rows: Positive | None = runtime(256)
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
@@ -66,8 +67,6 @@ class Generate(NewBaseNode):
             self._sampling()
         except ValueError as error:
             raise RecipeError("generate", f"{error}") from error
-        if min(self.in_flight, self.batch_rows, self.max_chars) < 1:
-            raise RecipeError("generate", "a number below 1", "in_flight, batch_rows, max_chars of at least 1")
 
     def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE))))

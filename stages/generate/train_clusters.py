@@ -15,6 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import Amount, Positive
 from pipeline.contract import (
     ONE,
     Context,
@@ -54,8 +55,8 @@ class TrainClusters(Node):
     docs: Node | tuple[Node, ...]
     k: int
     by: str = "vector"
-    rounds: int = 25
-    tolerance: float = 1e-4
+    rounds: Positive = 25
+    tolerance: Amount = 1e-4
     scores: tuple[str, ...] = ()
     seed: int = 0
 
@@ -64,11 +65,8 @@ class TrainClusters(Node):
         for name in (self.by, *self.scores):
             if name not in have:
                 raise RecipeError("train_clusters", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
-        if self.k < 2 or self.rounds < 1 or self.tolerance < 0:
-            raise RecipeError(
-                "train_clusters.k, rounds, tolerance", f"{self.k}, {self.rounds}, {self.tolerance}",
-                "at least 2 clusters, 1 round, 0",
-            )  # fmt: skip
+        if self.k < 2:
+            raise RecipeError("train_clusters.k", f"{self.k}", "at least 2 clusters")
 
     def phases(self):
         first = TaskPhase(name="start", keys=one, run=self._start)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
+from pipeline.bounds import Positive
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
@@ -40,7 +41,7 @@ class LineDedup(RowNode):
     docs: Node | tuple[Node, ...]
     unit: Literal["line", "paragraph"] = "line"
     match: Literal["words", "bytes"] = "words"
-    min_words: int = 1
+    min_words: Positive = 1
     min_copies: int = threshold(2)
     keep: Literal["first", "none"] = threshold("first")
 
@@ -83,9 +84,8 @@ class LineDedup(RowNode):
         ):
             if getattr(self, name) not in allowed:
                 raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
-        for name, least in (("min_words", 1), ("min_copies", 2)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)}", f"at least {least}")
+        if self.min_copies < 2:
+            raise RecipeError("line_dedup.min_copies", f"{self.min_copies}", "at least 2")
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return 256 * 1024 + text_bytes // 4 + rows * 8

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.bounds import Amount, ShareBelowOne
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws, share_limit
@@ -36,8 +37,8 @@ class TrainHead(Node):
     docs: Node | tuple[Node, ...]
     label: str
     by: str = "vector"
-    penalty: float = 1e-3
-    test_share: float = 0.1
+    penalty: Amount = 1e-3
+    test_share: ShareBelowOne = 0.1
     seed: int = 0
 
     def check(self) -> None:
@@ -45,10 +46,6 @@ class TrainHead(Node):
         for name in (self.by, self.label):
             if name not in have:
                 raise RecipeError("train_head", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
-        if not self.penalty >= 0 or not 0 <= self.test_share < 1:
-            raise RecipeError(
-                "train_head.penalty, test_share", f"{self.penalty}, {self.test_share}", "0 and more, below 1"
-            )
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import DataError, RecipeError
 from stages.documents import TEXT
@@ -32,20 +33,16 @@ class HfQuality(RowNode):
     docs: Node
     model: Node
     label: str | None = None
-    max_tokens: int = 512
-    batch_rows: int = 32
+    max_tokens: Positive = 512
+    batch_rows: Positive = 32
     device: str = "cpu"
     as_: str = "quality"
-    actors: tuple[int, int] = runtime((1, 2))
-    commit_rows: int | None = runtime(4096)
+    actors: tuple[Positive, Positive] = runtime((1, 2))
+    commit_rows: Positive | None = runtime(4096)
 
     def check(self) -> None:
         if self.model.kind() != "model_folder":
             raise RecipeError("hf_quality.model", f"a {self.model.kind()} node", "a model_folder node")
-        if self.batch_rows < 1 or self.max_tokens < 1:
-            raise RecipeError(
-                "hf_quality.batch_rows, max_tokens", f"{self.batch_rows}, {self.max_tokens}", "1 and more"
-            )
 
     def adds(self):
         return {self.as_: "float32"}

@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError
 from stages.documents import given_or_not
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
@@ -56,25 +57,19 @@ class TrainQuality(Node):
     good: Node | tuple[Node, ...]
     bad: Node | tuple[Node, ...]
     analyzer: Analyzer = "char"
-    dim: int = 16
-    buckets: int = 200_000
-    epochs: int | None = None
-    lr: float = 0.1
-    max_documents: int = 100_000
-    test_share: float = 0.1
+    dim: Positive = 16
+    buckets: Positive = 200_000
+    epochs: Positive | None = None
+    lr: AmountAboveZero = 0.1
+    max_documents: Positive = 100_000
+    test_share: ShareBelowOne = 0.1
     test_sources: tuple[str, ...] = ()
-    max_chars: int = 3000
-    min_chars: int = 20
+    max_chars: Positive = 3000
+    min_chars: Count = 20
     seed: int = 0
 
     version = 2
     stream = "good"
-
-    def check(self) -> None:
-        if not 0 <= self.test_share < 1:
-            raise RecipeError("train_quality.test_share", f"{self.test_share}", "a share from 0 to below 1")
-        if min(self.dim, self.buckets, self.epochs or 1, self.max_documents, self.max_chars) < 1:
-            raise RecipeError("train_quality", "a size below 1", "dim, buckets, epochs, max_documents, max_chars >= 1")
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)

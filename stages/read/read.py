@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Literal
 
+from pipeline.bounds import Positive
 from pipeline.contract import (
     Context,
     Law,
@@ -32,13 +33,12 @@ from stages.read import encodings, in_place, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import Unit, formats, units
+from stages.read.layout import OWN_NAMES, Unit, formats, units
 from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
 
-OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 FIRST = "first"
 
 _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last listing that this process has seen
@@ -76,10 +76,10 @@ class Read(Node):
     encoding: str | None = None
     txt_split: Frame = "file"
     on_error: Literal["reject", "fail"] = runtime("reject")
-    shard_bytes: int = 128 * 1024**2
-    range_bytes: int = 256 * 1024**2
+    shard_bytes: Positive = 128 * 1024**2
+    range_bytes: Positive = 256 * 1024**2
     trust: Literal["digest", "listing"] = runtime("digest")
-    limit: int | None = reach(None)
+    limit: Positive | None = reach(None)
 
     version = 2
     reasons = in_place.REASONS
@@ -87,10 +87,6 @@ class Read(Node):
     content_keys = True
 
     def check(self) -> None:
-        if self.shard_bytes < 1 or self.range_bytes < 1:
-            raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
-        if self.limit is not None and self.limit < 1:
-            raise RecipeError("read.limit", f"{self.limit}", "at least 1 row, or null for all")
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
             raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
         for path in (self.paths,) if isinstance(self.paths, str) else self.paths:

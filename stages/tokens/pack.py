@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
@@ -49,9 +50,9 @@ class Pack(Node):
     docs: Node | tuple[Node, ...]
     tokenizer: Node
     length: int = 256
-    window: int = 100_000
+    window: Positive = 100_000
     holdout: Node | None = None
-    max_rows: int | None = None
+    max_rows: Positive | None = None
     seed: int = 0
     carry: tuple[str, ...] = ()
 
@@ -60,10 +61,6 @@ class Pack(Node):
     def check(self) -> None:
         if self.length < 2:
             raise RecipeError("pack.length", f"{self.length}", "at least 2 tokens")
-        if self.window < 1:
-            raise RecipeError("pack.window", f"{self.window}", "at least 1 document")
-        if self.max_rows is not None and self.max_rows < 1:
-            raise RecipeError("pack.max_rows", f"{self.max_rows}", "at least 1 row, or null for all")
         if self.holdout is not None and HELD_OUT not in columns_of(self.holdout):
             raise RecipeError(
                 "pack.holdout",

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.bounds import Amount, Count, Positive
 from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
@@ -29,12 +30,12 @@ class Evaluate(Node):
     model: Node
     docs: Node | tuple[Node, ...]
     which: Literal["held_out", "all"] = "held_out"
-    sample_bytes: int | None = 10_000_000
-    batch_rows: int = 16
-    threads: int = 1
-    samples: int = 3
-    sample_tokens: int = 60
-    temperature: float = 0.7
+    sample_bytes: Positive | None = 10_000_000
+    batch_rows: Positive = 16
+    threads: Positive = 1
+    samples: Count = 3
+    sample_tokens: Positive = 60
+    temperature: Amount = 0.7
     prompts: tuple[str, ...] = ()
     seed: int = 0
 
@@ -45,10 +46,6 @@ class Evaluate(Node):
             raise RecipeError(
                 "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"
             )
-        if self.batch_rows < 1 or self.threads < 1:
-            raise RecipeError("evaluate.batch_rows, threads", f"{self.batch_rows}, {self.threads}", "at least 1 each")
-        if self.samples < 0 or self.sample_tokens < 1 or self.temperature < 0.0:
-            raise RecipeError("evaluate.samples", "a negative number, or no token to write", "numbers of 0 and more")
 
     def phases(self):
         law = Law("documents", "documents", ("scored", "skipped."))

@@ -24,6 +24,7 @@ from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
+from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
@@ -100,23 +101,23 @@ class Pretrain(Node):
     optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
     schedule: tuple[Stage, ...] = ()
-    steps: int = 1000
-    batch_rows: int = 32
-    micro_batches: int = 2
+    steps: Positive = 1000
+    batch_rows: Positive = 32
+    micro_batches: Positive = 2
     seed: int = 0
-    max_epochs: float | None = None
+    max_epochs: AmountAboveZero | None = None
     attend: Literal["row", "document"] = "row"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    shard: int = 1
+    shard: Positive = 1
     reduce: Literal["tree", "ring"] | None = None
-    threads: int = 1
+    threads: Positive = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     recompute: bool = runtime(False)
     workers: int | tuple[int, int] = runtime(1)
-    checkpoint_every: int = runtime(100)
-    log_interval: int = runtime(10)
-    max_failures: int = runtime(3)
+    checkpoint_every: Positive = runtime(100)
+    log_interval: Positive = runtime(10)
+    max_failures: Count = runtime(3)
 
     version = 2
     gives = "model"
@@ -155,16 +156,12 @@ class Pretrain(Node):
 
     def check(self) -> None:
         check_numbers(
-            steps=self.steps,
             batch_rows=self.batch_rows,
             micro_batches=self.micro_batches,
             shard=self.shard,
             reduce=self.reduce,
             workers=self.workers,
             sizes=self.sizes,
-            threads=self.threads,
-            checkpoint_every=self.checkpoint_every,
-            log_interval=self.log_interval,
         )
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
@@ -266,7 +263,6 @@ class Pretrain(Node):
             optimizer=self.optimizer,
             lr_schedule=self.lr_schedule,
             schedule=self.schedule,
-            steps=self.steps,
             batch_rows=self.batch_rows,
             micro_batches=self.micro_batches,
             seed=self.seed,
