@@ -27,7 +27,8 @@ from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Res
 from pipeline.errors import DataError, RecipeError, Stopped
 from stages.tokens.pack import Pack
 from stages.training.collate import NEXT_TOKEN, Collator
-from stages.training.curves import lines, running_total, thin
+from stages.training.curves import of_record
+from stages.training.limits import check_numbers
 from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
@@ -151,36 +152,18 @@ class Pretrain(Node):
         return ", ".join(parts)
 
     def check(self) -> None:
-        possible = f"1 to {self.micro_batches} (micro_batches)"
-        impossible = [size for size in self.sizes if not 1 <= size <= self.micro_batches]
-        if self.shard > 1:
-            possible = f"multiples of {self.shard} (shard) that divide {self.micro_batches} (micro_batches)"
-            impossible = [size for size in self.sizes if size < 1 or size % self.shard or self.micro_batches % size]
-        rules = (
-            ("steps", self.steps, self.steps >= 1, "at least 1"),
-            ("micro_batches", self.micro_batches, _is_power_of_two(self.micro_batches), "a power of two"),
-            (
-                "batch_rows", self.batch_rows,
-                self.batch_rows >= 1 and self.batch_rows % max(1, self.micro_batches) == 0,
-                f"a multiple of micro_batches ({self.micro_batches})",
-            ),
-            (
-                "shard", self.shard, _is_power_of_two(self.shard) and self.shard <= self.micro_batches,
-                f"a power of two, at most micro_batches ({self.micro_batches})",
-            ),
-            (
-                "reduce", self.reduce, self.shard == 1 or self.reduce != "tree",
-                f"null or ring with shard {self.shard}: no process holds a whole gradient",
-            ),
-            ("workers", self.workers, bool(self.sizes), "a number, or the least and the most"),
-            ("workers", self.workers, not impossible, f"{possible}; {_first(impossible)} cannot be"),
-            ("threads", self.threads, self.threads >= 1, "at least 1"),
-            ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, "at least 1 step"),
-            ("log_interval", self.log_interval, self.log_interval >= 1, "at least 1 step"),
-        )  # fmt: skip
-        for name, found, holds, expected in rules:
-            if not holds:
-                raise RecipeError(f"pretrain.{name}", f"{found}", expected)
+        check_numbers(
+            steps=self.steps,
+            batch_rows=self.batch_rows,
+            micro_batches=self.micro_batches,
+            shard=self.shard,
+            reduce=self.reduce,
+            workers=self.workers,
+            sizes=self.sizes,
+            threads=self.threads,
+            checkpoint_every=self.checkpoint_every,
+            log_interval=self.log_interval,
+        )
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
         if self.start is not None and self.start.gives != "model":
@@ -309,25 +292,4 @@ class Pretrain(Node):
         import pyarrow.parquet as pq
 
         record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
-        tokens = running_total(record["tokens"])
-        name = self.label
-        yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
-        if self.reweight is not None and not isinstance(self.reweight, Uniform):
-            yield lines(
-                "Weights of the rows of a batch",
-                "1 = uniform",
-                [
-                    ("effective samples / samples", thin(tokens, record["effective"])),
-                    ("largest weight", thin(tokens, record["weight_max"])),
-                    ("smallest weight", thin(tokens, record["weight_min"])),
-                ],
-            )
-        yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
-
-
-def _first(numbers: list[int]) -> str:
-    return ", ".join([*map(str, numbers[:3]), *(["..."] if len(numbers) > 3 else [])])
-
-
-def _is_power_of_two(number: int) -> bool:
-    return number >= 1 and number & (number - 1) == 0
+        yield from of_record(record, self.label, weighted=not isinstance(self.reweight or Uniform(), Uniform))
