@@ -263,6 +263,7 @@ class Pretrain(Node):
             optimizer=self.optimizer,
             lr_schedule=self.lr_schedule,
             schedule=self.schedule,
+            steps=self.steps,
             batch_rows=self.batch_rows,
             micro_batches=self.micro_batches,
             seed=self.seed,
