@@ -103,10 +103,14 @@ def why(
     if text is not None:
         found = with_text(opened, text)
         if len(found) != 1:
-            raise UserError(f"run {opened.name}", f"{len(found)} documents with this text: {', '.join(found)}", "one")
+            raise UserError(
+                f"run {opened.name}",
+                f"{len(found)} documents with this text: {', '.join(found)}",
+                "a piece of one document",
+            )
         document = found[0]
     if document is None:
-        raise UserError("why", "no document", "an id, or --text and a piece of its text")
+        raise UserError("why", "neither an id nor a text", "an id, or --text and a piece of its text")
     steps = trace(opened, document)
     if as_json:
         say_json({"id": document, "steps": steps})

@@ -30,7 +30,7 @@ RULES = (
 class C4(RowNode):
     """Drop lines that are no prose and pages with too few of them left, by the rules of C4; reason `c4.<field>`.
 
-    Lines, without the white space around them and without citations like `[1]`, go for the first of these; the text
+    Lines, without the white space around them, go for the first of these; the text
     is what remains (None or false turns a rule off):
 
     max_word_chars    a word is longer
@@ -38,6 +38,7 @@ class C4(RowNode):
     min_line_words    it has fewer words
     javascript        it holds that word
     policy            it holds a phrase of privacy policies and cookie banners
+    citations         marks of citations, like `[1]`, are taken out of the text first
 
     Adds `c4_lines` int32 (lines that are not blank), `c4_long_word`, `c4_no_end`, `c4_few_words`, `c4_javascript`,
     `c4_policy` int32 (lines gone for each rule), and, of the lines that no earlier rule took, `c4_lorem_ipsum` and

@@ -29,6 +29,8 @@ class Url(RowNode):
     hard      words, one of which is enough; `url.hard`
     soft      words, of which an address must hold `min_soft_words` different ones to go; `url.soft`
     allow     hosts that are never removed, and all hosts below them
+    column    the column that holds the address
+    min_soft_words  different words of the `soft` lists that remove a page
 
     Case does not matter. Adds `url_listed` (string: `domain`, `exact`, `strict`, `hard`; null: none of these) and
     `url_soft_words` int32.

@@ -117,4 +117,4 @@ class UrlDedup(DedupNode):
     def check(self) -> None:
         super().check()
         if not self.column:
-            raise RecipeError("UrlDedup.column", "no name", "the column that holds the URL, such as url")
+            raise RecipeError("url_dedup.column", "no name", "the column that holds the URL, such as url")

@@ -32,6 +32,7 @@ class Extract(RowNode):
 
     engine        resiliparse (Bevendorff et al. 2021; DCLM's) or trafilatura (Barbaresi 2021; FineWeb's)
     main_content  leave menus, headers and footers out
+    keep_links    add the column `links`
     max_chars     of HTML
     max_depth     elements around a piece of text
     time_limit    seconds of CPU that a page may take. The one rule whose verdict hangs on the machine: a page near the

@@ -25,6 +25,7 @@ class Embed(RowNode):
     max_chars   how much of a document is read, from its beginning
     batch_rows  documents at once; configuration, since a model's sums depend on it
     actors      (fewest, most) workers that hold the model
+    as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ
 
     Errors: `DataError` when the model's vectors have another width.

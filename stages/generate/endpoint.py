@@ -1,4 +1,4 @@
-"""A server that speaks the OpenAI interface (vLLM, llama.cpp, SGLang, a hosted model): `POST /v1/chat/completions`.
+"""A server with the OpenAI interface (vLLM, llama.cpp, SGLang, a hosted model): `POST /v1/chat/completions`.
 
 Retries are urllib3's: connection errors, time-outs, 408, 429 and 5xx, with exponential waits or the server's own
 `Retry-After`, up to `tries` in all. The key comes from an environment variable of the worker, so no recipe, record or

@@ -83,7 +83,7 @@ class LineDedup(RowNode):
             ("keep", ("first", "none")),
         ):
             if getattr(self, name) not in allowed:
-                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
+                raise RecipeError(f"line_dedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
         if self.min_copies < 2:
             raise RecipeError("line_dedup.min_copies", f"{self.min_copies}", "at least 2")
 

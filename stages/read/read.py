@@ -54,7 +54,7 @@ class Read(Node):
 
     paths        files, folders, globs, `demo://corpus`
     format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
-                 .arrow, .feather, .tar. Whether a file is packed (gzip, zstd) is told by its first bytes
+                 .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
     keep         more fields to carry: `name` (a string column, other values as JSON), `name:type` with int64, float64
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`)

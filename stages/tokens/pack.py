@@ -36,6 +36,7 @@ NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows alread
 class Pack(Node):
     """Pack the alive documents that are not held out into rows of `length` + 1 tokens.
 
+    tokenizer  a `tokenizer` node
     length    T, tokens a model sees at once
     window    documents among which the best fit is sought; bounds memory
     holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates

@@ -54,6 +54,7 @@ class Pretrain(Node):
     freeze          which parameters are not trained (`models.freeze`); null = all are
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
+    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -81,6 +82,9 @@ class Pretrain(Node):
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
+    checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
+    log_interval    steps between two lines of progress
+    max_failures    how often a training may lose a worker and start again from its last checkpoint
 
     What is "auto" is decided when the node is built, so that it is part of the identity.
     """
