@@ -10,7 +10,6 @@ import typer
 
 from pipeline.errors import UserError
 from pipeline.store.uris import masked
-from siftloom.recipe import open_recipe
 from siftloom.screen import find_store, listening, say, say_json, table
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
@@ -55,6 +54,7 @@ def run(
     from pipeline.driver.execute import Options
     from pipeline.recipe import dump
     from siftloom import result
+    from siftloom.recipe import open_recipe
     from siftloom.run import execute
     from siftloom.vocabulary import vocabulary
 
@@ -101,6 +101,7 @@ def plan(
     """Show for each node whether it is reused, resumed or run, and why. Runs nothing."""
     from pipeline.driver.plan import plan as make
     from pipeline.quantities import size
+    from siftloom.recipe import open_recipe
 
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)

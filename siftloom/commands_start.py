@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.text import visible
 from siftloom.commands_run import CPUS, JSON, check_cpus
 from siftloom.screen import say, say_json
 
@@ -21,7 +22,7 @@ def init(
     from siftloom.init import CURATED, first_limit, summary, write_recipe
     from siftloom.look import look
 
-    found = look(path)
+    found = look(path, note=lambda text: print(visible(text), file=sys.stderr, flush=True))
     write_recipe(found, out, force)
     if as_json:
         say_json({"recipe": out, "limit": first_limit(found), **found.to_json()})
