@@ -38,7 +38,8 @@ def demo(
     store: Annotated[str, typer.Option(help="where results are kept")] = "runs",
     cpus: CPUS = None,
     break_: Annotated[
-        bool, typer.Option("--break", help="kill it in dedup and in training, resume, and compare every byte")
+        bool,
+        typer.Option("--break", help="kill a second run in dedup and in training, resume it, compare every byte"),
     ] = False,
     as_json: JSON = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""`siftloom doctor`: is everything here that a run needs, is it ours, and does every node of a cluster reach the store?
+"""`siftloom doctor`: checks the environment, the packages, and whether every node of a cluster reaches the store.
 
 A finding is {"what", "state": "good" | "note" | "bad", "found", "expected", "then"}.
 """

@@ -54,7 +54,7 @@ class Kind:
     not_utf8: int = 0  # rows that are not UTF-8
 
     def joins(self, other: Kind) -> bool:
-        """Whether one `read` can take both: equal names of fields, or formats without names."""
+        """Return whether one `read` can take both: equal names of fields, or formats without names."""
         return self.pages == other.pages and all(
             None in (one, two) or one == two for one, two in ((self.text, other.text), (self.id, other.id))
         )
@@ -71,7 +71,7 @@ class Kind:
 
 @dataclass
 class Found:
-    """What the files hold. Shares are of the documents that were looked at."""
+    """The contents of the files. Shares are of the documents that were looked at."""
 
     path: str
     kinds: list[Kind]
@@ -111,7 +111,7 @@ class Found:
 
     @property
     def kept_languages(self) -> list[str]:
-        """The languages that a tenth of the documents or more are in, at least the most frequent one."""
+        """Return the languages of a tenth of the documents or more, or else the most frequent one."""
         frequent = [code for code, share in self.languages.items() if share >= SHARE]
         return frequent or list(self.languages)[:1] or ["en"]
 

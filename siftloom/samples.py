@@ -1,4 +1,4 @@
-"""Documents of a run: a few that a node removed, their texts, and the ones that hold a piece of text."""
+"""Documents of a run: a few that a node removed, their texts, and those that hold a piece of text."""
 
 from __future__ import annotations
 

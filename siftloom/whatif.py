@@ -29,7 +29,7 @@ LETTERS = 2000  # of an example's text
 
 @dataclass
 class Count:
-    """Documents and bytes of text that are kept now, and that would be kept."""
+    """Documents and bytes of text: [kept now, kept then]."""
 
     documents: list[int] = field(default_factory=lambda: [0, 0])
     bytes: list[int] = field(default_factory=lambda: [0, 0])
@@ -164,7 +164,7 @@ def _deciding(run: Run, view: NodeView, node: Node) -> _Decide:
 
 @dataclass
 class Memory:
-    """What a node's tasks are given when they are tried in memory: stored rows, and no files."""
+    """The context of a node's tasks that are tried in memory: stored rows, and no files."""
 
     run: Run
     view: NodeView

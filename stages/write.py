@@ -42,8 +42,8 @@ class Write(Node):
 
     to       a folder, or an `s3://` or `gs://` URI, that gets the files as a dataset which `datasets.load_dataset`,
              pandas and polars open; null = the files stay in the store only
-    format   of the files
-    columns  which ones, in this order; empty = all that the documents carry
+    format   the format of the files
+    columns  the columns to write, in this order; empty = all columns of the documents
 
     Errors: `DataError` when the target holds files that this node did not write, or when no row is alive.
     """

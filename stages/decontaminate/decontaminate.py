@@ -29,7 +29,7 @@ class Decontaminate(RowNode):
 
     evals        JSON lines (`.gz` too), one item a line; an item is named as a document is: the first 12 hex digits of
                  its file's SHA-256, a colon, the line from 0
-    fields       whose strings are the item's text, each by itself; none: every string in it, lists and objects included
+    fields       fields of an item that hold its text, each by itself; empty = every string in it
     ngram        words of a passage; n-grams of numbers alone are not searched
     short_ngram  words of a passage of an item that has fewer than `ngram`; items shorter than that are not searched
     unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased, and only words count

@@ -49,7 +49,7 @@ class MinHashDedup(DedupNode):
     ngram         consecutive units that make one shingle
     bands, rows   of the sketch, hash places per band: a pair of similarity s is compared with chance 1-(1-s^rows)^bands
     preset        instead of bands and rows: `default` 14 x 8, `strict` 9 x 13, `wide` 20 x 5
-    similarity    instead of bands and rows: datasketch's best ones for this threshold within `permutations`
+    similarity    instead of bands and rows: the numbers that datasketch finds for this threshold within `permutations`
     permutations  places of a sketch, a multiple of bands x rows; None: bands x rows (112 for `similarity`)
     exact         also compare the whole sequences of words (16 bytes a document)
     min_jaccard   None: remove whatever is joined by a chain of shared bands

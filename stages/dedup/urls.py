@@ -73,7 +73,7 @@ def _utf8(path: str) -> bool:
 class UrlDedup(DedupNode):
     """Keep one document of every address.
 
-    column  the URL; documents without one, or with what is no URL, are kept
+    column  the URL; documents without a URL are kept
 
     Take `keep: [date, max]` for the newest, `longest` for the fullest. Adds `url_duplicate_of` and `url_copies`;
     removes with `url_dedup.copy`, value = documents with the address.

@@ -26,7 +26,7 @@ LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where the server is and how to ask it.
+    """The address of a server, and how to ask it.
 
     - `url`: up to the version, such as `http://127.0.0.1:8000/v1`.
     - `model`: the name that the server knows it by.

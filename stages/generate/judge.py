@@ -54,9 +54,9 @@ class Judge(RowNode):
     on_error   `fail`: a row that cannot be judged fails its shard; `reason`: it is removed, and the error's text kept
     in_flight  requests to an endpoint at the same time, in the whole cluster
     as_        (`as` in a recipe) the name of the column
-    batch_rows  prompts at once for a model that is loaded here; configuration, since its sums depend on it
+    batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
 
-    An endpoint does not promise equal answers, so its receipts are what it is: a finished node is never asked again.
+    An endpoint does not promise equal answers, so its receipts are the identity: a finished node is never asked again.
     """
 
     docs: Node

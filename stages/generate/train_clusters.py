@@ -44,9 +44,9 @@ class TrainClusters(Node):
     """Find `k` clusters of the vectors in a column. Writes `centres/all.npy`, float32 [k, width].
 
     docs        documents with a column of vectors, as `embed` adds it
-    k           clusters
+    k           the number of clusters
     by          the column of vectors
-    rounds      at most so many
+    rounds      of k-means, at most
     tolerance   stop when the centres move by less, as the root mean square over all centres
     scores      number columns whose middles the report shows for each cluster
 

@@ -23,7 +23,7 @@ class HfQuality(RowNode):
     model       a `model_folder` node with a classification head
     label       the label whose probability is the score; left out for a regression, whose value is the score
     max_tokens  how much of a document is read, from its beginning
-    batch_rows  documents at once; configuration, since a model's sums depend on it
+    batch_rows  documents at once; part of the identity, since a model's sums depend on it
     actors      (fewest, most) workers that hold the model
     as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ

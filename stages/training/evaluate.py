@@ -19,8 +19,8 @@ class Evaluate(Node):
 
     model         a node that gives a model
     docs          the documents to score
-    sample_bytes  score about so many bytes of text, a keyed draw; null = all
-    batch_rows    rows at once; configuration, since a model's sums depend on it
+    sample_bytes  bytes of text to score, about, by a keyed draw; null = all
+    batch_rows    rows at once; part of the identity, since a model's sums depend on it
     which         `held_out`: the held-out documents; `all`: every document, for a test set of your own
     samples       texts to write, after the prompts in turn
     sample_tokens  tokens of a written text, at most

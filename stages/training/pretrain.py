@@ -48,8 +48,8 @@ class Pretrain(Node):
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    objective       what is minimised at each place (`models.objective`)
-    collate         what the model is shown and has to predict (`stages.training.collate`)
+    objective       the loss at each place (`models.objective`)
+    collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
@@ -62,9 +62,9 @@ class Pretrain(Node):
     batch_rows      rows of a step, over all workers
     micro_batches   pieces of a batch, a power of two; more allow more workers and keep fewer activations, and above
                     two of a worker keep sums of gradients
-    max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
+    max_epochs      passes over a source of a mixture, at most; the other sources take its rest. null =
                     no limit
-    attend          "document" keeps attention inside a document, "row" lets it see what stands before in
+    attend          "document" keeps attention inside a document, "row" lets it see all earlier tokens of
                     the row
     precision       "bf16" is autocast: weights and sums stay fp32. "auto" = bf16 on a GPU, and on a CPU that
                     multiplies it faster
