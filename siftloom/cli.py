@@ -62,6 +62,11 @@ def _options(
     pass
 
 
+def command_line() -> Any:
+    """Return the command as click knows it, with its commands and their options."""
+    return typer.main.get_command(app)
+
+
 def main() -> None:
     """Run the command of this process and exit."""
     if not sys.warnoptions:

@@ -17,8 +17,10 @@ from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split(RowNode):
-    """Add `held_out` (bool): true for a `held_out` share of the documents (of the clusters, where there are
-    some)."""
+    """Mark held-out documents in `held_out` (bool): a keyed draw, by duplicate cluster where there are clusters.
+
+    held_out  share of the documents (of the clusters) that is marked
+    """
 
     docs: Node
     held_out: ShareBelowOne = 0.02

@@ -36,11 +36,12 @@ NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows alread
 class Pack(Node):
     """Pack the alive documents that are not held out into rows of `length` + 1 tokens.
 
+    tokenizer  a `tokenizer` node
     length    T, tokens a model sees at once
     window    documents among which the best fit is sought; bounds memory
     holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates
               of them that were removed on its way, never enter, though `docs` does not carry the mark
-    max_rows  use only so many rows, a keyed draw (`seed`) of all that were packed
+    max_rows  rows to use, a keyed draw (`seed`) of all packed rows; null = all
     carry     columns of the documents that go into `rows.parquet`: a value for each piece, and for numbers the
               mean over the tokens of a row. `log_prior` among them is the prior that training adds to a row's weight
 

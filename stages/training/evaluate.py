@@ -18,10 +18,14 @@ class Evaluate(Node):
     """Plain loss and bits per byte of a model on held-out documents, by source, and a few lines that it writes.
 
     model         a node that gives a model
-    docs          documents; of these the held-out ones, or all of them (`which: all`, a test set of your own)
-    sample_bytes  score about so many bytes of text, a keyed draw; null = all
-    batch_rows    rows at once; configuration, since a model's sums depend on it
-    samples       texts to write, each of at most `sample_tokens` tokens, after the prompts in turn
+    docs          the documents to score
+    sample_bytes  bytes of text to score, about, by a keyed draw; null = all
+    batch_rows    rows at once; part of the identity, since a model's sums depend on it
+    which         `held_out`: the held-out documents; `all`: every document, for a test set of your own
+    samples       texts to write, after the prompts in turn
+    sample_tokens  tokens of a written text, at most
+    prompts       beginnings of the texts to write; empty = the model begins by itself
+    temperature   of the draws of the texts; 0 = always the likeliest token
 
     Writes `score/all.json` (totals, sources, texts, the run's description and curves) and `score/all.parquet` (`id`,
     `source`, `nats`, `tokens`, `bytes` of every document). Law: documents = scored + skipped (by reason).

@@ -50,13 +50,14 @@ class Pretrain(Node):
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    objective       what is minimised at each place (`models.objective`)
-    collate         what the model is shown and has to predict (`stages.training.collate`)
+    objective       the loss at each place (`models.objective`)
+    collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
     optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
+    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -64,9 +65,9 @@ class Pretrain(Node):
     batch_rows      rows of a step, over all workers
     micro_batches   pieces of a batch, a power of two; more allow more workers and keep fewer activations, and above
                     two of a worker keep sums of gradients
-    max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
+    max_epochs      passes over a source of a mixture, at most; the other sources take its rest. null =
                     no limit
-    attend          "document" keeps attention inside a document, "row" lets it see what stands before in
+    attend          "document" keeps attention inside a document, "row" lets it see all earlier tokens of
                     the row
     precision       "bf16" is autocast: weights and sums stay fp32. "auto" = bf16 on a GPU, and on a CPU that
                     multiplies it faster
@@ -84,6 +85,9 @@ class Pretrain(Node):
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
+    checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
+    log_interval    steps between two lines of progress
+    max_failures    how often a training may lose a worker and start again from its last checkpoint
 
     What is "auto" is decided when the node is built, so that it is part of the identity.
     """
