@@ -6,8 +6,11 @@ pipeline, or of files other than model files.
 """
 
 from models.freeze import ByName
+from models.galore import GaLore
+from models.muon import Muon
 from models.objective import CrossEntropy, Objective
 from models.optim_config import WSD, AdamW, Cosine, Linear
+from models.optimiser import Optimiser
 from models.presets import Llama, Lost, LowRank
 from models.reweight_config import Extremes, LinUpper, Quadratic, Uniform
 from models.shapes import SHAPES, Shape
@@ -16,7 +19,7 @@ from models.sltrain_config import SLTrain
 # recipe name -> value, by the field of a node that takes it
 MODELS = {"llama": Llama, "low_rank": LowRank, "lost": Lost, "sltrain": SLTrain}
 REWEIGHTS = {"uniform": Uniform, "lin_upper": LinUpper, "quadratic": Quadratic, "extremes": Extremes}
-OPTIMISERS = {"adamw": AdamW}
+OPTIMISERS = {"adamw": AdamW, "muon": Muon, "galore": GaLore}
 LR_SCHEDULES = {"cosine": Cosine, "wsd": WSD, "linear": Linear}
 
 __all__ = [
@@ -31,12 +34,15 @@ __all__ = [
     "Cosine",
     "CrossEntropy",
     "Extremes",
+    "GaLore",
     "LinUpper",
     "Linear",
     "Llama",
     "Lost",
     "LowRank",
+    "Muon",
     "Objective",
+    "Optimiser",
     "Quadratic",
     "SLTrain",
     "Shape",

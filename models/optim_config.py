@@ -1,4 +1,4 @@
-"""The optimiser and the course of its learning rate: frozen values, free of torch.
+"""AdamW and the course of the learning rate: frozen values, free of torch.
 
 The arithmetic is in `models.optim` and `models.schedules`. Shares are shares of the run's steps, so that a
 recipe keeps its meaning when the number of steps changes.
@@ -7,33 +7,26 @@ recipe keeps its meaning when the number of steps changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.optimiser import Optimiser, both_moments
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdamW:
-    """AdamW (Loshchilov and Hutter 2019), decay off for vectors, fused kernel.
+class AdamW(Optimiser):
+    """AdamW (Loshchilov and Hutter 2019), decay off for vectors, fused kernel."""
 
-    - `lr`: the peak of the learning rate
-    - `betas`: decay of the means of gradients and of their squares
-    - `eps`: added to the root of the squares' mean
-    - `weight_decay`: of matrices, per step and learning rate
-    - `clip`: the largest global gradient norm; 0 = no clipping
-    """
+    def make(self, model: nn.Module) -> torch.optim.Optimizer:
+        from models.optim import adamw, parameter_groups
 
-    lr: float = 1e-3
-    betas: tuple[float, float] = (0.9, 0.95)
-    eps: float = 1e-8
-    weight_decay: float = 0.1
-    clip: float = 1.0
+        return adamw(parameter_groups(model, self), self)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "betas", tuple(self.betas))
-        if not self.lr > 0.0:
-            raise ValueError(f"lr: found {self.lr!r}, expected a number above 0")
-        if len(self.betas) != 2 or not all(0.0 <= beta < 1.0 for beta in self.betas):
-            raise ValueError(f"betas: found {self.betas!r}, expected two numbers from 0 to below 1")
-        if self.weight_decay < 0.0 or self.clip < 0.0 or not self.eps > 0.0:
-            raise ValueError("weight_decay and clip must be at least 0, eps above 0")
+    def numbers(self, shape: tuple[int, ...], *, is_map: bool) -> int:
+        return both_moments(shape)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,13 @@ class NotMergeable(ValueError):
 
 
 class ProjectionModule(nn.Module):
-    """A map `[..., in] -> [..., out]` without bias, made of several tensors. All of its parameters decay, also those
-    that are vectors.
+    """A map `[..., in] -> [..., out]` without bias, the product or sum of several tensors. All of its parameters
+    decay, also vectors.
     """
 
     in_width: int
     out_width: int
+    maps: tuple[str, ...] = ("A", "B")  # parameters that are whole linear maps, `[into, from]`
 
     def merge(self) -> Tensor:
         """The dense weight `[out, in]` that computes the same, detached; raises NotMergeable."""

@@ -15,7 +15,10 @@ from stages.documents import CLUSTER_ID, HALF, ID, carried, cluster_or_id
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Halves(RowNode):
-    """Add `half` (int8): 0 or 1, a keyed hash of the document's id (of its cluster, where there is one)."""
+    """Add `half` (int8): 0 or 1, a keyed hash of the document's id (of its cluster, where there is one).
+
+    seed  key of the hash: another one gives other halves
+    """
 
     docs: Node
     seed: int = 0

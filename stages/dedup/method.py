@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pipeline.bounds import ShareAboveZero
 from pipeline.contract import Node, runtime, sources, threshold
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Method(Node):
     against_folders: tuple[str, ...] = sources(())
     keep: Keep = "first"
     dry_run: bool = threshold(False)
-    max_removed_fraction: float | Mapping[str, float] = runtime(0.9)
+    max_removed_fraction: ShareAboveZero | Mapping[str, ShareAboveZero] = runtime(0.9)
 
     near: ClassVar[str | None] = None  # the reason of a removal by resemblance
     copy: ClassVar[str] = ""  # the reason of a removal as a copy

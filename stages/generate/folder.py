@@ -142,7 +142,7 @@ class FolderLM:
             return kind.from_pretrained(self.folder, dtype=torch.float32, **self._options).to(self.device).eval()
         except Exception as error:
             raise DataError(
-                str(self.folder.name), f"it does not load ({type(error).__name__}: {error})",
+                str(self.folder.name), f"the model does not load ({type(error).__name__}: {error})",
                 "weights that fit config.json", "set trust_code: true where the folder brings its own modelling file",
             ) from error  # fmt: skip
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HALF, HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
@@ -35,12 +36,13 @@ NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows alread
 class Pack(Node):
     """Pack the alive documents that are not held out into rows of `length` + 1 tokens.
 
+    tokenizer  a `tokenizer` node
     length    T, tokens a model sees at once
     window    documents among which the best fit is sought; bounds memory
     holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates
               of them that were removed on its way, never enter, though `docs` does not carry the mark
-    half      pack the documents of one half only, 0 or 1 (`halves`)
-    max_rows  use only so many rows, a keyed draw (`seed`) of all that were packed
+    half      pack the documents of one half only, 0 or 1 (`halves`); null = all
+    max_rows  rows to use, a keyed draw (`seed`) of all packed rows; null = all
     carry     columns of the documents that go into `rows.parquet`: a value for each piece, and for numbers the
               mean over the tokens of a row. `log_prior` (`loss_weights`) among them is the prior of a row's weight
 
@@ -50,10 +52,10 @@ class Pack(Node):
     docs: Node | tuple[Node, ...]
     tokenizer: Node
     length: int = 256
-    window: int = 100_000
+    window: Positive = 100_000
     holdout: Node | None = None
     half: int | None = None
-    max_rows: int | None = None
+    max_rows: Positive | None = None
     seed: int = 0
     carry: tuple[str, ...] = ()
 
@@ -67,10 +69,6 @@ class Pack(Node):
             raise RecipeError("pack.half", found, "0 or 1, of documents behind a `halves` node")
         if self.length < 2:
             raise RecipeError("pack.length", f"{self.length}", "at least 2 tokens")
-        if self.window < 1:
-            raise RecipeError("pack.window", f"{self.window}", "at least 1 document")
-        if self.max_rows is not None and self.max_rows < 1:
-            raise RecipeError("pack.max_rows", f"{self.max_rows}", "at least 1 row, or null for all")
         if self.holdout is not None and HELD_OUT not in columns_of(self.holdout):
             raise RecipeError(
                 "pack.holdout",

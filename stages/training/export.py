@@ -23,6 +23,7 @@ class Export(Node):
     """Write `folder/all/`: `config.json`, `model.safetensors`, the tokenizer and a model card.
 
     model  a node that gives a model
+    dtype  of the weights in the file
     form   "dense": a plain Llama, for a model that has an equal one (dense, SLTrain, LOST or low rank without an
            activation between the factors); "factors": LOST or low rank as they are, with a modelling file
            (`trust_remote_code`); "bidirectional": an encoder with a head for masked tokens, loaded without foreign

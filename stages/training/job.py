@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
-from models.optim_config import AdamW, LearningRateSchedule
+from models.optim_config import LearningRateSchedule
+from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight
 from stages.training.asks import columns
@@ -34,7 +35,7 @@ class Job:
     sources: tuple[RowSource, ...]
     model: Llama
     reweight: Reweight
-    optimizer: AdamW
+    optimizer: Optimiser
     lr_schedule: LearningRateSchedule
     steps: int
     batch_rows: int

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import Amount, AmountAboveZero, Positive, Share
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
@@ -37,11 +38,15 @@ class LossWeights(Node):
     minus        column of losses under a reference, to weigh by the difference (excess loss)
     tokens       column of the numbers of tokens
     domain       column that tells domains apart; null = all documents are one
-    low, high    quantiles of a domain's documents below and above which weights are lower
-    low_weight, high_weight  weights there, before a domain's weights are scaled to a mean of one over its tokens
+    low          quantile of a domain's documents below which weights are lower
+    high         quantile above which weights are lower
+    low_weight   weight below, before a domain's weights are scaled to a mean of one over its tokens; `select` removes
+    high_weight  weight above, likewise
     domain_step  a domain's weight is also multiplied by exp(domain_step * excess), with its mean excess loss where
                  that is positive; 0 keeps the shares of all domains. Needs `minus`
     sample_rows  quantiles are exact for so many documents, and of more those of a keyed draw
+    seed         of that draw
+    as_          (`as` in a recipe) the name of the column
 
     Held-out documents have no say in quantiles and means. Errors: `DataError` when no document has a loss.
     """
@@ -51,28 +56,22 @@ class LossWeights(Node):
     minus: str | None = None
     tokens: str = REF_TOKENS
     domain: str | None = "source"
-    low: float = 0.05
-    high: float = 0.95
-    low_weight: float = 0.25
-    high_weight: float = 0.25
-    domain_step: float = 0.0
-    sample_rows: int = 10_000_000
+    low: Share = 0.05
+    high: Share = 0.95
+    low_weight: AmountAboveZero = 0.25
+    high_weight: AmountAboveZero = 0.25
+    domain_step: Amount = 0.0
+    sample_rows: Positive = 10_000_000
     seed: int = 0
     as_: str = LOG_PRIOR
 
     def check(self) -> None:
-        if not 0.0 <= self.low <= self.high <= 1.0:
+        if self.low > self.high:
             raise RecipeError("loss_weights.low, high", f"{self.low}, {self.high}", "two quantiles in order")
-        if min(self.low_weight, self.high_weight) <= 0.0:
+        if self.domain_step and self.minus is None:
             raise RecipeError(
-                "loss_weights.low_weight, high_weight", f"{self.low_weight}, {self.high_weight}",
-                "weights above 0; `select` removes documents",
-            )  # fmt: skip
-        if self.domain_step < 0.0 or (self.domain_step and self.minus is None):
-            raise RecipeError("loss_weights.domain_step", f"{self.domain_step}, minus {self.minus}",
-                              "0, or a step above 0 with the column of a reference in `minus`")  # fmt: skip
-        if self.sample_rows < 1:
-            raise RecipeError("loss_weights.sample_rows", f"{self.sample_rows}", "at least 1")
+                "loss_weights.domain_step", f"{self.domain_step}, and no column of a reference in `minus`"
+            )
 
     def adds(self):
         return {self.as_: "float32"}

@@ -22,6 +22,7 @@ from models.optim import trained
 from pipeline.errors import RecipeError
 from stages.training.gradients import Exchange, TreeSum
 from stages.training.job import Job
+from stages.training.limits import check_optimizer
 
 
 class Parallel(Protocol):
@@ -41,6 +42,7 @@ def lay_out(model: LlamaModel, job: Job, device: torch.device) -> Parallel:
 
     A model on "meta" gets unfilled memory there, for a checkpoint to be read into.
     """
+    check_optimizer(job.optimizer, job.shard)
     return Shards(model, job.shard, device) if job.shard > 1 else Replicas(model, job.reduce, device)
 
 

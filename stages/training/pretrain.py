@@ -21,14 +21,17 @@ from models.accounting import peak_bytes, state_bytes
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
+from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
+from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import RecipeError, Stopped
 from stages.tokens.pack import Pack
 from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
-from stages.training.curves import lines, running_total, thin
+from stages.training.curves import of_record
+from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
@@ -48,12 +51,14 @@ class Pretrain(Node):
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    objective       what is minimised at each place (`models.objective`)
-    collate         what the model is shown and has to predict (`stages.training.collate`)
+    objective       the loss at each place (`models.objective`)
+    collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
+    optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
+    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -61,9 +66,9 @@ class Pretrain(Node):
     batch_rows      rows of a step, over all workers
     micro_batches   pieces of a batch, a power of two; more allow more workers and keep fewer activations, and above
                     two of a worker keep sums of gradients
-    max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
+    max_epochs      passes over a source of a mixture, at most; the other sources take its rest. null =
                     no limit
-    attend          "document" keeps attention inside a document, "row" lets it see what stands before in
+    attend          "document" keeps attention inside a document, "row" lets it see all earlier tokens of
                     the row
     precision       "bf16" is autocast: weights and sums stay fp32. "auto" = bf16 on a GPU, and on a CPU that
                     multiplies it faster
@@ -81,6 +86,9 @@ class Pretrain(Node):
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
+    checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
+    log_interval    steps between two lines of progress
+    max_failures    how often a training may lose a worker and start again from its last checkpoint
 
     What is "auto" is decided when the node is built, so that it is part of the identity.
     """
@@ -95,26 +103,26 @@ class Pretrain(Node):
     order: Order = MIXTURE
     freeze: Freeze | None = None
     reweight: Reweight | None = None
-    optimizer: AdamW = ADAMW
+    optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
     schedule: tuple[Stage, ...] = ()
-    steps: int = 1000
-    batch_rows: int = 32
-    micro_batches: int = 2
+    steps: Positive = 1000
+    batch_rows: Positive = 32
+    micro_batches: Positive = 2
     seed: int = 0
-    max_epochs: float | None = None
+    max_epochs: AmountAboveZero | None = None
     attend: Literal["row", "document"] = "row"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    shard: int = 1
+    shard: Positive = 1
     reduce: Literal["tree", "ring"] | None = None
-    threads: int = 1
+    threads: Positive = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     recompute: bool = runtime(False)
     workers: int | tuple[int, int] = runtime(1)
-    checkpoint_every: int = runtime(100)
-    log_interval: int = runtime(10)
-    max_failures: int = runtime(3)
+    checkpoint_every: Positive = runtime(100)
+    log_interval: Positive = runtime(10)
+    max_failures: Count = runtime(3)
 
     version = 2
     gives = "model"
@@ -152,36 +160,15 @@ class Pretrain(Node):
         return ", ".join(parts)
 
     def check(self) -> None:
-        possible = f"1 to {self.micro_batches} (micro_batches)"
-        impossible = [size for size in self.sizes if not 1 <= size <= self.micro_batches]
-        if self.shard > 1:
-            possible = f"multiples of {self.shard} (shard) that divide {self.micro_batches} (micro_batches)"
-            impossible = [size for size in self.sizes if size < 1 or size % self.shard or self.micro_batches % size]
-        rules = (
-            ("steps", self.steps, self.steps >= 1, "at least 1"),
-            ("micro_batches", self.micro_batches, _is_power_of_two(self.micro_batches), "a power of two"),
-            (
-                "batch_rows", self.batch_rows,
-                self.batch_rows >= 1 and self.batch_rows % max(1, self.micro_batches) == 0,
-                f"a multiple of micro_batches ({self.micro_batches})",
-            ),
-            (
-                "shard", self.shard, _is_power_of_two(self.shard) and self.shard <= self.micro_batches,
-                f"a power of two, at most micro_batches ({self.micro_batches})",
-            ),
-            (
-                "reduce", self.reduce, self.shard == 1 or self.reduce != "tree",
-                f"null or ring with shard {self.shard}: no process holds a whole gradient",
-            ),
-            ("workers", self.workers, bool(self.sizes), "a number, or the least and the most"),
-            ("workers", self.workers, not impossible, f"{possible}; {_first(impossible)} cannot be"),
-            ("threads", self.threads, self.threads >= 1, "at least 1"),
-            ("checkpoint_every", self.checkpoint_every, self.checkpoint_every >= 1, "at least 1 step"),
-            ("log_interval", self.log_interval, self.log_interval >= 1, "at least 1 step"),
-        )  # fmt: skip
-        for name, found, holds, expected in rules:
-            if not holds:
-                raise RecipeError(f"pretrain.{name}", f"{found}", expected)
+        check_numbers(
+            batch_rows=self.batch_rows,
+            micro_batches=self.micro_batches,
+            shard=self.shard,
+            reduce=self.reduce,
+            workers=self.workers,
+            sizes=self.sizes,
+        )
+        check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
         if self.start is not None and self.start.gives != "model":
@@ -312,25 +299,4 @@ class Pretrain(Node):
         import pyarrow.parquet as pq
 
         record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
-        tokens = running_total(record["tokens"])
-        name = self.label
-        yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
-        if self.reweight is not None and not isinstance(self.reweight, Uniform):
-            yield lines(
-                "Weights of the rows of a batch",
-                "1 = uniform",
-                [
-                    ("effective samples / samples", thin(tokens, record["effective"])),
-                    ("largest weight", thin(tokens, record["weight_max"])),
-                    ("smallest weight", thin(tokens, record["weight_min"])),
-                ],
-            )
-        yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
-
-
-def _first(numbers: list[int]) -> str:
-    return ", ".join([*map(str, numbers[:3]), *(["..."] if len(numbers) > 3 else [])])
-
-
-def _is_power_of_two(number: int) -> bool:
-    return number >= 1 and number & (number - 1) == 0
+        yield from of_record(record, self.label, weighted=not isinstance(self.reweight or Uniform(), Uniform))

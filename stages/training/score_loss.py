@@ -13,8 +13,11 @@ a reference's losses; cross-fitting after Chernozhukov et al. 2018 (arXiv 1608.0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
+from annotated_types import Ge
+
+from pipeline.bounds import Positive, ShareAboveZero
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import RecipeError
 from stages.documents import HALF, TEXT, columns_of
@@ -37,20 +40,21 @@ class ScoreLoss(RowNode):
     device      `cpu` or `cuda`; configuration, for the same reason
     as_         (`as` in a recipe) what the names of the columns begin with
     actors      (fewest, most) workers that hold the proxies
-    gpu_share   of a GPU that one of them takes
+    gpu_share   share of a GPU that one of them takes
+    commit_rows documents after which what is known of a shard is kept in the store
 
     Errors: `RecipeError` for a proxy that was trained on documents which it would score.
     """
 
     docs: Node
     proxies: Node | tuple[Node, ...]
-    window: int | None = None
-    batch_rows: int = 32
+    window: Annotated[int, Ge(2)] | None = None
+    batch_rows: Positive = 32
     device: str = "cpu"
     as_: str = "ref"
     actors: tuple[int, int] = runtime((1, 2))
-    gpu_share: float = runtime(1.0)
-    commit_rows: int | None = runtime(4096)
+    gpu_share: ShareAboveZero = runtime(1.0)
+    commit_rows: Positive | None = runtime(4096)
 
     def __post_init__(self) -> None:
         given = (self.proxies,) if isinstance(self.proxies, Node) else tuple(self.proxies)
@@ -61,8 +65,6 @@ class ScoreLoss(RowNode):
             check_model(proxy, "score_loss.proxies")
         if len(self._proxies) not in (1, 2):
             raise RecipeError("score_loss.proxies", f"{len(self._proxies)} models", "one, or one for each half")
-        if self.batch_rows < 1 or (self.window is not None and self.window < 2):
-            raise RecipeError("score_loss.batch_rows, window", f"{self.batch_rows}, {self.window}", "at least 1, and 2")
         _ = self.scores
 
     @property

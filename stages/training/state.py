@@ -90,9 +90,13 @@ def read_parts(folder: Path, files: Sequence[str], model: nn.Module, optimizer: 
 
 
 def empty_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, shape: list[int]) -> Tensor:
-    """An unfilled tensor of the optimiser's state: laid out as the parameter when it has its shape, else whole."""
+    """An unfilled tensor of the optimiser's state: laid out as the parameter when it has its shape, else whole. Counts
+    of steps lie on the CPU, unless a kernel reads them.
+    """
     if shape == list(parameter.shape):
         return torch.empty_like(parameter, requires_grad=False)
+    if shape:
+        return torch.empty(shape, device=parameter.device)
     counted_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
     return torch.empty(shape, device=parameter.device if counted_on_device else "cpu")
 

@@ -2,8 +2,8 @@
 
 A step: rows of the global batch -> token losses -> loss of every row -> raw weights g (`models.reweight`)
 -> gradient of `sum g_i loss_i` over micro-batches and processes (`stages.training.parallel`) -> one
-division by Z, the sum of all g -> clip -> AdamW. So the loss is a sum all the way, with one division by a global total;
-uniform weights are g = tokens, the token mean.
+division by Z, the sum of all g -> clip -> the optimiser. So the loss is a sum all the way, with one division by a
+global total; uniform weights are g = tokens, the token mean.
 
 The weights are those of a softmax over the whole global batch, on all processes and micro-batches, in both
 forms: `bounds="lagged"` scales losses by running bounds of earlier steps, so a row's g is known as soon as
@@ -42,7 +42,7 @@ from models.freeze import Freeze, apply
 from models.llama import LlamaModel
 from models.losses import sum_rows
 from models.objective import TokenLosses
-from models.optim import clip_gradients, make_optimiser, set_learning_rate, trained
+from models.optim import clip_gradients, set_learning_rate, trained
 from models.reweight import (
     Bounds,
     batch_bounds,
@@ -91,7 +91,7 @@ class Trainer:
             self._freeze(job.freeze)
         self.model.recompute = job.recompute
         self.parallel = lay_out(self.model, job, device)
-        self.optimizer = make_optimiser(self.model, job.optimizer)
+        self.optimizer = job.optimizer.make(self.model)
         if checkpoint is not None:
             self._read(checkpoint)
         if world_size > 1:

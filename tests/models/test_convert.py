@@ -15,7 +15,6 @@ from models.build import build
 from models.convert import export, read_dense
 from models.llama import LlamaModel
 from models.lost import NotMergeable
-from models.optim import make_optimiser
 from models.optim_config import AdamW
 from models.presets import Llama, Lost, LowRank
 from models.sltrain_config import SLTrain
@@ -36,7 +35,7 @@ def ids(rows: int, length: int) -> torch.Tensor:
 def trained(config: Llama) -> LlamaModel:
     """A few steps off its start, so that no tensor is special."""
     model = build(config, WORDS, LENGTH, seed=0)
-    optimiser, batch = make_optimiser(model, AdamW(lr=3e-3)), ids(4, LENGTH + 1)
+    optimiser, batch = AdamW(lr=3e-3).make(model), ids(4, LENGTH + 1)
     for _ in range(5):
         losses(model, batch[:, :-1], batch[:, 1:]).mean().backward()
         optimiser.step()

@@ -95,13 +95,13 @@ def test_the_future_never_reaches_a_loss() -> None:
 
 @pytest.mark.parametrize("config", KINDS, ids=lambda config: type(config).__name__)
 def test_every_kind_learns_a_batch_by_heart(config) -> None:
-    from models.optim import clip_gradients, make_optimiser, set_learning_rate
+    from models.optim import clip_gradients, set_learning_rate
     from models.optim_config import AdamW, Cosine
     from models.schedules import learning_rate_factor
 
     model = build(config, WORDS, 64, seed=0)
     settings = AdamW(lr=4e-3)
-    optimiser = make_optimiser(model, settings)
+    optimiser = settings.make(model)
     batch = ids(4, 33)
     seen = []
     for step in range(40):

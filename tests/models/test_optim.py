@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from models.build import build
 from models.lost import LostLinear
-from models.optim import clip_gradients, make_optimiser, parameter_groups, set_learning_rate
+from models.optim import clip_gradients, parameter_groups, set_learning_rate
 from models.optim_config import WSD, AdamW, Cosine, Linear
 from models.presets import Llama, Lost
 from models.schedules import learning_rate_factor
@@ -34,7 +34,7 @@ def test_folded_gamma_follows_the_trajectory_of_gamma_in_the_forward(weight_deca
     B = (folded.B.detach() / gamma).requires_grad_()
     W_s = (folded.W_s.detach() / (1 - gamma)).requires_grad_()
     settings = AdamW(lr=1e-2, eps=1e-30, weight_decay=weight_decay, clip=0.0)
-    ours = make_optimiser(folded, settings)
+    ours = settings.make(folded)
     theirs = torch.optim.AdamW([A, B, W_s], lr=1e-2, betas=settings.betas, eps=1e-30, weight_decay=weight_decay)
     for _ in range(100):
         x = torch.randn(8, 12, generator=generator, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_groups_hold_every_parameter_once_and_decay_matrices_only() -> None:
     for parameter, (lr, decay) in expected.items():
         group = by_parameter[id(parameter)]
         assert (group["lr"], group["weight_decay"]) == pytest.approx((lr, decay))
-    optimiser = make_optimiser(model, AdamW(lr=2.0))
+    optimiser = AdamW(lr=2.0).make(model)
     set_learning_rate(optimiser, 1.0)
     assert [group["lr"] for group in optimiser.param_groups] == [0.25, 0.75, 1.0, 1.0]
 
@@ -84,7 +84,7 @@ def test_a_parameter_that_is_not_trained_has_no_group_no_decay_and_no_state() ->
     model = build(Llama("1m", layers=1), 64, 32, seed=0)
     frozen = model.lm_head.weight.requires_grad_(False)
     before = frozen.clone()
-    optimiser = make_optimiser(model, AdamW(lr=1.0))
+    optimiser = AdamW(lr=1.0).make(model)
     batch = torch.arange(40).view(2, 20)
     losses(model, batch[:, :-1], batch[:, 1:]).mean().backward()
     optimiser.step()
@@ -96,7 +96,7 @@ def test_a_parameter_that_is_not_trained_has_no_group_no_decay_and_no_state() ->
 
 def test_gamma_one_freezes_the_kept_columns_as_the_unfolded_form_does() -> None:
     model = build(Lost("1m", layers=1, rank=8, density=0.1, gamma=1.0), 64, 32, seed=0)
-    optimiser = make_optimiser(model, AdamW())
+    optimiser = AdamW().make(model)
     batch = torch.arange(40).view(2, 20)
     losses(model, batch[:, :-1], batch[:, 1:]).mean().backward()
     optimiser.step()

@@ -14,6 +14,7 @@ from models import (
     SHAPES,
     AdamW,
     Cosine,
+    GaLore,
     Linear,
     LinUpper,
     Llama,
@@ -35,6 +36,7 @@ def test_every_value_is_plain_json_and_comes_back_equal(table) -> None:
         Lost: {"rank": 16, "density": 0.05},
         LowRank: {"rank": 16},
         SLTrain: {"rank": 16, "density": 0.1},
+        GaLore: {"rank": 16},
     }
     for kind in table.values():
         sized = {"size": "1m"} if issubclass(kind, Llama) else {}

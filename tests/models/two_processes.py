@@ -23,7 +23,7 @@ from models.build import build
 from models.channels import ChannelsDiffer, check_channels
 from models.llama import LlamaModel
 from models.losses import IGNORE, sum_rows
-from models.optim import clip_gradients, make_optimiser
+from models.optim import clip_gradients
 from models.optim_config import AdamW
 from models.presets import Lost
 from models.reweight import batch_bounds, raw_weights, weights
@@ -145,7 +145,7 @@ def sharded_norm(process_rank: int) -> dict[str, float]:
         token_losses(net, ids, labels).sum().backward()
         found[f"norm {name}"] = clip_gradients(net.parameters(), 0.5).item()
         found[f"after {name}"] = flat(net).norm().item()
-        groups = make_optimiser(net, AdamW()).param_groups
+        groups = AdamW().make(net).param_groups
         found[f"groups {name}"] = [[group["lr_factor"], len(group["params"])] for group in groups]
     return found
 

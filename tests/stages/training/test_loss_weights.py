@@ -13,6 +13,7 @@ from models.objectives.emo import Emo
 from models.presets import Llama
 from pipeline.contract import RowPhase
 from pipeline.errors import DataError, RecipeError
+from pipeline.graph import build
 from stages.documents import LOG_PRIOR
 from stages.read.read import Read
 from stages.tokens.pack import Pack
@@ -105,7 +106,7 @@ def test_a_document_without_a_loss_weighs_one_and_none_with_a_loss_is_an_error(t
         log_priors(tmp_path / "b", empty)
     for wrong in ({"low": 0.9, "high": 0.1}, {"low_weight": 0.0}, {"domain_step": 1.0}):
         with pytest.raises(RecipeError, match="loss_weights"):
-            LossWeights(docs=_Held(paths=("x",)), **wrong).check()
+            build([LossWeights(docs=_Held(paths=("x",)), by="a", tokens="b", **wrong)])
 
 
 def weighted(folder, name, logs, share=1.0):

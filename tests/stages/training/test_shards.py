@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 
+from models.muon import Muon
 from models.optim_config import AdamW
 from models.presets import Llama
 from models.reweight_config import LinUpper
@@ -98,6 +99,7 @@ def test_processes_that_make_no_whole_group_are_an_error(job):
         ({"shard": 2, "workers": 6}, r"pretrain\.workers"),
         ({"shard": 3, "workers": 3}, r"pretrain\.shard"),
         ({"shard": 2, "workers": 2, "reduce": "tree"}, r"pretrain\.reduce.*whole gradient"),
+        ({"shard": 2, "workers": 2, "optimizer": Muon()}, r"pretrain\.optimizer.*whole copies"),
     ],
 )
 def test_a_number_of_workers_that_cannot_be_is_named(wrong, said):
