@@ -150,6 +150,8 @@ def removed(
     if as_json:
         say_json({"node": node, "reasons": found})
         return
+    if not found:
+        say(f"{node} removed no document")
     for entry in found:
         say(f"{entry['reason']}: {entry['count']:,}")
         for row in entry["documents"]:

@@ -95,6 +95,7 @@ def test_removed_and_why_for_every_reason(small: Small) -> None:
         assert reason in small("why", "small.yaml", row["id"]).stdout
     short = found["gopher_quality.min_words"]["documents"][0]
     assert (short["value"], short["threshold"]) == (7.0, 20.0)
+    assert small("removed", "small.yaml", "once").stdout == "once removed no document\n"
 
 
 def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:
