@@ -117,16 +117,17 @@ const siftloomCharts = (() => {
     };
   };
   // labels of marks stand above each other; the axis' name takes the left of the lowest line
-  const marks = (list, colours, width, low, high, log) => {
+  const marks = (list, colours, width, low, high, log, name) => {
     let line = 0;
     const data = (list ?? []).slice(0, 4).map((mark) => {
       const label = /\d/.test(mark.label) ? mark.label : `${mark.label} ${four(mark.x)}`;
       const place = log ? Math.log(mark.x / low) / Math.log(high / low) : (mark.x - low) / (high - low);
-      const above = Math.max(line, place < 0.4 ? 1 : 0);
+      const shown = cut(label, width * 0.48), left = 40 + place * (width - 60) - (place > 0.5 ? widthOf(shown) : 0);
+      const above = Math.max(line, left < widthOf(name) + 40 ? 1 : 0);
       line = above + 1;
       return {
         xAxis: mark.x, name: mark.label, lineStyle: { color: colours.ink, type: [4, 3], width: 1 },
-        label: { show: true, formatter: cut(label, width * 0.48), position: "end", distance: [0, 5 + LINE * above], color: colours.ink,
+        label: { show: true, formatter: shown, position: "end", distance: [0, 5 + LINE * above], color: colours.ink,
           fontSize: FONT - 1, align: place > 0.5 ? "right" : "left" },
       };
     });
@@ -165,7 +166,7 @@ const siftloomCharts = (() => {
     for (const row of data) row.push(0, row[3] - row[4]); // dimension 5: nothing, 6: kept
     const key = legend(some ? ["kept", "removed"] : [], colours, width);
     const series = [bars("kept", colours.accent, 5, 6), bars("removed", colours.gone, 6, 3)];
-    const marked = marks(list, colours, width, low, high, figure.log_x);
+    const marked = marks(list, colours, width, low, high, figure.log_x, "count");
     Object.assign(series[0], markLine(marked));
     return {
       ...base(colours), grid: frame(key.rows, marked.lines), legend: key.option && { ...key.option, icon: "rect" },
@@ -205,7 +206,7 @@ const siftloomCharts = (() => {
         emphasis: { disabled: true }, silent: Boolean(one.faint), z: one.faint ? 1 : 3,
       };
     });
-    const marked = marks(figure.marks, colours, width, low, high, figure.log_x);
+    const marked = marks(figure.marks, colours, width, low, high, figure.log_x, figure.y);
     if (series.length) Object.assign(series.at(-1), markLine(marked));
     const [bottom, top] = figure.y_range ?? [undefined, undefined]; // null too means all
     return {

@@ -28,7 +28,7 @@ def models(shelf: Shelf, asked: Mapping[str, str]) -> Any:
         if event.get("node") in running and "loss" in event and "step" in event:
             live.setdefault(event["node"], {})[event["step"]] = event["loss"]
     series = [{"name": name, "points": sorted(points.items())} for name, points in live.items()]
-    return {"figures": _joined(figures), "live": series, "finished": not running}
+    return {"figures": joined(figures), "live": series, "finished": not running}
 
 
 def _named(view: NodeView, figure: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def _named(view: NodeView, figure: Mapping[str, Any]) -> dict[str, Any]:
     return {**found, "series": series, "section": figure.get("section") or "training"}
 
 
-def _joined(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def joined(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Curves of one title over the same axes in one chart, each name once; other figures as they are."""
     together: dict[Any, dict[str, Any]] = {}
     for number, figure in enumerate(figures):
