@@ -12,6 +12,7 @@ With a mixture the global row numbers count through its sources in their order.
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from stages.tokens.pack import Pack
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import lines, running_total, thin
 from stages.training.machine import has_gpu, multiplies_bf16
-from stages.training.mixture import sources_of
+from stages.training.mixture import mixture_table, sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages
 
@@ -308,7 +309,8 @@ class Pretrain(Node):
     def figures(self, ctx: Context):
         import pyarrow.parquet as pq
 
-        record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
+        table = pq.read_table(ctx.path("train", "all", "/steps.parquet"))
+        record = table.drop_columns(["rows"]).to_pydict()
         tokens = running_total(record["tokens"])
         name = self.label
         yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
@@ -323,6 +325,10 @@ class Pretrain(Node):
                 ],
             )
         yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
+        if len(self.mixture) > 1:
+            run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
+            seen = table["rows"].combine_chunks().flatten().to_numpy()
+            yield mixture_table([share for _, share in self.mixture], run, seen)
 
 
 def _first(numbers: list[int]) -> str:
