@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.errors import RecipeError, SourceError
 from pipeline.quantities import size
 from pipeline.store.sources import expand
+from siftloom.dclm_steps import Translation
 from siftloom.look import PACKED, Found
 
 NAMED_FILES = 200  # files that a recipe names one by one where no glob names just them
@@ -45,13 +46,16 @@ def first_limit(found: Found) -> int:
     return tenth // power * power
 
 
-def write_recipe(found: Found, out: str, force: bool) -> None:
-    """Write the recipe. Raises RecipeError when there is a file already, unless forced, or no such folder."""
+def write_recipe(found: Found, out: str, force: bool, dclm: Translation | None = None) -> None:
+    """Write the recipe, with the curation of a file of DCLM's if there is one. Raises RecipeError when there is a file
+    already, unless forced, or no such folder.
+    """
     path = Path(out)
     if path.exists() and not force:
         raise RecipeError(out, "there is a file already", "a new name", f"siftloom init {found.path} --out OTHER.yaml")
     try:
-        path.write_text(recipe_for(found, path), encoding="utf-8")
+        text = recipe_for(found, path) if dclm is None else recipe_of(dclm, found, path)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RecipeError(out, error.strerror or str(error), "a file in a folder that exists") from None
 
@@ -60,11 +64,7 @@ def recipe_for(found: Found, out: Path) -> str:
     """Return the recipe's text: curation up to files of your own, then a small model to see the rest."""
     from pipeline.recipe.write import flow
 
-    name = out.name
-    read: dict[str, Any] = {"use": "read", "paths": _paths(found, out.absolute().parent)}
-    if found.format != "txt":
-        read |= {"text": found.text} if found.text != "text" else {}
-        read |= {"id": found.id} if found.id not in (None, "id") else {}
+    name, read = out.name, _read(found, out)
     hint = f"  # or text: {', '.join(found.other_texts)}" if found.other_texts else ""
     seen = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6]) or "unknown"
     return f"""\
@@ -90,6 +90,35 @@ nodes:
   rows: {{use: pack, docs: once, tokenizer: tokenizer, length: 256}}
   lost: {{use: pretrain, rows: rows, model: {{lost: 1m, rank: 16, density: 0.05}}, steps: 60, batch_rows: 16}}
 """
+
+
+def recipe_of(dclm: Translation, found: Found, out: Path) -> str:
+    """Return the recipe's text: the steps of a file of DCLM's over the user's files."""
+    from pipeline.recipe.write import flow
+
+    read, last = _read(found, out), next(reversed(dclm.nodes), "docs")
+    if any(fields["use"] in ("url", "url_dedup") for fields in dclm.nodes.values()):
+        read["keep"] = ["url"]
+    notes = "".join(f"# {note}\n" for note in dict.fromkeys(dclm.notes))
+    nodes = "\n".join(f"  {name}: {flow(fields)}" for name, fields in dclm.nodes.items())
+    return f"""\
+# The steps of a configuration of DCLM's over {len(found.files):,} {found.format} files.
+{notes}name: first
+store: runs/
+nodes:
+  docs: {flow(read)}
+{nodes}
+  {CURATED}: {{use: write, docs: {last}, to: {CURATED}}}
+"""
+
+
+def _read(found: Found, out: Path) -> dict[str, Any]:
+    """Return the node that reads the files, for a recipe in `out`."""
+    read: dict[str, Any] = {"use": "read", "paths": _paths(found, out.absolute().parent)}
+    if found.format != "txt":
+        read |= {"text": found.text} if found.text != "text" else {}
+        read |= {"id": found.id} if found.id not in (None, "id") else {}
+    return read
 
 
 def _paths(found: Found, folder: Path) -> list[str]:
