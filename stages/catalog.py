@@ -62,6 +62,7 @@ NODES = {
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
+    "ablation": "stages.training.ablation:Ablation",
     "export": "stages.training.export:Export",
     "extract": "stages.extract.extract:Extract",
     "map": "stages.map:Map",
