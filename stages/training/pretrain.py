@@ -33,7 +33,7 @@ from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import of_record
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
-from stages.training.mixture import sources_of
+from stages.training.mixture import mixture_figures, sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
 
@@ -161,13 +161,9 @@ class Pretrain(Node):
 
     def check(self) -> None:
         check_numbers(
-            batch_rows=self.batch_rows,
-            micro_batches=self.micro_batches,
-            shard=self.shard,
-            reduce=self.reduce,
-            workers=self.workers,
-            sizes=self.sizes,
-        )
+            batch_rows=self.batch_rows, micro_batches=self.micro_batches, shard=self.shard, reduce=self.reduce,
+            workers=self.workers, sizes=self.sizes,
+        )  # fmt: skip
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
@@ -298,5 +294,7 @@ class Pretrain(Node):
     def figures(self, ctx: Context):
         import pyarrow.parquet as pq
 
-        record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
-        yield from of_record(record, self.label, weighted=not isinstance(self.reweight or Uniform(), Uniform))
+        table = pq.read_table(ctx.path("train", "all", "/steps.parquet"))
+        weighted = not isinstance(self.reweight or Uniform(), Uniform)
+        yield from of_record(table.drop_columns(["rows"]).to_pydict(), self.label, weighted=weighted)
+        yield from mixture_figures(ctx, [share for _, share in self.mixture], table["rows"])

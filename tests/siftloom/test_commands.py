@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jsonschema
@@ -75,6 +76,22 @@ def test_status_by_name_folder_and_recipe(small: Small) -> None:
 def test_report_prints_the_page(small: Small) -> None:
     page = Path(small("report", "small.yaml").stdout.strip())
     assert "<html" in page.read_text(encoding="utf-8")
+
+
+def test_the_ledger_holds_every_removed_document(small: Small) -> None:
+    import pyarrow.parquet as pq
+
+    said = small.json("removed", "small.yaml", "once", "--to", "ledger.parquet")
+    table = pq.read_table(small.folder / "ledger.parquet")
+    assert table.column_names == ["id", "node", "rule", "value", "threshold", "duplicate_of"]
+    shown = {
+        (node, entry["reason"]): entry["count"]
+        for node in set(table["node"].to_pylist())
+        for entry in small.json("removed", "small.yaml", node)["reasons"]
+    }
+    rows = table.to_pylist()
+    assert Counter((row["node"], row["rule"]) for row in rows) == shown
+    assert len({row["id"] for row in rows}) == len(rows) == said["rows"] > 3
 
 
 def test_removed_and_why_for_every_reason(small: Small) -> None:
