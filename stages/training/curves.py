@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from stages.training.record import MASS
+
 POINTS = 400  # of a curve; longer ones are thinned
+SHOWN, SHOWN_STEPS = 12, 40  # documents of a step that stands out, and such steps
 
 Points = list[list[float]]
 
@@ -17,9 +21,10 @@ def running_total(counts: Sequence[int]) -> list[int]:
 
 
 def thin(xs: Sequence[float], ys: Sequence[float], points: int = POINTS) -> Points:
-    """At most about `points` points of a curve, the last one always among them."""
-    stride = max(1, -(-len(xs) // points))
-    return [[xs[i], round(ys[i], 6)] for i in range(len(xs) - 1, -1, -stride)][::-1]
+    """At most about `points` points of a curve, the last one always among them; what is not finite is left out."""
+    kept = [i for i, y in enumerate(ys) if math.isfinite(y)]
+    stride = max(1, -(-len(kept) // points))
+    return [[xs[i], round(ys[i], 6)] for i in kept[::-1][::stride]][::-1]
 
 
 def lines(title: str, y: str, series: Sequence[tuple[str, Points]], **more: Any) -> dict[str, Any]:
@@ -29,7 +34,7 @@ def lines(title: str, y: str, series: Sequence[tuple[str, Points]], **more: Any)
 
 
 def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:
-    """The figures of a run from its record (`stages.training.worker.RECORD`); `weighted`: rows had weights."""
+    """The figures of a run from its record (`stages.training.record.RECORD`); `weighted`: rows had weights."""
     tokens = running_total(record["tokens"])
     yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
     if weighted:
@@ -43,3 +48,27 @@ def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool)
             ],
         )
     yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
+    masses = [name for name in record if name.startswith(MASS)]
+    if len(masses) > 1:
+        shares = [(f"rows {name.removeprefix(MASS)}", thin(tokens, record[name])) for name in masses]
+        yield lines("Weight of the sources of a batch", "share", shares)
+
+
+def of_unusual(steps: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A table of the steps that stand out (`stages.training.unusual`), if there are any."""
+    if not steps:
+        return
+    rows = [
+        [
+            one["step"],
+            "update left out" if one["expected"] is None else "loss spike",
+            one["loss"],
+            one["expected"],
+            ", ".join(map(str, one["hardest"])),
+            ", ".join(one["documents"][:SHOWN]),
+        ]
+        for one in steps[:SHOWN_STEPS]
+    ]
+    columns = ["step", "what", "loss", "expected", "hardest rows", "documents"]
+    note = f"{len(steps)} steps; `siftloom why RUN ID` follows a document. All are in unusual.json."
+    yield {"kind": "table", "title": "Steps that stand out", "columns": columns, "rows": rows, "note": note}
