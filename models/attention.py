@@ -102,7 +102,11 @@ def view_mask(batch: Batch) -> Tensor:
         seen_bts = seen_bts.tril()
     if batch.attention == "prefix":
         assert batch.prefix_bt is not None, "prefix attention without a prefix"
-        seen_bts = seen_bts | (batch.prefix_bt[:, :, None] & batch.prefix_bt[:, None, :])
+        both_bts = batch.prefix_bt[:, :, None] & batch.prefix_bt[:, None, :]
+        if batch.documents_bt is not None:
+            # a prefix is a document's own: no place looks ahead into the next one
+            both_bts = both_bts & (batch.documents_bt[:, :, None] == batch.documents_bt[:, None, :])
+        seen_bts = seen_bts | both_bts
     if batch.segments_bt is not None:
         seen_bts = seen_bts & (batch.segments_bt[:, :, None] == batch.segments_bt[:, None, :])
     return seen_bts[:, None]

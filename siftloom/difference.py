@@ -1,4 +1,4 @@
-"""`siftloom diff`: documents that one run keeps and another removes, why, and what it did to the results."""
+"""`siftloom diff`: documents that one run keeps and another removes, the reasons, and the change of the results."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ def summary(found: Found) -> Iterator[str]:
     """Yield the lines that `init` prints about the files."""
     yield f"{found.path}: {found.files:,} files, {size(found.bytes)}"
     for kind in found.kinds:
-        yield f"  {' and '.join(kind.formats)}: {len(kind.files):,} files, {size(kind.bytes)}"
+        yield f"  {', '.join(kind.formats)}: {len(kind.files):,} files, {size(kind.bytes)}"
         if kind.columns:
             yield f"    columns    {', '.join(kind.columns)}"
             yield f"    text       {kind.text}" + (f" (or {', '.join(kind.other_texts)}?)" if kind.other_texts else "")
@@ -93,6 +93,7 @@ nodes:
   tokenizer: {{use: tokenizer, docs: once, vocab_size: 2048}}
   rows: {{use: pack, docs: once, tokenizer: tokenizer, length: 256}}
   lost: {{use: pretrain, rows: rows, model: {{lost: 1m, rank: 16, density: 0.05}}, steps: 60, batch_rows: 16}}
+  model: {{use: export, model: lost}}  # a folder for transformers
 """
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -54,9 +54,9 @@ class Kind:
     not_utf8: int = 0  # rows that are not UTF-8
 
     def joins(self, other: Kind) -> bool:
-        """Whether one `read` can take both: equal names of fields, or formats without names."""
+        """Return whether one `read` can take both: equal names of fields, or formats without names."""
         return self.pages == other.pages and all(
-            None in (mine, theirs) or mine == theirs for mine, theirs in ((self.text, other.text), (self.id, other.id))
+            None in (one, two) or one == two for one, two in ((self.text, other.text), (self.id, other.id))
         )
 
     def join(self, other: Kind) -> None:
@@ -71,7 +71,7 @@ class Kind:
 
 @dataclass
 class Found:
-    """What the files hold. Shares are of the documents that were looked at."""
+    """The contents of the files. Shares are of the documents that were looked at."""
 
     path: str
     kinds: list[Kind]
@@ -111,14 +111,18 @@ class Found:
 
     @property
     def kept_languages(self) -> list[str]:
-        """The languages that a tenth of the documents or more are in, at least the most frequent one."""
+        """Return the languages of a tenth of the documents or more, or else the most frequent one."""
         frequent = [code for code, share in self.languages.items() if share >= SHARE]
         return frequent or list(self.languages)[:1] or ["en"]
 
 
-def look(path: str) -> Found:
-    """Look at a file, a folder or a glob. Raises SourceError for a path that holds nothing readable."""
+def look(path: str, note: Callable[[str], None] = lambda text: None) -> Found:
+    """Look at a file, a folder or a glob; `note` gets a line before the files are opened.
+
+    Raises SourceError for a path that holds nothing readable.
+    """
     entries = expand([path], "init").entries
+    note(f"looking at {len(entries):,} files in {path}...")
     notes = dataset_notes([entry.name for entry in entries])
     by_format: dict[str, list[Any]] = {}
     left_out: Counter[str] = Counter()
@@ -138,16 +142,19 @@ def look(path: str) -> Found:
     texts: list[str] = []
     for name, taken in by_format.items():
         form, _, pages = name.partition(" ")
-        kind = Kind([form], pages=bool(pages))
         try:
             require_library(form, "init")
-            texts += _examine(kind, taken, found.damaged)
         except RecipeError as error:
             found.unused[form] = f"{error.found}; {error.then}"
-        except SourceError as error:
-            found.unused[form] = error.found
-        else:
-            _add(found.kinds, kind)
+            continue
+        for files in _alike(form, taken, found.damaged):
+            kind = Kind([form], pages=bool(pages))
+            try:
+                texts += _examine(kind, files)
+            except SourceError as error:
+                found.unused[form] = error.found
+            else:
+                _add(found.kinds, kind)
     if not found.kinds:
         name, why = next(iter({**found.damaged, **found.unused}.items()))
         place = name if name in found.damaged else path
@@ -168,19 +175,56 @@ def _add(kinds: list[Kind], kind: Kind) -> None:
     kinds.append(kind)
 
 
-def _examine(kind: Kind, taken: Sequence[Any], damaged: dict[str, str]) -> list[str]:
-    """Fill in what files of one format hold. Return the texts looked at. Raises SourceError where there are none."""
-    (form,) = kind.formats
-    looked_at, rows = set(_spread(len(taken), LOOK_FILES)), []
+@dataclass
+class Looked:
+    """A file, and its first rows where it was opened."""
+
+    entry: Any
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    not_utf8: int = 0  # rows that are no UTF-8
+
+
+def _alike(form: str, taken: Sequence[Any], damaged: dict[str, str]) -> list[list[Looked]]:
+    """Return the files of one format, apart where the text has other names; damaged ones are named and left out.
+
+    A few files are opened, and all of them where those few differ.
+    """
+    found = _opened(form, taken, set(_spread(len(taken), LOOK_FILES)), damaged)
+    if form in OWN_NAMES or len({_text_of(looked) for looked in found if looked.rows}) < 2:
+        return [found]
+    groups: dict[str, list[Looked]] = {}
+    for looked in _opened(form, [looked.entry for looked in found], set(range(len(found))), damaged):
+        groups.setdefault(_text_of(looked), []).append(looked)
+    return list(groups.values())
+
+
+def _opened(form: str, taken: Sequence[Any], wanted: set[int], damaged: dict[str, str]) -> list[Looked]:
+    found = []
     for number, entry in enumerate(taken):
-        if number in looked_at:
+        looked = Looked(entry)
+        if number in wanted:
             try:
-                rows += _rows(entry, form, kind)
+                _read(looked, form)
             except (SiftloomError, OSError, ValueError) as error:
                 damaged[entry.path] = str(error).removeprefix(entry.path).lstrip(": ")
                 continue
-        kind.files.append(entry.path)
-        kind.bytes += entry.size
+        found.append(looked)
+    return found
+
+
+def _text_of(looked: Looked) -> str:
+    records = [dict(flat(row)) for row in looked.rows]
+    return next(iter(text_fields(records, list(dict.fromkeys(key for row in records for key in row)))), "")
+
+
+def _examine(kind: Kind, files: Sequence[Looked]) -> list[str]:
+    """Fill in what files of one format hold. Return the texts looked at. Raises SourceError where there are none."""
+    (form,) = kind.formats
+    rows = [row for looked in files for row in looked.rows]
+    kind.files = [looked.entry.path for looked in files]
+    kind.bytes = sum(looked.entry.size for looked in files)
+    kind.not_utf8 = sum(looked.not_utf8 for looked in files)
+    kind.encoding = DETECT if kind.not_utf8 else None
     if not rows:
         raise SourceError(form, f"no document in the {form} files", "documents")
     records = [dict(flat(row)) for row in rows]
@@ -199,20 +243,19 @@ def _examine(kind: Kind, taken: Sequence[Any], damaged: dict[str, str]) -> list[
     return [without_markup(text) for text in texts] if kind.pages else texts
 
 
-def _rows(entry: Any, form: str, kind: Kind) -> list[Mapping[str, Any]]:
-    """Return the first records of a file, with the encoding found out where they are not UTF-8."""
+def _read(looked: Looked, form: str) -> None:
+    """Read the first rows of a file, with its encoding detected where they are not UTF-8."""
+    entry = looked.entry
     for encoding in (None, DETECT):
         with open_stream(entry.path) as stream:
             records = first_records(stream, entry.path, entry.size, form, LOOK_ROWS, encoding)
-        rows = [record for record in records if not isinstance(record, Reject)]
+        looked.rows = [record for record in records if not isinstance(record, Reject)]
         rejects = [record.reason for record in records if isinstance(record, Reject)]
         if "invalid_utf8" not in rejects or form == "parquet":
             break
-        kind.not_utf8 += rejects.count("invalid_utf8")
-        kind.encoding = DETECT
-    if not rows and rejects:
-        raise SourceError(entry.path, f"no row that can be used ({rejects[0]})", f"a readable {form} file")
-    return rows
+        looked.not_utf8 += rejects.count("invalid_utf8")
+    if not looked.rows and rejects:
+        raise SourceError(entry.path, f"no row can be used ({rejects[0]})", f"a readable {form} file")
 
 
 def _count(kind: Kind, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pipeline.contract import Context, Removed, Result
 from pipeline.errors import DataError
@@ -15,15 +15,42 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from stages.select import Limit, Select
+    from stages.expression import Expression
 
 BINS = 60
 GROUPS = 10_000  # at most; each has a cut of its own in the receipt
 LOW, NO_SCORE, HIGH, DRAW = "select.low", "select.no_score", "select.high", "select.draw"
 NONE = "(none)"  # the group of rows without a value in `per`
 
+Limit = float | dict[str, float] | None  # for all rows, or for each value of `per`
 
-def cut(node: Select, ctx: Context) -> Result:
+
+class Choice(Protocol):
+    """What a selection says: the fields of `select`, whose docstring explains them."""
+
+    @property
+    def by(self) -> str | None: ...
+    @property
+    def keep_fraction(self) -> Limit: ...
+    @property
+    def min(self) -> Limit: ...
+    @property
+    def max(self) -> Limit: ...
+    @property
+    def per(self) -> str | None: ...
+    @property
+    def lowest(self) -> bool: ...
+    @property
+    def sampling(self) -> str: ...
+    @property
+    def alpha(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    def read(self) -> Expression | None: ...
+    def needs(self) -> tuple[str, ...]: ...
+
+
+def cut(node: Choice, ctx: Context) -> Result:
     """The cut of every group and the distribution of all scores. Raises DataError when no row has a score."""
     import numpy as np
 
@@ -44,7 +71,7 @@ def cut(node: Select, ctx: Context) -> Result:
     return Result(counts={"scored": len(whole), "kept": kept}, facts=facts)
 
 
-def _between(node: Select, scored: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+def _between(node: Choice, scored: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     found = {}
     for group, scores in scored.items():
         least, most = of_group(node.min, group), of_group(node.max, group)
@@ -53,7 +80,7 @@ def _between(node: Select, scored: Mapping[str, np.ndarray]) -> dict[str, dict[s
     return found
 
 
-def _shares(node: Select, ctx: Context, scored: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+def _shares(node: Choice, ctx: Context, scored: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     """Of each group, `cut`: better scores stay; of those equal to it `ties`, whose draw is at most `last`."""
     import numpy as np
 
@@ -79,7 +106,7 @@ def _shares(node: Select, ctx: Context, scored: Mapping[str, np.ndarray]) -> dic
     return found
 
 
-def _scores(node: Select, ctx: Context) -> Iterator[tuple[str, np.ndarray, Any]]:
+def _scores(node: Choice, ctx: Context) -> Iterator[tuple[str, np.ndarray, Any]]:
     """Of each batch and group: scores (float64) of the rows that count, and a function from a mask of them to ids."""
     import numpy as np
     import pyarrow as pa
@@ -104,7 +131,7 @@ def _numbers(values: Any) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False).astype("float64")
 
 
-def _members(node: Select, table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
+def _members(node: Choice, table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
     """Every group in a batch, and which rows are its, bool."""
     import numpy as np
     import pyarrow as pa
@@ -124,7 +151,7 @@ def of_group(limit: Limit, group: str) -> float | None:
     return limit.get(group) if isinstance(limit, Mapping) else limit
 
 
-def cut_off(node: Select, table: pa.Table, values: Any, bounds: Mapping[str, Mapping[str, Any]]) -> Removed:
+def cut_off(node: Choice, table: pa.Table, values: Any, bounds: Mapping[str, Mapping[str, Any]]) -> Removed:
     """Rows beyond the cut of their group go; a group of which nothing is known stays."""
     import numpy as np
     import pyarrow as pa
@@ -154,7 +181,7 @@ def cut_off(node: Select, table: pa.Table, values: Any, bounds: Mapping[str, Map
     return _removed(reason.tolist(), scores, limit, low | high)
 
 
-def drawn(node: Select, table: pa.Table, values: Any) -> Removed:
+def drawn(node: Choice, table: pa.Table, values: Any) -> Removed:
     """Rows whose draw does not say so go: a draw for each id, whatever else is in the corpus."""
     import numpy as np
 

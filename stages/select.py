@@ -27,13 +27,12 @@ from pipeline.contract import (
 from pipeline.errors import RecipeError
 from stages.documents import ID, columns_of
 from stages.expression import Expression, parse
-from stages.scores import DRAW, HIGH, LOW, NO_SCORE, cut, cut_off, drawn
+from stages.scores import DRAW, HIGH, LOW, NO_SCORE, Limit, cut, cut_off, drawn
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 WHERE = "select.where"
-Limit = float | dict[str, float] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

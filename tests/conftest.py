@@ -40,3 +40,15 @@ def local_ray():
     session.start(cpus=2, address=None)
     yield
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """One Chromium for the tests of pages (`tests.browser`)."""
+    from tests.browser import Browser
+
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -91,15 +91,11 @@ def fitted(columns: list[list[str]], width: int) -> list[int]:
 
 
 def summary(board: Board, seconds: float, now: float) -> str:
-    """Return the line below the table: nodes ready, the time so far, and the least time that is left."""
+    """Return the line below the table: nodes ready, the time so far, and the time that is left."""
     nodes = list(board.nodes.values())
     ready = sum(node.state in ("done", "reused") for node in nodes)
-    left = max((left for node in nodes if (left := node.left(now)) is not None), default=None)
-    waiting = any(node.state == "waiting" for node in nodes)
     parts = [f"{ready} of {len(nodes)} nodes are ready", f"{duration(seconds)} so far"]
-    if left is not None:
-        parts.append(f"{'at least' if waiting else 'about'} {duration(left)} left")
-    return ", ".join(parts)
+    return ", ".join([*parts, *filter(None, [board.left(now)])])
 
 
 def cells(node: NodeStatus, now: float) -> tuple[str, ...]:

@@ -134,7 +134,9 @@ const siftloomCharts = (() => {
   });
 
   const histogram = (figure, colours, width) => {
-    const { edges, counts } = figure, list = figure.marks ?? [];
+    const { edges, counts } = figure, span = edges.at(-1) - edges[0];
+    // a mark far beyond the bars would press them together
+    const list = (figure.marks ?? []).filter((mark) => figure.log_x || (mark.x >= edges[0] - span / 2 && mark.x <= edges.at(-1) + span / 2));
     const beyond = (x) => list.some((mark) => (mark.removed === "below" && x < mark.x) || (mark.removed === "above" && x > mark.x));
     const removed = figure.removed ?? counts.map((count, i) => beyond((edges[i] + edges[i + 1]) / 2) ? count : 0);
     const some = removed.some(Boolean), total = counts.reduce((sum, count) => sum + count, 0);
@@ -164,9 +166,9 @@ const siftloomCharts = (() => {
       xAxis: axis(colours, figure.log_x, { min: low, max: high, name: figure.x, nameLocation: "middle", nameGap: 24, splitLine: { show: false } }),
       yAxis: axis(colours, figure.log_y, {
         name: "count", nameLocation: "end", nameGap: 8, nameTextStyle: { color: colours.soft, fontSize: FONT - 1, align: "left", padding: [0, 0, 0, -20] },
-        min: figure.log_y ? least : 0, max: Math.max(...counts) > 0 ? undefined : 1, minInterval: counts.every(Number.isInteger) && !figure.log_y ? 1 : undefined,
+        axisLabel: { ...axis(colours).axisLabel, showMinLabel: !figure.log_y }, min: figure.log_y ? least : 0, max: Math.max(...counts) > 0 ? undefined : 1, minInterval: counts.every(Number.isInteger) && !figure.log_y ? 1 : undefined,
       }),
-      dataZoom: zoom(colours), series,
+      dataZoom: figure.still ? [] : zoom(colours), series,
       tooltip: { ...base(colours).tooltip, trigger: "axis", axisPointer: { type: "line", lineStyle: { color: colours.soft } },
         formatter: (found) => {
           const [, from, to, count, gone] = (Array.isArray(found) ? found[0] : found).data;
@@ -198,7 +200,7 @@ const siftloomCharts = (() => {
       };
     });
     if (series.length) Object.assign(series.at(-1), markLine(marks(figure.marks, colours, width, low, high, figure.log_x)));
-    const [bottom, top] = figure.y_range ?? [undefined, undefined];
+    const [bottom, top] = figure.y_range ?? [undefined, undefined]; // null too means all
     return {
       ...base(colours), grid: frame(key.rows, (figure.marks ?? []).length, long), legend: key.option && { ...key.option, data: names.map(looks) },
       xAxis: axis(colours, figure.log_x, { min: low, max: high > low ? high : undefined, name: figure.x, nameLocation: "middle", nameGap: 24, splitLine: { show: false } }),

@@ -66,9 +66,9 @@ def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> Node
         "fingerprint": view.fingerprint,
         "action": action,
         "why": started.get("whys", {}).get(view.label) or WHY[action],
-        "inputs": tuple(dict.fromkeys(_labels(fields))),
+        "inputs": tuple(dict.fromkeys(labels_in(fields))),
         "seconds": _seconds(view.label, events),
-        "config": tuple((name, _value(value)) for name, value in fields.items() if not list(_labels({"": value}))),
+        "config": tuple((name, _value(value)) for name, value in fields.items() if not list(labels_in({"": value}))),
     }
     if not view.finished:
         return NodeReport(**known, result="not finished")
@@ -247,17 +247,17 @@ def _moment(event: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(event["time"]).timestamp()
 
 
-def _labels(value: Any) -> Iterator[str]:
+def labels_in(value: Any) -> Iterator[str]:
     """Labels of the nodes inside a recorded field (`{"node": label}`, at any depth)."""
     if isinstance(value, Mapping):
         if set(value) == {"node"} and isinstance(value["node"], str):
             yield value["node"]
         else:
             for inner in value.values():
-                yield from _labels(inner)
+                yield from labels_in(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _labels(inner)
+            yield from labels_in(inner)
 
 
 def _value(value: Any) -> str:

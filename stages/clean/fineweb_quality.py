@@ -28,7 +28,10 @@ class FinewebQuality(RowNode):
     fineweb_dup_line_chars  share of characters, newlines apart, in lines that stood before
     fineweb_newlines        newlines per word
 
-    Lines are those that are not blank, without the white space around them. `words` and `unit`: see `gopher_quality`.
+    Lines are those that are not blank, without the white space around them.
+
+    short_line   characters of a line that counts as short, at most
+    words, unit  as in `gopher_quality`
     """
 
     docs: Node

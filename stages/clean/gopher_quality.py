@@ -55,9 +55,9 @@ class GopherQuality(RowNode):
 
     words                `whitespace`, `unicode` (without punctuation), or `datatrove`: that library's English words and
                          its counting throughout, for equal verdicts (extra `parity`)
-    unit                 what words are counted in; `auto`: two characters make a word where a quarter of the letters
+    unit                 the unit of a word; `auto`: two characters make a word where a quarter of the letters
                          are of a script without spaces
-    language             that of documents without a `lang` column before this node
+    language             language of documents without a `lang` column before this node
     distinct_stop_words  counts each stop word once
     """
 

@@ -40,8 +40,9 @@ class GopherRepetition(RowNode):
     gopher_top_{2,3,4}gram                             share of characters in the most frequent n-gram of words
     gopher_dup_{5..10}grams                            share of characters in n-grams of words that occurred before
 
-    `words` and `unit` are those of `gopher_quality`; `words: datatrove` also takes lines and paragraphs as that library
-    does, and counts a most frequent n-gram that occurs once.
+    words  as in `gopher_quality`; `datatrove` also takes lines and paragraphs as that library does, and counts a most
+           frequent n-gram that occurs once
+    unit   as in `gopher_quality`
     """
 
     docs: Node

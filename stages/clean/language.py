@@ -35,7 +35,8 @@ class Language(RowNode):
     per              `page`: one vote; `line`: one for each line of at least 20 characters, weighed by its characters,
                      and `lang_p` is the mean probability of the winner over all of them
     max_chars        how much of a document is looked at, from its beginning
-    first_chars      how much of that at first; `sure`: the probability from which on that is enough
+    first_chars      how much of that is looked at first
+    sure             the probability from which on these first characters are enough
     skip_code        leave paths, options, numbers and the like out, where enough other words remain
     """
 

@@ -29,7 +29,7 @@ class Pii(RowNode):
               `iban`   whose check digits are right
               `key`    of AWS, Google, GitHub, Slack, OpenAI; JSON web tokens; private keys in PEM form
     action    `mask`: the text has `<email>`, `<ip>`, ... in their place; `flag`: columns only
-    max_hits  a document with more of them goes (dolma: 5 for phone numbers); None: none goes
+    max_hits  a document with more hits is removed (dolma: 5 for phone numbers); null = no limit
 
     Adds `pii_email`, `pii_ip`, `pii_phone`, `pii_iban`, `pii_key` and `pii_hits` (their sum), int32.
     """

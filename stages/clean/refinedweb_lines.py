@@ -35,10 +35,10 @@ class RefinedwebLines(RowNode):
 
     max_upper_case    more than this share of its characters are capitals
     max_digits        more than this share are digits
-    counters          it is a counter, like "3 likes"
-    min_line_words    it has fewer words
-    phrases           it is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a line
-                      of at most 10 words that has more than that loses them
+    counters          the line is a counter, like "3 likes"
+    min_line_words    words of the line, at least
+    phrases           the line is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a
+                      line of at most 10 words that holds more than these words loses them
 
     Adds `refinedweb_upper_case`, `refinedweb_digits`, `refinedweb_counter`, `refinedweb_few_words`, `refinedweb_phrase`
     int32 (lines gone or changed for each), `refinedweb_removed_words` float32 (share of the words that went) and

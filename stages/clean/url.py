@@ -27,8 +27,10 @@ class Url(RowNode):
     urls      whole addresses, without scheme, `www.` and a slash at the end; `url.exact`
     strict    letters that may stand anywhere in the address, `-` and `.` left out of both; `url.strict`
     hard      words, one of which is enough; `url.hard`
-    soft      words, of which an address must hold `min_soft_words` different ones to go; `url.soft`
+    soft      words; an address with `min_soft_words` different ones is removed; `url.soft`
     allow     hosts that are never removed, and all hosts below them
+    column    the column that holds the address
+    min_soft_words  different words of the `soft` lists that remove a page
 
     Case does not matter. Adds `url_listed` (string: `domain`, `exact`, `strict`, `hard`; null: none of these) and
     `url_soft_words` int32.

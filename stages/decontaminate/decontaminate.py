@@ -29,13 +29,14 @@ class Decontaminate(RowNode):
 
     evals        JSON lines (`.gz` too), one item a line; an item is named as a document is: the first 12 hex digits of
                  its file's SHA-256, a colon, the line from 0
-    fields       whose strings are the item's text, each by itself; none: every string in it, lists and objects included
-    ngram        words of a passage; for an item that has fewer, `short_ngram`; items shorter than that are not
-                 searched, nor are n-grams of numbers alone
+    fields       fields of an item that hold its text, each by itself; empty = every string in it
+    ngram        words of a passage; n-grams of numbers alone are not searched
+    short_ngram  words of a passage of an item that has fewer than `ngram`; items shorter than that are not searched
     unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased, and only words count
     min_hits     different n-grams of the sets that a document must hold
     boilerplate  n-grams in more than this share of the documents (and in more than 100) are taken for boilerplate
     action       `flag`: columns only; `drop`: remove the document; `mask`: put `mask` in the place of the passages
+    mask         the text that takes the place of a passage
 
     Adds `eval_hits` int32 (different n-grams found), `eval_items` string (up to five items, by the share of their
     n-grams found, comma between) and `eval_coverage` float32 (the largest such share). Removes with
@@ -96,11 +97,11 @@ class Decontaminate(RowNode):
 
     def check(self) -> None:
         if not self.evals:
-            raise RecipeError("Decontaminate.evals", "no paths", "JSON-lines files of evaluation items")
+            raise RecipeError("decontaminate.evals", "no paths", "JSON-lines files of evaluation items")
         if not 1 <= self.short_ngram <= self.ngram:
             raise RecipeError(
-                "Decontaminate.short_ngram", f"{self.short_ngram} with ngram {self.ngram}", "between 1 and ngram"
+                "decontaminate.short_ngram", f"{self.short_ngram} with ngram {self.ngram}", "between 1 and ngram"
             )
         for name, allowed in (("action", ("flag", "drop", "mask")), ("unit", ("word", "char", "auto"))):
             if getattr(self, name) not in allowed:
-                raise RecipeError(f"Decontaminate.{name}", f"{getattr(self, name)!r}", f"one of {', '.join(allowed)}")
+                raise RecipeError(f"decontaminate.{name}", f"{getattr(self, name)!r}", f"one of {', '.join(allowed)}")

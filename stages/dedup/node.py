@@ -54,7 +54,7 @@ class DedupNode(Method):
         )
 
     def check(self) -> None:
-        name = type(self).__name__
+        name = self.kind()
         rule = self.keep
         if rule not in ("first", "longest") and not (
             isinstance(rule, tuple) and len(rule) == 2 and rule[1] in ("max", "min")
@@ -66,7 +66,7 @@ class DedupNode(Method):
             ):
                 raise RecipeError(
                     f"{name}.against[{i}]",
-                    f"a {type(other).__name__} whose keys are computed from other fields",
+                    f"a {other.kind()} whose keys are computed from other fields",
                     f"a {name} with the same " + ", ".join(self.hash_fields),
                 )
 

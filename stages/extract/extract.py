@@ -32,11 +32,12 @@ class Extract(RowNode):
 
     engine        resiliparse (Bevendorff et al. 2021; DCLM's) or trafilatura (Barbaresi 2021; FineWeb's)
     main_content  leave menus, headers and footers out
-    max_chars     of HTML
+    keep_links    add the column `links`
+    max_chars     characters of HTML, at most
     max_depth     elements around a piece of text
-    time_limit    seconds of CPU that a page may take. The one rule whose verdict hangs on the machine: a page near the
-                  limit may fail on a slow one. Pages within the two bounds above stay far below it, and what has been
-                  extracted once is not extracted again
+    time_limit    seconds of CPU that a page may take. This verdict alone depends on the machine: a page near the limit
+                  may fail on a slow one. Pages within the two bounds above stay far below it, and an extracted page
+                  is not extracted again
 
     The versions of the extractor's libraries are part of the identity.
     """

@@ -24,6 +24,7 @@ class Cluster(RowNode):
     model    a `train_clusters` node; its clusters are numbered from the largest one, 0
     drop     clusters that go
     weights  cluster -> weight of its documents, 1 for the others: added as float32 `<as>_weight` when there are some
+    as_      (`as` in a recipe) the name of the column
 
     Change `drop` after a look at the report: no distance is computed again.
     """

@@ -23,8 +23,9 @@ class Embed(RowNode):
                 tokens' input embeddings, which runs no layer of the network
     width       of a vector; needed where the model's configuration is not known before the run
     max_chars   how much of a document is read, from its beginning
-    batch_rows  documents at once; configuration, since a model's sums depend on it
+    batch_rows  documents at once; part of the identity, since a model's sums depend on it
     actors      (fewest, most) workers that hold the model
+    as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ
 
     Errors: `DataError` when the model's vectors have another width.
@@ -46,7 +47,7 @@ class Embed(RowNode):
         return not isinstance(self.model, Endpoint)
 
     def check(self) -> None:
-        check_model(self.model, "embed.model")
+        check_model(self.model, "embed.model", writes=False)
         known = width_of(self.model)
         if known is None and self.width is None:
             raise RecipeError("embed.width", "nothing", "the width of the model's vectors (`hidden_size`)")

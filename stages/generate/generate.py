@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Generate(NewBaseNode):
-    """A new base of what a model answers to a prompt made from each document; `why` leads back to the document.
+    """Make new documents from a model's answers to a prompt about each document; `why` leads back to the document.
 
     model       an endpoint, or a `pretrain`, `export` or `model_folder` node
     prompt      with columns in braces: `Explain this to a child: {text}`
     samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
     max_chars   how much of the text is put into the prompt, from its beginning
-    batch_rows  prompts at once for a model that is loaded here; configuration, since its sums depend on it
+    batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
     in_flight   requests to an endpoint at the same time, in the whole cluster
     on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
 

@@ -53,9 +53,10 @@ class Judge(RowNode):
     max_chars  how much of the text is put into the prompt, from its beginning
     on_error   `fail`: a row that cannot be judged fails its shard; `reason`: it is removed, and the error's text kept
     in_flight  requests to an endpoint at the same time, in the whole cluster
-    batch_rows prompts at once for a model that is loaded here; configuration, since its sums depend on it
+    as_        (`as` in a recipe) the name of the column
+    batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
 
-    An endpoint does not promise equal answers, so its receipts are what it is: a finished node is never asked again.
+    An endpoint does not promise equal answers, so its receipts are the identity: a finished node is never asked again.
     """
 
     docs: Node

@@ -43,9 +43,10 @@ EXCERPT = 80  # characters of an example
 class TrainClusters(Node):
     """Find `k` clusters of the vectors in a column. Writes `centres/all.npy`, float32 [k, width].
 
-    docs        documents with the column `by` of vectors, as `embed` adds it
-    k           clusters
-    rounds      at most so many
+    docs        documents with a column of vectors, as `embed` adds it
+    k           the number of clusters
+    by          the column of vectors
+    rounds      of k-means, at most
     tolerance   stop when the centres move by less, as the root mean square over all centres
     scores      number columns whose middles the report shows for each cluster
 

@@ -31,7 +31,7 @@ class LineDedup(RowNode):
     unit        `line` (split at line feeds) or `paragraph` (split at blank lines; what is left is joined by one)
     match       `words`: equal sequences of lower-cased words; `bytes`: equal but for space around them
     min_words   units of fewer words are never taken out; they are not counted
-    min_copies  a unit that stands so often in the corpus is repeated; every occurrence counts, also inside one document
+    min_copies  occurrences in the corpus from which on a unit counts as repeated, also those inside one document
     keep        `first`: the first occurrence in order of the corpus stays; `none`: none does
 
     Changes the text; adds `lines_kept`, `lines_dropped` int32. A document that loses its last unit of `min_words` is
@@ -83,7 +83,7 @@ class LineDedup(RowNode):
             ("keep", ("first", "none")),
         ):
             if getattr(self, name) not in allowed:
-                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
+                raise RecipeError(f"line_dedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
         if self.min_copies < 2:
             raise RecipeError("line_dedup.min_copies", f"{self.min_copies}", "at least 2")
 

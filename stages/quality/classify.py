@@ -31,7 +31,7 @@ class TrainClassifier(Node):
 
     docs           labelled documents; rows marked `held_out`, and rows without a label, are not used
     label          the column of labels: strings or whole numbers
-    max_documents  at most so many of each label
+    max_documents  documents of each label, at most
     balance        as many of every label as the rarest one has
     test_share     share of the drawn documents that is not trained on and gives the agreement
     analyzer       `char` (2- to 4-grams within words) or `word` (single words and pairs)

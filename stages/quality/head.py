@@ -27,6 +27,8 @@ class TrainHead(Node):
     """A linear head from the vectors in `by` to the numbers in `label`. Writes `train/all.npy`, float64 [width + 1]
     (the last one is the constant), and its card `train/all.json`.
 
+    by          the column of vectors, as `embed` adds it
+    label       the column of numbers to learn, such as the marks of `judge`
     docs        documents with both columns; rows marked `held_out`, or without a vector or a label, are not used
     penalty     of the squared weights, per document
     test_share  share that is not trained on and gives the error and the correlation

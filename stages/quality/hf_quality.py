@@ -23,8 +23,9 @@ class HfQuality(RowNode):
     model       a `model_folder` node with a classification head
     label       the label whose probability is the score; left out for a regression, whose value is the score
     max_tokens  how much of a document is read, from its beginning
-    batch_rows  documents at once; configuration, since a model's sums depend on it
+    batch_rows  documents at once; part of the identity, since a model's sums depend on it
     actors      (fewest, most) workers that hold the model
+    as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ
 
     Errors: `DataError` for a folder that has no such head or label.
@@ -70,7 +71,9 @@ class HfQuality(RowNode):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
             model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, **options)
         except Exception as error:  # transformers raises whatever its parts raise
-            raise DataError("hf_quality.model", f"it does not load ({error})", "a folder with a head") from error
+            raise DataError(
+                "hf_quality.model", f"the model does not load ({error})", "a classification head"
+            ) from error
         model = model.to(self.device).eval()
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token

@@ -1,6 +1,6 @@
 """Perplexity under an n-gram model of texts one likes (CCNet, Wenzek et al. 2020): train the model, score documents.
 
-CCNet sorts pages of a language into three parts by it; texts far above the average are rarely prose. A model speaks for
+CCNet sorts pages of a language into three parts by it; texts far above the average are rarely prose. A model holds for
 one language and one kind of text, so train it on what the documents should resemble, and select inside a language.
 """
 

@@ -1,4 +1,4 @@
-"""Train the quality classifier: fastText told good documents from bad ones (Joulin et al. 2016; DCLM, arXiv
+"""Train the quality classifier: fastText tells good documents from bad ones (Joulin et al. 2016; DCLM, arXiv
 2406.11794).
 
 The analyser is character 2- to 4-grams of words by default: on sources never trained on they were the better
@@ -39,14 +39,16 @@ class TrainQuality(Node):
 
     good, bad      documents; rows marked `held_out` are never used. As many of each as the smaller side has of
                    `min_chars` characters or more
-    max_documents  at most so many of each side
+    max_documents  documents of each side, at most
     test_share     share of the drawn documents that is not trained on and gives the AUC
-    test_sources   sources (column `source`) that are not trained on at all: the AUC over them says how the
-                   classifier judges what it has never seen
+    test_sources   sources (column `source`) that are not trained on at all: their AUC says how the
+                   classifier judges unseen sources
     analyzer       `char` (2- to 4-grams within words) or `word` (single words and pairs)
     dim, buckets   size of the vectors, and rows of the table that n-grams are hashed to
-    epochs         passes over the documents; none = as many as make 40,000 updates, 5 at least
-    max_chars      how much of a document is read, from its beginning; min_chars: shorter ones are left out
+    epochs         passes over the documents; null = enough for 40,000 updates, 5 at least
+    lr             the learning rate at the start; it falls to 0
+    max_chars      how much of a document is read, from its beginning
+    min_chars      shorter documents are left out
 
     The JSON is the card: how texts are read, counts, AUC inside and outside the trained sources, the calibration
     (scores and probabilities) and percentiles of the scores of bad documents.

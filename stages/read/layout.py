@@ -1,6 +1,6 @@
 """Which files are read how, and by which tasks.
 
-A file's name says its format, and nothing else: how it is packed is told by its first bytes. Files that hold one
+A file's name says its format only; its first bytes say how it is packed. Files that hold one
 document each share tasks. The key of a task names the bytes that it reads, by digest and format, so that a listing
 with one file more has the same tasks and one besides; where a bundle of small files ends is therefore decided by the
 digest of its last file, and not by how many files stand before it.

@@ -189,7 +189,7 @@ def footer_digest(stream: BinaryIO, source: Source) -> str:
             source.name,
             f"{size} bytes",
             f"the {source.size} bytes listed before",
-            "run again when it is still",
+            "run again when the file no longer changes",
         )
     if size < 12:
         raise SourceError(source.name, f"{size} bytes", "a whole Parquet file")

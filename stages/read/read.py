@@ -46,23 +46,23 @@ _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last li
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read(Node):
-    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` says what
-    they mean.
+    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` explains
+    them.
 
     paths        files, folders, globs, `demo://corpus`
     format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
-                 .arrow, .feather, .tar. Whether a file is packed (gzip, zstd) is told by its first bytes
+                 .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
     keep         more fields to carry: `name` (a string column, other values as JSON), `name:type` with int64, float64
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
-    encoding     of text files: none is UTF-8 (pages: as they say themselves), a codec's name, or `detect`
-    txt_split    what a document is in a text file: the file, a line, or a paragraph (blank lines between)
+    encoding     of text files: null = UTF-8 (pages: the encoding that they name), the name of a codec, or `detect`
+    txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines larger than this are read in ranges of about this many bytes
     trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
-    limit        read the first so many rows and no more, to try a recipe; a run without it reuses the files that this
-                 one has read whole
+    limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
+                 this run has read whole
 
     Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
     file).

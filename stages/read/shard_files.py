@@ -35,7 +35,7 @@ def schema_of(columns: dict[str, str]) -> pa.Schema:
 
 
 class ShardFile:
-    """One base shard, written row group by row group. `close` returns what the engine is told of it."""
+    """One base shard, written row group by row group. `close` returns its description for the engine."""
 
     def __init__(self, ctx: Context, task: str, ext: str, schema: pa.Schema):
         import pyarrow as pa

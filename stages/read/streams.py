@@ -72,7 +72,9 @@ class Watched:
             found = f"other bytes than when it was digested ({self.source.digest[:12]})"
         else:
             return
-        raise SourceChanged(self.source.name, found, "a file that does not change", "run again when it is still")
+        raise SourceChanged(
+            self.source.name, found, "a file that does not change", "run again when it no longer changes"
+        )
 
 
 def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
 from stages.training.record import MASS
 
 POINTS = 400  # of a curve; longer ones are thinned
 SHOWN, SHOWN_STEPS = 12, 40  # documents of a step that stands out, and such steps
+FILES = ("steps.parquet", "unusual.json")
 
 Points = list[list[float]]
 
@@ -31,6 +34,14 @@ def lines(title: str, y: str, series: Sequence[tuple[str, Points]], **more: Any)
     """A `lines` figure over tokens; `more`: its optional fields (`docs/figures.md`)."""
     named = [{"name": name, "points": points} for name, points in series]
     return {"kind": "lines", "title": title, "x": "tokens", "y": y, "series": named, **more}
+
+
+def of_files(record: Path, unusual: Path, name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:
+    """The figures of a finished run, from its `FILES`; `weighted`: rows had weights."""
+    import pyarrow.parquet as pq
+
+    yield from of_record(pq.read_table(record).drop_columns(["rows"]).to_pydict(), name, weighted=weighted)
+    yield from of_unusual(json.loads(unusual.read_text(encoding="utf-8")))
 
 
 def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,7 @@ from pipeline.errors import Stopped
 from stages.training.checkpoint import ERROR, RESULT, STOP, Saver
 from stages.training.job import Job
 from stages.training.metrics import Metrics, following
+from stages.training.mixture import check_reference
 from stages.training.ray_trainer import Watch, fit
 from stages.training.results import describe_job, documents_of
 
@@ -21,8 +22,9 @@ def finished(
 ) -> tuple[Saver, dict[str, Any]]:
     """Train, or go on, to the end: where the result lies, and its JSON values.
 
-    Raises the error that the run has ended in, and Stopped after a wish to stop.
+    Raises DataError for rows without a reference, the error that ended the run, and Stopped after a wish to stop.
     """
+    check_reference(job)
     files, name = Saver(job.scratch), f"train-{ctx.fingerprint()[:12]}"
     with following(metrics, job.scratch, name, describe_job(job, label), ctx.log, partial(documents_of, job)):
         if not files.scratch.exists(RESULT):

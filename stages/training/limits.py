@@ -1,4 +1,4 @@
-"""Which numbers a training may have beside the bounds of its fields: each rule with the field that breaks it, what was found and what is possible."""
+"""The rules of a training's numbers beside the bounds of its fields: the field, what was found, what is possible."""
 
 from __future__ import annotations
 

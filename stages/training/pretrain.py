@@ -13,7 +13,6 @@ With a mixture the global row numbers count through its sources in their order.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,16 +26,17 @@ from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
 from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
+from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
-from stages.training.curves import of_record, of_unusual
+from stages.training.curves import FILES, of_files
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.metrics import Metrics
-from stages.training.mixture import check_reference, sources_of
+from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
-from stages.training.stage import Stage, check_stages
+from stages.training.stage import Stage, check_stages, last_collator
 
 if TYPE_CHECKING:
     from stages.training.job import Job
@@ -52,13 +52,14 @@ class Pretrain(Node):
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    objective       what is minimised at each place (`models.objective`)
-    collate         what the model is shown and has to predict (`stages.training.collate`)
+    objective       the loss at each place (`models.objective`)
+    collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
     optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
+    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -66,9 +67,9 @@ class Pretrain(Node):
     batch_rows      rows of a step, over all workers
     micro_batches   pieces of a batch, a power of two; more allow more workers and keep fewer activations, and above
                     two of a worker keep sums of gradients
-    max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
+    max_epochs      passes over a source of a mixture, at most; the other sources take its rest. null =
                     no limit
-    attend          "document" keeps attention inside a document, "row" lets it see what stands before in
+    attend          "document" keeps attention inside a document, "row" lets it see all earlier tokens of
                     the row
     precision       "bf16" is autocast: weights and sums stay fp32. "auto" = bf16 on a GPU, and on a CPU that
                     multiplies it faster
@@ -88,6 +89,9 @@ class Pretrain(Node):
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
+    checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
+    log_interval    steps between two lines of progress
+    max_failures    how often a training may lose a worker and start again from its last checkpoint
     async_checkpoints
                     written in a thread, for the memory of a copy of weights and moments. "auto" = "on" for a GPU
     metrics         what the run can be followed with: "jsonl", a log of its steps in scratch, and its readers
@@ -186,6 +190,11 @@ class Pretrain(Node):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
+        objectives = [self.objective, *(stage.objective for stage in self.schedule)]
+        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
+        packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
+        check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
+        check_start(self.start, objectives)
 
     def phases(self):
         law = Law("steps", "steps", ("trained", "skipped"))
@@ -200,14 +209,15 @@ class Pretrain(Node):
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
-        from stages.training.results import steps_of_row
+        from stages.training.results import seen_in
 
         packed = {name: found["rows"] for name, found in ctx.inputs.items() if "rows" in found}
-        if not packed:
-            return {}
-        config = ctx.path("train", "all", "/config.json")
-        steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
-        return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
+        return seen_in(ctx.path("train", "all", "/config.json"), packed) if packed else {}
+
+    @property
+    def ends_with(self) -> Collator:
+        """The last collator of the run: what the model is in the end."""
+        return last_collator(self.collate, self.schedule)
 
     @property
     def vocab_size(self) -> int:
@@ -252,7 +262,7 @@ class Pretrain(Node):
 
         assert self.device != "auto"
         assert self.precision != "auto"
-        job = Job(
+        return Job(
             sources=sources_of(ctx, self.mixture, self.steps * self.batch_rows, self.max_epochs),
             model=self.model,
             start=None if self.start is None else str(model_file(ctx, "start")),
@@ -264,6 +274,7 @@ class Pretrain(Node):
             optimizer=self.optimizer,
             lr_schedule=self.lr_schedule,
             schedule=self.schedule,
+            steps=self.steps,
             batch_rows=self.batch_rows,
             micro_batches=self.micro_batches,
             seed=self.seed,
@@ -282,19 +293,7 @@ class Pretrain(Node):
             save_aside=self.async_checkpoints == "on",
             scratch=ctx.scratch(),
         )
-        for name in job.missing_columns:
-            raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack with carry: [{name}]")
-        check_reference(job)
-        if missing := job.missing_specials:
-            raise DataError(
-                "pretrain.collate", f"rows whose tokenizer reserves no {', '.join(missing[:3])}",
-                f"{len(missing)} more special tokens", f"tokenizer with specials: [{', '.join(missing)}]",
-            )  # fmt: skip
-        return job
 
     def figures(self, ctx: Context):
-        import pyarrow.parquet as pq
-
-        record = pq.read_table(ctx.path("train", "all", "/steps.parquet")).drop_columns(["rows"]).to_pydict()
-        yield from of_record(record, self.label, weighted=not isinstance(self.reweight or Uniform(), Uniform))
-        yield from of_unusual(json.loads(ctx.path("train", "all", "/unusual.json").read_text(encoding="utf-8")))
+        weighted = not isinstance(self.reweight or Uniform(), Uniform)
+        yield from of_files(*(ctx.path("train", "all", f"/{name}") for name in FILES), self.label, weighted=weighted)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -168,6 +168,12 @@ class TrainedModel:
         record = pq.read_table(self.folder["steps.parquet"], columns=names).to_pydict()
         tokens = running_total(record["tokens"])
         return {name: thin(tokens, record[name]) for name in names[1:]}
+
+
+def seen_in(config: Path, packed: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """The steps that saw a document. `packed`: fingerprint of a pack node -> rows that hold the document."""
+    steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
+    return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
 
 
 def steps_of_row(config: Path, source: str, row: int) -> list[int]:

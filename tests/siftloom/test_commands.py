@@ -25,6 +25,8 @@ def test_help_and_plan_import_nothing_heavy(words: list[str]) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "typer" in loaded
     assert not loaded & set(HEAVY)
+    if "--help" in words:
+        assert not loaded & {"pydantic", "yaml", "stages", "models"}
 
 
 def test_the_same_command_again_does_nothing(small: Small) -> None:

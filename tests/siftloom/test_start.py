@@ -68,8 +68,7 @@ def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"x" * 10_000)[:30])
     (tmp_path / "numbers.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
     for path, words in (
-        ("none", "nothing matches"),
-        ("data/notes.pdf", "files that end in .pdf"), ("bad.jsonl", "no row that can be used"),
+        ("none", "nothing matches"), ("data/notes.pdf", "files that end in .pdf"), ("bad.jsonl", "no row can be used"),
         ("cut.jsonl.gz", "gzip"), ("numbers.jsonl", "no column of text"),
     ):  # fmt: skip
         done = siftloom("init", path, "--out", "other.yaml", cwd=tmp_path, code=1)
@@ -91,7 +90,7 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
     (tmp_path / "data" / "page.docx").write_text("PK")
     told = siftloom("init", "data", cwd=tmp_path).stdout
     assert re.search(r"left out +files of other formats: 1 \.docx", told)
-    assert "broken.jsonl: no row that can be used (bad_json)" in told
+    assert "broken.jsonl: no row can be used (bad_json)" in told
     assert "languages  en 67%, de 33%" in told
     assert "curated --limit 3" in told
     nodes = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["nodes"]

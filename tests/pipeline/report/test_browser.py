@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import report_sample
-from browser import Browser, chromium
 
 from pipeline.report.page import render
+from tests.browser import Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH (apt-get install chromium)")
 

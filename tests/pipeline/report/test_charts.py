@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from browser import Browser, chromium
 
 from pipeline.report import curves, numbers, panels
 from pipeline.report.data import ReportData
 from pipeline.report.page import render
+from tests.browser import Browser, chromium
 
 drawn_by_a_browser = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH")
 WIDTHS = (400, 1280)

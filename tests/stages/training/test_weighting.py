@@ -15,6 +15,7 @@ from models.presets import Llama
 from models.reweight import weights
 from models.reweight_config import KlDro, LinUpper, Uniform
 from pipeline.errors import DataError
+from stages.training.asks import columns
 from stages.training.checkpoint import Saver
 from stages.training.feed import Feed
 from stages.training.mixture import check_reference
@@ -101,4 +102,4 @@ def test_a_document_without_a_reference_is_named_before_the_run(job):
     with pytest.raises(DataError, match=r"row 9: 1 rows in which a document has no ref_loss.*score_loss"):
         check_reference(job)
     check_reference(dataclasses.replace(job, reweight=LinUpper()))
-    assert dataclasses.replace(job, reweight=LinUpper(reference="other")).missing_columns == ["other"]
+    assert columns([LinUpper(reference="other")]) == ("other",)
