@@ -101,8 +101,9 @@ class Follower:
             self._next = step + 1
             if one := values.pop("unusual", None):
                 event = "update left out" if one["expected"] is None else "loss spike"
-                at = one.pop("step")  # an event's `step` is that of a progress
-                self._tell(event, at=at, **one, documents=self._documents(one["hardest"]))
+                known = {name: value for name, value in one.items() if name != "step" and value is not None}
+                # an event's `step` is that of a progress
+                self._tell(event, at=step, **known, documents=self._documents(one["hardest"]))
             numbers = dict(_numbers(values))
             for sink in list(self.sinks):
                 if step >= sink.first:

@@ -92,8 +92,7 @@ class Pretrain(Node):
     checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
     log_interval    steps between two lines of progress
     max_failures    how often a training may lose a worker and start again from its last checkpoint
-    async_checkpoints
-                    written in a thread, for the memory of a copy of weights and moments. "auto" = "on" for a GPU
+    async_checkpoints  write checkpoints in a thread, for the memory of a copy of the state; "auto" = "on" for a GPU
     metrics         what the run can be followed with: "jsonl", a log of its steps in scratch, and its readers
                     "tensorboard", "wandb", "mlflow" (`stages.training.metrics`)
 

@@ -124,6 +124,7 @@ def test_a_follower_gives_each_step_once_though_a_run_goes_back_to_a_checkpoint(
             for step in range(2, 9):
                 log.add({"step": step, "loss": 1.0})
                 follower.poll()
+    assert [line["step"] for line in logged(tmp_path)] == list(range(9))
     assert sink.steps == list(range(9))
     assert sink.closed
 
