@@ -12,13 +12,13 @@ from models.objective import CrossEntropy, Objective
 from models.optim_config import WSD, AdamW, Cosine, Linear
 from models.optimiser import Optimiser
 from models.presets import Llama, Lost, LowRank
-from models.reweight_config import Extremes, LinUpper, Quadratic, Uniform
+from models.reweight_config import Extremes, KlDro, LinUpper, Quadratic, Uniform
 from models.shapes import SHAPES, Shape
 from models.sltrain_config import SLTrain
 
 # recipe name -> value, by the field of a node that takes it
 MODELS = {"llama": Llama, "low_rank": LowRank, "lost": Lost, "sltrain": SLTrain}
-REWEIGHTS = {"uniform": Uniform, "lin_upper": LinUpper, "quadratic": Quadratic, "extremes": Extremes}
+REWEIGHTS = {"uniform": Uniform, "lin_upper": LinUpper, "quadratic": Quadratic, "extremes": Extremes, "kl_dro": KlDro}
 OPTIMISERS = {"adamw": AdamW, "muon": Muon, "galore": GaLore}
 LR_SCHEDULES = {"cosine": Cosine, "wsd": WSD, "linear": Linear}
 
@@ -35,6 +35,7 @@ __all__ = [
     "CrossEntropy",
     "Extremes",
     "GaLore",
+    "KlDro",
     "LinUpper",
     "Linear",
     "Llama",

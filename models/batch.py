@@ -32,6 +32,8 @@ class Batch:
     rows_b        int64, global row numbers: sources count one after another
     log_prior_b   float32, logarithm of each row's prior weight
     columns       carried columns: name -> float64 [b], the mean over the tokens of the row
+    pieces        the same columns by document, where documents are weighted: name -> float64 [b, d], document 1 of each
+                  row first, NaN behind its last one
     """
 
     ids_bt: Tensor
@@ -44,6 +46,7 @@ class Batch:
     rows_b: Tensor | None = None
     log_prior_b: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict)
+    pieces: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def segments_bt(self) -> Tensor | None:
@@ -59,6 +62,7 @@ class Batch:
             for name, value in vars(self).items()
             if value is not None and hasattr(value, "device")
         }
-        columns = {name: value.to(device, non_blocking=True) for name, value in self.columns.items()}
-        rest = {name: value for name, value in vars(self).items() if name not in moved and name != "columns"}
-        return Batch(**rest, **moved, columns=columns)
+        mappings = ("columns", "pieces")
+        for part in mappings:
+            moved[part] = {name: value.to(device, non_blocking=True) for name, value in getattr(self, part).items()}
+        return Batch(**{**vars(self), **moved})

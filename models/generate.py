@@ -136,9 +136,8 @@ def _write(
     first, all_rules = len(texts[0]), [*sampling.rules(), *rules]
     for place in range(min(tokens, length - first)):
         logits_bv = model(Batch(ids_bt=new_bt), "logits", cache)[:, -1].double().cpu()
-        for rule in all_rules:
-            logits_bv = rule(texts, logits_bv)
-        chosen = _choose(logits_bv, sampling.temperature, seed, numbers, place)
+        draws_b = [_draw(seed, number, place) for number in numbers] if sampling.temperature else None
+        chosen = next_tokens(texts, logits_bv, all_rules, draws_b)
         for i in list(open_):
             if chosen[i] == end_id:
                 open_.remove(i)
@@ -149,13 +148,19 @@ def _write(
         new_bt = torch.tensor(chosen, device=device)[:, None]
 
 
-def _choose(logits_bv: Tensor, temperature: float, seed: int, numbers: Sequence[int], place: int) -> list[int]:
+def next_tokens(
+    ids: Sequence[list[int]], logits_bv: Tensor, rules: Sequence[Rule], draws_b: Sequence[float] | None
+) -> list[int]:
+    """The next token of each text: what the rules leave of the logits (fp64), at a draw in [0, 1) for each text, or the
+    likeliest where there are no draws.
+    """
     import torch
 
-    if not temperature:
+    for rule in rules:
+        logits_bv = rule(ids, logits_bv)
+    if draws_b is None:
         return logits_bv.argmax(-1).tolist()
     shares_bv = torch.softmax(logits_bv, -1).cumsum(-1)
-    draws_b = [_draw(seed, number, place) for number in numbers]
     points_b1 = torch.tensor(draws_b, dtype=torch.float64)[:, None] * shares_bv[:, -1:]
     return torch.searchsorted(shares_bv, points_b1, right=True).clamp_max(shares_bv.shape[1] - 1)[:, 0].tolist()
 

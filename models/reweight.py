@@ -7,11 +7,11 @@ With ell the mean loss of a sample, n its tokens, q a prior and h = ell scaled t
 The sum runs over ALL samples of the step, on every process and in every micro-batch: a softmax per process or
 per micro-batch is another algorithm. So this module works on the gathered vectors, or (the lagged form) gives
 g alone, which needs only bounds known beforehand: accumulate the gradient of `sum g_i ell_i`, add up g,
-divide once.
+divide once. `micro_weights` is that other algorithm, for whom it is asked.
 
 Everything here is detached and fp64, and a pure function of its arguments. Not taken over from the authors'
-code: "uniform" as exp(h / r), slices by local rank, and weights from local token counts. To reweight by
-excess loss over a reference model, pass `ell - reference` as the score.
+code: "uniform" as exp(h / r) (`KlDro` is that), slices by local rank, and weights from local token counts. To
+reweight by excess loss over a reference model, pass `ell - reference` as the score.
 
 Letters: m samples of the global batch.
 """
@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.reweight_config import Extremes, LinUpper, Quadratic, Reweight, Uniform
+from models.reweight_config import Extremes, KlDro, LinUpper, Quadratic, Reweight, Uniform
 
 # the smallest range of losses that is stretched to [-1, 1], in nats (the authors' floor)
 SMALLEST_RANGE = 1e-6
@@ -56,7 +56,7 @@ def inverse_temperature(config: Reweight, step: int, steps: int) -> float:
 
 
 def strategy(config: Reweight, h_m: Tensor) -> Tensor:
-    """f(h) in [0, 1] for h in [-1, 1]."""
+    """f(h), at most 1, for h in [-1, 1]."""
     match config:
         case LinUpper():
             return (h_m + 1.0).clamp_max(1.0)
@@ -64,6 +64,8 @@ def strategy(config: Reweight, h_m: Tensor) -> Tensor:
             return 1.0 - h_m.square()
         case Extremes():
             return h_m.abs()
+        case KlDro():
+            return h_m
         case Uniform():
             return torch.ones_like(h_m)
 
@@ -116,6 +118,24 @@ def raw_weights(
         h_m = 2.0 * (score_m - bounds.low) / max(bounds.high - bounds.low, SMALLEST_RANGE) - 1.0
         g_m = g_m * ((strategy(config, h_m.clamp(-1.0, 1.0)) - 1.0) * beta).exp()
     return g_m
+
+
+@torch.no_grad()
+def micro_weights(
+    config: Reweight,
+    score_m: Tensor,
+    tokens_m: Tensor,
+    log_prior_m: Tensor | None = None,
+    *,
+    step: int,
+    steps: int,
+) -> Tensor:
+    """g of one micro-batch by itself, fp64 `[m]`: its own bounds and its own softmax, whose sum is the uniform one."""
+    at = {"step": step, "steps": steps}
+    bounds = batch_bounds(config, score_m, tokens_m)
+    g_m = raw_weights(config, score_m, tokens_m, log_prior_m, **at, bounds=bounds)
+    uniform_m = raw_weights(config, score_m, tokens_m, log_prior_m, **at, bounds=None)
+    return g_m * (uniform_m.sum() / g_m.sum().clamp_min(torch.finfo(torch.float64).tiny))
 
 
 @torch.no_grad()

@@ -24,16 +24,21 @@ class Uniform:
 
 @dataclass(frozen=True, kw_only=True)
 class LossShaped:
-    """What the three strategies share.
+    """What the strategies share.
 
     - `r`: temperature, > 0. The authors use 1.0 at 124M parameters and 0.4 above.
     - `warmup`, `ramp`: shares of the run. Weights are uniform during `warmup`, then 1/r grows linearly over
       `ramp`.
     - `by_tokens`: multiply by the number of tokens, so that r to infinity is the token mean; no effect on
       full rows.
-    - `bounds`: "lagged" scales by running bounds of earlier steps, which costs nothing with gradient
-      accumulation; "batch" by those of the same global batch (the paper), which takes a second forward when
-      batches accumulate.
+    - `scope`: the samples that share a softmax, and whose extremes are h = -1 and 1. "global_lagged" is the whole
+      batch under running bounds of earlier steps, which costs nothing with gradient accumulation; "global_exact"
+      the whole batch under its own bounds (the paper), for a second forward; "micro" each micro-batch by itself,
+      another algorithm, that of trainers which know no more at a time. It depends on `micro_batches`.
+    - `unit`: what a sample is: a "row", as in the authors' code, or each "document" in it (a cut one: its piece).
+      With documents, `attend: document` keeps their losses apart.
+    - `reference`: a column that `pack` carries, such as `ref_loss`; samples are then ranked by what their loss is
+      above it (excess loss). null = by the loss.
     - `decay`: of the running bounds, per step.
     - `robust`: bounds are the 5 % and 95 % quantiles instead of the extremes, so that one noisy sample cannot
       set them.
@@ -43,7 +48,9 @@ class LossShaped:
     warmup: float = 0.05
     ramp: float = 0.05
     by_tokens: bool = True
-    bounds: Literal["lagged", "batch"] = "lagged"
+    scope: Literal["micro", "global_exact", "global_lagged"] = "global_lagged"
+    unit: Literal["row", "document"] = "row"
+    reference: str | None = None
     decay: float = 0.9
     robust: bool = False
 
@@ -54,8 +61,14 @@ class LossShaped:
             raise ValueError(f"warmup, ramp: found {self.warmup!r}, {self.ramp!r}, expected shares of the run")
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"decay: found {self.decay!r}, expected a number from 0 to below 1")
-        if self.bounds not in ("lagged", "batch"):
-            raise ValueError(f"bounds: found {self.bounds!r}, expected lagged or batch")
+        for name, values in (("scope", ("micro", "global_exact", "global_lagged")), ("unit", ("row", "document"))):
+            if getattr(self, name) not in values:
+                raise ValueError(f"{name}: found {getattr(self, name)!r}, expected {' or '.join(values)}")
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Carried columns that the rows must hold."""
+        return () if self.reference is None else (self.reference,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,4 +88,11 @@ class Extremes(LossShaped):
     """f = |h|: favours both ends. The paper's deliberate bad case; a control."""
 
 
-Reweight = Uniform | LinUpper | Quadratic | Extremes
+@dataclass(frozen=True, kw_only=True)
+class KlDro(LossShaped):
+    """f = h: the exponential of the loss, KL-regularised robust optimisation. A control: it learns from noise most of
+    all. The authors' README calls it "uniform".
+    """
+
+
+Reweight = Uniform | LinUpper | Quadratic | Extremes | KlDro

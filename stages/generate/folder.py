@@ -156,6 +156,10 @@ class FolderLM:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
+        from models.generate import Sampling as Rules
+        from models.generate import next_tokens
+
+        rules = Rules(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
         begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
         texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
         room = None if self.longest is None else max(1, self.longest - sampling.max_tokens)
@@ -176,7 +180,8 @@ class FolderLM:
                     use_cache=True,
                 )  # fmt: skip
             cache, logits_bv = out.past_key_values, out.logits[:, -1].double().cpu()
-            chosen = [pick(logits_bv[i], sampling, asked[i][1], asked[i][2], place) for i in range(len(asked))]
+            draws_b = [draw(sampling.seed, key, sample, place) for _, key, sample in asked]
+            chosen = next_tokens(written, logits_bv, rules, draws_b if sampling.temperature else None)
             for i in sorted(open_rows):
                 if chosen[i] == self._end():
                     finish[i] = "stop"
@@ -198,22 +203,6 @@ class FolderLM:
             Answer(text, "stop" if end == "stop" else "length", seen, len(ids))
             for text, end, seen, ids in zip(texts, finish, prompt_tokens, written, strict=True)
         ]
-
-
-def pick(logits_v: torch.Tensor, sampling: Sampling, key: str, sample: int, place: int) -> int:
-    """The next token, from fp64 logits: the likeliest, or a keyed draw from what top-k and top-p leave."""
-    import torch
-
-    if sampling.temperature == 0.0:
-        return int(logits_v.argmax())
-    shares_v, ids_v = torch.softmax(logits_v / sampling.temperature, 0).sort(descending=True, stable=True)
-    left = sampling.top_k or len(shares_v)
-    if sampling.top_p < 1.0:
-        # the token that crosses the border belongs to it
-        left = min(left, int((shares_v.cumsum(0) < sampling.top_p).sum()) + 1)
-    sums = shares_v[:left].cumsum(0)
-    at = torch.searchsorted(sums, draw(sampling.seed, key, sample, place) * float(sums[-1]), right=True)
-    return int(ids_v[min(int(at), left - 1)])
 
 
 def pool(states_btd: torch.Tensor, mask_bt: torch.Tensor, pooling: Pooling) -> torch.Tensor:

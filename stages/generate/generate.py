@@ -56,6 +56,8 @@ class Generate(NewBaseNode):
     in_flight: Positive = runtime(8)
     commit_rows: Positive | None = runtime(256)
 
+    version = 2
+
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
         return not isinstance(self.model, Endpoint)

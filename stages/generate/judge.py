@@ -77,6 +77,7 @@ class Judge(RowNode):
     in_flight: Positive = runtime(8)
     commit_rows: Positive | None = runtime(256)
 
+    version = 2
     row_errors = (Refused, Unparsed, BadAnswer)  # the first class that fits names the reason
 
     @property

@@ -24,12 +24,12 @@ from typing import Any
 from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.documents import HALF, HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
+from stages.documents import HALF, HELD_OUT, LANG, SOURCE, TEXT, carried, columns_of
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
 SHARDS_TOGETHER = 64  # in a row group of the barred documents, so that a shard reads its own and few others
-NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows already, or too long
+NOT_CARRIED = (TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows already, or too long
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +44,8 @@ class Pack(Node):
     half      pack the documents of one half only, 0 or 1 (`halves`); null = all
     max_rows  rows to use, a keyed draw (`seed`) of all packed rows; null = all
     carry     columns of the documents that go into `rows.parquet`: a value for each piece, and for numbers the
-              mean over the tokens of a row. `log_prior` (`loss_weights`) among them is the prior of a row's weight
+              mean over the tokens of a row. `log_prior` (`loss_weights`) among them is the prior of a row's weight,
+              and `id` lets a training name the documents of a loss spike
 
     Law: documents = packed + dropped (by reason). Of tokens: tokens = text_tokens + 2 packed.
     """

@@ -20,6 +20,7 @@ rows only.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -70,6 +71,7 @@ class PackedRows:
     files     (`.bin`, `.rows.parquet`, rows) of every shard, in order
     draw      (rows, seed) of a budget, or None
     specials  (name, id) of the tokenizer's special tokens
+    tokenizer SHA-256 of its file
     """
 
     files: tuple[tuple[str, str, int], ...]
@@ -79,6 +81,7 @@ class PackedRows:
     vocab_size: int
     draw: tuple[int, int] | None = None
     specials: tuple[tuple[str, int], ...] = ()
+    tokenizer: str = ""
 
     @classmethod
     def of(cls, ctx: Context, of: Of) -> PackedRows:
@@ -93,9 +96,10 @@ class PackedRows:
             for shard in meta["shards"]
         )
         draw = None if meta["draw"] is None else (meta["draw"][0], meta["draw"][1])
-        tokenizer = json.loads(ctx.path("meta", "all", "/tokenizer.json", of=of).read_text(encoding="utf-8"))
-        specials = tuple((token["content"], token["id"]) for token in tokenizer["added_tokens"])
-        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials)
+        text = ctx.path("meta", "all", "/tokenizer.json", of=of).read_bytes()
+        specials = tuple((token["content"], token["id"]) for token in json.loads(text)["added_tokens"])
+        digest = hashlib.sha256(text).hexdigest()
+        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials, digest)
 
     @property
     def packed(self) -> int:
@@ -143,7 +147,7 @@ class PackedRows:
 
     @cached_property
     def _means(self) -> dict[str, np.ndarray]:
-        return {}
+        return {}  # and, as doc_<name>, the values of all pieces one after another
 
     def _column(self, name: str) -> list[pa.ChunkedArray]:
         import pyarrow.parquet as pq
@@ -168,6 +172,33 @@ class PackedRows:
             self._means[name] = np.concatenate([np.zeros(0), *parts])
         return self._means[name][self._places(rows)]
 
+    def pieces(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Values of a carried column for each piece of the rows with these global numbers, float64 [n, most pieces];
+        NaN where a row has no such piece or its document no value, and everywhere when the column is not carried.
+        """
+        firsts, ends = self._starts[1][self._places(rows)], self._starts[1][self._places(rows) + 1]
+        found = np.full((len(rows), int((ends - firsts).max(initial=0))), np.nan)
+        if self.carries(name):
+            if f"doc_{name}" not in self._means:
+                lists = [column.combine_chunks().flatten() for column in self._column(f"doc_{name}")]
+                self._means[f"doc_{name}"] = np.concatenate([c.cast("float64").to_numpy(False) for c in lists])
+            for row, (first, end) in enumerate(zip(firsts, ends, strict=True)):
+                found[row, : end - first] = self._means[f"doc_{name}"][first:end]
+        return found
+
+    def documents(self, row: int) -> list[str]:
+        """The documents of a row with this global number: their ids where `pack` carries them, else shard and row."""
+        import pyarrow.parquet as pq
+
+        place = int(self._places(np.asarray([row]))[0])
+        shard = int(np.searchsorted(self._first, place, side="right") - 1)
+        file = pq.ParquetFile(self.files[shard][1])
+        carried = "doc_id" in file.schema_arrow.names
+        name = "doc_id" if carried else "doc_row"
+        found = file.read(columns=[name])[name][place - int(self._first[shard])].as_py()
+        key = (file.schema_arrow.metadata or {}).get(b"shard", b"").decode()
+        return list(dict.fromkeys(one if carried else f"{key}/{one}" for one in found))
+
     def take(self, rows: np.ndarray) -> TakenRows:
         """The rows with these global numbers."""
         places = self._places(rows)
@@ -179,7 +210,8 @@ class PackedRows:
         used = self._used[places].astype(np.int64)
         priors = np.zeros(len(places), np.float32)
         if self._has_prior:
-            priors = np.nan_to_num(self.means(LOG_PRIOR, rows)).astype(np.float32)
+            means = self.means(LOG_PRIOR, rows)
+            priors = np.where(np.isnan(means), 0.0, means).astype(np.float32)
         return TakenRows(ids, used, priors, self._segments(places, used))
 
     @cached_property

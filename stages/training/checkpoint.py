@@ -6,6 +6,10 @@ A checkpoint is a folder `checkpoints/step_<n>`: each process writes its part (`
 one writes `checkpoint.json` last, which names the parts with their sizes and SHA-256. A folder without it is a save
 that was cut short, and one whose parts are not those that it names is damaged: both are passed over for the one before.
 Nothing in it can run code: tensors are safetensors, the rest is JSON. An old checkpoint goes when a newer one is whole.
+
+A save may run beside the training, in a thread of each process with a copy of the state. No process of it waits for
+another one: each leaves a note of its files in the folder, and the thread of the first one, when it has found all
+notes, writes the manifest. The next save, and the end of the run, wait for it and raise what it raised.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import json
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from enum import IntEnum
 from pathlib import Path
@@ -25,7 +30,7 @@ from stages.training.scratch import Scratch, on_disk
 
 STOP, PROGRESS, ERROR = "stop", "progress.json", "error.json"
 RESULT, MODEL = "result.json", "result.safetensors"
-MANIFEST = "checkpoint.json"
+MANIFEST, NOTE = "checkpoint.json", "written-"
 FORMAT = 1
 KEPT = 2  # checkpoints
 LOOK_SECONDS = 1.0  # between looks for a wish to stop: on an object store each is a request
@@ -49,11 +54,15 @@ class Checkpoint(NamedTuple):
 
 
 class Saver:
-    """All processes call `restore`, `save` and `losing_machines` equally often; the first alone calls the others."""
+    """All processes call `restore`, `save`, `settle` and `losing_machines` equally often; the first alone calls the
+    others.
+    """
 
     def __init__(self, scratch: str) -> None:
         self.scratch = Scratch(scratch)
         self._looked = self._told = float("-inf")
+        self._aside: Future[None] | None = None
+        self._thread = ThreadPoolExecutor(1, "checkpoint")
 
     # checkpoints -----------------------------------------------------------------------------------------------------
 
@@ -68,25 +77,53 @@ class Saver:
         with self.scratch.folder(name, manifest["files"]) as folder:
             yield Checkpoint(folder, sorted(manifest["files"]), manifest["rest"])
 
-    def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any]) -> None:
+    def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], *, aside=False) -> None:
         """Keep the state of a run that has done `step` steps. `write` puts this process's files into a folder and
         returns their names; `rest` are JSON values, from the first process.
+
+        `aside`: return at once; `write` runs in a thread and must hold what it writes. Else it is done on return.
         """
+        self.settle()
         name = f"checkpoints/step_{step:010d}"
         if is_first_process():
             self._remove(name)  # what a save left that was cut short
         wait_for_others()  # who writes makes the folder first, and would make it while it is removed
+        rest = json.loads(json.dumps(rest))  # the run goes on writing to its record
+        self._aside = self._thread.submit(self._save, name, write, rest, *place_in_group())
+        if not aside:
+            self.settle()
+            wait_for_others()
+
+    def settle(self) -> None:
+        """Return when the last save of this process has ended; raises what it raised."""
+        last, self._aside = self._aside, None
+        if last is not None:
+            last.result()
+
+    def _save(
+        self, name: str, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], process_rank: int, processes: int
+    ) -> None:
         with self.scratch.new_files(name) as folder:
             files = {}
             for file in write(folder):
                 on_disk(folder / file)
                 files[file] = described(folder / file)
-        parts = gathered(files)
-        if is_first_process():
-            together = {file: values for part in parts for file, values in part.items()}
-            self._write_json(f"{name}/{MANIFEST}", {"format": FORMAT, "files": together, "rest": rest})
-            for old in [one for one in self._names() if one not in self.whole()[-KEPT:]]:
-                self._remove(old)
+        notes = [f"{name}/{NOTE}{rank:05d}.json" for rank in range(processes)]
+        self._write_json(notes[process_rank], files)
+        if process_rank:
+            return
+        together = {file: values for note in notes for file, values in self._note(note).items()}
+        self._write_json(f"{name}/{MANIFEST}", {"format": FORMAT, "files": together, "rest": rest})
+        for note in notes:
+            self.scratch.remove(note)
+        for old in [one for one in self._names() if one not in self.whole()[-KEPT:]]:
+            self._remove(old)
+
+    def _note(self, note: str) -> dict[str, Any]:
+        """What another process has left, when it has."""
+        while (data := self.scratch.read(note)) is None:
+            time.sleep(LOOK_SECONDS if self.scratch.local is None else 0.01)
+        return json.loads(data)
 
     def whole(self) -> list[str]:
         """Names of the finished checkpoints, the oldest first."""
@@ -193,12 +230,8 @@ def told_by_first(ask: Callable[[], Any]) -> Any:
     return found[0]
 
 
-def gathered(value: Any) -> list[Any]:
-    """The values of all processes, in the order of ranks."""
+def place_in_group() -> tuple[int, int]:
+    """Rank of this process, and how many there are."""
     import torch.distributed as dist
 
-    if not dist.is_initialized():
-        return [value]
-    found: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(found, value)
-    return found
+    return (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import Any
 
+from stages.training.record import MASS
+
 POINTS = 400  # of a curve; longer ones are thinned
+SHOWN, SHOWN_STEPS = 12, 40  # documents of a step that stands out, and such steps
+FILES = ("steps.parquet", "unusual.json")
 
 Points = list[list[float]]
 
@@ -17,9 +24,10 @@ def running_total(counts: Sequence[int]) -> list[int]:
 
 
 def thin(xs: Sequence[float], ys: Sequence[float], points: int = POINTS) -> Points:
-    """At most about `points` points of a curve, the last one always among them."""
-    stride = max(1, -(-len(xs) // points))
-    return [[xs[i], round(ys[i], 6)] for i in range(len(xs) - 1, -1, -stride)][::-1]
+    """At most about `points` points of a curve, the last one always among them; what is not finite is left out."""
+    kept = [i for i, y in enumerate(ys) if math.isfinite(y)]
+    stride = max(1, -(-len(kept) // points))
+    return [[xs[i], round(ys[i], 6)] for i in kept[::-1][::stride]][::-1]
 
 
 def lines(title: str, y: str, series: Sequence[tuple[str, Points]], **more: Any) -> dict[str, Any]:
@@ -28,8 +36,16 @@ def lines(title: str, y: str, series: Sequence[tuple[str, Points]], **more: Any)
     return {"kind": "lines", "title": title, "x": "tokens", "y": y, "series": named, **more}
 
 
+def of_files(record: Path, unusual: Path, name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:
+    """The figures of a finished run, from its `FILES`; `weighted`: rows had weights."""
+    import pyarrow.parquet as pq
+
+    yield from of_record(pq.read_table(record).drop_columns(["rows"]).to_pydict(), name, weighted=weighted)
+    yield from of_unusual(json.loads(unusual.read_text(encoding="utf-8")))
+
+
 def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:
-    """The figures of a run from its record (`stages.training.worker.RECORD`); `weighted`: rows had weights."""
+    """The figures of a run from its record (`stages.training.record.RECORD`); `weighted`: rows had weights."""
     tokens = running_total(record["tokens"])
     yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
     if weighted:
@@ -43,3 +59,27 @@ def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool)
             ],
         )
     yield lines("Gradient norm", "before clipping", [(name, thin(tokens, record["gradient_norm"]))])
+    masses = [name for name in record if name.startswith(MASS)]
+    if len(masses) > 1:
+        shares = [(f"rows {name.removeprefix(MASS)}", thin(tokens, record[name])) for name in masses]
+        yield lines("Weight of the sources of a batch", "share", shares)
+
+
+def of_unusual(steps: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A table of the steps that stand out (`stages.training.unusual`), if there are any."""
+    if not steps:
+        return
+    rows = [
+        [
+            one["step"],
+            "update left out" if one["expected"] is None else "loss spike",
+            one["loss"],
+            one["expected"],
+            ", ".join(map(str, one["hardest"])),
+            ", ".join(one["documents"][:SHOWN]),
+        ]
+        for one in steps[:SHOWN_STEPS]
+    ]
+    columns = ["step", "what", "loss", "expected", "hardest rows", "documents"]
+    note = f"{len(steps)} steps; `siftloom why RUN ID` follows a document. All are in unusual.json."
+    yield {"kind": "table", "title": "Steps that stand out", "columns": columns, "rows": rows, "note": note}

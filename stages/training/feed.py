@@ -7,11 +7,14 @@ decides no bit.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import torch
 
 from models.batch import Batch
+from pipeline.errors import DataError
+from stages.tokens.rows import LOG_PRIOR
 from stages.training.collate import Key, Rows
 from stages.training.gradients import subtrees
 from stages.training.job import Job
@@ -44,6 +47,11 @@ class Feed:
         self._ahead = (step + 1, self._thread.submit(self._make, step + 1)) if step + 1 < self.job.steps else None
         return [batch.to(self.device) for batch in made]
 
+    def by_source(self, numbers: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Sum of the values of rows with these global numbers, by the source of each, fp64 [sources]."""
+        places = np.searchsorted(self._first_rows, numbers.numpy(), side="right") - 1
+        return torch.from_numpy(np.bincount(places, values.numpy(), len(self._first_rows)))
+
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(cancel_futures=True)
@@ -63,6 +71,10 @@ class Feed:
         for m in self.mine:
             piece = slice(m * each, (m + 1) * each)
             batch = part.collate.collate(self._take(sources[piece], rows[piece], part.cut), key)
+            if batch.rows_b is None:
+                batch = replace(batch, rows_b=torch.from_numpy(self._first_rows[sources[piece]] + rows[piece]))
+            if self.job.unit == "document":
+                batch = replace(batch, pieces=self._pieces(sources[piece], rows[piece]))
             made.append(batch if self.device.type == "cpu" else _pinned(batch))
         return made
 
@@ -80,12 +92,31 @@ class Feed:
                 values[at] = packed.means(name, rows[at])
         first = job.sources[0].rows
         numbers = self._first_rows[sources] + rows
+        if ids.max(initial=0) >= first.vocab_size:
+            row = numbers[(ids >= first.vocab_size).any(1)][0]
+            found = f"the token {ids.max()}, and a vocabulary of {first.vocab_size}"
+            raise DataError(f"pretrain.rows, row {row}", found, "tokens of the vocabulary", "siftloom verify RUN")
         specials = dict(first.specials)
         return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
+
+    def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Carried values of the documents of some rows: the prior's, where there is one, and the reference's."""
+        held = {source: self.job.sources[source].rows for source in np.unique(sources).tolist()}
+        names = [LOG_PRIOR] * any(one.carries(LOG_PRIOR) for one in held.values())
+        names += [self.job.reference] * (self.job.reference is not None)
+        found = {}
+        for name in names:
+            parts = {source: one.pieces(name, rows[sources == source]) for source, one in held.items()}
+            values = np.full((len(rows), max(part.shape[1] for part in parts.values())), np.nan)
+            for source, part in parts.items():
+                values[np.flatnonzero(sources == source), : part.shape[1]] = part
+            found[name] = torch.from_numpy(values)
+        return found
 
 
 def _pinned(batch: Batch) -> Batch:
     """The same batch in memory that a device copies from while it computes."""
     held = {name: value.pin_memory() for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
-    columns = {name: value.pin_memory() for name, value in batch.columns.items()}
-    return Batch(**{**vars(batch), **held, "columns": columns})
+    for part in ("columns", "pieces"):
+        held[part] = {name: value.pin_memory() for name, value in getattr(batch, part).items()}
+    return Batch(**{**vars(batch), **held})

@@ -120,6 +120,22 @@ def gather(vector: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def gather_columns(mine: Tensor, flag: float, counts: Sequence[int] | None) -> tuple[Tensor, float]:
+    """Columns of `mine` [k, n of this process] of all processes, in the order of ranks, on the CPU; and the flag of the
+    first one. `counts`: columns of each process, where all know them.
+    """
+    if counts is None:
+        counts = [int(count) for count in gather(mine.new_tensor([mine.shape[1]])).tolist()]
+    # processes may have more or fewer, and only equal lengths can be gathered
+    widest = max(counts)
+    filled = torch.nn.functional.pad(mine, (0, widest - mine.shape[1]))
+    parts = gather(torch.cat([mine.new_tensor([flag]), filled.T.reshape(-1)])).view(len(counts), -1)
+    columns = zip(parts[:, 1:].reshape(-1, widest, len(mine)), counts, strict=True)
+    # contiguous, since the order of a sum may depend on the layout
+    whole = torch.cat([part[:count] for part, count in columns]).T.cpu().contiguous()
+    return whole, float(parts[0, 0])
+
+
 class Exchange:
     """Sums the gradients of whole copies over all processes, in one flat buffer that is made once."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +19,11 @@ from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.order import MIXTURE, OpenOrder, Order
 from stages.training.row_source import RowSource
 from stages.training.stage import Stage, stage_at
+
+COURSE = (
+    "model", "objective", "collate", "order", "freeze", "schedule", "reweight", "optimizer", "lr_schedule",
+    "steps", "batch_rows", "micro_batches", "seed", "attend", "precision", "on_nan",
+)  # fmt: skip
 
 
 class Part(NamedTuple):
@@ -54,10 +60,13 @@ class Job:
     freeze: Freeze | None = None
     schedule: tuple[Stage, ...] = ()
     start: str | None = None  # path of a trained model's file
+    on_nan: Literal["stop", "skip"] = "stop"
 
     recompute: bool = False
     checkpoint_every: int
     log_interval: int
+    log_steps: bool = True
+    save_aside: bool = False
     scratch: str
 
     @property
@@ -68,6 +77,25 @@ class Job:
     @property
     def vocab_size(self) -> int:
         return self.sources[0].rows.vocab_size
+
+    @property
+    def unit(self) -> Literal["row", "document"]:
+        """What a sample of the weights is."""
+        return getattr(self.reweight, "unit", "row")
+
+    @property
+    def reference(self) -> str | None:
+        """The carried column above which losses are ranked."""
+        return getattr(self.reweight, "reference", None)
+
+    @cached_property
+    def configuration(self) -> str:
+        """Digest of what a checkpoint belongs to: all that decides the course of a run, whatever machines and processes
+        go on with it.
+        """
+        sources = [(source.name, source.share, source.rows.rows) for source in self.sources]
+        values = [repr(getattr(self, name)) for name in COURSE]
+        return hashlib.sha256(repr([sources, values]).encode()).hexdigest()
 
     @cached_property
     def sampler(self) -> OpenOrder:

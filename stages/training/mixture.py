@@ -11,8 +11,9 @@ from pipeline.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pyarrow as pa
 
+    from stages.tokens.rows import PackedRows
+    from stages.training.job import Job
     from stages.training.row_source import RowSource
 
 
@@ -27,16 +28,7 @@ def sources_of(
     from stages.training.sampler import BLOCK, capped_shares
 
     packed = [PackedRows.of(ctx, ("rows", i)) for i in range(len(mixture))]
-    for i, rows in enumerate(packed):
-        if rows.rows == 0:
-            raise DataError(f"pretrain.rows[{i}]", "no row", "at least one packed row", "siftloom status")
-        form, first = [(r.length, r.vocab_size, r.end_id, r.specials) for r in (rows, packed[0])]
-        if form != first:
-            raise DataError(
-                f"pretrain.rows[{i}]", f"rows of (length, vocabulary, end, special tokens) {form}",
-                f"{first}, as in the first",
-                "pack all sources with one tokenizer and one length",
-            )  # fmt: skip
+    check_rows(packed)
     counts = [rows.rows for rows in packed]
     shares = capped_shares([share for _, share in mixture], counts, slots, max_epochs)
     if shares is None:
@@ -54,9 +46,12 @@ def sources_of(
     )
 
 
-def mixture_figures(ctx: Context, asked: Sequence[float], rows: pa.ChunkedArray) -> Iterator[dict[str, Any]]:
-    """The table of a training that read several sources; `rows`: global row numbers by step, list<int64>."""
+def mixture_figures(ctx: Context, asked: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """The table of a finished training that read several sources."""
     if len(asked) > 1:
+        import pyarrow.parquet as pq
+
+        rows = pq.read_table(ctx.path("train", "all", "/steps.parquet"), columns=["rows"])["rows"]
         run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
         yield mixture_table(asked, run, rows.combine_chunks().flatten().to_numpy())
 
@@ -86,3 +81,40 @@ def mixture_table(asked: Sequence[float], run: Mapping[str, Any], seen: np.ndarr
         "columns": ["source", "rows", "asked", "got", "tokens seen", "epochs"],
         "rows": rows,
     }
+
+
+def check_rows(packed: Sequence[PackedRows]) -> None:
+    """Raises DataError for the first source of a mixture that is empty, or whose rows are of another form or tokenizer
+    than those of the first.
+    """
+    for i, rows in enumerate(packed):
+        if rows.rows == 0:
+            raise DataError(f"pretrain.rows[{i}]", "no row", "at least one packed row", "siftloom status")
+        form, first = [(r.length, r.vocab_size, r.end_id, r.specials) for r in (rows, packed[0])]
+        if form != first:
+            raise DataError(
+                f"pretrain.rows[{i}]", f"rows of (length, vocabulary, end, special tokens) {form}",
+                f"{first}, as in the first",
+                "pack all sources with one tokenizer and one length",
+            )  # fmt: skip
+        if rows.tokenizer != packed[0].tokenizer:
+            found, expected = rows.tokenizer[:12], packed[0].tokenizer[:12]
+            raise DataError(
+                f"pretrain.rows[{i}]", f"the tokenizer {found}", f"{expected}, as in the first",
+                "pack all sources with one tokenizer: equal ids stand for other texts",
+            )  # fmt: skip
+
+
+def check_reference(job: Job) -> None:
+    """Raises DataError for the first row without a finite value of the column that losses are compared with."""
+    import numpy as np
+
+    for place, source in enumerate(job.sources if job.reference is not None else ()):
+        values = source.rows.means(str(job.reference), np.arange(source.rows.rows))
+        if len(wrong := np.flatnonzero(~np.isfinite(values))):
+            raise DataError(
+                f"pretrain.rows[{place}], row {wrong[0]}",
+                f"{len(wrong)} rows in which a document has no {job.reference}",
+                "a number for every document",
+                "score_loss on the documents that are packed",
+            )

@@ -2,8 +2,9 @@
 `stages.training.ray_trainer`.
 
 Published once, when training has ended: `train/all/model.safetensors`; `train/all/steps.parquet`, one line
-a step (its columns are those of `stages.training.worker.RECORD`, with `rows`, the global row numbers of the
+a step (its columns are those of `stages.training.record.RECORD`, with `rows`, the global row numbers of the
 batch in its order); `train/all/config.json`, from which model, order and tokens are rebuilt;
+`train/all/unusual.json`, steps whose loss stands out or whose update was left out, with their rows and documents;
 `train/all/tokenizer.json`. Checkpoints, progress and timings are not data: they lie in scratch, or go to
 the event log.
 
@@ -12,7 +13,6 @@ With a mixture the global row numbers count through its sources in their order.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,13 +26,14 @@ from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
 from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
-from pipeline.errors import RecipeError, Stopped
+from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
 from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
-from stages.training.curves import of_record
+from stages.training.curves import FILES, of_files
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
+from stages.training.metrics import Metrics
 from stages.training.mixture import mixture_figures, sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
@@ -82,6 +83,8 @@ class Pretrain(Node):
                     them is an error
     threads         of each worker; they decide bits, so they are configuration
     device          "auto" = "cuda" where the machine that builds the graph has a GPU
+    on_nan          a step whose loss or gradient is not finite: "stop" ends the run with an error that names its rows,
+                    "skip" leaves the update out and counts it, 19 times in a row at most
     recompute       run each block again in the backward instead of keeping its activations: a third more work
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
@@ -89,6 +92,9 @@ class Pretrain(Node):
     checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
     log_interval    steps between two lines of progress
     max_failures    how often a training may lose a worker and start again from its last checkpoint
+    async_checkpoints  write checkpoints in a thread, for the memory of a copy of the state; "auto" = "on" for a GPU
+    metrics         what the run can be followed with: "jsonl", a log of its steps in scratch, and its readers
+                    "tensorboard", "wandb", "mlflow" (`stages.training.metrics`)
 
     What is "auto" is decided when the node is built, so that it is part of the identity.
     """
@@ -118,26 +124,31 @@ class Pretrain(Node):
     reduce: Literal["tree", "ring"] | None = None
     threads: Positive = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    on_nan: Literal["stop", "skip"] = "stop"
     recompute: bool = runtime(False)
     workers: int | tuple[int, int] = runtime(1)
     checkpoint_every: Positive = runtime(100)
+    async_checkpoints: Literal["auto", "on", "off"] = runtime("auto")
     log_interval: Positive = runtime(10)
+    metrics: tuple[Metrics, ...] = runtime(("jsonl",))
     max_failures: Count = runtime(3)
 
-    version = 2
+    version = 3
     gives = "model"
 
     def __post_init__(self) -> None:
         if isinstance(self.rows, Mapping):
             object.__setattr__(self, "rows", tuple(self.rows.items()))
         object.__setattr__(self, "schedule", tuple(self.schedule))
+        object.__setattr__(self, "metrics", (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics))
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if has_gpu() else "cpu")
         if self.precision == "auto":
             fast = self.device == "cuda" or multiplies_bf16()
             object.__setattr__(self, "precision", "bf16" if fast else "fp32")
-        if self.compile == "auto":
-            object.__setattr__(self, "compile", "on" if self.device == "cuda" else "off")
+        for name in ("compile", "async_checkpoints"):
+            if getattr(self, name) == "auto":
+                object.__setattr__(self, name, "on" if self.device == "cuda" else "off")
 
     @property
     def mixture(self) -> tuple[tuple[Node, float], ...]:
@@ -181,7 +192,7 @@ class Pretrain(Node):
         check_start(self.start, objectives)
 
     def phases(self):
-        law = Law("steps", "steps", ("trained",))
+        law = Law("steps", "steps", ("trained", "skipped"))
         return (
             TaskPhase(name="train", keys=one, run=self._train, place="driver", resources=self.resources(), law=law),
         )
@@ -193,14 +204,10 @@ class Pretrain(Node):
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
-        from stages.training.results import steps_of_row
+        from stages.training.results import seen_in
 
         packed = {name: found["rows"] for name, found in ctx.inputs.items() if "rows" in found}
-        if not packed:
-            return {}
-        config = ctx.path("train", "all", "/config.json")
-        steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
-        return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
+        return seen_in(ctx.path("train", "all", "/config.json"), packed) if packed else {}
 
     @property
     def ends_with(self) -> Collator:
@@ -230,30 +237,18 @@ class Pretrain(Node):
             bf16=self.precision == "bf16",
             recompute=self.recompute,
         )
-        return most * one.total
+        held = state_bytes(self.model, self.vocab_size, shards=self.shard)
+        copy = held.weights + held.moments if self.async_checkpoints == "on" else 0
+        return most * (one.total + copy)
 
     def _train(self, ctx: Context, key: str) -> Result:
-        from stages.training.checkpoint import ERROR, RESULT, STOP, Saver
-        from stages.training.ray_trainer import Watch, fit
+        from stages.training.drive import finished
         from stages.training.results import publish
 
-        job, files = self._job(ctx), Saver(ctx.scratch())
-        if not files.scratch.exists(RESULT):
-            for name in (STOP, ERROR):
-                files.scratch.remove(name)
-            with Watch(files, ctx.stopping, lambda values: ctx.log("training", **values)):
-                try:
-                    fit(job, f"train-{ctx.fingerprint()[:12]}", self.workers, self.max_failures)
-                except Exception:
-                    # a process that left its reason says more than the trace of the group that it ended
-                    if (error := files.error()) is not None:
-                        raise error from None
-                    raise
-        if (error := files.error()) is not None:
-            raise error
-        if (result := files.result()) is None:
-            raise Stopped(signal.SIGTERM)
-        ctx.log("trained", **result["resources"])
+        job = self._job(ctx)
+        files, result = finished(
+            ctx, job, self.label, workers=self.workers, max_failures=self.max_failures, metrics=self.metrics
+        )
         return publish(ctx, job, self.label, files, result)
 
     def _job(self, ctx: Context) -> Job:
@@ -285,16 +280,16 @@ class Pretrain(Node):
             shard=self.shard,
             threads=self.threads,
             device=self.device,
+            on_nan=self.on_nan,
             recompute=self.recompute,
             checkpoint_every=self.checkpoint_every,
             log_interval=self.log_interval,
+            log_steps=bool(self.metrics),
+            save_aside=self.async_checkpoints == "on",
             scratch=ctx.scratch(),
         )
 
     def figures(self, ctx: Context):
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(ctx.path("train", "all", "/steps.parquet"))
         weighted = not isinstance(self.reweight or Uniform(), Uniform)
-        yield from of_record(table.drop_columns(["rows"]).to_pydict(), self.label, weighted=weighted)
-        yield from mixture_figures(ctx, [share for _, share in self.mixture], table["rows"])
+        yield from of_files(*(ctx.path("train", "all", f"/{name}") for name in FILES), self.label, weighted=weighted)
+        yield from mixture_figures(ctx, [share for _, share in self.mixture])

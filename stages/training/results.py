@@ -7,7 +7,9 @@ itself (`models.files`); `steps.parquet` holds one line a step.
 from __future__ import annotations
 
 import json
+import math
 import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,13 +50,30 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
         path.write_text(text + "\n", encoding="utf-8")
     with ctx.create("/tokenizer.json") as path:
         shutil.copyfile(ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)), path)
-    losses = result["record"]["loss"]
+    unusual = [{**one, "documents": documents_of(job, one["hardest"])} for one in result["unusual"]]
+    with ctx.create("/unusual.json") as path:
+        path.write_text(json.dumps(unusual, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    losses = [loss for loss in result["record"]["loss"] if math.isfinite(loss)]
+    skipped = int(sum(result["record"]["skipped"]))
     facts = {
-        "first_loss": losses[0],
-        "last_loss": losses[-1],
+        "first_loss": losses[0] if losses else None,
+        "last_loss": losses[-1] if losses else None,
         "parameters": count_parameters(job.model, job.vocab_size).total,
     }
-    return Result(counts={"steps": job.steps, "trained": len(losses), "tokens": sum(tokens)}, facts=facts)
+    trained = len(result["record"]["loss"]) - skipped
+    counts = {"steps": job.steps, "trained": trained, "skipped": skipped, "tokens": sum(tokens)}
+    return Result(counts=counts, facts=facts)
+
+
+def documents_of(job: Job, numbers: Sequence[int]) -> list[str]:
+    """The documents in rows with these global numbers (`PackedRows.documents`)."""
+    first = _first_rows(job)
+    places = [int(np.searchsorted(first, number, side="right") - 1) for number in numbers]
+    held = [
+        job.sources[place].rows.documents(number - int(first[place]))
+        for place, number in zip(places, numbers, strict=True)
+    ]
+    return list(dict.fromkeys(name for names in held for name in names))
 
 
 def _rows_seen(job: Job):
@@ -67,6 +86,16 @@ def _rows_seen(job: Job):
 
 def _first_rows(job: Job) -> np.ndarray:
     return np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
+
+
+def describe_job(job: Job, label: str) -> dict[str, Any]:
+    """What a tracker is told of a run: plain numbers and texts, and the model as `config.json` has it."""
+    from models.files import describe
+
+    names = ("steps", "batch_rows", "micro_batches", "length", "vocab_size", "seed", "attend", "precision")
+    parts = {name: type(getattr(job, name)).__name__ for name in ("objective", "reweight", "order", "collate")}
+    plain = {name: getattr(job, name) for name in names}
+    return {"label": label, "model": describe(job.model), "lr": job.optimizer.lr, **plain, **parts}
 
 
 def describe_run(job: Job, label: str, tokens: int) -> dict[str, Any]:
@@ -139,6 +168,12 @@ class TrainedModel:
         record = pq.read_table(self.folder["steps.parquet"], columns=names).to_pydict()
         tokens = running_total(record["tokens"])
         return {name: thin(tokens, record[name]) for name in names[1:]}
+
+
+def seen_in(config: Path, packed: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """The steps that saw a document. `packed`: fingerprint of a pack node -> rows that hold the document."""
+    steps = {step for name, rows in packed.items() for at in rows for step in steps_of_row(config, name, at)}
+    return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
 
 
 def steps_of_row(config: Path, source: str, row: int) -> list[int]:

@@ -57,19 +57,32 @@ def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[t
         yield f"model/{name}", buffer
 
 
-def write_part(folder: Path, process_rank: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> list[str]:
-    """Write what is this process's to write; returns the file's name, or nothing where nothing is."""
+class Part(NamedTuple):
+    """What is one process's to write: its tensors on the CPU, and first row and whole shape of each."""
+
+    tensors: dict[str, Tensor]
+    header: dict[str, tuple[int, list[int]]]
+
+    def write(self, folder: Path, process_rank: int) -> list[str]:
+        """Write the file; returns its name, or nothing where there is nothing to write."""
+        if not self.tensors:
+            return []
+        file = f"part-{process_rank:05d}.safetensors"
+        save_file(self.tensors, folder / file, metadata={HEADER: json.dumps(self.header, sort_keys=True)})
+        return [file]
+
+
+def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool) -> Part:
+    """This process's part of a run; `copied`: it stays as it is while training goes on, for the memory of a copy."""
     tensors, header = {}, {}
     for name, tensor in tensors_of(model, optimizer):
         part = held_part(tensor)
         if part.mine and (part.local.numel() or not part.shape):
-            tensors[name] = part.local.contiguous().cpu()
-            header[name] = [part.first, part.shape]
-    if not tensors:
-        return []
-    file = f"part-{process_rank:05d}.safetensors"
-    save_file(tensors, folder / file, metadata={HEADER: json.dumps(header, sort_keys=True)})
-    return [file]
+            kept = part.local.contiguous().cpu()
+            shared = kept.data_ptr() == part.local.data_ptr()
+            tensors[name] = kept.clone() if copied and shared else kept
+            header[name] = (part.first, part.shape)
+    return Part(tensors, header)
 
 
 def read_parts(folder: Path, files: Sequence[str], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

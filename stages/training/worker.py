@@ -6,10 +6,12 @@ division by Z, the sum of all g -> clip -> the optimiser. So the loss is a sum a
 global total; uniform weights are g = tokens, the token mean.
 
 The weights are those of a softmax over the whole global batch, on all processes and micro-batches, in both
-forms: `bounds="lagged"` scales losses by running bounds of earlier steps, so a row's g is known as soon as
-its loss is, and Z makes the sum exact; `bounds="batch"` takes the bounds of the same batch (Sow et al.
+forms: `scope="global_lagged"` scales losses by running bounds of earlier steps, so a sample's g is known as soon as
+its loss is, and Z makes the sum exact; `scope="global_exact"` takes the bounds of the same batch (Sow et al.
 2025) by a forward pass without gradients before the real one. Losses, tokens and g are gathered once a
 step, in the order of the batch, in fp64.
+
+A step whose loss or gradient is not finite ends the run, or is left out (`on_nan`); both leave the weights whole.
 
 What is minimised, what the model is shown and which rows it sees are the job's slots (`models.objective`,
 `stages.training.collate`, `stages.training.order`); rows are weighted by the score, the plain cross-entropy, whatever
@@ -25,14 +27,13 @@ from __future__ import annotations
 
 import math
 import os
-import resource
 import time
-from contextlib import nullcontext
+from collections.abc import Callable
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 
 from models.batch import Batch
 from models.build import build, structure
@@ -40,13 +41,13 @@ from models.channels import check_channels
 from models.files import save
 from models.freeze import Freeze, apply
 from models.llama import LlamaModel
-from models.losses import sum_rows
 from models.objective import TokenLosses
 from models.optim import clip_gradients, set_learning_rate, trained
 from models.reweight import (
     Bounds,
     batch_bounds,
     inverse_temperature,
+    micro_weights,
     next_bounds,
     raw_weights,
     spread,
@@ -57,22 +58,16 @@ from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
 from stages.training.checkpoint import Checkpoint, Saver, Wish
 from stages.training.feed import Feed
-from stages.training.gradients import gather
+from stages.training.gradients import gather_columns
 from stages.training.job import Job
 from stages.training.parallel import lay_out
+from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
+from stages.training.record import Record
+from stages.training.samples import Samples
 from stages.training.scratch import Scratch
-from stages.training.state import read_parts, whole_weights, write_part
-
-RECORD = (
-    "loss",  # plain mean cross-entropy of the batch's labels [nats]
-    "objective",  # the weighted loss that was minimised [nats]
-    "tokens",  # labels in the batch
-    "effective",  # effective samples / samples
-    "weight_max",  # largest and smallest weight, 1 = uniform
-    "weight_min",
-    "learning_rate",
-    "gradient_norm",  # before clipping
-)
+from stages.training.state import part_of, read_parts, whole_weights
+from stages.training.step_log import StepLog
+from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
 
 
 class Trainer:
@@ -84,7 +79,8 @@ class Trainer:
         self.job, self.device, self.process_rank = job, device, process_rank
         self.bounds: Bounds | None = None
         self.step = 0
-        self.record: dict[str, list[float]] = {name: [] for name in RECORD}
+        self.record = Record.of(len(job.sources))
+        self.unusual: list[dict[str, Any]] = []
         # a checkpoint brings all tensors: nothing is drawn, and no SVD made, to be written over
         self.model = self._fresh() if checkpoint is None else structure(*self._form, device="meta")
         if job.freeze is not None:
@@ -126,99 +122,110 @@ class Trainer:
         except ValueError as error:
             raise DataError("pretrain.freeze", str(error), "a policy that leaves parameters to train") from None
 
-    def write(self, folder: Path) -> list[str]:
-        """Write this process's part of all that the next step depends on; returns the names of its files."""
-        return write_part(folder, self.process_rank, self.model, self.optimizer)
+    def written(self, *, copied: bool = False) -> Callable[[Path], list[str]]:
+        """What writes this process's part of all that the next step depends on into a folder, and returns the names of
+        its files; `copied`: also later, while steps go on.
+        """
+        part = part_of(self.model, self.optimizer, copied=copied)
+        return lambda folder: part.write(folder, self.process_rank)
 
     def rest(self) -> dict[str, Any]:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
-        return {"step": self.step, "bounds": bounds, "record": self.record}
+        values = {"configuration": self.job.configuration, "step": self.step, "bounds": bounds}
+        return {**values, "record": self.record, "unusual": self.unusual}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
+        if rest["configuration"] != self.job.configuration:
+            raise DataError(
+                f"pretrain, the checkpoint of step {rest['step']}", "one of another configuration",
+                "one that this training has written", f"another scratch folder than {self.job.scratch}",
+            )  # fmt: skip
         read_parts(folder, files, self.model, self.optimizer)
-        self.step, self.record = rest["step"], rest["record"]
+        self.step, self.record = rest["step"], Record(rest["record"])
+        self.unusual = rest["unusual"]
         self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
     def train_step(self, wish: Wish = Wish.NOTHING) -> Wish:
         """One step; returns the first process's wish, so that all know it."""
         job, step = self.job, self.step
         batch = self.feed.batch(step)
-        bounds = self._bounds(batch)
+        samples = [Samples(micro, job.unit, job.reference) for micro in batch]
+        bounds = self._bounds(batch, samples)
         measured = []
         self.optimizer.zero_grad()
-        for micro in batch:
-            loss_b, score_b, tokens_b = self._losses(micro)
-            g_b = raw_weights(
-                job.reweight,
-                score_b,
-                tokens_b,
-                micro.log_prior_b,
-                step=step,
-                steps=job.steps,
-                bounds=bounds,
-            )
-            self.parallel.backward((g_b.to(loss_b.dtype) * loss_b).sum(), last=micro is batch[-1])
-            measured.append(torch.stack([score_b.double(), tokens_b.double(), g_b, loss_b.detach().double()]))
-        score_m, tokens_m, g_m, loss_m, wish = self._gather(torch.cat(measured, 1), wish)
-        total = float(g_m.sum())
+        for micro, held in zip(batch, samples, strict=True):
+            losses = self._losses(micro)
+            means_u = held.means(losses.score_bt)
+            score_u = held.scores(means_u)
+            g_u = self._raw_weights(held, score_u, bounds)
+            self.parallel.backward((held.by_token(g_u) * losses.loss_bt).sum(), last=micro is batch[-1])
+            loss_u = held.means(losses.loss_bt.detach())
+            measured.append(_stacked(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
+        (means_m, score_m, tokens_m, g_m, loss_m, rows_m), wish = self._gather(torch.cat(measured, 1), wish)
+        total, tokens = float(g_m.sum()), float(tokens_m.sum())
+        if tokens == 0.0 or total == 0.0:
+            raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
         self.parallel.divide(total)
         norm = float(clip_gradients(self.trained, job.optimizer.clip))
-        loss = float((score_m * tokens_m).sum() / tokens_m.sum())
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise DataError(
-                f"pretrain, step {step}", f"loss {loss}, gradient norm {norm}", "finite numbers",
-                "lower optimizer.lr, or set optimizer.clip",
-            )  # fmt: skip
+        loss = float((means_m * tokens_m).sum() / tokens)
+        finite = math.isfinite(loss) and math.isfinite(norm)
+        expected = expected_loss(self.record["loss"], loss)
+        if not finite or expected is not None:
+            held = tokens_m > 0
+            self.unusual.append(describe(step, loss, expected, rows_m[held].tolist(), means_m[held].tolist()))
         learning_rate = job.optimizer.lr * learning_rate_factor(job.lr_schedule, step, job.steps)
-        set_learning_rate(self.optimizer, learning_rate)
-        self.optimizer.step()
-        if not isinstance(job.reweight, Uniform) and job.reweight.bounds == "lagged":
-            self.bounds = next_bounds(job.reweight, self.bounds, batch_bounds(job.reweight, score_m, tokens_m))
-        shares = spread(g_m)
+        if finite:
+            set_learning_rate(self.optimizer, learning_rate)
+            self.optimizer.step()
+            if not isinstance(job.reweight, Uniform) and job.reweight.scope == "global_lagged":
+                self.bounds = next_bounds(job.reweight, self.bounds, batch_bounds(job.reweight, score_m, tokens_m))
+        elif job.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:
+            raise not_finite(step, loss, norm, self.unusual[-1])
         objective = float((g_m * loss_m).sum() / total)
-        values = (loss, objective, float(tokens_m.sum()), *shares, learning_rate, norm)
-        for name, value in zip(RECORD, values, strict=True):
-            self.record[name].append(value)
+        masses = (self.feed.by_source(rows_m, g_m) / total).tolist()
+        marks = (float(expected is not None), float(not finite))
+        self.record.add((loss, objective, tokens, *spread(g_m), learning_rate, norm, *marks, *masses))
         self.step += 1
         return wish
 
-    def _losses(self, micro: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Mean loss to be minimised, mean score and labels of every row."""
+    def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None) -> torch.Tensor:
+        config, at = self.job.reweight, {"step": self.step, "steps": self.job.steps}
+        if not isinstance(config, Uniform) and config.scope == "micro":
+            return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
+        return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)
+
+    def _losses(self, micro: Batch) -> TokenLosses:
         bf16 = self.job.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
             losses = self.model(micro, self.job.part(self.step).objective)
         assert isinstance(losses, TokenLosses)
-        assert micro.labels_bt is not None
-        sums_b, tokens_b = sum_rows(losses.loss_bt, micro.labels_bt)
-        with torch.no_grad():
-            scores_b, _ = sum_rows(losses.score_bt, micro.labels_bt)
-        count_b = tokens_b.clamp_min(1)
-        return sums_b / count_b, scores_b / count_b, tokens_b
+        return losses
 
-    def _bounds(self, batch: list[Batch]) -> Bounds | None:
+    def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
         config = self.job.reweight
-        if isinstance(config, Uniform) or config.bounds == "lagged":
+        if isinstance(config, Uniform) or config.scope != "global_exact":
             return self.bounds
         if not inverse_temperature(config, self.step, self.job.steps):
             return None
+        measured = []
         with torch.no_grad():
-            measured = [torch.stack([part.double() for part in self._losses(micro)[1:]]) for micro in batch]
-        score_m, tokens_m, *_ = self._gather(torch.cat(measured, 1), Wish.NOTHING)
+            for micro, held in zip(batch, samples, strict=True):
+                measured.append(_stacked(held.scores(held.means(self._losses(micro).score_bt)), held.tokens_u))
+        (score_m, tokens_m), _ = self._gather(torch.cat(measured, 1), Wish.NOTHING)
         return batch_bounds(config, score_m, tokens_m)
 
-    def _gather(self, measured: torch.Tensor, wish: Wish) -> tuple[Any, ...]:
-        """Rows of `measured` [k, m of this process] for the whole batch, and the first process's wish."""
-        flag = torch.tensor([float(wish)], dtype=torch.float64, device=self.device)
-        # processes may have more or fewer rows, and only equal lengths can be gathered
-        widest = max(self.feed.rows_of)
-        filled = F.pad(measured, (0, widest - measured.shape[1]))
-        parts = gather(torch.cat([flag, filled.T.reshape(-1)])).view(len(self.feed.rows_of), -1)
-        rows = zip(parts[:, 1:].reshape(-1, widest, len(measured)), self.feed.rows_of, strict=True)
-        # contiguous, since the order of a sum may depend on the layout
-        whole = torch.cat([part[:count] for part, count in rows]).T.cpu().contiguous()
-        return *whole, Wish(int(parts[0, 0]))
+    def _gather(self, measured: torch.Tensor, wish: Wish) -> tuple[torch.Tensor, Wish]:
+        """`measured` [k, samples of this process] for the whole batch, and the first process's wish."""
+        # rows are shared out alike in each step; how many documents they hold, each process knows of its own
+        counts = self.feed.rows_of if self.job.unit == "row" else None
+        whole, flag = gather_columns(measured, float(wish), counts)
+        return whole, Wish(int(flag))
+
+
+def _stacked(*values: torch.Tensor) -> torch.Tensor:
+    return torch.stack([one.double() for one in values])
 
 
 def train(
@@ -230,21 +237,33 @@ def train(
     device = prepare(job, local_rank)
     with saver.restore() as checkpoint:
         trainer = Trainer(job, process_rank, world_size, device, checkpoint)
-    try:
-        return _steps(trainer, saver, world_size)
-    finally:
-        trainer.feed.close()
+    with ExitStack() as stack:
+        stack.enter_context(garbage_kept_back())
+        stack.callback(trainer.feed.close)
+        log = None
+        if trainer.first_process and job.log_steps:
+            log = stack.enter_context(StepLog(saver.scratch, trainer.step, trainer.record.line))
+        return _steps(trainer, saver, world_size, log)
 
 
-def _steps(trainer: Trainer, saver: Saver, world_size: int) -> Literal["done", "stopped"]:
+def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None) -> Literal["done", "stopped"]:
     job = trainer.job
     started, first = time.perf_counter(), trainer.step
+    ended = started
     while trainer.step < job.steps:
         wish = trainer.train_step(saver.wish() if trainer.first_process else Wish.NOTHING)
+        some_garbage(trainer.step)
+        began, ended = ended, time.perf_counter()
+        if log is not None:
+            line = trainer.record.line(trainer.step - 1)
+            line["tokens_per_second"] = line["tokens"] / (ended - began)
+            if line["spike"] or line["skipped"]:
+                line["unusual"] = trainer.unusual[-1]
+            log.add(line)
         early = wish is Wish.STOP or (wish is Wish.ASK and saver.losing_machines())
         done = trainer.step == job.steps
         if trainer.first_process and (trainer.step % job.log_interval == 0 or done):
-            rate = sum(trainer.record["tokens"][first:]) / (time.perf_counter() - started)
+            rate = sum(trainer.record["tokens"][first:]) / (ended - started)
             saver.progress(
                 last=done,
                 step=trainer.step,
@@ -254,9 +273,13 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int) -> Literal["done", "
                 pid=os.getpid(),
             )
         if not done and (early or trainer.step % job.checkpoint_every == 0):
-            saver.save(trainer.step, trainer.write, trainer.rest())
+            if log is not None:
+                log.sync()
+            aside = job.save_aside and not early
+            saver.save(trainer.step, trainer.written(copied=aside), trainer.rest(), aside=aside)
             if wish is Wish.STOP:
                 return "stopped"
+    saver.settle()
     seconds = time.perf_counter() - started
     weights = whole_weights(trainer.model)
     if trainer.first_process:
@@ -269,31 +292,5 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int) -> Literal["done", "
             "workers": world_size,
             "device": str(trainer.device),
         }
-        saver.finish(
-            lambda path: save(path, trainer.model, weights), {"record": trainer.record, "resources": resources}
-        )
+        saver.finish(lambda path: save(path, trainer.model, weights), {**trainer.rest(), "resources": resources})
     return "done"
-
-
-def prepare(job: Job, local_rank: int = 0) -> torch.device:
-    """Threads and determinism of this process; the device that it trains on."""
-    torch.set_num_threads(job.threads)
-    if job.device == "cuda":
-        # cuBLAS is deterministic only with a workspace of fixed size
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # nothing here reads a number that it has not written, and filling new tensors is 5 % of a step
-    cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
-    if job.device == "cpu":
-        return torch.device("cpu")
-    # a launcher shows a process all devices of its group, or only its own
-    device = torch.device("cuda", local_rank % torch.cuda.device_count())
-    torch.cuda.set_device(device)
-    return device
-
-
-def peak_memory(device: torch.device) -> int:
-    """Bytes: of the device's allocator, or the resident peak of this process."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

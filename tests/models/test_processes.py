@@ -43,7 +43,7 @@ def test_weighted_gradients_are_those_of_one_process(figures, way) -> None:
     assert figures[way] <= 1e-12
 
 
-@pytest.mark.parametrize("wrong", ["local_softmax", "without_world", "first_slice_for_all"])
+@pytest.mark.parametrize("wrong", ["local_softmax", "without_world", "first_slice_for_all", "by_local_tokens"])
 def test_wrong_forms_are_told_apart(figures, wrong) -> None:
     assert figures[f"ddp {wrong}"] > 0.01
 

@@ -108,6 +108,12 @@ def first_slice_for_all(ell: Tensor, n: Tensor, process_rank: int) -> tuple[Tens
     return by_gather(ell, n, 0)[0], 1.0
 
 
+def by_local_tokens(ell: Tensor, n: Tensor, process_rank: int) -> tuple[Tensor, float]:
+    """The second form in the authors' trainer: right when all rows are equally long, and only then."""
+    w = weights(REWEIGHT, gathered(ell.detach()), gathered(n), **AT).chunk(WORLD)[process_rank]
+    return WORLD * len(ell) * w * n / n.sum(), 1.0
+
+
 def error_of(rule: Rule, wrap: Callable[[LlamaModel], torch.nn.Module], process_rank: int) -> float:
     """Relative error of the gradient that two processes make by this rule."""
     net = wrap(model())
@@ -168,7 +174,7 @@ def main(process_rank: int, rendezvous: str, out: Path) -> None:
     ell, n = losses(model(), slice(process_rank * per, (process_rank + 1) * per))
     again = weights(REWEIGHT, gathered(ell.detach()), gathered(n), **AT)
     figures: dict[str, object] = {"weights differ by": (again - w).abs().max().item()}
-    for rule in (by_gather, by_bounds, local_softmax, without_world, first_slice_for_all):
+    for rule in (by_gather, by_bounds, local_softmax, without_world, first_slice_for_all, by_local_tokens):
         figures[f"ddp {rule.__name__}"] = error_of(rule, plain_ddp, process_rank)
     figures["fsdp by_gather"] = error_of(by_gather, sharded, process_rank)
     figures |= sharded_norm(process_rank) | digest_check(process_rank)

@@ -71,7 +71,7 @@ def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
 
 
 def test_two_copies_in_two_shards_each_go_on_from_one_whole_copy(job, tmp_path):
-    changes = {"model": Llama("1m", **TINY), "reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"}
+    changes = {"model": Llama("1m", **TINY), "reweight": LinUpper(r=0.5, scope="global_exact"), "attend": "document"}
     job = dataclasses.replace(job, **changes)
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     stopped, saver = at(job, tmp_path / "shards"), Saver(str(tmp_path / "shards"))

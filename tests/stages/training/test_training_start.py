@@ -15,9 +15,10 @@ from pipeline.errors import DataError
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
-from stages.training import pretrain, worker
+from stages.training import pretrain
 from stages.training.checkpoint import RESULT, STOP, Saver, Wish
 from stages.training.pretrain import Pretrain
+from stages.training.state import Part
 from stages.training.worker import Trainer, train
 from tests.models.calls import logits
 from tests.stages.training.test_worker import TINY, at, finish, job, start
@@ -41,7 +42,7 @@ def test_each_matrix_is_taken_apart_once_in_a_group_and_by_nobody_where_a_checkp
     saver = Saver(str(tmp_path / "2"))
     trainer = Trainer(at(job, tmp_path / "2"), 0, 1, CPU)
     trainer.train_step()
-    saver.save(1, trainer.write, trainer.rest())
+    saver.save(1, trainer.written(), trainer.rest())
     finish(start(job, tmp_path / "2", 2, COUNTED))
     assert made(tmp_path / "2", 2) == [0, 0]
 
@@ -125,18 +126,19 @@ def test_a_model_with_an_activation_between_its_factors_starts_no_other_kind(job
         Trainer(at(job, tmp_path, model=Llama("1m", **TINY), start=str(tmp_path / "lost.safetensors")), 0, 1, CPU)
 
 
-def test_a_store_that_refuses_a_checkpoint_leaves_the_older_ones(job, tmp_path, monkeypatch):
+@pytest.mark.parametrize("aside", [False, True])
+def test_a_store_that_refuses_a_checkpoint_leaves_the_older_ones(job, tmp_path, monkeypatch, aside):
     saver = Saver(job.scratch)
-    written, write_part = [], worker.write_part
+    written, write = [], Part.write
 
     def refused(*arguments):
         written.append(1)
         if len(written) == 3:
             raise OSError(28, "No space left on device")
-        return write_part(*arguments)
+        return write(*arguments)
 
-    monkeypatch.setattr(worker, "write_part", refused)
+    monkeypatch.setattr(Part, "write", refused)
     with pytest.raises(OSError, match="No space"):
-        train(job, saver, 0, 1)
+        train(dataclasses.replace(job, save_aside=aside), saver, 0, 1)
     assert [name[-2:] for name in saver.whole()] == ["03", "06"]
     assert not saver.scratch.exists(RESULT)

@@ -99,7 +99,7 @@ def assert_same_bits(one, other):
 
 @pytest.mark.parametrize(
     ("processes", "changes"),
-    [(2, {}), (3, {"batch_rows": 32}), (4, {"reweight": LinUpper(r=0.5, bounds="batch"), "attend": "document"})],
+    [(2, {}), (3, {"batch_rows": 32}), (4, {"reweight": LinUpper(r=0.5, scope="global_exact"), "attend": "document"})],
 )
 def test_any_number_of_processes_gives_the_same_bits(job, tmp_path, processes, changes):
     job = dataclasses.replace(job, **changes)
@@ -191,10 +191,10 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(job, tmp_path, h
 def test_nothing_that_a_run_keeps_is_read_by_pickle(job, tmp_path):
     train(job, Saver(job.scratch), 0, 1)
     kept = [path for path in Path(job.scratch).rglob("*") if path.is_file()]
-    assert {path.suffix for path in kept} == {".json", ".safetensors"}
+    assert {path.suffix for path in kept} == {".json", ".jsonl", ".safetensors"}
     for path in kept:
         head = path.read_bytes()[:400]
-        assert head.startswith(b"{") if path.suffix == ".json" else head[8:].startswith(b"{")
+        assert head[8:].startswith(b"{") if path.suffix == ".safetensors" else head.startswith(b"{")
 
 
 def test_nobody_writes_before_what_an_earlier_save_left_is_gone(job, tmp_path):
@@ -208,22 +208,22 @@ def test_a_save_that_fails_leaves_the_older_checkpoints(job):
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
     for step in (1, 2):
         trainer.train_step()
-        saver.save(step, trainer.write, trainer.rest())
+        saver.save(step, trainer.written(), trainer.rest())
 
     def full_disk(folder):
-        trainer.write(folder)
+        trainer.written()(folder)
         raise OSError("no space left on device")
 
     with pytest.raises(OSError, match="no space"):
         saver.save(3, full_disk, {})
     one, two, three = (f"checkpoints/step_{number:010d}" for number in (1, 2, 3))
     assert saver.whole() == [one, two]
-    saver.save(3, trainer.write, trainer.rest())
+    saver.save(3, trainer.written(), trainer.rest())
     assert saver.whole() == [two, three]
     assert sorted(saver.scratch.names("checkpoints")) == [Path(name).name for name in (two, three)]
 
 
-@pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.4, warmup=0.0, ramp=0.0, bounds="batch")])
+@pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.4, warmup=0.0, ramp=0.0, scope="global_exact")])
 def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, reweight):
     """Against one backward over all rows at once: the weights' sum runs over every micro-batch."""
     job = dataclasses.replace(job, reweight=reweight, model=Llama("1m", **TINY), optimizer=AdamW(clip=0.0))

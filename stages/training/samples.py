@@ -1,0 +1,70 @@
+"""The samples of a micro-batch that are weighted: its rows, or the documents in them (pieces of documents, when cut).
+
+A token's factor is the weight of its sample divided by the sample's tokens. So uniform weights by tokens are the factor
+1.0 exactly, whatever a sample is: plain training, bit for bit.
+
+Letters: b rows, t places, u samples.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from models.batch import Batch
+from models.losses import sum_documents, sum_rows
+from stages.tokens.rows import LOG_PRIOR
+
+
+class Samples:
+    """Of one micro-batch; `reference` names the column that is subtracted from the loss before rows are ranked.
+
+    tokens_u     labels of each sample
+    rows_u       global number of the row that holds it
+    log_prior_u  logarithm of its prior weight
+    """
+
+    def __init__(self, batch: Batch, unit: str, reference: str | None = None) -> None:
+        assert batch.labels_bt is not None
+        assert batch.rows_b is not None
+        self._labels_bt, self._index_bt, self._count = batch.labels_bt, None, len(batch.labels_bt)
+        self.rows_u, self.log_prior_u = batch.rows_b, batch.log_prior_b
+        self._reference_u = None if reference is None else batch.columns[reference]
+        if unit == "document":
+            assert batch.documents_bt is not None
+            rows, stride = len(batch.labels_bt), int(batch.documents_bt.max()) + 1
+            first_b1 = torch.arange(rows, device=batch.labels_bt.device)[:, None] * stride
+            self._index_bt, self._count = first_b1 + batch.documents_bt, rows * stride
+            self.rows_u = batch.rows_b.repeat_interleave(stride)
+            prior_bd = batch.pieces.get(LOG_PRIOR)
+            self.log_prior_u = None if prior_bd is None else _by_number(prior_bd, stride)
+            if reference is not None:
+                self._reference_u = _by_number(batch.pieces[reference], stride)
+        self.tokens_u = self._sums(torch.zeros_like(batch.labels_bt, dtype=torch.float32))[1]
+
+    def means(self, losses_bt: Tensor) -> Tensor:
+        """Mean over the labels of each sample, `[u]`, 0 for a sample without labels."""
+        return self._sums(losses_bt)[0] / self.tokens_u.clamp_min(1)
+
+    def scores(self, means_u: Tensor) -> Tensor:
+        """What samples are ranked by, fp64 `[u]`: their mean loss, or what it is above the reference."""
+        return means_u.double() if self._reference_u is None else means_u.double() - self._reference_u.double()
+
+    def by_token(self, g_u: Tensor) -> Tensor:
+        """The factor of each token's loss, fp32 `[b, t]` or `[b, 1]`."""
+        factors_u = (g_u / self.tokens_u.clamp_min(1)).float()
+        return factors_u[:, None] if self._index_bt is None else factors_u[self._index_bt]
+
+    def _sums(self, losses_bt: Tensor) -> tuple[Tensor, Tensor]:
+        if self._index_bt is None:
+            return sum_rows(losses_bt, self._labels_bt)
+        return sum_documents(losses_bt, self._labels_bt, self._index_bt, self._count)
+
+
+def _by_number(values_bd: Tensor, stride: int) -> Tensor:
+    """Values of the documents 1, 2, ... of each row as `[b stride]`, 0 for the filling, whose number is 0."""
+    whole_bs = values_bd.new_zeros(len(values_bd), stride)
+    width = min(stride - 1, values_bd.shape[1])
+    kept_bd = values_bd[:, :width]
+    whole_bs[:, 1 : 1 + width] = kept_bd.masked_fill(kept_bd.isnan(), 0.0)
+    return whole_bs.flatten()

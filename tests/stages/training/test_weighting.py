@@ -1,0 +1,105 @@
+"""Weights inside the loop: the limit that is plain training, documents as samples, priors, excess loss."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from models.build import build
+from models.losses import IGNORE
+from models.optim_config import AdamW
+from models.presets import Llama
+from models.reweight import weights
+from models.reweight_config import KlDro, LinUpper, Uniform
+from pipeline.errors import DataError
+from stages.training.asks import columns
+from stages.training.checkpoint import Saver
+from stages.training.feed import Feed
+from stages.training.mixture import check_reference
+from stages.training.worker import Trainer, train
+from tests.models.calls import losses as token_losses
+from tests.stages.training.test_worker import TINY, assert_same_bits, at, finish, job, result, start
+
+__all__ = ["job"]  # the fixture
+
+CPU = torch.device("cpu")
+
+
+def carry(job, **values):
+    """Let the rows carry columns, as `pack` does; values by (row, piece) of the first source."""
+    [(_, path, _)] = job.sources[0].rows.files
+    table = pq.read_table(path)
+    for name, of in values.items():
+        lists = [[of(row, piece) for piece in range(len(one))] for row, one in enumerate(table["doc_start"])]
+        table = table.append_column(f"doc_{name}", pa.array(lists, pa.list_(pa.float64())))
+        means = [None if None in one else float(np.mean(one)) for one in lists]
+        table = table.append_column(name, pa.array(means, pa.float64()))
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize("scope", ["micro", "global_exact", "global_lagged"])
+@pytest.mark.parametrize("unit", ["row", "document"])
+def test_weights_that_never_begin_are_plain_training_bit_for_bit(job, tmp_path, scope, unit):
+    job = dataclasses.replace(job, steps=6)
+    plain = at(job, tmp_path / "plain", reweight=Uniform())
+    train(plain, Saver(plain.scratch), 0, 1)
+    never = at(job, tmp_path / "never", reweight=LinUpper(warmup=1.0, ramp=0.0, scope=scope, unit=unit))
+    train(never, Saver(never.scratch), 0, 1)
+    one, other = result(tmp_path / "plain"), result(tmp_path / "never")
+    assert one["record"]["gradient_norm"] == other["record"]["gradient_norm"]
+    assert all(torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items())
+
+
+@pytest.mark.parametrize("reference", [None, "ref_loss"])
+def test_the_gradient_is_that_of_documents_with_their_own_weights_priors_and_references(job, reference):
+    """Against a loop over the documents of the batch, and one backward."""
+    prior, known = (lambda row, piece: 0.1 * (row % 3) - piece), (lambda row, piece: 0.05 * row + piece)
+    carry(job, log_prior=prior, ref_loss=known)
+    config = KlDro(r=0.5, warmup=0.0, ramp=0.0, scope="global_exact", unit="document", reference=reference)
+    job = dataclasses.replace(job, reweight=config, model=Llama("1m", **TINY), optimizer=AdamW(clip=0.0))
+    trainer = Trainer(job, 0, 1, CPU)
+    net = build(job.model, job.vocab_size, job.length, job.seed)
+    means, scores, tokens, priors = [], [], [], []
+    for micro in Feed(job, 0, 1, CPU).batch(0):
+        losses = token_losses(net, micro.ids_bt, micro.labels_bt)
+        for row in range(len(losses)):
+            number = int(micro.rows_b[row])
+            for piece in range(int(micro.documents_bt[row].max())):
+                held = (micro.documents_bt[row] == piece + 1) & (micro.labels_bt[row] != IGNORE)
+                if held.any():
+                    means.append(losses[row][held].mean())
+                    scores.append(float(means[-1].detach()) - (known(number, piece) if reference else 0.0))
+                    tokens.append(int(held.sum()))
+                    priors.append(prior(number, piece))
+    assert len(means) > job.batch_rows, "some rows hold two documents"
+    w = weights(config, torch.tensor(scores), torch.tensor(tokens), torch.tensor(priors), step=0, steps=job.steps)
+    (w.float() * torch.stack(means)).sum().backward()
+    trainer.train_step()
+    for (name, mine), theirs in zip(trainer.model.named_parameters(), net.parameters(), strict=True):
+        assert torch.allclose(mine.grad, theirs.grad, rtol=2e-4, atol=2e-7), name
+    effective = float(1 / (len(w) * w.square().sum()))
+    assert trainer.record["effective"][0] == pytest.approx(effective, rel=1e-5)
+    trainer.feed.close()
+
+
+@pytest.mark.parametrize("scope", ["micro", "global_exact", "global_lagged"])
+def test_documents_give_the_same_bits_for_one_process_and_two(job, tmp_path, scope):
+    carry(job, log_prior=lambda row, piece: 0.3 * piece, ref_loss=lambda row, piece: 0.1 * (row % 5))
+    config = LinUpper(r=0.5, warmup=0.0, ramp=0.1, scope=scope, unit="document", reference="ref_loss")
+    job = dataclasses.replace(job, reweight=config, attend="document")
+    train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
+    finish(start(job, tmp_path / "two", 2))
+    assert_same_bits(result(tmp_path / "one"), result(tmp_path / "two"))
+    assert min(result(tmp_path / "one")["record"]["effective"]) < 0.95
+
+
+def test_a_document_without_a_reference_is_named_before_the_run(job):
+    carry(job, ref_loss=lambda row, piece: None if row == 9 else 1.0)
+    job = dataclasses.replace(job, reweight=LinUpper(reference="ref_loss"))
+    with pytest.raises(DataError, match=r"row 9: 1 rows in which a document has no ref_loss.*score_loss"):
+        check_reference(job)
+    check_reference(dataclasses.replace(job, reweight=LinUpper()))
+    assert columns([LinUpper(reference="other")]) == ("other",)
