@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.dedup.records import Records, say
+from benchmarks.interval import interval
 from benchmarks.objectives.late import emo, half_tuning
 from benchmarks.objectives.mixed import curricula, infill, phases, priors
 
@@ -64,8 +64,6 @@ CLAIMS: Mapping[str, tuple[tuple[str, str, str, bool, float | None, float | None
         ("loss: prior in the sampler - none [%]", "in the sampler", "none", True, None, 0.0),
     ),
 }  # fmt: skip
-# two-sided 95 % points of Student's t by degrees of freedom
-T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}
 
 
 def main() -> None:
@@ -98,11 +96,6 @@ def main() -> None:
                 records.shown(name, shown, mean, "")
         if wish.json is not None:
             wish.json.write_text(json.dumps(records.rows, indent=1) + "\n", encoding="utf-8")
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    """Mean, and half of the 95 % interval of the mean."""
-    return statistics.mean(values), T95[len(values) - 1] * statistics.stdev(values) / len(values) ** 0.5
 
 
 if __name__ == "__main__":
