@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.contract import Node, RowPhase
@@ -27,7 +27,7 @@ class Budget:
         return max(1, round(self.tokens / (LENGTH * BATCH_ROWS)))
 
 
-def arms_of(nodes: dict[str, Node], arms: Sequence[str], budget: Budget) -> dict[str, Node]:
+def arms_of(nodes: Mapping[str, Node], arms: Sequence[str], budget: Budget) -> dict[str, Node]:
     """The nodes of an ablation by name; the last one, `ablation`, is its table.
 
     The tokenizer and the held-out documents are those of the split behind the arms, so that nothing but the documents

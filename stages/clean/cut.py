@@ -152,7 +152,7 @@ def cut(text: pa.ChunkedArray | pa.Array, words: str = "whitespace", unit: Unit 
 
     from stages.loops.cuts import part_of
 
-    data, offsets = _buffers(text)
+    data, offsets = text_buffers(text)
     known = next((made for mode, made in _last if mode == (words, unit)), None)
     if known is not None and len(known) >= len(offsets) - 1:
         places = np.empty(len(offsets) - 1, np.int64)
@@ -169,10 +169,10 @@ def cut(text: pa.ChunkedArray | pa.Array, words: str = "whitespace", unit: Unit 
 
 def cut_fresh(text: pa.ChunkedArray | pa.Array, words: str, unit: Unit) -> Cut:
     """The words and lines of texts that are no batch of a pass."""
-    return _cut(*_buffers(text), words, unit)
+    return _cut(*text_buffers(text), words, unit)
 
 
-def _buffers(text: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def text_buffers(text: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """The bytes of a column of text, uint8, and its offsets into them, int64 [D + 1]."""
     import numpy as np
     import pyarrow as pa

@@ -69,10 +69,9 @@ class Finder:
     def find(self, column: Any, max_chars: int | None = None) -> Hits:
         """The hits in the beginning of every text; a line's end in a phrase is a space."""
         import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        from stages.clean.cut import cut
+        from stages.clean.cut import cut, text_buffers
 
         text: Any = contiguous(column)
         if max_chars is not None:
@@ -82,13 +81,8 @@ class Finder:
             text = pc.utf8_lower(text)
         if self.phrases:
             text = pc.replace_substring(text, "\n", " ")
-        flat = text.cast(pa.large_string())
-        _, places, buffer = flat.buffers()
-        offsets = (
-            np.frombuffer(places, np.int64, len(flat) + 1, 8 * flat.offset) if len(flat) else np.zeros(1, np.int64)
-        )
-        data = np.frombuffer(buffer, np.uint8) if buffer is not None and buffer.size else np.zeros(0, np.uint8)
-        found = self.machine.find_matches_as_indexes(data[: offsets[-1]], overlapping=True)
+        data, offsets = text_buffers(text)
+        found = self.machine.find_matches_as_indexes(data[: offsets[-1]].data, overlapping=True)
         hits = np.array(found, np.int64).reshape(-1, 3)
         document = np.searchsorted(offsets, hits[:, 1], side="right") - 1
         inside = (document >= 0) & (hits[:, 2] <= offsets[np.minimum(document + 1, len(offsets) - 1)])

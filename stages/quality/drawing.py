@@ -86,7 +86,6 @@ def _batches(ctx: Context, of: str, columns: list[str]) -> Iterator[pa.Table]:
     import pyarrow.compute as pc
 
     marked, placed = ctx.has_column(HELD_OUT, of=of), ctx.has_column(SOURCE, of=of)
-    # a column of labels may be the source itself
-    wanted = dict.fromkeys([*columns, *([HELD_OUT] if marked else []), *([SOURCE] if placed else [])])
-    for _, table in ctx.rows(list(wanted), of=of):
+    more = [name for name, there in ((HELD_OUT, marked), (SOURCE, placed)) if there and name not in columns]
+    for _, table in ctx.rows([*columns, *more], of=of):
         yield table.filter(pc.invert(table[HELD_OUT])) if marked else table

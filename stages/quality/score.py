@@ -32,7 +32,9 @@ class Quality(RowNode):
 
     def check(self) -> None:
         if self.model.kind() not in ("train_quality", "fasttext_model"):
-            raise RecipeError("quality.model", f"a {self.model.kind()} node", "a train_quality or fasttext_model node")
+            raise RecipeError(
+                "quality.model", f"a {self.model.kind()} node", "a train_quality node, or a fasttext_model"
+            )
 
     def adds(self):
         return {self.as_: "float32"}
