@@ -16,7 +16,15 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import SiftloomError, Stopped
-from siftloom import commands_compare, commands_help, commands_look, commands_run, commands_start, commands_store
+from siftloom import (
+    commands_budget,
+    commands_compare,
+    commands_help,
+    commands_look,
+    commands_run,
+    commands_start,
+    commands_store,
+)
 from siftloom.packages import shadowed
 from siftloom.screen import complain, say
 
@@ -29,7 +37,7 @@ app = typer.Typer(
 )
 for function in (
     commands_start.init, commands_start.demo,
-    commands_run.run, commands_run.plan, commands_run.submit,
+    commands_run.run, commands_run.plan, commands_run.submit, commands_budget.budget,
     commands_look.status, commands_look.runs, commands_look.report, commands_look.why, commands_look.removed,
     commands_compare.whatif, commands_compare.diff,
     commands_store.verify, commands_store.clean, commands_store.doctor, commands_store.schema, commands_help.help,

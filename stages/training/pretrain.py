@@ -17,8 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.accounting import peak_bytes, state_bytes
 from models.freeze import Freeze
+from models.memory import state_bytes
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
@@ -31,6 +31,8 @@ from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import of_record
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
+from stages.training.match import Match
+from stages.training.memory import peak_of
 from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages
@@ -47,6 +49,7 @@ class Pretrain(Node):
 
     rows            one pack node, or a mixture: node -> share of the tokens seen
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
+    match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
     objective       what is minimised at each place (`models.objective`)
@@ -91,6 +94,7 @@ class Pretrain(Node):
 
     rows: Node | tuple[tuple[Node, float], ...]
     model: Llama
+    match: Match | None = None
     start: Node | None = None
     objective: Objective = CROSS_ENTROPY
     collate: Collator = NEXT_TOKEN
@@ -122,6 +126,9 @@ class Pretrain(Node):
     gives = "model"
 
     def __post_init__(self) -> None:
+        if self.match is not None:
+            object.__setattr__(self, "model", self.match.solve(self.model))
+            object.__setattr__(self, "match", None)
         if isinstance(self.rows, Mapping):
             object.__setattr__(self, "rows", tuple(self.rows.items()))
         object.__setattr__(self, "schedule", tuple(self.schedule))
@@ -206,23 +213,18 @@ class Pretrain(Node):
         return getattr(tokenizer, "vocab_size", None) or 32_000
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
-        state = state_bytes(self.model, self.vocab_size).total
-        return state // 4 + 2 * state + self.steps * self.batch_rows * 8
+        state = state_bytes(self.model, self.vocab_size, optimizer=self.optimizer)
+        files = state.weights + 2 * (state.weights + state.optimiser)
+        return files + self.steps * self.batch_rows * 8
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
         most = max(self.sizes, default=1)
-        length = getattr(self.mixture[0][0], "length", 256)
-        one = peak_bytes(
-            self.model,
-            self.vocab_size,
-            tokens=self.batch_rows // self.micro_batches * length,
-            micro_batches=-(-self.micro_batches // most),
-            processes=most,
-            shards=self.shard,
-            bf16=self.precision == "bf16",
-            recompute=self.recompute,
-        )
-        return most * one.total
+        return most * peak_of(self, self.vocab_size, self.length, most).total
+
+    @property
+    def length(self) -> int:
+        """Tokens of a row, as far as the node of the rows says it."""
+        return getattr(self.mixture[0][0], "length", 256)
 
     def _train(self, ctx: Context, key: str) -> Result:
         from stages.training.checkpoint import ERROR, RESULT, STOP, Saver

@@ -43,14 +43,7 @@ from models.llama import LlamaModel
 from models.losses import sum_rows
 from models.objective import TokenLosses
 from models.optim import clip_gradients, set_learning_rate, trained
-from models.reweight import (
-    Bounds,
-    batch_bounds,
-    inverse_temperature,
-    next_bounds,
-    raw_weights,
-    spread,
-)
+from models.reweight import Bounds, batch_bounds, inverse_temperature, next_bounds, raw_weights, spread
 from models.reweight_config import Uniform
 from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
@@ -59,6 +52,7 @@ from stages.training.checkpoint import Checkpoint, Saver, Wish
 from stages.training.feed import Feed
 from stages.training.gradients import gather
 from stages.training.job import Job
+from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.scratch import Scratch
 from stages.training.state import read_parts, whole_weights, write_part
@@ -228,6 +222,7 @@ def train(
     it alike.
     """
     device = prepare(job, local_rank)
+    check_memory(job, job.vocab_size, job.length, world_size, device)
     with saver.restore() as checkpoint:
         trainer = Trainer(job, process_rank, world_size, device, checkpoint)
     try:
