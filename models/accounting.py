@@ -88,7 +88,7 @@ class Flops:
 
 
 def rebuild_flops(config: Llama) -> int:
-    """Operations per *forward*, whatever its tokens, of the matrices that are made anew in it (SLTrain's `B A`)."""
+    """Operations per *forward*, whatever its tokens, of the matrices that each forward forms anew (SLTrain's `B A`)."""
     rank = getattr(config, "rank", 0)
     return config.shape.layers * sum(2 * rank * config.rebuilds(o, i) for _, o, i in projections(config.shape))
 

@@ -21,8 +21,8 @@ from models.batch import Batch
 
 MakeLinear = Callable[[str, int, int], nn.Module]
 
-# Mean tokens of a document from which each has a call of its own. Measured on a CPU: in rows of 1,024 calls are faster from
-# between 32 and 64 on, in rows of 256 the mask is faster at every length (docs/training.md). So this is a compromise.
+# Mean tokens of a document from which each has a call of its own. Measured on a CPU: in rows of 1,024 calls are faster
+# from between 32 and 64 on, in rows of 256 the mask is faster at every length (docs/training.md): this is a compromise.
 LONG_DOCUMENT = 96
 
 
@@ -103,7 +103,11 @@ def view_mask(batch: Batch) -> Tensor:
         seen_bts = seen_bts.tril()
     if batch.attention == "prefix":
         assert batch.prefix_bt is not None, "prefix attention without a prefix"
-        seen_bts = seen_bts | (batch.prefix_bt[:, :, None] & batch.prefix_bt[:, None, :])
+        both_bts = batch.prefix_bt[:, :, None] & batch.prefix_bt[:, None, :]
+        if batch.documents_bt is not None:
+            # a prefix is a document's own: no place looks ahead into the next one
+            both_bts = both_bts & (batch.documents_bt[:, :, None] == batch.documents_bt[:, None, :])
+        seen_bts = seen_bts | both_bts
     if batch.segments_bt is not None:
         seen_bts = seen_bts & (batch.segments_bt[:, :, None] == batch.segments_bt[:, None, :])
     return seen_bts[:, None]

@@ -1,4 +1,4 @@
-"""One micro-batch as the model sees it, whatever objective, collator or order made it.
+"""One micro-batch as the model sees it, whatever objective, collator or order it came from.
 
 Letters: b rows, t places of a row.
 """

@@ -1,7 +1,8 @@
 """To and from Hugging Face folders: `config.json` and `model.safetensors`, written without transformers.
 
-A model that merges becomes a plain Llama. One with an activation between its factors has no equal dense
-model: it leaves as its factors, with a modelling file beside them that `trust_remote_code=True` loads
+A model that merges becomes a plain Llama, or, where it was trained to see both sides, an equal EuroBERT (Boizard et al.
+2025, arXiv 2503.05500): the same network without a causal mask. One with an activation between its factors has no equal
+dense model: it leaves as its factors, with a modelling file beside them that `trust_remote_code=True` loads
 (`models/hf`). Leaves out the tokenizer and the folder's card, which are the caller's.
 """
 
@@ -24,32 +25,35 @@ from models.presets import Llama
 from models.projection import NotMergeable, ProjectionModule
 
 MODELLING_FILE = "modeling_siftloom_lost.py"
-Form = Literal["dense", "factors"]
+Form = Literal["dense", "factors", "bidirectional"]
 
 
 def export(
     model: LlamaModel,
     folder: Path,
     *,
-    form: Literal["auto", "dense", "factors"] = "auto",
+    form: Literal["auto", "dense", "factors", "bidirectional"] = "auto",
     dtype: torch.dtype = torch.float32,
     special_ids: Mapping[str, int] | None = None,
 ) -> Form:
     """Write the folder (it must exist) and return the form written; "auto" is dense wherever that is exact.
 
-    `special_ids`: any of `bos_token_id`, `eos_token_id`, `pad_token_id`. Raises NotMergeable when "dense" is
-    asked of a model that has no dense equal, and ValueError when "factors" is asked of one that has no
-    factors.
+    "bidirectional" is dense too, for `AutoModelForMaskedLM`. `special_ids`: any of `bos_token_id`, `eos_token_id`,
+    `pad_token_id`, `mask_token_id`. Raises NotMergeable when a dense form is asked of a model that has no dense equal,
+    and ValueError when "factors" is asked of one that has no factors.
     """
-    if form == "dense" and not model.config.merges:
+    if form in ("dense", "bidirectional") and not model.config.merges:
         raise NotMergeable(
-            "form: found 'dense' for a model with an activation between its factors, which no dense "
+            f"form: found {form!r} for a model with an activation between its factors, which no dense "
             "Llama equals; expected 'factors' (or 'auto'), a folder with its own modelling file"
         )
     if form == "factors" and not model.config.factored:
         raise ValueError("form: found 'factors' for a model without LOST or low-rank layers, expected 'dense'")
     written: Form = "factors" if form == "factors" or not model.config.merges else "dense"
     settings = llama_settings(model, dtype, special_ids or {})
+    if form == "bidirectional":
+        written = form
+        settings |= {"architectures": ["EuroBertForMaskedLM"], "model_type": "eurobert"}
     if written == "factors":
         settings |= factor_settings(model)
         shutil.copyfile(Path(__file__).parent / "hf" / MODELLING_FILE, folder / MODELLING_FILE)
@@ -115,6 +119,7 @@ def llama_settings(model: LlamaModel, dtype: torch.dtype, special_ids: Mapping[s
         "bos_token_id": special_ids.get("bos_token_id"),
         "eos_token_id": special_ids.get("eos_token_id"),
         "pad_token_id": special_ids.get("pad_token_id"),
+        **({"mask_token_id": special_ids["mask_token_id"]} if "mask_token_id" in special_ids else {}),
     }
 
 

@@ -89,3 +89,12 @@ def load(path: Path) -> LlamaModel:
             except ValueError as error:
                 raise ModelFileError(f"{path}: {name}.{error}") from error
     return model
+
+
+def tensor(path: Path, name: str) -> Tensor:
+    """One tensor of a model's file, on the CPU; raises ModelFileError when it is not there."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.get_tensor(name)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path}: no tensor {name}: {error}") from error

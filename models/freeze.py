@@ -26,7 +26,10 @@ class Freeze:
 
 @dataclass(frozen=True, kw_only=True)
 class ByName(Freeze):
-    """Train the parameters whose name holds a match of one of `train`, and freeze all others."""
+    """Train the parameters whose name holds a match of one of `train`, and freeze all others.
+
+    train  regular expressions
+    """
 
     train: tuple[str, ...]
 

@@ -83,12 +83,14 @@ def generate(
     seed: int = 0,
     numbers: Sequence[int] | None = None,
     rules: Sequence[Rule] = (),
+    begin_id: int | None = None,
 ) -> list[list[int]]:
     """What follows each prompt: at most `tokens` ids, fewer where a text ends (`end_id`, which is left out).
 
-    A text begins with `end_id`, which needs no place in the prompts. A prompt that does not fit keeps its last tokens;
-    a text ends where the model's length is full. `numbers` are the numbers of the texts (0, 1, ... by default), which
-    key their draws. `rules` apply after those of the sampling. The model is left in the mode it is in.
+    A text begins with `begin_id` (null: with `end_id`), which needs no place in the prompts. A prompt that does not
+    fit keeps its last tokens; a text ends where the model's length is full. `numbers` are the numbers of the texts
+    (0, 1, ... by default), which key their draws. `rules` apply after those of the sampling. The model is left in the
+    mode it is in.
     """
     if not prompts:
         return []
@@ -97,7 +99,8 @@ def generate(
     numbers = range(len(prompts)) if numbers is None else numbers
     room = max(1, model.max_length - tokens)
     # the last tokens of a prompt, after the special token that every document begins with
-    texts = [[end_id, *prompt][-room:] for prompt in prompts]
+    begin = end_id if begin_id is None else begin_id
+    texts = [[begin, *prompt][-room:] for prompt in prompts]
     starts = [len(text) for text in texts]
     order = sorted(range(len(texts)), key=lambda i: starts[i])
     with torch.inference_mode():

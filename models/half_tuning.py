@@ -4,8 +4,8 @@ Half Fine-Tuning freezes half of the model for a round, and another half in the 
 one projection is a unit (a dense weight; the factors and kept channels of a LOST layer), or its effective matrix would
 move although one part of it stands still. Its recommended form chooses inside each category: 2 of the 4 projections of
 attention; 2 of the 3 of the feed-forward part in one half of the layers and 1 in the other; 1 of the 2 norms.
-Embeddings, head and final norm train always. It is made for rounds after pre-training: a random start that stays frozen
-is no use.
+Embeddings, head and final norm train always. The method is for rounds after pre-training: a frozen random
+start is no use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A Llama whose projections are made by the caller: dense, LOST, or a control.
+"""A Llama whose projections the caller constructs: dense, LOST, or a control.
 
 Names follow Hugging Face's Llama without its `model.` prefix, so that a dense export renames and copies
 nothing else. Leaves out parallelism and compilation: the trainer wraps `layers` block by block. Sources: Touvron et

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor
 
     from models.batch import Batch
@@ -28,9 +30,19 @@ class TokenLosses(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    """Base of all objectives. `reads` names the carried columns that `Batch.columns` must hold."""
+    """Base of all objectives. `reads` names the carried columns that `Batch.columns` must hold; `asks_start`: it reads
+    the model that the run starts from.
+    """
 
     reads: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def asks_start(self) -> bool:
+        return False
+
+    def bound(self, start: Path) -> Objective:
+        """The objective of a run that starts from the model in this file; only where it asks for one."""
+        raise NotImplementedError(f"{type(self).__name__}.bound")
 
     def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses:
         """Losses from the last hidden states and the head's weight; called inside the model's forward, under autocast

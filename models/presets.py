@@ -2,7 +2,7 @@
 
 All are Llamas that differ in the seven projections of each block (q, k, v, o, gate, up, down): `Llama` dense,
 `LowRank` two factors (CoLA when activated), `Lost` low rank plus kept channels, `SLTrain` (`models.sltrain`) low rank
-plus random entries. A kind is one class: what a projection `[o, i]` of it is made of, what that counts and how it
+plus random entries. A kind is one class: the tensors of a projection `[o, i]`, what that counts and how it
 starts are its methods, and `models.build`, `accounting` and `convert` ask them. A further kind is one file with a
 subclass and its module, and one line in `stages.catalog.MODELS`. The vocabulary belongs to the tokenizer and is given
 when the module is built.
@@ -180,7 +180,7 @@ class Lost(Llama):
       directions (ablation).
     - `values`: W_s = the kept columns of the dense draw ("weight", the paper) or of its residual
       ("residual").
-    - `sparse_svd_rank`: the residual is made of this many directions after the first `rank`; None = all of
+    - `sparse_svd_rank`: the residual has this many directions after the first `rank`; None = all of
       them.
     - `channel_multiple`: round the number of kept channels up to a multiple (GEMM efficiency; changes the
       size).

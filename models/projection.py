@@ -10,8 +10,8 @@ class NotMergeable(ValueError):
 
 
 class ProjectionModule(nn.Module):
-    """A map `[..., in] -> [..., out]` without bias, made of several tensors. All of its parameters decay, also those
-    that are vectors.
+    """A map `[..., in] -> [..., out]` without bias, the product or sum of several tensors. All of its parameters
+    decay, also vectors.
     """
 
     in_width: int

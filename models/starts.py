@@ -1,4 +1,4 @@
-"""Starts that take an SVD, made once in a group of processes and kept between tries of a run.
+"""Starts that take an SVD, computed once in a group of processes and kept between tries of a run.
 
 An SVD of a [4096, 11008] matrix takes a minute, and a model of that size has 224 of them. Each process makes every n-th
 one, all get all by broadcast, and what is kept is read by a later try that finds no checkpoint.
@@ -53,7 +53,7 @@ def shared_starts(
 def kept_start(
     name: str, module: ProjectionModule, make: Callable[[str, ProjectionModule], dict[str, Tensor]], keep: Keep | None
 ) -> dict[str, Tensor]:
-    """The start of one module, read where it is kept, else made and kept."""
+    """The start of one module, read from the cache, else computed and cached."""
     if keep is None or min(module.out_width, module.in_width) < WORTH_KEEPING:
         return make(name, module)
     file = f"start-{name}.safetensors"
@@ -61,7 +61,7 @@ def kept_start(
         try:
             return load(data)
         except SafetensorError:
-            pass  # damaged: made anew, and written over
+            pass  # damaged: computed anew and overwritten
     tensors = {
         part: (tensor.float() if tensor.is_floating_point() else tensor).contiguous()
         for part, tensor in make(name, module).items()

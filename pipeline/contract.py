@@ -127,7 +127,7 @@ class Removed:
 
     @staticmethod
     def first(rules: Sequence[Removed]) -> Removed:
-        """Several rules in order: a row goes for the first rule that it breaks."""
+        """Several rules in order: a row is removed by the first rule that it breaks."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
@@ -518,7 +518,7 @@ class Node:
         return None
 
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
-        """Chart descriptions for the report, made once at commit; see `docs/figures.md` for the kinds."""
+        """Return chart descriptions for the report, computed once at commit; see `docs/figures.md` for the kinds."""
         return ()
 
     @classmethod
@@ -546,8 +546,8 @@ class RowNode(Node):
 
     A node that overrides `decide` promises that its removals are a function of its own added columns and its fields;
     the engine may then fill the columns from an earlier run (`threshold` fields apart, the same configuration) and
-    only decide. `histograms`: column -> (low, high, bins[, field]), counted by the engine and drawn in the report;
-    the field, if there is one, is the threshold below which rows go.
+    only decide. `histograms`: column -> (low, high, bins, *fields), counted by the engine and drawn in the report with
+    the rows that went; the fields are the thresholds that the column is held against.
     """
 
     needs: ClassVar[tuple[str, ...]] = ("text",)
@@ -555,7 +555,7 @@ class RowNode(Node):
     row_errors: ClassVar[
         tuple[type[Exception], ...]
     ] = ()  # what may go wrong with one row alone; see `RowPhase.on_error`
-    histograms: ClassVar[Mapping[str, tuple[float, float, int] | tuple[float, float, int, str]]] = {}
+    histograms: ClassVar[Mapping[str, tuple[float | str, ...]]] = {}
 
     @abstractmethod
     def open(self, ctx: Context) -> RowFunction:
@@ -623,7 +623,7 @@ class FinishedNode(Protocol):
 
     @property
     def inputs(self) -> Mapping[str, Mapping[str, Any]]:
-        """Fingerprint of each input -> what that input said about the document."""
+        """Fingerprint of each input -> the facts that input gave about the document."""
         ...
 
     def path(self, phase: str, key: str, ext: str) -> Path:

@@ -4,7 +4,7 @@ The identity of a node is SHA-256 over canonical JSON of its kind, its `version`
 inputs. It must be the same in every process on every machine, so a value without a stable form is refused instead of
 guessed at: callables, NaN and infinities, sets of objects, anything that would fall back to a default `repr`.
 
-Four keys are made here, from more to less:
+This module computes four keys, from the widest to the narrowest:
 
 * the fingerprint: everything that can change a byte (`runtime` fields never can);
 * the shape of a base whose task keys name what they read: without its source files and how far it reads;

@@ -1,7 +1,7 @@
 """Nodes to a checked graph: names, cycles, where rows come from, which columns a path carries.
 
 Nothing here looks at data. A graph answers four questions for the engine: in which order nodes can be done, what a
-node is called, which bases its rows lie on, and which nodes have written columns beside those bases on the way to it.
+node is called, which bases hold its rows, and which nodes before it have written columns beside those bases.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
+from pipeline import bounds
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.errors import GraphError
 from pipeline.fingerprint import nodes_in
@@ -28,6 +29,7 @@ class Graph:
         self._inputs = {id(node): _inputs(node) for node in self.nodes}
         self._phases = {id(node): node.phases() for node in self.nodes}
         for node in self.nodes:
+            bounds.check(node)
             node.check()
             self._check_columns(node)
 
@@ -95,7 +97,7 @@ class Graph:
         return columns
 
     def base_columns(self, base: Node) -> dict[str, str]:
-        """Columns of a base's own files; a base made from rows carries the columns of those rows along."""
+        """Columns of a base's own files; a base derived from rows carries the columns of those rows along."""
         columns = dict(base.adds())
         for parent_base, chain in self.input_chains(base).items() if base.carries and self.stream_inputs(base) else ():
             for node in (parent_base, *chain):

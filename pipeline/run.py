@@ -64,7 +64,7 @@ class NodeView:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """What the node is and what it made; raises where it is not finished."""
+        """Return the node's kind, config and counts; raises where the node is not finished."""
         found = self.run.manifests.get(self.folder)
         if found is None:
             raise DataError(
@@ -108,7 +108,7 @@ class NodeView:
         return pa.concat_tables(tables, promote_options="default") if tables else pa.table({c: [] for c in columns})
 
     def removed(self, *, own: bool = False) -> pa.Table:
-        """Rows removed on the way here (`own=True`: by this node): id, node, reason, value, threshold, duplicate_of."""
+        """Rows removed up to this node (`own=True`: by it): id, node, reason, value, threshold, duplicate_of."""
         wanted = []
         for chain in self.run.manifests.chains(self.manifest).values():
             for manifest in chain[-1:] if own else chain:
@@ -177,10 +177,10 @@ class Run:
         return self._found(document)[0]
 
     def why(self, document: str) -> list[dict[str, Any]]:
-        """One document's way: per node its state, reason, value, threshold and the columns the node added.
+        """Trace one document: per node its state, reason, value, threshold and the columns the node added.
 
         Nodes that read the document's base come in order; `state` is `kept`, `removed` or `gone` (removed before). The
-        way of a document that was made from another one, or carried into a new base, begins with the other's.
+        trace of a document derived from another one, or carried into a new base, begins with the other's trace.
         """
         return self._steps(*self._found(document)[-1])
 
@@ -209,7 +209,7 @@ class Run:
         return steps
 
     def _steps_of_parent(self, columns: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The way of the document that a row was made from, which its columns name; empty for a row of a first base."""
+        """Return the trace of the document that a row's columns name as its parent; empty for a row of a first base."""
         short, key, row = (columns.get(f"parent_{part}") for part in ("base", "shard", "row"))
         base = next((view for view in self.nodes if short and view.fingerprint.startswith(short)), None)
         if base is None or not base.finished or row is None:

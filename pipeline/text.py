@@ -1,6 +1,6 @@
 """Text that is safe to show on a page and on a terminal: characters that act are written out, long texts are cut.
 
-Escaping for HTML is done where markup is made (Jinja's autoescape and markupsafe).
+Escaping for HTML happens where markup is rendered (Jinja's autoescape and markupsafe).
 """
 
 from __future__ import annotations

@@ -19,11 +19,13 @@ from pipeline.errors import SiftloomError, Stopped
 from siftloom import (
     commands_budget,
     commands_compare,
+    commands_generate,
     commands_help,
     commands_look,
     commands_run,
     commands_start,
     commands_store,
+    commands_ui,
 )
 from siftloom.packages import shadowed
 from siftloom.screen import complain, say
@@ -39,7 +41,7 @@ for function in (
     commands_start.init, commands_start.demo,
     commands_run.run, commands_run.plan, commands_run.submit, commands_budget.budget,
     commands_look.status, commands_look.runs, commands_look.report, commands_look.why, commands_look.removed,
-    commands_compare.whatif, commands_compare.diff,
+    commands_compare.whatif, commands_compare.diff, commands_generate.generate, commands_ui.ui,
     commands_store.verify, commands_store.clean, commands_store.doctor, commands_store.schema, commands_help.help,
 ):  # fmt: skip
     app.command()(function)
@@ -60,6 +62,11 @@ def _options(
     ] = False,
 ) -> None:
     pass
+
+
+def command_line() -> Any:
+    """Return the command as click knows it, with its commands and their options."""
+    return typer.main.get_command(app)
 
 
 def main() -> None:

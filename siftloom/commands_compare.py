@@ -1,4 +1,4 @@
-"""`whatif` and `diff`: what another threshold would change, and what has changed between two runs."""
+"""`whatif` and `diff`: the effect of another threshold, and the difference of two runs."""
 
 from __future__ import annotations
 
@@ -51,13 +51,11 @@ def whatif(
 def diff(
     run: RUN,
     other: Annotated[str, typer.Argument(help="the run to compare with", metavar="RUN")],
-    node: Annotated[
-        str | None, typer.Option(help="compare after this node; the last one with rows if left out")
-    ] = None,
+    node: Annotated[str | None, typer.Option(help="compare after this node; default: the last node with rows")] = None,
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:
-    """Compare two runs: documents that only one of them keeps, with reasons, and results that differ."""
+    """Compare two runs: documents that only one run keeps, with reasons, and results that differ."""
     from pipeline.quantities import number
     from siftloom.difference import difference
     from siftloom.runs import open_found

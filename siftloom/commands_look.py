@@ -1,4 +1,4 @@
-"""`status`, `runs`, `report`, `why`, `removed`: where a run is, and what has become of its documents."""
+"""`status`, `runs`, `report`, `why`, `removed`: the state of a run, and the fate of its documents."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def status(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="print again until the run is finished")] = False,
     as_json: JSON = False,
 ) -> None:
-    """Show where a run is: the state of each node, its tasks, and what has failed."""
+    """Show the state of a run: each node, its tasks, and its failures."""
     from siftloom.run import open_run
     from siftloom.runs import open_found, progress
 
@@ -103,10 +103,14 @@ def why(
     if text is not None:
         found = with_text(opened, text)
         if len(found) != 1:
-            raise UserError(f"run {opened.name}", f"{len(found)} documents with this text: {', '.join(found)}", "one")
+            raise UserError(
+                f"run {opened.name}",
+                f"{len(found)} documents with this text: {', '.join(found)}",
+                "a piece of one document",
+            )
         document = found[0]
     if document is None:
-        raise UserError("why", "no document", "an id, or --text and a piece of its text")
+        raise UserError("why", "neither an id nor a text", "an id, or --text and a piece of its text")
     steps = trace(opened, document)
     if as_json:
         say_json({"id": document, "steps": steps})
@@ -146,6 +150,8 @@ def removed(
     if as_json:
         say_json({"node": node, "reasons": found})
         return
+    if not found:
+        say(f"{node} removed no document")
     for entry in found:
         say(f"{entry['reason']}: {entry['count']:,}")
         for row in entry["documents"]:

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
 import typer
 
+from pipeline.errors import UserError
 from pipeline.store.uris import masked
-from siftloom.recipe import open_recipe
 from siftloom.screen import find_store, listening, say, say_json, table
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
 NODES = Annotated[
     list[str] | None,
-    typer.Argument(help="nodes to run, with all that they need; all nodes if left out", metavar="[NODE]..."),
+    typer.Argument(help="nodes to run, with the nodes that they need; default: all nodes", metavar="[NODE]..."),
 ]
 SET = Annotated[
     list[str] | None, typer.Option("-s", "--set", help="change a field: -s node.field=value", metavar="N.F=V")
 ]
 STORE = Annotated[str | None, typer.Option(help="where results are kept: a folder or a URI")]
-CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; all of this machine if left out", min=1)]
+CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; default: all of this machine", min=1)]
 ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
 LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
+
+
+def check_cpus(cpus: int | None, address: str | None = None) -> None:
+    """Raise UserError for more CPUs than this machine has; a cluster says itself how many it has."""
+    here = os.cpu_count() or 1
+    if cpus is not None and cpus > here and not (address or os.environ.get("RAY_ADDRESS")):
+        raise UserError(
+            f"--cpus {cpus}", f"a machine of {here} CPUs", f"1 to {here}", "leave out --cpus to use them all"
+        )
 
 
 def run(
@@ -36,17 +46,21 @@ def run(
     limit: LIMIT = None,
     wait: Annotated[bool, typer.Option(help="wait for a node that another driver holds")] = True,
     accept_drift: Annotated[
-        bool, typer.Option("--accept-drift", help="resume half-done nodes although their code has changed")
+        bool, typer.Option("--accept-drift", help="resume unfinished nodes whose code has changed")
     ] = False,
     as_json: JSON = False,
 ) -> None:
     """Run a recipe. Run the same command again to resume."""
+    if not as_json:
+        print(f"reading {recipe}...", file=sys.stderr, flush=True)
     from pipeline.driver.execute import Options
     from pipeline.recipe import dump
     from siftloom import result
+    from siftloom.recipe import open_recipe
     from siftloom.run import execute
     from siftloom.vocabulary import vocabulary
 
+    check_cpus(cpus, address)
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     changed = bool(change) or limit is not None
@@ -89,6 +103,7 @@ def plan(
     """Show for each node whether it is reused, resumed or run, and why. Runs nothing."""
     from pipeline.driver.plan import plan as make
     from pipeline.quantities import size
+    from siftloom.recipe import open_recipe
 
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from siftloom.commands_run import CPUS, JSON
+from pipeline.text import visible
+from siftloom.commands_run import CPUS, JSON, check_cpus
 from siftloom.screen import say, say_json
 
 
@@ -21,7 +22,7 @@ def init(
     from siftloom.init import CURATED, first_limit, summary, write_recipe
     from siftloom.look import look
 
-    found = look(path)
+    found = look(path, note=lambda text: print(visible(text), file=sys.stderr, flush=True))
     write_recipe(found, out, force)
     if as_json:
         say_json({"recipe": out, "limit": first_limit(found), **found.to_json()})
@@ -37,11 +38,13 @@ def demo(
     store: Annotated[str, typer.Option(help="where results are kept")] = "runs",
     cpus: CPUS = None,
     break_: Annotated[
-        bool, typer.Option("--break", help="kill it in dedup and in training, resume, and compare every byte")
+        bool,
+        typer.Option("--break", help="kill a second run in dedup and in training, resume it, compare every byte"),
     ] = False,
     as_json: JSON = False,
 ) -> None:
     """Run everything on the embedded corpus: curate, train four small models, compare and export them."""
+    check_cpus(cpus)
     if break_:
         from siftloom.demo.broken import run_broken
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -23,6 +24,7 @@ def verify(
     from siftloom.runs import find_run
 
     place, name = find_run(run, store)
+    print(f"checking every file of {name} in {masked(place)}...", file=sys.stderr, flush=True)
     findings = check(place, name)
     if as_json:
         say_json({"run": name, "store": masked(place), "findings": [asdict(finding) for finding in findings]})

@@ -1,4 +1,4 @@
-"""`siftloom doctor`: is everything here that a run needs, is it ours, and does every node of a cluster reach the store?
+"""`siftloom doctor`: checks the environment, the packages, and whether every node of a cluster reaches the store.
 
 A finding is {"what", "state": "good" | "note" | "bad", "found", "expected", "then"}.
 """
@@ -21,12 +21,12 @@ from siftloom.packages import PACKAGES
 from siftloom.screen import table
 
 OURS = ("siftloom", *PACKAGES)
-LEAST_DISK, LEAST_MEMORY = 2 * 1024**3, 4 * 1024**3
+MIN_DISK, MIN_MEMORY = 2 * 1024**3, 4 * 1024**3
 Finding = dict[str, Any]
 
 
 def examine(store: str, address: str | None) -> list[Finding]:
-    """All findings; the environment first."""
+    """Return all findings; the environment comes first."""
     findings = [_python(), *_modules(), *_packages(), _fasttext(), _memory(), *_store(store)]
     if address:
         findings += _cluster(address, store)
@@ -53,7 +53,7 @@ def _python() -> Finding:
 
 
 def _modules() -> Iterator[Finding]:
-    """Our packages have common names; the entry point finds ours first (docs/adr/0001)."""
+    """Check that our packages, which have common names, are the ones found (docs/adr/0001)."""
     home = Path(__file__).resolve().parent.parent
     for name in OURS:
         spec = importlib.util.find_spec(name)
@@ -66,7 +66,7 @@ def _modules() -> Iterator[Finding]:
 
 
 def _packages() -> Iterator[Finding]:
-    """What the project requires against what is installed."""
+    """Compare the requirements of the project with the installed packages."""
     from packaging.requirements import Requirement
 
     try:
@@ -88,7 +88,7 @@ def _packages() -> Iterator[Finding]:
 
 
 def _fasttext() -> Finding:
-    """Several wheels bring a module `fasttext`; one of them does not know NumPy 2 (docs/adr/0005)."""
+    """Find the build of fastText: two wheels bring a module `fasttext`, and one fails with NumPy 2 (docs/adr/0005)."""
     builds = []
     for name in ("fasttext-community", "fasttext", "fasttext-wheel"):
         try:
@@ -105,7 +105,7 @@ def _memory() -> Finding:
 
     total, cpus = psutil.virtual_memory().total, os.cpu_count() or 1
     found = f"{size(total)}, {cpus} CPUs"
-    return _finding("memory", total >= LEAST_MEMORY, found, f"{size(LEAST_MEMORY)} or more", "run on a larger machine")
+    return _finding("memory", total >= MIN_MEMORY, found, f"{size(MIN_MEMORY)} or more", "run on a larger machine")
 
 
 def _store(uri: str) -> Iterator[Finding]:
@@ -127,7 +127,7 @@ def _store(uri: str) -> Iterator[Finding]:
     )
     free = store.free_bytes()
     if free is not None:
-        yield _finding("disk", free >= LEAST_DISK, f"{size(free)} free", f"{size(LEAST_DISK)} or more", "free space")
+        yield _finding("disk", free >= MIN_DISK, f"{size(free)} free", f"{size(MIN_DISK)} or more", "free space")
 
 
 def _cluster(address: str, store: str) -> Iterator[Finding]:

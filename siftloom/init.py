@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 from pipeline.errors import RecipeError, SourceError
 from pipeline.quantities import size
 from pipeline.store.sources import expand
-from siftloom.look import PACKED, Found
+from siftloom.look import Found, Kind
+from stages.read.layout import PACKED
 
 NAMED_FILES = 200  # files that a recipe names one by one where no glob names just them
 TRY = 10_000  # documents of a first try, at most
@@ -19,21 +21,27 @@ CURATED = "curated"  # the node that writes the result
 
 def summary(found: Found) -> Iterator[str]:
     """Yield the lines that `init` prints about the files."""
-    yield f"{found.path}: {len(found.files):,} {found.format} files, {size(found.bytes)}"
+    yield f"{found.path}: {found.files:,} files, {size(found.bytes)}"
+    for kind in found.kinds:
+        yield f"  {', '.join(kind.formats)}: {len(kind.files):,} files, {size(kind.bytes)}"
+        if kind.columns:
+            yield f"    columns    {', '.join(kind.columns)}"
+            yield f"    text       {kind.text}" + (f" (or {', '.join(kind.other_texts)}?)" if kind.other_texts else "")
+            yield f"    id         {kind.id or '(none; documents are named after their file and row)'}"
+        if kind.pages:
+            yield "    pages      `extract` takes the main text out of the HTML"
+        if kind.encoding:
+            yield f"    encoding   {kind.not_utf8:,} rows are not UTF-8; the encoding of each file is detected"
     if found.left_out:
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(found.left_out.items()))
         yield f"  left out   files of other formats: {kinds}"
+    for form, why in found.unused.items():
+        yield f"  left out   {form} files: {why}"
     for name, why in found.damaged.items():
         yield f"  damaged    {name}: {why}"
-    if found.columns:
-        yield f"  columns    {', '.join(found.columns)}"
-        yield f"  text       {found.text}" + (f" (or {', '.join(found.other_texts)}?)" if found.other_texts else "")
-        yield f"  id         {found.id or '(none; documents are named after their file and row)'}"
     if found.languages:
         shares = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6])
         yield f"  languages  {shares} of the documents looked at"
-    if found.not_utf8:
-        yield f"  encoding   {found.not_utf8:,} of {found.rows:,} documents hold bytes that are not UTF-8"
     yield f"  size       about {found.documents:,} documents of {found.mean:,} characters"
     yield f"  example    {found.example}"
 
@@ -61,14 +69,10 @@ def recipe_for(found: Found, out: Path) -> str:
     from pipeline.recipe.write import flow
 
     name = out.name
-    read: dict[str, Any] = {"use": "read", "paths": _paths(found, out.absolute().parent)}
-    if found.format != "txt":
-        read |= {"text": found.text} if found.text != "text" else {}
-        read |= {"id": found.id} if found.id not in (None, "id") else {}
-    hint = f"  # or text: {', '.join(found.other_texts)}" if found.other_texts else ""
+    lines, last = _reads(found, out.absolute().parent)
     seen = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6]) or "unknown"
     return f"""\
-# {len(found.files):,} {found.format} files, about {found.documents:,} documents of {found.mean:,} characters.
+# {found.files:,} files, about {found.documents:,} documents of {found.mean:,} characters.
 #   siftloom plan {name}                        what would be done, and why; runs nothing
 #   siftloom run {name} {CURATED} --limit {first_limit(found)}   tries it on the first documents
 #   siftloom run {name} {CURATED}                the curation of all of them
@@ -76,8 +80,8 @@ def recipe_for(found: Found, out: Path) -> str:
 name: first
 store: runs/
 nodes:
-  docs: {flow(read)}{hint}
-  language: {{use: language, docs: docs, keep: {flow(found.kept_languages)}}}  # found: {seen}
+{lines}
+  language: {{use: language, docs: {flow(last)}, keep: {flow(found.kept_languages)}}}  # found: {seen}
   plain: {{use: gopher_quality, docs: language}}
   clean: {{use: gopher_repetition, docs: plain}}
   distinct: {{use: exact_dedup, docs: clean}}
@@ -89,27 +93,49 @@ nodes:
   tokenizer: {{use: tokenizer, docs: once, vocab_size: 2048}}
   rows: {{use: pack, docs: once, tokenizer: tokenizer, length: 256}}
   lost: {{use: pretrain, rows: rows, model: {{lost: 1m, rank: 16, density: 0.05}}, steps: 60, batch_rows: 16}}
+  model: {{use: export, model: lost}}  # a folder for transformers
 """
 
 
-def _paths(found: Found, folder: Path) -> list[str]:
+def _reads(found: Found, folder: Path) -> tuple[str, str | list[str]]:
+    """Return the lines of the nodes that read, and the name or the names of the nodes that give the documents."""
+    from pipeline.recipe.write import flow
+
+    lines, names = [], []
+    for kind in found.kinds:
+        name = "pages" if kind.pages else "docs" if not names else f"docs_{kind.formats[0]}"
+        read: dict[str, Any] = {"use": "read", "paths": _paths(found, kind, folder)}
+        read |= {"text": kind.text} if kind.text not in (None, "text") else {}
+        read |= {"id": kind.id} if kind.id not in (None, "id") else {}
+        read |= {"encoding": kind.encoding} if kind.encoding else {}
+        hint = f"  # or text: {', '.join(kind.other_texts)}" if kind.other_texts else ""
+        lines.append(f"  {name}: {flow(read)}{hint}")
+        if kind.pages:
+            lines.append(f"  page_text: {{use: extract, docs: {name}}}")
+            name = "page_text"
+        names.append(name)
+    return "\n".join(lines), names[0] if len(names) == 1 else names
+
+
+def _paths(found: Found, kind: Kind, folder: Path) -> list[str]:
     """Return globs that name just the files that were taken, or else the files themselves, from the recipe's folder."""
     if "://" in found.path:
         return [found.path]
     whole = os.path.expanduser(found.path)
-    if not os.path.isdir(whole) and not found.damaged and _names_just(whole, found.files):
+    if not os.path.isdir(whole) and _names_just(whole, kind.files):
         return [os.path.relpath(whole, folder)]
     if os.path.isdir(whole):
+        endings = sorted({_ending(name) for name in kind.files})
         for depth in ("*", "**/*"):
-            globs = [os.path.join(whole, depth + ending) for ending in sorted({_ending(name) for name in found.files})]
-            if _names_just(globs, found.files):
+            globs = [os.path.join(glob.escape(whole), depth + ending) for ending in endings]
+            if _names_just(globs, kind.files):
                 return [os.path.relpath(pattern, folder) for pattern in globs]
-    if len(found.files) > NAMED_FILES:
+    if len(kind.files) > NAMED_FILES:
         raise SourceError(
-            found.path, f"{len(found.files):,} files that no pattern tells from the others",
+            found.path, f"{len(kind.files):,} {kind.formats[0]} files that no pattern tells from the others",
             "a folder or a glob that holds just the files to read",
         )  # fmt: skip
-    return [os.path.relpath(name, folder) for name in found.files]
+    return [os.path.relpath(name, folder) for name in kind.files]
 
 
 def _ending(name: str) -> str:

@@ -1,128 +1,268 @@
-"""Look at a user's files: their format, where the text is, its languages, and which files are damaged.
+"""Look at a user's files: their formats, where the text is, its languages, and which files are damaged.
 
-It reads the beginning of a few files, never all of them.
+It reads the beginning of a few files of each format, never all of them, with the readers of `read`.
 """
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
-from pipeline.errors import MissingExtra, SiftloomError, SourceError
-from pipeline.store.sources import expand
+from pipeline.errors import RecipeError, SiftloomError, SourceError
+from pipeline.store.sources import expand, open_stream
+from siftloom.prose import LIKELY_ID, flat, languages_of, text_fields, without_markup
+from stages.read.encodings import DETECT
+from stages.read.first_records import first_records
+from stages.read.layout import (
+    FORMATS,
+    ONE_DOCUMENT,
+    OWN_NAMES,
+    dataset_notes,
+    format_of,
+    require_library,
+)
+from stages.read.records import Reject
+from stages.read.streams import PACKED_ENDINGS
 
-FORMATS = {
-    ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".parquet": "parquet", ".txt": "txt", ".text": "txt",
-}  # fmt: skip
-PACKED = (".gz", ".zst")
 PACKED_TEXT = 3  # bytes of text in a byte of a compressed file, about
-LOOK_FILES, LOOK_ROWS, LOOK_BYTES = 12, 200, 1 << 20  # files looked at, rows and bytes of each
-LIKELY_TEXT = ("text", "content", "body", "document", "raw_content", "markdown")
-LIKELY_ID = ("id", "doc_id", "document_id", "url", "uuid", "_id")
+LOOK_FILES, LOOK_ROWS = 12, 200  # files of a format that are looked at, and rows of each
+PAGES = ("html", "warc")  # formats whose text is HTML
 EXAMPLE = 160  # characters
 SHARE = 0.1  # of the documents that a language must have to be kept
-SURE = 0.5  # probability from which on a document counts for its language
+
+
+@dataclass
+class Kind:
+    """Files that one `read` takes with the same fields: at first those of one format. Sizes are bytes."""
+
+    formats: list[str]
+    files: list[str] = field(default_factory=list)
+    bytes: int = 0
+    text: str | None = None  # the field that holds the text; None where a format has only one
+    id: str | None = None
+    columns: list[str] = field(default_factory=list)
+    other_texts: list[str] = field(default_factory=list)
+    encoding: str | None = None
+    pages: bool = False  # whether the text is HTML
+    documents: int = 0  # about
+    rows: int = 0  # looked at
+    characters: int = 0  # of their texts
+    not_utf8: int = 0  # rows that are not UTF-8
+
+    def joins(self, other: Kind) -> bool:
+        """Return whether one `read` can take both: equal names of fields, or formats without names."""
+        return self.pages == other.pages and all(
+            None in (one, two) or one == two for one, two in ((self.text, other.text), (self.id, other.id))
+        )
+
+    def join(self, other: Kind) -> None:
+        for name in ("formats", "files", "columns", "other_texts"):
+            both = [*getattr(self, name), *getattr(other, name)]
+            setattr(self, name, list(dict.fromkeys(both)))
+        for name in ("bytes", "documents", "rows", "characters", "not_utf8"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.text, self.id = self.text or other.text, self.id or other.id
+        self.encoding = self.encoding or other.encoding
 
 
 @dataclass
 class Found:
-    """What the files hold. Sizes are bytes; shares are of the documents that were looked at."""
+    """The contents of the files. Shares are of the documents that were looked at."""
 
     path: str
-    format: str
-    files: list[str]  # paths of the files that are taken
-    bytes: int
-    text: str = "text"
-    id: str | None = None
-    columns: list[str] = field(default_factory=list)
-    other_texts: list[str] = field(default_factory=list)
-    languages: dict[str, float] = field(default_factory=dict)
-    rows: int = 0  # looked at
-    characters: int = 0  # of their texts
-    row_bytes: int = 0  # of the rows with all their fields, about
-    example: str = ""
-    left_out: dict[str, int] = field(default_factory=dict)  # ending of files of other formats -> how many
-    damaged: dict[str, str] = field(default_factory=dict)  # path -> what is wrong
-    not_utf8: int = 0  # documents with bytes that are no UTF-8
+    kinds: list[Kind]
+    left_out: dict[str, int]  # ending of files that `read` does not read -> how many
+    unused: dict[str, str]  # formats that are read, but not here -> why
+    damaged: dict[str, str]  # path -> what is wrong
+    languages: dict[str, float]
+    example: str
 
     def to_json(self) -> dict[str, Any]:
-        keys = ("path", "format", "bytes", "text", "id", "columns", "languages", "example", "left_out", "damaged")
+        keys = ("path", "left_out", "unused", "damaged", "languages", "example")
+        kinds = [
+            {key: value for key, value in vars(kind).items() if key not in ("files", "rows", "characters")}
+            | {"files": len(kind.files)}
+            for kind in self.kinds
+        ]
         return {key: getattr(self, key) for key in keys} | {
-            "files": len(self.files), "mean_characters": self.mean, "documents": self.documents,
+            "kinds": kinds, "files": self.files, "bytes": self.bytes, "documents": self.documents,
+            "mean_characters": self.mean,
         }  # fmt: skip
 
     @property
-    def mean(self) -> int:
-        return self.characters // max(self.rows, 1)
+    def files(self) -> int:
+        return sum(len(kind.files) for kind in self.kinds)
+
+    @property
+    def bytes(self) -> int:
+        return sum(kind.bytes for kind in self.kinds)
 
     @property
     def documents(self) -> int:
-        """About how many documents there are."""
-        if self.format == "txt":
-            return len(self.files)
-        packed = self.format == "parquet" or any(name.endswith(PACKED) for name in self.files)
-        return max(self.rows, self.bytes * (PACKED_TEXT if packed else 1) * self.rows // max(self.row_bytes, 1))
+        return sum(kind.documents for kind in self.kinds)
+
+    @property
+    def mean(self) -> int:
+        return sum(kind.characters for kind in self.kinds) // max(sum(kind.rows for kind in self.kinds), 1)
 
     @property
     def kept_languages(self) -> list[str]:
-        """The languages that a tenth of the documents or more are in, at least the most frequent one."""
+        """Return the languages of a tenth of the documents or more, or else the most frequent one."""
         frequent = [code for code, share in self.languages.items() if share >= SHARE]
         return frequent or list(self.languages)[:1] or ["en"]
 
 
-def look(path: str) -> Found:
-    """Look at a file, a folder or a glob. Raises SourceError for a path that holds nothing readable."""
+def look(path: str, note: Callable[[str], None] = lambda text: None) -> Found:
+    """Look at a file, a folder or a glob; `note` gets a line before the files are opened.
+
+    Raises SourceError for a path that holds nothing readable.
+    """
     entries = expand([path], "init").entries
+    note(f"looking at {len(entries):,} files in {path}...")
+    notes = dataset_notes([entry.name for entry in entries])
     by_format: dict[str, list[Any]] = {}
     left_out: Counter[str] = Counter()
     for entry in entries:
         form = format_of(entry.name)
-        if form:
-            by_format.setdefault(form, []).append(entry)
-        else:
-            left_out[os.path.splitext(entry.name)[1] or entry.name] += 1
+        if form is None:
+            left_out[PurePath(entry.name).suffix or PurePath(entry.name).name] += 1
+        elif entry.name not in notes:
+            pages = form == "html" or (form == "warc" and ".wet" not in entry.name.lower())
+            by_format.setdefault(f"{form} pages" if pages else form, []).append(entry)
     if not by_format:
         raise SourceError(
             path, f"files that end in {', '.join(sorted(left_out)[:5])}",
             f"{', '.join(FORMATS)}, or those with .gz or .zst", "convert them, or name a folder that holds such files",
         )  # fmt: skip
-    # the format with the most bytes is what the user means; a stray readme.txt is not
-    form = max(by_format, key=lambda name: sum(entry.size for entry in by_format[name]))
-    for other, stray in by_format.items():
-        if other != form:
-            left_out.update(os.path.splitext(entry.name)[1] for entry in stray)
-    taken = by_format[form]
-    found = Found(path, form, [], 0, left_out=dict(left_out))
-    rows: list[dict[str, Any]] = []
-    looked_at = set(_spread(len(taken), LOOK_FILES))
-    for number, entry in enumerate(taken):
-        if number in looked_at:
+    found = Found(path, [], dict(left_out), {}, {}, {}, "")
+    texts: list[str] = []
+    for name, taken in by_format.items():
+        form, _, pages = name.partition(" ")
+        try:
+            require_library(form, "init")
+        except RecipeError as error:
+            found.unused[form] = f"{error.found}; {error.then}"
+            continue
+        for files in _alike(form, taken, found.damaged):
+            kind = Kind([form], pages=bool(pages))
             try:
-                rows += _first_rows(entry.path, form)
-            except (SiftloomError, OSError, ValueError) as error:
-                found.damaged[entry.path] = str(error).removeprefix(entry.path).lstrip(": ")
-                continue
-        found.files.append(entry.path)
-        found.bytes += entry.size
-    if not rows and found.damaged:
-        name, why = next(iter(found.damaged.items()))
-        raise SourceError(name, why, f"a readable {form} file")
-    _examine(found, rows)
+                texts += _examine(kind, files)
+            except SourceError as error:
+                found.unused[form] = error.found
+            else:
+                _add(found.kinds, kind)
+    if not found.kinds:
+        name, why = next(iter({**found.damaged, **found.unused}.items()))
+        place = name if name in found.damaged else path
+        raise SourceError(place, why, "files that hold documents", "name the text field in a recipe: `text:` of `read`")
+    found.kinds.sort(key=lambda kind: kind.pages)
+    line = " ".join(next((text for text in texts if text.strip()), "").split())
+    found.example = line if len(line) <= EXAMPLE else line[: EXAMPLE - 3] + "..."
+    counts = languages_of([text for text in texts if text.strip()])
+    found.languages = {code: round(count / len(texts), 3) for code, count in counts.most_common()}
     return found
 
 
-def format_of(name: str) -> str | None:
-    """Return the format that a file's name stands for."""
-    stem, ending = os.path.splitext(name.lower())
-    if ending in PACKED:
-        ending = os.path.splitext(stem)[1]
-    return FORMATS.get(ending)
+def _add(kinds: list[Kind], kind: Kind) -> None:
+    for other in kinds:
+        if other.joins(kind):
+            other.join(kind)
+            return
+    kinds.append(kind)
+
+
+@dataclass
+class Looked:
+    """A file, and its first rows where it was opened."""
+
+    entry: Any
+    rows: list[Mapping[str, Any]] = field(default_factory=list)
+    not_utf8: int = 0  # rows that are no UTF-8
+
+
+def _alike(form: str, taken: Sequence[Any], damaged: dict[str, str]) -> list[list[Looked]]:
+    """Return the files of one format, apart where the text has other names; damaged ones are named and left out.
+
+    A few files are opened, and all of them where those few differ.
+    """
+    found = _opened(form, taken, set(_spread(len(taken), LOOK_FILES)), damaged)
+    if form in OWN_NAMES or len({_text_of(looked) for looked in found if looked.rows}) < 2:
+        return [found]
+    groups: dict[str, list[Looked]] = {}
+    for looked in _opened(form, [looked.entry for looked in found], set(range(len(found))), damaged):
+        groups.setdefault(_text_of(looked), []).append(looked)
+    return list(groups.values())
+
+
+def _opened(form: str, taken: Sequence[Any], wanted: set[int], damaged: dict[str, str]) -> list[Looked]:
+    found = []
+    for number, entry in enumerate(taken):
+        looked = Looked(entry)
+        if number in wanted:
+            try:
+                _read(looked, form)
+            except (SiftloomError, OSError, ValueError) as error:
+                damaged[entry.path] = str(error).removeprefix(entry.path).lstrip(": ")
+                continue
+        found.append(looked)
+    return found
+
+
+def _text_of(looked: Looked) -> str:
+    records = [dict(flat(row)) for row in looked.rows]
+    return next(iter(text_fields(records, list(dict.fromkeys(key for row in records for key in row)))), "")
+
+
+def _examine(kind: Kind, files: Sequence[Looked]) -> list[str]:
+    """Fill in what files of one format hold. Return the texts looked at. Raises SourceError where there are none."""
+    (form,) = kind.formats
+    rows = [row for looked in files for row in looked.rows]
+    kind.files = [looked.entry.path for looked in files]
+    kind.bytes = sum(looked.entry.size for looked in files)
+    kind.not_utf8 = sum(looked.not_utf8 for looked in files)
+    kind.encoding = DETECT if kind.not_utf8 else None
+    if not rows:
+        raise SourceError(form, f"no document in the {form} files", "documents")
+    records = [dict(flat(row)) for row in rows]
+    name = "text"
+    if form not in OWN_NAMES:
+        kind.columns = list(dict.fromkeys(key for row in records for key in row))
+        fields = text_fields(records, kind.columns)
+        if not fields:
+            raise SourceError(form, f"no column of text among {', '.join(kind.columns)}", "a column of sentences")
+        kind.text = name = next(iter(fields))
+        kind.other_texts = [key for key in fields if key != name and fields[key] * 2 > fields[name]]
+        kind.id = next((key for key in LIKELY_ID if key in kind.columns and key != name), None)
+    texts = [row[name] for row in records if isinstance(row.get(name), str)]
+    kind.rows, kind.characters = len(texts), sum(map(len, texts))
+    kind.documents = len(kind.files) if form in ONE_DOCUMENT else _count(kind, rows)
+    return [without_markup(text) for text in texts] if kind.pages else texts
+
+
+def _read(looked: Looked, form: str) -> None:
+    """Read the first rows of a file, with its encoding detected where they are not UTF-8."""
+    entry = looked.entry
+    for encoding in (None, DETECT):
+        with open_stream(entry.path) as stream:
+            records = first_records(stream, entry.path, entry.size, form, LOOK_ROWS, encoding)
+        looked.rows = [record for record in records if not isinstance(record, Reject)]
+        rejects = [record.reason for record in records if isinstance(record, Reject)]
+        if "invalid_utf8" not in rejects or form == "parquet":
+            break
+        looked.not_utf8 += rejects.count("invalid_utf8")
+    if not looked.rows and rejects:
+        raise SourceError(entry.path, f"no row can be used ({rejects[0]})", f"a readable {form} file")
+
+
+def _count(kind: Kind, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return about how many documents files of records hold, from the size of the rows that were looked at."""
+    packed = kind.formats == ["parquet"] or any(name.endswith(PACKED_ENDINGS) for name in kind.files)
+    row_bytes = sum(len(json.dumps(row, default=str, ensure_ascii=False)) for row in rows)
+    return max(len(rows), kind.bytes * (PACKED_TEXT if packed else 1) * len(rows) // max(row_bytes, 1))
 
 
 def _spread(count: int, most: int) -> list[int]:
@@ -130,136 +270,3 @@ def _spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
-
-
-def _first_rows(path: str, form: str) -> Iterator[dict[str, Any]]:
-    if form == "parquet":
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        try:
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(LOOK_ROWS):
-                    yield from batch.to_pylist()
-                    return
-        except (OSError, pa.ArrowException) as error:
-            raise SourceError(path, f"not a Parquet file ({error})", "a Parquet file") from error
-        return
-    text = _beginning(path).decode("utf-8-sig", "replace")
-    if form == "txt":
-        yield {"text": text}
-    elif text.lstrip().startswith("["):
-        yield from _array(path, text)
-    else:
-        yield from _lines(path, text)
-
-
-def _lines(path: str, text: str) -> Iterator[dict[str, Any]]:
-    lines = text.splitlines()
-    whole = lines if text.endswith("\n") or len(lines) == 1 else lines[:-1]  # the last one may be cut
-    for number, line in enumerate(whole[:LOOK_ROWS], 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            if number == 1:
-                raise SourceError(f"{path}:1", f"no JSON ({error})", "one JSON object a line") from None
-            continue  # `read` counts and keeps bad lines; here they only say nothing
-        if not isinstance(row, dict):
-            raise SourceError(f"{path}:{number}", f"a JSON {type(row).__name__}", "one JSON object a line")
-        yield row
-
-
-def _array(path: str, text: str) -> Iterator[dict[str, Any]]:
-    """Yield the first objects of a JSON array, which may be cut."""
-    decoder, at = json.JSONDecoder(), text.index("[") + 1
-    for _ in range(LOOK_ROWS):
-        at = len(text) - len(text[at:].lstrip(" \t\r\n,"))
-        try:
-            row, at = decoder.raw_decode(text, at)
-        except ValueError:
-            return
-        if not isinstance(row, dict):
-            raise SourceError(path, f"a JSON array of {type(row).__name__}", "an array of objects")
-        yield row
-
-
-def _beginning(path: str) -> bytes:
-    from pipeline.store.sources import open_stream
-
-    with open_stream(path) as stream:
-        if path.endswith(".gz"):
-            with gzip.open(stream) as packed:
-                try:
-                    return packed.read(LOOK_BYTES)
-                except (EOFError, OSError) as error:
-                    raise SourceError(path, f"a damaged gzip file ({error})", "a whole gzip file") from error
-        if path.endswith(".zst"):
-            import pyarrow as pa
-
-            with pa.CompressedInputStream(pa.PythonFile(io.BufferedReader(stream)), "zstd") as packed:
-                return packed.read(LOOK_BYTES)
-        return stream.read(LOOK_BYTES)
-
-
-def _examine(found: Found, rows: Sequence[Mapping[str, Any]]) -> None:
-    if not rows:
-        raise SourceError(found.path, "no document in the first files", "documents")
-    flat = [dict(_flat(row)) for row in rows]
-    if found.format != "txt":
-        found.columns = list(dict.fromkeys(key for row in flat for key in row))
-        texts = _texts(flat, found.columns)
-        if not texts:
-            raise SourceError(
-                found.path, f"no column of text among {', '.join(found.columns)}", "a column that holds sentences",
-                "name it in a recipe of your own: `text: COLUMN` of `read`",
-            )  # fmt: skip
-        found.text = next(iter(texts))
-        found.other_texts = [key for key in texts if key != found.text and texts[key] * 2 > texts[found.text]]
-        found.id = next((key for key in LIKELY_ID if key in found.columns and key != found.text), None)
-    values = [row[found.text] for row in flat if isinstance(row.get(found.text), str)]
-    found.rows, found.characters = len(values), sum(map(len, values))
-    found.row_bytes = sum(len(json.dumps(row, default=str, ensure_ascii=False)) for row in rows)
-    found.not_utf8 = sum("\ufffd" in value for value in values)
-    line = " ".join(next((value for value in values if value.strip()), "").split())
-    found.example = line if len(line) <= EXAMPLE else line[: EXAMPLE - 3] + "..."
-    found.languages = _languages([value for value in values if value.strip()])
-
-
-def _flat(row: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the fields of a row; a field in a field is called `doc.text`."""
-    for key, value in row.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield above + key, value
-
-
-def _texts(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, int]:
-    """Return column -> characters for the columns that hold prose: the likely names first, then the longest ones.
-
-    Identifiers, addresses and dates are no prose: most of their values hold no space.
-    """
-    lengths: dict[str, int] = {}
-    for column in columns:
-        values = [value for row in rows if isinstance(value := row.get(column), str) and value.strip()]
-        spaced = sum(any(letter.isspace() for letter in value.strip()) or not value.isascii() for value in values)
-        if values and column not in LIKELY_ID and spaced * 2 > len(values):
-            lengths[column] = sum(map(len, values))
-    named = {name: number for number, name in enumerate(LIKELY_TEXT)}
-    order = sorted(lengths, key=lambda column: (named.get(column.rpartition(".")[2], len(named)), -lengths[column]))
-    return {column: lengths[column] for column in order}
-
-
-def _languages(texts: Sequence[str]) -> dict[str, float]:
-    """Return code -> share of the texts, the most frequent first; empty where the model is not installed."""
-    from stages.quality.fasttext_models import bundled_language_model, load, predict
-
-    try:
-        model = load(bundled_language_model())
-    except (MissingExtra, ImportError):
-        return {}
-    labels, shares = predict(model, [" ".join(text[:1000].split()) for text in texts], k=1)
-    sure = Counter(label[0] for label, share in zip(labels, shares, strict=True) if label and share[0] >= SURE)
-    return {code: round(count / len(texts), 3) for code, count in sure.most_common()}

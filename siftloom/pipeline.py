@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Pipeline:
-    """What is to be made (`targets`, with all that they need), under which name, in which store.
+    """A graph to run: `targets` with all the nodes that they need, the name of the run, and its store.
 
     `names` labels nodes; the others are called after their kind (`pretrain`, `pretrain_2`). Raises GraphError for
     a graph that contradicts itself. Building a pipeline runs nothing.
@@ -38,7 +38,7 @@ class Pipeline:
         return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {self.store}>"
 
     def _repr_html_(self) -> str:
-        """The nodes and what each of them reads, for notebooks."""
+        """Return the nodes and their inputs as HTML, for notebooks."""
         names = self.graph.names
         rows = [
             (names[node], node.kind(), ", ".join(dict.fromkeys(names[p] for _, _, p in self.graph.inputs(node))))
@@ -47,13 +47,13 @@ class Pipeline:
         return html_table(self.name, ("node", "kind", "reads"), rows)
 
     def plan(self) -> Plan:
-        """What a run would do and why; runs nothing."""
+        """Return what a run would do, and why; runs nothing."""
         from pipeline.driver.plan import plan
 
         return plan(self.graph, self.store, self.name)
 
     def recipe(self) -> str:
-        """The same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
+        """Return the same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
         from pipeline.recipe import dump
 
         return dump(self.graph.nodes, self.graph.names, vocabulary(), name=self.name, store=self.store)

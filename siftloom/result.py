@@ -1,4 +1,4 @@
-"""What a finished run has to show: what is left after each step, the tables of its last nodes, and its outputs."""
+"""The result of a finished run: the funnel, the tables of its last nodes, and its outputs."""
 
 from __future__ import annotations
 

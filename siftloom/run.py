@@ -22,13 +22,13 @@ class NodeView(reader.NodeView):
     """One node of a run."""
 
     def dataset(self, columns: Sequence[str] = ("id", "text")) -> Any:
-        """Alive rows as a `ray.data.Dataset`, one block per base shard."""
+        """Return the alive rows as a `ray.data.Dataset`, one block per base shard."""
         from pipeline.ray_runtime.datasets import dataset_of
 
         return dataset_of(self.run.store.root, self.run.name, self.label, columns, [s.name for s in self.shards()])
 
     def to_hf(self, columns: Sequence[str] = ("id", "text")) -> Any:
-        """Alive rows as a `datasets.Dataset`."""
+        """Return the alive rows as a `datasets.Dataset`."""
         from datasets import Dataset
 
         return Dataset(self.rows(columns))
@@ -50,7 +50,7 @@ class Run(reader.Run):
         return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {self.store.root}>"
 
     def _repr_html_(self) -> str:
-        """What is left after each step, for notebooks."""
+        """Return the funnel as HTML, for notebooks."""
         from pipeline.quantities import number, size
         from pipeline.report.collect import funnel
         from siftloom.notebook import html_table
@@ -73,7 +73,7 @@ class Run(reader.Run):
 
 
 def open_run(store: str, name: str) -> Run:
-    """The run of that name in a store; `name` alone means the newest of `name`, `name@2`, ..., `name@1` the first.
+    """Return the run of a name in a store; `name` alone means the newest of `name`, `name@2`, ..., `name@1` the first.
     Raises UserError where there is none.
     """
     return Run(*reader.locate(store, name))

@@ -1,4 +1,4 @@
-"""Documents of a run: a few that a node removed, their texts, and the ones that hold a piece of text."""
+"""Documents of a run: a few that a node removed, their texts, and those that hold a piece of text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MOST_FOUND = 5
 
 
 def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[str, Any]]:
-    """Per reason its count and its first `count` documents in the order of the rows, most frequent reason first.
+    """Return per reason its count and its first documents in the order of the rows, the most frequent reason first.
 
     Raises UserError for a reason that the node gave to no document.
     """
@@ -22,7 +22,8 @@ def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[
     table = view.removed(own=True)
     counts = {entry["values"]: entry["counts"] for entry in table["reason"].value_counts().to_pylist()}
     if reason is not None and reason not in counts:
-        raise UserError(view.label, f"no document was removed for {reason!r}", f"one of {', '.join(sorted(counts))}")
+        known = f"one of {', '.join(sorted(counts))}" if counts else "a node that removed something"
+        raise UserError(view.label, f"no document was removed for {reason!r}", known)
     wanted = [reason] if reason is not None else sorted(counts, key=lambda name: (-counts[name], name))
     chosen = {name: table.filter(pc.equal(table["reason"], name)).slice(0, count).to_pylist() for name in wanted}
     texts = texts_of(view.run, {row["id"] for rows in chosen.values() for row in rows})
@@ -33,7 +34,7 @@ def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[
 
 
 def texts_of(run: Run, ids: set[str]) -> dict[str, str]:
-    """The texts, as they were read, of these documents."""
+    """Return id -> text, as it was read, of these documents."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -102,7 +102,7 @@ def _own_file(stream: TextIO | None) -> TextIO | None:
 
 
 def find_store(given: str | None, located: str | None = None, written: str | None = None) -> str:
-    """The store of a command: `--store`, else the recipe's, else `$SIFTLOOM_STORE`, else `runs`.
+    """Return the store of a command: `--store`, else the recipe's, else `$SIFTLOOM_STORE`, else `runs`.
 
     Inside a cluster job the working directory is a copy that goes with the job, so a relative store is an error.
     """

@@ -30,7 +30,7 @@ def submit(
     wait: bool,
     as_json: bool,
 ) -> int:
-    """The exit code of the run. Raises UserError before anything is started."""
+    """Return the exit code of the run. Raises UserError before a job is started."""
     from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
 
     found, graph = open_recipe(recipe, nodes, changes)
@@ -45,7 +45,8 @@ def submit(
     if package.bytes > 4 * largest_package():
         raise UserError(
             f"working directory {folder}", f"{size(package.bytes)} in {len(package.files):,} files",
-            f"what packs into {size(largest_package())}", "name what is not needed in .rayignore",
+            f"a folder that packs into {size(largest_package())}",
+            "list files that the job does not need in .rayignore",
         )  # fmt: skip
     jobs = Jobs(address or os.environ.get("RAY_API_SERVER_ADDRESS") or "http://127.0.0.1:8265")
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
@@ -70,7 +71,7 @@ def submit(
 
 
 def shared_store(store: str | None) -> str:
-    """A store that every node may reach: a URI, or an absolute path."""
+    """Return a store that every node may reach: a URI, or an absolute path."""
     if store is None or ("://" not in store and not os.path.isabs(store)):
         raise UserError(
             f"store {store or 'runs'}", "a relative path for a cluster job",
@@ -80,15 +81,20 @@ def shared_store(store: str | None) -> str:
 
 
 def inside(recipe: str, folder: str) -> str:
-    """The recipe's path within the working directory that is sent."""
+    """Return the recipe's path within the working directory that is sent."""
     root, path = Path(folder).resolve(), Path(recipe).resolve()
     if not path.is_relative_to(root):
-        raise RecipeError(recipe, f"a file outside {root}", "a recipe in the folder that is sent", "--working-dir")
+        raise RecipeError(
+            recipe,
+            f"a file outside {root}",
+            "a recipe in the folder that is sent",
+            "name its folder with --working-dir",
+        )
     return str(path.relative_to(root))
 
 
 def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: str, as_json: bool) -> None:
-    """Runs `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
+    """Run `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
     from pipeline.store.record import versions
     from siftloom.run import LIBRARIES
 
@@ -100,7 +106,7 @@ def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: s
     findings = _findings("".join(log))
     if findings is None:
         raise UserError(
-            f"job {job}", f"it ended with exit code {code} before it could check the cluster: {_last(log)}",
+            f"job {job}", f"the job ended with exit code {code} before the check of the cluster: {_last(log)}",
             "a cluster with the project's requirements installed, started from their environment",
             f"ray job logs {job}",
         )  # fmt: skip
@@ -127,7 +133,7 @@ def _last(log: list[str]) -> str:
 
 
 def _digest(graph: Any) -> str:
-    """Eight digits of what is to be made: the same recipe and changes give the same name."""
+    """Return eight digits that name the graph: the same recipe and changes give the same name."""
     from pipeline.fingerprint import canonical_json
     from pipeline.store.record import graph_form
 

@@ -74,7 +74,7 @@ def _inputs(view: NodeView) -> Iterator[str]:
 
 
 def _ancestors(run: Run, view: NodeView) -> set[str]:
-    """Fingerprints of all that a node depends on, its own included."""
+    """Return the fingerprints of all that a node depends on, its own included."""
     known = {other.fingerprint: other for other in run.nodes if other.finished}
     found, todo = set(), [view.fingerprint]
     while todo:

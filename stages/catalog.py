@@ -33,6 +33,7 @@ NODES = {
     "line_dedup": "stages.lines.line_dedup:LineDedup",
     "decontaminate": "stages.decontaminate.decontaminate:Decontaminate",
     "split": "stages.split:Split",
+    "halves": "stages.halves:Halves",
     "train_quality": "stages.quality.train:TrainQuality",
     "quality": "stages.quality.score:Quality",
     "ensemble": "stages.quality.ensemble:Ensemble",
@@ -54,6 +55,8 @@ NODES = {
     "pack": "stages.tokens.pack:Pack",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
+    "score_loss": "stages.training.score_loss:ScoreLoss",
+    "loss_weights": "stages.training.loss_weights:LossWeights",
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
@@ -79,8 +82,13 @@ COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
     "mask_tokens": "stages.training.mask_tokens:MaskTokens",
     "infill": "stages.training.infill:Infill",
+    "growing_vocabulary": "stages.training.growing_vocabulary:GrowingVocabulary",
 }
-ORDERS = {"mixture": "stages.training.order:Mixture", "curriculum": "stages.training.curriculum:Curriculum"}
+ORDERS = {
+    "mixture": "stages.training.order:Mixture",
+    "curriculum": "stages.training.curriculum:Curriculum",
+    "by_prior": "stages.training.by_prior:ByPrior",
+}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",

@@ -1,4 +1,4 @@
-"""The row contract: which columns a document has, of which types, and what they mean.
+"""The row contract: the columns of a document, their types and their meaning.
 
 A base shard holds, in this order:
 
@@ -18,9 +18,12 @@ Stages add columns beside these. The ones that other stages look for by name sta
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import DocumentRow, FinishedNode, Node
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 ID, TEXT, SOURCE, SOURCE_ID = "id", "text", "source", "source_id"
 BASE_COLUMNS = {ID: "string", TEXT: "string", SOURCE: "string", SOURCE_ID: "string"}
@@ -28,6 +31,9 @@ RESERVED = (*BASE_COLUMNS, "state", "_row")  # names that a user's column cannot
 
 LANG, LANG_P = "lang", "lang_p"  # `language`
 HELD_OUT = "held_out"  # `split`
+HALF = "half"  # `halves`
+REF_LOSS, REF_TOKENS = "ref_loss", "ref_tokens"  # `score_loss`
+LOG_PRIOR = "log_prior"  # `loss_weights`: the logarithm of the weight that training gives a document
 CLUSTER_ID = "cluster_id"  # dedup: equal for near-duplicates of one another, null for the others
 # Nodes that make new documents from documents: the ids of all that one was made from, and the place of the first one
 # (base, shard and row; null where it was not made from the rows of one shard).
@@ -38,7 +44,7 @@ DIGEST_DIGITS = 12
 
 
 def id_prefix(digest: str, copy: int = 0) -> str:
-    """What the ids of a source file's rows begin with; `copy` equal files stand before it in the listing."""
+    """Return the beginning of the ids of a source file's rows; `copy` equal files precede it in the listing."""
     return f"{digest[:DIGEST_DIGITS]}.{copy}" if copy else digest[:DIGEST_DIGITS]
 
 
@@ -69,7 +75,19 @@ def carried(docs: Node | tuple[Node, ...], *names: str) -> tuple[str, ...]:
     return tuple(name for name in names if name in have)
 
 
+def cluster_or_id(table: pa.Table) -> list[str]:
+    """What a draw that must not part near-copies derives from: the duplicate cluster of each row where one is named,
+    else its id.
+    """
+    import pyarrow.compute as pc
+
+    name = table[ID]
+    if CLUSTER_ID in table.column_names:
+        name = pc.coalesce(table[CLUSTER_ID].cast("string"), name)
+    return name.to_pylist()
+
+
 def given_or_not(ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
-    """Return what a trainer that skips held-out documents says about one: whether it was given it."""
+    """Return the answer of a trainer that skips held-out documents: whether it was given this one."""
     given = ctx.reached and not row.columns.get(HELD_OUT)
     return {"state": "given" if given else "not given"}

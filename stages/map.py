@@ -39,16 +39,18 @@ REMOVED = "removed"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Map(RowNode):
-    """Apply `fn`, which is `package.module:function`.
+    """Apply a function of yours to every document.
 
-    per        `batch`: the function gets a `pyarrow.Table` and returns a mapping from names to arrays as long
-    as it;
-               `row`: it gets a dict and returns a dict. `params` are passed by name
-    reads      the columns that it gets
-    writes     the columns that it returns, name -> Arrow type (`int32`, `float32`, `string`, `bool`, ...)
-    removes    the names of its reasons; it returns one of them, or None, under the name `removed`; the reason
-    is `map.<name>` new_text   whether it may return `text`; None there leaves a row's text as it is
-    version_    part of the identity: another number runs the function again
+    fn        the function, as `package.module:function`
+    per       `batch`: the function gets a `pyarrow.Table` and returns a mapping from names to arrays as long as the
+              table; `row`: it gets a dict and returns a dict
+    params    named arguments that the function gets besides
+    reads     the columns that it gets
+    writes    the columns that it returns, name -> Arrow type (`int32`, `float32`, `string`, `bool`, ...)
+    removes   the names of its reasons; it returns one of them, or None, under the name `removed`; the reason is then
+              `map.<name>`
+    new_text  whether it may return `text`; None there leaves the text of a row unchanged
+    version_  part of the identity: another number runs the function again
 
     Errors: `DataError` names the function for what it raises and for results that do not fit.
     """
@@ -83,7 +85,7 @@ class Map(RowNode):
             raise RecipeError("map.fn", f"{self.fn!r}", "package.module:function")
         for name in self.writes:
             if name in (*RESERVED, REMOVED):
-                raise RecipeError(f"map.writes: {name}", "a name with a meaning of its own", "another name")
+                raise RecipeError(f"map.writes: {name}", "a reserved name", "another name")
         if not (self.writes or self.removes or self.new_text):
             raise RecipeError(f"map {self.fn}", "a function that changes nothing", "writes, removes or new_text")
 

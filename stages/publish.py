@@ -25,7 +25,7 @@ CHUNK = 1 << 20
 
 
 def check_target(place: str, to: str | None) -> None:
-    """Raise `RecipeError` for a target that can be told to be impossible before anything runs."""
+    """Raise `RecipeError` for a target that is plainly impossible, before anything runs."""
     scheme, colon, _ = (to or "").partition("://")
     if colon and scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
@@ -149,7 +149,7 @@ def _refuse(place: str, foreign: list[str]) -> None:
         raise DataError(
             place,
             f"files that this node did not write, or that have changed since: {names}",
-            "an empty place, or what an earlier run wrote, unchanged",
+            "an empty place, or the unchanged files of an earlier run",
             "name another place, or remove these files",
         )
 

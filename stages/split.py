@@ -9,26 +9,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import ShareBelowOne
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
-from pipeline.errors import RecipeError
 from stages.chance import draws, share_limit
-from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried
+from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried, cluster_or_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split(RowNode):
-    """Add `held_out` (bool): true for a `held_out` share of the documents (of the clusters, where there are
-    some)."""
+    """Mark held-out documents in `held_out` (bool): a keyed draw, by duplicate cluster where there are clusters.
+
+    held_out  share of the documents (of the clusters) that is marked
+    """
 
     docs: Node
-    held_out: float = 0.02
+    held_out: ShareBelowOne = 0.02
     seed: int = 0
 
     version = 1
-
-    def check(self) -> None:
-        if not 0 <= self.held_out < 1:
-            raise RecipeError("split.held_out", f"{self.held_out}", "a share from 0 to below 1")
 
     def adds(self):
         return {HELD_OUT: "bool"}
@@ -41,11 +39,6 @@ class Split(RowNode):
         limit = share_limit(self.held_out)
 
         def rows(table) -> Columns:
-            import pyarrow.compute as pc
-
-            name = table[ID]
-            if CLUSTER_ID in table.column_names:
-                name = pc.coalesce(table[CLUSTER_ID].cast("string"), name)
-            return Columns(added={HELD_OUT: draws(name.to_pylist(), self.seed, "split") < limit})
+            return Columns(added={HELD_OUT: draws(cluster_or_id(table), self.seed, "split") < limit})
 
         return rows

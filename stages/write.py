@@ -1,4 +1,4 @@
-"""Write the alive rows as files that any tool reads, and put them where the user says.
+"""Write the alive rows as files that any tool reads, and copy them to the user's target.
 
 Each shard becomes one file of the node: Parquet, or gzipped JSON lines. The same rows give the same bytes: no time and
 no name stands in a gzip header, and JSON has its fields in the order of `columns`.
@@ -42,7 +42,8 @@ class Write(Node):
 
     to       a folder, or an `s3://` or `gs://` URI, that gets the files as a dataset which `datasets.load_dataset`,
              pandas and polars open; null = the files stay in the store only
-    columns  which ones, in this order; empty = all that the documents carry
+    format   the format of the files
+    columns  the columns to write, in this order; empty = all columns of the documents
 
     Errors: `DataError` when the target holds files that this node did not write, or when no row is alive.
     """
@@ -92,7 +93,7 @@ class Write(Node):
                 for name, found in by.items():
                     found.update(result.facts[name])
         if not paths:
-            raise DataError("write.to", "no row is alive, so there is nothing to write", "one row or more")
+            raise DataError("write.to", "no document is left to write", "one document or more")
         copies = {f"data/train-{i:05d}-of-{len(paths):05d}.{self.format}": path for i, path in enumerate(paths)}
         files = {name: {"rows": n} | describe(path) for n, (name, path) in zip(rows, copies.items(), strict=True)}
         have = columns_of(self.docs)

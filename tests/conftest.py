@@ -22,6 +22,16 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep a file's tests in one process of `pytest -n`, and all that look at the demo in one: it takes minutes, so it
+    begins first and runs once. Each process has a Ray of its own.
+    """
+    for item in items:
+        shared = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
 def local_ray():
     """The suite's Ray: two CPUs, started by the engine's own code; a test that needs another runs it in a process."""
@@ -30,3 +40,15 @@ def local_ray():
     session.start(cpus=2, address=None)
     yield
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """One Chromium for the tests of pages (`tests.browser`)."""
+    from tests.browser import Browser
+
+    opened = Browser(tmp_path_factory.mktemp("profile"))
+    try:
+        yield opened
+    finally:
+        opened.close()

@@ -1,20 +1,23 @@
-"""Every code block of README, CONTRIBUTING and docs is executed.
+"""Every code block of README, CONTRIBUTING and docs is executed, page by page and in the order of the page.
 
-`python` blocks of one page run one after the other in one process, in an empty folder; `bash` blocks line by line
-with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned. `text` is not code. A
-line that needs a cluster (it names an `--address`) is checked to the last option, and run by `tests/clusters`. `make`
-lines are run by whoever runs this test, so of them it is checked only that make knows the target.
+Each page has a folder of its own with a few files in `corpus/`. `python` blocks of one page share a process; `bash`
+blocks run line by line with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned;
+`text` is not code. A line that needs a cluster (it names an `--address`) is checked to the last option, and run by
+`tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked only that make knows the
+target. The cells of a notebook are blocks of `python`.
 """
 
 from __future__ import annotations
 
 import gzip
 import itertools
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -25,62 +28,96 @@ PAGES = sorted(
     for path in [
         *(ROOT / n for n in ("README.md", "CONTRIBUTING.md", "clusters/README.md")),
         *(ROOT / "docs").rglob("*.md"),
+        *(ROOT / "docs").rglob("*.ipynb"),
     ]
     if path.exists()
 )
-FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LANGUAGES = {"python", "bash", "yaml", "text", "json"}
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    return [body for found, body in FENCE.findall(page.read_text()) if found == language]
+# Runs blocks that come as JSON lines, with the value of a last expression shown as a notebook shows it.
+INTERPRETER = """
+import ast, json, sys
+names = {"__name__": "__main__"}
+for line in sys.stdin:
+    tree = ast.parse(json.loads(line))
+    last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
+    exec(compile(tree, "block", "exec"), names)
+    if last is not None:
+        value = eval(compile(ast.Expression(last.value), "block", "eval"), names)
+        getattr(value, "_repr_html_", value.__repr__)()
+"""
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """(language, code) of a page, in order."""
+    if page.suffix == ".ipynb":
+        cells = json.loads(page.read_text())["cells"]
+        return [("python", "".join(cell["source"])) for cell in cells if cell["cell_type"] == "code"]
+    return [(language, textwrap.dedent(body)) for _, language, body in FENCE.findall(page.read_text())]
 
 
 def environment() -> dict[str, str]:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    return os.environ | {"PATH": path, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT)}
+    return os.environ | {"PATH": path, "RAY_AUTH_MODE": "disabled", "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """An empty folder with a few files of text for the commands to work on."""
-    place = tmp_path_factory.mktemp("newcomer")
-    corpus = place / "corpus"
-    corpus.mkdir()
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with a few files of text for the blocks to work on."""
+    (tmp_path / "corpus").mkdir()
     with gzip.open(ROOT / "recipes" / "corpus" / "corpus-00.jsonl.gz", "rt") as pages:
-        (corpus / "pages.jsonl").write_text("".join(itertools.islice(pages, 80)))
-    return place
+        for name, rows in (("corpus/pages.jsonl", 80), ("april/pages.jsonl", 10)):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("".join(itertools.islice(pages, rows)))
+    return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def named(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
 def test_every_fence_names_its_language(page):
-    for language, body in FENCE.findall(page.read_text()):
+    for language, body in blocks(page):
         assert language in LANGUAGES, f"a block of {language or 'no language'}: {body[:80]}"
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=lambda p: str(p.relative_to(ROOT)))
-def test_python_blocks_run(page, folder):
-    code = "\n\n".join(blocks(page, "python"))
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, env=environment(), capture_output=True, text=True, timeout=280
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if {"python", "bash", "yaml"} & dict(blocks(page)).keys()], ids=named
+)
+def test_blocks_run(page, folder):
+    python = subprocess.Popen(
+        [sys.executable, "-c", INTERPRETER], cwd=folder, env=environment(), text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    for number, (language, body) in enumerate(blocks(page)):
+        if language == "python":
+            assert python.stdin is not None
+            python.stdin.write(json.dumps(f"{body}\nprint('block', {number})") + "\n")
+            python.stdin.flush()
+            wait_for(python, f"block {number}")
+        elif language == "bash":
+            for line in commands(body):
+                check(line, folder)
+        elif language == "yaml" and "nodes:" in body:
+            (folder / f"page-{number}.yaml").write_text(body)
+            run(["siftloom", "plan", f"page-{number}.yaml", "--json"], folder)
+    rest, _ = python.communicate(timeout=60)
+    assert python.returncode == 0, rest
 
 
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "yaml")], ids=lambda p: str(p.relative_to(ROOT)))
-def test_recipes_in_pages_can_be_planned(page, folder):
-    for i, body in enumerate(blocks(page, "yaml")):
-        if "nodes:" not in body:
-            continue
-        (folder / f"page-{i}.yaml").write_text(body)
-        run(["siftloom", "plan", f"page-{i}.yaml", "--json"], folder)
-
-
-@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "bash")], ids=lambda p: str(p.relative_to(ROOT)))
-def test_commands_run(page, folder):
-    for body in blocks(page, "bash"):
-        for line in commands(body):
-            check(line, folder)
+def wait_for(python: subprocess.Popen, mark: str) -> None:
+    """Read the output of a block to its mark; what stands before is the trace of a failure."""
+    said = []
+    assert python.stdout is not None
+    for line in python.stdout:
+        if line.strip() == mark:
+            return
+        said.append(line)
+    raise AssertionError("".join(said)[-3000:])
 
 
 def commands(body: str) -> list[str]:
@@ -106,7 +143,6 @@ def check(line: str, folder: Path) -> None:
 
 
 def run(words: list[str], folder: Path) -> str:
-    wide = environment() | {"COLUMNS": "200"}
-    done = subprocess.run(words, cwd=folder, env=wide, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
     return done.stdout

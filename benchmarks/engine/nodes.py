@@ -11,6 +11,7 @@ from pipeline.contract import Columns, Context, Law, NewShard, Node, Removed, Re
 if TYPE_CHECKING:
     import pyarrow as pa
 
+NODES = 5  # of a pass whose cost is measured
 SHARDS_A_TASK = 100
 WORDS = 20_000  # of the made-up language, in Zipf's proportions
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks.engine.overhead import TreeCpu
+from benchmarks.engine.records import record
+from benchmarks.engine.tree_cpu import TreeCpu
 from pipeline.ray_runtime import session
 
 PASSES = 10
@@ -18,9 +19,9 @@ BLOCKS = 100
 def measure(cpus: int) -> list[dict]:
     session.start(cpus, None)
     assert "ray.data" not in sys.modules, "measure this first: a driver pays it once"
-    first = _cpu(lambda: _pipeline(BLOCKS))  # enough for every worker to start
-    further = _cpu(lambda: [_pipeline(1) for _ in range(PASSES)]) / PASSES
-    block = (_cpu(lambda: _pipeline(BLOCKS)) - further) / BLOCKS
+    first = cpu_of(lambda: pipeline(BLOCKS))  # enough for every worker to start
+    further = cpu_of(lambda: [pipeline(1) for _ in range(PASSES)]) / PASSES
+    block = (cpu_of(lambda: pipeline(BLOCKS)) - further) / BLOCKS
     return [
         _record("fixed cost of Ray Data, once per driver", first - further - BLOCKS * block, "s"),
         _record("fixed cost of Ray Data, per further pass", further, "s"),
@@ -28,13 +29,13 @@ def measure(cpus: int) -> list[dict]:
     ]
 
 
-def _cpu(work) -> float:
+def cpu_of(work) -> float:
     cpu = TreeCpu()
     work()
     return cpu.stop()
 
 
-def _pipeline(blocks: int) -> None:
+def pipeline(blocks: int) -> None:
     import ray.data
 
     dataset = ray.data.from_items([{"works": b""} for _ in range(blocks)], override_num_blocks=blocks)
@@ -49,4 +50,4 @@ def _same(block):
 
 
 def _record(what: str, value: float, unit: str) -> dict:
-    return {"row": "ray-data", "what": what, "value": round(value, 2), "unit": unit, "must": None, "holds": None}
+    return record("ray-data", what, round(value, 2), unit)

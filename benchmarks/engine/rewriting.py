@@ -17,16 +17,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.engine.in_process import Engine
 from benchmarks.engine.nodes import Made, Measure, chain
-from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
-from pipeline.driver.commit import finish
-from pipeline.driver.fanout import pass_work
-from pipeline.graph import build
-from pipeline.store.lease import Leases
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
-from pipeline.worker.passes import run_shard
-from pipeline.worker.tasks import run_task
+from benchmarks.engine.records import record
+from pipeline.contract import Node
 from stages.compact import Compact
 
 LATER = [0.01] * 5
@@ -87,66 +81,22 @@ def _rewrite_one(path: Path, node: Measure, target: Path) -> int:
 # columns -------------------------------------------------------------------------------------------------------------
 
 
-class Columns:
-    """The engine's own code, run here one after the other."""
-
-    def __init__(self, root: Path, target: Node) -> None:
-        self.store = LocalStore(str(root))
-        self.graph = build([target])
-        self.state = Ledger(self.graph, self.store)
-        self.leases = Leases(self.store)
-
-    def lay_down(self, base: Node) -> None:
-        (phase,) = base.phases()
-        assert isinstance(phase, TaskPhase)
-        binding = self.state.binding(base, {}, "", 1)
-        keys = list(phase.keys(None))  # type: ignore[arg-type]
-        for key in keys:
-            run_task(binding, phase.name, key)
-        self._finish(base, {phase.name: keys})
-
-    def run(self, nodes: Sequence[Node]) -> int:
-        """One pass of these nodes over all shards; bytes written."""
-        joined = [(node, node.phases()[0]) for node in nodes]
-        assert all(isinstance(phase, RowPhase | ShardPhase) for _, phase in joined)
-        phases, works = pass_work(self.state, joined, lambda node: self.state.binding(node, {}, "", 1))
-        written = 0
-        for work in works:
-            for outcome in run_shard(self.store.root, phases, work):
-                if outcome.error is not None:
-                    raise outcome.error
-                written += sum(entry["size"] for entry in outcome.receipt.files.values())
-                self.state.note_done(joined[outcome.index][0], joined[outcome.index][1].name, outcome.shard)
-        for node, phase in joined:
-            self._finish(node, {phase.name: [base.shard.name for base in self.state.input_shards(node)]})
-        return written
-
-    def _finish(self, node: Node, keys: dict[str, list[str]]) -> None:
-        self.leases.acquire(self.state.folder(node))
-        finish(self.state, node, keys, self.leases, "")
-        self.leases.release(self.state.folder(node))
-
-    def kept(self, node: Node) -> int:
-        return sum(counts.get("alive_out", 0) for counts in self.state.manifest(node)["counts"].values())
-
-
-def separate(engine: Columns, nodes: Sequence[Node]) -> tuple[int, int]:
+def separate(engine: Engine, nodes: Sequence[Node]) -> tuple[int, int]:
     written = sum(engine.run([node]) for node in nodes)
     return written, engine.kept(nodes[-1])
 
 
-def fused(engine: Columns, nodes: Sequence[Node]) -> tuple[int, int]:
+def fused(engine: Engine, nodes: Sequence[Node]) -> tuple[int, int]:
     return engine.run(nodes), engine.kept(nodes[-1])
 
 
 # the measurement -----------------------------------------------------------------------------------------------------
 
 
-def measure(folder: Path, megabytes: int) -> list[dict]:
-    base = Made(shards=max(1, megabytes // 25), rows=7000, words=700)
-    first = Columns(folder / "store", base)
-    first.lay_down(base)
-    source = sorted((folder / "store" / first.state.folder(base) / "data").rglob("*.parquet"))
+def measure(folder: Path, shards: int, rows: int = 7000) -> list[dict]:
+    """Of shards of so many documents of 700 words each: 25 MB a shard of 7000."""
+    base = Made(shards=shards, rows=rows, words=700)
+    source = Engine(folder / "store", base).lay_down(base)
     records = []
     for removed in (0.1, 0.5, 0.9):
         records += _records(removed, _costs(folder, base, source, removed))
@@ -176,12 +126,12 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _engine(folder: Path, target: Node) -> Columns:
+def _engine(folder: Path, target: Node) -> Engine:
     """The engine over a store that holds the base and nothing else."""
     for path in (folder / "store" / "nodes").iterdir():
         if not path.name.startswith("made-"):
             shutil.rmtree(path)
-    return Columns(folder / "store", target)
+    return Engine(folder / "store", target)
 
 
 def _records(removed: float, costs: dict[str, Cost]) -> list[dict]:
@@ -203,4 +153,4 @@ def _records(removed: float, costs: dict[str, Cost]) -> list[dict]:
 
 def _record(what: str, value: float, unit: str, holds: bool | None = None) -> dict:
     must = None if holds is None else "< 1"
-    return {"row": "A-15", "what": what, "value": value, "unit": unit, "must": must, "holds": holds}
+    return record("A-15", what, value, unit) | {"must": must, "holds": holds}

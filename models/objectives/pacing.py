@@ -1,8 +1,8 @@
 """How far a curriculum has come: CLIMB's pacing functions (Diehl Martinez et al. 2023, arXiv 2311.08886).
 
 Between the shares `start` and `end` of a run the value climbs from `begin` to 1, by the shape given. It is a function
-of the step alone, so a resumed run is where the dead one was. Note the logarithm: it has climbed 54 % of its way after
-1 % of the steps, and is close to no curriculum.
+of the step alone, so a resumed run is where the dead one was. The logarithm climbs 54 % of its range in the
+first 1 % of the steps, and is close to no curriculum.
 """
 
 from __future__ import annotations

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pipeline.driver.history import Took, time_left
 from pipeline.driver.progress import Event, NodeProgress, Started, TaskEvent, TaskFailed
 from pipeline.quantities import duration, size
 
@@ -23,6 +24,7 @@ class NodeStatus:
     text: str = ""  # of the last task event
     first_step: tuple[int, float] | None = None
     cause: str = ""
+    passes: tuple[int, ...] = ()  # of the plan; nodes of one pass end together
 
     @property
     def state(self) -> str:
@@ -54,6 +56,15 @@ class Board:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.lock, self.clock = threading.RLock(), clock
         self.nodes: dict[str, NodeStatus] = {}
+        self.earlier: Mapping[str, Took] = {}
+
+    def left(self, now: float) -> str:
+        """Return the time that is left of the whole graph in words, empty where nothing is known."""
+        found = time_left(self.nodes.values(), now, self.earlier)
+        if found is None:
+            return ""
+        seconds, whole = found
+        return f"{'about' if whole else 'at least'} {duration(seconds)} left"
 
     def notify(self, event: Event) -> bool:
         """Take an event in. Return whether it is news: False for the second failure of one node and later ones."""
@@ -62,7 +73,9 @@ class Board:
                 case Started():
                     for entry in event.plan.entries:
                         state = "reused" if entry.action == "reuse" else "waiting"
-                        self.nodes.setdefault(entry.name, NodeStatus(NodeProgress(entry.name, state)))
+                        status = NodeStatus(NodeProgress(entry.name, state), passes=tuple(entry.passes))
+                        self.nodes.setdefault(entry.name, status)
+                    self.earlier = event.earlier
                 case NodeProgress():
                     self._progress(event)
                 case TaskEvent():

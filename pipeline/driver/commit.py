@@ -22,6 +22,7 @@ from pipeline.worker.pieces import pieces_folder
 
 FORMAT = 1
 FIGURES_LIMIT = 256 * 1024
+SKEWED = 100  # a histogram whose bars differ by more is drawn with a logarithmic axis, or its tail cannot be seen
 
 
 def stale_keys(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
@@ -147,21 +148,23 @@ def _listed(state: Ledger, node: Node) -> dict[str, Any]:
 def _histograms(node: Node, sums: Collection[Summary]) -> list[dict[str, Any]]:
     """Histograms that the engine counted for a row node, one figure a column."""
     figures = []
-    for column, (low, high, bins, *limit) in getattr(node, "histograms", {}).items():
-        counted = (found.histograms[column] for found in sums if column in found.histograms)
-        counts = next(counted, [0] * bins)
-        edges = [low + (high - low) * i / bins for i in range(bins + 1)]
-        marks = [{"x": getattr(node, name), "label": name, "removed": "below"} for name in limit]
+    for column, (low, high, bins, *limits) in getattr(node, "histograms", {}).items():
+        counts, removed = (
+            next((found[column] for found in facts if column in found), [0] * bins)
+            for facts in ([each.histograms for each in sums], [each.removed_histograms for each in sums])
+        )
         figures.append(
             {
                 "kind": "histogram",
                 "section": "scores",
-                "about": "How the documents scored, and where the line was drawn.",
-                "title": f"{column} of the documents that {node.kind()} saw",
+                "about": "How the documents scored, and where the line was drawn. Outer bars hold what lies beyond.",
+                "title": f"{column} ({node.kind()})",
                 "x": column,
-                "edges": edges,
+                "edges": [low + (high - low) * i / bins for i in range(bins + 1)],
                 "counts": counts,
-                "marks": marks,
+                "removed": removed,
+                "log_y": max(counts) > SKEWED * min((count for count in counts if count), default=1),
+                "marks": [{"x": limit, "label": name} for name in limits if (limit := getattr(node, name)) is not None],
             }
         )
     return figures

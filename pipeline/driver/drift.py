@@ -64,7 +64,7 @@ def _spec(module: str) -> ModuleSpec | None:
         return None
     try:
         return PathFinder.find_spec(module, inside)
-    except KeyError:  # a folder without `__init__.py` is found by way of the package above it, once that is imported
+    except KeyError:  # a folder without `__init__.py` is found through the package above it, once that is imported
         found = ModuleSpec(module, None, is_package=True)
         name = module.rpartition(".")[2]
         found.submodule_search_locations = [str(Path(at, name)) for at in inside if Path(at, name).is_dir()]

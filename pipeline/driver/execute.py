@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.contract import Node, TaskPhase
 from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
+from pipeline.driver.history import earlier
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import make_plan
@@ -103,7 +104,7 @@ class Driver:
             check_space(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
             write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
-            self.reporter.notify(Started(plan))
+            self.reporter.notify(Started(plan, earlier(self.store, self.name)))
             self._unchecked = nodes_over_holes(self.state)
             with self.stop.listening():
                 self._walk()
@@ -265,7 +266,7 @@ class Driver:
         if not where and self.options.cpus is not None and self.options.cpus > have:
             self.reporter.notify(Notice(f"{self.options.cpus} CPUs are asked for, but this machine has {have}"))
         self.keys.cpus = session.start(self.options.cpus, self.options.address)
-        from pipeline.ray_runtime.tasks import Width  # it imports ray, whose settings have to be made before
+        from pipeline.ray_runtime.tasks import Width  # this imports ray, which needs its settings first
 
         self._width = Width(self.options.cpus)
         due = (phase for node in self.graph.nodes if not self.finished(node) for phase in self.graph.phases(node))

@@ -17,7 +17,7 @@ def pass_work(
     """Return the phases in order, and for every shard the indices of those that are due there."""
     graph = state.graph
     index = {node: i for i, (node, phase) in enumerate(joined) if isinstance(phase, RowPhase)}
-    phases, due_keys = [], []
+    phases, due_keys, scores = [], [], []
     chains_of = [graph.input_chains(node) for node, _ in joined]
     for (node, phase), chains in zip(joined, chains_of, strict=True):
         phases.append(
@@ -26,9 +26,9 @@ def pass_work(
                 phase=phase.name,
                 after={state.place(b).short: index.get(chain[-1]) if chain else None for b, chain in chains.items()},
                 chain={state.place(b).short: tuple(state.link(n) for n in chain) for b, chain in chains.items()},
-                scores=known_scores(state, node) if isinstance(node, RowNode) else {},
             )
         )
+        scores.append(known_scores(state, node) if isinstance(node, RowNode) else {})
         due_keys.append(state.done(node, phase.name))
     works = []
     for base in dict.fromkeys(base for chains in chains_of for base in chains):
@@ -42,7 +42,8 @@ def pass_work(
                 ):
                     due.append(i)
             if due:
-                works.append(ShardWork(shard, tuple(due)))
+                known = {i: scores[i][shard.shard.name] for i in due if shard.shard.name in scores[i]}
+                works.append(ShardWork(shard, tuple(due), known))
     return phases, works
 
 

@@ -50,6 +50,6 @@ class PhaseKeys:
         return self.state.binding(node, own, self.stop_name, self.cpus)
 
     def forget(self, node: Node) -> None:
-        """Ask the phases of a node again: what they read is being made anew."""
+        """Ask the phases of a node for their keys again, because their inputs are being rebuilt."""
         for key in [key for key in self._known if key[0] is node]:
             del self._known[key]

@@ -8,7 +8,7 @@ lines for logs and for programs, `pipeline.driver.progress_table` draws a live t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 State = Literal["reused", "waiting", "running", "done", "failed"]
@@ -16,9 +16,10 @@ State = Literal["reused", "waiting", "running", "done", "failed"]
 
 @dataclass(frozen=True)
 class Started:
-    """The walk begins; `plan` says what there is to do."""
+    """The walk begins; `plan` says what there is to do, `earlier` how long nodes took in earlier runs."""
 
     plan: Any
+    earlier: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

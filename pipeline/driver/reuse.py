@@ -15,7 +15,7 @@ from pipeline.worker.passes import reusable
 
 
 def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(folder, manifest) of the other finished nodes of this kind in the store that the code of now has made."""
+    """Yield (folder, manifest) of the store's other finished nodes of this kind that today's code wrote."""
     own, code = state.folder(node), code_hash(type(node), node.code())
     for name in state.store.names("nodes"):
         folder = f"nodes/{name}"

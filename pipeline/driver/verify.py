@@ -98,7 +98,7 @@ def _phases(store: Store, folder: str) -> dict[str, Sequence[str]]:
         if manifest is not None:
             return json.loads(manifest)["phases"]
     except (ValueError, KeyError):
-        store.delete(f"{folder}/manifest.json")  # all that it says is made again from the receipts
+        store.delete(f"{folder}/manifest.json")  # the receipts hold all of its content; the next run writes it anew
     return {
         phase: [name.removesuffix(".json") for name in store.names(f"{folder}/receipts/{phase}")]
         for phase in store.names(f"{folder}/receipts")

@@ -1,1 +1,1 @@
-"""The only room that imports ray: sessions, passes, keyed tasks, jobs."""
+"""The only package that imports ray: sessions, passes, keyed tasks, jobs."""

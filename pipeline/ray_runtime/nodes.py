@@ -62,6 +62,6 @@ def _answer(store: str, folder: str, name: str, packages: Sequence[str]) -> dict
         if opened.read(f"{folder}/driver") != b"driver":
             error = f"it does not see what the driver wrote to {masked(store)}: the folder is not shared"
         opened.write(name, b"node")
-    except Exception as failure:  # told to the one who asked, who goes on with the other nodes
+    except Exception as failure:  # the caller receives it and goes on with the other nodes
         error = f"{type(failure).__name__}: {failure}"
     return {"versions": versions(packages), "error": error}

@@ -16,7 +16,7 @@ import pickle
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -74,7 +74,8 @@ class Pass:
         for retries, groups in () if alone else ((0, list(self._groups())), (TRIES_AGAIN - 1, None)):
             if not left or stopping():
                 return
-            for shard, outcomes in self._pipeline(groups or [[work] for work in left.values()], retries, errored=-1):
+            groups = groups or [[replace(work, tried=True)] for work in left.values()]
+            for shard, outcomes in self._pipeline(groups, retries, errored=-1):
                 left.pop(shard, None)
                 yield outcomes
             if left:
@@ -87,7 +88,8 @@ class Pass:
     def _alone(self, shard: str, work: ShardWork, retries: int) -> list[Outcome]:
         """Run one shard; return its outcomes, with the cause where its worker dies."""
         try:
-            return [o for _, outcomes in self._pipeline([[work]], retries, errored=0) for o in outcomes]
+            again = replace(work, tried=True)  # by a worker before, or by one that Ray replaces
+            return [o for _, outcomes in self._pipeline([[again]], retries, errored=0) for o in outcomes]
         except Exception as error:  # Ray Data's or Ray's own: what its workers raise comes back as an outcome
             died = WorkerDied.of(error)
         gc.collect()  # Ray Data's error refers to its own frames, and those to actors, which would hold their CPUs
@@ -136,7 +138,8 @@ class Pass:
     def _dataset(self, groups: Sequence[Sequence[ShardWork]], retries: int, errored: int) -> Dataset:
         import ray.data
 
-        # Ray Data sets its loggers up when it is imported. What it has to say of dead workers is said by name here.
+        # Ray Data sets its loggers up when it is imported. Errors of this module name the shard and the node of a dead
+        # worker, which Ray Data's messages do not.
         logging.getLogger("ray.data").setLevel(logging.CRITICAL)
         dataset = ray.data.from_items([operators.group_row(g) for g in groups], override_num_blocks=len(groups))
         self._set_up(dataset.context)
@@ -171,7 +174,7 @@ class Pass:
 
 
 def _pool(wanted: Resources, spare: float) -> dict[str, Any]:
-    """Return the options of a pool of actors, which together leave room for the tasks that read for them."""
+    """Return the options of a pool of actors, which together leave CPUs for the tasks that read for them."""
     from ray.data import ActorPoolStrategy
 
     devices = ray.cluster_resources().get("GPU", 0)

@@ -83,8 +83,8 @@ class WorkerDied(RuntimeError):
     def of(error: BaseException) -> WorkerDied:
         """Return what Ray says of a death: the sentence with the cause, without names of tasks and traces."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        told = [line for line in lines if any(word in line.lower() for word in ("died", "killed", "memory", "crash"))]
-        return WorkerDied((told or lines or [type(error).__name__])[-1])
+        causes = [line for line in lines if any(word in line.lower() for word in ("died", "killed", "memory", "crash"))]
+        return WorkerDied((causes or lines or [type(error).__name__])[-1])
 
 
 def require_gpus(wanted: Resources, place: str) -> None:

@@ -17,10 +17,14 @@ from pipeline.contract import Node
 from pipeline.recipe.vocabulary import Field, fields_of
 
 LISTED = re.compile(r"(?:- )?(?P<names>`?\w+`?(?:, `?\w+`?)*)(?:  +|: )(?P<text>\S.*)")
+TYPE = re.compile(r"^(u?int|float)\d+ +|^(string|bool) +")
 COMMON = {  # fields that mean the same everywhere; a docstring that says more wins
     "docs": "the documents to work on: the name of a node, or several",
     "allow_empty": "accept a result without a single document; else a node that removes everything stops the run",
     "seed": "chooses among the random draws; another seed, other choices",
+    "device": "`cpu` or `cuda`; part of the identity, since their sums differ",
+    "commit_rows": "rows of a shard after which results are stored, so that a killed worker loses no more; null = none",
+    "threads": "of the arithmetic; they decide bits, so they are part of the identity",
 }
 
 
@@ -50,11 +54,23 @@ def _limits(cls: type, fields: Mapping[str, Field]) -> dict[str, str]:
     if not issubclass(cls, Node) or not isinstance(reasons, tuple):
         return {}
     sides = {"min": "less", "max": "more"}
+    measured = _measured(cls, fields)
     return {
-        key: f"a document with {sides[key[:3]]} is removed, with the reason `{cls.kind()}.{key}`; null = no limit"
+        key: measured.get(key[4:], "")
+        + f"a document with {sides[key[:3]]} is removed, with the reason `{cls.kind()}.{key}`; null = no limit"
         for key in fields
         if key[:4] in ("min_", "max_") and f"{cls.kind()}.{key}" in reasons
     }
+
+
+def _measured(cls: type, fields: Mapping[str, Field]) -> dict[str, str]:
+    """Return rule -> the meaning of the column that holds its measure, where the docstring lists the column."""
+    found: dict[str, str] = {}
+    for names, text in _listed(cls.__doc__ or ""):
+        for name in names:
+            if name not in fields:
+                found.setdefault(name.partition("_")[2], TYPE.sub("", text) + "; ")
+    return found
 
 
 def _listed(docstring: str) -> Iterator[tuple[list[str], str]]:

@@ -82,8 +82,8 @@ def parse(
     """A recipe from its text.
 
     `overrides` are `node.field=value` (deeper: `lost.model.rank=8`), checked like the text itself; `everywhere`
-    changes the fields of every node of a kind before it is made. `folder` is where relative paths start; None leaves
-    them as they are. Raises RecipeError; further problems are its `__notes__`.
+    changes the fields of every node of a kind before the node is constructed. Relative paths start at `folder`; None
+    leaves them as they are. Raises RecipeError; further problems are its `__notes__`.
     """
     root = compose(text, source)
     if not isinstance(root, Table):

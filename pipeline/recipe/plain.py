@@ -21,6 +21,10 @@ OURS = {
     "a valid number": "a number",
     "a valid dictionary": "a mapping",
 }
+BOUNDS = {
+    "greater than or equal to": "at least", "less than or equal to": "at most", "greater than": "above",
+    "less than": "below",
+}  # fmt: skip
 
 
 class Misfit(Exception):
@@ -45,16 +49,18 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
     for depth, place, at, message in tried:
         if depth == deepest:
             message = message.removeprefix("Input should be ")
+            for theirs, ours in BOUNDS.items():
+                message = message.replace(theirs, ours)
             found.setdefault((place, at), {})[OURS.get(message, message)] = None
     raise Misfit(
         [(place.mark, f"{at} is {shown(place)}", " or ".join(wanted)) for (place, at), wanted in found.items()]
     )
 
 
-def _followed(tree: Tree, at: str, way: Sequence[int | str]) -> tuple[int, Tree, str]:
+def _followed(tree: Tree, at: str, path: Sequence[int | str]) -> tuple[int, Tree, str]:
     """How far pydantic's location leads into the tree, and what stands there; types in it are skipped."""
     depth = 0
-    for step in way:
+    for step in path:
         if isinstance(tree, Items) and isinstance(step, int) and step < len(tree.items):
             depth, tree, at = depth + 1, tree.items[step], f"{at}[{step}]"
         elif isinstance(tree, Table) and str(step) in tree.entries:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline import bounds
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.recipe.plain import Misfit, checked
@@ -151,6 +152,7 @@ class Reader:
                 values = self.everywhere[cls.kind()](values)
             value = cls(**values)
             if isinstance(value, Node):
+                bounds.check(value)
                 value.check()
         except (ValueError, RecipeError) as error:
             # a message that begins with the name of a field is about that field

@@ -41,7 +41,7 @@ class Field:
 
     name: str
     key: str
-    hint: Any
+    hint: Any  # with its bounds (`pipeline.bounds`)
     default: Any  # dataclasses.MISSING when the field must be given
     role: str | None  # "sources", "threshold", "runtime"
     positional: bool
@@ -65,9 +65,14 @@ class Field:
 @functools.cache
 def fields_of(cls: type) -> dict[str, Field]:
     """The fields of a node or value class by recipe key, in their order."""
-    hints = typing.get_type_hints(cls)
+    bare, hints = typing.get_type_hints(cls), typing.get_type_hints(cls, include_extras=True)
     stream = cls.stream if issubclass(cls, Node) else None
-    return {field.key: field for field in (_field(f, hints[f.name], stream) for f in dataclasses.fields(cls) if f.init)}
+    found = (
+        dataclasses.replace(_field(field, bare[field.name], stream), hint=hints[field.name])
+        for field in dataclasses.fields(cls)
+        if field.init
+    )
+    return {field.key: field for field in found}
 
 
 def _field(field: dataclasses.Field, hint: Any, stream: str | None) -> Field:

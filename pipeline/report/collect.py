@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
 
 GONE = ("removed.", "rejected.", "dropped.")  # beginnings of counts of things that left, by reason
-MADE = ("rows", "tokens", "steps", "scored", "documents")  # counts that say best what a node without rows made
+MADE = ("rows", "tokens", "steps", "scored", "documents")  # the counts that describe a node without rows best
 WHY = {"reuse": "finished before", "resume": "partly done before", "run": "not in this store before"}
 
 
@@ -66,9 +66,9 @@ def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> Node
         "fingerprint": view.fingerprint,
         "action": action,
         "why": started.get("whys", {}).get(view.label) or WHY[action],
-        "inputs": tuple(dict.fromkeys(_labels(fields))),
+        "inputs": tuple(dict.fromkeys(labels_in(fields))),
         "seconds": _seconds(view.label, events),
-        "config": tuple((name, _value(value)) for name, value in fields.items() if not list(_labels({"": value}))),
+        "config": tuple((name, _value(value)) for name, value in fields.items() if not list(labels_in({"": value}))),
     }
     if not view.finished:
         return NodeReport(**known, result="not finished")
@@ -123,14 +123,14 @@ def _reasons(run: Run, manifest: dict[str, Any]) -> tuple[Reason, ...]:
 
 
 def _result(manifest: Mapping[str, Any]) -> str:
-    """What a node without rows made, from the counts of its phases: `1,276 rows, 327,840 tokens`."""
+    """Return what a node without rows wrote, from the counts of its phases: `1,276 rows, 327,840 tokens`."""
     counts = {name: number for phase in manifest["counts"].values() for name, number in phase.items()}
     names = [name for name in MADE if counts.get(name)][:2] or [name for name in counts if "." not in name][:2]
     return ", ".join(f"{numbers.count(counts[name])} {name.replace('_', ' ')}" for name in names)
 
 
 def funnel(run: Run) -> tuple[FunnelStep, ...]:
-    """Return what is left after each node of the longest chain of row nodes, and the tokens that were made of it.
+    """Return what is left after each node of the longest chain of row nodes, and the tokens of the last documents.
 
     The text left after a node is what the next one that reads text found, where no document left between them.
     """
@@ -173,7 +173,7 @@ def funnel(run: Run) -> tuple[FunnelStep, ...]:
 
 
 def _tokens(manifest: Mapping[str, Any]) -> Mapping[str, int] | None:
-    """The counts of the phase that made tokens of the node's stream."""
+    """Return the counts of the phase that tokenised the node's stream."""
     packed = (counts for counts in manifest["counts"].values() if counts.get("tokens") and "documents" in counts)
     return next(packed, None) if not manifest["row_phase"] and manifest["inputs"].get(manifest["stream"]) else None
 
@@ -190,7 +190,7 @@ def _headline(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> str:
 
 
 def _kept(funnel: Sequence[FunnelStep]) -> int:
-    """Return the documents that are left; those set aside before tokens are made of the rest are not removed."""
+    """Return the documents that are left; those set aside before tokenisation (held out) do not count as removed."""
     return next((step.documents or 0 for step in reversed(funnel) if step.tokens is None), 0)
 
 
@@ -247,17 +247,17 @@ def _moment(event: Mapping[str, Any]) -> float:
     return datetime.fromisoformat(event["time"]).timestamp()
 
 
-def _labels(value: Any) -> Iterator[str]:
+def labels_in(value: Any) -> Iterator[str]:
     """Labels of the nodes inside a recorded field (`{"node": label}`, at any depth)."""
     if isinstance(value, Mapping):
         if set(value) == {"node"} and isinstance(value["node"], str):
             yield value["node"]
         else:
             for inner in value.values():
-                yield from _labels(inner)
+                yield from labels_in(inner)
     elif isinstance(value, list):
         for inner in value:
-            yield from _labels(inner)
+            yield from labels_in(inner)
 
 
 def _value(value: Any) -> str:
@@ -272,7 +272,7 @@ def _value(value: Any) -> str:
 
 
 def _machine() -> tuple[tuple[str, str], ...]:
-    """Where the page was made."""
+    """Return the machine and the versions that made the page."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return (
         ("system", f"{platform.system()} {platform.release()}, {platform.machine()}"),

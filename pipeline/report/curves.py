@@ -9,8 +9,16 @@ from pipeline.report.figures import Lines, Series
 
 SPAN = 25  # a moving average spans this part of a curve
 EARLY = 8  # the first part of a curve, where all models fall alike, does not decide the range that is drawn
+COLUMNS = 600  # a screen's worth of them is told apart
 
 Points = Sequence[Sequence[float]]
+
+
+def drawable(figure: Lines) -> Lines:
+    """Return the figure as it is drawn: smoothed if it asks for it, and no series with more points than one can see."""
+    figure = smoothed(figure) if figure.get("smooth") else figure
+    series: list[Series] = [{**one, "points": thinned(one["points"])} for one in figure["series"]]
+    return {**figure, "series": series}
 
 
 def smoothed(figure: Lines) -> Lines:
@@ -31,3 +39,20 @@ def moving_average(points: Points) -> list[tuple[float, float]]:
     sums = [0.0, *accumulate(y for _, y in points)]
     first = [max(0, i + 1 - span) for i in range(len(points))]
     return [(x, (sums[i + 1] - sums[j]) / (i + 1 - j)) for i, (j, (x, _)) in enumerate(zip(first, points, strict=True))]
+
+
+def thinned(points: Points) -> Sequence[tuple[float, float]]:
+    """At most first, least, greatest and last of each of `COLUMNS` columns (M4, Jugel et al. 2014): looks the same."""
+    if len(points) <= 4 * COLUMNS:
+        return points  # type: ignore[return-value]
+    low, high = min(x for x, _ in points), max(x for x, _ in points)
+    columns: dict[int, list[tuple[float, float]]] = {}
+    for x, y in points:
+        columns.setdefault(int(COLUMNS * (x - low) / (high - low or 1)), []).append((x, y))
+    kept: list[tuple[float, float]] = []
+    for column in columns.values():
+        chosen = {0, len(column) - 1}
+        chosen.add(min(range(len(column)), key=lambda i: column[i][1]))
+        chosen.add(max(range(len(column)), key=lambda i: column[i][1]))
+        kept += [column[i] for i in sorted(chosen)]
+    return kept

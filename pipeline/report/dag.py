@@ -1,22 +1,20 @@
-"""The graph of a run, drawn a node a row: the layers of a layered drawing with one node in each, and lanes between.
+"""The graph of a run, a node a row: the layers of a layered drawing with one node in each, and lanes between.
 
 Every node's output runs down in a lane of its own, from the node's row to the last node that reads it; a node goes on
 in the lane of the first input that ends there. So a chain is one straight line, a line belongs to one output, and a
 long graph stays as narrow as the number of outputs that are awaited at once. (Version control draws history so.)
-The words beside the drawing are the page's rows, which must be `ROW` units high.
+The words beside the drawing are the page's rows; the page's script draws each node in the middle of its row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from markupsafe import Markup
+from typing import Any
 
 from pipeline.report.data import NodeReport
-from pipeline.report.plot import drawing, element, join
 
-ROW, LANE, SIDE, DOT = 44, 18, 13, 6.5
+LANE, SIDE = 18, 13  # pixels between two lanes, and beside them
 
 
 @dataclass(frozen=True)
@@ -54,13 +52,16 @@ def layout(nodes: Sequence[NodeReport]) -> Layout:
     return Layout(tuple(ordered), tuple(lanes), edges)
 
 
-def draw(plan: Layout) -> Markup:
-    """Lines first, those of a node's other inputs thin and under the rest, then the nodes."""
-    parts = []
-    for up, row, position in sorted(plan.edges, key=lambda edge: (-edge[2], edge[0])):
-        kind = "edge" if position == 0 else "edge side"
-        parts.append(element("path", class_=kind, d=_path(plan, up, row)))
-    parts += [_node(node, *_at(plan, row)) for row, node in enumerate(plan.nodes)]
+def figure(plan: Layout) -> dict[str, Any]:
+    """The layout as the page's script draws it."""
+    return {
+        "kind": "graph", "lanes": plan.lanes, "edges": plan.edges, "lane": LANE, "side": SIDE, "width": plan.width,
+        "names": [node.label for node in plan.nodes], "actions": [node.action for node in plan.nodes],
+    }  # fmt: skip
+
+
+def sentence(plan: Layout) -> str:
+    """The graph in words: how many nodes, and what each reads."""
     actions = [node.action for node in plan.nodes]
     counted = ", ".join(
         f"{actions.count(action)} {words}"
@@ -68,47 +69,7 @@ def draw(plan: Layout) -> Markup:
         if action in actions
     )
     shown = "; ".join(f"{node.label} from {' and '.join(node.inputs)}" for node in plan.nodes if node.inputs)
-    label = f"Graph of {len(plan.nodes)} nodes ({counted}): {shown}"
-    return drawing(plan.width, ROW * len(plan.nodes), join(parts), label)
-
-
-def sign(action: str) -> Markup:
-    """A node's sign alone, for the legend."""
-    return element(
-        "svg",
-        _sign(action, 8, 8),
-        class_="sign",
-        viewBox="0 0 16 16",
-        width=16,
-        height=16,
-        aria_hidden="true",
-    )
-
-
-def _node(node: NodeReport, x: float, y: float) -> Markup:
-    return element("g", element("title", f"{node.label}: {node.action}"), _sign(node.action, x, y))
-
-
-def _sign(action: str, x: float, y: float) -> Markup:
-    """Full for run, half for resume, hollow for reuse: told apart without colour."""
-    parts = [element("circle", class_=f"node {action}", cx=x, cy=y, r=DOT)]
-    if action == "resume":
-        half = f"M {x:g} {y - DOT:g} A {DOT} {DOT} 0 0 0 {x:g} {y + DOT:g} Z"
-        parts.append(element("path", class_="half", d=half))
-    return join(parts)
-
-
-def _at(plan: Layout, row: int) -> tuple[float, float]:
-    return SIDE + LANE * plan.lanes[row], ROW * (row + 0.5)
-
-
-def _path(plan: Layout, up: int, row: int) -> str:
-    """Down the lane of the upper node, then over to the lower one between the last two rows."""
-    (x1, y1), (x2, y2) = _at(plan, up), _at(plan, row)
-    if x1 == x2:
-        return f"M {x1:g} {y1:g} V {y2:g}"
-    bend, pull = y2 - ROW, ROW * 0.55
-    return f"M {x1:g} {y1:g} V {bend:g} C {x1:g} {bend + pull:g} {x2:g} {y2 - pull:g} {x2:g} {y2:g}"
+    return f"Graph of {len(plan.nodes)} nodes ({counted}): {shown}"
 
 
 def _ordered(nodes: Sequence[NodeReport]) -> list[NodeReport]:

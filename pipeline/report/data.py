@@ -1,4 +1,4 @@
-"""What the report is drawn from: plain frozen values, so that a page can be made, and tested, without a store.
+"""The values that the report draws: plain and frozen, so that a page can be rendered, and tested, without a store.
 
 `collect` fills them from a run; `page.render` turns them into HTML. Nothing here formats: numbers stay numbers
 until the page is drawn, texts stay raw until they are escaped. Charts are figure descriptions (see `figures`).
@@ -41,7 +41,7 @@ class NodeReport:
     """One node of the run.
 
     `total` and `kept` count `unit`s before and after it; leave them None for a node without a row stream (a
-    model), whose `result` says in a few words what it made. `why` is the plan's sentence for `action`.
+    model), whose `result` says in a few words what the node wrote. `why` is the plan's sentence for `action`.
     """
 
     label: str  # its name in the recipe; unique in the report

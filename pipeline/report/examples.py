@@ -64,8 +64,8 @@ def _removed(run: Run, base: BaseShard, own: Link, manifest: Mapping[str, Any]) 
 
 def _add_texts(run: Run, base: BaseShard, before: list[Link], rows: list[dict[str, Any]]) -> None:
     """Read the texts of the chosen rows, and of their originals, from this shard; stop behind the last of them."""
-    mine = [row for row in rows if row["shard"] == base.shard.name]
-    wanted = {row["row"] for row in mine} | {row["kept_row"] for row in mine if row["kept_row"] is not None}
+    here = [row for row in rows if row["shard"] == base.shard.name]
+    wanted = {row["row"] for row in here} | {row["kept_row"] for row in here if row["kept_row"] is not None}
     texts: dict[int, str] = {}
     if wanted:
         import numpy as np
@@ -76,7 +76,7 @@ def _add_texts(run: Run, base: BaseShard, before: list[Link], rows: list[dict[st
                     texts[row] = (table["text"][row - start].as_py() or "")[:LETTERS]
             if start + len(table) > max(wanted):
                 break
-    for row in mine:
+    for row in here:
         row["text"], row["kept_text"] = texts.get(row["row"], ""), texts.get(row["kept_row"])
 
 

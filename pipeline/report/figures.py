@@ -67,6 +67,7 @@ class Histogram(Titled):
     x: Text_
     edges: Sequence[Number]
     counts: Annotated[Sequence[Number], Field(min_length=1)]
+    removed: NotRequired[Sequence[Number] | None]  # how many of each bin were removed
     marks: NotRequired[Sequence[Mark] | None]
     log_x: NotRequired[Flag]
     log_y: NotRequired[Flag]
@@ -120,6 +121,10 @@ def _histogram(figure: Histogram) -> Histogram:
     _must(all(a < b for a, b in pairwise(edges)), "edges that do not rise")
     _must(min(counts) >= 0, "a negative count")
     _must(not figure.get("log_x") or edges[0] > 0, f"a log axis from {edges[0]:g}")
+    removed = figure.get("removed")
+    if removed is not None:
+        _must(len(removed) == len(counts), f"{len(removed)} removed for {len(counts)} counts")
+        _must(all(0 <= r <= c for r, c in zip(removed, counts, strict=True)), "more removed than counted in a bin")
     return figure
 
 

@@ -18,6 +18,7 @@
     theme = themes[(themes.indexOf(theme) + 1) % themes.length];
     writing("siftloom-theme", theme);
     show(theme);
+    siftloomCharts.redraw();
   });
 
   // the command
@@ -39,7 +40,10 @@
   };
   addEventListener("hashchange", unfold);
   unfold();
-  addEventListener("beforeprint", () => document.querySelectorAll("details:not(.numbers)").forEach((one) => { one.open = true; }));
+  addEventListener("beforeprint", () => {
+    document.querySelectorAll("details:not(.numbers)").forEach((one) => { one.open = true; });
+    siftloomCharts.redraw();
+  });
 
   // the section being read
   const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
@@ -52,38 +56,24 @@
   }, { rootMargin: "-20% 0px -75% 0px" });
   document.querySelectorAll("section[id]").forEach((section) => watcher.observe(section));
 
-  // lines: the values under the pointer
-  const readout = document.getElementById("readout");
-  const four = (value) => Math.abs(value) >= 1e4 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(4)));
-  const inverse = (text) => {
-    const [low, high, log, from, to] = text.split(",").map(Number);
-    return (at) => {
-      const part = (at - from) / (to - from);
-      return log ? low * (high / low) ** part : low + part * (high - low);
-    };
-  };
-  for (const svg of document.querySelectorAll("svg[data-x]")) {
-    const x = inverse(svg.dataset.x), y = inverse(svg.dataset.y);
-    const lines = [...svg.querySelectorAll("polyline[data-name]")].map((line) => ({
-      name: line.dataset.name, at: line.getAttribute("points").split(" ").map((pair) => pair.split(",").map(Number)),
+  // the graph beside the rows of its table, and the charts
+  const { graph, figures } = JSON.parse(document.getElementById("drawn").textContent);
+  const lanes = document.getElementById("lanes");
+  if (lanes) {
+    const table = lanes.parentElement.querySelector("table");
+    new ResizeObserver(() => {
+      lanes.style.width = graph.width + "px";
+      lanes.style.height = table.offsetHeight + "px";
+      if (siftloomCharts.chartOf(lanes)) siftloomCharts.redraw(lanes);
+    }).observe(table);
+    siftloomCharts.draw(lanes, () => ({
+      ...graph, rows: [...table.tBodies[0].rows].map((row) => row.offsetTop + row.offsetHeight / 2), height: table.offsetHeight,
     }));
-    if (!lines.length) continue;
-    const rule = svg.querySelector(".rule");
-    const [top, floor] = [svg.dataset.y.split(",")[4], svg.dataset.y.split(",")[3]];
-    svg.addEventListener("pointermove", (event) => {
-      const at = new DOMPoint(event.clientX, event.clientY).matrixTransform(svg.getScreenCTM().inverse()).x;
-      const near = lines.map((line) => ({
-        name: line.name, point: line.at.reduce((best, point) => Math.abs(point[0] - at) < Math.abs(best[0] - at) ? point : best),
-      })).filter((one) => Math.abs(one.point[0] - at) < 24);
-      readout.hidden = !near.length;
-      rule.style.display = near.length ? "" : "none";
-      if (!near.length) return;
-      const px = near[0].point[0];
-      for (const [name, value] of [["x1", px], ["x2", px], ["y1", top], ["y2", floor]]) rule.setAttribute(name, value);
-      readout.textContent = four(x(px)) + near.map((one) => "\n" + one.name + "  " + four(y(one.point[1]))).join("");
-      readout.style.left = Math.min(event.clientX + 14, innerWidth - readout.offsetWidth - 8) + "px";
-      readout.style.top = event.clientY + 14 + "px";
-    });
-    svg.addEventListener("pointerleave", () => { readout.hidden = true; rule.style.display = "none"; });
+  }
+  const colours = siftloomCharts.palette(figures);
+  for (const host of document.querySelectorAll("[data-figure]")) {
+    const figure = figures[Number(host.dataset.figure)];
+    host.style.height = siftloomCharts.heightOf(figure) + "px";
+    siftloomCharts.draw(host, figure, colours);
   }
 })();

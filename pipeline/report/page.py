@@ -1,7 +1,8 @@
-"""ReportData as one HTML page that needs nothing else: style, script and drawings are inside.
+"""ReportData as one HTML page that needs nothing else: style, scripts and the figures' numbers are inside.
 
 The page forbids itself everything from outside by its own Content-Security-Policy; its one script is named there by
-its hash, so that no text of a document could run as one even if escaping failed.
+its hash, so that no text of a document could run as one even if escaping failed. The script draws the figures, which
+stand in the page as JSON, by Apache ECharts, which it begins with.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -18,54 +18,62 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.report import charts, dag, figures, legend, numbers, panels
-from pipeline.report.curves import smoothed
+from pipeline.report import dag, figures, numbers, panels
+from pipeline.report.curves import drawable
 from pipeline.report.data import Figure, ReportData
+from pipeline.report.markup import element, json_data
+from pipeline.report.sentences import sentence
 from pipeline.text import clipped
 
 DRAWN = ("histogram", "lines", "bars")
+MOST = 8  # figures of a section that are seen at once; the others are folded
+SCRIPTS = ("echarts/echarts.js", "charts.js", "page.js")
 
 
 def render(data: ReportData) -> str:
     """The whole page. A figure that cannot be drawn is replaced by the sentence that says why."""
-    script, style = _read("page.js"), _read("page.css")
+    script, style = "\n".join(map(read_part, SCRIPTS)), read_part("page.css")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(
         count=numbers.count, size=numbers.size, percent=numbers.percent, duration=numbers.duration,
         plain=numbers.plain, clip=clipped, breakable=breakable,
     )  # fmt: skip
-    template = environment.from_string(_read("page.html"))
+    template = environment.from_string(read_part("page.html"))
     every = [*(figure for node in data.nodes for figure in node.figures), *data.figures]
-    artist = Artist(_palette(every))
+    artist = Artist([])
     named = dict.fromkeys(name for figure in every if (name := _section(figure)))
     sections = [_grouped(name, [figure for figure in every if _section(figure) == name], artist) for name in named]
+    remaining = {node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes}
+    loose = artist.place([figure for figure in data.figures if not _section(figure)])
+    graph = dag.layout(data.nodes)
     return template.render(
         data=data,
-        graph=dag.layout(data.nodes),
+        graph=graph,
+        graph_label=dag.sentence(graph),
         anchors={node.label: f"node-{number}" for number, node in enumerate(data.nodes, 1)},
         sections=sections,
-        remaining={node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes},
-        loose=artist.place([figure for figure in data.figures if not _section(figure)]),
+        remaining=remaining,
+        loose=loose,
+        drawn=json_data({"graph": dag.figure(graph), "figures": artist.drawn}),
         removing=[node for node in data.nodes if node.reasons],
-        dag=dag,
         side_by_side=panels.side_by_side,
         style=Markup(style),
         script=Markup(script),
         script_hash=digest,
-        no_space=numbers.SPACE,
+        most=MOST,
     )
 
 
 @dataclass(frozen=True)
 class Placed:
-    """A figure ready for the page: `drawings` by class name, one, or a narrow and a wide one of the same chart."""
+    """A figure ready for the page: its `body`, which for a chart is the place where the script draws it."""
 
     kind: str
     title: str
     note: str
     wide: bool
-    drawings: tuple[tuple[str, Markup], ...]
+    body: Markup
     numbers: Markup
     error: str = ""
 
@@ -82,56 +90,37 @@ class Section:
 
 @dataclass(frozen=True)
 class Artist:
-    """Draws figures in one palette, so that a name keeps its colour over the page."""
+    """Places figures, and keeps those that the script draws, in the order of their places."""
 
-    palette: legend.Palette
+    drawn: list[Figure]
 
     def place(self, described: Sequence[Figure]) -> list[Placed]:
         """Charts stand two in a row; the first of an odd number has a row for itself, as have tables and texts."""
         problems = [figures.problem(figure) for figure in described]
-        drawn = [i for i, figure in enumerate(described) if not problems[i] and figure["kind"] in DRAWN]
-        alone = drawn[0] if len(drawn) % 2 else None
+        charts = [i for i, figure in enumerate(described) if not problems[i] and figure["kind"] in DRAWN]
+        alone = charts[0] if len(charts) % 2 else None
         return [
-            Placed("error", "A figure that cannot be drawn", "", True, (), Markup(""), problem)
+            Placed("error", "A figure that cannot be drawn", "", True, Markup(""), Markup(""), problem)
             if problem
             else self._one(figure, i == alone)
             for i, (figure, problem) in enumerate(zip(described, problems, strict=True))
         ]
 
     def _one(self, figure: Any, alone: bool) -> Placed:
-        kind = figure["kind"]
-        if kind in DRAWN:
-            drawings = [("narrow" if alone else "any", self._chart(figure, charts.NARROW))]
-            drawings += [("wide", self._chart(figure, charts.WIDE))] if alone else []
-        else:
-            drawings = [("any", {"table": panels.table, "text": panels.text, "diff": panels.diff}[kind](figure))]
-        wide = alone or kind not in DRAWN
-        return Placed(
-            kind,
-            figure["title"],
-            figure.get("note") or "",
-            wide,
-            tuple(drawings),
-            panels.chart_numbers(figure),
-        )
-
-    def _chart(self, figure: Any, width: int) -> Markup:
-        if figure["kind"] == "lines":
-            return charts.lines(smoothed(figure) if figure.get("smooth") else figure, self.palette, width)
-        return {"histogram": charts.histogram, "bars": charts.bars}[figure["kind"]](figure, width)
+        kind, title, note = figure["kind"], figure["title"], figure.get("note") or ""
+        if kind not in DRAWN:
+            body = {"table": panels.table, "text": panels.text, "diff": panels.diff}[kind](figure)
+            return Placed(kind, title, note, True, body, Markup(""))
+        self.drawn.append(drawable(figure) if kind == "lines" else figure)
+        body = element(
+            "div", class_="chart", role="img", aria_label=sentence(figure), data_figure=len(self.drawn) - 1
+        )  # fmt: skip
+        return Placed(kind, title, note, alone, body, panels.chart_numbers(figure))
 
 
 def breakable(name: str) -> Markup:
     """A name that may be broken behind its underscores and dots."""
     return Markup(re.sub(r"([_.]+)(?=\w)", r"\1<wbr>", str(escape(name))))
-
-
-def _palette(every: Sequence[Figure]) -> legend.Palette:
-    """Names in more than one chart have one colour; those of trained models come first."""
-    charted = [f for f in every if not figures.problem(f) and f["kind"] == "lines"]
-    charted.sort(key=lambda figure: not figure.get("smooth"))
-    names = Counter(name for figure in charted for name in dict.fromkeys(series["name"] for series in figure["series"]))
-    return legend.Palette([name for name, number in names.items() if number > 1])
 
 
 def _grouped(name: str, described: Sequence[Figure], artist: Artist) -> Section:
@@ -145,5 +134,6 @@ def _section(figure: Figure) -> str | None:
     return name if isinstance(name, str) and name else None
 
 
-def _read(name: str) -> str:
+def read_part(name: str) -> str:
+    """A file that pages are made of."""
     return resources.files("pipeline.report").joinpath(name).read_text("utf-8")

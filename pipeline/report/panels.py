@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from pipeline.report import numbers
 from pipeline.report.difference import Span, compared
 from pipeline.report.figures import Diff, Figure, Table, Text
-from pipeline.report.plot import element
+from pipeline.report.markup import element
 from pipeline.text import ELLIPSIS, clipped
 
 ROWS = 200  # of a table that are shown
@@ -79,28 +79,22 @@ def side_by_side(left: str, right: str, left_label: str, right_label: str) -> Ma
 
 def chart_numbers(figure: Figure) -> Markup:
     """A chart's numbers as a table, for those who cannot see it or want them; long series are sampled."""
+    columns: list[str]
+    units: list[str | None] | None = None
     if figure["kind"] == "histogram":
-        edges, counts = figure["edges"], figure["counts"]
-        rows = [[edges[i], edges[i + 1], count] for i, count in enumerate(counts)]
-        return table(
-            {
-                "kind": "table",
-                "title": figure["title"],
-                "columns": ["from", "to", "count"],
-                "rows": _sampled(rows, 60),
-            }
-        )
-    if figure["kind"] == "lines":
-        rows = [[one["name"], *point] for one in figure["series"] for point in _sampled(one["points"], 12)]
-        return table(
-            {
-                "kind": "table",
-                "title": figure["title"],
-                "columns": ["series", figure["x"], figure["y"]],
-                "rows": rows,
-            }
-        )
-    return Markup("")
+        columns, edges, removed = ["from", "to", "count"], figure["edges"], figure.get("removed")
+        rows = [[edges[i], edges[i + 1], count] for i, count in enumerate(figure["counts"])]
+        if removed:
+            columns.append("removed")
+            rows = [[*row, gone] for row, gone in zip(rows, removed, strict=True)]
+        rows = _sampled(rows, 60)
+    elif figure["kind"] == "lines":
+        columns = ["series", figure["x"], figure["y"]]
+        rows = [[one["name"], *point] for one in figure["series"] for point in _sampled(one["points"], 25)]
+    else:
+        columns, units = ["name", "value"], [None, figure.get("unit")]
+        rows = list(zip(figure["labels"], figure["values"], strict=True))
+    return table({"kind": "table", "title": figure["title"], "columns": columns, "rows": rows, "units": units})
 
 
 def scrolled(inner: str, label: str) -> Markup:

@@ -1,1 +1,1 @@
-"""What lies in a store: objects, receipts, leases, sources, rows, run records."""
+"""What a store holds: objects, receipts, leases, sources, rows, run records."""

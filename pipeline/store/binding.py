@@ -1,6 +1,6 @@
 """A node with its place in the store: what travels to a worker so that a task finds its inputs.
 
-Plain, picklable values made by the driver from the graph and from manifests; no file is opened here. A *stream* is
+Plain, picklable values that the driver builds from the graph and from manifests; no file is opened here. A *stream* is
 what a node sees of its documents: the base shards, and for each base the chain of nodes that wrote columns beside it.
 """
 
@@ -74,7 +74,7 @@ class Stream:
     partial: bool = False  # `shards` are not all: the manifests of the bases name the others
 
     def only(self, *shards: BaseShard) -> Stream:
-        """The same stream, told of these shards alone."""
+        """Return the same stream with these shards alone."""
         return replace(self, shards=shards, partial=True)
 
     def chain(self, shard: Shard) -> tuple[Link, ...]:
@@ -98,7 +98,7 @@ class Input:
     phases: Mapping[str, Sequence[str]] | None = field(default_factory=dict)  # finished -> keys; None: see the manifest
 
     def only(self, *shards: BaseShard) -> Input:
-        """The same input, told of these shards alone."""
+        """Return the same input with these shards alone."""
         return replace(self, stream=self.stream.only(*shards) if self.stream else None, phases=None)
 
 
@@ -116,8 +116,8 @@ class Binding:
     cpus: int = 1
 
     def only(self, *shards: BaseShard) -> Binding:
-        """What a task over these shards needs to know. Of the node's stream it is told nothing else, so that what
-        travels to a worker does not grow with the corpus; its other inputs are told in full.
+        """Return what a task over these shards needs: of the node's stream these shards alone, so that what
+        travels to a worker does not grow with the corpus; the node's other inputs are whole.
         """
         stream, names = self.place.node.stream, [base.shard.name for base in shards]
         per_shard = {p.name for p in self.place.node.phases() if isinstance(p, RowPhase | ShardPhase)}

@@ -1,7 +1,7 @@
-"""Local copies of objects, for readers that need a file: private to the user, bounded, and checked when they are made.
+"""Local copies of objects, for readers that need a file: private to the user, bounded, checked when written.
 
 They lie in `$SIFTLOOM_CACHE`, else in `siftloom-<user id>` in the folder for temporary files. The folder must be the
-user's own and closed to others: in a folder that another user made, a file laid down there would pass for the store's.
+user's own and closed to others: in another user's folder, that user's file would pass for the store's.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ def private_folder() -> Path:
 
 
 def temporary_folder() -> Path:
-    """Where files are made that go to an object store."""
+    """Return the folder for files that will go to an object store."""
     path = private_folder() / "temporary"
     path.mkdir(exist_ok=True)
     return path
 
 
 def cached(key: str, name: str, fetch: Callable[[Path], None]) -> Path:
-    """A copy under `key`, made by `fetch` where there is none; `name` is the last part of its path."""
+    """Return a copy under `key`; `fetch` writes it where there is none; `name` is the last part of its path."""
     path = private_folder() / "objects" / key[:2] / key / os.path.basename(name)
     try:
         os.utime(path)  # of several copies the one that was not asked for the longest goes first

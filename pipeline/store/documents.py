@@ -1,4 +1,4 @@
-"""Looking documents up in finished nodes: where one lies, what a node says of it, and which rows were removed."""
+"""Look documents up in finished nodes: the shard and row of one, a node's facts about it, and the rows removed."""
 
 from __future__ import annotations
 

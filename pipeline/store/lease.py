@@ -32,7 +32,7 @@ TURN_SECONDS = 0.05  # between two looks at a lease that is held for a moment
 
 @dataclass(frozen=True)
 class Owner:
-    """A driver process, told apart from any other that ever had the same pid."""
+    """A driver process, distinct from any other that ever had the same pid."""
 
     boot: str  # of the host
     space: str  # PID namespace: containers of one host number their processes each for itself

@@ -1,7 +1,7 @@
 """What a driver knows of a graph in a store: identities, manifests, which tasks are done, what their receipts say.
 
 All of it is read from the store. A receipt that a task has returned is noted here, so the driver does not read it.
-Nothing here imports pyarrow or ray: `siftloom plan` is made of this and of `schedule.py`.
+Nothing here imports pyarrow or ray: `siftloom plan` needs only this module and `schedule.py`.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Ledger:
         return identity.digest({"shape": form})
 
     def score_key(self, node: Node) -> str | None:
-        """Equal keys mean equal added columns for rows that both runs have scored; None where that cannot be said."""
+        """Equal keys mean equal added columns for rows that both runs have scored; None where the store cannot tell."""
         if not isinstance(node, RowNode):
             return None
         inputs = self.graph.input_chains(node)
@@ -229,7 +229,7 @@ class Ledger:
         return len(done) >= len(keys) and done.issuperset(keys)
 
     def binding(self, node: Node, own: dict[str, Sequence[str]], stop_name: str, cpus: int) -> Binding:
-        """All that the node's tasks need to know; its inputs must be finished (rows: or be made in the same pass)."""
+        """Return all that the node's tasks need; inputs must be finished, or (rows) be written in the same pass."""
         inputs: dict[str, list[Input]] = {}
         for field, _, parent in self.graph.inputs(node):
             chains = self.graph.chains(parent)

@@ -57,7 +57,7 @@ def _walk(folder: str, above: tuple[tuple[int, int], ...], place: str) -> Iterat
             continue
         own = _identity(entry.path, place)
         if own in above:
-            raise _unusable(entry.path, "a link to a folder that it lies in", "remove the link", place)
+            raise _unusable(entry.path, "a link to a folder that contains it", "remove the link", place)
         yield from _walk(entry.path, (*above, own), place)
 
 
@@ -65,7 +65,7 @@ def _no_circle(folder: str, place: str) -> None:
     """Raise `SourceError` when a link in the path leads back to a folder above it: a glob would follow it for long."""
     above = [_identity(str(part), place) for part in (Path(folder), *Path(folder).parents)]
     if len(set(above)) < len(above):
-        raise _unusable(folder, "a link to a folder that it lies in", "remove the link", place)
+        raise _unusable(folder, "a link to a folder that contains it", "remove the link", place)
 
 
 def _identity(folder: str, place: str) -> tuple[int, int]:

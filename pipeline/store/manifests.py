@@ -84,7 +84,7 @@ def finished(store: Store, folder: str) -> Manifest:
 
 
 def folder_of(manifest: Manifest) -> str:
-    """The folder that a manifest lies in."""
+    """Return the folder that holds a manifest."""
     return f"nodes/{manifest['kind']}-{manifest['fingerprint'][:12]}"
 
 

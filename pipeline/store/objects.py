@@ -93,7 +93,7 @@ class Store(ABC):
 
     @abstractmethod
     def temporary_folder(self) -> Path:
-        """Where files are made that will be published; close to the store where it is a folder."""
+        """Return the folder for files before they are published; on the store's disk where the store is a folder."""
 
 
 @dataclass(frozen=True)

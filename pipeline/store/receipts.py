@@ -79,6 +79,14 @@ def read_receipt(store: Store, folder: str, phase: str, key: str) -> Receipt | N
         ) from None
 
 
+def finished_receipt(store: Store, folder: str, phase: str, key: str) -> Receipt:
+    """The receipt of a finished task. Raises DataError where there is none."""
+    receipt = read_receipt(store, folder, phase, key)
+    if receipt is None:
+        raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
+    return receipt
+
+
 def done_keys(store: Store, folder: str, phase: str) -> set[str]:
     """Keys of a phase that have a receipt."""
     names = store.names(f"{folder}/receipts/{phase}")
@@ -139,13 +147,15 @@ def _same(known: Receipt, fresh: Receipt, folder: str) -> Receipt:
 class Summary:
     """What the receipts of a phase add up to.
 
-    `sizes`: file -> bytes; `shards`: key -> base shards that the task laid down; `histograms`: column -> counts.
+    `sizes`: file -> bytes; `shards`: key -> base shards that the task laid down; `histograms`: column -> counts,
+    `removed_histograms`: the same of the rows that the node removed.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     shards: dict[str, list[Any]] = field(default_factory=dict)
     histograms: dict[str, list[int]] = field(default_factory=dict)
+    removed_histograms: dict[str, list[int]] = field(default_factory=dict)
 
     @staticmethod
     def of(receipts: Iterable[Receipt]) -> Summary:
@@ -157,9 +167,11 @@ class Summary:
             found.sizes |= {name: entry["size"] for name, entry in sorted(receipt.files.items())}
             if "shards" in receipt.facts:
                 found.shards[receipt.key] = list(receipt.facts["shards"])
-            for column, numbers in receipt.facts.get("histograms", {}).items():
-                before = found.histograms.get(column, [0] * len(numbers))
-                found.histograms[column] = [a + b for a, b in zip(before, numbers, strict=True)]
+            for fact in ("histograms", "removed_histograms"):
+                sums = getattr(found, fact)
+                for column, numbers in receipt.facts.get(fact, {}).items():
+                    before = sums.get(column, [0] * len(numbers))
+                    sums[column] = [a + b for a, b in zip(before, numbers, strict=True)]
         found.counts = dict(sorted(found.counts.items()))
         return found
 

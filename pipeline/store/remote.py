@@ -17,7 +17,7 @@ from pipeline.store import cache
 from pipeline.store.objects import Store
 from pipeline.store.uris import below, connect, first_line, masked
 
-ONE_PUT = 256 * 1024**2  # bytes; more go up in parts, which cannot be made conditional on a free name
+ONE_PUT = 256 * 1024**2  # bytes; more go up in parts, and a multipart upload has no condition on a free name
 CHUNK = 8 * 1024**2
 
 

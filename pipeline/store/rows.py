@@ -16,7 +16,7 @@ import numpy as np
 from pipeline.errors import DataError, SourceChanged
 from pipeline.store.binding import BaseShard, Link, Stream
 from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt, data_name, read_receipt
+from pipeline.store.receipts import Receipt, data_name
 from pipeline.store.sources import open_stream, require_unchanged
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 16 << 20
 MOST_ROWS = 65_536  # in a batch
 FEW_ROWS = 1024  # in a batch when only some rows are wanted
-Record = Callable[[str, str, str, Receipt], None]  # (folder, phase, key, receipt) of a file that is read
+ReceiptOf = Callable[[str, str, str], Receipt]  # (folder, phase, key) of a file that is read
 
 
 def side_car_file(shard_name: str) -> str:
@@ -35,9 +35,11 @@ def side_car_file(shard_name: str) -> str:
 class ShardView:
     """One base shard seen from the end of a chain of finished side-cars."""
 
-    def __init__(self, store: Store, base: BaseShard, chain: Sequence[Link], record: Record | None = None) -> None:
+    def __init__(
+        self, store: Store, base: BaseShard, chain: Sequence[Link], receipt_of: ReceiptOf | None = None
+    ) -> None:
         self.store, self.base, self.chain = store, base, tuple(chain)
-        self._record = record
+        self._receipt_of = receipt_of
 
     def batches(
         self, columns: Sequence[str], only: np.ndarray | None = None
@@ -184,14 +186,8 @@ class ShardView:
         require_unchanged(source)
 
     def _open(self, folder: str, phase: str, key: str, file: str) -> Path:
-        sha256 = ""
-        if self._record is not None:
-            receipt = read_receipt(self.store, folder, phase, key)
-            if receipt is None:
-                raise DataError(f"{folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
-            self._record(folder, phase, key, receipt)
-            sha256 = receipt.files[file]["sha256"] if file in receipt.files else ""
-        return self.store.local(data_name(folder, phase, file), sha256)
+        files = {} if self._receipt_of is None else self._receipt_of(folder, phase, key).files
+        return self.store.local(data_name(folder, phase, file), files[file]["sha256"] if file in files else "")
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
@@ -228,7 +224,7 @@ def alive_rows(
     stream: Stream,
     columns: Sequence[str],
     shards: Sequence | None = None,
-    record: Record | None = None,
+    receipt_of: ReceiptOf | None = None,
     only: np.ndarray | None = None,
 ) -> Iterator[tuple]:
     """(shard, table of alive rows) per batch, in shard order; `only` as in `ShardView.batches`."""
@@ -241,6 +237,6 @@ def alive_rows(
     for base in stream.shards:
         if wanted is not None and base.shard.name not in wanted:
             continue
-        view = ShardView(store, base, stream.chain(base.shard), record)
+        view = ShardView(store, base, stream.chain(base.shard), receipt_of)
         for _, mask, table in view.batches(columns, only):
             yield base.shard, table if mask.all() else table.filter(pa.array(mask))

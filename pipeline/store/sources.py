@@ -1,8 +1,8 @@
 """Source files: from paths and globs to a listing, from a listing to digests.
 
 A listing is the sorted places, sizes and stamps (times and inode, or the etag) of what the paths name now. Its hash
-says whether a file may have changed; the digests behind it are made once per listing and say whether one has. Identity
-uses the digests, so a copied or touched file costs a digest and never a re-run.
+says whether a file may have changed; the digests behind it are computed once per listing and say whether one has.
+Identity uses the digests, so a copied or touched file costs a digest and never a re-run.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 SECRET = re.compile(r"secret|password|token|sas|signature|credential|key|account", re.IGNORECASE)
-IGNORED = ("allow_bucket_creation",)  # of pyarrow.fs: a bucket is made by who pays for it
+IGNORED = ("allow_bucket_creation",)  # of pyarrow.fs: whoever pays for a bucket creates it
 
 
 def is_uri(path: str) -> bool:

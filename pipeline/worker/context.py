@@ -17,7 +17,7 @@ from pipeline.store.faults import point
 from pipeline.store.manifests import base_shards, finished
 from pipeline.store.objects import explained
 from pipeline.store.open import open_store
-from pipeline.store.receipts import Receipt, data_name, read_receipt
+from pipeline.store.receipts import Receipt, data_name, finished_receipt
 from pipeline.store.rows import ShardView, alive_rows
 from pipeline.store.sources import open_stream, require_unchanged
 
@@ -81,10 +81,10 @@ class TaskContext(Context):
         only: np.ndarray | None = None,
     ) -> Iterator:
         stream = self._stream(of)
-        told = {base.shard.name for base in stream.shards}
-        if stream.partial and (shards is None or not told.issuperset(shard.name for shard in shards)):
+        named = {base.shard.name for base in stream.shards}
+        if stream.partial and (shards is None or not named.issuperset(shard.name for shard in shards)):
             raise self._other_rows(of)
-        return alive_rows(self.store, stream, columns, shards, self._record, only)
+        return alive_rows(self.store, stream, columns, shards, self._receipt_of, only)
 
     def _other_rows(self, of: Of) -> DataError:
         return DataError(
@@ -99,7 +99,7 @@ class TaskContext(Context):
         if stream.partial:
             raise self._other_rows(of)
         for base in stream.shards:
-            view = ShardView(self.store, base, stream.chain(base.shard), self._record)
+            view = ShardView(self.store, base, stream.chain(base.shard), self._receipt_of)
             state = None
             if view.chain:
                 state = view.read_side_car(view.chain[-1], ["state"])["state"]
@@ -139,16 +139,14 @@ class TaskContext(Context):
 
     def _receipt(self, place: Place, phase: str, key: str) -> Receipt:
         name = (place.folder, phase, key)
-        if name not in self._receipts:
-            receipt = read_receipt(self.store, *name)
-            if receipt is None:
-                raise DataError(f"{place.folder} {phase}/{key}", "no receipt", "a finished task", "siftloom run")
-            self._receipts[name] = receipt
-        self._record(*name, self._receipts[name])
+        self._receipts[name] = self._receipt_of(*name)
         return self._receipts[name]
 
-    def _record(self, folder: str, phase: str, key: str, receipt: Receipt) -> None:
+    def _receipt_of(self, folder: str, phase: str, key: str) -> Receipt:
+        """Return a receipt, and record that it was read. Those of rows are not kept: there may be very many."""
+        receipt = self._receipts.get((folder, phase, key)) or finished_receipt(self.store, folder, phase, key)
         self.reads[folder.removeprefix("nodes/"), phase, key] = receipt.digest
+        return receipt
 
     def sources(self, of: str = "paths") -> Sequence[Source]:
         return self.binding.sources.get(of, ())

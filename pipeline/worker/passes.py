@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import pickle
 import resource
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import RowNode, RowPhase
@@ -24,7 +25,7 @@ from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, read_receipt
 from pipeline.store.rows import ShardView
 from pipeline.worker.context import Receipts
-from pipeline.worker.phase_run import PassPhase, PhaseRun
+from pipeline.worker.phase_run import PassPhase, PhaseRun, known_receipt
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,10 +35,17 @@ __all__ = ["Outcome", "Parcel", "PassPhase", "ShardWork", "run_part", "run_shard
 
 @dataclass(frozen=True)
 class ShardWork:
-    """The phases due for one shard; `due` are indices into the pass's phases."""
+    """The phases due for one shard, and what the driver knows of them.
+
+    due     indices into the pass's phases
+    scores  index -> (folder, phase, shard) of a finished side-car whose values may be copied
+    tried   whether a worker may have died over this shard: then it is looked for receipts that it left
+    """
 
     base: BaseShard
     due: tuple[int, ...]
+    scores: Mapping[int, tuple[str, str, str]] = field(default_factory=dict)
+    tried: bool = False
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,7 @@ class _Part:
         self.store, self.phases, self.part, self.parcel = store, phases, part, parcel
         self.base, self.outcomes = parcel.work.base, list(parcel.outcomes)
         self.first = parcel.sources is None
-        if self.first:
+        if self.first and parcel.work.tried:
             self.outcomes += self._done_before()
         finished = {outcome.index for outcome in self.outcomes}
         self.due = [index for index in parcel.work.due if index not in finished]
@@ -102,7 +110,7 @@ class _Part:
         self.sources = parcel.sources if parcel.sources is not None else self._sources()
         self.wanted = self._wanted()
         self.written = {o.index: o.receipt for o in self.outcomes if o.receipt is not None}
-        digests: dict[tuple[str, str, str], str] = {}
+        self.receipts: Receipts = {} if receipts is None else receipts
         self.runs = {
             index: PhaseRun(
                 store,
@@ -110,8 +118,8 @@ class _Part:
                 self.specs[index],
                 self.base,
                 lambda index=index: self._written_before(index),
-                digests,
-                receipts,
+                self.receipts,
+                parcel.work.scores.get(index),
             )
             for index in self.due
             if index in part
@@ -182,7 +190,8 @@ class _Part:
         import pyarrow as pa
 
         fed = [index for index in self.due if self.sources[index] == source]
-        view = ShardView(self.store, self.base, self.phases[fed[0]].chain[self.base.shard.base])
+        receipt_of = partial(known_receipt, self.store, self.receipts)
+        view = ShardView(self.store, self.base, self.phases[fed[0]].chain[self.base.shard.base], receipt_of)
         for _, mask, table in view.batches(self._columns(fed)):
             self._feed(source, table if mask.all() else table.filter(pa.array(mask)))
 

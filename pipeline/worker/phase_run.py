@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from pipeline.errors import Stopped
 from pipeline.store.binding import BaseShard, Binding, Link
 from pipeline.store.faults import point
 from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt, commit, data_name, read_receipt
+from pipeline.store.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
 from pipeline.worker.pieces import Pieces, Units, rows_digest
@@ -32,8 +32,7 @@ class PassPhase:
     binding: Binding
     phase: str
     after: Mapping[str, int | None]
-    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or made in this pass
-    scores: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # shard -> (folder, phase, shard) to copy
+    chain: Mapping[str, tuple[Link, ...]]  # base -> links before this phase, finished or written in this pass
 
     def spec(self) -> RowPhase | ShardPhase:
         phase = next(p for p in self.binding.place.node.phases() if p.name == self.phase)
@@ -46,15 +45,17 @@ class PhaseRun:
 
     def __init__(
         self, store: Store, pass_phase: PassPhase, phase: RowPhase | ShardPhase, base: BaseShard,
-        written: Callable[[], Mapping[tuple[str, str], str]], digests: dict[tuple[str, str, str], str],
-        receipts: Receipts | None,
+        written: Callable[[], Mapping[tuple[str, str], str]], receipts: Receipts,
+        known_scores: tuple[str, str, str] | None,
     ) -> None:  # fmt: skip
         """`written` returns the digests of what the phases before this one wrote in this pass, by (folder, phase).
 
-        `digests` are those of receipts that this shard's phases have read; they mostly read the same ones.
+        `receipts` are those that other phases, and shards before this one, have read: they mostly read the same ones.
+        `known_scores` names a side-car to copy values from.
         """
+        self.receipts, self.known_scores = receipts, known_scores
         self.store, self.pass_phase, self.base = store, pass_phase, base
-        self.phase, self.written, self.digests = phase, written, digests
+        self.phase, self.written = phase, written
         self.context = TaskContext(
             pass_phase.binding.only(base), pass_phase.phase, base.shard.name, base.shard, receipts=receipts
         )
@@ -75,8 +76,7 @@ class PhaseRun:
             self._load()
             self.writer = self.phase.open(self.context)
             return
-        known = self.pass_phase.scores.get(self.base.shard.name)
-        path = _known_scores(self.store, *known) if known else None
+        path = _known_scores(self.store, *self.known_scores) if self.known_scores else None
         scorer = Scorer(self.context.node, self.phase, self.base.shard, self._open_rows, path)
         self.side_car = SideCar(scorer, self.base.shard)
         if self._pieces is not None:
@@ -224,12 +224,15 @@ class PhaseRun:
         }
 
     def _stored(self, folder: str, phase: str, key: str) -> str:
-        name = (folder, phase, key)
-        if name not in self.digests:
-            receipt = read_receipt(self.store, *name)
-            assert receipt is not None, f"{folder} {phase}/{key} has no receipt"
-            self.digests[name] = receipt.digest
-        return self.digests[name]
+        return known_receipt(self.store, self.receipts, folder, phase, key).digest
+
+
+def known_receipt(store: Store, receipts: Receipts, folder: str, phase: str, key: str) -> Receipt:
+    """Return a receipt of `receipts`; it is read, and kept there, where it is not yet among them."""
+    name = (folder, phase, key)
+    if name not in receipts:
+        receipts[name] = finished_receipt(store, *name)
+    return receipts[name]
 
 
 def _known_scores(store: Store, folder: str, phase: str, shard: str) -> Path | None:

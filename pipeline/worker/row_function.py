@@ -166,7 +166,7 @@ class Scorer:
             removed = Removed(**fields)
         return Columns(added=added, removed=removed, text=text), [error for _, errors in halves for error in errors]
 
-    # what it said ----------------------------------------------------------------------------------------------------
+    # its results ----------------------------------------------------------------------------------------------------
 
     def _added(self, columns: Columns, rows: int) -> dict[str, pa.Array]:
         if set(columns.added) != set(self.types):

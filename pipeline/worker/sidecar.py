@@ -7,7 +7,7 @@ row groups and compression are fixed. In which batches, and in which pieces, the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,13 +89,19 @@ class SideCar:
         facts = {}
         histograms = getattr(self.node, "histograms", {})
         if histograms:
-            facts["histograms"] = {
-                name: [int(n) for n in np.histogram(_present(columns[name]), bins=bins, range=(low, high))[0]]
-                for name, (low, high, bins, *_) in histograms.items()
-            }
+            import pyarrow as pa
+
+            gone = pa.array(state > 0)
+            for fact, rows in (("histograms", columns), ("removed_histograms", _only(columns, histograms, gone))):
+                facts[fact] = {name: _binned(rows[name], *bins[:3]) for name, bins in histograms.items()}
         return Result(counts, facts)
 
 
-def _present(values: pa.Array) -> np.ndarray:
-    """Return the values that are not null."""
-    return values.drop_null().to_numpy(zero_copy_only=False)
+def _only(columns: Mapping[str, pa.Array], names: Iterable[str], rows: pa.Array) -> dict[str, pa.Array]:
+    return {name: columns[name].filter(rows) for name in names}
+
+
+def _binned(values: pa.Array, low: float, high: float, bins: int) -> list[int]:
+    """Return how many values that are not null lie in each bin; those beyond the ends count in the outer bins."""
+    present = values.drop_null().to_numpy(zero_copy_only=False)
+    return [int(n) for n in np.histogram(present.clip(low, high), bins=bins, range=(low, high))[0]]

@@ -28,12 +28,12 @@ SUFFIX = "-broken"
 
 
 def in_dedup(event: Event) -> bool:
-    """Some tasks of the dedup are done, others are not."""
+    """Return whether some tasks of the dedup are done and others are not."""
     return event["event"] == "node" and event["node"] == "unique" and event["done"] > 0 and event["state"] == "running"
 
 
 def in_training(event: Event) -> bool:
-    """A training has made a third of its steps, and has the others before it."""
+    """Return whether a training has done a third of its steps."""
     return event["event"] == "training" and event["values"]["step"] * 3 >= event["values"]["steps"]
 
 
@@ -41,20 +41,20 @@ KILLS: tuple[tuple[str, Callable[[Event], bool]], ...] = (("dedup", in_dedup), (
 
 
 def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO, changes: Sequence[str] = ()) -> int:
-    """0 when the two runs are equal in every byte and nothing that was done was done again, else 1."""
+    """Return 0 when the two runs are equal in every byte and no finished task ran twice, else 1."""
     if "://" in store:
         raise UserError(f"store {store}", "a remote store", "a folder", "siftloom demo --break --store FOLDER")
     broken = Path(store.rstrip("/") + SUFFIX)
     shutil.rmtree(broken, ignore_errors=True)
-    print("the run that is left alone", file=stream, flush=True)
+    print("reference run, not interrupted", file=stream, flush=True)
     run_demo(store, cpus, stream, changes)
     kills, before = [], {}
     for place, here in KILLS:
-        print(f"the run that is killed in {place}", file=stream, flush=True)
+        print(f"run that is killed in {place}", file=stream, flush=True)
         event = _killed(broken, cpus, here, stream, changes)
         before |= _receipts(broken)
         kills.append({"where": place, "event": event, "receipts": len(before)})
-    print("the same command again", file=stream, flush=True)
+    print("same command again, to resume", file=stream, flush=True)
     _killed(broken, cpus, lambda event: False, stream, changes)
     result = {"kills": kills} | compare(Path(store), broken, before)
     if as_json:
@@ -106,7 +106,7 @@ def compare(whole: Path, broken: Path, before: Mapping[str, int]) -> dict[str, A
 
 
 def _nodes(store: Path) -> set[str]:
-    """Folders of the nodes that the demo consists of; a store may hold more."""
+    """Return the folders of the demo's nodes; a store may hold more."""
     record = json.loads((store / "runs" / "demo" / "run.json").read_text(encoding="utf-8"))
     return {node["folder"] for node in record["nodes"].values()}
 

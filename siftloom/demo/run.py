@@ -22,14 +22,14 @@ FUNNEL = ("docs", "english", "plain", "clean", "distinct", "unique", "good")
 
 
 def recipe_path() -> Path:
-    """The demo's recipe, in a checkout or an installed wheel."""
+    """Return the path of the demo's recipe, in a checkout or an installed wheel."""
     return Path(str(resources.files("recipes") / "demo.yaml"))
 
 
 def run_demo(
     store: str, cpus: int | None, stream: TextIO | None, changes: Sequence[str] = ()
 ) -> tuple[Run, dict[str, Any]]:
-    """The run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
+    """Return the run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
     from pipeline.driver.execute import Options
     from pipeline.recipe import load
     from siftloom.run import execute
@@ -113,7 +113,7 @@ def folder(view: NodeView) -> Path:
 
 
 def funnel(run: Run) -> list[dict[str, Any]]:
-    """Documents and bytes of text alive after each step, and the tokens that were packed at the end."""
+    """Return the documents and bytes of text alive after each step, and the tokens that were packed at the end."""
     steps: list[dict[str, Any]] = [_alive(run[label]) for label in FUNNEL]
     packed = run["rows"].counts["pack"]
     return [

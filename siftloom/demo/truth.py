@@ -30,7 +30,7 @@ BINS = (0.6, 0.7, 0.8, 0.9)
 
 @dataclass(frozen=True)
 class Removal:
-    """Why a document went."""
+    """The reason for which a document was removed."""
 
     node: str
     reason: str
@@ -40,14 +40,14 @@ Truth = Mapping[str, Mapping[str, Any]]
 
 
 def planted_truth() -> dict[str, dict[str, Any]]:
-    """The corpus' own truth: its id of a document -> kind, and for a copy its original and their similarity."""
+    """Return the truth of the corpus: id of a document -> kind, and for a copy its original and their similarity."""
     data = (resources.files("recipes") / "corpus" / "truth.jsonl.gz").read_bytes()
     lines = (json.loads(line) for line in gzip.decompress(data).splitlines())
     return {line["id"]: line for line in lines}
 
 
 def removals(run: Run, node: str) -> dict[str, Removal]:
-    """The corpus' id -> why it went, of everything removed on the way to a node."""
+    """Return the corpus' id -> reason of every document that was removed before a node or by it."""
     removed = run[node].removed().to_pylist()
     names = {row["id"]: row["source_id"] for row in run["docs"].rows(["id", "source_id"]).to_pylist()}
     return {names[row["id"]]: Removal(row["node"], row["reason"]) for row in removed}
@@ -71,7 +71,7 @@ def score(truth: Truth, gone: Mapping[str, Removal]) -> dict[str, Any]:
 
 
 def copies(truth: Truth, gone: Mapping[str, Removal], kinds: Iterable[str], reasons: tuple[str, ...]) -> dict[str, Any]:
-    """Recall and precision of the planted copies of some kinds; for near copies recall per similarity too."""
+    """Return recall and precision of the planted copies of some kinds; for near copies recall per similarity too."""
     kinds = tuple(kinds)
     pairs = [(d, fact["of"], fact["jaccard"]) for d, fact in truth.items() if fact["kind"] in kinds]
     relatives = _groups([(d, fact["of"]) for d, fact in truth.items() if "jaccard" in fact])
@@ -115,7 +115,7 @@ def _is_rule(reason: str, rules: tuple[str, ...]) -> bool:
 
 
 def _by_rules(reason: str) -> bool:
-    """Whether a rule about the document itself removed it, and no dedup or selection."""
+    """Return whether a rule about the document itself removed it, and no dedup or selection."""
     return reason.startswith(("language.", "gopher_"))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -29,14 +30,15 @@ RULES = (
 class C4(RowNode):
     """Drop lines that are no prose and pages with too few of them left, by the rules of C4; reason `c4.<field>`.
 
-    Lines, without the white space around them and without citations like `[1]`, go for the first of these; the text
-    is what remains (None or false turns a rule off):
+    Lines, without the white space around them, go for the first of these; the text
+    is the rest (None or false turns a rule off):
 
-    max_word_chars    a word is longer
-    end_mark          it does not end with one of . ! ? " ', or ends with `...`
-    min_line_words    it has fewer words
-    javascript        it holds that word
-    policy            it holds a phrase of privacy policies and cookie banners
+    max_word_chars    characters of the longest word, at most
+    end_mark          the line does not end with one of . ! ? " ', or ends with `...`
+    min_line_words    words of the line, at least
+    javascript        the line holds the word `javascript`
+    policy            the line holds a phrase of privacy policies and cookie banners
+    citations         marks of citations, like `[1]`, are taken out of the text first
 
     Adds `c4_lines` int32 (lines that are not blank), `c4_long_word`, `c4_no_end`, `c4_few_words`, `c4_javascript`,
     `c4_policy` int32 (lines gone for each rule), and, of the lines that no earlier rule took, `c4_lorem_ipsum` and
@@ -46,15 +48,15 @@ class C4(RowNode):
     recipe_name = "c4"
 
     docs: Node
-    max_word_chars: int | None = 1000
+    max_word_chars: Positive | None = 1000
     end_mark: bool = True
-    min_line_words: int | None = 3
+    min_line_words: Count | None = 3
     javascript: bool = True
     policy: bool = True
     citations: bool = True
-    min_sentences: int | None = threshold(5)
-    max_lorem_ipsum: int | None = threshold(0)
-    max_curly_brackets: int | None = threshold(0)
+    min_sentences: Count | None = threshold(5)
+    max_lorem_ipsum: Count | None = threshold(0)
+    max_curly_brackets: Count | None = threshold(0)
 
     version = 1
     needs = ("text",)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -39,13 +40,13 @@ class Code(RowNode):
     """
 
     docs: Node
-    max_line: int | None = threshold(1000)
-    max_mean_line: float | None = threshold(100.0)
-    min_alnum: float | None = threshold(0.25)
-    min_letters_per_word: float | None = threshold(1.5)
-    min_lines: int | None = threshold(10)
-    max_lines: int | None = threshold(20_000)
-    max_xml: int | None = threshold(0)
+    max_line: Count | None = threshold(1000)
+    max_mean_line: Amount | None = threshold(100.0)
+    min_alnum: Share | None = threshold(0.25)
+    min_letters_per_word: Amount | None = threshold(1.5)
+    min_lines: Count | None = threshold(10)
+    max_lines: Count | None = threshold(20_000)
+    max_xml: Count | None = threshold(0)
 
     version = 1
     needs = ("text",)

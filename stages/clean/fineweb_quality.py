@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.cut import Unit, Words
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -27,15 +28,18 @@ class FinewebQuality(RowNode):
     fineweb_dup_line_chars  share of characters, newlines apart, in lines that stood before
     fineweb_newlines        newlines per word
 
-    Lines are those that are not blank, without the white space around them. `words` and `unit`: see `gopher_quality`.
+    Lines are those that are not blank, without the white space around them.
+
+    short_line   characters of a line that counts as short, at most
+    words, unit  as in `gopher_quality`
     """
 
     docs: Node
-    min_line_ends: float | None = threshold(0.12)
-    max_short_lines: float | None = threshold(0.67)
-    max_dup_line_chars: float | None = threshold(0.01)
-    max_newlines: float | None = threshold(0.3)
-    short_line: int = 30
+    min_line_ends: Share | None = threshold(0.12)
+    max_short_lines: Share | None = threshold(0.67)
+    max_dup_line_chars: Share | None = threshold(0.01)
+    max_newlines: Amount | None = threshold(0.3)
+    short_line: Count = 30
     words: Words = "whitespace"
     unit: Unit = "auto"
 

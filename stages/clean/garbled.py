@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -34,9 +35,9 @@ class Garbled(RowNode):
     """
 
     docs: Node
-    max_replaced: float | None = threshold(0.005)
-    max_control: float | None = threshold(0.001)
-    max_mojibake: float | None = threshold(0.02)
+    max_replaced: Share | None = threshold(0.005)
+    max_control: Share | None = threshold(0.001)
+    max_mojibake: Share | None = threshold(0.02)
 
     version = 1
     needs = ("text",)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 from stages.clean.cut import Unit, Words
@@ -54,23 +55,23 @@ class GopherQuality(RowNode):
 
     words                `whitespace`, `unicode` (without punctuation), or `datatrove`: that library's English words and
                          its counting throughout, for equal verdicts (extra `parity`)
-    unit                 what words are counted in; `auto`: two characters make a word where a quarter of the letters
+    unit                 the unit of a word; `auto`: two characters make a word where a quarter of the letters
                          are of a script without spaces
-    language             that of documents without a `lang` column before this node
+    language             language of documents without a `lang` column before this node
     distinct_stop_words  counts each stop word once
     """
 
     docs: Node
-    min_words: int | None = threshold(50)
-    max_words: int | None = threshold(100_000)
-    min_mean_word: float | None = threshold(3.0)
-    max_mean_word: float | None = threshold(10.0)
-    max_hashes: float | None = threshold(0.1)
-    max_ellipses: float | None = threshold(0.1)
-    max_bullet_lines: float | None = threshold(0.9)
-    max_ellipsis_lines: float | None = threshold(0.3)
-    min_alpha_words: float | None = threshold(0.8)
-    min_stop_words: int | None = threshold(2)
+    min_words: Count | None = threshold(50)
+    max_words: Count | None = threshold(100_000)
+    min_mean_word: Amount | None = threshold(3.0)
+    max_mean_word: Amount | None = threshold(10.0)
+    max_hashes: Amount | None = threshold(0.1)
+    max_ellipses: Amount | None = threshold(0.1)
+    max_bullet_lines: Share | None = threshold(0.9)
+    max_ellipsis_lines: Share | None = threshold(0.3)
+    min_alpha_words: Share | None = threshold(0.8)
+    min_stop_words: Count | None = threshold(2)
     words: Words = "whitespace"
     unit: Unit = "auto"
     language: str = "en"

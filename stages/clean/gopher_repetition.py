@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.cut import Unit, Words
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -39,24 +40,25 @@ class GopherRepetition(RowNode):
     gopher_top_{2,3,4}gram                             share of characters in the most frequent n-gram of words
     gopher_dup_{5..10}grams                            share of characters in n-grams of words that occurred before
 
-    `words` and `unit` are those of `gopher_quality`; `words: datatrove` also takes lines and paragraphs as that library
-    does, and counts a most frequent n-gram that occurs once.
+    words  as in `gopher_quality`; `datatrove` also takes lines and paragraphs as that library does, and counts a most
+           frequent n-gram that occurs once
+    unit   as in `gopher_quality`
     """
 
     docs: Node
-    max_dup_lines: float | None = threshold(0.30)
-    max_dup_line_chars: float | None = threshold(0.20)
-    max_dup_paragraphs: float | None = threshold(0.30)
-    max_dup_paragraph_chars: float | None = threshold(0.20)
-    max_top_2gram: float | None = threshold(0.20)
-    max_top_3gram: float | None = threshold(0.18)
-    max_top_4gram: float | None = threshold(0.16)
-    max_dup_5grams: float | None = threshold(0.15)
-    max_dup_6grams: float | None = threshold(0.14)
-    max_dup_7grams: float | None = threshold(0.13)
-    max_dup_8grams: float | None = threshold(0.12)
-    max_dup_9grams: float | None = threshold(0.11)
-    max_dup_10grams: float | None = threshold(0.10)
+    max_dup_lines: Share | None = threshold(0.30)
+    max_dup_line_chars: Share | None = threshold(0.20)
+    max_dup_paragraphs: Share | None = threshold(0.30)
+    max_dup_paragraph_chars: Share | None = threshold(0.20)
+    max_top_2gram: Share | None = threshold(0.20)
+    max_top_3gram: Share | None = threshold(0.18)
+    max_top_4gram: Share | None = threshold(0.16)
+    max_dup_5grams: Share | None = threshold(0.15)
+    max_dup_6grams: Share | None = threshold(0.14)
+    max_dup_7grams: Share | None = threshold(0.13)
+    max_dup_8grams: Share | None = threshold(0.12)
+    max_dup_9grams: Share | None = threshold(0.11)
+    max_dup_10grams: Share | None = threshold(0.10)
     words: Words = "whitespace"
     unit: Unit = "auto"
 

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.bounds import Positive, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
 from stages.clean.languages import CODES, nearest, same
@@ -34,18 +35,19 @@ class Language(RowNode):
     per              `page`: one vote; `line`: one for each line of at least 20 characters, weighed by its characters,
                      and `lang_p` is the mean probability of the winner over all of them
     max_chars        how much of a document is looked at, from its beginning
-    first_chars      how much of that at first; `sure`: the probability from which on that is enough
+    first_chars      how much of that is looked at first
+    sure             the probability from which on these first characters are enough
     skip_code        leave paths, options, numbers and the like out, where enough other words remain
     """
 
     docs: Node
-    keep: tuple[str, ...] | dict[str, float] = threshold(("en",))  # noqa: RUF009
-    min_probability: float = threshold(0.65)
+    keep: tuple[str, ...] | dict[str, Share] = threshold(("en",))
+    min_probability: Share = threshold(0.65)
     model: tuple[str, ...] | str = sources(())
     per: Literal["page", "line"] = "page"
-    max_chars: int = 1000
-    first_chars: int = 300
-    sure: float = 0.8
+    max_chars: Positive = 1000
+    first_chars: Positive = 300
+    sure: Share = 0.8
     skip_code: bool = True
 
     version = 2
@@ -63,15 +65,6 @@ class Language(RowNode):
         object.__setattr__(self, "keep", lower)
 
     def check(self) -> None:
-        for name in ("max_chars", "first_chars"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"language.{name}", f"{getattr(self, name)}", "at least 1")
-        shares = {"min_probability": self.min_probability, "sure": self.sure}
-        if isinstance(self.keep, Mapping):
-            shares |= {f"keep.{code}": share for code, share in self.keep.items()}
-        for name, share in shares.items():
-            if isinstance(share, bool) or not 0 <= share <= 1:
-                raise RecipeError(f"language.{name}", f"{share}", "a number from 0 to 1")
         for code in self.keep:
             if not isinstance(code, str):
                 meant = " (older YAML takes an unquoted `no`, Norwegian, for false)" if code is False else ""

@@ -15,7 +15,7 @@ CODE = (
     r"|[!-~]*[0-9#%&*@_/\\{}\[\]|<>=+~^$\x60][!-~]*"
     r"|[!-~]*[A-Za-z][.:]+[A-Za-z][!-~]*)"
 )
-FEWEST = 40  # characters that must remain
+MIN_CHARS = 40  # characters that must remain
 SHORT_LINE = 20  # characters; a shorter line is not asked about
 
 
@@ -66,7 +66,7 @@ class Votes:
         if not self.skip_code:
             return text
         words = pc.replace_substring_regex(text, CODE, " ")
-        return pc.if_else(pc.less(pc.utf8_length(pc.utf8_trim_whitespace(words)), FEWEST), text, words)
+        return pc.if_else(pc.less(pc.utf8_length(pc.utf8_trim_whitespace(words)), MIN_CHARS), text, words)
 
     def _ask(self, lines: list[str]) -> tuple[list[str | None], list[float]]:
         from stages.quality.fasttext_models import predict

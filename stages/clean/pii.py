@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.bounds import Count
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -28,7 +29,7 @@ class Pii(RowNode):
               `iban`   whose check digits are right
               `key`    of AWS, Google, GitHub, Slack, OpenAI; JSON web tokens; private keys in PEM form
     action    `mask`: the text has `<email>`, `<ip>`, ... in their place; `flag`: columns only
-    max_hits  a document with more of them goes (dolma: 5 for phone numbers); None: none goes
+    max_hits  a document with more hits is removed (dolma: 5 for phone numbers); null = no limit
 
     Adds `pii_email`, `pii_ip`, `pii_phone`, `pii_iban`, `pii_key` and `pii_hits` (their sum), int32.
     """
@@ -36,7 +37,7 @@ class Pii(RowNode):
     docs: Node
     kinds: tuple[Kind, ...] = ("email", "ip", "phone", "iban", "key")
     action: Literal["mask", "flag"] = "mask"
-    max_hits: int | None = threshold(None)
+    max_hits: Count | None = threshold(None)
 
     version = 1
     needs = ("text",)

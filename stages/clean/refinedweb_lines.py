@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -34,10 +35,10 @@ class RefinedwebLines(RowNode):
 
     max_upper_case    more than this share of its characters are capitals
     max_digits        more than this share are digits
-    counters          it is a counter, like "3 likes"
-    min_line_words    it has fewer words
-    phrases           it is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a line
-                      of at most 10 words that has more than that loses them
+    counters          the line is a counter, like "3 likes"
+    min_line_words    words of the line, at least
+    phrases           the line is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a
+                      line of at most 10 words that holds more than these words loses them
 
     Adds `refinedweb_upper_case`, `refinedweb_digits`, `refinedweb_counter`, `refinedweb_few_words`, `refinedweb_phrase`
     int32 (lines gone or changed for each), `refinedweb_removed_words` float32 (share of the words that went) and
@@ -45,13 +46,13 @@ class RefinedwebLines(RowNode):
     """
 
     docs: Node
-    max_upper_case: float | None = 0.5
-    max_digits: float | None = 0.999999
+    max_upper_case: Share | None = 0.5
+    max_digits: Share | None = 0.999999
     counters: bool = True
-    min_line_words: int | None = 2
+    min_line_words: Count | None = 2
     phrases: bool = True
-    max_removed_words: float | None = threshold(0.05)
-    min_left_chars: int | None = threshold(1)
+    max_removed_words: Share | None = threshold(0.05)
+    min_left_chars: Count | None = threshold(1)
 
     version = 1
     needs = ("text",)

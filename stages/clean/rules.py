@@ -1,4 +1,4 @@
-"""A rule: a column held against a threshold field, with a reason of its own. What rule sets are made of.
+"""A rule, the part of a rule set: a column, the threshold field that it is compared with, and a reason of its own.
 
 A threshold of None turns a rule off; a null score (a rule that does not apply to this document) never
 removes.
@@ -38,9 +38,10 @@ def columns(rules: Sequence[Rule]) -> dict[str, str]:
 Bins = tuple[float, float, int]
 
 
-def histograms(rules: Sequence[Rule], bins: Mapping[str, Bins]) -> dict[str, Bins]:
-    """A histogram for every column of a rule set: (low, high, bins), and 40 bins from 0 to 1 for a share."""
-    return {rule.column: bins.get(rule.column, (0.0, 1.0, 40)) for rule in rules}
+def histograms(rules: Sequence[Rule], bins: Mapping[str, Bins]) -> dict[str, tuple[float | str, ...]]:
+    """A histogram of every column of a rule set: low, high, bins (40 from 0 to 1 for a share), and its fields."""
+    fields = {rule.column: tuple(one.field for one in rules if one.column == rule.column) for rule in rules}
+    return {column: (*bins.get(column, (0.0, 1.0, 40)), *names) for column, names in fields.items()}
 
 
 def apply(node: Any, rules: Sequence[Rule], scores: pa.Table) -> Removed | None:

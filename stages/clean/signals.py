@@ -40,7 +40,7 @@ class Signals(RowNode):
     rps_doc_lorem_ipsum                   "lorem ipsum" per character
     rps_doc_frac_chars_top_{2,3,4}gram, rps_doc_frac_chars_dupe_{5..10}grams  as in `gopher_repetition`
 
-    `language` is that of documents without a `lang` column before this node.
+    language  of documents without a `lang` column before this node
     """
 
     docs: Node

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
 from stages.documents import columns_of
@@ -26,8 +27,10 @@ class Url(RowNode):
     urls      whole addresses, without scheme, `www.` and a slash at the end; `url.exact`
     strict    letters that may stand anywhere in the address, `-` and `.` left out of both; `url.strict`
     hard      words, one of which is enough; `url.hard`
-    soft      words, of which an address must hold `min_soft_words` different ones to go; `url.soft`
+    soft      words; an address with `min_soft_words` different ones is removed; `url.soft`
     allow     hosts that are never removed, and all hosts below them
+    column    the column that holds the address
+    min_soft_words  different words of the `soft` lists that remove a page
 
     Case does not matter. Adds `url_listed` (string: `domain`, `exact`, `strict`, `hard`; null: none of these) and
     `url_soft_words` int32.
@@ -41,7 +44,7 @@ class Url(RowNode):
     hard: tuple[str, ...] = sources(())
     soft: tuple[str, ...] = sources(())
     allow: tuple[str, ...] = sources(())
-    min_soft_words: int = threshold(2)
+    min_soft_words: Positive = threshold(2)
 
     version = 1
     reasons = ("url.domain", "url.exact", "url.strict", "url.hard", "url.soft")
@@ -54,8 +57,6 @@ class Url(RowNode):
             raise RecipeError(
                 "url.column", f"no column {self.column!r}", "a column of the documents", "read: {keep: [url]}"
             )
-        if self.min_soft_words < 1:
-            raise RecipeError("url.min_soft_words", f"{self.min_soft_words}", "at least 1")
 
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]

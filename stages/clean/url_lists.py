@@ -33,7 +33,7 @@ def entries(ctx: Context, field: str) -> list[str]:
 
 
 class Lists:
-    """All lists of a node, made once per worker."""
+    """All lists of a node, loaded once per worker."""
 
     def __init__(self, ctx: Context) -> None:
         import pyarrow as pa

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
+from pipeline.bounds import Positive, ShareAboveZero
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, sources, threshold
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
@@ -28,13 +29,14 @@ class Decontaminate(RowNode):
 
     evals        JSON lines (`.gz` too), one item a line; an item is named as a document is: the first 12 hex digits of
                  its file's SHA-256, a colon, the line from 0
-    fields       whose strings are the item's text, each by itself; none: every string in it, lists and objects included
-    ngram        words of a passage; for an item that has fewer, `short_ngram`; items shorter than that are not
-                 searched, nor are n-grams of numbers alone
+    fields       fields of an item that hold its text, each by itself; empty = every string in it
+    ngram        words of a passage; n-grams of numbers alone are not searched
+    short_ngram  words of a passage of an item that has fewer than `ngram`; items shorter than that are not searched
     unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased, and only words count
     min_hits     different n-grams of the sets that a document must hold
     boilerplate  n-grams in more than this share of the documents (and in more than 100) are taken for boilerplate
     action       `flag`: columns only; `drop`: remove the document; `mask`: put `mask` in the place of the passages
+    mask         the text that takes the place of a passage
 
     Adds `eval_hits` int32 (different n-grams found), `eval_items` string (up to five items, by the share of their
     n-grams found, comma between) and `eval_coverage` float32 (the largest such share). Removes with
@@ -44,11 +46,11 @@ class Decontaminate(RowNode):
     docs: Node | tuple[Node, ...]
     evals: tuple[str, ...] = sources()
     fields: tuple[str, ...] = ()
-    ngram: int = 13
-    short_ngram: int = 8
+    ngram: Positive = 13
+    short_ngram: Positive = 8
     unit: Literal["word", "char", "auto"] = "word"
-    min_hits: int = threshold(1)
-    boilerplate: float = threshold(0.001)
+    min_hits: Positive = threshold(1)
+    boilerplate: ShareAboveZero = threshold(0.001)
     action: Literal["flag", "drop", "mask"] = threshold("flag")
     mask: str = threshold(" ")
 
@@ -95,15 +97,11 @@ class Decontaminate(RowNode):
 
     def check(self) -> None:
         if not self.evals:
-            raise RecipeError("Decontaminate.evals", "no paths", "JSON-lines files of evaluation items")
+            raise RecipeError("decontaminate.evals", "no paths", "JSON-lines files of evaluation items")
         if not 1 <= self.short_ngram <= self.ngram:
             raise RecipeError(
-                "Decontaminate.short_ngram", f"{self.short_ngram} with ngram {self.ngram}", "between 1 and ngram"
+                "decontaminate.short_ngram", f"{self.short_ngram} with ngram {self.ngram}", "between 1 and ngram"
             )
         for name, allowed in (("action", ("flag", "drop", "mask")), ("unit", ("word", "char", "auto"))):
             if getattr(self, name) not in allowed:
-                raise RecipeError(f"Decontaminate.{name}", f"{getattr(self, name)!r}", f"one of {', '.join(allowed)}")
-        if self.min_hits < 1:
-            raise RecipeError("Decontaminate.min_hits", f"{self.min_hits}", "at least 1")
-        if not 0 < self.boilerplate <= 1:
-            raise RecipeError("Decontaminate.boilerplate", f"{self.boilerplate}", "a share in (0, 1]")
+                raise RecipeError(f"decontaminate.{name}", f"{getattr(self, name)!r}", f"one of {', '.join(allowed)}")

@@ -61,4 +61,4 @@ class ExactDedup(DedupNode):
     def check(self) -> None:
         super().check()
         if self.match not in ("bytes", "words"):
-            raise RecipeError("ExactDedup.match", f"{self.match!r}", "bytes or words")
+            raise RecipeError("exact_dedup.match", f"{self.match!r}", "bytes or words")

@@ -1,4 +1,4 @@
-"""What a method of deduplication says: the keys of a document, and which documents of a cluster are removed.
+"""A method of deduplication: the keys of a document, and which documents of a cluster are removed.
 
 The phases (`keys`, `merge`, `edges`, `components`, `keep`, `verdict`, `rows`) are the same for every method. They know
 a method by this class, and `DedupNode` in `node.py` puts them together.
@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pipeline.bounds import ShareAboveZero
 from pipeline.contract import Node, runtime, sources, threshold
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class Method(Node):
     against_folders: tuple[str, ...] = sources(())
     keep: Keep = "first"
     dry_run: bool = threshold(False)
-    max_removed_fraction: float | Mapping[str, float] = runtime(0.9)
+    max_removed_fraction: ShareAboveZero | Mapping[str, ShareAboveZero] = runtime(0.9)
 
     near: ClassVar[str | None] = None  # the reason of a removal by resemblance
     copy: ClassVar[str] = ""  # the reason of a removal as a copy
@@ -104,7 +105,7 @@ class Method(Node):
 
     @abstractmethod
     def hasher(self) -> Callable[[pa.Table], Hashes]:
-        """Return the function that hashes one batch. It is made once per shard."""
+        """Return the function that hashes one batch. It is called once per shard."""
 
     def hash_needs(self) -> tuple[str, ...]:
         """Return the columns that the hasher reads. With `text` among them the length of the text is recorded too."""
@@ -123,7 +124,7 @@ class Method(Node):
         return 0
 
     def limit(self) -> float | None:
-        """Return what the estimate is held against."""
+        """Return the threshold of the estimate."""
         return None
 
     @abstractmethod

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.bounds import Positive, ShareAboveZero
 from pipeline.contract import threshold
 from pipeline.errors import RecipeError
 from stages.dedup.method import Hashes, Members, Verdict
@@ -45,9 +46,10 @@ class MinHashDedup(DedupNode):
     words go as copies; documents without words stay. One of fewer than `ngram` words is one shingle of all its words.
 
     unit          `word`, `char` (every word character), or `auto` (words; one by one in scripts written without spaces)
+    ngram         consecutive units that make one shingle
     bands, rows   of the sketch, hash places per band: a pair of similarity s is compared with chance 1-(1-s^rows)^bands
     preset        instead of bands and rows: `default` 14 x 8, `strict` 9 x 13, `wide` 20 x 5
-    similarity    instead of bands and rows: datasketch's best ones for this threshold within `permutations`
+    similarity    instead of bands and rows: the numbers that datasketch finds for this threshold within `permutations`
     permutations  places of a sketch, a multiple of bands x rows; None: bands x rows (112 for `similarity`)
     exact         also compare the whole sequences of words (16 bytes a document)
     min_jaccard   None: remove whatever is joined by a chain of shared bands
@@ -58,16 +60,16 @@ class MinHashDedup(DedupNode):
     """
 
     unit: Literal["word", "char", "auto"] = "word"
-    ngram: int = 5
-    bands: int | None = None
-    rows: int | None = None
+    ngram: Positive = 5
+    bands: Positive | None = None
+    rows: Positive | None = None
     preset: Literal["default", "strict", "wide"] | None = None
-    similarity: float | None = None
-    permutations: int | None = None
+    similarity: ShareAboveZero | None = None
+    permutations: Positive | None = None
     seed: int = 1
     exact: bool = True
-    min_jaccard: float | None = threshold(0.6)
-    max_anchors: int = threshold(4096)
+    min_jaccard: ShareAboveZero | None = threshold(0.6)
+    max_anchors: Positive = threshold(4096)
 
     version = 6
     recipe_name = "minhash_dedup"
@@ -140,22 +142,16 @@ class MinHashDedup(DedupNode):
         super().check()
         choices = {"preset": self.preset, "similarity": self.similarity, "bands and rows": self.bands or self.rows}
         if len(given := [name for name, value in choices.items() if value is not None]) > 1:
-            raise RecipeError("MinHashDedup", f"{' and '.join(given)} together", f"one of {', '.join(choices)}")
+            raise RecipeError("minhash_dedup", f"{' and '.join(given)} together", f"one of {', '.join(choices)}")
         if self.unit not in ("word", "char", "auto"):
-            raise RecipeError("MinHashDedup.unit", f"{self.unit!r}", "word, char or auto")
+            raise RecipeError("minhash_dedup.unit", f"{self.unit!r}", "word, char or auto")
         if self.preset not in (None, *PRESETS):
-            raise RecipeError("MinHashDedup.preset", f"{self.preset!r}", f"one of {', '.join(PRESETS)}")
-        for name in ("ngram", "bands", "rows", "permutations", "max_anchors"):
-            if (value := getattr(self, name)) is not None and value < 1:
-                raise RecipeError(f"MinHashDedup.{name}", f"{value}", "at least 1")
-        for name in ("min_jaccard", "similarity"):
-            if (value := getattr(self, name)) is not None and not 0 < value <= 1:
-                raise RecipeError(f"MinHashDedup.{name}", f"{value}", "a similarity in (0, 1]")
+            raise RecipeError("minhash_dedup.preset", f"{self.preset!r}", f"one of {', '.join(PRESETS)}")
         if self.similarity is None and self.permutations is not None:
             bands, rows = self.banding()
             if self.permutations % (bands * rows):
                 raise RecipeError(
-                    "MinHashDedup.permutations",
+                    "minhash_dedup.permutations",
                     f"{self.permutations}, which {bands} bands x {rows} rows = {bands * rows} places do not divide",
                     f"a multiple of {bands * rows}, such as {-(-self.permutations // (bands * rows)) * bands * rows}",
                 )

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Phase, RowPhase, ShardPhase
 from pipeline.errors import RecipeError
-from stages.dedup.method import COLUMN_TYPES, Method, limits_of
+from stages.dedup.method import COLUMN_TYPES, Method
 from stages.dedup.phase_files import opener, tasks
 from stages.documents import carried
 
@@ -54,22 +54,19 @@ class DedupNode(Method):
         )
 
     def check(self) -> None:
-        name = type(self).__name__
+        name = self.kind()
         rule = self.keep
         if rule not in ("first", "longest") and not (
             isinstance(rule, tuple) and len(rule) == 2 and rule[1] in ("max", "min")
         ):
             raise RecipeError(f"{name}.keep", f"{rule!r}", "first, longest, or a column with max or min: [stars, max]")
-        for source, share in limits_of(self.max_removed_fraction).items():
-            if not (isinstance(share, int | float) and 0 < share <= 1):
-                raise RecipeError(f"{name}.max_removed_fraction", f"{share!r} for {source!r}", "a share in (0, 1]")
         for i, other in enumerate(self.against):
             if type(other) is not type(self) or any(
                 getattr(other, field) != getattr(self, field) for field in self.hash_fields
             ):
                 raise RecipeError(
                     f"{name}.against[{i}]",
-                    f"a {type(other).__name__} whose keys are computed from other fields",
+                    f"a {other.kind()} whose keys are computed from other fields",
                     f"a {name} with the same " + ", ".join(self.hash_fields),
                 )
 

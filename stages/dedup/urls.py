@@ -34,7 +34,7 @@ SAFE = "!$&'()*+,;=:@-._~"  # allowed in a path segment as they are
 
 
 def canonical_url(url: str) -> str | None:
-    """The form that spellings of one address share; None for what is no address with a host."""
+    """Return the form that spellings of one address share; None for a text that is no address with a host."""
     url = url.strip()
     if NO_PAGE.match(url):
         return None
@@ -73,7 +73,7 @@ def _utf8(path: str) -> bool:
 class UrlDedup(DedupNode):
     """Keep one document of every address.
 
-    column  the URL; documents without one, or with what is no URL, are kept
+    column  the URL; documents without a URL are kept
 
     Take `keep: [date, max]` for the newest, `longest` for the fullest. Adds `url_duplicate_of` and `url_copies`;
     removes with `url_dedup.copy`, value = documents with the address.
@@ -117,4 +117,4 @@ class UrlDedup(DedupNode):
     def check(self) -> None:
         super().check()
         if not self.column:
-            raise RecipeError("UrlDedup.column", "no name", "the column that holds the URL, such as url")
+            raise RecipeError("url_dedup.column", "no name", "the column that holds the URL, such as url")

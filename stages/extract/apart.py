@@ -56,7 +56,9 @@ class Apart:
             code = self._end()
             self._said.seek(0)
             last = self._said.read().decode("utf-8", "replace").strip().splitlines()[-1:] or [f"exit code {code}"]
-            raise DataError("extract", f"its process does not start: {last[0]}", "one that waits for pages")
+            raise DataError(
+                "extract", f"the parser's process does not start: {last[0]}", "a process that waits for pages"
+            )
         return process
 
     def _end(self) -> int:

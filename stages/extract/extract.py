@@ -7,8 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pipeline.bounds import AmountAboveZero, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode
-from pipeline.errors import RecipeError
 from stages.extract.apart import Apart, Failed
 
 FAILURES = ("too_large", "too_deep", "time_limit", "crashed", "parser_error", "empty")
@@ -32,11 +32,12 @@ class Extract(RowNode):
 
     engine        resiliparse (Bevendorff et al. 2021; DCLM's) or trafilatura (Barbaresi 2021; FineWeb's)
     main_content  leave menus, headers and footers out
-    max_chars     of HTML
+    keep_links    add the column `links`
+    max_chars     characters of HTML, at most
     max_depth     elements around a piece of text
-    time_limit    seconds of CPU that a page may take. The one rule whose verdict hangs on the machine: a page near the
-                  limit may fail on a slow one. Pages within the two bounds above stay far below it, and what has been
-                  extracted once is not extracted again
+    time_limit    seconds of CPU that a page may take. This verdict alone depends on the machine: a page near the limit
+                  may fail on a slow one. Pages within the two bounds above stay far below it, and an extracted page
+                  is not extracted again
 
     The versions of the extractor's libraries are part of the identity.
     """
@@ -45,9 +46,9 @@ class Extract(RowNode):
     engine: Literal["resiliparse", "trafilatura"] = "resiliparse"
     main_content: bool = True
     keep_links: bool = False
-    max_chars: int = 8_000_000
-    max_depth: int = 1000
-    time_limit: float = 30.0
+    max_chars: Positive = 8_000_000
+    max_depth: Positive = 1000
+    time_limit: AmountAboveZero = 30.0
 
     version = 1
     needs = ("text",)
@@ -57,11 +58,6 @@ class Extract(RowNode):
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return ("resiliparse",) if self.engine == "resiliparse" else ("trafilatura", "justext", "lxml")
-
-    def check(self) -> None:
-        for name in ("max_chars", "max_depth", "time_limit"):
-            if not getattr(self, name) > 0:
-                raise RecipeError(f"extract.{name}", f"{getattr(self, name)}", "a number above 0")
 
     def adds(self) -> dict[str, str]:
         links = {"links": "string"} if self.keep_links else {}
@@ -122,5 +118,5 @@ def depth(html: str) -> int:
 
 
 def _clean(text: str) -> str:
-    """Without what no later stage can read: NULs and halves of surrogate pairs that stood as references in the page."""
+    """Return a text without NULs and halves of surrogate pairs, which a page may refer to and no stage reads."""
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")

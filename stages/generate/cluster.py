@@ -1,4 +1,4 @@
-"""The semantic cluster of every document, and what follows from it."""
+"""The semantic cluster of every document, its removal and its weight."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from pipeline.bounds import Amount, Count
 from pipeline.contract import ONE, Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 from stages.generate.train_clusters import TrainClusters
@@ -23,14 +24,15 @@ class Cluster(RowNode):
     model    a `train_clusters` node; its clusters are numbered from the largest one, 0
     drop     clusters that go
     weights  cluster -> weight of its documents, 1 for the others: added as float32 `<as>_weight` when there are some
+    as_      (`as` in a recipe) the name of the column
 
     Change `drop` after a look at the report: no distance is computed again.
     """
 
     docs: Node
     model: Node
-    drop: tuple[int, ...] = threshold(())
-    weights: Mapping[int, float] = field(default_factory=dict)
+    drop: tuple[Count, ...] = threshold(())
+    weights: Mapping[int, Amount] = field(default_factory=dict)
     as_: str = "cluster"
 
     reasons = ("cluster.dropped",)
@@ -41,8 +43,6 @@ class Cluster(RowNode):
         k = self.model.k
         if odd := [n for n in (*self.drop, *map(int, self.weights)) if not 0 <= n < k]:
             raise RecipeError("cluster.drop, weights", f"cluster {odd[0]}", f"a number from 0 to {k - 1}")
-        if any(not weight >= 0 for weight in self.weights.values()):
-            raise RecipeError("cluster.weights", f"{dict(self.weights)}", "weights of 0 and more")
 
     @property
     def needs(self):  # type: ignore[override]

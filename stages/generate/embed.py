@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import DataError, RecipeError
 from stages.documents import TEXT
@@ -22,8 +23,9 @@ class Embed(RowNode):
                 tokens' input embeddings, which runs no layer of the network
     width       of a vector; needed where the model's configuration is not known before the run
     max_chars   how much of a document is read, from its beginning
-    batch_rows  documents at once; configuration, since a model's sums depend on it
+    batch_rows  documents at once; part of the identity, since a model's sums depend on it
     actors      (fewest, most) workers that hold the model
+    as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ
 
     Errors: `DataError` when the model's vectors have another width.
@@ -32,27 +34,25 @@ class Embed(RowNode):
     docs: Node
     model: Node | Endpoint
     pooling: Pooling = "mean"
-    width: int | None = None
-    max_chars: int = 10_000
-    batch_rows: int = 32
+    width: Positive | None = None
+    max_chars: Positive = 10_000
+    batch_rows: Positive = 32
     device: str = "cpu"
     as_: str = "vector"
-    actors: tuple[int, int] = runtime((1, 2))
-    commit_rows: int | None = runtime(4096)
+    actors: tuple[Positive, Positive] = runtime((1, 2))
+    commit_rows: Positive | None = runtime(4096)
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
         return not isinstance(self.model, Endpoint)
 
     def check(self) -> None:
-        check_model(self.model, "embed.model")
+        check_model(self.model, "embed.model", writes=False)
         known = width_of(self.model)
         if known is None and self.width is None:
             raise RecipeError("embed.width", "nothing", "the width of the model's vectors (`hidden_size`)")
         if known is not None and self.width not in (None, known):
             raise RecipeError("embed.width", f"{self.width}", f"{known}, the width of the model")
-        if self.batch_rows < 1 or self.max_chars < 1:
-            raise RecipeError("embed.batch_rows, max_chars", f"{self.batch_rows}, {self.max_chars}", "at least 1 each")
 
     def adds(self):
         return {self.as_: f"float32[{self.width or width_of(self.model)}]"}
@@ -89,5 +89,5 @@ class Embed(RowNode):
 
 
 def whole_batches(commit_rows: int | None, batch_rows: int) -> int | None:
-    """The multiple of a batch that is next to, and at least, what was asked for."""
+    """Return the smallest multiple of a batch that is at least the given number of rows."""
     return None if commit_rows is None else -(-commit_rows // batch_rows) * batch_rows

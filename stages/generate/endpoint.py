@@ -1,4 +1,4 @@
-"""A server that speaks the OpenAI interface (vLLM, llama.cpp, SGLang, a hosted model): `POST /v1/chat/completions`.
+"""A server with the OpenAI interface (vLLM, llama.cpp, SGLang, a hosted model): `POST /v1/chat/completions`.
 
 Retries are urllib3's: connection errors, time-outs, 408, 429 and 5xx, with exponential waits or the server's own
 `Retry-After`, up to `tries` in all. The key comes from an environment variable of the worker, so no recipe, record or
@@ -26,7 +26,7 @@ LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
 
 @dataclass(frozen=True, kw_only=True)
 class Endpoint:
-    """Where the server is and how to ask it.
+    """The address of a server, and how to ask it.
 
     - `url`: up to the version, such as `http://127.0.0.1:8000/v1`.
     - `model`: the name that the server knows it by.
@@ -57,7 +57,7 @@ class EndpointFailed(UserError):
 
 
 class Refused(DataError):
-    """The server refused this one request (HTTP 400, 413, 422): too long, or with what it does not take."""
+    """The server refused this one request (HTTP 400, 413, 422): too long, or with a field that it does not take."""
 
 
 class BadAnswer(DataError):

@@ -24,11 +24,20 @@ if TYPE_CHECKING:
 class FolderLM:
     """`LM` over a local folder with `config.json`, weights in safetensors, and a tokenizer.
 
-    `trust_code` runs the modelling file of a folder that brings one. Raises UserError without transformers, and
-    DataError for a folder that it cannot load.
+    `trust_code` runs the modelling file of a folder that brings one; `window` is how many tokens `nll` shows the model
+    at once, if fewer than it can see. Raises UserError without transformers, and DataError for a folder that it cannot
+    load.
     """
 
-    def __init__(self, folder: Path, *, batch_rows: int, device: str = "cpu", trust_code: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        batch_rows: int,
+        device: str = "cpu",
+        trust_code: bool = False,
+        window: int | None = None,
+    ) -> None:
         try:
             from transformers import AutoTokenizer
         except ImportError as error:
@@ -37,6 +46,7 @@ class FolderLM:
                 "pip install 'siftloom[hf]'",
             ) from error  # fmt: skip
         self.folder, self.batch_rows, self.device = folder, batch_rows, device
+        self._window = window
         self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
         self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         try:
@@ -75,26 +85,17 @@ class FolderLM:
         return [[a for a in answers[i * n : (i + 1) * n] if a is not None] for i in range(len(prompts))]
 
     def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
-        """Prompt and target are tokenised apart, and a target too long for the model loses its end."""
-        import torch
+        """Prompt and target are tokenised apart. What the model cannot see at once is scored in windows
+        (`stages.generate.windows`).
+        """
+        from stages.generate.windows import likelihoods
 
         begin = [self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self._end()]
-        found = []
-        for prompt, target in zip(prompts, targets, strict=True):
-            before = [*begin, *self._ids(prompt)]
-            after = self._ids(target)
-            if self.longest is not None:
-                after = after[: self.longest - 1]
-                before = before[-(self.longest - len(after)) :]
-            if not after:
-                found.append(Likelihood(0.0, 0))
-                continue
-            with torch.no_grad():
-                logits_tv = self.causal(torch.tensor([before + after], device=self.device)).logits[0].float()
-            logp_tv = logits_tv[len(before) - 1 : -1].log_softmax(-1)
-            chosen_t = logp_tv.gather(-1, torch.tensor(after, device=self.device)[:, None])
-            found.append(Likelihood(-float(chosen_t.double().sum()), len(after)))
-        return found
+        before = [[*begin, *self._ids(prompt)] for prompt in prompts]
+        after = [self._ids(target) for target in targets]
+        whole = [(b + a, len(b)) for b, a in zip(before, after, strict=True)]
+        nats = likelihoods(lambda ids_bt: self.causal(ids_bt).logits, whole, self.window, self.batch_rows, self.device)
+        return [Likelihood(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]
 
     def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
         """Vectors are of unit length. A text longer than the model is cut at its end."""
@@ -129,6 +130,11 @@ class FolderLM:
         """Tokens that the model can see at once."""
         return self.settings.get("max_position_embeddings")
 
+    @property
+    def window(self) -> int | None:
+        """Tokens that `nll` shows it at once."""
+        return min((size for size in (self._window, self.longest) if size is not None), default=None)
+
     def _load(self, kind: Any) -> Any:
         import torch
 
@@ -136,7 +142,7 @@ class FolderLM:
             return kind.from_pretrained(self.folder, dtype=torch.float32, **self._options).to(self.device).eval()
         except Exception as error:
             raise DataError(
-                str(self.folder.name), f"it does not load ({type(error).__name__}: {error})",
+                str(self.folder.name), f"the model does not load ({type(error).__name__}: {error})",
                 "weights that fit config.json", "set trust_code: true where the folder brings its own modelling file",
             ) from error  # fmt: skip
 

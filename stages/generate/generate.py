@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.bounds import Amount, Count, Positive, ShareAboveZero
 from pipeline.contract import Context, Node, Resources, runtime
 from pipeline.errors import RecipeError
 from stages.documents import ID, PARENTS, SOURCE, TEXT, carried
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Generate(NewBaseNode):
-    """A new base of what a model answers to a prompt made from each document; `why` leads back to the document.
+    """Make new documents from a model's answers to a prompt about each document; `why` leads back to the document.
 
     model       an endpoint, or a `pretrain`, `export` or `model_folder` node
     prompt      with columns in braces: `Explain this to a child: {text}`
     samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
     max_chars   how much of the text is put into the prompt, from its beginning
-    batch_rows  prompts at once for a model that is loaded here; configuration, since its sums depend on it
+    batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
     in_flight   requests to an endpoint at the same time, in the whole cluster
     on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
 
@@ -41,19 +42,19 @@ class Generate(NewBaseNode):
     docs: Node
     model: Node | Endpoint
     prompt: str
-    samples: int = 1
-    max_tokens: int = 256
-    temperature: float = 0.7
-    top_p: float = 1.0
-    top_k: int = 0
+    samples: Positive = 1
+    max_tokens: Positive = 256
+    temperature: Amount = 0.7
+    top_p: ShareAboveZero = 1.0
+    top_k: Count = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
-    max_chars: int = 3000
-    batch_rows: int = 16
+    max_chars: Positive = 3000
+    batch_rows: Positive = 16
     device: str = "cpu"
     on_error: Literal["fail", "skip"] = "fail"
-    in_flight: int = runtime(8)
-    commit_rows: int | None = runtime(256)
+    in_flight: Positive = runtime(8)
+    commit_rows: Positive | None = runtime(256)
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
@@ -66,8 +67,6 @@ class Generate(NewBaseNode):
             self._sampling()
         except ValueError as error:
             raise RecipeError("generate", f"{error}") from error
-        if min(self.in_flight, self.batch_rows, self.max_chars) < 1:
-            raise RecipeError("generate", "a number below 1", "in_flight, batch_rows, max_chars of at least 1")
 
     def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE))))

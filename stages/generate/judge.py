@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.bounds import Amount, Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import RecipeError
 from stages.documents import ID
@@ -52,9 +53,10 @@ class Judge(RowNode):
     max_chars  how much of the text is put into the prompt, from its beginning
     on_error   `fail`: a row that cannot be judged fails its shard; `reason`: it is removed, and the error's text kept
     in_flight  requests to an endpoint at the same time, in the whole cluster
-    batch_rows prompts at once for a model that is loaded here; configuration, since its sums depend on it
+    as_        (`as` in a recipe) the name of the column
+    batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
 
-    An endpoint does not promise equal answers, so its receipts are what it is: a finished node is never asked again.
+    An endpoint does not promise equal answers, so its receipts are the identity: a finished node is never asked again.
     """
 
     docs: Node
@@ -63,17 +65,17 @@ class Judge(RowNode):
     pattern: str = r"[Ss]core:?\s*(-?\d+(?:\.\d+)?)"
     low: float = 0.0
     high: float = 5.0
-    votes: int = 1
-    max_tokens: int = 128
-    temperature: float = 0.0
+    votes: Positive = 1
+    max_tokens: Positive = 128
+    temperature: Amount = 0.0
     seed: int = 0
-    max_chars: int = 3000
-    batch_rows: int = 16
+    max_chars: Positive = 3000
+    batch_rows: Positive = 16
     device: str = "cpu"
     as_: str = "judge"
     on_error: str = runtime("fail")
-    in_flight: int = runtime(8)
-    commit_rows: int | None = runtime(256)
+    in_flight: Positive = runtime(8)
+    commit_rows: Positive | None = runtime(256)
 
     row_errors = (Refused, Unparsed, BadAnswer)  # the first class that fits names the reason
 
@@ -92,8 +94,6 @@ class Judge(RowNode):
             raise RecipeError("judge.pattern", f"{self.pattern!r}, which has no group", "the number in parentheses")
         if not self.low < self.high:
             raise RecipeError("judge.low, high", f"{self.low}, {self.high}", "the ends of a scale")
-        if min(self.votes, self.in_flight, self.batch_rows, self.max_chars) < 1:
-            raise RecipeError("judge", "a number below 1", "votes, in_flight, batch_rows, max_chars of at least 1")
         try:
             self._sampling()
         except ValueError as error:

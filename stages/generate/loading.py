@@ -10,6 +10,7 @@ from pipeline.contract import ONE, Context, Node, Of
 from pipeline.errors import RecipeError
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import LM
+from stages.training.lineage import sees_both_sides
 
 # kind of the node -> phase whose files are a folder
 FOLDERS = {"export": "folder", "model_folder": "files"}
@@ -17,11 +18,15 @@ MODELS = (*FOLDERS, "pretrain")
 Model = Node | Endpoint
 
 
-def check_model(model: Model, place: str) -> None:
-    """Raise `RecipeError` unless the value is a model that `open_model` knows."""
+def check_model(model: Model, place: str, *, writes: bool = True) -> None:
+    """Raise `RecipeError` unless the value is a model that `open_model` knows; with `writes` it must be one that reads
+    from left to right, which writing and likelihoods take.
+    """
     if not isinstance(model, Endpoint) and model.kind() not in MODELS:
         expected = "a pretrain, export or model_folder node, or {endpoint: {url: ..., model: ...}}"
         raise RecipeError(place, f"a {model.kind()} node", expected)
+    if writes and isinstance(model, Node) and sees_both_sides(model):
+        raise RecipeError(place, "a model that was trained last to see both sides", "a causal model")
 
 
 def width_of(model: Model) -> int | None:
@@ -31,25 +36,27 @@ def width_of(model: Model) -> int | None:
     return None if shape is None else int(shape.hidden)
 
 
-def open_model(ctx: Context, field: str, batch_rows: int, device: str = "cpu") -> LM:
+def open_model(ctx: Context, field: Of, batch_rows: int, device: str = "cpu", window: int | None = None) -> LM:
     """Load the model behind a field of the task's node; for `load` and `open` of a phase, once per worker.
+
+    `window`: tokens that a model which is loaded here is shown at once when it scores, if fewer than it can see.
 
     Raises `UserError` where a library is missing, `DataError` for a folder that does not load.
     """
-    model: Model = getattr(ctx.node, field)
-    if isinstance(model, Endpoint):
+    given = getattr(ctx.node, field) if isinstance(field, str) else None
+    if isinstance(given, Endpoint):
         from stages.generate.endpoint import EndpointLM
 
-        return EndpointLM(model)
+        return EndpointLM(given)
     from stages.generate.folder import FolderLM
 
     kind, folder = ctx.input(field).kind(), model_files(ctx, field)
     # An export brings our own modelling file; that of another folder is run only when its node says so.
     trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))
-    return FolderLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted)
+    return FolderLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted, window=window)
 
 
-def model_files(ctx: Context, field: str) -> Path:
+def model_files(ctx: Context, field: Of) -> Path:
     """One folder with the files of the model behind a field, for as long as the process lives."""
     kind = ctx.input(field).kind()
     # A store may keep every object in a place of its own; transformers wants one folder.
@@ -70,10 +77,11 @@ def _export(ctx: Context, field: Of, folder: Path) -> None:
     import shutil
 
     from models.convert import export
-    from stages.training.export import tokenizer_settings, write_json
+    from stages.training.export import special_ids, tokenizer_settings, write_json
     from stages.training.results import TrainedModel
 
-    run = TrainedModel.of(ctx, field)
-    export(run.load(), folder, special_ids={"bos_token_id": run.config["end_id"], "eos_token_id": run.config["end_id"]})
+    run, node = TrainedModel.of(ctx, field), ctx.input(field)
+    form = "bidirectional" if sees_both_sides(node) else "auto"
+    export(run.load(), folder, form=form, special_ids=special_ids(run, node))
     shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
-    write_json(folder / "tokenizer_config.json", tokenizer_settings(run))
+    write_json(folder / "tokenizer_config.json", tokenizer_settings(run, node))

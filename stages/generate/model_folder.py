@@ -19,6 +19,7 @@ class ModelFolder(Node):
 
     Its files are copied into the store once. A folder below it (`1_Pooling/`) is left out.
 
+    paths       the folder, or its files
     trust_code  run the modelling file that the folder brings
 
     Errors: `DataError` for a folder without `config.json`, and for files of several folders.

@@ -15,6 +15,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import Amount, Positive
 from pipeline.contract import (
     ONE,
     Context,
@@ -42,9 +43,10 @@ EXCERPT = 80  # characters of an example
 class TrainClusters(Node):
     """Find `k` clusters of the vectors in a column. Writes `centres/all.npy`, float32 [k, width].
 
-    docs        documents with the column `by` of vectors, as `embed` adds it
-    k           clusters
-    rounds      at most so many
+    docs        documents with a column of vectors, as `embed` adds it
+    k           the number of clusters
+    by          the column of vectors
+    rounds      of k-means, at most
     tolerance   stop when the centres move by less, as the root mean square over all centres
     scores      number columns whose middles the report shows for each cluster
 
@@ -54,8 +56,8 @@ class TrainClusters(Node):
     docs: Node | tuple[Node, ...]
     k: int
     by: str = "vector"
-    rounds: int = 25
-    tolerance: float = 1e-4
+    rounds: Positive = 25
+    tolerance: Amount = 1e-4
     scores: tuple[str, ...] = ()
     seed: int = 0
 
@@ -64,11 +66,8 @@ class TrainClusters(Node):
         for name in (self.by, *self.scores):
             if name not in have:
                 raise RecipeError("train_clusters", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
-        if self.k < 2 or self.rounds < 1 or self.tolerance < 0:
-            raise RecipeError(
-                "train_clusters.k, rounds, tolerance", f"{self.k}, {self.rounds}, {self.tolerance}",
-                "at least 2 clusters, 1 round, 0",
-            )  # fmt: skip
+        if self.k < 2:
+            raise RecipeError("train_clusters.k", f"{self.k}", "at least 2 clusters")
 
     def phases(self):
         first = TaskPhase(name="start", keys=one, run=self._start)
@@ -159,7 +158,7 @@ class TrainClusters(Node):
         return Result(counts={"documents": int(counts.sum())}, facts={"moved": moved})
 
     def _finish(self, ctx: Context, key: str) -> Result:
-        """The last centres, the largest clusters first, and what the report shows of them."""
+        """Write the last centres, the largest clusters first, and their portraits for the report."""
         import numpy as np
 
         last = self._rounds().last(ctx)
@@ -179,7 +178,7 @@ class TrainClusters(Node):
 
 
 class _Portraits:
-    """What the report says of every cluster, gathered over all documents."""
+    """The report's portrait of every cluster, gathered over all documents."""
 
     def __init__(self, node: TrainClusters, centres: np.ndarray) -> None:
         import numpy as np

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
+from pipeline.bounds import Positive
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
@@ -30,7 +31,7 @@ class LineDedup(RowNode):
     unit        `line` (split at line feeds) or `paragraph` (split at blank lines; what is left is joined by one)
     match       `words`: equal sequences of lower-cased words; `bytes`: equal but for space around them
     min_words   units of fewer words are never taken out; they are not counted
-    min_copies  a unit that stands so often in the corpus is repeated; every occurrence counts, also inside one document
+    min_copies  occurrences in the corpus from which on a unit counts as repeated, also those inside one document
     keep        `first`: the first occurrence in order of the corpus stays; `none`: none does
 
     Changes the text; adds `lines_kept`, `lines_dropped` int32. A document that loses its last unit of `min_words` is
@@ -40,7 +41,7 @@ class LineDedup(RowNode):
     docs: Node | tuple[Node, ...]
     unit: Literal["line", "paragraph"] = "line"
     match: Literal["words", "bytes"] = "words"
-    min_words: int = 1
+    min_words: Positive = 1
     min_copies: int = threshold(2)
     keep: Literal["first", "none"] = threshold("first")
 
@@ -82,10 +83,9 @@ class LineDedup(RowNode):
             ("keep", ("first", "none")),
         ):
             if getattr(self, name) not in allowed:
-                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
-        for name, least in (("min_words", 1), ("min_copies", 2)):
-            if getattr(self, name) < least:
-                raise RecipeError(f"LineDedup.{name}", f"{getattr(self, name)}", f"at least {least}")
+                raise RecipeError(f"line_dedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
+        if self.min_copies < 2:
+            raise RecipeError("line_dedup.min_copies", f"{self.min_copies}", "at least 2")
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return 256 * 1024 + text_bytes // 4 + rows * 8

@@ -1,4 +1,4 @@
-"""How much of a document is said again: n-grams that came before, and the most frequent one.
+"""Repetition in a document: n-grams that came before, and the most frequent one.
 
 The two measures of Rae et al. 2021 (appendix A.1.1), in characters, as the customary thresholds were used with them:
 

@@ -1,7 +1,7 @@
 """From a score to a probability that can be read as one: isotonic regression (Zadrozny and Elkan 2002).
 
 A classifier ranks well and says little by its numbers: the best tenth may begin at 0.018. Over the documents of a test
-the share of good ones rises with the score; the closest rising steps to it are the calibration. It speaks for as many
+the share of good ones rises with the score; the closest rising steps to it are the calibration. It holds for as many
 good documents as bad ones, as they were trained on.
 """
 

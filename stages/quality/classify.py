@@ -1,4 +1,4 @@
-"""A fastText classifier of any labels: of topics, or the cheap student of a judge that is slow and dear.
+"""A fastText classifier of any labels: of topics, or the cheap student of a slow and expensive judge.
 
 The labels are a column. A judge's verdicts on some thousand documents train a student that reads millions (the way of
 FineWeb-Edu, Penedo et al. 2024), and its agreement with the judge on documents that it was not trained on is in its
@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import columns_of
@@ -30,7 +31,7 @@ class TrainClassifier(Node):
 
     docs           labelled documents; rows marked `held_out`, and rows without a label, are not used
     label          the column of labels: strings or whole numbers
-    max_documents  at most so many of each label
+    max_documents  documents of each label, at most
     balance        as many of every label as the rarest one has
     test_share     share of the drawn documents that is not trained on and gives the agreement
     analyzer       `char` (2- to 4-grams within words) or `word` (single words and pairs)
@@ -41,16 +42,16 @@ class TrainClassifier(Node):
 
     docs: Node | tuple[Node, ...]
     label: str
-    max_documents: int = 100_000
+    max_documents: Positive = 100_000
     balance: bool = False
-    test_share: float = 0.1
+    test_share: ShareBelowOne = 0.1
     analyzer: Analyzer = "char"
-    dim: int = 16
-    buckets: int = 200_000
-    epochs: int | None = None
-    lr: float = 0.1
-    max_chars: int = 3000
-    min_chars: int = 20
+    dim: Positive = 16
+    buckets: Positive = 200_000
+    epochs: Positive | None = None
+    lr: AmountAboveZero = 0.1
+    max_chars: Positive = 3000
+    min_chars: Count = 20
     seed: int = 0
 
     def check(self) -> None:
@@ -59,8 +60,6 @@ class TrainClassifier(Node):
             raise RecipeError("train_classifier.label", f"no column {self.label!r}", f"one of {have}")
         if not 0 < self.test_share < 1:
             raise RecipeError("train_classifier.test_share", f"{self.test_share}", "a share between 0 and 1")
-        if min(self.dim, self.buckets, self.epochs or 1, self.max_documents, self.max_chars) < 1:
-            raise RecipeError("train_classifier", "a size below 1", "dim, buckets, epochs, max_documents >= 1")
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)

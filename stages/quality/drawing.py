@@ -42,7 +42,7 @@ class Draw(NamedTuple):
 def drawn_documents(
     ctx: Context, of: str, how: Draw, label: str | None = None, column: str | None = None
 ) -> list[Drawn]:
-    """The drawn documents of an input, in the order of their draws; all have one `label`, or what a column says.
+    """The drawn documents of an input, in the order of their draws; all have one `label`, or that of a column.
 
     A null in the column leaves the document out. Documents of outside sources have a limit of their own.
     """

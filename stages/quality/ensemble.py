@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.bounds import Count, Positive
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import HELD_OUT
@@ -39,8 +40,8 @@ class Ensemble(Node):
     docs: Node
     columns: tuple[str, ...]
     rule: Literal["mean", "max", "min"] = "mean"
-    buckets: int = 20
-    levels: tuple[int, ...] = (7, 12, 18, 19)
+    buckets: Positive = 20
+    levels: tuple[Count, ...] = (7, 12, 18, 19)
     as_: str = "quality"
 
     def check(self) -> None:

@@ -10,6 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pipeline.bounds import Amount, ShareBelowOne
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws, share_limit
@@ -26,6 +27,8 @@ class TrainHead(Node):
     """A linear head from the vectors in `by` to the numbers in `label`. Writes `train/all.npy`, float64 [width + 1]
     (the last one is the constant), and its card `train/all.json`.
 
+    by          the column of vectors, as `embed` adds it
+    label       the column of numbers to learn, such as the marks of `judge`
     docs        documents with both columns; rows marked `held_out`, or without a vector or a label, are not used
     penalty     of the squared weights, per document
     test_share  share that is not trained on and gives the error and the correlation
@@ -36,8 +39,8 @@ class TrainHead(Node):
     docs: Node | tuple[Node, ...]
     label: str
     by: str = "vector"
-    penalty: float = 1e-3
-    test_share: float = 0.1
+    penalty: Amount = 1e-3
+    test_share: ShareBelowOne = 0.1
     seed: int = 0
 
     def check(self) -> None:
@@ -45,10 +48,6 @@ class TrainHead(Node):
         for name in (self.by, self.label):
             if name not in have:
                 raise RecipeError("train_head", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
-        if not self.penalty >= 0 or not 0 <= self.test_share < 1:
-            raise RecipeError(
-                "train_head.penalty, test_share", f"{self.penalty}, {self.test_share}", "0 and more, below 1"
-            )
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train),)

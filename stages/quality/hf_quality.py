@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import DataError, RecipeError
 from stages.documents import TEXT
@@ -22,8 +23,9 @@ class HfQuality(RowNode):
     model       a `model_folder` node with a classification head
     label       the label whose probability is the score; left out for a regression, whose value is the score
     max_tokens  how much of a document is read, from its beginning
-    batch_rows  documents at once; configuration, since a model's sums depend on it
+    batch_rows  documents at once; part of the identity, since a model's sums depend on it
     actors      (fewest, most) workers that hold the model
+    as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ
 
     Errors: `DataError` for a folder that has no such head or label.
@@ -32,20 +34,16 @@ class HfQuality(RowNode):
     docs: Node
     model: Node
     label: str | None = None
-    max_tokens: int = 512
-    batch_rows: int = 32
+    max_tokens: Positive = 512
+    batch_rows: Positive = 32
     device: str = "cpu"
     as_: str = "quality"
-    actors: tuple[int, int] = runtime((1, 2))
-    commit_rows: int | None = runtime(4096)
+    actors: tuple[Positive, Positive] = runtime((1, 2))
+    commit_rows: Positive | None = runtime(4096)
 
     def check(self) -> None:
         if self.model.kind() != "model_folder":
             raise RecipeError("hf_quality.model", f"a {self.model.kind()} node", "a model_folder node")
-        if self.batch_rows < 1 or self.max_tokens < 1:
-            raise RecipeError(
-                "hf_quality.batch_rows, max_tokens", f"{self.batch_rows}, {self.max_tokens}", "1 and more"
-            )
 
     def adds(self):
         return {self.as_: "float32"}
@@ -73,7 +71,9 @@ class HfQuality(RowNode):
             tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
             model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, **options)
         except Exception as error:  # transformers raises whatever its parts raise
-            raise DataError("hf_quality.model", f"it does not load ({error})", "a folder with a head") from error
+            raise DataError(
+                "hf_quality.model", f"the model does not load ({error})", "a classification head"
+            ) from error
         model = model.to(self.device).eval()
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token

@@ -1,6 +1,6 @@
-"""Perplexity under an n-gram model of texts one likes (CCNet, Wenzek et al. 2020): train the model, score documents.
+"""Perplexity under an n-gram model of good texts (CCNet, Wenzek et al. 2020): train the model, score documents.
 
-CCNet sorts pages of a language into three parts by it; texts far above the average are rarely prose. A model speaks for
+CCNet sorts pages of a language into three parts by it; texts far above the average are rarely prose. A model holds for
 one language and one kind of text, so train it on what the documents should resemble, and select inside a language.
 """
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.bounds import Positive
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws
@@ -46,16 +47,14 @@ class TrainNgram(Node):
     docs: Node | tuple[Node, ...]
     order: int = 3
     unit: Unit = "word"
-    max_words: int = 5_000_000
-    min_count: int = 2
-    max_chars: int = 10_000
+    max_words: Positive = 5_000_000
+    min_count: Positive = 2
+    max_chars: Positive = 10_000
     seed: int = 0
 
     def check(self) -> None:
         if not 1 <= self.order <= 8:
             raise RecipeError("train_ngram.order", f"{self.order}", "a number from 1 to 8")
-        if min(self.max_words, self.min_count, self.max_chars) < 1:
-            raise RecipeError("train_ngram", "a size below 1", "max_words, min_count, max_chars >= 1")
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train),)

@@ -1,4 +1,4 @@
-"""Train the quality classifier: fastText told good documents from bad ones (Joulin et al. 2016; DCLM, arXiv
+"""Train the quality classifier: fastText tells good documents from bad ones (Joulin et al. 2016; DCLM, arXiv
 2406.11794).
 
 The analyser is character 2- to 4-grams of words by default: on sources never trained on they were the better
@@ -12,8 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError
 from stages.documents import given_or_not
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
@@ -38,14 +39,16 @@ class TrainQuality(Node):
 
     good, bad      documents; rows marked `held_out` are never used. As many of each as the smaller side has of
                    `min_chars` characters or more
-    max_documents  at most so many of each side
+    max_documents  documents of each side, at most
     test_share     share of the drawn documents that is not trained on and gives the AUC
-    test_sources   sources (column `source`) that are not trained on at all: the AUC over them says how the
-                   classifier judges what it has never seen
+    test_sources   sources (column `source`) that are not trained on at all: their AUC says how the
+                   classifier judges unseen sources
     analyzer       `char` (2- to 4-grams within words) or `word` (single words and pairs)
     dim, buckets   size of the vectors, and rows of the table that n-grams are hashed to
-    epochs         passes over the documents; none = as many as make 40,000 updates, 5 at least
-    max_chars      how much of a document is read, from its beginning; min_chars: shorter ones are left out
+    epochs         passes over the documents; null = enough for 40,000 updates, 5 at least
+    lr             the learning rate at the start; it falls to 0
+    max_chars      how much of a document is read, from its beginning
+    min_chars      shorter documents are left out
 
     The JSON is the card: how texts are read, counts, AUC inside and outside the trained sources, the calibration
     (scores and probabilities) and percentiles of the scores of bad documents.
@@ -56,25 +59,19 @@ class TrainQuality(Node):
     good: Node | tuple[Node, ...]
     bad: Node | tuple[Node, ...]
     analyzer: Analyzer = "char"
-    dim: int = 16
-    buckets: int = 200_000
-    epochs: int | None = None
-    lr: float = 0.1
-    max_documents: int = 100_000
-    test_share: float = 0.1
+    dim: Positive = 16
+    buckets: Positive = 200_000
+    epochs: Positive | None = None
+    lr: AmountAboveZero = 0.1
+    max_documents: Positive = 100_000
+    test_share: ShareBelowOne = 0.1
     test_sources: tuple[str, ...] = ()
-    max_chars: int = 3000
-    min_chars: int = 20
+    max_chars: Positive = 3000
+    min_chars: Count = 20
     seed: int = 0
 
     version = 2
     stream = "good"
-
-    def check(self) -> None:
-        if not 0 <= self.test_share < 1:
-            raise RecipeError("train_quality.test_share", f"{self.test_share}", "a share from 0 to below 1")
-        if min(self.dim, self.buckets, self.epochs or 1, self.max_documents, self.max_chars) < 1:
-            raise RecipeError("train_quality", "a size below 1", "dim, buckets, epochs, max_documents, max_chars >= 1")
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)
@@ -148,7 +145,7 @@ def _scores(model: Any, documents: Mapping[str, list[Drawn]]) -> dict[str, np.nd
 
 
 def _readings(scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What a score means: the calibration, and percentiles of bad documents; empty without test documents."""
+    """Return the readings of a score: calibration, and percentiles of bad documents; empty without test documents."""
     import numpy as np
 
     if not all(map(len, scores.values())):

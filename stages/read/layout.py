@@ -1,6 +1,6 @@
 """Which files are read how, and by which tasks.
 
-A file's name says its format, and nothing else: how it is packed is told by its first bytes. Files that hold one
+A file's name says its format only; its first bytes say how it is packed. Files that hold one
 document each share tasks. The key of a task names the bytes that it reads, by digest and format, so that a listing
 with one file more has the same tasks and one besides; where a bundle of small files ends is therefore decided by the
 digest of its last file, and not by how many files stand before it.
@@ -35,6 +35,8 @@ FORMATS = {
     ".ipc": "arrow",
     ".tar": "tar",
 }
+OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
+ONE_DOCUMENT = ("txt", "html")  # formats of files with one document each, unless `txt_split` cuts them
 PACKED = (".gz", ".zst")
 SHORT = {".tgz": ".tar"}  # a packed file whose name has one ending for both
 NEEDS = {"warc": ("fastwarc", "resiliparse"), "html": ("resiliparse",), "tar": ("resiliparse",)}  # import names
@@ -47,20 +49,26 @@ LONGEST_BUNDLE = 4096  # files
 def formats(names: Sequence[str], given: str, place: str) -> list[str]:
     """The format of every file, from its name unless one is given. Raises `SourceError` for a name that does not say
     it, and `RecipeError` for a format whose library is not installed."""
-    notes = _dataset_notes(names) if given == "auto" else set()
+    notes = dataset_notes(names) if given == "auto" else set()
     found = [NOTHING if name in notes else _format(name) if given == "auto" else given for name in names]
     for form in dict.fromkeys(found):
-        _require_library(form, place)
+        require_library(form, place)
     return found
 
 
-def _format(name: str) -> str:
+def format_of(name: str) -> str | None:
+    """Return the format that a file's name stands for; None for a name of no format that is read."""
     path = PurePosixPath(name)
     suffix = path.suffix.lower()
     if suffix in PACKED:
         suffix = path.with_suffix("").suffix.lower()
     form = FORMATS.get(SHORT.get(suffix, suffix))
-    if form is None or (form == "parquet" and path.suffix.lower() in PACKED):
+    return None if form == "parquet" and path.suffix.lower() in PACKED else form
+
+
+def _format(name: str) -> str:
+    form = format_of(name)
+    if form is None:
         raise SourceError(
             name, "a name that does not say how to read it", f"{', '.join(FORMATS)}, also with {' or '.join(PACKED)}",
             "set `format:` in `read`, or a narrower glob in `paths`",
@@ -68,7 +76,7 @@ def _format(name: str) -> str:
     return form
 
 
-def _dataset_notes(names: Sequence[str]) -> set[str]:
+def dataset_notes(names: Sequence[str]) -> set[str]:
     """The files that `datasets.save_to_disk` writes beside its data: they describe documents and hold none."""
     folders = {folder for name in names if name.endswith(".arrow") for folder in PurePosixPath(name).parents}
     return {
@@ -76,7 +84,8 @@ def _dataset_notes(names: Sequence[str]) -> set[str]:
     }
 
 
-def _require_library(form: str, place: str) -> None:
+def require_library(form: str, place: str) -> None:
+    """Raise `RecipeError` for a format whose library is not installed."""
     from importlib.util import find_spec
 
     for library in NEEDS.get(form, ()):

@@ -1,9 +1,9 @@
 """Parquet sources are not copied where their columns are of plain types: a base shard is a run of row groups of the
-file as it lies.
+file as it lies (`in_place.py`).
 
-What is made here is the plan of the runs, and a `state` side-car for rows that no stage could use (null,
-blank, not UTF-8, NUL). Fields in fields, renamed columns, texts as bytes and kept values of other types make the rows
-copied, a run of row groups to a task. Leaves out row groups cut into parts: a file of one huge row group is one shard.
+What is made here is the plan of the runs. Fields in fields, renamed columns, texts as bytes and kept values of other
+types make the rows copied, a run of row groups to a task. Leaves out row groups cut into parts: a file of one huge row
+group is one shard.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from pipeline.contract import Context, Source
+from pipeline.contract import Source
 from pipeline.errors import DataError, SourceChanged, SourceError
 from stages.documents import SOURCE, SOURCE_ID, TEXT
 from stages.read.batches import needed, records
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-REASONS = ("read.no_text", "read.empty", "read.invalid_utf8", "read.nul")
 BATCH_ROWS = 4096
 
 
@@ -143,7 +142,7 @@ def rows(
     """The rows of a run as records, for a file that cannot stay in place, or of which only the first rows are read."""
     import pyarrow as pa
 
-    file = _same_file(stream, source, plan)
+    file = same_file(stream, source, plan)
     names = needed(file.schema_arrow, (*fields, SOURCE), source.name)
     try:
         batches = file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=names)
@@ -190,7 +189,7 @@ def footer_digest(stream: BinaryIO, source: Source) -> str:
             source.name,
             f"{size} bytes",
             f"the {source.size} bytes listed before",
-            "run again when it is still",
+            "run again when the file no longer changes",
         )
     if size < 12:
         raise SourceError(source.name, f"{size} bytes", "a whole Parquet file")
@@ -200,82 +199,8 @@ def footer_digest(stream: BinaryIO, source: Source) -> str:
     return hashlib.sha256(stream.read(length)).hexdigest()
 
 
-def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tuple[pa.ChunkedArray, int]:
-    """`state` of every row of a run (int16: 0, or 1 + the index in `REASONS`), and the UTF-8 bytes of its
-    usable texts."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    assert plan.columns is not None
-    states: list[Any] = []
-    text_bytes = 0
-    file = _same_file(stream, source, plan)
-    try:
-        for batch in file.iter_batches(
-            BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=[plan.columns[TEXT]]
-        ):
-            text = batch.column(0).cast(pa.large_string())
-            state = _states(text)
-            usable = pc.equal(state, 0)
-            text_bytes += pc.sum(pc.binary_length(text.filter(usable))).as_py() or 0
-            states.append(state)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
-    return pa.chunked_array(states, pa.int16()), text_bytes
-
-
-def _same_file(stream: BinaryIO, source: Source, plan: Runs) -> pq.ParquetFile:
+def same_file(stream: BinaryIO, source: Source, plan: Runs) -> pq.ParquetFile:
     """The file, opened; raises `SourceChanged` when it is not the one that was planned."""
     if footer_digest(stream, source) != plan.footer:
         raise SourceChanged(source.name, "another footer than when it was planned", "a file that does not change")
     return open_parquet(stream, source)
-
-
-def _states(text: pa.Array) -> pa.Array:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    def number(reason: str) -> pa.Scalar:
-        return pa.scalar(1 + REASONS.index(reason), pa.int16())
-
-    damaged = _not_utf8(text)
-    if damaged is not None:
-        text = pc.if_else(damaged, pa.scalar("-", text.type), text)
-    state = pc.if_else(pc.is_null(text), number("read.no_text"), pa.scalar(0, pa.int16()))
-    blank = pc.or_(pc.utf8_is_space(text), pc.equal(pc.binary_length(text), 0))  # is_space says False of ""
-    state = pc.if_else(pc.fill_null(blank, False), number("read.empty"), state)
-    nul = pc.match_substring_regex(text, r"\x00")  # RE2 looks for a byte; match_substring takes sixty times as long
-    state = pc.if_else(pc.fill_null(nul, False), number("read.nul"), state)
-    return state if damaged is None else pc.if_else(damaged, number("read.invalid_utf8"), state)
-
-
-def _not_utf8(text: pa.Array) -> pa.Array | None:
-    """Rows whose bytes are not UTF-8 (Parquet's writers need not check); None when there are none."""
-    import pyarrow as pa
-
-    try:
-        text.validate(full=True)
-        return None
-    except pa.ArrowInvalid:
-        pass
-    marks = []
-    for value in text.cast(pa.large_binary()):
-        try:
-            (value.as_py() or b"").decode("utf-8")
-            marks.append(False)
-        except UnicodeDecodeError:
-            marks.append(True)
-    return pa.array(marks)
-
-
-def write_state(ctx: Context, state: pa.ChunkedArray) -> str | None:
-    """The side-car, and its extension; None when every row is usable."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    if not pc.any(pc.not_equal(state, 0)).as_py():
-        return None
-    with ctx.create(".state.parquet") as path:
-        pq.write_table(pa.table({"state": state.combine_chunks()}), path, compression="zstd", store_schema=False)
-    return ".state.parquet"

@@ -12,47 +12,33 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from itertools import islice
 from typing import Any, Literal
 
+from pipeline.bounds import Positive
 from pipeline.contract import (
     Context,
-    InPlace,
     Law,
-    NewShard,
     Node,
     Result,
     Source,
     TaskPhase,
     reach,
     runtime,
-    shard_facts,
     sources,
 )
-from pipeline.errors import RecipeError, SourceError
-from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id, id_prefix
-from stages.read import encodings, parquet, ranges
+from pipeline.errors import RecipeError
+from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id
+from stages.read import encodings, in_place, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import Unit, formats, units
+from stages.read.layout import OWN_NAMES, Unit, formats, units
+from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
 
-READERS = {
-    "jsonl": "json_files:lines",
-    "json": "json_files:file",
-    "csv": "tables:commas",
-    "tsv": "tables:tabs",
-    "txt": "text_files:rows",
-    "html": "html:rows",
-    "warc": "warc:rows",
-    "arrow": "arrow:rows",
-    "tar": "tar:rows",
-}
-OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 FIRST = "first"
 
 _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last listing that this process has seen
@@ -60,23 +46,23 @@ _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last li
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read(Node):
-    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` says what
-    they mean.
+    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` explains
+    them.
 
     paths        files, folders, globs, `demo://corpus`
     format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
-                 .arrow, .feather, .tar. Whether a file is packed (gzip, zstd) is told by its first bytes
+                 .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
     keep         more fields to carry: `name` (a string column, other values as JSON), `name:type` with int64, float64
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
-    encoding     of text files: none is UTF-8 (pages: as they say themselves), a codec's name, or `detect`
-    txt_split    what a document is in a text file: the file, a line, or a paragraph (blank lines between)
+    encoding     of text files: null = UTF-8 (pages: the encoding that they name), the name of a codec, or `detect`
+    txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines larger than this are read in ranges of about this many bytes
     trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
-    limit        read the first so many rows and no more, to try a recipe; a run without it reuses the files that this
-                 one has read whole
+    limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
+                 this run has read whole
 
     Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
     file).
@@ -90,21 +76,17 @@ class Read(Node):
     encoding: str | None = None
     txt_split: Frame = "file"
     on_error: Literal["reject", "fail"] = runtime("reject")
-    shard_bytes: int = 128 * 1024**2
-    range_bytes: int = 256 * 1024**2
+    shard_bytes: Positive = 128 * 1024**2
+    range_bytes: Positive = 256 * 1024**2
     trust: Literal["digest", "listing"] = runtime("digest")
-    limit: int | None = reach(None)
+    limit: Positive | None = reach(None)
 
     version = 2
-    reasons = parquet.REASONS
+    reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
 
     def check(self) -> None:
-        if self.shard_bytes < 1 or self.range_bytes < 1:
-            raise RecipeError("read", "shard_bytes or range_bytes below 1", "a number of bytes")
-        if self.limit is not None and self.limit < 1:
-            raise RecipeError("read.limit", f"{self.limit}", "at least 1 row, or null for all")
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
             raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
         for path in (self.paths,) if isinstance(self.paths, str) else self.paths:
@@ -250,7 +232,7 @@ class Read(Node):
         elif unit.form == "parquet":
             plan = parquet.Runs.load(ctx.path("survey", name, ".json"))
             if plan.columns is not None:
-                return self._in_place(ctx, key, unit, source, plan, plan.runs[int(part)])
+                return in_place.lay_down(ctx, key, unit, source, plan, plan.runs[int(part)], self.on_error == "fail")
             run = plan.runs[int(part)]
         elif self._in_parts(unit, source) and (cuts := ranges.load(ctx.path("survey", name, ".json"))):
             piece = cuts[int(part)]
@@ -307,32 +289,7 @@ class Read(Node):
             for each in plan.runs if run is None else [run]:
                 yield from parquet.rows(stream, source, plan, each, wanted)
             return
-        module, _, function = READERS[form].partition(":")
         given = Given(source, stream, self._digest(source), self.encoding, self.txt_split, piece)
-        yield from getattr(import_module(f"stages.read.{module}"), function)(given)
+        yield from reader(form)(given)
         if "encoding" in given.found:
             notes[source.name] = given.found["encoding"]
-
-    def _in_place(
-        self, ctx: Context, key: str, unit: Unit, source: Source, plan: parquet.Runs, run: list[int]
-    ) -> Result:
-        with ctx.open_source(source) as stream:
-            state, text_bytes = parquet.examine(stream, source, plan, run)
-        counts = {"rows": len(state), "kept": 0}
-        for entry in state.value_counts().to_pylist():
-            name = "kept" if entry["values"] == 0 else self.reasons[entry["values"] - 1].replace("read.", "rejected.")
-            counts[name] = entry["counts"]
-        if self.on_error == "fail" and counts["kept"] < len(state):
-            row = run[2] + next(i for i, s in enumerate(state.to_pylist()) if s)
-            raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
-        place = InPlace(
-            digest=source.digest,
-            ids=id_prefix(source.digest, unit.copy),
-            row_groups=(run[0], run[1]),
-            first_row=run[2],
-            columns=plan.columns or {},
-        )
-        shard = NewShard(
-            key=key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=parquet.write_state(ctx, state)
-        )
-        return Result(counts=counts, facts=shard_facts([shard]))

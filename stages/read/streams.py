@@ -61,7 +61,7 @@ class Watched:
         self._compare()
 
     def drain(self) -> None:
-        """Reads what is left, for its digest alone."""
+        """Read the rest, for its digest alone."""
         for _ in self:
             pass
 
@@ -72,7 +72,9 @@ class Watched:
             found = f"other bytes than when it was digested ({self.source.digest[:12]})"
         else:
             return
-        raise SourceChanged(self.source.name, found, "a file that does not change", "run again when it is still")
+        raise SourceChanged(
+            self.source.name, found, "a file that does not change", "run again when it no longer changes"
+        )
 
 
 def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
@@ -145,7 +147,7 @@ class Pipe(io.RawIOBase):
         return len(part)
 
     def drain(self) -> bytes:
-        """Read what is left, so that the digest of the whole is held against; returns the last 512 bytes there were."""
+        """Read the rest, so that the digest of the whole is checked. Return the last 512 bytes."""
         while self._next():
             pass
         return self._end

@@ -21,9 +21,10 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.documents import HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
+from stages.documents import HALF, HELD_OUT, ID, LANG, SOURCE, TEXT, carried, columns_of
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
@@ -35,13 +36,15 @@ NOT_CARRIED = (ID, TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows alread
 class Pack(Node):
     """Pack the alive documents that are not held out into rows of `length` + 1 tokens.
 
+    tokenizer  a `tokenizer` node
     length    T, tokens a model sees at once
     window    documents among which the best fit is sought; bounds memory
     holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates
               of them that were removed on its way, never enter, though `docs` does not carry the mark
-    max_rows  use only so many rows, a keyed draw (`seed`) of all that were packed
+    half      pack the documents of one half only, 0 or 1 (`halves`); null = all
+    max_rows  rows to use, a keyed draw (`seed`) of all packed rows; null = all
     carry     columns of the documents that go into `rows.parquet`: a value for each piece, and for numbers the
-              mean over the tokens of a row. `log_prior` among them is the prior that training adds to a row's weight
+              mean over the tokens of a row. `log_prior` (`loss_weights`) among them is the prior of a row's weight
 
     Law: documents = packed + dropped (by reason). Of tokens: tokens = text_tokens + 2 packed.
     """
@@ -49,21 +52,23 @@ class Pack(Node):
     docs: Node | tuple[Node, ...]
     tokenizer: Node
     length: int = 256
-    window: int = 100_000
+    window: Positive = 100_000
     holdout: Node | None = None
-    max_rows: int | None = None
+    half: int | None = None
+    max_rows: Positive | None = None
     seed: int = 0
     carry: tuple[str, ...] = ()
 
-    version = 2
+    version = 3
 
     def check(self) -> None:
+        if self.half is not None and (self.half not in (0, 1) or HALF not in columns_of(self.docs)):
+            found = f"{self.half} of documents " + (
+                "with halves" if HALF in columns_of(self.docs) else "without halves"
+            )
+            raise RecipeError("pack.half", found, "0 or 1, of documents behind a `halves` node")
         if self.length < 2:
             raise RecipeError("pack.length", f"{self.length}", "at least 2 tokens")
-        if self.window < 1:
-            raise RecipeError("pack.window", f"{self.window}", "at least 1 document")
-        if self.max_rows is not None and self.max_rows < 1:
-            raise RecipeError("pack.max_rows", f"{self.max_rows}", "at least 1 row, or null for all")
         if self.holdout is not None and HELD_OUT not in columns_of(self.holdout):
             raise RecipeError(
                 "pack.holdout",
@@ -85,10 +90,11 @@ class Pack(Node):
 
     def phases(self):
         barred = TaskPhase(name="barred", keys=one, run=self._bar)
+        half = () if self.half is None else (HALF,)
         pack = ShardPhase(
             name="pack",
             open=self._open,
-            needs=tuple(dict.fromkeys(("_row", "text", *carried(self.docs, *OPTIONAL), *self.carry))),
+            needs=tuple(dict.fromkeys(("_row", "text", *carried(self.docs, *OPTIONAL), *half, *self.carry))),
             law=Law("documents", "documents", ("packed", "dropped.")),
         )
         return (
@@ -140,7 +146,7 @@ class Pack(Node):
             barred = frozenset(table["rows"].combine_chunks().flatten().to_pylist())
         have = columns_of(self.docs)
         carry = {name: have[name] != "string" for name in self.carry}
-        return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry)
+        return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry, self.half)
 
     def _meta(self, ctx: Context, key: str) -> Result:
         import hashlib

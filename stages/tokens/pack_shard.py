@@ -1,7 +1,8 @@
-"""Pack one shard: encode the documents, fill rows window by window, and write what each row holds."""
+"""Pack one shard: encode the documents, fill rows window by window, and write the contents of each row."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Context, Result
+from stages.documents import HALF, LOG_PRIOR
 from stages.tokens.encoder import Encoder
 from stages.tokens.packing import Piece, best_fit, cut
 from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX
@@ -30,6 +32,7 @@ class PackWriter:
     capacity  tokens of a row, one more than the model's length
     barred    rows of the base that must not be packed
     carry     columns of the documents that go into `rows.parquet` -> whether they are numbers
+    half      the half of the documents that is packed; None = both
     """
 
     def __init__(
@@ -40,8 +43,10 @@ class PackWriter:
         window: int,
         barred: frozenset[int] = frozenset(),
         carry: Mapping[str, bool] = MappingProxyType({}),
+        half: int | None = None,
     ) -> None:
         self.ctx, self.capacity, self.window, self.barred, self.carry = ctx, capacity, window, barred, carry
+        self.half = half
         self.encoder = Encoder.load(tokenizer)
         self.end = self.encoder.special[END_OF_TEXT]
         self.dtype = np.dtype("<u2" if self.encoder.vocab_size <= 2**16 else "<u4")
@@ -58,15 +63,19 @@ class PackWriter:
         held = table["held_out"].to_pylist() if "held_out" in table.column_names else [False] * table.num_rows
         columns = [name for name in ("_row", "source", "lang") if name in table.column_names]
         columns += [name for name in self.carry if name not in columns]
+        halves = [self.half] * table.num_rows if self.half is None else table[HALF].to_pylist()
         numbers = {name: table[name].cast("float64") for name, is_number in self.carry.items() if is_number}
         for name, values in numbers.items():
             table = table.set_column(table.column_names.index(name), name, values)
         texts: list[str] = []
         documents: list[dict] = []
-        for mark, text, entry in zip(held, table["text"].to_pylist(), table.select(columns).to_pylist(), strict=True):
+        texts_of, entries = table["text"].to_pylist(), table.select(columns).to_pylist()
+        for mark, half, text, entry in zip(held, halves, texts_of, entries, strict=True):
             self.counts["documents"] += 1
             if mark or entry["_row"] in self.barred:
                 self.counts["dropped.held_out"] += 1
+            elif half != self.half:
+                self.counts["dropped.other_half"] += 1
             elif not text:
                 self.counts["dropped.empty"] += 1
             else:
@@ -174,4 +183,7 @@ def _mean(column: str, pieces: list[tuple[dict, Piece]]) -> float | None:
     if any(entry[column] is None for entry, _ in pieces):
         return None
     tokens = sum(piece.length for _, piece in pieces)
+    if column == LOG_PRIOR:
+        # the mean of the weights themselves, so that a source's rows weigh together what its documents do
+        return math.log(sum(math.exp(entry[column]) * piece.length for entry, piece in pieces) / tokens)
     return sum(entry[column] * piece.length for entry, piece in pieces) / tokens

@@ -11,7 +11,8 @@
     doc_tokens  list<int32>   how many of its tokens stand here
     doc_source  list<string>  source of each document (null when the documents carry none)
     doc_<name>  list          value of each piece's document, for every carried column: float64 or string
-    <name>      float64       for every carried number: its mean over the used tokens, null when a piece has none
+    <name>      float64       for every carried number: its mean over the used tokens, null when a piece has none; of
+                              `log_prior` the logarithm of the mean weight, so that rows weigh what their documents do
 
 Global row numbers count through the shards in their order. With a draw (`max_rows`) they number the drawn
 rows only.
@@ -30,6 +31,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pipeline.contract import Context, Of
+from stages.documents import LOG_PRIOR
 from stages.permutation import Permutation
 
 if TYPE_CHECKING:
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 BIN_SUFFIX = ".bin"
 ROWS_SUFFIX = ".rows.parquet"
-LOG_PRIOR = "log_prior"  # the carried column that training reads
 MAPPED_SHARDS = 128  # at once, far below the limit of open files that systems start with
 
 
@@ -46,7 +47,7 @@ class TakenRows(NamedTuple):
 
     ids         int64 [n, T+1]
     used        int64 [n], tokens of each row that are no filling
-    log_priors  float32 [n], the carried `log_prior`, 0 without one
+    log_priors  float32 [n], the carried `log_prior` (of the mean weight of the row's tokens), 0 without one
     segments    int64 [n, T+1]: the first piece of a row is 1, the next one 2, and so on; filling is 0. The tail of a
                 document that was cut is a piece like any other
     """

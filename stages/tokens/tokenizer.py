@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.bounds import Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
@@ -43,8 +44,8 @@ class Tokenizer(Node):
 
     docs: Node
     vocab_size: int = 4096
-    min_frequency: int = 2
-    sample_bytes: int | None = 2_000_000_000
+    min_frequency: Count = 2
+    sample_bytes: Positive | None = 2_000_000_000
     seed: int = 0
     specials: tuple[str, ...] = ()
 
@@ -54,8 +55,6 @@ class Tokenizer(Node):
         least = 256 + 1 + len(self.specials)
         if not least <= self.vocab_size <= 2**24:
             raise RecipeError("tokenizer.vocab_size", f"{self.vocab_size}", f"{least} (bytes and specials) to 2^24")
-        if self.sample_bytes is not None and self.sample_bytes < 1:
-            raise RecipeError("tokenizer.sample_bytes", f"{self.sample_bytes}", "at least 1 byte, or null for all")
         names = (END_OF_TEXT, *self.specials)
         for name in self.specials:
             if not name.strip() or names.count(name) > 1:

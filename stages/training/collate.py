@@ -57,10 +57,13 @@ class Rows(NamedTuple):
 
 
 class Key(NamedTuple):
-    """What every random choice of a collator derives from, so that a resumed run makes the same ones."""
+    """Where a run of `steps` steps is: all that a collator may derive a choice from, beside the rows, so that a resumed
+    run makes the same ones.
+    """
 
     seed: int
     step: int
+    steps: int
 
     def name(self, row: int, purpose: str = "") -> str:
         """The key of a choice for a row of this step, named by its global number: never by worker, place or time."""
@@ -77,10 +80,12 @@ class Key(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Collator:
     """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold, `needs` the special
-    tokens that `Rows.specials` must hold.
+    tokens that `Rows.specials` must hold; `both_sides`: a place sees what stands behind it, so that the model is no
+    causal one afterwards.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
+    both_sides: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:

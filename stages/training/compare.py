@@ -24,7 +24,7 @@ class Compare(Node):
 
     runs    evaluations; a node that gives a model stands for its evaluation on the documents that the split behind
             it holds out
-    labels  what the runs are called, in their order; by default each is called by its model and weights
+    labels  names of the runs, in their order; by default each is named after its model and weights
 
     Writes `table/all.json`.
     """

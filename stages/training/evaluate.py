@@ -6,10 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.bounds import Amount, Count, Positive
 from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
+from stages.training.lineage import sees_both_sides
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -17,10 +19,14 @@ class Evaluate(Node):
     """Plain loss and bits per byte of a model on held-out documents, by source, and a few lines that it writes.
 
     model         a node that gives a model
-    docs          documents; of these the held-out ones, or all of them (`which: all`, a test set of your own)
-    sample_bytes  score about so many bytes of text, a keyed draw; null = all
-    batch_rows    rows at once; configuration, since a model's sums depend on it
-    samples       texts to write, each of at most `sample_tokens` tokens, after the prompts in turn
+    docs          the documents to score
+    sample_bytes  bytes of text to score, about, by a keyed draw; null = all
+    batch_rows    rows at once; part of the identity, since a model's sums depend on it
+    which         `held_out`: the held-out documents; `all`: every document, for a test set of your own
+    samples       texts to write, after the prompts in turn
+    sample_tokens  tokens of a written text, at most
+    prompts       beginnings of the texts to write; empty = the model begins by itself
+    temperature   of the draws of the texts; 0 = always the likeliest token
 
     Writes `score/all.json` (totals, sources, texts, the run's description and curves) and `score/all.parquet` (`id`,
     `source`, `nats`, `tokens`, `bytes` of every document). Law: documents = scored + skipped (by reason).
@@ -29,26 +35,27 @@ class Evaluate(Node):
     model: Node
     docs: Node | tuple[Node, ...]
     which: Literal["held_out", "all"] = "held_out"
-    sample_bytes: int | None = 10_000_000
-    batch_rows: int = 16
-    threads: int = 1
-    samples: int = 3
-    sample_tokens: int = 60
-    temperature: float = 0.7
+    sample_bytes: Positive | None = 10_000_000
+    batch_rows: Positive = 16
+    threads: Positive = 1
+    samples: Count = 3
+    sample_tokens: Positive = 60
+    temperature: Amount = 0.7
     prompts: tuple[str, ...] = ()
     seed: int = 0
 
     def check(self) -> None:
         if self.model.gives != "model":
             raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a node that gives a model, as pretrain")
+        if sees_both_sides(self.model):
+            raise RecipeError(
+                "evaluate.model", "a model that was trained last to see both sides, whose causal loss says nothing",
+                "a causal model", "evaluate the model before its last stage, or export it and fine-tune",
+            )  # fmt: skip
         if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
             raise RecipeError(
                 "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"
             )
-        if self.batch_rows < 1 or self.threads < 1:
-            raise RecipeError("evaluate.batch_rows, threads", f"{self.batch_rows}, {self.threads}", "at least 1 each")
-        if self.samples < 0 or self.sample_tokens < 1 or self.temperature < 0.0:
-            raise RecipeError("evaluate.samples", "a negative number, or no token to write", "numbers of 0 and more")
 
     def phases(self):
         law = Law("documents", "documents", ("scored", "skipped."))

@@ -12,7 +12,7 @@ from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.tokens.tokenizer import END_OF_TEXT
-from stages.training.lineage import lineage
+from stages.training.lineage import lineage, sees_both_sides
 
 if TYPE_CHECKING:
     from stages.training.results import TrainedModel
@@ -23,13 +23,16 @@ class Export(Node):
     """Write `folder/all/`: `config.json`, `model.safetensors`, the tokenizer and a model card.
 
     model  a node that gives a model
+    dtype  of the weights in the file
     form   "dense": a plain Llama, for a model that has an equal one (dense, SLTrain, LOST or low rank without an
            activation between the factors); "factors": LOST or low rank as they are, with a modelling file
-           (`trust_remote_code`); "auto": dense wherever that is exact
+           (`trust_remote_code`); "bidirectional": an encoder with a head for masked tokens, loaded without foreign
+           code, for a model that was trained last to see both sides; "auto": that for such a model, else dense
+           wherever it is exact
     """
 
     model: Node
-    form: Literal["auto", "dense", "factors"] = "auto"
+    form: Literal["auto", "dense", "factors", "bidirectional"] = "auto"
     dtype: Literal["fp32", "bf16"] = "fp32"
 
     def check(self) -> None:
@@ -38,6 +41,22 @@ class Export(Node):
         config = getattr(self.model, "model", None)
         if not isinstance(config, Llama):
             return  # known when the model is: a folder of another's
+        both = sees_both_sides(self.model)
+        if both and self.form in ("dense", "factors"):
+            raise RecipeError(
+                "export.form", f"{self.form}, a causal model, for one that was trained last to see both sides",
+                "bidirectional or auto", "or export the model before its last stage",
+            )  # fmt: skip
+        if self.form == "bidirectional" and not both:
+            raise RecipeError(
+                "export.form", "bidirectional, for a model that was trained last to see what stands before",
+                "auto, or a last stage that sees both sides", "schedule a stage with collate: {mask_tokens: {}}",
+            )  # fmt: skip
+        if both and not config.merges:
+            raise RecipeError(
+                "export.model", f"a {type(config).__name__} with an activation between its factors, which no encoder "
+                "of transformers equals", "a model that has an equal dense one", "train with activation: none",
+            )  # fmt: skip
         if self.form == "dense" and not config.merges:
             raise RecipeError(
                 "export.form", f"dense, for a {type(config).__name__} with an activation between its factors, which no "
@@ -58,14 +77,17 @@ class Export(Node):
         from stages.training.results import TrainedModel
 
         run = TrainedModel.of(ctx)
-        special = {"bos_token_id": run.config["end_id"], "eos_token_id": run.config["end_id"]}
+        special, form = special_ids(run, self.model), self.form
+        if form == "auto" and sees_both_sides(self.model):
+            form = "bidirectional"
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             dtype = torch.float32 if self.dtype == "fp32" else torch.bfloat16
-            form = export(run.load(), folder, form=self.form, dtype=dtype, special_ids=special)
+            form = export(run.load(), folder, form=form, dtype=dtype, special_ids=special)
             shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
-            write_json(folder / "tokenizer_config.json", tokenizer_settings(run))
-            write_json(folder / "generation_config.json", special)
+            write_json(folder / "tokenizer_config.json", tokenizer_settings(run, self.model))
+            if form != "bidirectional":
+                write_json(folder / "generation_config.json", special)
             card = model_card(self.model, run, form, self.dtype, ctx.fingerprint("model"))
             (folder / "README.md").write_text(card, encoding="utf-8")
             files = sorted(path.name for path in folder.iterdir())
@@ -80,9 +102,30 @@ class Export(Node):
         yield {"kind": "text", "title": "Exported folder", "lines": lines}
 
 
-def tokenizer_settings(run: TrainedModel) -> dict:
+def special_ids(run: TrainedModel, model: Node) -> dict[str, int]:
+    """What `config.json` says of special tokens."""
+    end = run.config["end_id"]
+    found = {"bos_token_id": end, "eos_token_id": end}
+    if sees_both_sides(model):
+        held = json.loads(run.folder["tokenizer.json"].read_text(encoding="utf-8"))["added_tokens"]
+        ids = {token["content"]: token["id"] for token in held}
+        found["pad_token_id"] = end
+        if (mask := mask_of(model)) is not None:
+            found["mask_token_id"] = ids[mask]
+    return found
+
+
+def mask_of(model: Node) -> str | None:
+    """The special token that hides, of a model that sees both sides."""
+    return getattr(getattr(model, "ends_with", None), "mask", None)
+
+
+def tokenizer_settings(run: TrainedModel, model: Node) -> dict:
     """The content of `tokenizer_config.json`."""
+    mask = mask_of(model)
     return {
+        **({"pad_token": END_OF_TEXT} if sees_both_sides(model) else {}),
+        **({} if mask is None else {"mask_token": mask}),
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": END_OF_TEXT,
         "eos_token": END_OF_TEXT,
@@ -98,7 +141,7 @@ def write_json(path: Path, values: dict) -> None:
 
 CARD = """---
 library_name: transformers
-pipeline_tag: text-generation
+pipeline_tag: {task}
 ---
 
 # {label}
@@ -107,20 +150,31 @@ pipeline_tag: text-generation
 Trained on {tokens:,} tokens in {steps:,} steps of {batch_rows} rows ({epochs} epochs), seed {seed}.
 
 ```python
-from transformers import AutoModelForCausalLM, AutoTokenizer
-
-model = AutoModelForCausalLM.from_pretrained("."{code})
-tokenizer = AutoTokenizer.from_pretrained(".")
-# every training document began with {begin}, which the tokenizer does not add by itself
-ids = tokenizer("{begin}Once", return_tensors="pt")
-print(tokenizer.decode(model.generate(**ids, max_new_tokens=40)[0]))
-```
+{usage}```
 {warning}
 ## How it came to be
 
 Pre-training `{fingerprint}`, of these nodes:
 
 {nodes}
+"""
+
+WRITES = """from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = AutoModelForCausalLM.from_pretrained("."{code})
+tokenizer = AutoTokenizer.from_pretrained(".")
+# every training document began with {begin}, which the tokenizer does not add by itself
+ids = tokenizer("{begin}Once", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids, max_new_tokens=40)[0]))
+"""
+
+FILLS = """from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+model = AutoModelForMaskedLM.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+# every training document stood between two {begin}, which the tokenizer does not add by itself
+ids = tokenizer("{begin}Once upon a {mask}{begin}", return_tensors="pt")
+print(tokenizer.decode(model(**ids).logits[0].argmax(-1)))
 """
 
 WARNING = """
@@ -131,15 +185,19 @@ Its projections are products of factors with an activation between them, which n
 
 def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint: str) -> str:
     """The folder's README.md, from the record of the run alone."""
-    factors = form == "factors"
+    factors, fills = form == "factors", form == "bidirectional"
+    code = ", trust_remote_code=True" if factors else ""
+    usage = (
+        FILLS.format(begin=END_OF_TEXT, mask=mask_of(node)) if fills else WRITES.format(begin=END_OF_TEXT, code=code)
+    )
     return CARD.format(
         **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size", "tokens", "steps")},
         **{name: run.config[name] for name in ("batch_rows", "seed")},
         epochs=", ".join(f"{epochs:.2f}" for epochs in run.config["epochs"]),
-        stored="factors" if factors else "a plain Llama",
+        stored="factors" if factors else "a plain EuroBERT" if fills else "a plain Llama",
+        task="fill-mask" if fills else "text-generation",
+        usage=usage,
         dtype=dtype,
-        code=", trust_remote_code=True" if factors else "",
-        begin=END_OF_TEXT,
         warning=WARNING if factors else "",
         fingerprint=fingerprint,
         nodes="\n".join(lineage(node)),

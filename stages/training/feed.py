@@ -58,7 +58,7 @@ class Feed:
 
     def _make(self, step: int) -> list[Batch]:
         sources, rows = self.rows_at(step)
-        each, part, key = self.rows_each, self.job.part(step), Key(self.job.seed, step)
+        each, part, key = self.rows_each, self.job.part(step), Key(self.job.seed, step, self.job.steps)
         made = []
         for m in self.mine:
             piece = slice(m * each, (m + 1) * each)
@@ -74,7 +74,8 @@ class Feed:
         for source in np.unique(sources):
             at, packed = np.flatnonzero(sources == source), job.sources[source].rows
             taken = packed.take(rows[at])
-            ids[at], documents[at], priors[at] = taken.ids, taken.segments, taken.log_priors
+            ids[at], documents[at] = taken.ids, taken.segments
+            priors[at] = 0.0 if job.order.weighs else taken.log_priors
             for name, values in columns.items():
                 values[at] = packed.means(name, rows[at])
         first = job.sources[0].rows

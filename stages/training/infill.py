@@ -5,8 +5,12 @@ In a share of the rows each document is rearranged: spans are taken out and stan
 and where that is not enough the document gives up its *last* tokens, before anything is rearranged: no target is ever
 cut, and no span crosses the border of a document. A document that has no room, or is too short, stays as it is.
 
-What is left is an ordinary causal row, and every token of it is predicted, marks too. The special tokens around a
-document stay in their places: `<|endoftext|> a <mask_1> e <|endoftext|> <sep> <mask_1> B c <eom> <|endoftext|>`.
+With `prefix` a rearranged document is seen from both sides up to its `<sep>`, causally behind it, and only what stands
+behind it is predicted: the paper's prefix variant, which it found no better and drops.
+
+Without it, what is left is an ordinary causal row, and every token of it is predicted, marks too. The special tokens
+around a document stay in their places: `<|endoftext|> a <mask_1> e <|endoftext|> <sep> <mask_1> B c <eom>
+<|endoftext|>`.
 """
 
 from __future__ import annotations
@@ -37,6 +41,7 @@ class Infill(Collator):
     span_lengths             mean lengths of the spans [tokens], one of them drawn for each document
     least_tokens             a shorter document stays as it is
     most_spans               n, of a document
+    prefix                   see what is left of a document from both sides, and predict its spans alone
     """
 
     share: float = 0.5
@@ -45,6 +50,7 @@ class Infill(Collator):
     span_lengths: tuple[int, ...] = (3, 8, 32)
     least_tokens: int = 16
     most_spans: int = 64
+    prefix: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "span_lengths", tuple(self.span_lengths))
@@ -75,23 +81,33 @@ class Infill(Collator):
         from stages.tokens.rows import has_label
 
         ids, documents, plain = rows.ids.copy(), rows.documents.copy(), rows.plain
-        kinds = np.zeros(len(ids), np.int64)
+        kinds, context = np.zeros(len(ids), np.int64), np.zeros(ids.shape, bool)
         for row, number in enumerate(rows.numbers.tolist()):
             if uniforms(key.name(number, "infill"), 1)[0] < self.share:
-                ids[row], documents[row] = self._rearranged(rows, row, plain[row], key.name(number, "spans"))
+                ids[row], documents[row], context[row] = self._rearranged(
+                    rows, row, plain[row], key.name(number, "spans")
+                )
                 kinds[row] = 1
-        labels = np.where(has_label(documents), ids[:, 1:], IGNORE)
+        wanted = has_label(documents)
         more = {"objective_b": tensor(kinds)} if self.share else {}
+        if self.share and self.prefix:
+            # <sep> is the last place of the context, and the first whose next token is predicted
+            wanted &= ~context[:, 1:]
+            more |= {"attention": "prefix", "prefix_bt": tensor(context[:, :-1])}
+        labels = np.where(wanted, ids[:, 1:], IGNORE)
         return batch_of(rows, ids[:, :-1], labels, documents[:, :-1], **more)
 
-    def _rearranged(self, rows: Rows, row: int, plain_t: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and documents `[T+1]` of a row whose documents are rearranged."""
+    def _rearranged(
+        self, rows: Rows, row: int, plain_t: np.ndarray, name: str
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ids and documents `[T+1]` of a row whose documents are rearranged, and where the contexts of these are."""
         import numpy as np
 
         old, numbers = rows.ids[row], rows.documents[row]
         marks = [rows.specials[mark] for mark in self.needs]
         sentinels = Sentinels(tuple(marks[:-2]), rows.end_id, *marks[-2:])
         ids, documents = np.full_like(old, rows.end_id), np.zeros_like(numbers)
+        context = np.zeros(len(old), bool)
         config, free, at = self.spans, int((numbers == 0).sum()), 0
         for document in range(1, int(numbers.max(initial=0)) + 1):
             places = np.flatnonzero(numbers == document)
@@ -104,7 +120,8 @@ class Infill(Collator):
                     spans = choose_spans(kept, config, self.most_spans, piece)
                     before, after = old[places[0] : text[0]], old[text[-1] + 1 : places[-1] + 1]
                     new = np.concatenate([before, corrupt(old[text[:kept]], spans, sentinels), after])
+                    context[at : at + 1 + int(np.flatnonzero(new == sentinels.separator)[0])] = True
             free -= len(new) - len(places)
             ids[at : at + len(new)], documents[at : at + len(new)] = new, document
             at += len(new)
-        return ids, documents
+        return ids, documents, context

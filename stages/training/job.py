@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from models.freeze import Freeze
@@ -12,6 +13,7 @@ from models.optim_config import LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight
+from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.order import MIXTURE, OpenOrder, Order
 from stages.training.row_source import RowSource
@@ -76,26 +78,24 @@ class Job:
         """What holds in a step."""
         stage = stage_at(self.schedule, step, self.steps)
         return Part(
-            stage.objective or self.objective,
+            self._bound(stage.objective or self.objective),
             stage.collate or self.collate,
             (stage.attend or self.attend) == "document",
         )
+
+    def _bound(self, objective: Objective) -> Objective:
+        """The objective with what it reads of the model that the run starts from; one value for the whole run."""
+        if not objective.asks_start:
+            return objective
+        assert self.start is not None, "an objective that asks for a start, in a run without one"
+        return self._objectives.setdefault(objective, objective.bound(Path(self.start)))
+
+    @cached_property
+    def _objectives(self) -> dict[Objective, Objective]:
+        return {}
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Carried columns that some part of the run asks for, in order of name."""
         parts = [self.objective, self.collate, self.order, self.reweight]
-        parts += [part for stage in self.schedule for part in (stage.objective, stage.collate)]
-        return tuple(sorted({name for part in parts for name in getattr(part, "reads", ())}))
-
-    @property
-    def missing_columns(self) -> list[str]:
-        """Of these the ones that some source does not carry."""
-        return [name for name in self.reads if not all(source.rows.carries(name) for source in self.sources)]
-
-    @property
-    def missing_specials(self) -> list[str]:
-        """Special tokens that some collator needs and the tokenizer of the rows does not reserve."""
-        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
-        held = dict(self.sources[0].rows.specials)
-        return list(dict.fromkeys(name for one in collators for name in one.needs if name not in held))
+        return columns([*parts, *(part for stage in self.schedule for part in (stage.objective, stage.collate))])

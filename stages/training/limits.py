@@ -1,4 +1,4 @@
-"""Which numbers a training may have: each rule with the field that breaks it, what was found and what is possible."""
+"""The rules of a training's numbers beside the bounds of its fields: the field, what was found, what is possible."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ from pipeline.errors import RecipeError
 
 def check_numbers(
     *,
-    steps: int,
     batch_rows: int,
     micro_batches: int,
     shard: int,
     reduce: str | None,
     workers: int | tuple[int, int],
     sizes: range,
-    threads: int,
-    checkpoint_every: int,
-    log_interval: int,
 ) -> None:
     """Raises RecipeError for the first field of a `pretrain` that no run can have.
 
@@ -29,7 +25,6 @@ def check_numbers(
         possible = f"multiples of {shard} (shard) that divide {micro_batches} (micro_batches)"
         impossible = [size for size in sizes if size < 1 or size % shard or micro_batches % size]
     rules = (
-        ("steps", steps, steps >= 1, "at least 1"),
         ("micro_batches", micro_batches, _is_power_of_two(micro_batches), "a power of two"),
         (
             "batch_rows", batch_rows, batch_rows >= 1 and batch_rows % max(1, micro_batches) == 0,
@@ -45,9 +40,6 @@ def check_numbers(
         ),
         ("workers", workers, bool(sizes), "a number, or the least and the most"),
         ("workers", workers, not impossible, f"{possible}; {_first(impossible)} cannot be"),
-        ("threads", threads, threads >= 1, "at least 1"),
-        ("checkpoint_every", checkpoint_every, checkpoint_every >= 1, "at least 1 step"),
-        ("log_interval", log_interval, log_interval >= 1, "at least 1 step"),
     )  # fmt: skip
     for name, found, holds, expected in rules:
         if not holds:

@@ -1,4 +1,4 @@
-"""The nodes that a node depends on, and how they are configured."""
+"""The nodes that a node depends on, how they are configured, and what that says of the last one."""
 
 from __future__ import annotations
 
@@ -41,3 +41,50 @@ def inputs_in(value: object) -> Iterator[Node]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from inputs_in(item)
+
+
+def rows_behind(model: Node) -> Iterator[Node]:
+    """Every node of packed rows that a model, or a model that it started from, was trained on. Of a model that comes
+    from elsewhere nothing is known.
+    """
+    if model.kind() == "pretrain":
+        yield from inputs_in(getattr(model, "rows", ()))
+    for field in ("start", "model"):
+        inner = getattr(model, field, None)
+        if isinstance(inner, Node):
+            yield from rows_behind(inner)
+
+
+def bases_behind(docs: Node | tuple[Node, ...]) -> Iterator[Node]:
+    """Every node that laid down rows which these documents are, or were made from."""
+    for one in inputs_in(docs):
+        if one.new_base is not None:
+            yield one
+        yield from bases_behind(getattr(one, one.stream, ()))
+
+
+def nearest(docs: Node, kind: str) -> Node | None:
+    """The last node of a kind on the way of the documents, this one included."""
+    if docs.kind() == kind:
+        return docs
+    found = [nearest(one, kind) for one in inputs_in(getattr(docs, docs.stream, ()))]
+    return found[0] if found and all(one is not None and alike(one, found[0]) for one in found) else None
+
+
+def alike(one: object, other: object) -> bool:
+    """Whether two values of fields, nodes among them, are configured alike: then they give the same rows."""
+    if one is other:
+        return True
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(map(alike, one, other))
+    if not isinstance(one, Node):
+        return one == other
+    fields = [field.name for field in dataclasses.fields(one) if field.metadata.get("role") != "runtime"]
+    return type(one) is type(other) and all(alike(getattr(one, name), getattr(other, name)) for name in fields)
+
+
+def sees_both_sides(model: Node) -> bool:
+    """Whether a model was trained last to see both sides, as far as its node says it."""
+    if model.kind() == "export":
+        return sees_both_sides(getattr(model, "model"))  # noqa: B009  a node of any file
+    return bool(getattr(getattr(model, "ends_with", None), "both_sides", False))

@@ -27,6 +27,8 @@ class MaskTokens(Collator):
     share: float = 0.4
     mask: str = "<mask>"
 
+    both_sides = True
+
     def __post_init__(self) -> None:
         if not 0.0 < self.share < 1.0:
             raise ValueError(f"share: found {self.share!r}, expected a share between 0 and 1")

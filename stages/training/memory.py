@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from models.memory import PeakBytes, peak_bytes
+from models.memory import PeakBytes, peak_bytes, state_bytes
 from models.objective import Objective
 from models.optimiser import Optimiser
 from models.presets import Llama
@@ -55,6 +55,12 @@ def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> Peak
         optimizer=run.optimizer,
         form=None if form == "auto" else form,
     )
+
+
+def file_bytes(run: Settings, vocab_size: int) -> int:
+    """Of the published weights and the two checkpoints that are kept."""
+    state = state_bytes(run.model, vocab_size, optimizer=run.optimizer)
+    return state.weights + 2 * (state.weights + state.optimiser)
 
 
 def check_memory(run: Settings, vocab_size: int, length: int, processes: int, device: torch.device) -> None:

@@ -34,9 +34,12 @@ class OpenOrder(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """Base of all orders. `reads` names carried columns that every source must have."""
+    """Base of all orders. `reads` names carried columns that every source must have. `weighs`: rows are drawn by a
+    prior, so that the loss must not count one too.
+    """
 
     reads: ClassVar[tuple[str, ...]] = ()
+    weighs: ClassVar[bool] = False
 
     def open(self, sources: Sequence[RowSource], *, batch_rows: int, steps: int, seed: int) -> OpenOrder:
         """The order over these sources; columns of theirs are `source.rows.means(name, rows)`."""

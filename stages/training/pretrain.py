@@ -5,9 +5,7 @@ Published once, when training has ended: `train/all/model.safetensors`; `train/a
 a step (its columns are those of `stages.training.worker.RECORD`, with `rows`, the global row numbers of the
 batch in its order); `train/all/config.json`, from which model, order and tokens are rebuilt;
 `train/all/tokenizer.json`. Checkpoints, progress and timings are not data: they lie in scratch, or go to
-the event log.
-
-With a mixture the global row numbers count through its sources in their order.
+the event log. With a mixture the global row numbers count through its sources in their order.
 """
 
 from __future__ import annotations
@@ -18,24 +16,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from models.freeze import Freeze
-from models.memory import state_bytes
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight, Uniform
+from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
-from pipeline.errors import DataError, RecipeError, Stopped
+from pipeline.errors import RecipeError, Stopped
 from stages.tokens.pack import Pack
+from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import of_record
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.match import Match
-from stages.training.memory import peak_of
+from stages.training.memory import file_bytes, peak_of
 from stages.training.mixture import sources_of
 from stages.training.order import MIXTURE, Order
-from stages.training.stage import Stage, check_stages
+from stages.training.stage import Stage, check_stages, last_collator
 
 if TYPE_CHECKING:
     from stages.training.job import Job
@@ -52,13 +51,14 @@ class Pretrain(Node):
     match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    objective       what is minimised at each place (`models.objective`)
-    collate         what the model is shown and has to predict (`stages.training.collate`)
+    objective       the loss at each place (`models.objective`)
+    collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
     optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
+    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -66,9 +66,9 @@ class Pretrain(Node):
     batch_rows      rows of a step, over all workers
     micro_batches   pieces of a batch, a power of two; more allow more workers and keep fewer activations, and above
                     two of a worker keep sums of gradients
-    max_epochs      no source of a mixture is read more often; what it gives up goes to the others. null =
+    max_epochs      passes over a source of a mixture, at most; the other sources take its rest. null =
                     no limit
-    attend          "document" keeps attention inside a document, "row" lets it see what stands before in
+    attend          "document" keeps attention inside a document, "row" lets it see all earlier tokens of
                     the row
     precision       "bf16" is autocast: weights and sums stay fp32. "auto" = bf16 on a GPU, and on a CPU that
                     multiplies it faster
@@ -86,6 +86,9 @@ class Pretrain(Node):
     workers         processes, at most `micro_batches`; full use of a number needs a power of two. A pair (least,
                     most) takes what the cluster has between them, and more or fewer as it changes. With
                     shards: multiples of `shard` that divide `micro_batches`
+    checkpoint_every  steps between two checkpoints; a killed run goes on from the last one
+    log_interval    steps between two lines of progress
+    max_failures    how often a training may lose a worker and start again from its last checkpoint
 
     What is "auto" is decided when the node is built, so that it is part of the identity.
     """
@@ -104,23 +107,23 @@ class Pretrain(Node):
     optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
     schedule: tuple[Stage, ...] = ()
-    steps: int = 1000
-    batch_rows: int = 32
-    micro_batches: int = 2
+    steps: Positive = 1000
+    batch_rows: Positive = 32
+    micro_batches: Positive = 2
     seed: int = 0
-    max_epochs: float | None = None
+    max_epochs: AmountAboveZero | None = None
     attend: Literal["row", "document"] = "row"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: Literal["auto", "on", "off"] = "auto"
-    shard: int = 1
+    shard: Positive = 1
     reduce: Literal["tree", "ring"] | None = None
-    threads: int = 1
+    threads: Positive = 1
     device: Literal["auto", "cpu", "cuda"] = "auto"
     recompute: bool = runtime(False)
     workers: int | tuple[int, int] = runtime(1)
-    checkpoint_every: int = runtime(100)
-    log_interval: int = runtime(10)
-    max_failures: int = runtime(3)
+    checkpoint_every: Positive = runtime(100)
+    log_interval: Positive = runtime(10)
+    max_failures: Count = runtime(3)
 
     version = 2
     gives = "model"
@@ -162,16 +165,12 @@ class Pretrain(Node):
 
     def check(self) -> None:
         check_numbers(
-            steps=self.steps,
             batch_rows=self.batch_rows,
             micro_batches=self.micro_batches,
             shard=self.shard,
             reduce=self.reduce,
             workers=self.workers,
             sizes=self.sizes,
-            threads=self.threads,
-            checkpoint_every=self.checkpoint_every,
-            log_interval=self.log_interval,
         )
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
@@ -183,6 +182,11 @@ class Pretrain(Node):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
+        objectives = [self.objective, *(stage.objective for stage in self.schedule)]
+        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
+        packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
+        check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
+        check_start(self.start, objectives)
 
     def phases(self):
         law = Law("steps", "steps", ("trained",))
@@ -207,15 +211,18 @@ class Pretrain(Node):
         return {"state": "seen" if steps else "not seen", "steps": sorted(steps)}
 
     @property
+    def ends_with(self) -> Collator:
+        """The last collator of the run: what the model is in the end."""
+        return last_collator(self.collate, self.schedule)
+
+    @property
     def vocab_size(self) -> int:
         """Of the tokenizer behind the rows, as far as its node says it; 32,000 where it does not."""
         tokenizer = getattr(self.mixture[0][0], "tokenizer", None)
         return getattr(tokenizer, "vocab_size", None) or 32_000
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
-        state = state_bytes(self.model, self.vocab_size, optimizer=self.optimizer)
-        files = state.weights + 2 * (state.weights + state.optimiser)
-        return files + self.steps * self.batch_rows * 8
+        return file_bytes(self, self.vocab_size) + self.steps * self.batch_rows * 8
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
         most = max(self.sizes, default=1)
@@ -256,7 +263,7 @@ class Pretrain(Node):
 
         assert self.device != "auto"
         assert self.precision != "auto"
-        job = Job(
+        return Job(
             sources=sources_of(ctx, self.mixture, self.steps * self.batch_rows, self.max_epochs),
             model=self.model,
             start=None if self.start is None else str(model_file(ctx, "start")),
@@ -284,14 +291,6 @@ class Pretrain(Node):
             log_interval=self.log_interval,
             scratch=ctx.scratch(),
         )
-        for name in job.missing_columns:
-            raise DataError("pretrain.rows", f"rows without the column {name!r}", f"pack with carry: [{name}]")
-        if missing := job.missing_specials:
-            raise DataError(
-                "pretrain.collate", f"rows whose tokenizer reserves no {', '.join(missing[:3])}",
-                f"{len(missing)} more special tokens", f"tokenizer with specials: [{', '.join(missing)}]",
-            )  # fmt: skip
-        return job
 
     def figures(self, ctx: Context):
         import pyarrow.parquet as pq

@@ -70,14 +70,20 @@ class Sampler:
         sources = source_of[place]
         turns = block * self.quotas[sources] + nth_of[place]
         rows = np.empty_like(turns)
-        for source, count in enumerate(self.rows):
+        for source in range(len(self.rows)):
             mine = np.flatnonzero(sources == source)
-            epochs = turns[mine] // count
-            for epoch in np.unique(epochs):
-                at = mine[epochs == epoch]
-                rows[at] = self._permutation(source, int(epoch)).forward(turns[at] % count)
+            rows[mine] = self.rows_at(source, turns[mine])
         shape = (steps, self.batch_rows)
         return sources.reshape(shape), rows.reshape(shape)
+
+    def rows_at(self, source: int, turns: np.ndarray) -> np.ndarray:
+        """Rows that a source gives at some of its turns, int64 as long as they."""
+        count, rows = self.rows[source], np.empty_like(turns)
+        epochs = turns // count
+        for epoch in np.unique(epochs):
+            at = epochs == epoch
+            rows[at] = self._permutation(source, int(epoch)).forward(turns[at] % count)
+        return rows
 
     def steps_of_row(self, source: int, row: int, steps: int) -> list[int]:
         """The steps below `steps` whose batch holds the row, in order: the inverse of `batch`."""

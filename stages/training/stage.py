@@ -12,11 +12,11 @@ from stages.training.collate import Collator
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """Part of a run. What is null is as the run itself has it.
+    """Part of a run. A field that is null is that of the run itself.
 
     until      share of the run's steps at which it ends, above that of the stage before; 1.0 for the last one
-    objective  what is minimised
-    collate    what the model is shown and has to predict
+    objective  the loss
+    collate    the model's input and targets
     attend     "document" or "row"
     """
 
@@ -42,3 +42,8 @@ def stage_at(stages: tuple[Stage, ...], step: int, steps: int) -> Stage:
         if step < round(stage.until * steps):
             return stage
     return stages[-1] if stages else Stage(until=1.0)
+
+
+def last_collator(collate: Collator, stages: tuple[Stage, ...]) -> Collator:
+    """The collator that a run ends with."""
+    return (stages[-1].collate if stages else None) or collate

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models import files
+from models.batch import Batch
 from models.build import build
 from models.convert import export, read_dense
 from models.llama import LlamaModel
@@ -52,6 +53,32 @@ def loaded(folder: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> torch.
     model, report = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=True, output_loading_info=True)
     assert not any(report.values()), report
     return model.eval()
+
+
+@pytest.mark.parametrize("config", [DENSE, PLAIN], ids=repr)
+def test_a_model_that_sees_both_sides_is_an_equal_masked_model_without_foreign_code(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from transformers import AutoModel, AutoModelForMaskedLM
+
+    model = trained(config).eval()
+    special = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0, "mask_token_id": 1}
+    assert export(model, tmp_path, form="bidirectional", special_ids=special) == "bidirectional"
+    foreign, report = AutoModelForMaskedLM.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(report.values()), report
+    assert foreign.config.mask_token_id == 1
+    shown = ids(3, 40)
+    with torch.no_grad():
+        ours = model(Batch(ids_bt=shown, attention="bidirectional"), "logits")
+        assert (foreign.eval()(shown).logits - ours).abs().max() <= 1e-5
+        assert (ours - logits(model, shown)).abs().max() > 1e-2
+        # filling at the end is seen by no token
+        filled = torch.cat([shown, torch.zeros(3, 9, dtype=torch.long)], 1)
+        mask = (torch.arange(49) < 40).expand(3, 49).long()
+        assert (foreign(filled, attention_mask=mask).logits[:, :40] - ours).abs().max() <= 1e-5
+        states = model(Batch(ids_bt=shown, attention="bidirectional"), "states")
+        assert (AutoModel.from_pretrained(tmp_path).eval()(shown).last_hidden_state - states).abs().max() <= 1e-5
+    with pytest.raises(NotMergeable):
+        export(build(SILU, WORDS, LENGTH, seed=0), tmp_path, form="bidirectional")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from models.build import build
+from models.fill import fill_in
 from models.generate import Sampling, _repetition, _top_k, _top_p, generate
+from models.objectives.infill import Sentinels
 from models.presets import Llama, Lost
 from tests.models.calls import logits
 
@@ -38,6 +40,20 @@ def by_loop(model, prompt, tokens):
 def test_many_prompts_with_a_cache_give_what_a_plain_loop_gives(model) -> None:
     together = generate(model, PROMPTS, 12, END, sampling=Sampling(temperature=0.0))
     assert together == [by_loop(model, prompt, 12) for prompt in PROMPTS]
+
+
+def test_a_gap_is_filled_behind_its_mark_until_the_span_is_closed(model) -> None:
+    sentinels = Sentinels(masks=(1, 2), end=END, separator=6, end_span=8)
+    gaps = [([5, 9], [3, 4]), ([], [7]), ([11], [])]
+    found = fill_in(model, gaps, 9, sentinels, sampling=Sampling(temperature=0.0))
+    for (before, after), filled in zip(gaps, found, strict=True):
+        text, written = [END, *before, 1, *after, END, 6, 1], []
+        while len(written) < 9:
+            chosen = int(logits(model, torch.tensor([[*text, *written]]))[0, -1].argmax())
+            if chosen == 8:
+                break
+            written.append(chosen)
+        assert filled == written
 
 
 def test_a_drawn_text_depends_on_its_number_and_the_seed_and_not_on_its_neighbours(model) -> None:

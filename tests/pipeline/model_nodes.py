@@ -44,7 +44,7 @@ class Sizes(RowNode):
     marks: str = runtime("")
     dies_at: int = runtime(-1)
     dies_always: bool = runtime(False)
-    asks: Resources | None = runtime(None)  # noqa: RUF009
+    asks: Resources | None = runtime(None)
     unloadable: bool = runtime(False)
 
     needs = ("text", "_row")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -91,7 +92,7 @@ class Plain:
     "value",
     [float("nan"), float("inf"), -float("inf"), len, lambda: 0, Plain(), Plain, {Plain()}, {1: "a"}, b"bytes",
      [1, {"a": float("nan")}], object(), {("a", "b")}, 1j],
-    ids=repr,
+    ids=lambda value: re.sub(r" at 0x\w+", "", repr(value)),  # the same in every process of `pytest -n`
 )  # fmt: skip
 def test_values_without_a_stable_form_are_refused(value):
     with pytest.raises(IdentityError, match=r"^place"):

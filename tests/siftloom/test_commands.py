@@ -25,6 +25,8 @@ def test_help_and_plan_import_nothing_heavy(words: list[str]) -> None:
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
     assert "typer" in loaded
     assert not loaded & set(HEAVY)
+    if "--help" in words:
+        assert not loaded & {"pydantic", "yaml", "stages", "models"}
 
 
 def test_the_same_command_again_does_nothing(small: Small) -> None:
@@ -93,6 +95,7 @@ def test_removed_and_why_for_every_reason(small: Small) -> None:
         assert reason in small("why", "small.yaml", row["id"]).stdout
     short = found["gopher_quality.min_words"]["documents"][0]
     assert (short["value"], short["threshold"]) == (7.0, 20.0)
+    assert small("removed", "small.yaml", "once").stdout == "once removed no document\n"
 
 
 def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import re
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,12 +44,13 @@ def write_files(folder: Path, form: str) -> str:
 def test_init_finds_format_text_and_id_and_its_recipe_is_one(tmp_path: Path, form: str) -> None:
     data = write_files(tmp_path / "data", form)
     found = json.loads(siftloom("init", data, "--json", cwd=tmp_path).stdout)
-    assert found["format"] == form.partition(".")[0]
+    (kind,) = found["kinds"]
+    assert kind["formats"] == [form.partition(".")[0]]
     assert found["files"] == (12 if form == "txt" else 1)
     assert abs(found["mean_characters"] - sum(map(len, TEXTS)) / 12) <= 1
     assert found["example"].startswith("The carrier brought letter number 0")
     if form != "txt":
-        assert (found["text"], found["id"]) == ("content", "url")
+        assert (kind["text"], kind["id"]) == ("content", "url")
     recipe = yaml.safe_load((tmp_path / "recipe.yaml").read_text())
     ending = {"txt": "*.txt", "parquet": "*.parquet"}.get(form, f"*.{form}")
     assert recipe["nodes"]["docs"]["paths"] == [f"data/{ending}"]
@@ -65,7 +68,7 @@ def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"x" * 10_000)[:30])
     (tmp_path / "numbers.jsonl").write_text('{"a": 1}\n{"a": 2}\n')
     for path, words in (
-        ("none", "nothing matches"), ("data/notes.pdf", "files that end in .pdf"), ("bad.jsonl", "no JSON"),
+        ("none", "nothing matches"), ("data/notes.pdf", "files that end in .pdf"), ("bad.jsonl", "no row can be used"),
         ("cut.jsonl.gz", "gzip"), ("numbers.jsonl", "no column of text"),
     ):  # fmt: skip
         done = siftloom("init", path, "--out", "other.yaml", cwd=tmp_path, code=1)
@@ -84,10 +87,10 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (tmp_path / "data" / ("deep" if number else "") / f"{number}.jsonl").write_text(text)
     (tmp_path / "data" / "broken.jsonl").write_bytes(b"\x00\xff{{")
-    (tmp_path / "data" / "page.html").write_text("<p>hello")
+    (tmp_path / "data" / "page.docx").write_text("PK")
     told = siftloom("init", "data", cwd=tmp_path).stdout
-    assert re.search(r"left out +files of other formats: 1 \.html", told)
-    assert "broken.jsonl: 1: no JSON" in told
+    assert re.search(r"left out +files of other formats: 1 \.docx", told)
+    assert "broken.jsonl: no row can be used (bad_json)" in told
     assert "languages  en 67%, de 33%" in told
     assert "curated --limit 3" in told
     nodes = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["nodes"]
@@ -96,10 +99,48 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
     assert nodes["language"]["keep"] == ["en", "de"]
 
 
+def test_init_knows_every_format_that_read_knows(tmp_path: Path) -> None:
+    """One folder of all kinds: texts under two names, pages, a letter in latin-1, a packed tar, a saved dataset."""
+    import datasets
+
+    data = tmp_path / "data"
+    data.mkdir()
+    write_files(data / "lines", "jsonl")
+    rows = [{"id": str(n), "text": text} for n, text in enumerate(TEXTS)]
+    for name, comma in (("a.csv", ","), ("a.tsv", "\t")):
+        text = [f"id{comma}text", *(f'{row["id"]}{comma}"{row["text"]}"' for row in rows)]
+        (data / name).write_text("\n".join(text) + "\n")
+    (data / "letter.txt").write_bytes("Ein Brief über die schöne Straße. ".encode("latin-1") * 9)
+    (data / "page.html").write_text(f"<html><body><p>{TEXTS[0]}</p></body></html>")
+    with tarfile.open(data / "samples.tar.gz", "w:gz") as archive:
+        for row in rows:
+            info = tarfile.TarInfo(f"{row['id']}.txt")
+            info.size = len(row["text"])
+            archive.addfile(info, io.BytesIO(row["text"].encode()))
+    datasets.Dataset.from_list(rows).save_to_disk(str(data / "saved"))
+    (data / "config.json").write_text('{"seed": 1}')
+    found = json.loads(siftloom("init", "data", "--json", cwd=tmp_path).stdout)
+    assert {form for kind in found["kinds"] for form in kind["formats"]} == {
+        "jsonl", "csv", "tsv", "txt", "html", "tar", "arrow",
+    }  # fmt: skip
+    assert found["unused"] == {"json": "no column of text among seed"}
+    assert found["left_out"] == {".pdf": 1}
+    nodes = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["nodes"]
+    reads = [node for node in nodes.values() if node["use"] == "read"]
+    assert sorted((node.get("text", "text"), node.get("encoding", "")) for node in reads) == [
+        ("content", ""), ("text", ""), ("text", "detect"),
+    ]  # fmt: skip
+    assert nodes["page_text"] == {"use": "extract", "docs": "pages"}
+    assert nodes["language"]["docs"][-1] == "page_text"
+    plan = json.loads(siftloom("plan", "recipe.yaml", "--json", cwd=tmp_path).stdout)
+    assert len(plan["nodes"]) == len(nodes)
+
+
 def test_init_reads_an_array_and_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_bytes(b"\xef\xbb\xbf" + json.dumps([{"id": "1", "text": t} for t in TEXTS]).encode())
     found = json.loads(siftloom("init", "a.json", "--json", cwd=tmp_path).stdout)
-    assert (found["text"], found["id"], found["columns"]) == ("text", "id", ["id", "text"])
+    (kind,) = found["kinds"]
+    assert (kind["text"], kind["id"], kind["columns"]) == ("text", "id", ["id", "text"])
     done = siftloom("init", "a.json", "-o", "none/r.yaml", cwd=tmp_path, code=2)
     assert "none/r.yaml: No such file or directory" in done.stderr
     assert "Traceback" not in done.stderr
@@ -191,3 +232,8 @@ def test_a_program_runs_and_its_recipe_is_kept(tmp_path: Path) -> None:
     plan = json.loads(siftloom("plan", "again.yaml", "--store", "kept", "--json", cwd=tmp_path).stdout)
     assert {node["action"] for node in plan["nodes"]} == {"reuse"}
     assert ROOT.is_dir()
+
+
+def test_more_cpus_than_there_are_is_an_error(tmp_path: Path) -> None:
+    done = siftloom("run", "none.yaml", "--cpus", "4096", cwd=tmp_path, code=1)
+    assert re.search(r"error: --cpus 4096: a machine of \d+ CPUs; expected 1 to \d+", done.stderr)

@@ -96,6 +96,8 @@ def head(request: pytest.FixtureRequest) -> Iterator[Head]:
 def make_job(folder: Path, store: Path, flag: Path) -> None:
     write_documents(folder / "docs")
     (folder / "waiting.py").write_text(WAITING.format(flag=flag))
+    # a module of the user's with the name of one of our packages: neither the job nor its workers may import it
+    (folder / "models.py").write_text("raise ImportError('the models.py of the user')\n")
     (folder / "job.yaml").write_text(
         RECIPE.partition("  distinct:")[0].replace("store: kept", f"store: {store}") + BLOCKED
     )

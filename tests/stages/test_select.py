@@ -11,7 +11,7 @@ from pipeline.errors import DataError, RecipeError
 from stages.read.read import Read
 from stages.select import Select
 
-DOCS = Read(paths=("unread",), keep=("quality:float64", "held_out:bool"))
+DOCS = Read(paths=("unread",), keep=("quality:float64", "held_out:bool", "topic:string"))
 
 
 def select(folder, scores, held_out=None, **fields):
@@ -48,7 +48,7 @@ def test_the_asked_share_of_the_scored_rows_stays_and_they_are_the_best(tmp_path
         assert (reason == "select.no_score") == (s is None or s != s)
     # the same cut for the held-out rows
     assert all(r is None for s, r in zip(scores, reasons, strict=True) if s is not None and s > max(kept))
-    low = result.facts["cut"]
+    low = result.facts["groups"][""]["cut"]
     assert all(r == "select.low" for s, r in zip(scores, reasons, strict=True) if s is not None and s < low)
 
 
@@ -76,14 +76,106 @@ def test_a_value_is_a_floor_and_the_figure_shows_it(tmp_path):
 
 
 def test_contradictions_and_empty_inputs_are_named(tmp_path):
-    for fields in ({}, {"keep_fraction": 0.5, "min": 0.1}, {"keep_fraction": 0.0}, {"keep_fraction": 1.1}):
+    for fields in ({}, {"keep_fraction": 0.5, "min": 0.1}):
         with pytest.raises(RecipeError):
             Select(docs=DOCS, by="quality", **fields).check()
     with pytest.raises(DataError, match="no row has a score"):
         select(tmp_path, [None, None], keep_fraction=0.5)
 
 
+def of_topics(folder, rows, **fields):
+    """(reason by id, value and threshold by id) of rows (quality, topic)."""
+    table = pa.table(
+        {
+            "id": [f"d:{i}" for i in range(len(rows))],
+            "quality": pa.array([quality for quality, _ in rows], pa.float64()),
+            "topic": pa.array([topic for _, topic in rows], pa.string()),
+        }
+    )
+    node = Select(docs=DOCS, **fields)
+    node.check()
+    ctx = LocalContext(node, folder, {"docs": table})
+    for phase in node.phases()[:-1]:
+        ctx.run(phase)
+    removed = node.phases()[-1].open(ctx)(table).removed
+    names = table["id"].to_pylist()
+    gone = {name: reason for name, reason in zip(names, removed.reason.to_pylist(), strict=True) if reason}
+    rows = zip(names, *(x.to_pylist() for x in (removed.value, removed.threshold) if x is not None), strict=True)
+    return gone, {name: pair for name, *pair in rows if name in gone}, list(node.figures(ctx))
+
+
+def test_each_group_has_a_cut_of_its_own(tmp_path):
+    rows = [(i / 10, "a") for i in range(10)] + [(i / 1000, "b") for i in range(10)] + [(0.5, None)] * 2
+    gone, limits, figures = of_topics(tmp_path, rows, by="quality", per="topic", keep_fraction={"a": 0.3, "b": 0.5})
+    assert set(gone) == {f"d:{i}" for i in range(7)} | {f"d:{10 + i}" for i in range(5)}
+    assert limits["d:0"] == [0.0, 0.7]
+    assert limits["d:14"] == [0.004, 0.005]
+    assert figures[1]["rows"][0] == ["a", 10, 3, 0.7]
+    assert of_topics(tmp_path, rows, by="quality", per="topic", keep_fraction={"a": 0.0})[0].keys() == {
+        f"d:{i}" for i in range(10)
+    }
+
+
+def test_low_is_good_where_the_user_says_so(tmp_path):
+    rows = [(float(i), "a") for i in range(10)]
+    gone, limits, figures = of_topics(tmp_path, rows, by="quality", keep_fraction=0.2, lowest=True)
+    assert gone == {f"d:{i}": "select.high" for i in range(2, 10)}
+    assert limits["d:9"] == [9.0, 1.0]
+    assert figures[0]["marks"] == [{"x": 1.0, "label": "cut", "removed": "above"}]
+    gone, *_ = of_topics(tmp_path, rows, by="quality", min=2, max=4)
+    assert gone == {f"d:{i}": "select.low" if i < 2 else "select.high" for i in (0, 1, 5, 6, 7, 8, 9)}
+
+
+def test_an_expression_is_a_score_and_a_condition(tmp_path):
+    rows = [(float(i), "ab"[i % 2]) for i in range(6)] + [(None, "a")]
+    gone, *_ = of_topics(tmp_path, rows, by="abs(quality - 2) * -1", min=-1)
+    assert gone == {"d:0": "select.low", "d:4": "select.low", "d:5": "select.low", "d:6": "select.no_score"}
+    gone, *_ = of_topics(tmp_path, rows, where="topic == 'b' or quality >= 4")
+    assert gone == {"d:0": "select.where", "d:2": "select.where", "d:6": "select.no_score"}
+
+
+def test_a_draw_is_keyed_by_seed_and_id_alone(tmp_path):
+    rows = [(0.5, "ad" if i % 2 else "text") for i in range(4000)]
+    few = {"sampling": "hash", "per": "topic", "keep_fraction": {"ad": 0.1}}
+    gone, limits, figures = of_topics(tmp_path, rows, **few)
+    assert set(gone.values()) == {"select.draw"}
+    assert 1740 < len(gone) < 1860
+    assert all(int(name[2:]) % 2 for name in gone)
+    assert all(value >= limit == 0.1 for value, limit in limits.values())
+    assert figures == []
+    assert set(of_topics(tmp_path, rows[:1000], **few)[0]) == {name for name in gone if int(name[2:]) < 1000}
+    assert set(of_topics(tmp_path, rows, **few, seed=1)[0]) != set(gone)
+
+
+def test_the_pareto_draw_keeps_shares_in_closed_form(tmp_path):
+    rows = [(score, "a") for score in (0.0, 0.9, 1.0) for _ in range(4000)] + [(None, "a")]
+    gone, *_ = of_topics(tmp_path, rows, by="quality", sampling="pareto", alpha=3)
+    kept = [sum(f"d:{i}" not in gone for i in range(at, at + 4000)) / 4000 for at in (0, 4000, 8000)]
+    assert kept == pytest.approx([2**-3, 1.1**-3, 1.0], abs=0.02)
+    assert gone["d:12000"] == "select.no_score"
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"by": "qualty", "min": 1}, "no column 'qualty'"),
+        ({"by": "__import__('os')", "min": 1}, "__import__"),
+        ({"by": "quality +", "min": 1}, "quality"),
+        ({"by": "(" * 60 + "-" * 60 + "quality" + ")" * 60, "min": 1}, "levels"),
+        ({"where": "quality + 1"}, "a condition"),
+        ({"by": "quality", "keep_fraction": {"a": 0.5}}, "the column whose values"),
+        ({"by": "quality", "min": 1, "per": "tpic"}, "no column 'tpic'"),
+        ({"keep_fraction": 0.5}, "a column or an expression"),
+        ({"by": "quality", "sampling": "hash", "keep_fraction": 0.5}, "no score is used"),
+        ({"by": "quality", "min": 1, "where": "quality > 1"}, "min, max and where"),
+    ],
+)
+def test_a_contradiction_is_named(fields, what):
+    with pytest.raises(RecipeError, match=what):
+        Select(docs=DOCS, **fields).check()
+
+
 def test_zero_is_a_value_like_any_other(tmp_path):
     Select(docs=None, by="q", min=0.0).check()
-    with pytest.raises(RecipeError, match="both"):
+    with pytest.raises(RecipeError, match="keep_fraction and min"):
         Select(docs=None, by="q", min=0.0, keep_fraction=0.5).check()

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.driver.board import Board, NodeStatus, line
+from pipeline.driver.history import Took, earlier, time_left
 from pipeline.driver.lines import JsonLines, Lines
 from pipeline.driver.progress import Finished, NodeProgress, Started, TaskEvent, TaskFailed, Watchers
 from pipeline.driver.progress_table import LiveTable, cells, shown
@@ -27,6 +28,7 @@ class Entry:
     name: str
     action: str
     why: str = "not run yet"
+    passes: tuple[int, ...] = ()
 
 
 @dataclass
@@ -120,6 +122,44 @@ def test_rate_and_time_left_follow_from_what_was_seen() -> None:
     node.progress, node.ended = replace(at, state="done"), 120.0
     assert (node.left(130.0), node.seconds(130.0)) == (None, 20.0)
     assert line(node, 130.0) == "a: done, 1/4, 100 of 500 rows kept, 25 rows/s, 20 s"
+
+
+def test_the_time_left_covers_nodes_that_wait(tmp_path: Path) -> None:
+    """Times of an earlier run, scaled by rows; nodes of one pass count once; a node that is new makes it a minimum."""
+    store = open_store(str(tmp_path))
+    recorder = Recorder(store, "first")
+    recorder.notify(Started(Plan("first")))
+    for name, rows in (("docs", 100), ("clean", 100), ("plain", 100), ("lost", 0)):
+        recorder.notify(NodeProgress(name, "running"))
+        recorder.notify(NodeProgress(name, "done", "rows", 1, 1, rows, rows))
+    recorder.close()
+    known = earlier(store, "first@2")
+    assert {name: took.rows for name, took in known.items()} == {"docs": 100, "clean": 100, "plain": 100, "lost": 0}
+    known = {"docs": Took(1.0, 100), "clean": Took(4.0, 100), "plain": Took(3.0, 100), "lost": Took(60.0, 0)}
+    nodes = {
+        "docs": NodeStatus(NodeProgress("docs", "done", rows_in=1000)),
+        "clean": NodeStatus(NodeProgress("clean"), passes=(1,)),
+        "plain": NodeStatus(NodeProgress("plain"), passes=(1,)),
+        "lost": NodeStatus(NodeProgress("lost")),
+    }
+    assert time_left(nodes.values(), 0.0, known) == (40.0 + 60.0, True)
+    nodes["read"] = NodeStatus(NodeProgress("read", "running", done=1, total=3), began=0.0)
+    assert time_left(nodes.values(), 5.0, known) == (10.0 + 100.0, True)
+    known["slow"] = Took(50.0, 0)
+    nodes["slow"] = NodeStatus(NodeProgress("slow", "running"), began=0.0)  # no task of it has come in
+    assert time_left(nodes.values(), 5.0, known) == (45.0 + 100.0, True)
+    del nodes["slow"]
+    nodes["new"] = NodeStatus(NodeProgress("new"))
+    assert time_left(nodes.values(), 5.0, known) == (110.0, False)
+    started = Started(Plan(entries=(Entry("clean", "run"),)), {"clean": Took(4.0, 100)})
+    board = Board()
+    board.notify(started)
+    assert board.left(0.0) == "about 4 s left"
+    stream = io.StringIO()
+    table = LiveTable(Console(file=stream, force_terminal=True, width=80, height=24, color_system=None))
+    table.notify(started)
+    table.close()
+    assert re.search(r"0 of 1 nodes are ready, 0 s so far, about 4 s left *$", stream.getvalue(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import report_sample
-from browser import Browser, chromium
 
 from pipeline.report.page import render
+from tests.browser import Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH (apt-get install chromium)")
 
@@ -22,25 +21,42 @@ TOO_WIDE = """
     }).map((one) => one.tagName + '.' + one.className)
 """
 CHARTS = """
-    [...document.querySelectorAll('svg.chart')].map((svg) => {
-      const box = svg.getBoundingClientRect();
+    [...document.querySelectorAll('.chart, #lanes')].map((host) => {
+      const box = host.getBoundingClientRect();
       return {x: box.x + scrollX, y: box.y + scrollY, width: box.width, height: box.height};
     }).filter((box) => box.width > 0)
 """
 PAINTED = """
-    [...new Set([...document.querySelectorAll('svg.chart rect')].map((one) => getComputedStyle(one).fill).concat(
-      [...document.querySelectorAll('svg.chart polyline')].map((one) => getComputedStyle(one).stroke)))]
+    [...new Set([...document.querySelectorAll('.chart svg path:not(clipPath path, [fill-opacity="0"])')].flatMap(
+      (one) => [one.getAttribute('fill'), one.getAttribute('stroke')]))]
 """
 TOUCHING = """
   (() => {
     const meet = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
       && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 4;
-    const seen = [...document.querySelectorAll('svg.chart')].filter((svg) => svg.getBoundingClientRect().width > 0);
+    const seen = [...document.querySelectorAll('.chart svg')].filter((svg) => svg.getBoundingClientRect().width > 0);
     return seen.flatMap((svg) => {
       const texts = [...svg.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()]);
       return texts.flatMap(([one, a], i) =>
         texts.slice(i + 1).filter(([, b]) => meet(a, b)).map(([other]) => one + ' | ' + other));
     });
+  })()
+"""
+OUTSIDE = """
+  [...document.querySelectorAll('.chart svg')].flatMap((svg) => {
+    const box = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll('text')].map((text) => [text.textContent, text.getBoundingClientRect()])
+      .filter(([, a]) => a.left < box.left - 1 || a.right > box.right + 1
+        || a.top < box.top - 1 || a.bottom > box.bottom + 1)
+      .map(([text]) => text);
+  })
+"""
+DRIFT = """
+  (() => {
+    const dots = [...document.querySelectorAll('#lanes svg path')].map((dot) => dot.getBoundingClientRect())
+      .filter((box) => box.width > 11 && box.width < 18 && Math.abs(box.width - box.height) < 1);
+    return [...document.querySelectorAll('.graph tbody tr')].map((row) => row.getBoundingClientRect())
+      .map((row) => Math.min(...dots.map((dot) => Math.abs((dot.top + dot.bottom) / 2 - (row.top + row.bottom) / 2))));
   })()
 """
 
@@ -52,15 +68,6 @@ def url(tmp_path_factory) -> str:
     return path.as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[Browser]:
-    opened = Browser(tmp_path_factory.mktemp("profile"))
-    try:
-        yield opened
-    finally:
-        opened.close()
-
-
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_is_sound(browser: Browser, url: str, scheme: str, width: int, tmp_path: Path) -> None:
@@ -70,14 +77,20 @@ def test_the_page_is_sound(browser: Browser, url: str, scheme: str, width: int, 
     assert browser.requests() == [url]
     assert browser.evaluate("document.documentElement.scrollWidth") == width
     assert browser.evaluate(TOO_WIDE) == []
+    browser.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     assert browser.evaluate(TOUCHING) == []
+    assert browser.evaluate(OUTSIDE) == []
+    drift = browser.evaluate(DRIFT)
+    assert len(drift) == 20
+    assert max(drift) < 1.5
     paper = browser.evaluate("getComputedStyle(document.body).backgroundColor")
     assert paper == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
     painted = browser.evaluate(PAINTED)
-    assert len(painted) >= 4
-    assert not {"none", "rgb(0, 0, 0)"} & set(painted)
+    assert len([colour for colour in painted if colour and colour.startswith("rgb")]) >= 8
+    assert not {"#000", "rgb(0,0,0)", "rgb(0, 0, 0)"} & set(painted)
     boxes = browser.evaluate(CHARTS)
     assert len(boxes) == 13
+    assert max(box["height"] for box in boxes[1:]) <= 400
     image = browser.picture(tmp_path / f"{scheme}-{width}.png")
     seen = browser.colours(image, boxes)
     assert min(seen) >= 4  # paper, a line, words, and what is drawn
@@ -123,14 +136,15 @@ def test_lines_tell_their_values_under_the_pointer(browser: Browser, url: str) -
     browser.open(url, "light", 1280)
     browser.evaluate("document.getElementById('section-training').scrollIntoView({behavior: 'instant'})")
     box = browser.evaluate(
-        "(() => { const b = document.querySelector('#section-training .wide svg').getBoundingClientRect();"
+        "(() => { const b = document.querySelector('#section-training .chart').getBoundingClientRect();"
         " return {x: b.x, y: b.y, width: b.width, height: b.height}; })()"
     )
     x, y = box["x"] + box["width"] * 0.6, box["y"] + box["height"] / 2
     browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
-    told = browser.evaluate("document.getElementById('readout').textContent")
-    assert told.count("\n") == 4
-    assert "lost_reweighted  3." in told
+    lines = "document.querySelectorAll('#section-training .chart > div:last-child div div')"
+    told = browser.evaluate(f"[...{lines}].map((one) => one.textContent)")
+    assert len(told) == 5
+    assert any(line.startswith("lost_reweighted  3.") for line in told)
 
 
 def test_print_unfolds_what_is_folded(browser: Browser, url: str) -> None:

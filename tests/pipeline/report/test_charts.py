@@ -1,121 +1,192 @@
-"""Charts as drawings: everything inside the box, one colour a name, nothing of a figure left out."""
+"""Charts as a browser draws them: everything inside the box, one colour a name, nothing of a figure left out."""
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
-from itertools import pairwise
+import json
+from typing import Any
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
 
-from pipeline.report import charts, numbers, panels
-from pipeline.report.charts import NARROW, WIDE
-from pipeline.report.legend import Palette
+from pipeline.report import curves, numbers, panels
+from pipeline.report.data import ReportData
+from pipeline.report.page import render
+from tests.browser import Browser, chromium
 
-NUMBER = st.floats(-1e12, 1e12, allow_subnormal=False)
-
-
-def parsed(svg) -> ElementTree.Element:
-    return ElementTree.fromstring(str(svg).replace("&nbsp;", " "))
-
-
-def of(root: ElementTree.Element, tag: str) -> list[ElementTree.Element]:
-    return list(root.iter(tag))
-
-
-@given(st.lists(st.integers(0, 10**7), min_size=1, max_size=30), NUMBER, st.sampled_from([NARROW, WIDE]), st.booleans())
-def test_histogram_bars_stay_inside_and_none_is_missing(counts, start, width, log_y):
-    edges = [start + i * (1 + abs(start)) for i in range(len(counts) + 1)]
-    figure = {"kind": "histogram", "title": "t", "x": "x", "edges": edges, "counts": counts, "log_y": log_y,
-              "marks": [{"x": edges[-1], "label": "end", "removed": "below"}]}  # fmt: skip
-    root = parsed(charts.histogram(figure, width))
-    bars = of(root, "rect")
-    assert len(bars) == sum(count > 0 for count in counts)
-    assert all(bar.get("class") == "gone" for bar in bars)
-    for bar in bars:
-        x, y, w, h = (float(bar.get(name)) for name in ("x", "y", "width", "height"))
-        assert x >= 0 <= y
-        assert h > 0
-        assert x + w <= width + 0.2
-        assert y + h <= float(root.get("height"))
+drawn_by_a_browser = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH")
+WIDTHS = (400, 1280)
+AXES = {"title": "t", "x": "x", "y": "y"}
+RECTANGLES = """
+  [...document.querySelectorAll('.chart svg path')].map((one) => [one, one.getBoundingClientRect()])
+    .filter(([one]) => !one.closest('clipPath') && one.getAttribute('fill') === siftloomCharts.theme().NAME)
+    .map(([one, box]) => ({x: box.x, y: box.y, width: box.width, height: box.height}))
+"""
+BOX = """
+  (() => { const box = document.querySelector('.chart').getBoundingClientRect();
+    return [box.left, box.top, box.right, box.bottom]; })()
+"""
+TEXTS = "[...document.querySelectorAll('.chart svg text')].map((one) => one.textContent)"
 
 
-@given(st.lists(st.lists(st.tuples(NUMBER, NUMBER), max_size=30), min_size=1, max_size=10))
-def test_lines_stay_inside_and_every_series_is_there(points):
-    series = [{"name": f"s{i}", "points": [list(p) for p in one], "dots": i % 2 == 1} for i, one in enumerate(points)]
-    root = parsed(charts.lines({"kind": "lines", "title": "t", "x": "x", "y": "y", "series": series}, Palette()))
-    drawn = [one for one in series if one["points"]]
-    assert len(of(root, "polyline")) == sum(not one["dots"] for one in drawn)
-    assert len(of(root, "circle")) == sum(len(one["points"]) for one in drawn if one["dots"])
-    for line in of(root, "polyline"):
-        for pair in line.get("points").split():
-            x, y = map(float, pair.split(","))
-            assert 0 <= x <= NARROW
-            assert 0 <= y <= float(root.get("height"))
+@pytest.fixture
+def shown(browser: Browser, tmp_path):
+    """Open a page of figures; returns the browser."""
+
+    def show(*figures: dict[str, Any], width: int = 1280) -> Browser:
+        path = tmp_path / "page.html"
+        path.write_text(render(ReportData(name="n", finished="", headline="", figures=figures)), encoding="utf-8")
+        browser.open(path.as_uri(), "light", width)
+        browser.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        assert browser.complaints() == []
+        return browser
+
+    return show
 
 
-def test_end_labels_do_not_touch():
-    series = [{"name": f"model {i}", "points": [[0, 1], [1, 1 + i / 1000]]} for i in range(8)]
-    root = parsed(charts.lines({"kind": "lines", "title": "t", "x": "x", "y": "y", "series": series}, Palette()))
-    heights = sorted(float(text.get("y")) for text in of(root, "text") if "end" in text.get("class").split())
-    assert len(heights) == 8
-    assert all(b - a >= 14.9 for a, b in pairwise(heights))
-    assert heights[-1] < float(root.get("height"))
+def rectangles(browser: Browser, colour: str) -> list[dict[str, float]]:
+    found = browser.evaluate(RECTANGLES.replace("NAME", colour))
+    return [box for box in found if box["width"] != 18]  # the key's samples are that wide
 
 
-def test_names_too_long_for_the_side_stand_above_in_full():
-    names = [f"Lost 1m, rank {rank}, density 0.05, LinUpper" for rank in (8, 16)]
-    series = [{"name": name, "points": [[0, 1], [1, 2]], "dots": name == names[1]} for name in names]
-    for width in (NARROW, WIDE):
-        figure = {"kind": "lines", "title": "t", "x": "x", "y": "y", "series": series}
-        root = parsed(charts.lines(figure, Palette(), width))
-        keys = {text.text: float(text.get("y")) for text in of(root, "text") if text.get("class") == "label"}
-        assert set(keys) == set(names)
-        plot = [float(line.get("y1")) for line in of(root, "line") if line.get("class") == "grid"]
-        assert max(keys.values()) < min(plot)
+@drawn_by_a_browser
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("log", [False, True])
+def test_histogram_bars_stay_inside_and_their_parts_add_up(shown, width: int, log: bool):
+    counts, removed = [1, 0, 10_000_000, 40, 7], [1, 0, 2_500_000, 0, 7]
+    edges = [1, 2, 4, 8, 16, 32]
+    figure = {**AXES, "kind": "histogram", "edges": edges, "counts": counts, "removed": removed, "log_y": log,
+              "log_x": log, "marks": [{"x": 32, "label": "end"}]}  # fmt: skip
+    browser = shown(figure, width=width)
+    left, top, right, bottom = browser.evaluate(BOX)
+    kept, gone = rectangles(browser, "accent"), rectangles(browser, "gone")
+    assert (len(kept), len(gone)) == (2, 3)
+    for box in kept + gone:
+        assert left <= box["x"]
+        assert box["x"] + box["width"] <= right + 0.2
+        assert top < box["y"]
+        assert box["y"] + box["height"] <= bottom
+        assert box["height"] > 0
+    if not log:
+        below, above = max(kept, key=lambda box: box["height"]), max(gone, key=lambda box: box["height"])
+        assert above["height"] / (above["height"] + below["height"]) == pytest.approx(0.25, abs=0.01)
+        assert above["y"] + above["height"] == pytest.approx(below["y"], abs=1.5)
 
 
-def test_shared_names_keep_their_colour_and_others_take_the_first_left():
-    palette = Palette(["dense", "lost"])
-    assert palette.classes(["lost", "curve", "dots"]) == {"lost": "s1", "curve": "s0", "dots": "s2"}
-    assert palette.classes(["uses"]) == {"uses": "s0"}
-    many = palette.classes([f"m{i}" for i in range(12)])
-    assert len(set(many.values())) == 12  # dashed where the colours begin again
+@drawn_by_a_browser
+def test_what_lies_beyond_a_mark_that_removes_is_drawn_as_removed(shown):
+    figure = {**AXES, "kind": "histogram", "edges": [0, 1, 2, 3], "counts": [3, 2, 1],
+              "marks": [{"x": 2, "label": "end", "removed": "below"}]}  # fmt: skip
+    browser = shown(figure)
+    assert (len(rectangles(browser, "gone")), len(rectangles(browser, "accent"))) == (2, 1)
+    assert "end 2" in browser.evaluate(TEXTS)
+
+
+@drawn_by_a_browser
+def test_every_series_is_there_and_every_name_can_be_read(shown):
+    names = [f"Lost 1m, rank {rank}, density 0.05, LinUpper" for rank in range(10)]
+    series = [{"name": name, "points": [[0, i], [1, i + 1]], "dots": i == 9} for i, name in enumerate(names)]
+    browser = shown({**AXES, "kind": "lines", "series": series[:4]}, {**AXES, "kind": "lines", "series": series})
+    texts = browser.evaluate(TEXTS)
+    assert set(names[:4]) <= set(texts)
+    options = browser.evaluate(
+        "[...document.querySelectorAll('.chart')].map((host) => siftloomCharts.chartOf(host).getOption().series"
+        ".map((one) => [one.type, one.name, one.data.length, one.color, one.lineStyle?.type]))"
+    )
+    assert [len(one) for one in options] == [4, 10]
+    assert [kind for kind, *_ in options[1]] == ["line"] * 9 + ["scatter"]
+    assert all(points == 2 for one in options for _, _, points, *_ in one)
+    assert options[0] == options[1][:4]  # a name has one colour in every chart
+    looks = {(str(colour), dashes) for *_, colour, dashes in options[1]}
+    assert len(looks) == 10  # dashed where the colours begin again
+
+
+@drawn_by_a_browser
+def test_shared_names_keep_their_colour_and_others_take_the_first_left(shown):
+    browser = shown({**AXES, "kind": "lines", "series": [{"name": "a", "points": [[0, 1]]}]})
+    line = {"kind": "lines", "series": [{"name": "dense"}, {"name": "lost"}]}
+    described = [{**line, "smooth": True}, line]
+    ask = f"(names) => [...siftloomCharts.palette({json.dumps(described)})(names)]"
+    found = browser.evaluate(f"[['lost', 'curve', 'dots'], ['uses']].map({ask})")
+    assert found == [[["lost", 1], ["curve", 0], ["dots", 2]], [["uses", 0]]]
+
+
+@drawn_by_a_browser
+def test_y_range_is_the_range_that_is_drawn(shown):
+    points = [[i, 100 / (i + 1)] for i in range(50)]
+    browser = shown({**AXES, "kind": "lines", "y_range": [1, 5], "series": [{"name": "a", "points": points}]})
+    found = browser.evaluate(
+        "(() => { const chart = siftloomCharts.chartOf(document.querySelector('.chart'));"
+        " const box = chart.getDom().getBoundingClientRect();"
+        " return [1, 5].map((y) => chart.convertToPixel({yAxisIndex: 0}, y)).concat(box.height); })()"
+    )
+    low, high, height = found
+    assert 0 < high < 60
+    assert height - 70 < low < height
+
+
+@drawn_by_a_browser
+def test_labels_of_marks_stand_apart_and_a_mark_far_beyond_leaves_the_bars_their_room(shown):
+    figure = {**AXES, "kind": "histogram", "edges": [0, 8, 16], "counts": [3, 2], "marks": [
+        {"x": 3, "label": "min_mean_word"}, {"x": 10, "label": "max_mean_word"}, {"x": 16, "label": "end"},
+        {"x": 100_000, "label": "far"}]}  # fmt: skip
+    browser = shown(figure, width=400)
+    boxes = browser.evaluate(
+        "[...document.querySelectorAll('.chart svg text')].map((one) => [one.textContent, one.getBoundingClientRect()])"
+        ".map(([text, box]) => [text, box.left, box.right, box.top, box.bottom])"
+    )
+    marks = [box for box in boxes if box[0] in ("min_mean_word 3", "max_mean_word 10", "end 16", "y", "count")]
+    assert len(marks) == 4
+    for i, (one, left, right, top, bottom) in enumerate(marks):
+        for other, left2, right2, top2, bottom2 in marks[i + 1 :]:
+            apart = right <= left2 or right2 <= left or bottom <= top2 + 2 or bottom2 <= top + 2
+            assert apart, f"{one} touches {other}"
+    assert sum(box["width"] for box in rectangles(browser, "accent")) > 200
+
+
+@drawn_by_a_browser
+def test_bars_with_negative_values_meet_at_zero(shown):
+    browser = shown({"kind": "bars", "title": "t", "labels": ["up", "down"], "values": [2, -1], "unit": "bytes"})
+    up, down = sorted(rectangles(browser, "accent"), key=lambda box: -box["width"])
+    assert up["x"] == pytest.approx(down["x"] + down["width"], abs=1)
+    assert up["width"] == pytest.approx(2 * down["width"], abs=1)
+    assert {"2\u00a0B", "\u22121\u00a0B", "up", "down"} <= set(browser.evaluate(TEXTS))
+
+
+@drawn_by_a_browser
+def test_a_name_is_never_markup(shown):
+    evil = "<img src=x onerror=window.hit=1>"
+    series = [{"name": evil, "points": [[0, 1], [1, 2]]}, {"name": "b", "points": [[0, 2], [1, 1]]}]
+    browser = shown({"kind": "lines", "title": evil, "x": evil, "y": evil, "series": series})
+    left, top, right, bottom = browser.evaluate(BOX)
+    browser.evaluate("document.querySelector('.chart').scrollIntoView({behavior: 'instant', block: 'center'})")
+    left, top, right, bottom = browser.evaluate(BOX)
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=(left + right) / 2, y=(top + bottom) / 2)
+    assert browser.evaluate(f"document.querySelector('.chart').textContent.includes({json.dumps(evil)})") is True
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+    assert browser.evaluate("typeof window.hit") == "undefined"
+
+
+@drawn_by_a_browser
+def test_numbers_on_charts_are_those_of_the_page(shown):
+    browser = shown({**AXES, "kind": "lines", "series": [{"name": "a", "points": [[0, 1]]}]})
+    values = [1234567, -1234.5678, 0.25, 0, 1e15]
+    assert browser.evaluate(f"{values}.slice(0, 4).map(siftloomCharts.four)") == [
+        numbers.count(value) if isinstance(value, int) else numbers.plain(value) for value in values[:4]
+    ]
+    sizes = [999_700, 1_500_000, 12, 21_000_000_000]
+    assert browser.evaluate(f"{sizes}.map(siftloomCharts.bytes)") == [numbers.size(value) for value in sizes]
+    shares = [0.0001, 0.99999, 0, 1, 0.2512]
+    assert browser.evaluate(f"{shares}.map(siftloomCharts.percent)") == [numbers.percent(share) for share in shares]
 
 
 def test_a_long_series_is_thinned_but_keeps_its_peaks():
     points = [[i, 0.0] for i in range(100_000)]
     points[54_321][1] = 9.0
-    svg = charts.lines(
-        {"kind": "lines", "title": "t", "x": "x", "y": "y", "series": [{"name": "a", "points": points}]}, Palette()
-    )
-    assert len(svg) < 40_000
-    heights = [float(pair.split(",")[1]) for pair in parsed(svg).find(".//polyline").get("points").split()]
-    assert max(heights) - min(heights) > 100
-
-
-def test_y_range_leaves_out_what_lies_beyond():
-    points = [[i, 100 / (i + 1)] for i in range(50)]
-    figure = {
-        "kind": "lines",
-        "title": "t",
-        "x": "x",
-        "y": "y",
-        "y_range": [1, 5],
-        "series": [{"name": "a", "points": points}],
-    }
-    drawn = parsed(charts.lines(figure, Palette())).find(".//polyline").get("points").split()
-    assert len(drawn) == sum(1 <= y <= 5 for _, y in points)
-
-
-def test_bars_with_negative_values_meet_at_zero():
-    root = parsed(
-        charts.bars({"kind": "bars", "title": "t", "labels": ["up", "down"], "values": [2, -1], "unit": "bytes"})
-    )
-    up, down = of(root, "rect")
-    assert float(up.get("x")) == float(down.get("x")) + float(down.get("width"))
-    assert abs(float(up.get("width")) - 2 * float(down.get("width"))) < 0.2
-    assert any("2\u00a0B" in (text.text or "") for text in of(root, "text"))
+    kept = curves.thinned(points)
+    assert len(kept) <= 4 * (curves.COLUMNS + 1)
+    assert (54_321, 9.0) in kept
+    assert kept[0] == (0, 0.0)
+    assert kept[-1] == (99_999, 0.0)
+    assert curves.thinned(points[:100]) == points[:100]
 
 
 def test_table_cells_are_formatted_by_column():

@@ -60,6 +60,11 @@ def test_counts_inputs_and_reasons_are_those_of_the_run(run: Run) -> None:
     assert [step.documents for step in data.funnel] == [32, 30, 10]
     assert data.funnel[0].text_bytes > data.funnel[1].text_bytes > 0
     assert data.recipe == "name: tiny\n"
+    words = next(figure for figure in plain.figures if figure["x"] == "gopher_words")
+    assert (sum(words["counts"]), sum(words["removed"])) == (32, 2)
+    assert [(mark["label"], mark["x"]) for mark in words["marks"]] == [("min_words", 20), ("max_words", 100_000)]
+    alpha = next(figure for figure in plain.figures if figure["x"] == "gopher_alpha_words")
+    assert (sum(alpha["counts"]), sum(alpha["removed"])) == (32, 2)  # whatever the reason was
 
 
 def test_examples_hold_the_removed_text_and_the_one_that_stayed(run: Run) -> None:

@@ -71,7 +71,7 @@ def _not_utf8(folder):
 @pytest.mark.parametrize(
     ("make", "found"),
     [
-        (_circle, "a link to a folder that it lies in"),
+        (_circle, "a link to a folder that contains it"),
         (_dangling, "a link to nothing"),
         (_self_link, "too many levels of symbolic links"),
         (_pipe, "a named pipe"),

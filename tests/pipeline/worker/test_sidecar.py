@@ -105,11 +105,12 @@ def check_rows(table: pa.Table, texts: list[str], alive: list[bool]) -> None:
 
 
 def test_counts_and_histograms_are_of_the_rows(tmp_path):
-    result = write(tmp_path / "x", ["", "zero", "a", "aaaaaaaaa", "B3", "gone"], [True] * 5 + [False], [2])
+    result = write(tmp_path / "x", ["", "zero", "a", "a" * 24, "B3", "gone"], [True] * 5 + [False], [2])
     assert dict(result.counts) == {
-        "alive_in": 5, "alive_out": 3, "removed.odd.long": 1, "removed.odd.digit": 1, "text_bytes_in": 16,
+        "alive_in": 5, "alive_out": 3, "removed.odd.long": 1, "removed.odd.digit": 1, "text_bytes_in": 31,
     }  # fmt: skip
-    assert result.facts["histograms"]["half"] == [0, 2, 2, 0]
+    assert result.facts["histograms"]["half"] == [0, 2, 1, 1]  # 10 lies beyond the last bin, which ends at 8
+    assert result.facts["removed_histograms"]["half"] == [0, 1, 0, 1]
 
 
 def test_minus_zero_is_zero(tmp_path):

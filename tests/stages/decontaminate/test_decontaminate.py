@@ -207,7 +207,7 @@ def test_bad_lines_and_empty_sets(tmp_path):
 
 @pytest.mark.parametrize(
     "fields",
-    [{"evals": ()}, {"short_ngram": 14}, {"action": "hide"}, {"min_hits": 0}, {"boilerplate": 0.0}, {"unit": "page"}],
+    [{"evals": ()}, {"short_ngram": 14}, {"action": "hide"}, {"unit": "page"}],
 )
 def test_fields_that_make_no_sense(fields):
     with pytest.raises(RecipeError):

@@ -8,7 +8,6 @@ import pytest
 from local_context import LocalContext
 
 from pipeline.contract import Node
-from pipeline.errors import RecipeError
 from stages.extract.apart import Apart, Failed
 from stages.extract.extract import Extract, depth
 
@@ -103,9 +102,3 @@ def test_the_process_ends_with_the_worker():
     if psutil.pid_exists(pid):
         psutil.Process(pid).wait(20)
     assert not psutil.pid_exists(pid)
-
-
-@pytest.mark.parametrize("field", ["max_chars", "max_depth", "time_limit"])
-def test_bounds_of_nothing_are_refused(field):
-    with pytest.raises(RecipeError, match=rf"extract\.{field}"):
-        extract([PAGE], **{field: 0})

@@ -119,7 +119,7 @@ def test_a_corpus_without_repeats_is_left_alone(tmp_path):
     assert answers(run) == [(None, 2, 0, False), (None, 1, 0, False), (None, 2, 0, False)]
 
 
-@pytest.mark.parametrize("fields", [{"unit": "page"}, {"keep": "last"}, {"min_copies": 1}, {"min_words": 0}])
+@pytest.mark.parametrize("fields", [{"unit": "page"}, {"keep": "last"}, {"min_copies": 1}])
 def test_fields_that_make_no_sense(fields):
     with pytest.raises(RecipeError):
         LineDedup(docs=corpus(["x"]), **fields).check()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from local_context import LocalContext
 
 from pipeline.errors import DataError, SourceChanged, SourceError
-from stages.read import parquet
+from stages.read import in_place
 from stages.read.read import Read
 
 
@@ -273,11 +273,11 @@ def test_a_name_that_says_nothing_is_an_error(tmp_path):
 def test_a_text_of_any_white_space_is_empty_and_a_nul_is_found_wherever_it_stands():
     signs = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code < 0xE000]
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(pa.array(signs))), 0)
-    states = parquet._states(
+    states = in_place._states(
         pa.array([*signs, "\0", "\0x", "ü" * 99_999 + "\0", "x\\x00"], pa.large_string())
     ).to_pylist()
-    assert states[:-4] == pc.if_else(blank, 1 + parquet.REASONS.index("read.empty"), 0).to_pylist()
-    assert states[-4:] == [*[1 + parquet.REASONS.index("read.nul")] * 3, 0]
+    assert states[:-4] == pc.if_else(blank, 1 + in_place.REASONS.index("read.empty"), 0).to_pylist()
+    assert states[-4:] == [*[1 + in_place.REASONS.index("read.nul")] * 3, 0]
 
 
 @pytest.mark.parametrize("kind", ["string", "large_string", "string_view", "dictionary"])

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from models.build import build
 from models.losses import IGNORE
 from models.objectives.infill import Sentinels, restore
 from models.presets import Llama
-from pipeline.errors import DataError
+from pipeline.errors import RecipeError
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.rows import PackedRows
@@ -18,6 +19,7 @@ from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from stages.training.checkpoint import RESULT, Saver
 from stages.training.collate import NEXT_TOKEN, Key, Rows
 from stages.training.feed import Feed
+from stages.training.growing_vocabulary import GrowingVocabulary
 from stages.training.infill import Infill
 from stages.training.mask_tokens import MaskTokens
 from stages.training.pretrain import Pretrain
@@ -29,7 +31,7 @@ from tests.stages.training.rows import made_rows
 from tests.stages.training.test_worker import TINY, assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
-KEY = Key(3, 7)
+KEY = Key(3, 7, 9)
 MASK = 1
 MARKS = {name: 100 + place for place, name in enumerate(Infill(most_spans=8).needs)}
 SENTINELS = Sentinels(tuple(range(100, 108)), 0, 108, 109)
@@ -69,7 +71,7 @@ def test_a_share_of_the_text_is_hidden_and_asked_for_where_it_stands():
     assert not hidden[~text].any()
     assert hidden[text].mean() == pytest.approx(0.4, abs=0.01)
     assert batch.attention == "bidirectional"
-    rows_hidden_again = MaskTokens(share=0.4).collate(rows, Key(3, 8)).labels_bt.numpy() != IGNORE
+    rows_hidden_again = MaskTokens(share=0.4).collate(rows, Key(3, 8, 9)).labels_bt.numpy() != IGNORE
     assert not np.array_equal(hidden, rows_hidden_again)
 
 
@@ -153,6 +155,48 @@ def test_the_rows_that_are_rearranged_are_the_share_and_the_others_are_plain():
     assert not (batch.ids_bt[kinds == 1] == plain.ids_bt[kinds == 1]).all(1).any()
 
 
+def test_a_prefix_is_seen_from_both_sides_and_its_spans_alone_are_predicted():
+    rows = many(fill=40, count=4)
+    infill = Infill(share=1.0, most_spans=8)
+    plain, batch = infill.collate(rows, KEY), dataclasses.replace(infill, prefix=True).collate(rows, KEY)
+    assert torch.equal(plain.ids_bt, batch.ids_bt)
+    prefix = batch.prefix_bt
+    assert batch.attention == "prefix"
+    assert prefix is not None
+    model = build(Llama("1m", **TINY), 200, 160, seed=0).eval()
+    asked = batch.labels_bt != IGNORE
+    # the labels are those of causal rows, without the ones that stand in a context
+    assert torch.equal(batch.labels_bt[asked], plain.labels_bt[asked])
+    for row in range(4):
+        first = batch.documents_bt[row] == 1
+        places = torch.arange(160)[first]
+        separator = int((batch.ids_bt[row] == SENTINELS.separator).nonzero()[0])
+        end = int(places[-1])
+        assert prefix[row, : separator + 1].all()
+        assert not prefix[row, separator + 1 : end + 1].any()
+        assert not asked[row, :separator].any()
+        assert asked[row, separator:end].all()
+
+        def moved(place, row=row):
+            ids = batch.ids_bt.clone()
+            ids[row, place] = 95
+            whole = torch.stack(
+                [model(dataclasses.replace(batch, ids_bt=i), "logits")[row] for i in (batch.ids_bt, ids)]
+            )
+            return (whole[0] != whole[1]).any(-1)
+
+        with torch.no_grad():
+            # a later token of the context moves earlier places, and none of another document's context
+            assert moved(separator - 2)[:separator].all()
+            assert not moved(int((batch.documents_bt[row] == 2).nonzero()[3]))[: end + 1].any()
+            # a token of a target moves nothing before it
+            seen = moved(separator + 2)
+            assert not seen[: separator + 2].any()
+            assert seen[separator + 2 : end].all()
+    none = dataclasses.replace(infill, prefix=True, share=0.0).collate(rows, KEY)
+    assert (none.attention, none.prefix_bt) == ("causal", None)
+
+
 def test_infill_gives_the_same_bits_for_two_processes(job, tmp_path):
     rows = dataclasses.replace(
         made_rows(tmp_path / "long", length=64), specials=tuple((n, i - 90) for n, i in MARKS.items())
@@ -187,12 +231,12 @@ def test_a_tokenizer_without_the_special_tokens_is_named_and_one_with_them_is_re
     docs = Read(paths=("a.jsonl",))
     pack = Pack(docs=docs, tokenizer=Tokenizer(docs=docs), length=16)
     made = {"rows": pack, "model": Llama("1m", **TINY)}
-    with pytest.raises(DataError, match=r"<mask_1>, <mask_2>"):
-        Pretrain(**made, collate=Infill())._job(ctx := OverPack(Pretrain(**made), tmp_path))
+    with pytest.raises(RecipeError, match=r"<mask_1>, <mask_2>"):
+        Pretrain(**made, collate=Infill()).check()
     stages = (Stage(until=0.5), Stage(until=1.0, collate=MaskTokens(mask="<hole>")))
-    with pytest.raises(DataError, match=r"specials: \[<hole>\]"):
-        Pretrain(**made, schedule=stages)._job(ctx)
-    found = Pretrain(**made, collate=MaskTokens())._job(ctx)
+    with pytest.raises(RecipeError, match=r"specials: \[<hole>\]"):
+        Pretrain(**made, schedule=stages).check()
+    found = Pretrain(**made, collate=MaskTokens())._job(OverPack(Pretrain(**made), tmp_path))
     assert dict(found.sources[0].rows.specials) == {END_OF_TEXT: 0, "<mask>": MASK}
     assert isinstance(found.sources[0].rows, PackedRows)
 
@@ -201,6 +245,34 @@ def test_a_tokenizer_without_the_special_tokens_is_named_and_one_with_them_is_re
 def test_a_field_of_infill_out_of_range_is_named(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Infill(**wrong)
+
+
+def test_rare_tokens_are_unknown_at_first_and_none_is_at_the_end():
+    rng = np.random.default_rng(1)
+    lists = [[piece(rng, 60) % 200] for _ in range(20)]
+    rows = rows_of(*lists, length=64, specials={"<|endoftext|>": 0, "<mask>": MASK, "<unk>": 2, "late": 89})
+    growing, plain = GrowingVocabulary(begin=0.1, start=0.0, end=0.8), NEXT_TOKEN.collate(rows, KEY)
+    shares = []
+    for step in range(50):
+        batch = growing.collate(rows, Key(3, step, 50))
+        limit = growing.pace.at(step, 50) * rows.vocab_size
+        unknown = (plain.ids_bt > limit) & (plain.ids_bt != 89)
+        assert torch.equal(batch.ids_bt, torch.where(unknown, 2, plain.ids_bt))
+        # labels are the same tokens, so they are unknown where they are shown as unknown
+        assert torch.equal(batch.labels_bt[:, :-1][batch.labels_bt[:, :-1] != IGNORE],
+                           batch.ids_bt[:, 1:][batch.labels_bt[:, :-1] != IGNORE])  # fmt: skip
+        shares.append(int(unknown.sum()))
+    assert shares[0] > 500
+    assert sorted(shares, reverse=True) == shares
+    assert shares[40:] == [0] * 10
+    whole = GrowingVocabulary(begin=1.0).collate(rows, KEY)
+    assert all(torch.equal(v, vars(plain)[n]) for n, v in vars(whole).items() if isinstance(v, torch.Tensor))
+    masked = GrowingVocabulary(inner=MaskTokens(share=0.5), begin=0.2)
+    assert masked.needs == ("<unk>", "<mask>")
+    assert masked.both_sides
+    hidden = masked.collate(rows, Key(3, 0, 50))
+    assert hidden.attention == "bidirectional"
+    assert not ((hidden.labels_bt > 40) & (hidden.labels_bt != 89)).any()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

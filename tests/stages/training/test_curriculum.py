@@ -78,7 +78,6 @@ def test_a_batch_is_a_function_of_its_step_alone(two):
 def test_a_run_keeps_its_bits_for_two_processes_and_where_it_goes_on(job, two, tmp_path):
     run = dataclasses.replace(job, sources=two, order=Curriculum(by="hard"))
     assert run.reads == ("hard",)
-    assert dataclasses.replace(run, order=Curriculum(by="none")).missing_columns == ["none"]
     finish(start(run, tmp_path / "pair", 2))
     saver = Saver(str(tmp_path / "alone"))
     train(at(run, tmp_path / "alone"), saver, 0, 1)

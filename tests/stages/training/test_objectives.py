@@ -67,6 +67,28 @@ def test_the_cost_of_emo_is_the_angle_between_rows_of_the_head_and_gives_it_no_g
     torch.testing.assert_close(ours, theirs)
 
 
+def test_a_fixed_cost_is_that_of_the_start_and_stays_when_the_head_moves(job, tmp_path):
+    job = dataclasses.replace(job, steps=4, reweight=Uniform())
+    before = run(job, tmp_path / "before")["model"]
+    begun = dataclasses.replace(job, start=str(tmp_path / "before" / MODEL))
+    heads = {}
+    for cost in ("head", "start"):
+        trainer = Trainer(dataclasses.replace(begun, objective=Emo(cost=cost)), 0, 1, CPU)
+        heads[cost] = []
+        for _ in range(3):
+            trainer.train_step()
+            heads[cost].append(trainer.model.lm_head.weight.detach().clone())
+    # the first step has the same costs, the next ones have not
+    assert torch.equal(heads["head"][0], heads["start"][0])
+    assert not torch.equal(heads["head"][2], heads["start"][2])
+    x, labels = torch.randn(2, 5, before["lm_head.weight"].shape[1]), torch.arange(10).view(2, 5)
+    moved = heads["start"][2]
+    objective = dataclasses.replace(begun, objective=Emo(cost="start", mode=2)).part(3).objective
+    found = objective.losses(x, moved, Batch(ids_bt=labels, labels_bt=labels)).loss_bt
+    costs = 1.0 - F.cosine_similarity(before["lm_head.weight"][:, None], before["lm_head.weight"][None], dim=-1)
+    torch.testing.assert_close(found, 2 * ((x @ moved.T).softmax(-1) * costs[labels]).sum(-1))
+
+
 def test_a_late_stage_of_emo_gives_the_same_bits_for_two_processes(job, tmp_path):
     staged = dataclasses.replace(job, schedule=(Stage(until=0.75), Stage(until=1.0, objective=Emo())))
     finish(start(staged, tmp_path / "two", 2))

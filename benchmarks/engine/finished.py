@@ -1,0 +1,109 @@
+"""Rows `finished`: what a driver spends on a corpus of very many shards of which nothing is due.
+
+The store is made without running anything: five nodes over shards of one row have the receipts that their tasks would
+have returned, and are committed by the driver's own code; their files are links to one of a byte. Then a driver in a
+process of its own plans and runs the graph.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from benchmarks.engine.in_process import Engine
+from benchmarks.engine.nodes import NODES, SHARDS_A_TASK, Made, chain
+from benchmarks.engine.records import record
+from pipeline.contract import NewShard, Node, shard_facts
+from pipeline.driver.execute import run
+from pipeline.driver.fanout import pass_work
+from pipeline.driver.plan import plan
+from pipeline.graph import build
+from pipeline.store.receipts import Receipt, data_name
+
+MOST_PLAN, MOST_RUN, MOST_DRIVER, MOST_WORKER = 2.0, 5.0, 500.0, 5.0  # s, s, MB, MB
+LINKS = 30_000  # to one file: file systems bound them
+
+
+def measure(folder: Path, shards: int) -> list[dict]:
+    store, nodes = str(folder / "finished"), _nodes(shards)
+    told = lay_down(Path(store), nodes)
+    command = [sys.executable, "-m", "benchmarks.engine.finished", store, str(shards)]
+    found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    size = f"{shards} shards x {NODES} nodes"
+    bound = (lambda most: most) if shards >= 100_000 else (lambda most: None)
+    return [
+        record("finished", f"`plan`, {size}", found["plan"], "s", bound(MOST_PLAN)),
+        record("finished", f"a run with nothing to do, {size}", found["run"], "s", bound(MOST_RUN)),
+        record("finished", f"memory of its driver, {size}", found["memory"], "MB", bound(MOST_DRIVER)),
+        record("finished", f"what a worker is told of the pass, {size}", round(told / 1e6, 3), "MB", MOST_WORKER),
+    ]
+
+
+def _nodes(shards: int) -> list[Node]:
+    base = Made(shards=shards, rows=1, words=50)
+    return [base, *chain(base, [0.0] * NODES)]
+
+
+def lay_down(root: Path, nodes: Sequence[Node]) -> int:
+    """Commit a base and the nodes over it; bytes of what a worker would have been told of their pass."""
+    base, *rest = nodes
+    assert isinstance(base, Made)
+    engine = Engine(root, nodes[-1])
+    _commit(engine, base, "shards", (_base_receipt(key, base) for key in base.phases()[0].keys(None)))  # type: ignore
+    phases, works = pass_work(engine.state, [(node, node.phases()[0]) for node in rest], engine.binding)
+    assert len(works) == base.shards
+    for node in rest:
+        shards = engine.state.shard_keys(node)
+        _commit(engine, node, "rows", (_receipt("rows", name, [f"{name}.parquet"]) for name in shards))
+    engine.leases.close()
+    return len(pickle.dumps(phases))
+
+
+def _base_receipt(key: str, base: Made) -> Receipt:
+    numbers = range(int(key), min(int(key) + SHARDS_A_TASK, base.shards))
+    new = [NewShard(key=f"{n:06d}", rows=1, text_bytes=300, ext=f"-{n:06d}.parquet") for n in numbers]
+    return _receipt("shards", key, [f"{key}{shard.ext}" for shard in new], len(new), shard_facts(new))
+
+
+def _receipt(phase: str, key: str, files: Sequence[str], rows: int = 1, facts: dict | None = None) -> Receipt:
+    counts = {"rows": rows, "kept": rows, "alive_in": rows, "alive_out": rows}
+    return Receipt(phase, key, {name: {"size": 1, "sha256": "0" * 64} for name in files}, [], counts, facts or {})
+
+
+def _commit(engine: Engine, node: Node, phase: str, receipts: Iterator[Receipt]) -> None:
+    keys, links, folder = [], 0, engine.state.folder(node)
+    source = Path(engine.store.root, "byte")
+    for receipt in receipts:
+        keys.append(receipt.key)
+        engine.state.note(node, receipt)
+        for file in receipt.files:
+            path = Path(engine.store.root, data_name(folder, phase, file))
+            if links % LINKS == 0:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                source.unlink(missing_ok=True)
+                source.write_bytes(b"1")
+            os.link(source, path)
+            links += 1
+    engine.finish(node, {phase: keys})
+
+
+def main(store: str, shards: int) -> None:
+    graph = build(_nodes(shards)[-1:])
+    began = time.monotonic()
+    assert {entry.action for entry in plan(graph, store, "run").entries} == {"reuse"}
+    planned = time.monotonic()
+    run(graph, name="run", store=store)
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000
+    seconds = {"plan": round(planned - began, 2), "run": round(time.monotonic() - planned, 2)}
+    print(json.dumps({**seconds, "memory": round(memory)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]))

@@ -1,0 +1,80 @@
+"""The list of runs, and one run: its graph, how far each node is, what happened last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pipeline.report import dag
+from pipeline.report.collect import funnel, labels_in
+from pipeline.report.data import NodeReport
+from pipeline.store.events import read_events
+from siftloom.runs import all_runs, progress
+from siftloom.ui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from siftloom.run import NodeView, Run
+
+LATEST = 30  # events that are shown
+SAID = ("notice", "failed", "finished")
+
+
+def runs(shelf: Shelf, asked: Mapping[str, str]) -> Any:
+    """Every run of the store, the newest first."""
+    found = sorted(all_runs(shelf.store.root), key=lambda run: run["started"] or "", reverse=True)
+    return {"store": shelf.store.root, "runs": [{**run, "report": bool(run["report"])} for run in found]}
+
+
+def run(shelf: Shelf, asked: Mapping[str, str]) -> Any:
+    """One run: `nodes` in the order of the graph's rows, `graph` for the drawing, `funnel`, and the last `events`."""
+    opened = shelf.run(asked["run"])
+    told = progress(opened)
+    known = {node["node"]: node for node in told["nodes"]}
+    events = list(read_events(opened.store, opened.name))
+    live = _live(events)
+    plan = dag.layout([_node(opened, view, known[view.label], live) for view in opened.nodes])
+    return {
+        "run": opened.name,
+        "finished": all(node["finished"] for node in told["nodes"]),
+        "recipe": opened.record.get("recipe") or "",
+        "graph": {**dag.figure(plan), "actions": [_sign(known[node.label], live) for node in plan.nodes]},
+        "nodes": [{**known[node.label], "inputs": node.inputs, "live": live.get(node.label, {}),
+                   "scores": _has_scores(opened[node.label])} for node in plan.nodes],
+        "failed": told["failed"],
+        "funnel": [{"node": s.label, "documents": s.documents, "bytes": s.text_bytes, "tokens": s.tokens}
+                   for s in funnel(opened)],
+        "events": [event for event in events if event["event"] in SAID][-LATEST:],
+    }  # fmt: skip
+
+
+def _node(run: Run, view: NodeView, told: Mapping[str, Any], live: Mapping[str, Any]) -> NodeReport:
+    fields = run.record.get("form", {}).get(view.label, {}).get("fields", {})
+    inputs = tuple(dict.fromkeys(labels_in(fields)))
+    return NodeReport(label=view.label, kind=view.kind, fingerprint=view.fingerprint, action="run", inputs=inputs)
+
+
+def _has_scores(view: NodeView) -> bool:
+    return view.finished and bool(view.manifest["row_phase"])
+
+
+def _sign(told: Mapping[str, Any], live: Mapping[str, Any]) -> str:
+    if told["state"] == "failed":
+        return "failed"
+    at = live.get(told["node"], {})
+    return "run" if told["finished"] else "resume" if at.get("state") == "running" else "reuse"
+
+
+def _live(events: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the last driver last said of each node: its state, tasks, and the last step of a training."""
+    found: dict[str, dict[str, Any]] = {}
+    driver = events[-1]["driver"] if events else None
+    for event in (event for event in events if event["driver"] == driver):
+        if event["event"] == "node":
+            found.setdefault(event["node"], {}).update(_values(event, ("state", "phase", "done", "total")))
+        elif "node" in event and "step" in event:
+            found.setdefault(event["node"], {}).update(_values(event, ("step", "steps", "loss")))
+    return found
+
+
+def _values(event: Mapping[str, Any], names: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    return ((name, event[name]) for name in names if name in event)

@@ -1,0 +1,98 @@
+"""The server: addresses to views, errors to answers, and the files of the page by name from fixed lists."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from importlib import resources
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from pipeline.errors import DataError, SiftloomError
+from siftloom.ui import compare, documents, models, overview, thresholds
+from siftloom.ui.access import Access
+from siftloom.ui.shelf import Shelf
+
+HOST = "127.0.0.1"
+SHARED = {"echarts.js": "echarts/echarts.js", "charts.js": "charts.js", "page.css": "page.css"}  # with the report
+OWN = (
+    "index.html", "ui.css", "theme.js", "app.js", "dom.js", "views/runs.js", "views/run.js", "views/thresholds.js",
+    "views/documents.js", "views/models.js", "views/compare.js",
+)  # fmt: skip
+View = Callable[[Shelf, Mapping[str, str]], Any]
+VIEWS: dict[str, View] = {
+    "/api/runs": overview.runs,
+    "/api/runs/{run}": overview.run,
+    "/api/runs/{run}/nodes/{node}": thresholds.node,
+    "/api/runs/{run}/nodes/{node}/column": thresholds.column,
+    "/api/runs/{run}/nodes/{node}/whatif": thresholds.whatif,
+    "/api/runs/{run}/documents": documents.listed,
+    "/api/runs/{run}/document": documents.one,
+    "/api/runs/{run}/models": models.models,
+    "/api/compare": compare.compared,
+}
+
+
+def application(store: str, token: str, port: int) -> Starlette:
+    """The page over a store, for whoever has the token."""
+    shelf = Shelf(store)
+    files = {name: _file(name) for name in (*SHARED, *OWN)}
+
+    def page(request: Request) -> Response:
+        return _found(files, "index.html")
+
+    def static(request: Request) -> Response:
+        return _found(files, request.path_params["name"])
+
+    routes = [Route("/", page), Route("/static/{name:path}", static)]
+    routes += [Route(path, _answering(view, shelf)) for path, view in VIEWS.items()]
+    hosts = [f"{name}:{port}" for name in (HOST, "localhost")]
+    access = Middleware(Access, token=token, hosts=hosts, cookie=f"siftloom-{port}")  # type: ignore[arg-type]
+    return Starlette(routes=routes, middleware=[access])
+
+
+def serve(store: str, port: int, told: Callable[[str], None]) -> None:
+    """Serve a store on this machine until a signal comes. `told` is given the address once it can be opened."""
+    import uvicorn
+
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((HOST, port))
+    port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
+    server = uvicorn.Server(uvicorn.Config(application(store, token, port), log_level="warning", server_header=False))
+    listener.listen(128)
+    told(f"http://{HOST}:{port}/?token={token}")
+    server.run([listener])
+
+
+def _answering(view: View, shelf: Shelf) -> Callable[[Request], Response]:
+    def answer(request: Request) -> Response:
+        try:
+            found = view(shelf, {**request.query_params, **request.path_params})
+        except SiftloomError as error:
+            return JSONResponse({"error": str(error)}, 409 if isinstance(error, DataError) else 404)
+        # Texts may hold lone surrogates, which JSON can only name.
+        return Response(json.dumps(found, default=str, allow_nan=False), media_type="application/json")
+
+    return answer
+
+
+def _file(name: str) -> bytes:
+    place = resources.files("pipeline.report") / SHARED[name] if name in SHARED else None
+    return (place or resources.files("siftloom.ui") / "static" / name).read_bytes()
+
+
+def _found(files: Mapping[str, bytes], name: str) -> Response:
+    if name not in files:
+        raise HTTPException(404, "no such file")
+    kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0]
+    return Response(files[name], media_type=kind)

@@ -1,0 +1,67 @@
+"""The recipes of published objectives: each can be planned, and the one that ends in an encoder is run, shorter."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.errors import RecipeError
+from pipeline.graph import build
+from pipeline.recipe import parse
+from siftloom import Pipeline
+from siftloom import stages as s
+from siftloom.vocabulary import vocabulary
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+
+
+def nodes_of(name, **changes):
+    text = (RECIPES / f"{name}.yaml").read_text()
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    return parse(text, vocabulary()).nodes
+
+
+@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors"])
+def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
+    nodes = nodes_of(name)
+    graph = build(list(nodes.values()), nodes)
+    trained = [node for node in graph.nodes if node.kind() == "pretrain"]
+    assert len(trained) >= 2
+    assert {"control", "masks_only"} & set(nodes)
+
+
+def test_an_encoder_is_trained_in_two_phases_and_fills_masks_in_transformers(local_ray, tmp_path, monkeypatch):
+    nodes = nodes_of(
+        "clm-mlm", steps=("steps: 80", "steps: 4"), size=("{llama: 1m,", "{llama: 1m, layers: 2, hidden: 64,")
+    )
+    folder = nodes["encoder_folder"]
+    run = Pipeline([folder], name="encoder", store=str(tmp_path), names=nodes).run(progress=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+    [place] = tmp_path.glob("nodes/export-*/data/folder/all")
+    tokenizer, model = AutoTokenizer.from_pretrained(place), AutoModelForMaskedLM.from_pretrained(place).eval()
+    assert tokenizer.mask_token == "<mask>"
+    batch = tokenizer(["a <mask> of the sea", "<mask>"], return_tensors="pt", padding=True)
+    assert (batch["input_ids"] == model.config.mask_token_id).sum() == 2
+    with torch.no_grad():
+        together = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
+        alone = model(input_ids=batch["input_ids"][1:, :1]).logits
+    assert (together[1, :1] - alone[0]).abs().max() <= 1e-5
+    assert run[nodes["encoder"]].counts["train"]["trained"] == 4
+    card = (place / "README.md").read_text()
+    assert "AutoModelForMaskedLM" in card
+    assert "fill-mask" in card
+    # of such a model there is no causal form, and no causal loss
+    for wrong in (
+        s.Export(model=nodes["encoder"], form="dense"),
+        s.Evaluate(model=nodes["encoder"], docs=nodes["docs"]),
+        s.ScoreLoss(docs=nodes["docs"], proxies=nodes["encoder"]),
+    ):
+        with pytest.raises(RecipeError, match="trained last to see both sides"):
+            wrong.check()
+    plain = s.Pretrain(rows=nodes["rows"], model=nodes["encoder"].model)
+    with pytest.raises(RecipeError, match="see what stands before"):
+        s.Export(model=plain, form="bidirectional").check()
