@@ -101,10 +101,11 @@ FREEZE = {
     "bit_fit": "models.half_tuning:BitFit",
 }
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
+MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES,
+    **FREEZE, **STAGES, **MATCH,
 }  # fmt: skip
 
 
