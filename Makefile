@@ -28,6 +28,8 @@ faults: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.engine
 	$(BIN)/python -m benchmarks.dedup --small
+	$(BIN)/python -m benchmarks.lost --small
+	$(BIN)/python -m benchmarks.training --small
 
 docs: $(STAMP)
 	$(BIN)/pip install --quiet -e ".[docs]"

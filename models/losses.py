@@ -1,14 +1,17 @@
 """Token losses from hidden states, and their sums by row or by document.
 
 The loss of training is a sum all the way: tokens -> samples -> one division by a global total
-(`models.reweight`). So nothing here takes a mean. Three forms of the same cross-entropy:
+(`models.reweight`). So nothing here takes a mean. Three forms of the same cross-entropy; a fourth is
+`models.fused_losses`, and `models.loss_choice` chooses among them:
 
-- `full_losses` keeps the logits and lets autograd do the rest: the reference, fastest for small vocabularies;
-- `LinearCrossEntropy` (the default) overwrites the logits with softmax minus one-hot and keeps those, in the
-  dtype of the matmul: any weight may arrive later in the backward, as a row's factor commutes with both
-  matmuls;
+- `full_losses` keeps the logits and lets autograd do the rest: the reference;
+- `LinearCrossEntropy` overwrites the logits with softmax minus one-hot and keeps those, in the dtype of the
+  matmul: any weight may arrive later in the backward, as a row's factor commutes with both matmuls;
 - `chunked_losses` keeps hidden states only and recomputes logits in the backward: least memory, one more
   matmul.
+
+With `z_loss` > 0 the gradient includes that of `z_loss * logsumexp^2` (Chowdhery et al. 2022, section 5), while the
+value stays the plain cross-entropy, so that scores and reports need no second loss.
 
 Letters: b batch, t time, d model width, v vocabulary, n tokens of the batch (b t).
 """
@@ -23,32 +26,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
+from models.loss_choice import BLOCK
+
 IGNORE = -100
-
-
-def token_losses(
-    x_btd: Tensor, head_vd: Tensor, labels_bt: Tensor, *, z_loss: float = 0.0, chunk: int | None = None
-) -> Tensor:
-    """Cross-entropy per token, `[b, t]` fp32 [nats], 0 where the label is `IGNORE`.
-
-    `chunk` None keeps softmax minus one-hot; 0 keeps full logits; n > 0 recomputes chunks of n tokens.
-    With `z_loss` > 0 the gradient includes that of `z_loss * logsumexp^2` (Chowdhery et al. 2022, section 5),
-    while the value stays the plain cross-entropy, so that scores and reports need no second loss; it needs
-    `chunk` >= 0, as the kept form has no separate logits.
-    """
-    x_nd, labels_n = x_btd.flatten(0, 1), labels_bt.flatten()
-    device = x_nd.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-        x_nd, head_vd = x_nd.to(dtype), head_vd.to(dtype)
-    if chunk is None and z_loss == 0.0:
-        losses_n = LinearCrossEntropy.apply(x_nd, head_vd, labels_n)
-    elif not chunk:
-        losses_n = full_losses(x_nd, head_vd, labels_n, z_loss)
-    else:
-        losses_n = chunked_losses(x_nd, head_vd, labels_n, z_loss, chunk)
-    # not a view: in-place arithmetic on a view of a module's output drops FSDP2's backward hook
-    return losses_n.view_as(labels_bt).clone()
 
 
 def full_losses(x_nd: Tensor, head_vd: Tensor, labels_n: Tensor, z_loss: float = 0.0) -> Tensor:
@@ -78,11 +58,10 @@ class LinearCrossEntropy(torch.autograd.Function):
     v.
     """
 
-    # rows whose logits are held in fp32 at once; 512 x 32000 is 64 MB, and larger blocks were no faster
-    BLOCK = 512
+    BLOCK = BLOCK  # tokens; 512 x 32000 is 64 MB in fp32, and larger blocks were no faster
 
     @staticmethod
-    def forward(ctx: Any, x_nd: Tensor, head_vd: Tensor, labels_n: Tensor) -> Tensor:
+    def forward(ctx: Any, x_nd: Tensor, head_vd: Tensor, labels_n: Tensor, z_loss: float = 0.0) -> Tensor:
         kept_nv = torch.mm(x_nd, head_vd.T)
         wide = torch.promote_types(x_nd.dtype, torch.float32)
         losses_n = x_nd.new_empty(len(x_nd), dtype=wide)
@@ -90,12 +69,7 @@ class LinearCrossEntropy(torch.autograd.Function):
         targets_n = labels_n.where(valid_n, 0)
         for start in range(0, len(x_nd), LinearCrossEntropy.BLOCK):
             rows = slice(start, start + LinearCrossEntropy.BLOCK)
-            logp_nv = kept_nv[rows].to(wide).log_softmax(-1)
-            target_n1 = targets_n[rows, None]
-            losses_n[rows] = -logp_nv.gather(-1, target_n1).squeeze(-1)
-            p_nv = logp_nv.exp_()
-            p_nv.scatter_add_(-1, target_n1, p_nv.new_full((1, 1), -1.0).expand_as(target_n1))
-            kept_nv[rows] = p_nv
+            losses_n[rows], kept_nv[rows] = losses_and_slopes(kept_nv[rows].to(wide), targets_n[rows], z_loss)
         ctx.save_for_backward(x_nd, head_vd, kept_nv, valid_n)
         return losses_n.masked_fill_(~valid_n, 0.0)
 
@@ -103,14 +77,28 @@ class LinearCrossEntropy(torch.autograd.Function):
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad_n: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None]:
+    ) -> tuple[Tensor | None, Tensor | None, None, None]:
         x_nd, head_vd, kept_nv, valid_n = ctx.saved_tensors
         # the factors keep their own precision: one for all rows, rounded to bf16, would scale the gradient
         g_n1 = grad_n.masked_fill(~valid_n, 0.0)[:, None]
         need_x, need_head, *_ = ctx.needs_input_grad
         dx_nd = ((kept_nv @ head_vd) * g_n1).to(x_nd.dtype) if need_x else None
         dhead_vd = kept_nv.T @ (x_nd * g_n1).to(x_nd.dtype) if need_head else None
-        return dx_nd, dhead_vd, None
+        return dx_nd, dhead_vd, None, None
+
+
+def losses_and_slopes(logits_nv: Tensor, targets_n: Tensor, z_loss: float) -> tuple[Tensor, Tensor]:
+    """Cross-entropy `[n]`, and the gradient of it and of the z-loss in the logits `[n, v]`."""
+    logp_nv = logits_nv.log_softmax(-1)
+    target_n1 = targets_n[:, None]
+    losses_n = -logp_nv.gather(-1, target_n1).squeeze(-1)
+    if z_loss:
+        lse_n1 = logits_nv[:, :1] - logp_nv[:, :1]
+        p_nv = logp_nv.exp_().mul_(1.0 + 2.0 * z_loss * lse_n1)
+    else:
+        p_nv = logp_nv.exp_()
+    p_nv.scatter_add_(-1, target_n1, p_nv.new_full((1, 1), -1.0).expand_as(target_n1))
+    return losses_n, p_nv
 
 
 def sum_rows(losses_bt: Tensor, labels_bt: Tensor) -> tuple[Tensor, Tensor]:

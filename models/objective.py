@@ -11,7 +11,7 @@ Letters: b rows, t places, d model width, v vocabulary.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,24 +56,26 @@ class CrossEntropy(Objective):
     """Plain cross-entropy of the labels.
 
     z_loss  adds `z_loss * logsumexp^2` to the gradient (Chowdhery et al. 2022, section 5)
-    chunk   tokens whose logits are alive at once; null keeps softmax minus one-hot of all, which is fastest
+    form    how it is computed (`models.loss_forms`): the same gradients, other speed and memory. "auto" decides by the
+            size of the logits
     """
 
     z_loss: float = 0.0
-    chunk: int | None = None
+    form: Literal["auto", "full", "kept", "chunked", "fused"] = "auto"
 
     def __post_init__(self) -> None:
         if self.z_loss < 0.0:
             raise ValueError(f"z_loss: found {self.z_loss!r}, expected at least 0")
-        if self.chunk is not None and self.chunk < 1:
-            raise ValueError(f"chunk: found {self.chunk!r}, expected at least 1 token, or null")
+        if self.form not in ("auto", "full", "kept", "chunked", "fused"):
+            raise ValueError(f"form: found {self.form!r}, expected auto, full, kept, chunked or fused")
 
     def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses:
-        from models.losses import token_losses
+        from models.loss_choice import choose
+        from models.loss_forms import token_losses
 
         assert batch.labels_bt is not None, "losses of a batch without labels"
-        chunk = 0 if self.chunk is None and self.z_loss else self.chunk
-        loss_bt = token_losses(x_btd, head_vd, batch.labels_bt, z_loss=self.z_loss, chunk=chunk)
+        form = choose(len(head_vd), batch.labels_bt.numel()) if self.form == "auto" else self.form
+        loss_bt = token_losses(x_btd, head_vd, batch.labels_bt, z_loss=self.z_loss, form=form)
         return TokenLosses(loss_bt, loss_bt.detach())
 
 

@@ -51,7 +51,7 @@ def described(tests: tuple[Test, ...]) -> str:
 
 def bounds_of(hint: Any) -> tuple[Test, ...]:
     """Return the bounds that a type hint names, below unions, lists and mappings too."""
-    return tuple(_tests(hint))
+    return tuple(dict.fromkeys(_tests(hint)))
 
 
 @functools.cache

@@ -67,6 +67,10 @@ class DiskFull(StoreError):
     """Too little space, found before or while writing."""
 
 
+class TooLittleMemory(UserError):
+    """A run that would hold more than its machine has; found before it starts."""
+
+
 class DriftError(UserError):
     """Two answers for one name: other bytes for a finished task, or other code for a half-done node."""
 

@@ -164,7 +164,7 @@ def _release(node: Node, name: str) -> str:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         raise RecipeError(
-            node.kind(), f"the library {name} is not installed", f"{name}", "pip install 'siftloom[readers]'"
+            node.kind(), f"the library {name} is not installed", f"{name}", f"pip install {name}"
         ) from None
 
 

@@ -17,7 +17,10 @@ import typer
 
 from pipeline.errors import SiftloomError, Stopped
 from siftloom import (
+    commands_ablate,
+    commands_budget,
     commands_compare,
+    commands_generate,
     commands_help,
     commands_look,
     commands_run,
@@ -37,9 +40,9 @@ app = typer.Typer(
 )
 for function in (
     commands_start.init, commands_start.demo,
-    commands_run.run, commands_run.plan, commands_run.submit,
+    commands_run.run, commands_run.plan, commands_run.submit, commands_budget.budget,
     commands_look.status, commands_look.runs, commands_look.report, commands_look.why, commands_look.removed,
-    commands_compare.whatif, commands_compare.diff, commands_ui.ui,
+    commands_compare.whatif, commands_compare.diff, commands_ablate.ablate, commands_generate.generate, commands_ui.ui,
     commands_store.verify, commands_store.clean, commands_store.doctor, commands_store.schema, commands_help.help,
 ):  # fmt: skip
     app.command()(function)

@@ -140,16 +140,26 @@ def removed(
     store: STORE = None,
     reason: Annotated[str | None, typer.Option(help="only this reason")] = None,
     count: Annotated[int, typer.Option("-n", help="documents of each reason", min=0)] = 5,
+    to: Annotated[
+        str | None, typer.Option(help="write what went on the way up to this node, row by row", metavar="X.parquet")
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Show what a node removed: counts, and a few documents of each reason."""
     from siftloom.runs import open_found
-    from siftloom.samples import samples
+    from siftloom.samples import samples, write_ledger
 
-    found = samples(open_found(run, store)[node], count, reason)
+    view = open_found(run, store)[node]
+    if to is not None:
+        rows = write_ledger(view, to, reason)
+        say_json({"node": node, "ledger": to, "rows": rows}) if as_json else say(f"{rows:,} removed documents: {to}")
+        return
+    found = samples(view, count, reason)
     if as_json:
         say_json({"node": node, "reasons": found})
         return
+    if not found:
+        say(f"{node} removed no document")
     for entry in found:
         say(f"{entry['reason']}: {entry['count']:,}")
         for row in entry["documents"]:

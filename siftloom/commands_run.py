@@ -51,6 +51,8 @@ def run(
     as_json: JSON = False,
 ) -> None:
     """Run a recipe. Run the same command again to resume."""
+    if not as_json:
+        print(f"reading {recipe}...", file=sys.stderr, flush=True)
     from pipeline.driver.execute import Options
     from pipeline.recipe import dump
     from siftloom import result

@@ -16,18 +16,23 @@ def init(
     path: Annotated[str, typer.Argument(help="a file, a folder or a glob of your documents", metavar="PATH")],
     out: Annotated[str, typer.Option("--out", "-o", help="the recipe to write")] = "recipe.yaml",
     force: Annotated[bool, typer.Option("--force", help="replace an existing recipe")] = False,
+    from_dclm: Annotated[
+        str | None, typer.Option("--from-dclm", help="take the curation of this YAML file of DCLM's", metavar="FILE")
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Look at your files and write a recipe for them."""
+    from siftloom.dclm import translate
     from siftloom.init import CURATED, first_limit, summary, write_recipe
     from siftloom.look import look
 
+    dclm = None if from_dclm is None else translate(from_dclm)
     found = look(path, note=lambda text: print(visible(text), file=sys.stderr, flush=True))
-    write_recipe(found, out, force)
+    write_recipe(found, out, force, dclm)
     if as_json:
         say_json({"recipe": out, "limit": first_limit(found), **found.to_json()})
         return
-    for line in summary(found):
+    for line in [*summary(found), *(f"  note       {note}" for note in dict.fromkeys(dclm.notes if dclm else ()))]:
         say(line)
     say(f"\nwrote {out}")
     say(f"  try it     siftloom run {out} {CURATED} --limit {first_limit(found)}")

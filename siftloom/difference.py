@@ -10,6 +10,8 @@ from siftloom.result import highlighted
 from siftloom.samples import texts_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from pipeline.run import NodeView, Run
 
 EXAMPLES = 2  # documents of each reason that are shown
@@ -24,12 +26,12 @@ def difference(one: Run, other: Run, node: str | None = None) -> dict[str, Any]:
     highlighted tables that differ.
     """
     label = node or _last_common(one, other)
-    ids = [set(run[label].rows(["id"])["id"].to_pylist()) for run in (one, other)]
+    ids = [run[label].rows(["id"])["id"].combine_chunks() for run in (one, other)]
     return {
         "node": label,
         "kept": [len(side) for side in ids],
-        "gone": _reasons(one, other, label, ids[0] - ids[1]),
-        "new": _reasons(other, one, label, ids[1] - ids[0]),
+        "gone": _reasons(one, other, label, _without(ids[0], ids[1])),
+        "new": _reasons(other, one, label, _without(ids[1], ids[0])),
         "results": _results(one, other),
     }
 
@@ -46,9 +48,18 @@ def _has_rows(view: NodeView) -> bool:
     return view.finished and bool(view.manifest["row_phase"] or view.manifest["new_base"])
 
 
-def _reasons(keeps: Run, removes: Run, label: str, ids: set[str]) -> list[dict[str, Any]]:
+def _without(ids: pa.Array, others: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc
+
+    return ids.filter(pc.invert(pc.is_in(ids, others)))
+
+
+def _reasons(keeps: Run, removes: Run, label: str, gone: pa.Array) -> list[dict[str, Any]]:
     """Return the reasons for which the second run does not keep these documents, the most frequent first."""
-    removed = {row["id"]: row for row in removes[label].removed().to_pylist() if row["id"] in ids}
+    import pyarrow.compute as pc
+
+    ids, table = gone.to_pylist(), removes[label].removed()
+    removed = {row["id"]: row for row in table.filter(pc.is_in(table["id"], gone)).to_pylist()}
     why = {name: (row["node"], row["reason"]) for name, row in removed.items()}
     counts = Counter(why.get(name, ("", "not read")) for name in ids)
     examples: dict[tuple[str, str], list[str]] = {}

@@ -15,6 +15,7 @@ from pipeline.contract import Node
 from pipeline.recipe.descriptions import descriptions, summary
 from pipeline.recipe.vocabulary import Field, fields_of
 from pipeline.recipe.write import flow
+from siftloom.vocabulary import vocabulary
 
 WORDS = {int: "whole number", float: "number", str: "text", bool: "true or false", type(None): "null", Any: "anything"}
 
@@ -52,10 +53,12 @@ def sentence(cls: type) -> str:
 
 def type_of(field: Field) -> str:
     """Return a field's type in the words of a recipe."""
+    kinds = vocabulary().kinds_for(field)
     if field.takes_node:
-        return "node" + (" or list of nodes" if field.takes_many else "") + (" or shares" if field.mixture else "")
-    if field.classes:
-        return " or ".join(cls.__name__ for cls in field.classes) + (" or null" if field.optional else "")
+        forms = ["node", *["list of nodes"] * field.takes_many, *["shares"] * bool(field.mixture), *kinds]
+        return " or ".join([*forms, *["null"] * field.optional])
+    if kinds:
+        return ("list of " if field.takes_list else "") + " or ".join([*kinds, *["null"] * field.optional])
     limits = described(bounds_of(field.hint))
     return _words(field.hint) + (f", {limits}" if limits else "")
 
@@ -77,6 +80,8 @@ def _words(hint: Any) -> str:
 
 
 def _shown(value: Any) -> str:
+    if (kind := vocabulary().kind_of(value)) is not None:
+        return kind
     try:
         return flow(list(value) if isinstance(value, tuple) else value)
     except Exception:  # a value of a class of its own, which has a short form in a recipe only

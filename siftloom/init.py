@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.errors import RecipeError, SourceError
 from pipeline.quantities import size
 from pipeline.store.sources import expand
+from siftloom.dclm_steps import Translation
 from siftloom.look import Found, Kind
 from stages.read.layout import PACKED
 
@@ -53,13 +54,16 @@ def first_limit(found: Found) -> int:
     return tenth // power * power
 
 
-def write_recipe(found: Found, out: str, force: bool) -> None:
-    """Write the recipe. Raises RecipeError when there is a file already, unless forced, or no such folder."""
+def write_recipe(found: Found, out: str, force: bool, dclm: Translation | None = None) -> None:
+    """Write the recipe, with the curation of a file of DCLM's if there is one. Raises RecipeError when there is a file
+    already, unless forced, or no such folder.
+    """
     path = Path(out)
     if path.exists() and not force:
         raise RecipeError(out, "there is a file already", "a new name", f"siftloom init {found.path} --out OTHER.yaml")
     try:
-        path.write_text(recipe_for(found, path), encoding="utf-8")
+        text = recipe_for(found, path) if dclm is None else recipe_of(dclm, found, path)
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RecipeError(out, error.strerror or str(error), "a file in a folder that exists") from None
 
@@ -97,8 +101,34 @@ nodes:
 """
 
 
-def _reads(found: Found, folder: Path) -> tuple[str, str | list[str]]:
-    """Return the lines of the nodes that read, and the name or the names of the nodes that give the documents."""
+def recipe_of(dclm: Translation, found: Found, out: Path) -> str:
+    """Return the recipe's text: the steps of a file of DCLM's over the user's files."""
+    from pipeline.recipe.write import flow
+
+    keep = ["url"] if any(fields["use"] in ("url", "url_dedup") for fields in dclm.nodes.values()) else []
+    lines, docs = _reads(found, out.absolute().parent, keep)
+    steps = {
+        name: {field: docs if value == "docs" else value for field, value in fields.items()}
+        for name, fields in dclm.nodes.items()
+    }
+    notes = "".join(f"# {note}\n" for note in dict.fromkeys(dclm.notes))
+    nodes = "\n".join(f"  {name}: {flow(fields)}" for name, fields in steps.items())
+    return f"""\
+# The steps of a configuration of DCLM's over {found.files:,} files.
+{notes}name: first
+store: runs/
+nodes:
+{lines}
+{nodes}
+  {CURATED}: {{use: write, docs: {flow(next(reversed(steps), docs))}, to: {CURATED}}}
+"""
+
+
+def _reads(found: Found, folder: Path, keep: Sequence[str] = ()) -> tuple[str, str | list[str]]:
+    """Return the lines of the nodes that read, and the name or the names of the nodes that give the documents.
+
+    `keep`: further columns of the files.
+    """
     from pipeline.recipe.write import flow
 
     lines, names = [], []
@@ -108,6 +138,7 @@ def _reads(found: Found, folder: Path) -> tuple[str, str | list[str]]:
         read |= {"text": kind.text} if kind.text not in (None, "text") else {}
         read |= {"id": kind.id} if kind.id not in (None, "id") else {}
         read |= {"encoding": kind.encoding} if kind.encoding else {}
+        read |= {"keep": list(keep)} if keep else {}
         hint = f"  # or text: {', '.join(kind.other_texts)}" if kind.other_texts else ""
         lines.append(f"  {name}: {flow(read)}{hint}")
         if kind.pages:

@@ -87,10 +87,6 @@ def _entry(found: Explained) -> Iterator[str]:
 
 
 def _cell(text: str) -> str:
-    """Return a text that keeps to its cell: no bars, no lines, no markup of its own."""
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ") if "`" not in text else _code_cell(text)
-
-
-def _code_cell(text: str) -> str:
+    """Return a text that keeps to its cell of a table: no bars, no lines, and no markup outside of code."""
     parts = text.replace("|", "\\|").replace("\n", " ").split("`")
     return "`".join(part if i % 2 else part.replace("<", "&lt;") for i, part in enumerate(parts))

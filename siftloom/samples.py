@@ -33,6 +33,25 @@ def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[
     return [{"reason": name, "count": counts[name], "documents": chosen[name]} for name in wanted]
 
 
+def write_ledger(view: NodeView, path: str, reason: str | None = None) -> int:
+    """Write a Parquet file with a row for each document that went on the way up to this node, this one included: `id`,
+    `node`, `rule`, `value`, `threshold`, `duplicate_of`. Returns their number; raises UserError where nothing can be
+    written.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    table = view.removed()
+    if reason is not None:
+        table = table.filter(pc.equal(table["reason"], reason))
+    names = ["rule" if name == "reason" else name for name in table.column_names]
+    try:
+        pq.write_table(table.rename_columns(names), path, compression="zstd")
+    except OSError as error:
+        raise UserError(path, error.strerror or str(error), "a file in a folder that exists") from None
+    return table.num_rows
+
+
 def texts_of(run: Run, ids: set[str]) -> dict[str, str]:
     """Return id -> text, as it was read, of these documents."""
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""What a dataset says of itself: a Hugging Face card, Croissant and PROV, made from the graph and the counts alone.
+"""Cards of a dataset: a Hugging Face card, Croissant and PROV, made from the graph and the counts alone.
 
 Nothing here is typed by a person, and nothing depends on the clock or the machine: of paths only the last part is
 named, so a card can be published. Sources: Hugging Face's dataset cards (a YAML header in README.md); Croissant 1.0
@@ -56,7 +56,7 @@ SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "1
 
 @dataclass(frozen=True)
 class Dataset:
-    """What the cards speak of.
+    """The subject of the cards.
 
     columns  name -> Arrow type name
     files    name -> rows, bytes, sha256

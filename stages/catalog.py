@@ -27,6 +27,9 @@ NODES = {
     "pii": "stages.clean.pii:Pii",
     "garbled": "stages.clean.garbled:Garbled",
     "code": "stages.clean.code:Code",
+    "keyword": "stages.clean.keyword:Keyword",
+    "safety": "stages.clean.safety:Safety",
+    "tidy": "stages.clean.tidy:Tidy",
     "exact_dedup": "stages.dedup.exact:ExactDedup",
     "minhash_dedup": "stages.dedup.minhash:MinHashDedup",
     "url_dedup": "stages.dedup.urls:UrlDedup",
@@ -35,12 +38,14 @@ NODES = {
     "split": "stages.split:Split",
     "halves": "stages.halves:Halves",
     "train_quality": "stages.quality.train:TrainQuality",
+    "fasttext_model": "stages.quality.fasttext_model:FasttextModel",
     "quality": "stages.quality.score:Quality",
     "ensemble": "stages.quality.ensemble:Ensemble",
     "train_ngram": "stages.quality.perplexity:TrainNgram",
     "perplexity": "stages.quality.perplexity:Perplexity",
     "train_classifier": "stages.quality.classify:TrainClassifier",
     "classify": "stages.quality.classify:Classify",
+    "coherence": "stages.quality.coherence:Coherence",
     "hf_quality": "stages.quality.hf_quality:HfQuality",
     "train_head": "stages.quality.head:TrainHead",
     "head": "stages.quality.head:Head",
@@ -60,6 +65,7 @@ NODES = {
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
     "compare": "stages.training.compare:Compare",
+    "ablation": "stages.training.ablation:Ablation",
     "export": "stages.training.export:Export",
     "extract": "stages.extract.extract:Extract",
     "map": "stages.map:Map",
@@ -95,10 +101,11 @@ FREEZE = {
     "bit_fit": "models.half_tuning:BitFit",
 }
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
+MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES,
+    **FREEZE, **STAGES, **MATCH,
 }  # fmt: skip
 
 

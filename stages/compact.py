@@ -32,7 +32,7 @@ class Compact(NewBaseNode):
         return (ID, TEXT, *self.columns())
 
     def columns(self) -> dict[str, str]:
-        """What is carried: all columns but the origin of a former new base."""
+        """Return the carried columns: all columns but the origin of a former new base."""
         return {name: kind for name, kind in columns_of(self.docs).items() if name not in (ID, TEXT, *PARENT)}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:

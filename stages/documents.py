@@ -1,4 +1,4 @@
-"""The row contract: which columns a document has, of which types, and what they mean.
+"""The row contract: the columns of a document, their types and their meaning.
 
 A base shard holds, in this order:
 
@@ -44,7 +44,7 @@ DIGEST_DIGITS = 12
 
 
 def id_prefix(digest: str, copy: int = 0) -> str:
-    """What the ids of a source file's rows begin with; `copy` equal files stand before it in the listing."""
+    """Return the beginning of the ids of a source file's rows; `copy` equal files precede it in the listing."""
     return f"{digest[:DIGEST_DIGITS]}.{copy}" if copy else digest[:DIGEST_DIGITS]
 
 
@@ -88,6 +88,6 @@ def cluster_or_id(table: pa.Table) -> list[str]:
 
 
 def given_or_not(ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
-    """Return what a trainer that skips held-out documents says about one: whether it was given it."""
+    """Return the answer of a trainer that skips held-out documents: whether it was given this one."""
     given = ctx.reached and not row.columns.get(HELD_OUT)
     return {"state": "given" if given else "not given"}

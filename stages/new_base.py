@@ -1,4 +1,4 @@
-"""New documents from documents: a new base whose rows name the documents that they were made from.
+"""New documents from documents: a new base whose rows name the documents that they come from.
 
 A `NewBaseNode` makes them shard by shard from batches of rows (1 -> N, or N -> 1 and pairs within a batch). What needs
 rows of several shards at once is a node with a `TaskPhase` that hands its rows to a `BaseWriter`. Both give a row

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.contract import Context, Removed, Result
 from pipeline.errors import DataError
@@ -21,15 +21,16 @@ BINS = 60
 GROUPS = 10_000  # at most; each has a cut of its own in the receipt
 LOW, NO_SCORE, HIGH, DRAW = "select.low", "select.no_score", "select.high", "select.draw"
 NONE = "(none)"  # the group of rows without a value in `per`
-
-Limit = float | dict[str, float] | None  # for all rows, or for each value of `per`
+Limit = float | dict[str, float] | None  # of every group, or by group
 
 
 class Choice(Protocol):
-    """What a selection says: the fields of `select`, whose docstring explains them."""
+    """How rows are chosen; the fields are those of `Select`."""
 
     @property
     def by(self) -> str | None: ...
+    @property
+    def per(self) -> str | None: ...
     @property
     def keep_fraction(self) -> Limit: ...
     @property
@@ -37,16 +38,16 @@ class Choice(Protocol):
     @property
     def max(self) -> Limit: ...
     @property
-    def per(self) -> str | None: ...
-    @property
     def lowest(self) -> bool: ...
     @property
-    def sampling(self) -> str: ...
+    def sampling(self) -> Literal["best", "hash", "pareto"]: ...
     @property
     def alpha(self) -> float: ...
     @property
     def seed(self) -> int: ...
+
     def read(self) -> Expression | None: ...
+
     def needs(self) -> tuple[str, ...]: ...
 
 

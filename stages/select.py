@@ -46,6 +46,7 @@ class Select(Node):
     sampling       `pareto`: a row stays when a draw from a Pareto distribution with `alpha` is above 1 - `by`, a score
                    from 0 to 1 (GPT-3, Brown et al. 2020, appendix A: alpha 9): mostly good ones, and some of all
 
+    alpha   of the Pareto distribution: the larger, the fewer of the low scores stay
     by      a number column, or an expression: `quality - 0.1 * log(perplexity)`
     per     a column (`lang`, `source`, `topic`): each of its values has a cut of its own. `keep_fraction`, `min` and
             `max` may then be mappings from its values; the values that they leave out stay whole

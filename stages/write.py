@@ -1,4 +1,4 @@
-"""Write the alive rows as files that any tool reads, and put them where the user says.
+"""Write the alive rows as files that any tool reads, and copy them to the user's target.
 
 Each shard becomes one file of the node: Parquet, or gzipped JSON lines. The same rows give the same bytes: no time and
 no name stands in a gzip header, and JSON has its fields in the order of `columns`.

@@ -19,7 +19,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import json
-import math
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,10 +29,11 @@ import numpy as np
 import torch
 
 from benchmarks.dedup.records import Records, say
+from benchmarks.interval import interval
 from models.batch import Batch
 from models.build import build
 from models.objective import CROSS_ENTROPY
-from models.optim import clip_gradients, make_optimiser, set_learning_rate, trained
+from models.optim import clip_gradients, set_learning_rate, trained
 from models.optim_config import AdamW, Cosine
 from models.presets import Llama
 from models.reweight import weights
@@ -59,8 +59,6 @@ SHOWN: Mapping[str, tuple[str, ...]] = {
     "dup": ("uniform", "linupper", "quadratic", "extremes", "oracle"),
     "dup+noise": ("uniform", "linupper", "linupper robust", "quadratic", "oracle"),
 }
-# Two-sided 95 % points of Student's t by degrees of freedom
-T95 = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365}
 
 
 @dataclass(frozen=True)
@@ -135,7 +133,7 @@ def train(
     mixture: str, name: str, seed: int, steps: int, text: np.ndarray, held_out: torch.Tensor, rate: float = 3e-3
 ) -> Result:
     model = build(Llama("1m", hidden=64, inter=176, layers=2, heads=4), BYTES, LENGTH, seed)
-    optimiser, config = make_optimiser(model, AdamW(lr=rate)), STRATEGIES[name]
+    optimiser, config = AdamW(lr=rate).make(model), STRATEGIES[name]
     tokens = torch.full((ROWS,), LENGTH)
     found, mass = [], torch.zeros(3, dtype=torch.float64)
     for step, (rows, kinds) in enumerate(rows_of(mixture, seed, steps, text)):
@@ -156,12 +154,6 @@ def train(
 
 def losses(model: torch.nn.Module, rows: torch.Tensor) -> torch.Tensor:
     return model(Batch(ids_bt=rows[:, :-1], labels_bt=rows[:, 1:].contiguous()), CROSS_ENTROPY).loss_bt
-
-
-def interval(differences: Sequence[float]) -> tuple[float, float]:
-    """(mean, half the width of its 95 % interval) of paired differences."""
-    count = len(differences)
-    return statistics.fmean(differences), T95[count - 1] * statistics.stdev(differences) / math.sqrt(count)
 
 
 def against(results: Sequence[Result], uniform: Sequence[Result], at: int = 2) -> list[float]:

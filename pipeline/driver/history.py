@@ -53,22 +53,26 @@ def time_left(nodes: Iterable[Any], now: float, known: Mapping[str, Took]) -> tu
     """
     nodes = list(nodes)
     scale = _scale(nodes, known)
-    running = [left for node in nodes if (left := node.left(now)) is not None]
-    groups: dict[tuple[int, ...] | str, float] = {}
-    whole = all(node.left(now) is not None for node in nodes if node.state == "running")
+    running: list[float] = []
+    waiting: dict[tuple[int, ...] | str, float] = {}
+    whole = True
     for node in nodes:
-        if node.state != "waiting":
+        if node.state not in ("running", "waiting"):
             continue
-        took = known.get(node.progress.name)
-        if took is None:
+        left, took = node.left(now), known.get(node.progress.name)
+        expected = None if took is None else took.seconds * (scale if took.rows else 1.0)
+        if node.state == "waiting" and expected is not None:
+            group = node.passes or node.progress.name
+            waiting[group] = max(waiting.get(group, 0.0), expected)
+        elif left is not None:
+            running.append(left)
+        elif node.state == "running" and expected is not None:
+            running.append(max(expected - node.seconds(now), 0.0))
+        else:
             whole = False
-            continue
-        group = node.passes or node.progress.name
-        seconds = took.seconds * (scale if took.rows else 1.0)
-        groups[group] = max(groups.get(group, 0.0), seconds)
-    if not running and not groups:
+    if not running and not waiting:
         return None
-    return max(running, default=0.0) + sum(groups.values()), whole
+    return max(running, default=0.0) + sum(waiting.values()), whole
 
 
 def _scale(nodes: Iterable[Any], known: Mapping[str, Took]) -> float:

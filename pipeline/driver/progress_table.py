@@ -49,16 +49,16 @@ class LiveTable:
         self.console.print(visible(text), style=style, markup=False, highlight=False)
 
     def _table(self) -> Any:
+        from rich.console import Group
         from rich.table import Table
+        from rich.text import Text
 
         wide = self.console.width >= WIDE
         columns = [i for i in range(len(TITLES)) if wide or i not in WIDE_ONLY]
         with self.board.lock:
             now = self.board.clock()
-            table = Table(
-                box=None, pad_edge=False, header_style="bold", caption=summary(self.board, now - self._began, now),
-                caption_justify="left",
-            )  # fmt: skip
+            table = Table(box=None, pad_edge=False, header_style="bold")
+            below = Text(summary(self.board, now - self._began, now), style="italic", no_wrap=True, overflow="ellipsis")
             nodes = shown(list(self.board.nodes.values()), self.console.height - AROUND)
             rows = [cells(node, now) for node in nodes]
             widths = fitted([[TITLES[i], *(row[i] for row in rows)] for i in columns], self.console.width)
@@ -67,7 +67,7 @@ class LiveTable:
                 table.add_column(TITLES[i], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
             for node, row in zip(nodes, rows, strict=True):
                 table.add_row(*(row[i] for i in columns), style=COLOURS.get(node.state))
-        return table
+        return Group(table, below)  # a caption would be cut where the table is narrow
 
 
 def shown(nodes: list[NodeStatus], lines: int) -> list[NodeStatus]:

@@ -86,9 +86,14 @@ def start(cpus: int | None, address: str | None) -> int:
         try:
             with _silent_stderr(), _kept_signals():
                 ray.init(**options)
-        except (OSError, RuntimeError, ValueError) as error:
+        except Stopped:
+            raise
+        except Exception as error:  # on a busy machine Ray gives up with a plain Exception
             raise UserError(
-                f"ray at {address or 'this machine'}", f"{error}", "a Ray that answers", "siftloom doctor"
+                f"ray at {address or 'this machine'}",
+                f"{error}",
+                "a Ray that answers",
+                "the same command again when the machine is less busy, or siftloom doctor",
             ) from error
     _quiet_loggers()
     found = int(ray.cluster_resources().get("CPU", 1))

@@ -116,20 +116,26 @@ const siftloomCharts = (() => {
       },
     };
   };
-  const marks = (list, colours, width, low, high, log) => (list ?? []).slice(0, 4).map((mark, row) => {
-    const label = /\d/.test(mark.label) ? mark.label : `${mark.label} ${four(mark.x)}`;
-    const place = log ? Math.log(mark.x / low) / Math.log(high / low) : (mark.x - low) / (high - low);
-    const left = place > 0.5, above = row + (place < 0.4 ? 1 : 0); // the axis' name stands at the left of the first line
-    return {
-      xAxis: mark.x, name: mark.label,
-      lineStyle: { color: colours.ink, type: [4, 3], width: 1 },
-      label: { show: true, formatter: cut(label, width * 0.48), position: "end", distance: [0, 5 + LINE * above], color: colours.ink, fontSize: FONT - 1,
-        align: left ? "right" : "left" },
-    };
-  });
-  const markLine = (list) => list.length ? { markLine: { symbol: "none", silent: true, animation: false, data: list } } : {};
-  const frame = (rows, markCount, bottom) => ({
-    left: 4, right: 16, bottom: bottom ? 22 : 4, top: rows * (LINE + 6) + 20 + LINE * Math.min(markCount, 4),
+  // labels of marks stand above each other; the axis' name takes the left of the lowest line
+  const marks = (list, colours, width, low, high, log, name) => {
+    let line = 0;
+    const data = (list ?? []).slice(0, 4).map((mark) => {
+      const label = /\d/.test(mark.label) ? mark.label : `${mark.label} ${four(mark.x)}`;
+      const place = log ? Math.log(mark.x / low) / Math.log(high / low) : (mark.x - low) / (high - low);
+      const shown = cut(label, width * 0.48), left = 40 + place * (width - 60) - (place > 0.5 ? widthOf(shown) : 0);
+      const above = Math.max(line, left < widthOf(name) + 40 ? 1 : 0);
+      line = above + 1;
+      return {
+        xAxis: mark.x, name: mark.label, lineStyle: { color: colours.ink, type: [4, 3], width: 1 },
+        label: { show: true, formatter: shown, position: "end", distance: [0, 5 + LINE * above], color: colours.ink,
+          fontSize: FONT - 1, align: place > 0.5 ? "right" : "left" },
+      };
+    });
+    return { data, lines: line };
+  };
+  const markLine = ({ data }) => data.length ? { markLine: { symbol: "none", silent: true, animation: false, data } } : {};
+  const frame = (rows, markLines, bottom) => ({
+    left: 4, right: 16, bottom: bottom ? 22 : 4, top: rows * (LINE + 6) + 20 + LINE * Math.max(markLines - 1, 0),
     outerBoundsMode: "same", outerBoundsContain: "all",
   });
 
@@ -160,9 +166,10 @@ const siftloomCharts = (() => {
     for (const row of data) row.push(0, row[3] - row[4]); // dimension 5: nothing, 6: kept
     const key = legend(some ? ["kept", "removed"] : [], colours, width);
     const series = [bars("kept", colours.accent, 5, 6), bars("removed", colours.gone, 6, 3)];
-    Object.assign(series[0], markLine(marks(list, colours, width, low, high, figure.log_x)));
+    const marked = marks(list, colours, width, low, high, figure.log_x, "count");
+    Object.assign(series[0], markLine(marked));
     return {
-      ...base(colours), grid: frame(key.rows, list.length), legend: key.option && { ...key.option, icon: "rect" },
+      ...base(colours), grid: frame(key.rows, marked.lines), legend: key.option && { ...key.option, icon: "rect" },
       xAxis: axis(colours, figure.log_x, { min: low, max: high, name: figure.x, nameLocation: "middle", nameGap: 24, splitLine: { show: false } }),
       yAxis: axis(colours, figure.log_y, {
         name: "count", nameLocation: "end", nameGap: 8, nameTextStyle: { color: colours.soft, fontSize: FONT - 1, align: "left", padding: [0, 0, 0, -20] },
@@ -199,10 +206,11 @@ const siftloomCharts = (() => {
         emphasis: { disabled: true }, silent: Boolean(one.faint), z: one.faint ? 1 : 3,
       };
     });
-    if (series.length) Object.assign(series.at(-1), markLine(marks(figure.marks, colours, width, low, high, figure.log_x)));
+    const marked = marks(figure.marks, colours, width, low, high, figure.log_x, figure.y);
+    if (series.length) Object.assign(series.at(-1), markLine(marked));
     const [bottom, top] = figure.y_range ?? [undefined, undefined]; // null too means all
     return {
-      ...base(colours), grid: frame(key.rows, (figure.marks ?? []).length, long), legend: key.option && { ...key.option, data: names.map(looks) },
+      ...base(colours), grid: frame(key.rows, marked.lines, long), legend: key.option && { ...key.option, data: names.map(looks) },
       xAxis: axis(colours, figure.log_x, { min: low, max: high > low ? high : undefined, name: figure.x, nameLocation: "middle", nameGap: 24, splitLine: { show: false } }),
       yAxis: axis(colours, figure.log_y, { scale: true, min: bottom, max: top, axisLabel: { ...axis(colours).axisLabel, showMinLabel: bottom === undefined, showMaxLabel: top === undefined }, name: cut(figure.y, width - 20), nameLocation: "end", nameGap: 8,
         nameTextStyle: { color: colours.soft, fontSize: FONT - 1, align: "left", padding: [0, 0, 0, -20] } }),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.report.curves import drawable
 from pipeline.report.figures import problem
 from pipeline.store.events import read_events
 from siftloom.ui.shelf import Shelf
+
+if TYPE_CHECKING:
+    from siftloom.run import NodeView
 
 KINDS = ("pretrain", "compare", "evaluate", "generate")
 
@@ -20,26 +23,33 @@ def models(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     running = {view.label for view in run.nodes if not view.finished}
     for view in run.nodes:
         if view.finished and view.kind in KINDS:
-            figures += [{**figure, "node": view.label} for figure in view.figures if not problem(figure)]
+            figures += [_named(view, figure) for figure in view.figures if not problem(figure)]
     for event in read_events(run.store, run.name):
         if event.get("node") in running and "loss" in event and "step" in event:
             live.setdefault(event["node"], {})[event["step"]] = event["loss"]
     series = [{"name": name, "points": sorted(points.items())} for name, points in live.items()]
-    return {"figures": _joined(figures), "live": series, "finished": not running}
+    return {"figures": joined(figures), "live": series, "finished": not running}
 
 
-def _joined(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Curves of one title over the same axes in one chart, as models are compared; other figures as they are."""
+def _named(view: NodeView, figure: Mapping[str, Any]) -> dict[str, Any]:
+    """A figure under its node's name; the curves of a training too, which calls them after its model."""
+    found = {**figure, "node": view.label}
+    if view.kind != "pretrain" or figure["kind"] != "lines":
+        return found
+    alone = len(figure["series"]) == 1
+    series = [{**one, "name": view.label if alone else f"{view.label}: {one['name']}"} for one in figure["series"]]
+    return {**found, "series": series, "section": figure.get("section") or "training"}
+
+
+def joined(figures: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Curves of one title over the same axes in one chart, each name once; other figures as they are."""
     together: dict[Any, dict[str, Any]] = {}
     for number, figure in enumerate(figures):
-        lines = figure["kind"] == "lines"
-        key = (figure["title"], figure["x"], figure["y"]) if lines else number
-        first = together.get(key)
-        if first and not {one["name"] for one in first["series"]} & {one["name"] for one in figure["series"]}:
-            together[key] = {**first, "series": [*first["series"], *figure["series"]], "y_range": None}
-        else:
-            together[number if first else key] = figure
-    return [
-        {**drawable(figure)} if figure["kind"] == "lines" else figure  # type: ignore[arg-type]
-        for figure in together.values()
-    ]
+        if figure["kind"] != "lines":
+            together[number] = figure
+            continue
+        first = together.setdefault((figure["title"], figure["x"], figure["y"]), {**figure, "series": []})
+        known = {one["name"] for one in first["series"]}
+        first["series"] = [*first["series"], *(one for one in figure["series"] if one["name"] not in known)]
+        first["y_range"] = figure.get("y_range") if not known else None
+    return [dict(drawable(f)) if f["kind"] == "lines" else f for f in together.values()]  # type: ignore[arg-type]

@@ -107,9 +107,11 @@ def changed_line(recipe: str, label: str, field: str, value: str) -> str:
     line = next((line for line in recipe.splitlines() if re.match(rf"\s*{re.escape(label)}\s*:\s*\{{", line)), None)
     if line is None:
         return f"{field}: {value}"
-    there = re.compile(rf"(?<=[{{,\s]){re.escape(field)}\s*:\s*(\[[^\]]*\]|[^,}}]+)")
-    if there.search(line):
-        return there.sub(lambda _: f"{field}: {value}", line, count=1).strip()
+    there = re.compile(rf"(?<=[{{,\s]){re.escape(field)}\s*:\s*(\[[^\]]*\]|\{{[^}}]*\}}|[^,}}]+)")
+    for found in there.finditer(line):
+        before = line[: found.start()]
+        if before.count("{") - before.count("}") == 1:  # the node's own field, not one of a node inside
+            return f"{before}{field}: {value}{line[found.end() :]}".strip()
     end = line.rindex("}")
     return f"{line[:end].rstrip()}, {field}: {value}{line[end:]}".strip()
 

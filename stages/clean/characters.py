@@ -1,4 +1,4 @@
-"""What the rules know of a character: white space, letter, mark, digit, upper case, end of a sentence.
+"""Properties of a character that the rules use: white space, letter, mark, digit, upper case, end of a sentence.
 
 The classes are Arrow's (RE2 and utf8proc), as the bytes of a result are promised for one version of pyarrow anyway.
 """

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 Words = Literal["whitespace", "unicode", "datatrove"]
 Unit = Literal["auto", "word", "char"]
+PARITY = ("datatrove", "spacy")  # distributions whose versions decide what `words: datatrove` counts
 CHARS_PER_WORD = 2  # Chinese and Japanese words have about two characters
 MOSTLY = 0.25  # of the letters: a character of those scripts says as much as three letters
 ABBREVIATIONS = (
@@ -151,7 +152,7 @@ def cut(text: pa.ChunkedArray | pa.Array, words: str = "whitespace", unit: Unit 
 
     from stages.loops.cuts import part_of
 
-    data, offsets = _buffers(text)
+    data, offsets = text_buffers(text)
     known = next((made for mode, made in _last if mode == (words, unit)), None)
     if known is not None and len(known) >= len(offsets) - 1:
         places = np.empty(len(offsets) - 1, np.int64)
@@ -168,10 +169,10 @@ def cut(text: pa.ChunkedArray | pa.Array, words: str = "whitespace", unit: Unit 
 
 def cut_fresh(text: pa.ChunkedArray | pa.Array, words: str, unit: Unit) -> Cut:
     """The words and lines of texts that are no batch of a pass."""
-    return _cut(*_buffers(text), words, unit)
+    return _cut(*text_buffers(text), words, unit)
 
 
-def _buffers(text: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def text_buffers(text: pa.ChunkedArray | pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """The bytes of a column of text, uint8, and its offsets into them, int64 [D + 1]."""
     import numpy as np
     import pyarrow as pa

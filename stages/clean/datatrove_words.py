@@ -27,7 +27,7 @@ REMEMBERED = 1_000_000  # runs between white space whose tokens a process keeps
 
 
 class Tokens:
-    """Numbers for the tokens of English text, and what the rules ask of each of them."""
+    """Numbers for the tokens of English text, and the properties of each that the rules need."""
 
     def __init__(self) -> None:
         try:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.cut import Unit, Words
+from stages.clean.cut import PARITY, Unit, Words
 from stages.clean.rules import Rule, apply, columns, histograms
 
 RULES = (
@@ -47,6 +47,10 @@ class FinewebQuality(RowNode):
     needs = ("text",)
     reasons = tuple(f"fineweb_quality.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {})
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return PARITY if self.words == "datatrove" else ()
 
     def adds(self):
         return columns(RULES)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
-from stages.clean.cut import Unit, Words
+from stages.clean.cut import PARITY, Unit, Words
 from stages.clean.rules import Rule, apply, columns, histograms
 from stages.clean.stop_words import STOP_WORDS
 from stages.documents import LANG, carried
@@ -86,6 +86,10 @@ class GopherQuality(RowNode):
             raise RecipeError(
                 "gopher_quality.language", f"{self.language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS))
             )
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return PARITY if self.words == "datatrove" else ()
 
     def adds(self):
         return {**columns(RULES), "gopher_skipped": "string"}

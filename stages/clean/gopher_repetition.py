@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.bounds import Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.cut import Unit, Words
+from stages.clean.cut import PARITY, Unit, Words
 from stages.clean.rules import Rule, apply, columns, histograms
 
 TOP = (2, 3, 4)
@@ -65,6 +65,10 @@ class GopherRepetition(RowNode):
     version = 2
     reasons = tuple(f"gopher_repetition.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {})
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return PARITY if self.words == "datatrove" else ()
 
     def adds(self):
         return columns(RULES)

@@ -17,6 +17,7 @@ from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowN
 from pipeline.errors import RecipeError
 from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
+from stages.quality.fasttext_models import bundled_language_model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,13 +72,14 @@ class Language(RowNode):
                 raise RecipeError("language.keep", f"{code!r}{meant}", "codes of languages, like 'no'")
         if not self.model:
             require_known(self.keep, CODES)
+            bundled_language_model()  # a model that is missing stops the plan, not a task
 
     def adds(self):
         return {LANG: "string", LANG_P: "float32"}
 
     def open(self, ctx: Context) -> RowFunction:
         from stages.clean.language_votes import Votes
-        from stages.quality.fasttext_models import LABEL, bundled_language_model, load, load_field
+        from stages.quality.fasttext_models import LABEL, load, load_field
 
         model = load_field(ctx, "model") if self.model else load(bundled_language_model())
         require_known(self.keep, [label.removeprefix(LABEL) for label in model.get_labels()])

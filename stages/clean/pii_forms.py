@@ -1,4 +1,4 @@
-"""The forms of personal data: what is looked for in a whole batch, and what tells a find from its likes.
+"""The forms of personal data: patterns searched in a whole batch, and checks that tell a find from a lookalike.
 
 `seek` is run over all texts by Arrow and may find too much; only documents in which it finds something are looked at
 one by one.

@@ -1,4 +1,4 @@
-"""What a document says again: lines, paragraphs and n-grams of words, as shares. `stages/loops/ngrams.py` counts."""
+"""Repetition in a document: lines, paragraphs and n-grams of words, as shares. `stages/loops/ngrams.py` counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rule: a column held against a threshold field, with a reason of its own. What rule sets are made of.
+"""A rule, the part of a rule set: a column, the threshold field that it is compared with, and a reason of its own.
 
 A threshold of None turns a rule off; a null score (a rule that does not apply to this document) never
 removes.

@@ -17,8 +17,8 @@ LEVELS = 8  # labels of a host that are looked at: a.b.c.org, b.c.org, c.org, or
 ALTERNATIVES = 400  # words in one regular expression: more of them pass the memory of the library
 
 
-def entries(ctx: Context, field: str) -> list[str]:
-    """The entries of all files of a field, in lower case, each once."""
+def entries(ctx: Context, field: str, lower: bool = True) -> list[str]:
+    """The entries of all files of a field, each once, in lower case if asked for."""
     found: dict[str, None] = {}
     for source in ctx.sources(field):
         with ctx.open_source(source) as stream:
@@ -27,13 +27,13 @@ def entries(ctx: Context, field: str) -> list[str]:
             text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise DataError(source.name, f"{error}", "lines of UTF-8, or a gzip file of them") from error
-        lines = (line.strip().lower() for line in text.splitlines())
+        lines = (line.strip() for line in (text.lower() if lower else text).splitlines())
         found.update(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     return list(found)
 
 
 class Lists:
-    """All lists of a node, made once per worker."""
+    """All lists of a node, loaded once per worker."""
 
     def __init__(self, ctx: Context) -> None:
         import pyarrow as pa

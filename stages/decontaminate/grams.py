@@ -40,7 +40,7 @@ def gram_hashes(words: np.ndarray, width: int) -> np.ndarray:
 
 
 def load_grams(ctx: Context) -> Grams:
-    """Return what the phase `items` has written."""
+    """Return the output of the phase `items`."""
     node: Any = ctx.node
     widths = np.array(sorted({node.ngram, node.short_ngram}), np.int64)
     starts = np.load(ctx.path("items", "all", "-starts.npy"))

@@ -1,4 +1,4 @@
-"""The phase `rows`: what was found in the documents of one shard, and the masking of passages."""
+"""The phase `rows`: the findings in the documents of one shard, and the masking of passages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report shows of a dedup: cluster sizes, the S-curve with observed pairs, large clusters, sources.
+"""Charts of a dedup for the report: cluster sizes, the S-curve with observed pairs, large clusters, sources.
 
 The S-curve is the chance that two documents of Jaccard similarity s share a band, 1 - (1 - s^rows)^bands. Source:
 Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4.

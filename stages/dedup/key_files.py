@@ -1,4 +1,4 @@
-"""Key files, what a shard gives to the exchange: Parquet of (key uint64, row uint32), one row group per key range.
+"""Key files, a shard's part of the exchange: Parquet of (key uint64, row uint32), one row group per key range.
 
 Ranges split the key space evenly. Their number depends on the number of rows of the whole corpus alone, so no worker
 count changes a byte. `row` counts inside the shard. Inside a range the pairs are in order of (row, band).

@@ -1,4 +1,4 @@
-"""What a method of deduplication says: the keys of a document, and which documents of a cluster are removed.
+"""A method of deduplication: the keys of a document, and which documents of a cluster are removed.
 
 The phases (`keys`, `merge`, `edges`, `components`, `keep`, `verdict`, `rows`) are the same for every method. They know
 a method by this class, and `DedupNode` in `node.py` puts them together.
@@ -105,7 +105,7 @@ class Method(Node):
 
     @abstractmethod
     def hasher(self) -> Callable[[pa.Table], Hashes]:
-        """Return the function that hashes one batch. It is made once per shard."""
+        """Return the function that hashes one batch. It is called once per shard."""
 
     def hash_needs(self) -> tuple[str, ...]:
         """Return the columns that the hasher reads. With `text` among them the length of the text is recorded too."""
@@ -124,7 +124,7 @@ class Method(Node):
         return 0
 
     def limit(self) -> float | None:
-        """Return what the estimate is held against."""
+        """Return the threshold of the estimate."""
         return None
 
     @abstractmethod

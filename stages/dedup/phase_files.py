@@ -1,4 +1,4 @@
-"""Phases whose code stands in a file of its own that is named after the phase.
+"""Phases whose code is in a file named after the phase.
 
 Such a file imports numpy and pyarrow, and a graph is built without these. So a phase holds functions that import its
 file when a task runs. A node gives a function that returns the modules of all its phases, written with `import`

@@ -1,4 +1,4 @@
-"""What is stored of every document beside its keys, in arrays of fixed width that are read for cluster members only.
+"""The record of every document beside its keys, in arrays of fixed width that are read for cluster members only.
 
     <shard>-documents.npy   row uint32 inside the shard, source uint16, bytes uint64, exact uint64[2], id as
                             bytes of the width of the longest: one record per document that has keys, in order of row

@@ -34,7 +34,7 @@ SAFE = "!$&'()*+,;=:@-._~"  # allowed in a path segment as they are
 
 
 def canonical_url(url: str) -> str | None:
-    """The form that spellings of one address share; None for what is no address with a host."""
+    """Return the form that spellings of one address share; None for a text that is no address with a host."""
     url = url.strip()
     if NO_PAGE.match(url):
         return None

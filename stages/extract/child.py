@@ -1,4 +1,4 @@
-"""The process that parses: pages come in on its standard input, texts go out on its standard output.
+"""The parser's process: pages come in on its standard input, texts go out on its standard output.
 
 A page that takes longer than its share of CPU seconds ends the process (SIGPROF), whatever C code it is in, and a page
 that crashes a parser ends it too. So nothing of the worker is lost but this process, and how it ended tells which of

@@ -118,5 +118,5 @@ def depth(html: str) -> int:
 
 
 def _clean(text: str) -> str:
-    """Without what no later stage can read: NULs and halves of surrogate pairs that stood as references in the page."""
+    """Return a text without NULs and halves of surrogate pairs, which a page may refer to and no stage reads."""
     return text.replace("\0", "").encode("utf-8", "ignore").decode("utf-8")

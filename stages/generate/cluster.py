@@ -1,4 +1,4 @@
-"""The semantic cluster of every document, and what follows from it."""
+"""The semantic cluster of every document, its removal and its weight."""
 
 from __future__ import annotations
 

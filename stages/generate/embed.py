@@ -89,5 +89,5 @@ class Embed(RowNode):
 
 
 def whole_batches(commit_rows: int | None, batch_rows: int) -> int | None:
-    """The multiple of a batch that is next to, and at least, what was asked for."""
+    """Return the smallest multiple of a batch that is at least the given number of rows."""
     return None if commit_rows is None else -(-commit_rows // batch_rows) * batch_rows

@@ -57,7 +57,7 @@ class EndpointFailed(UserError):
 
 
 class Refused(DataError):
-    """The server refused this one request (HTTP 400, 413, 422): too long, or with what it does not take."""
+    """The server refused this one request (HTTP 400, 413, 422): too long, or with a field that it does not take."""
 
 
 class BadAnswer(DataError):

@@ -1,4 +1,4 @@
-"""What a node may ask of a language model, whichever library or server answers: generate, likelihood, vectors.
+"""The requests of a node to a language model, whichever library or server answers: generate, likelihood, vectors.
 
 A backend is opened once per worker and holds its model. Every answer hangs on the request alone, never on what else
 stands in the batch or on when it was asked: a draw is keyed by (seed, key of the request, number of the sample). An
@@ -69,7 +69,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """What a model makes of a target behind a prompt: negative log-likelihood [nats], and the target's tokens."""
+    """The likelihood of a target after a prompt: negative log-likelihood [nats], and the target's tokens."""
 
     nats: float
     tokens: int
@@ -106,5 +106,5 @@ def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
 
 
 def prompt_digest(prompt: str) -> str:
-    """SHA-256 of a prompt, 64 hex digits: what was asked, without keeping it in every row."""
+    """SHA-256 of a prompt, 64 hex digits: it names a prompt without a copy of it in every row."""
     return hashlib.sha256(prompt.encode()).hexdigest()

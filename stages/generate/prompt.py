@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Template:
-    """A template; `max_chars` bounds what is put in for the text, from its beginning."""
+    """A template; `max_chars` bounds the text that is put in, from its beginning."""
 
     template: str
     max_chars: int

@@ -158,7 +158,7 @@ class TrainClusters(Node):
         return Result(counts={"documents": int(counts.sum())}, facts={"moved": moved})
 
     def _finish(self, ctx: Context, key: str) -> Result:
-        """The last centres, the largest clusters first, and what the report shows of them."""
+        """Write the last centres, the largest clusters first, and their portraits for the report."""
         import numpy as np
 
         last = self._rounds().last(ctx)
@@ -178,7 +178,7 @@ class TrainClusters(Node):
 
 
 class _Portraits:
-    """What the report says of every cluster, gathered over all documents."""
+    """The report's portrait of every cluster, gathered over all documents."""
 
     def __init__(self, node: TrainClusters, centres: np.ndarray) -> None:
         import numpy as np

@@ -1,4 +1,4 @@
-"""What a document is to the near-duplicate search: words, n-grams, hashes. The readable definition.
+"""A document in the near-duplicate search: its words, n-grams and hashes. The readable definition.
 
     text -> words: lower-cased runs of word characters, by the frozen table of `codepoints`
          -> shingles: every run of `ngram` consecutive words; a shorter document is one shingle of its words

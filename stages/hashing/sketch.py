@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sketches:
-    """Sketches of n documents. What was not asked for has no columns.
+    """Sketches of n documents. Parts that were not asked for have no columns.
 
     signatures  uint32[n, places]; all ones for a document without words
     keys        uint64[n, bands]; without meaning for a document without words
@@ -132,7 +132,7 @@ def buffers(text: pa.Array | pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def warm() -> None:
-    """Compile the kernel, or load what was compiled before, ahead of anything that is timed or run in parallel."""
+    """Compile the kernel, or load the compiled one, ahead of anything that is timed or run in parallel."""
     from stages.loops import kernel
 
     del kernel

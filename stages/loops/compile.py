@@ -40,7 +40,7 @@ def inner(function: Callable) -> Any:
 
 
 def loop(*signatures: Any) -> Callable[[Callable], Any]:
-    """Compile a function for these signatures, or load what was compiled before; other threads run while it runs.
+    """Compile a function for these signatures, or load the compiled one; other threads run while it runs.
 
     With signatures a call never compiles: one with other types raises TypeError. Of processes that begin together on a
     machine that has not compiled the loop yet, one compiles and the others wait for it.
@@ -80,7 +80,7 @@ def alone(place: Path) -> Iterator[None]:
 
 @cache
 def folder() -> Path:
-    """Return the folder of the compiled loops, which is made where it is missing.
+    """Return the folder of the compiled loops; create it where it is missing.
 
     It lies in `$NUMBA_CACHE_DIR`, else in the user's cache folder, else (a read-only home) with temporary files. It is
     not used when others can write to it, since what lies in it is run.

@@ -1,4 +1,4 @@
-"""One walk over the text of a batch: its words, its lines, and what the rules count of each document.
+"""One walk over the text of a batch: its words, its lines, and the counts of each document for the rules.
 
 A word is kept as two 64-bit hashes of its code points, one as written (`exact`) and one in lower case (`folded`):
 rules compare words of one document, or words with a list of some hundred, where a chance collision (below 1e-9 for a

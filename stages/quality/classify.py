@@ -1,4 +1,4 @@
-"""A fastText classifier of any labels: of topics, or the cheap student of a judge that is slow and dear.
+"""A fastText classifier of any labels: of topics, or the cheap student of a slow and expensive judge.
 
 The labels are a column. A judge's verdicts on some thousand documents train a student that reads millions (the way of
 FineWeb-Edu, Penedo et al. 2024), and its agreement with the judge on documents that it was not trained on is in its

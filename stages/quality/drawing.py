@@ -42,7 +42,7 @@ class Draw(NamedTuple):
 def drawn_documents(
     ctx: Context, of: str, how: Draw, label: str | None = None, column: str | None = None
 ) -> list[Drawn]:
-    """The drawn documents of an input, in the order of their draws; all have one `label`, or what a column says.
+    """The drawn documents of an input, in the order of their draws; all have one `label`, or that of a column.
 
     A null in the column leaves the document out. Documents of outside sources have a limit of their own.
     """
@@ -86,5 +86,6 @@ def _batches(ctx: Context, of: str, columns: list[str]) -> Iterator[pa.Table]:
     import pyarrow.compute as pc
 
     marked, placed = ctx.has_column(HELD_OUT, of=of), ctx.has_column(SOURCE, of=of)
-    for _, table in ctx.rows([*columns, *([HELD_OUT] if marked else []), *([SOURCE] if placed else [])], of=of):
+    more = [name for name, there in ((HELD_OUT, marked), (SOURCE, placed)) if there and name not in columns]
+    for _, table in ctx.rows([*columns, *more], of=of):
         yield table.filter(pc.invert(table[HELD_OUT])) if marked else table

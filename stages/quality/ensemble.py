@@ -26,7 +26,7 @@ SUFFIX_BUCKET, SUFFIX_LEVEL = "_bucket", "_level"
 class Ensemble(Node):
     """Add the joined rank of some score columns: float32 in [0, 1], null where one of them is null.
 
-    columns  number columns, high = good
+    columns  number columns, high = good; a minus in front of a name says that low is: `-perplexity`
     rule     `mean`, `max` or `min` of the ranks
     buckets  equal parts of [0, 1]; adds int32 `<as>_bucket`, from 0
     levels   first buckets of all levels but the lowest one; adds int32 `<as>_level`, from 0. The default is that of
@@ -45,12 +45,17 @@ class Ensemble(Node):
     as_: str = "quality"
 
     def check(self) -> None:
-        if len(self.columns) < 1 or len(set(self.columns)) < len(self.columns):
+        if len(self.columns) < 1 or len(set(self._names.values())) < len(self.columns):
             raise RecipeError("ensemble.columns", f"{list(self.columns)}", "one or more score columns, each once")
         if self.buckets < 1 or list(self.levels) != sorted({*self.levels} & {*range(1, self.buckets)}):
             raise RecipeError(
                 "ensemble.levels", f"{list(self.levels)} of {self.buckets} buckets", "ascending numbers of buckets"
             )
+
+    @property
+    def _names(self) -> dict[str, str]:
+        """As it stands in `columns` -> the column."""
+        return {name: name.removeprefix("-") for name in self.columns}
 
     def adds(self):
         return {self.as_: "float32", self.as_ + SUFFIX_BUCKET: "int32", self.as_ + SUFFIX_LEVEL: "int32"}
@@ -58,7 +63,7 @@ class Ensemble(Node):
     def phases(self):
         return (
             TaskPhase(name="ranks", keys=one, run=self._ranks),
-            RowPhase(open=self._open, needs=self.columns),
+            RowPhase(open=self._open, needs=tuple(self._names.values())),
         )
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
@@ -72,11 +77,11 @@ class Ensemble(Node):
 
         marked = ctx.has_column(HELD_OUT)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.columns}
-        for _, table in ctx.rows([*self.columns, *([HELD_OUT] if marked else [])]):
+        for _, table in ctx.rows([*self._names.values(), *([HELD_OUT] if marked else [])]):
             if marked:
                 table = table.filter(pc.invert(table[HELD_OUT]))
-            for name in self.columns:
-                values = table[name].cast(pa.float64()).drop_null().to_numpy()
+            for name, column in self._names.items():
+                values = table[column].cast(pa.float64()).drop_null().to_numpy() * (1 if name == column else -1)
                 parts[name].append(values[np.isfinite(values)])
         points = {}
         for name, found in parts.items():
@@ -99,7 +104,11 @@ class Ensemble(Node):
         def rows(table: pa.Table) -> Columns:
             import pyarrow as pa
 
-            ranks = np.stack([_rank(points[name], table[name].cast(pa.float64()).to_numpy()) for name in self.columns])
+            scores = {
+                name: table[column].cast(pa.float64()).to_numpy() * (1 if name == column else -1)
+                for name, column in self._names.items()
+            }
+            ranks = np.stack([_rank(points[name], scores[name]) for name in self.columns])
             joined = getattr(ranks, self.rule)(axis=0).astype(np.float32)  # NaN where one is NaN
             missing = np.isnan(joined)
             bucket = np.minimum(np.where(missing, 0, joined) * self.buckets, self.buckets - 1).astype(np.int32)

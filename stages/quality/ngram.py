@@ -195,7 +195,7 @@ def _first_word(counts: list[_Counts], k: int) -> np.ndarray:
 
 
 def _discounts(count: np.ndarray) -> np.ndarray:
-    """float64 `[4]`: what is taken from a count of 0, 1, 2, and 3 or more."""
+    """float64 `[4]`: the discount of a count of 0, 1, 2, and 3 or more."""
     n1, n2, n3, n4 = (int((count == c).sum()) for c in (1, 2, 3, 4))
     if min(n1, n2, n3, n4) == 0:
         return np.array([0.0, 0.5, 1.0, 1.5])

@@ -1,4 +1,4 @@
-"""Perplexity under an n-gram model of texts one likes (CCNet, Wenzek et al. 2020): train the model, score documents.
+"""Perplexity under an n-gram model of good texts (CCNet, Wenzek et al. 2020): train the model, score documents.
 
 CCNet sorts pages of a language into three parts by it; texts far above the average are rarely prose. A model holds for
 one language and one kind of text, so train it on what the documents should resemble, and select inside a language.

@@ -16,7 +16,7 @@ class Quality(RowNode):
     It ranks documents and says little in itself, so select a share and not a value; or let `calibrated` make a
     probability of it, by the documents that the classifier was tested on.
 
-    model       a `train_quality` node
+    model       a `train_quality` node, or a `fasttext_model` that was trained elsewhere
     calibrated  the share of good documents at this score, where the two kinds are equally many
     as_         (`as` in a recipe) the name of the column
 
@@ -31,8 +31,10 @@ class Quality(RowNode):
     version = 1
 
     def check(self) -> None:
-        if self.model.kind() != "train_quality":
-            raise RecipeError("quality.model", f"a {self.model.kind()} node", "a train_quality node")
+        if self.model.kind() not in ("train_quality", "fasttext_model"):
+            raise RecipeError(
+                "quality.model", f"a {self.model.kind()} node", "a train_quality node, or a fasttext_model"
+            )
 
     def adds(self):
         return {self.as_: "float32"}
@@ -47,12 +49,13 @@ class Quality(RowNode):
         card = json.loads(ctx.path("train", ONE[0], ".json", of="model").read_text(encoding="utf-8"))
         normaliser = Normaliser(**card["normaliser"])
         model = load(ctx.path("train", ONE[0], ".bin", of="model"))
+        label = card.get("label", "good")
         if self.calibrated and card["calibration"] is None:
             raise DataError("quality.calibrated", "a model without test documents", "a test_share above 0")
 
         def rows(table: pa.Table) -> Columns:
             lines = normaliser.lines(table["text"])
-            shares = good_shares(model, [line for line in lines if line is not None])
+            shares = good_shares(model, [line for line in lines if line is not None], label)
             scored = iter((calibrate(shares, card["calibration"]) if self.calibrated else shares).tolist())
             found = [None if line is None else next(scored) for line in lines]
             return Columns(added={self.as_: pa.array(found, pa.float32())})

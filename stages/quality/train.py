@@ -145,7 +145,7 @@ def _scores(model: Any, documents: Mapping[str, list[Drawn]]) -> dict[str, np.nd
 
 
 def _readings(scores: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """What a score means: the calibration, and percentiles of bad documents; empty without test documents."""
+    """Return the readings of a score: calibration, and percentiles of bad documents; empty without test documents."""
     import numpy as np
 
     if not all(map(len, scores.values())):

@@ -1,4 +1,4 @@
-"""What a document is in a stream of bytes: a line, a paragraph, or the whole file."""
+"""The documents of a stream of bytes: a line, a paragraph, or the whole file."""
 
 from __future__ import annotations
 

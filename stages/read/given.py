@@ -1,4 +1,4 @@
-"""What a reader is given of a file: its bytes, watched, unpacked and in UTF-8, and how it is to be read."""
+"""The input of a reader: the bytes of a file, watched, unpacked and in UTF-8, and how to read them."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def formats(names: Sequence[str], given: str, place: str) -> list[str]:
 
 
 def format_of(name: str) -> str | None:
-    """The format that a file's name stands for; None when it stands for none that is read."""
+    """Return the format that a file's name stands for; None for a name of no format that is read."""
     path = PurePosixPath(name)
     suffix = path.suffix.lower()
     if suffix in PACKED:

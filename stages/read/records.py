@@ -37,7 +37,7 @@ Row = tuple[Any, ...]
 
 
 class Reject(Exception):
-    """This row is unusable: why, and the beginning of what was found."""
+    """An unusable row: the reason, and the beginning of its bytes."""
 
     def __init__(self, reason: str, clip: bytes | None = None) -> None:
         super().__init__(reason)

@@ -158,7 +158,7 @@ class Rejected:
         self.counts[f"rejected.{reason}"] += 1
 
     def _encoding(self, file: str, content: bytes) -> str:
-        """What the first line of a file that is not UTF-8 looks like; its other lines are taken to be the same."""
+        """Return the likely encoding of a file that is not UTF-8, by its first such line."""
         if file not in self._likely:
             self._likely[file] = guess(content)
         return self._likely[file]

@@ -61,7 +61,7 @@ class Watched:
         self._compare()
 
     def drain(self) -> None:
-        """Reads what is left, for its digest alone."""
+        """Read the rest, for its digest alone."""
         for _ in self:
             pass
 
@@ -147,7 +147,7 @@ class Pipe(io.RawIOBase):
         return len(part)
 
     def drain(self) -> bytes:
-        """Read what is left, so that the digest of the whole is held against; returns the last 512 bytes there were."""
+        """Read the rest, so that the digest of the whole is checked. Return the last 512 bytes."""
         while self._next():
             pass
         return self._end

@@ -1,4 +1,4 @@
-"""Pack one shard: encode the documents, fill rows window by window, and write what each row holds."""
+"""Pack one shard: encode the documents, fill rows window by window, and write the contents of each row."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def _evaluated(run: Node) -> Node:
     """The run, or the evaluation that a node that gives a model stands for."""
     if run.gives != "model":
         return run
-    split = _split_behind(run, set())
+    split = split_behind(run, set())
     if split is None:
         raise RecipeError(
             "compare.runs", f"a {run.kind()} whose documents were never split", "held-out documents to compare on",
@@ -147,7 +147,7 @@ def _evaluated(run: Node) -> Node:
     return Evaluate(model=run, docs=split)
 
 
-def _split_behind(node: Node, seen: set[int]) -> Node | None:
+def split_behind(node: Node, seen: set[int]) -> Node | None:
     """The node that marks the documents held out from what a model was trained on: before any selection, so that it is
     the same for all runs. Of a node that gives a model all inputs are followed, of others their documents alone.
     """
@@ -159,6 +159,6 @@ def _split_behind(node: Node, seen: set[int]) -> Node | None:
     names = [field.name for field in dataclasses.fields(node)] if node.gives == "model" else [node.stream, "holdout"]
     for name in names:
         for parent in inputs_in(getattr(node, name, None)):
-            if (found := _split_behind(parent, seen)) is not None:
+            if (found := split_behind(parent, seen)) is not None:
                 return found
     return None

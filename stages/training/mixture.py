@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, Node
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from stages.tokens.rows import PackedRows
     from stages.training.job import Job
     from stages.training.row_source import RowSource
@@ -41,6 +44,43 @@ def sources_of(
         RowSource(ctx.fingerprint(("rows", i)), rows, share)
         for i, (rows, share) in enumerate(zip(packed, shares, strict=True))
     )
+
+
+def mixture_figures(ctx: Context, asked: Sequence[float]) -> Iterator[dict[str, Any]]:
+    """The table of a finished training that read several sources."""
+    if len(asked) > 1:
+        import pyarrow.parquet as pq
+
+        rows = pq.read_table(ctx.path("train", "all", "/steps.parquet"), columns=["rows"])["rows"]
+        run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
+        yield mixture_table(asked, run, rows.combine_chunks().flatten().to_numpy())
+
+
+def mixture_table(asked: Sequence[float], run: Mapping[str, Any], seen: np.ndarray) -> dict[str, Any]:
+    """What was asked of a mixture and what it got, as a table of the report.
+
+    asked  shares in the recipe, any scale
+    run    the run's `config.json`
+    seen   global row numbers of every batch, in any order
+    """
+    import numpy as np
+
+    sources = run["sources"]
+    firsts = np.array([source["first_row"] for source in sources])
+    got = np.bincount(np.searchsorted(firsts, seen, side="right") - 1, minlength=len(sources))
+    rows = [
+        [
+            f"{number}: {source['name'][:12]}", source["rows"], round(share / sum(asked), 4),
+            round(int(count) / max(len(seen), 1), 4), int(count) * run["length"], round(int(count) / source["rows"], 2),
+        ]
+        for number, (source, share, count) in enumerate(zip(sources, asked, got, strict=True), 1)
+    ]  # fmt: skip
+    return {
+        "kind": "table",
+        "title": "Mixture: shares of the tokens, asked and got",
+        "columns": ["source", "rows", "asked", "got", "tokens seen", "epochs"],
+        "rows": rows,
+    }
 
 
 def check_rows(packed: Sequence[PackedRows]) -> None:

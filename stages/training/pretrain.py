@@ -6,9 +6,7 @@ a step (its columns are those of `stages.training.record.RECORD`, with `rows`, t
 batch in its order); `train/all/config.json`, from which model, order and tokens are rebuilt;
 `train/all/unusual.json`, steps whose loss stands out or whose update was left out, with their rows and documents;
 `train/all/tokenizer.json`. Checkpoints, progress and timings are not data: they lie in scratch, or go to
-the event log.
-
-With a mixture the global row numbers count through its sources in their order.
+the event log. With a mixture the global row numbers count through its sources in their order.
 """
 
 from __future__ import annotations
@@ -17,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from models.accounting import peak_bytes, state_bytes
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
@@ -33,8 +30,10 @@ from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import FILES, of_files
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.machine import has_gpu, multiplies_bf16
+from stages.training.match import Match
+from stages.training.memory import file_bytes, peak_of
 from stages.training.metrics import Metrics
-from stages.training.mixture import sources_of
+from stages.training.mixture import mixture_figures, sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
 
@@ -50,6 +49,7 @@ class Pretrain(Node):
 
     rows            one pack node, or a mixture: node -> share of the tokens seen
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
+    match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
     objective       the loss at each place (`models.objective`)
@@ -103,6 +103,7 @@ class Pretrain(Node):
 
     rows: Node | tuple[tuple[Node, float], ...]
     model: Llama
+    match: Match | None = None
     start: Node | None = None
     objective: Objective = CROSS_ENTROPY
     collate: Collator = NEXT_TOKEN
@@ -137,6 +138,9 @@ class Pretrain(Node):
     gives = "model"
 
     def __post_init__(self) -> None:
+        if self.match is not None:
+            object.__setattr__(self, "model", self.match.solve(self.model))
+            object.__setattr__(self, "match", None)
         if isinstance(self.rows, Mapping):
             object.__setattr__(self, "rows", tuple(self.rows.items()))
         object.__setattr__(self, "schedule", tuple(self.schedule))
@@ -172,13 +176,9 @@ class Pretrain(Node):
 
     def check(self) -> None:
         check_numbers(
-            batch_rows=self.batch_rows,
-            micro_batches=self.micro_batches,
-            shard=self.shard,
-            reduce=self.reduce,
-            workers=self.workers,
-            sizes=self.sizes,
-        )
+            batch_rows=self.batch_rows, micro_batches=self.micro_batches, shard=self.shard, reduce=self.reduce,
+            workers=self.workers, sizes=self.sizes,
+        )  # fmt: skip
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
@@ -225,25 +225,21 @@ class Pretrain(Node):
         return getattr(tokenizer, "vocab_size", None) or 32_000
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
-        state = state_bytes(self.model, self.vocab_size).total
-        return state // 4 + 2 * state + self.steps * self.batch_rows * 8
+        return file_bytes(self, self.vocab_size) + self.steps * self.batch_rows * 8
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
         most = max(self.sizes, default=1)
-        length = getattr(self.mixture[0][0], "length", 256)
-        one = peak_bytes(
-            self.model,
-            self.vocab_size,
-            tokens=self.batch_rows // self.micro_batches * length,
-            micro_batches=-(-self.micro_batches // most),
-            processes=most,
-            shards=self.shard,
-            bf16=self.precision == "bf16",
-            recompute=self.recompute,
-        )
-        held = state_bytes(self.model, self.vocab_size, shards=self.shard)
-        copy = held.weights + held.moments if self.async_checkpoints == "on" else 0
-        return most * (one.total + copy)
+        return most * peak_of(self, self.vocab_size, self.length, most).total
+
+    @property
+    def save_aside(self) -> bool:
+        """Whether a thread writes checkpoints from a copy of the state."""
+        return self.async_checkpoints == "on"
+
+    @property
+    def length(self) -> int:
+        """Tokens of a row, as far as the node of the rows says it."""
+        return getattr(self.mixture[0][0], "length", 256)
 
     def _train(self, ctx: Context, key: str) -> Result:
         from stages.training.drive import finished
@@ -289,7 +285,7 @@ class Pretrain(Node):
             checkpoint_every=self.checkpoint_every,
             log_interval=self.log_interval,
             log_steps=bool(self.metrics),
-            save_aside=self.async_checkpoints == "on",
+            save_aside=self.save_aside,
             scratch=ctx.scratch(),
         )
 
@@ -297,3 +293,4 @@ class Pretrain(Node):
         weighted = not isinstance(self.reweight or Uniform(), Uniform)
         record, unusual = (ctx.path("train", "all", f"/{name}") for name in FILES)
         yield from of_files(record, unusual, self.label, weighted=weighted)
+        yield from mixture_figures(ctx, [share for _, share in self.mixture])

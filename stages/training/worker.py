@@ -60,6 +60,7 @@ from stages.training.checkpoint import Checkpoint, Saver, Wish
 from stages.training.feed import Feed
 from stages.training.gradients import gather_columns
 from stages.training.job import Job
+from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
 from stages.training.record import Record
@@ -235,6 +236,7 @@ def train(
     it alike.
     """
     device = prepare(job, local_rank)
+    check_memory(job, job.vocab_size, job.length, world_size, device)
     with saver.restore() as checkpoint:
         trainer = Trainer(job, process_rank, world_size, device, checkpoint)
     with ExitStack() as stack:

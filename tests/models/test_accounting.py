@@ -9,11 +9,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.accounting import (
     count_flops,
     count_parameters,
+    rank_for_flops,
     rank_for_parameters,
-    state_bytes,
     table_bytes,
 )
+from models.budget import DCLM, cost, gpu_hours, usual_tokens
 from models.build import build, structure
+from models.galore import GaLore
+from models.memory import state_bytes
+from models.muon import Muon
+from models.optim_config import AdamW
 from models.presets import Llama, Lost, LowRank
 from models.shapes import SHAPES, USUAL_RANK
 from models.sltrain_config import SLTrain
@@ -139,7 +144,7 @@ def test_state_bytes_are_those_of_the_fullest_shard(shards) -> None:
     model = structure(config, 301, 32, "meta")
     held = sum(p.chunk(shards)[0].numel() for p in model.parameters())
     found = state_bytes(config, 301, shards=shards, weight_bytes=2)
-    assert (found.weights, found.gradients, found.moments) == (2 * held, 4 * held, 8 * held)
+    assert (found.weights, found.gradients, found.optimiser) == (2 * held, 4 * held, 8 * held)
     assert found.indices == 8 * sum(b.numel() for b in model.buffers())
     assert found.total == 14 * held + found.indices
 
@@ -150,3 +155,42 @@ def test_equal_parameters_are_met_from_below_and_tightly() -> None:
     sizes = [count_parameters(LowRank("60m", rank=r), 1).projections for r in (rank, rank + 1)]
     assert sizes[0] <= target < sizes[1]
     assert rank_for_parameters(LowRank("60m", rank=1), 10) == 0
+
+
+def test_equal_operations_are_met_from_below_and_tightly() -> None:
+    target = count_flops(Lost("60m", rank=96, density=0.05), 1, 1).projections
+    rank = rank_for_flops(LowRank("60m", rank=1), target)
+    spent = [count_flops(LowRank("60m", rank=r), 1, 1).projections for r in (rank, rank + 1)]
+    assert spent[0] <= target < spent[1]
+    # entries of a sparse matrix cost a dense product, whatever the rank
+    assert rank_for_flops(SLTrain("60m", rank=1, density=0.03), target) == 0
+
+
+@pytest.mark.parametrize("optimizer", [AdamW(), Muon(), GaLore(rank=8)], ids=lambda kind: type(kind).__name__)
+@pytest.mark.parametrize(
+    "config",
+    [Llama("1m"), LowRank("1m", rank=9), Lost("1m", rank=9, density=0.05), SLTrain("1m", rank=9, density=0.05)],
+    ids=lambda config: type(config).__name__,
+)
+def test_state_bytes_are_those_of_a_model_after_a_step(config, optimizer) -> None:
+    model = structure(config, 301, 32)
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter.data)
+        parameter.grad = torch.ones_like(parameter)
+    made = optimizer.make(model)
+    made.step()
+    kept = sum(v.nbytes for state in made.state.values() for v in state.values() if v.ndim)
+    assert state_bytes(config, 301, optimizer=optimizer).optimiser == kept
+
+
+def test_published_hours_are_met_at_their_share_of_the_peak() -> None:
+    for run in DCLM:
+        assert gpu_hours(6 * run.parameters * run.tokens, run.share) == pytest.approx(run.hours, rel=0.15)
+
+
+def test_the_cost_of_a_run_is_its_operations_at_the_peaks_share() -> None:
+    config = Llama("7b")
+    run = cost(config, VOCABULARY, 2048, usual_tokens(config, VOCABULARY), 0.5)
+    assert run.tokens == 20 * 6_738_415_616
+    assert run.operations == run.tokens * count_flops(config, VOCABULARY, 2048).training
+    assert run.hours == pytest.approx(run.operations / 989e12 / 0.5 / 3600)

@@ -14,16 +14,17 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from models import accounting
-from models.accounting import saved_projection_bytes
+from models import memory
 from models.attention import Attention
+from models.batch import Batch
 from models.build import build
 from models.llama import SwiGLU
 from models.lost import LostFunction, LostLinear
+from models.memory import saved_projection_bytes
+from models.objective import CrossEntropy
 from models.presets import Llama, Lost
 from models.projection import NotMergeable
 from models.shapes import Activation, Shape
-from tests.models.calls import losses
 
 IN, OUT, RANK, KEPT = 13, 11, 4, 3
 
@@ -214,19 +215,21 @@ def test_projections_of_a_block_keep_what_the_accounting_says() -> None:
 
 
 @pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("form", ["kept", "fused", "chunked"])
 @pytest.mark.parametrize(
     "config",
     [Llama("1m", layers=2), Lost("1m", layers=2, rank=16, density=0.05)],
     ids=lambda config: type(config).__name__,
 )
-def test_a_forward_keeps_what_the_accounting_says(config, bf16) -> None:
+def test_a_forward_keeps_what_the_accounting_says(config, form, bf16) -> None:
     words, rows, length = 500, 6, 50
     model = build(config, words, length, seed=0)
     ids = torch.randint(0, words, (rows, length + 1), generator=torch.Generator().manual_seed(0))
     own = {t.untyped_storage().data_ptr() for t in [*model.parameters(), *model.buffers()]}
     with saved_bytes(own) as total, torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        found = losses(model, ids[:, :-1], ids[:, 1:])
-    expected = accounting.saved_bytes(config, words, rows * length, bf16=bf16)
+        batch = Batch(ids_bt=ids[:, :-1], labels_bt=ids[:, 1:])
+        found = model(batch, CrossEntropy(form=form)).loss_bt
+    expected = memory.saved_bytes(config, words, rows * length, bf16=bf16, form=form)
     assert total[0] == pytest.approx(expected, rel=0.01)
     assert found.requires_grad
 

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jsonschema
@@ -77,6 +78,22 @@ def test_report_prints_the_page(small: Small) -> None:
     assert "<html" in page.read_text(encoding="utf-8")
 
 
+def test_the_ledger_holds_every_removed_document(small: Small) -> None:
+    import pyarrow.parquet as pq
+
+    said = small.json("removed", "small.yaml", "once", "--to", "ledger.parquet")
+    table = pq.read_table(small.folder / "ledger.parquet")
+    assert table.column_names == ["id", "node", "rule", "value", "threshold", "duplicate_of"]
+    shown = {
+        (node, entry["reason"]): entry["count"]
+        for node in set(table["node"].to_pylist())
+        for entry in small.json("removed", "small.yaml", node)["reasons"]
+    }
+    rows = table.to_pylist()
+    assert Counter((row["node"], row["rule"]) for row in rows) == shown
+    assert len({row["id"] for row in rows}) == len(rows) == said["rows"] > 3
+
+
 def test_removed_and_why_for_every_reason(small: Small) -> None:
     found = {}
     for node in ("english", "plain", "distinct"):
@@ -95,6 +112,7 @@ def test_removed_and_why_for_every_reason(small: Small) -> None:
         assert reason in small("why", "small.yaml", row["id"]).stdout
     short = found["gopher_quality.min_words"]["documents"][0]
     assert (short["value"], short["threshold"]) == (7.0, 20.0)
+    assert small("removed", "small.yaml", "once").stdout == "once removed no document\n"
 
 
 def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:

@@ -54,3 +54,7 @@ def test_the_pages_hold_every_option_with_a_meaning() -> None:
             if parameter.name != "help":
                 assert parameter.help, f"siftloom {name}: {parameter.name} has no help"
                 assert parameter.help in section.replace("&lt;", "<").replace("\\|", "|")
+
+
+def test_a_text_keeps_to_its_cell() -> None:
+    assert reference._cell("a | b\n`<as>_p` <c>") == "a \\| b `<as>_p` &lt;c>"

@@ -55,7 +55,7 @@ def test_what_does_not_fit_names_the_function(fn, message):
     [
         ({"fn": "no_colon", "writes": {"a": "int32"}}, "package.module:function"),
         ({"fn": "a:b"}, "changes nothing"),
-        ({"fn": "a:b", "writes": {"text": "string"}}, "a name with a meaning"),
+        ({"fn": "a:b", "writes": {"text": "string"}}, "a reserved name"),
     ],
 )
 def test_a_node_that_cannot_be_is_refused(fields, message):

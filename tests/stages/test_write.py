@@ -184,7 +184,7 @@ def test_croissant_and_prov_pass_their_own_readers(tmp_path, monkeypatch):
 
 
 def test_nothing_alive_and_impossible_targets_are_named(tmp_path):
-    with pytest.raises(DataError, match="no row is alive"):
+    with pytest.raises(DataError, match="no document is left to write"):
         write(tmp_path / "store", tmp_path / "out", {"a": rows(0, 0)})
     assert not (tmp_path / "out").exists()
     (tmp_path / "file").write_text("x")

@@ -145,11 +145,21 @@ def test_the_time_left_covers_nodes_that_wait(tmp_path: Path) -> None:
     assert time_left(nodes.values(), 0.0, known) == (40.0 + 60.0, True)
     nodes["read"] = NodeStatus(NodeProgress("read", "running", done=1, total=3), began=0.0)
     assert time_left(nodes.values(), 5.0, known) == (10.0 + 100.0, True)
+    known["slow"] = Took(50.0, 0)
+    nodes["slow"] = NodeStatus(NodeProgress("slow", "running"), began=0.0)  # no task of it has come in
+    assert time_left(nodes.values(), 5.0, known) == (45.0 + 100.0, True)
+    del nodes["slow"]
     nodes["new"] = NodeStatus(NodeProgress("new"))
     assert time_left(nodes.values(), 5.0, known) == (110.0, False)
+    started = Started(Plan(entries=(Entry("clean", "run"),)), {"clean": Took(4.0, 100)})
     board = Board()
-    board.notify(Started(Plan(entries=(Entry("clean", "run"),)), {"clean": Took(4.0, 100)}))
+    board.notify(started)
     assert board.left(0.0) == "about 4 s left"
+    stream = io.StringIO()
+    table = LiveTable(Console(file=stream, force_terminal=True, width=80, height=24, color_system=None))
+    table.notify(started)
+    table.close()
+    assert re.search(r"0 of 1 nodes are ready, 0 s so far, about 4 s left *$", stream.getvalue(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("width", [80, 120])

@@ -62,7 +62,7 @@ def dedup(dice: random.Random) -> tuple[dict[str, Any], ...]:
             "kind": "lines",
             "title": "Found pairs against the curve",
             "x": "Jaccard similarity",
-            "y": "share of pairs found",
+            "y": "share that has a band in common",
             "section": "duplicates",
             "marks": [{"x": 0.6, "label": "kept below", "removed": "above"}],
             "note": "The line is 1 − (1 − s⁴)³² for 32 bands of 4 rows; each dot is a bin of 0.05.",

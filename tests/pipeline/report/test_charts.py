@@ -124,6 +124,25 @@ def test_y_range_is_the_range_that_is_drawn(shown):
 
 
 @drawn_by_a_browser
+def test_labels_of_marks_stand_apart_and_a_mark_far_beyond_leaves_the_bars_their_room(shown):
+    figure = {**AXES, "kind": "histogram", "edges": [0, 8, 16], "counts": [3, 2], "marks": [
+        {"x": 3, "label": "min_mean_word"}, {"x": 10, "label": "max_mean_word"}, {"x": 16, "label": "end"},
+        {"x": 100_000, "label": "far"}]}  # fmt: skip
+    browser = shown(figure, width=400)
+    boxes = browser.evaluate(
+        "[...document.querySelectorAll('.chart svg text')].map((one) => [one.textContent, one.getBoundingClientRect()])"
+        ".map(([text, box]) => [text, box.left, box.right, box.top, box.bottom])"
+    )
+    marks = [box for box in boxes if box[0] in ("min_mean_word 3", "max_mean_word 10", "end 16", "y", "count")]
+    assert len(marks) == 4
+    for i, (one, left, right, top, bottom) in enumerate(marks):
+        for other, left2, right2, top2, bottom2 in marks[i + 1 :]:
+            apart = right <= left2 or right2 <= left or bottom <= top2 + 2 or bottom2 <= top + 2
+            assert apart, f"{one} touches {other}"
+    assert sum(box["width"] for box in rectangles(browser, "accent")) > 200
+
+
+@drawn_by_a_browser
 def test_bars_with_negative_values_meet_at_zero(shown):
     browser = shown({"kind": "bars", "title": "t", "labels": ["up", "down"], "values": [2, -1], "unit": "bytes"})
     up, down = sorted(rectangles(browser, "accent"), key=lambda box: -box["width"])

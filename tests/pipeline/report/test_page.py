@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 from html.parser import HTMLParser
 from importlib import resources
@@ -128,8 +129,11 @@ def test_hostile_names_stay_names():
     )  # fmt: skip
     data = ReportData(name=evil, finished=evil, headline=evil, nodes=(dataclasses.replace(node, inputs=()),),
                       command=evil, recipe=evil, versions=((evil, evil),), machine=((evil, evil),))  # fmt: skip
-    page = Page(render(data))
+    html = render(data)
+    page = Page(html)
     assert SCRIPTS == [attrs.get("type") for attrs in page.all("script")]
+    drawn = json.loads(html.split('id="drawn">')[1].split("</script>")[0])  # no name ends the element
+    assert {figure["title"] for figure in drawn["figures"]} == {evil}
     assert page.text.count("<script>") > 10
 
 

@@ -46,6 +46,11 @@ def test_three_topics_are_learned_and_named(tmp_path):
     assert tagger.open(reader)(pa.table({"text": pa.array([], pa.string())})).added["topic"].to_pylist() == []
 
 
+def test_the_source_itself_may_be_the_label(tmp_path):
+    docs = table(300).rename_columns(["id", "text", "source"])
+    assert train(tmp_path, docs, label="source")[2].facts["labels"] == sorted(TOPICS)
+
+
 def test_rows_without_a_label_and_held_out_rows_are_not_seen(tmp_path):
     docs = table(300)
     blank = [None if i % 5 == 0 else kind for i, kind in enumerate(docs["kind"].to_pylist())]

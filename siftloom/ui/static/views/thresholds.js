@@ -18,7 +18,7 @@ const answered = (found, run) => {
   return [
     h("dl", { class: "highlights" },
       tile("documents kept", percent(documents ? then / documents : 0), `${four(then)} of ${four(documents)}${change(now, then)}`),
-      tile("text kept", sizes ? bytes(sizes[1]) : "\u2026", sizes ? `now ${bytes(sizes[0])}` : "reading the texts"),
+      tile("text kept", sizes ? bytes(sizes[1]) : "\u2026", sizes ? (sizes[1] === sizes[0] ? "as now" : `${sizes[1] > sizes[0] ? "+" : "\u2212"}${bytes(Math.abs(sizes[1] - sizes[0]))}`) : "reading the texts"),
       tile("would come back", four(sides["kept then"].documents), "removed now, kept then"),
       tile("would go", four(sides["removed then"].documents), "kept now, removed then")),
     h("div", { class: "copy" }, h("code", {}, found.line), copied(found.line, "Copy line")),

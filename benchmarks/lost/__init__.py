@@ -1,0 +1,1 @@
+"""LOST: the cost of its layer, and an experiment with every control."""

@@ -1,0 +1,1 @@
+"""Training against its peers, and against its own arithmetic."""

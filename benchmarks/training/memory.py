@@ -1,0 +1,83 @@
+"""Predicted peak memory against the resident peak of a process: each configuration trains two steps in a fresh one."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.dedup.records import Records, say
+
+WITHIN = 0.15
+LENGTH = 256
+SETTINGS: dict[str, dict[str, Any]] = {
+    "9m dense, fp32, 32k words, 8 x 256": {"model": ("Llama", {"size": "9m"}), "rows": 8},
+    "60m dense, bf16, 32k words, 8 x 256": {"model": ("Llama", {"size": "60m"}), "rows": 8, "precision": "bf16"},
+    "60m LOST, fp32, 32k words, 4 x 256": {
+        "model": ("Lost", {"size": "60m", "rank": 128, "density": 0.05}), "rows": 4,
+    },
+    "60m dense, bf16, 32k words, 8 x 256, recomputed": {
+        "model": ("Llama", {"size": "60m"}), "rows": 8, "precision": "bf16", "recompute": True,
+    },
+}  # fmt: skip
+SMALL = 1  # of them
+
+
+def job_of(settings: dict[str, Any], folder: Path):
+    """A job of random rows."""
+    import models
+    from benchmarks.training.rows import random_rows
+    from stages.training.job import Job
+    from stages.training.row_source import RowSource
+
+    kind, fields = settings["model"]
+    rows = random_rows(folder, rows=2 * settings["rows"], length=LENGTH, vocab_size=32_000)
+    return Job(
+        sources=(RowSource("rows", rows, 1.0),), model=getattr(models, kind)(**fields), reweight=models.Uniform(),
+        optimizer=models.AdamW(), lr_schedule=models.Cosine(), steps=2, batch_rows=settings["rows"], micro_batches=1,
+        seed=0, attend="row", precision=settings.get("precision", "fp32"), reduce="tree", shard=1, threads=1,
+        device="cpu", recompute=settings.get("recompute", False), checkpoint_every=9, log_interval=9,
+        scratch=str(folder / "scratch"),
+    )  # fmt: skip
+
+
+def run(name: str) -> None:
+    """Train in this process; print the predicted and the resident peak, and what was resident before."""
+    import torch
+
+    from stages.training.memory import peak_of
+    from stages.training.worker import Trainer, peak_memory, prepare
+
+    with tempfile.TemporaryDirectory(prefix="siftloom-memory-") as folder:
+        job = job_of(SETTINGS[name], Path(folder))
+        device = prepare(job)
+        before = peak_memory(device)
+        trainer = Trainer(job, 0, 1, torch.device("cpu"))
+        for _ in range(job.steps):
+            trainer.train_step()
+        trainer.feed.close()
+        predicted = peak_of(job, job.vocab_size, job.length, 1)
+    told = {"predicted": predicted.total, "measured": peak_memory(device), "before": before}
+    print(json.dumps(told | {"parts": dataclasses.asdict(predicted)}), flush=True)
+
+
+def measure(records: Records, *, small: bool) -> None:
+    say(f"{'peak memory of a process':50} {'predicted':>10} {'measured':>10} {'ratio':>6}")
+    for name in list(SETTINGS)[: SMALL if small else None]:
+        done = subprocess.run(
+            [sys.executable, "-m", "benchmarks.training.memory", name], capture_output=True, text=True, check=True,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        told = json.loads(done.stdout.splitlines()[-1])
+        ratio = told["predicted"] / told["measured"]
+        say(f"{name:50} {told['predicted'] / 1e6:7.0f} MB {told['measured'] / 1e6:7.0f} MB {ratio:6.3f}")
+        records.at_most("T-9", f"predicted over measured peak, off 1 by: {name}", abs(ratio - 1), WITHIN, "")
+
+
+if __name__ == "__main__":
+    run(sys.argv[1])

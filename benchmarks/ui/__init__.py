@@ -1,0 +1,1 @@
+"""How fast `siftloom ui` answers over a store of a million documents."""

@@ -1,0 +1,273 @@
+"""What each function of DCLM's YAML becomes: the table of aliases, and the nodes that grow from it step by step.
+
+Rules of ours that stand in one node are gathered into it while they follow each other; what a step does not say is
+switched off, so that the recipe removes for the file's reasons and no others.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+# every rule of a node switched off: what a file does not name does not remove
+OFF: dict[str, dict[str, Any]] = {
+    "gopher_quality": dict.fromkeys(
+        (
+            "min_words", "max_words", "min_mean_word", "max_mean_word", "max_hashes", "max_ellipses",
+            "max_bullet_lines", "max_ellipsis_lines", "min_alpha_words", "min_stop_words",
+        )
+    ),
+    "refinedweb_lines": {
+        "max_upper_case": None, "max_digits": None, "counters": False, "min_line_words": None, "phrases": False,
+        "max_removed_words": None,
+    },
+    "c4": {
+        "max_word_chars": None, "end_mark": False, "min_line_words": None, "javascript": False, "policy": False,
+        "citations": False, "min_sentences": None, "max_lorem_ipsum": None, "max_curly_brackets": None,
+    },
+    "tidy": {"urls": False, "max_newlines": None},
+    "gopher_repetition": {},
+}  # fmt: skip
+NAMES = {
+    "url": "addresses", "tidy": "tidied", "language": "kept", "gopher_quality": "plain", "gopher_repetition": "varied",
+    "refinedweb_lines": "lines", "c4": "c4", "url_dedup": "pages", "line_dedup": "distinct_lines",
+    "exact_dedup": "distinct", "quality": "scored", "select": "best", "keyword": "unlisted",
+}  # fmt: skip
+PHRASES = {"items in cart", "read more...", "sign-in"}
+POLICY = {"terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"}
+WHOLE_PAGE = 1_000_000_000  # characters
+Step = Mapping[str, Any]
+
+
+@dataclass
+class Translation:
+    """What is made of a file: `nodes`, name -> fields, in order; `notes` for the reader, each beside its function."""
+
+    folder: Path
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    split: bool = False  # between split_lines_modifier and join_lines_modifier
+
+    def add(self, kind: str, **fields: Any) -> None:
+        """Give a node of this kind these fields: the last node, while it is of the kind and has not been given them."""
+        last = next(reversed(self.nodes), None)
+        if last is not None and kind in OFF and self.nodes[last]["use"] == kind:
+            held, off = self.nodes[last], OFF[kind]
+            if fields and all(name not in held or held[name] == off.get(name) for name in fields):
+                held |= fields
+                return
+        name, number = NAMES[kind], 2
+        while name in self.nodes:
+            name, number = f"{NAMES[kind]}_{number}", number + 1
+        self.nodes[name] = {"use": kind, "docs": last or "docs", **OFF.get(kind, {}), **fields}
+
+    def file(self, path: str) -> str:
+        """A path of the file, which is one of their repository, from the folder of the recipe."""
+        for folder in (Path.cwd(), self.folder, *self.folder.parents):
+            if (folder / path).exists():
+                return os.path.relpath(folder / path)
+        self.notes.append(f"{path}: not found here; put the list there, or change the path")
+        return path
+
+    def last(self) -> str:
+        return self.nodes[next(reversed(self.nodes))]["use"] if self.nodes else ""
+
+
+class Unlike(Exception):
+    """An argument asks for what no node does."""
+
+
+def _url(found: Translation, step: Step) -> None:
+    if "banlist_from_fname" not in step or str(step["banlist_from_fname"]).endswith((".pkl", ".pickle")):
+        raise Unlike("a list that is no text file (banlist_from_fname)")
+    if step.get("case_sensitive"):
+        raise Unlike("case_sensitive: case does not matter in an address here")
+    files, count = [found.file(str(step["banlist_from_fname"]))], int(step.get("num_banned_substrs", 1))
+    if step.get("exact_domain_match"):
+        fields: dict[str, Any] = {"domains": files}
+        found.notes.append("url_substring_filter: hosts below a listed domain go too, theirs go by the exact host")
+    elif step.get("match_substrings", True):
+        if count > 1:
+            raise Unlike("num_banned_substrs above 1 with match_substrings")
+        fields = {"strict": files}
+    else:
+        fields = {"hard": files} if count == 1 else {"soft": files, "min_soft_words": count}
+    last = next(reversed(found.nodes), None)
+    if last is not None and found.nodes[last]["use"] == "url" and not set(fields) & set(found.nodes[last]):
+        found.nodes[last] |= fields
+    else:
+        found.add("url", **fields)
+
+
+def _language(found: Translation, step: Step) -> None:
+    whole = {"max_chars": WHOLE_PAGE, "first_chars": WHOLE_PAGE, "skip_code": False}
+    keep = {str(code): float(step.get("threshold", 0.0)) for code in step["keep_languages"]}
+    found.add("language", keep=keep, **whole)
+    if "langdetect" in str(step.get("key", "langdetect")):
+        found.notes.append("language_filter: lid.176 in the place of langdetect, whose probabilities are others")
+
+
+def _page_length(found: Translation, step: Step) -> None:
+    kind, low, high = step["length_type"], step.get("min_length"), step.get("max_length")
+    if kind == "word":
+        limits = {"min_words": low, "max_words": high}
+        found.add("gopher_quality", **{name: int(value) for name, value in limits.items() if value is not None})
+        if step.get("ignore_punctuation"):
+            found.notes.append(
+                "page_length_filter: punctuation counts where it stands alone; `words: unicode` leaves it out"
+            )
+    elif kind == "sentence" and high is None:
+        found.add("c4", min_sentences=int(low or 1))
+    else:
+        raise Unlike(f"length_type: {kind}" + (" with max_length" if kind == "sentence" else ""))
+
+
+def _symbols(found: Translation, step: Step) -> None:
+    most = float(step.get("max_symbol_to_word_ratio", 0.1))
+    found.add("gopher_quality", max_hashes=most, max_ellipses=most)
+    found.notes.append("symbol_ratio_filter: `#` and ellipses are held against the limit one by one, theirs together")
+
+
+def _stop_words(found: Translation, step: Step) -> None:
+    found.add(
+        "gopher_quality",
+        min_stop_words=int(step.get("min_stop_word", 2)),
+        **({"distinct_stop_words": True} if step.get("count_unique") else {}),
+    )
+
+
+def _repetition(found: Translation, step: Step) -> None:
+    off = dict.fromkeys(("max_dup_paragraphs", "max_dup_paragraph_chars")) if step.get("skip_paragraph") else {}
+    found.add("gopher_repetition", **off)
+
+
+def _substring_lines(found: Translation, step: Step) -> None:
+    banned = step["banlist"]
+    banned = {str(each).lower() for each in (banned if isinstance(banned, list) else [banned])}
+    if banned <= PHRASES and step.get("remove_substring_only"):
+        last = found.nodes.get(next(reversed(found.nodes), ""), {})
+        if not (last.get("use") == "refinedweb_lines" and last["phrases"]):
+            found.add("refinedweb_lines", phrases=True)
+    elif banned == {"javascript"}:
+        found.add("c4", javascript=True)
+    elif banned == POLICY:
+        found.add("c4", policy=True)
+    else:
+        raise Unlike(f"banlist: {sorted(banned)}")
+
+
+def _substring(found: Translation, step: Step) -> None:
+    if "banlist_from_fname" in step:
+        files = [found.file(str(step["banlist_from_fname"]))]
+        found.add("keyword", lists=files, whole_words=bool(step.get("exact_word")), max_hits=0)
+        return
+    banned = step["banlist"]
+    banned = [str(each).lower() for each in (banned if isinstance(banned, list) else [banned])]
+    if banned in (["lorem ipsum"], ["{"]):
+        found.add("c4", **{"max_lorem_ipsum" if banned[0] != "{" else "max_curly_brackets": 0})
+    else:
+        found.add("keyword", terms=banned, whole_words=bool(step.get("exact_word")), max_hits=0)
+
+
+def _line_length(found: Translation, step: Step) -> None:
+    kind = "c4" if found.last() == "c4" else "refinedweb_lines"
+    found.add(kind, min_line_words=int(step.get("min_length", 1)))
+
+
+def _exact_dedup(found: Translation, step: Step) -> None:
+    if step.get("content_key", "text") == "url":
+        found.add("url_dedup")
+    elif found.split:
+        found.add("line_dedup")
+    else:
+        found.add("exact_dedup")
+
+
+def _split(on: bool) -> Callable[[Translation, Step], None]:
+    def change(found: Translation, step: Step) -> None:
+        found.split = on
+
+    return change
+
+
+def _model(found: Translation, step: Step) -> None:
+    model = {"use": "fasttext_model", "path": found.file(str(step["model_filename"]))}
+    found.add("quality", model=model, **{"as": str(step.get("key", "fasttext_hq_prob"))})
+
+
+def _quality(found: Translation, step: Step) -> None:
+    side = "max" if step.get("lower_better") else "min"
+    found.add("select", by=str(step.get("key", "fasttext_hq_prob")), **{side: float(step.get("threshold", 0.0))})
+
+
+def _sampling(found: Translation, step: Step) -> None:
+    found.add("select", sampling="hash", keep_fraction=float(step.get("keep_probability", 0.1)))
+
+
+def _nothing(found: Translation, step: Step) -> None:
+    pass
+
+
+def _one(kind: str, argument: str, name: str, default: Any = None) -> Callable[[Translation, Step], None]:
+    """A function with one argument that is one field."""
+    return lambda found, step: found.add(kind, **{name: step.get(argument, default)})
+
+
+def _word_length(found: Translation, step: Step) -> None:
+    found.add("gopher_quality", min_mean_word=float(step["min_length"]), max_mean_word=float(step["max_length"]))
+
+
+def _alphabetic(found: Translation, step: Step) -> None:
+    found.add("gopher_quality", min_alpha_words=round(1.0 - float(step.get("max_ratio", 0.2)), 9))
+
+
+# function of theirs -> (arguments that it may have, what is made of it)
+ALIASES: dict[str, tuple[str, Callable[[Translation, Step], None]]] = {
+    "random_sampling_filter": ("keep_probability", _sampling),
+    "move_url_modifier": ("", _nothing),
+    "key_name_modifier": ("old_key new_key allow_overwrite", _nothing),
+    "word_counter_enricher": ("key", _nothing),
+    "detect_lang_whole_page_enricher": ("model key_prefix seed", _nothing),
+    "url_substring_filter": (
+        "banlist banlist_from_fname exact_domain_match ignore_chars match_substrings num_banned_substrs case_sensitive",
+        _url,
+    ),
+    "url_removal_modifier": ("tlds_filepath", lambda found, step: found.add("tidy", urls=True)),
+    "newline_removal_modifier": ("max_consecutive", _one("tidy", "max_consecutive", "max_newlines", 2)),
+    "language_filter": ("keep_languages key threshold", _language),
+    "page_length_filter": (
+        "length_type min_length max_length ignore_punctuation tokenizer tokenizer_lang", _page_length,
+    ),
+    "word_length_filter": ("min_length max_length ignore_punctuation", _word_length),
+    "symbol_ratio_filter": ("max_symbol_to_word_ratio", _symbols),
+    "bullet_count_filter": (
+        "max_bullet_start_ratio", _one("gopher_quality", "max_bullet_start_ratio", "max_bullet_lines", 0.9),
+    ),
+    "ellipsis_count_filter": (
+        "max_ellipsis_end_ratio", _one("gopher_quality", "max_ellipsis_end_ratio", "max_ellipsis_lines", 0.3),
+    ),
+    "alphabetic_word_ratio_filter": ("max_ratio", _alphabetic),
+    "stop_word_filter": ("count_unique min_stop_word", _stop_words),
+    "massive_web_repetition_filters": ("skip_paragraph", _repetition),
+    "uppercase_ratio_line_modifier": ("max_ratio", _one("refinedweb_lines", "max_ratio", "max_upper_case", 0.5)),
+    "numeric_ratio_line_modifier": ("max_ratio", _one("refinedweb_lines", "max_ratio", "max_digits", 0.999999)),
+    "counter_line_modifier": ("", lambda found, step: found.add("refinedweb_lines", counters=True)),
+    "line_length_modifier": ("min_length", _line_length),
+    "substring_line_modifier": ("banlist max_length location remove_substring_only", _substring_lines),
+    "word_removal_ratio_filter": (
+        "prev_word_count_key max_removed_ratio",
+        _one("refinedweb_lines", "max_removed_ratio", "max_removed_words", 0.05),
+    ),
+    "word_length_modifier": ("max_length model", _one("c4", "max_length", "max_word_chars", 1000)),
+    "citation_removal_modifier": ("", lambda found, step: found.add("c4", citations=True)),
+    "punctuation_line_modifier": ("remove_ellipses", lambda found, step: found.add("c4", end_mark=True)),
+    "substring_filter": ("banlist banlist_from_fname exact_word", _substring),
+    "exact_dedup": ("content_key normalize selection_key selection_normalize", _exact_dedup),
+    "split_lines_modifier": ("delimiter", _split(True)),
+    "join_lines_modifier": ("delimiter", _split(False)),
+    "classify_fasttext_hq_prob_enricher": ("model_filename key", _model),
+    "quality_filter": ("key threshold lower_better key_must_exist", _quality),
+}  # fmt: skip

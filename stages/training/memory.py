@@ -1,0 +1,105 @@
+"""Whether a training fits the machine: what it will hold at its peak, against what is there, before it starts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from models.memory import PeakBytes, peak_bytes, state_bytes
+from models.objective import Objective
+from models.optimiser import Optimiser
+from models.presets import Llama
+from pipeline.errors import TooLittleMemory
+from pipeline.quantities import size
+
+if TYPE_CHECKING:
+    import torch
+
+CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+class Settings(Protocol):
+    """What memory depends on, of a node or of a job."""
+
+    @property
+    def model(self) -> Llama: ...
+    @property
+    def objective(self) -> Objective: ...
+    @property
+    def optimizer(self) -> Optimiser: ...
+    @property
+    def batch_rows(self) -> int: ...
+    @property
+    def micro_batches(self) -> int: ...
+    @property
+    def shard(self) -> int: ...
+    @property
+    def precision(self) -> Literal["auto", "fp32", "bf16"]: ...
+    @property
+    def recompute(self) -> bool: ...
+    @property
+    def save_aside(self) -> bool: ...
+
+
+def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> PeakBytes:
+    """What the fullest of so many processes will hold."""
+    form = getattr(run.objective, "form", "kept")
+    return peak_bytes(
+        run.model,
+        vocab_size,
+        tokens=run.batch_rows // run.micro_batches * length,
+        micro_batches=-(-run.micro_batches // processes),
+        processes=processes,
+        shards=run.shard,
+        bf16=run.precision == "bf16",
+        recompute=run.recompute,
+        optimizer=run.optimizer,
+        form=None if form == "auto" else form,
+        save_aside=run.save_aside,
+    )
+
+
+def file_bytes(run: Settings, vocab_size: int) -> int:
+    """Of the published weights and the two checkpoints that are kept."""
+    state = state_bytes(run.model, vocab_size, optimizer=run.optimizer)
+    return state.weights + 2 * (state.weights + state.optimiser)
+
+
+def check_memory(run: Settings, vocab_size: int, length: int, processes: int, device: torch.device) -> None:
+    """Raises TooLittleMemory when the processes of this machine, or the one of this device, will hold too much."""
+    here, there = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), machine_memory()
+    if device.type == "cuda":
+        import torch
+
+        here, there = 1, torch.cuda.get_device_properties(device).total_memory
+    refuse_above(peak_of(run, vocab_size, length, processes), here, there)
+
+
+def refuse_above(peak: PeakBytes, processes: int, memory: int) -> None:
+    """Raises TooLittleMemory when so many processes together need more than `memory`."""
+    if processes * peak.total <= memory:
+        return
+    parts = {
+        "weights, gradients and optimiser": peak.state.total, "sums of gradients": peak.sums,
+        "gathered shards": peak.gathered, "activations": peak.activations, "losses": peak.losses,
+        "the copy for a checkpoint": peak.saved,
+    }  # fmt: skip
+    largest = max(parts, key=lambda name: parts[name])
+    each = f" in each of {processes} processes" if processes > 1 else ""
+    raise TooLittleMemory(
+        "pretrain", f"about {size(peak.total)}{each}, of which {largest} {size(parts[largest])}",
+        f"at most {size(memory)}, which is what this machine has",
+        "more micro_batches, recompute: true, shards over machines, or a smaller model; siftloom budget shows each",
+    )  # fmt: skip
+
+
+def machine_memory() -> int:
+    """Bytes of this machine, or of the group of processes that it is confined to."""
+    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for place in CGROUPS:
+        try:
+            found.append(int(Path(place).read_text()))
+        except (OSError, ValueError):
+            continue  # no such group, or no limit ("max")
+    return min(found)

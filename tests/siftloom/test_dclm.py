@@ -1,0 +1,127 @@
+"""A configuration in DCLM's form becomes a recipe: each function a rule, nothing beside it, what is unlike an error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from command_line import PROSE, siftloom
+
+from pipeline.errors import RecipeError
+from pipeline.recipe import load
+from siftloom.dclm import translate
+from siftloom.vocabulary import vocabulary
+
+# the functions, in their order, and the numbers of the authors' dclm_baseline_refinedweb.yaml
+BASELINE = [
+    {"func": "move_url_modifier"},
+    {"func": "url_substring_filter", "banlist_from_fname": "lists/domains.txt", "exact_domain_match": True,
+     "ignore_chars": ["www"]},
+    {"func": "url_substring_filter", "banlist_from_fname": "lists/strict.txt", "ignore_chars": ["-", "."]},
+    {"func": "url_substring_filter", "banlist_from_fname": "lists/hard.txt", "match_substrings": False},
+    {"func": "url_substring_filter", "banlist_from_fname": "lists/soft.txt", "match_substrings": False,
+     "num_banned_substrs": 2},
+    {"func": "url_removal_modifier"},
+    {"func": "newline_removal_modifier", "max_consecutive": 2},
+    {"func": "detect_lang_whole_page_enricher", "model": "fasttext", "key_prefix": "language_id_whole_page"},
+    {"func": "language_filter", "key": "language_id_whole_page_fasttext", "keep_languages": ["en"], "threshold": 0.65},
+    {"func": "page_length_filter", "length_type": "word", "min_length": 50, "max_length": 100000,
+     "ignore_punctuation": True},
+    {"func": "word_length_filter", "min_length": 3, "max_length": 10},
+    {"func": "symbol_ratio_filter", "max_symbol_to_word_ratio": 0.1},
+    {"func": "bullet_count_filter", "max_bullet_start_ratio": 0.9},
+    {"func": "ellipsis_count_filter", "max_ellipsis_end_ratio": 0.3},
+    {"func": "alphabetic_word_ratio_filter", "max_ratio": 0.2},
+    {"func": "stop_word_filter", "count_unique": False, "min_stop_word": 2},
+    {"func": "massive_web_repetition_filters"},
+    {"func": "word_counter_enricher", "key": "previous_word_count"},
+    {"func": "uppercase_ratio_line_modifier", "max_ratio": 0.5},
+    {"func": "numeric_ratio_line_modifier", "max_ratio": 0.999999},
+    {"func": "counter_line_modifier"},
+    {"func": "line_length_modifier", "min_length": 2},
+    {"func": "substring_line_modifier", "max_length": 10, "banlist": "items in cart", "remove_substring_only": True},
+    {"func": "substring_line_modifier", "max_length": 10, "banlist": "Read more...", "location": "suffix",
+     "remove_substring_only": True},
+    {"func": "substring_line_modifier", "max_length": 10, "banlist": "Sign-in", "location": "prefix",
+     "remove_substring_only": True},
+    {"func": "word_removal_ratio_filter", "prev_word_count_key": "previous_word_count", "max_removed_ratio": 0.05},
+]  # fmt: skip
+
+
+def written(folder: Path, steps: list[dict]) -> str:
+    path = folder / "theirs.yaml"
+    path.write_text(yaml.safe_dump([{"source": "cc", "steps": steps}]))
+    return str(path)
+
+
+def test_the_baseline_is_the_rules_with_their_defaults(tmp_path: Path) -> None:
+    (tmp_path / "lists").mkdir()
+    for name in ("domains", "strict", "hard", "soft"):
+        (tmp_path / "lists" / f"{name}.txt").write_text("bad\n")
+    (tmp_path / "data").mkdir()
+    rows = [{"url": f"http://{'bad' if n == 3 else 'x'}.org/{n}", "text": PROSE.format(n=n)} for n in range(12)]
+    (tmp_path / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    said = siftloom("init", "data", "--from-dclm", written(tmp_path, BASELINE), cwd=tmp_path).stdout
+    assert "symbol_ratio_filter: " in said
+    nodes = load(tmp_path / "recipe.yaml", vocabulary()).nodes
+    assert [node.kind() for node in nodes.values()] == [
+        "read", "url", "tidy", "language", "gopher_quality", "gopher_repetition", "refinedweb_lines", "write",
+    ]  # fmt: skip
+    url = nodes["addresses"]
+    places = [Path(path).name for path in (*url.domains, *url.strict, *url.hard, *url.soft)]
+    assert places == ["domains.txt", "strict.txt", "hard.txt", "soft.txt"]
+    assert all(Path(path).exists() for path in (*url.domains, *url.soft))
+    plain, defaults = nodes["plain"], type(nodes["plain"])(docs=nodes["docs"])
+    fields = [name for name in plain.__dataclass_fields__ if name.startswith(("min_", "max_"))]
+    assert {name: getattr(plain, name) for name in fields} == {name: getattr(defaults, name) for name in fields}
+    lines, usual = nodes["lines"], type(nodes["lines"])(docs=nodes["docs"])
+    fields = [name for name in lines.__dataclass_fields__ if name not in ("docs", "allow_empty")]
+    assert {name: getattr(lines, name) for name in fields} == {name: getattr(usual, name) for name in fields}
+    assert nodes["kept"].keep == {"en": 0.65}
+
+
+def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
+    steps = [
+        {"func": "bullet_count_filter", "max_bullet_start_ratio": 0.8},
+        {"func": "massive_web_repetition_filters", "skip_paragraph": True},
+        {"func": "bullet_count_filter", "max_bullet_start_ratio": 0.5},
+        {"func": "punctuation_line_modifier"},
+        {"func": "line_length_modifier", "min_length": 5},
+        {"func": "substring_filter", "banlist": ["{"]},
+        {"func": "split_lines_modifier"},
+        {"func": "exact_dedup", "content_key": "text"},
+        {"func": "join_lines_modifier"},
+        {"func": "classify_fasttext_hq_prob_enricher", "model_filename": "hq.bin", "key": "hq"},
+        {"func": "quality_filter", "key": "hq", "threshold": 0.018112},
+        {"func": "random_sampling_filter", "keep_probability": 0.5},
+    ]
+    found = translate(written(tmp_path, steps)).nodes
+    assert list(found) == ["plain", "varied", "plain_2", "c4", "distinct_lines", "scored", "best", "best_2"]
+    on = {name: value for name, value in found["plain"].items() if value is not None}
+    assert on == {"use": "gopher_quality", "docs": "docs", "max_bullet_lines": 0.8}
+    assert found["plain_2"]["max_bullet_lines"] == 0.5
+    assert found["varied"]["max_dup_paragraphs"] is None
+    assert (found["c4"]["min_line_words"], found["c4"]["max_curly_brackets"], found["c4"]["policy"]) == (5, 0, False)
+    assert found["scored"]["model"] == {"use": "fasttext_model", "path": "hq.bin"}
+    assert (found["best_2"]["sampling"], found["best_2"]["keep_fraction"]) == ("hash", 0.5)
+    assert (found["best"]["by"], found["best"]["min"]) == ("hq", 0.018112)
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        ({"func": "stop_words_filter"}, "step 1, stop_words_filter.*stop_word_filter"),
+        ({"func": "stop_word_filter", "min_words": 2}, "the argument 'min_words'.*min_stop_word"),
+        ({"func": "page_length_filter", "length_type": "char", "max_length": 9}, "length_type: char"),
+        ({"func": "substring_line_modifier", "banlist": ["cookies"]}, r"banlist: \['cookies'\]"),
+        ({"func": "url_substring_filter", "banlist": ["x"]}, "no text file"),
+    ],
+)
+def test_what_is_unlike_is_named_with_its_step(tmp_path: Path, step: dict, what: str) -> None:
+    with pytest.raises(RecipeError, match=what):
+        translate(written(tmp_path, [step]))
+    (tmp_path / "other.yaml").write_text("nodes: {}\n")
+    with pytest.raises(RecipeError, match="a list of one source"):
+        translate(str(tmp_path / "other.yaml"))
