@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -116,7 +117,8 @@ class Feed:
 
 def _pinned(batch: Batch) -> Batch:
     """The same batch in memory that a device copies from while it computes."""
-    held = {name: value.pin_memory() for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    tensors = {name: value for name, value in vars(batch).items() if isinstance(value, torch.Tensor)}
+    held: dict[str, Any] = {name: value.pin_memory() for name, value in tensors.items()}
     for part in ("columns", "pieces"):
         held[part] = {name: value.pin_memory() for name, value in getattr(batch, part).items()}
     return Batch(**{**vars(batch), **held})

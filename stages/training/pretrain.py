@@ -291,5 +291,6 @@ class Pretrain(Node):
 
     def figures(self, ctx: Context):
         weighted = not isinstance(self.reweight or Uniform(), Uniform)
-        yield from of_files(*(ctx.path("train", "all", f"/{name}") for name in FILES), self.label, weighted=weighted)
+        record, unusual = (ctx.path("train", "all", f"/{name}") for name in FILES)
+        yield from of_files(record, unusual, self.label, weighted=weighted)
         yield from mixture_figures(ctx, [share for _, share in self.mixture])

@@ -174,8 +174,8 @@ class Trainer:
         finite = math.isfinite(loss) and math.isfinite(norm)
         expected = expected_loss(self.record["loss"], loss)
         if not finite or expected is not None:
-            held = tokens_m > 0
-            self.unusual.append(describe(step, loss, expected, rows_m[held].tolist(), means_m[held].tolist()))
+            some_m = tokens_m > 0
+            self.unusual.append(describe(step, loss, expected, rows_m[some_m].tolist(), means_m[some_m].tolist()))
         learning_rate = job.optimizer.lr * learning_rate_factor(job.lr_schedule, step, job.steps)
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
