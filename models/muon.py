@@ -54,9 +54,10 @@ class Muon(Optimiser):
         from models.optim import adamw, joined, parameter_groups
 
         rest = parameter_groups(model, self, maps=False)
-        for group in rest if self.rest_lr is not None else ():
-            group["lr"] *= self.rest_lr / self.lr
-            group["lr_factor"] *= self.rest_lr / self.lr
+        factor = 1.0 if self.rest_lr is None else self.rest_lr / self.lr
+        for group in rest:
+            group["lr"] *= factor
+            group["lr_factor"] *= factor
 
         def muon(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
             return torch.optim.Muon(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from models.loss_choice import Form
 from models.memory import PeakBytes, peak_bytes, state_bytes
 from models.objective import Objective
 from models.optimiser import Optimiser
@@ -44,7 +45,7 @@ class Settings(Protocol):
 
 def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> PeakBytes:
     """What the fullest of so many processes will hold."""
-    form = getattr(run.objective, "form", "kept")
+    form: Form | Literal["auto"] = getattr(run.objective, "form", "kept")
     return peak_bytes(
         run.model,
         vocab_size,
