@@ -1,8 +1,10 @@
 """`python -m benchmarks.curation [--small] [--json FILE] [--cache FOLDER]`
 
 Builds the corpus, runs our rule sets and datatrove's filters on the same English pages in one process, and prints CPU a
-document, verdicts side by side, the share of pages that stays per language, and the acceptance rows C-1, C-2 (language
-identification) and C-5. `--small`: 100 pages for the peers and one round, else 300 and three. Needs the extra `parity`.
+document, verdicts side by side, the share of pages that stays per language, quality models on seen and unseen kinds of
+pages, what a small language model makes of their choice, a whole recipe run three ways, and the acceptance rows C-1 to
+C-7. `--small`: 100 pages for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The
+peers need the extra `parity`.
 """
 
 from __future__ import annotations
@@ -10,17 +12,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import tempfile
 from pathlib import Path
 
-from benchmarks.curation import languages, peers
+from benchmarks.curation import languages, peers, quality, whole
 from benchmarks.curation.corpus import EIGHT, build
 from benchmarks.dedup.records import Records, say
+
+LEAST_GAIN = {"random - cascade": 0.25, "word - cascade": 0.08}  # bits per byte
 
 
 def main() -> None:
     wish = argparse.ArgumentParser(prog="benchmarks.curation")
     wish.add_argument("--small", action="store_true")
     wish.add_argument("--json", type=Path)
+    wish.add_argument("--only", default="C-1,C-2,C-3,C-4,C-5,C-6,C-7", help="rows, commas between")
     wish.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "siftloom-curation")
     wish = wish.parse_args()
     pages = build(wish.cache)
@@ -31,10 +37,17 @@ def main() -> None:
         text for text, lang in zip(pages["text"].to_pylist(), pages["lang"].to_pylist(), strict=True) if lang == "en"
     ]
     english = english[:: max(len(english) // (100 if wish.small else 300), 1)]
-    records = Records()
-    kept(records, pages)
-    identification(records, english)
-    rule_sets(records, english, rounds=1 if wish.small else 3)
+    records, only = Records(), set(wish.only.split(","))
+    if "C-5" in only:
+        kept(records, pages)
+    if "C-2" in only:
+        identification(records, english)
+    if only & {"C-2", "C-3", "C-6"}:
+        models(records, pages, only)
+    if only & {"C-4", "C-7"}:
+        recipe(records)
+    if "C-1" in only:
+        rule_sets(records, english, rounds=1 if wish.small else 3)
     say("\nrows")
     for row in records.rows:
         said = "holds" if row["holds"] else "MISSED"
@@ -88,6 +101,69 @@ def kept(records: Records, pages) -> None:
     for name in EIGHT:
         records.at_least("C-5", f"good pages kept, {name}", shares[name][1], 0.95, "")
     records.at_least("C-5", "pages of no prose removed", 1 - shares["no prose"][1], 0.25, "")
+
+
+def models(records: Records, table, only: set[str]) -> None:
+    """C-2, the part of quality models, C-3 and C-6."""
+    if "C-2" in only:
+        say("\nquality, documents per second and core")
+        spent = quality.speed(quality.Pages.of(table))
+        for name, value in spent.items():
+            say(f"{name:46} {value:9,.0f}")
+        for name in ("word", "char"):
+            records.at_least("C-2", f"quality scoring, {name}, documents/s per core", spent[name], 10_000, "")
+            ratio = spent[name] / spent[f"{name}, fastText alone"]
+            records.at_least("C-2", f"quality scoring, {name}, of raw fastText", ratio, 0.8)
+    if "C-3" in only:
+        ranking(records, table)
+    if "C-6" in only:
+        pages = quality.Pages.of(table, test_share=0.5)
+        score = quality.scores(pages)
+        say(f"\nbits per byte of essays, n-grams of {quality.ORDER} characters, {quality.BYTES:,} bytes an arm")
+        for seed in (1, 2):
+            for pair, (gain, low, high) in quality.differences(pages, score, seed).items():
+                say(f"seed {seed}  {pair:20} {gain:+.3f}  95 % {low:+.3f} to {high:+.3f}")
+                if pair in LEAST_GAIN:
+                    records.at_least("C-6", f"{pair}, seed {seed}", gain, LEAST_GAIN[pair], "bits/byte")
+                    records.equal("C-6", f"{pair}, seed {seed}: the interval excludes 0", low > 0)
+
+
+def ranking(records: Records, table) -> None:
+    """C-3: essays, and each kind of junk in turn, are what no model has seen."""
+    import numpy as np
+
+    say("\nAUC on seen sources, on unseen essays and junk; essays kept at 10 % junk; share of that junk kept")
+    found: dict[str, list] = {}
+    for junk in quality.JUNK_SOURCES:
+        pages = quality.Pages.of(table, (quality.ESSAYS, junk))
+        for name, score in quality.scores(pages).items():
+            seen, unseen = np.flatnonzero(pages.tested & ~pages.unseen), np.flatnonzero(pages.unseen)
+            one, (other, recall) = quality.judged(pages, score, seen)[0], quality.judged(pages, score, unseen)
+            kept_ = quality.kept_of(pages, score, junk)
+            found.setdefault(name, []).append((one, other, recall, kept_))
+            say(f"{name:12} without {junk:12} {one:.3f}   {other:.3f} / {recall:.2f}   {kept_:6.1%}")
+    means = {name: np.mean(rows, axis=0).tolist() for name, rows in found.items()}
+    for name, test, outside in (("char", 0.96, 0.95), ("ensemble", 0.975, 0.96)):
+        records.at_least("C-3", f"AUC, {name}, seen sources", means[name][0], test, "")
+        records.at_least("C-3", f"AUC, {name}, unseen sources", means[name][1], outside, "")
+        worst = max(row[3] for row in found[name])
+        records.at_most("C-3", f"most that is kept of an unseen kind of junk, {name}", worst, 0.5, "")
+    records.at_least("C-3", "unseen good pages kept at 10 % junk, ensemble", means["ensemble"][2], 0.9, "")
+    records.at_least("C-3", "AUC of char above word, unseen sources", means["char"][1] - means["word"][1], 0.03, "")
+
+
+def recipe(records: Records) -> None:
+    """C-4 and C-7."""
+    with tempfile.TemporaryDirectory() as name:
+        for way, same_ in whole.bytes_are_equal(Path(name)).items():
+            records.equal("C-4", f"data files of {whole.NAME} on one CPU and {way}", same_)
+        removed, right, balanced = whole.answers(Path(name))
+        records.at_least(
+            "C-7", f"share of {removed:,} removed documents that `why` answers for", right / removed, 1.0, ""
+        )
+        records.equal("C-7", "documents read = kept + removed", balanced)
+        again = whole.nodes_that_score(Path(name))
+        records.equal("C-7", "a new share of the selection runs no other node", not again)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,179 @@
+"""Quality models on pages of kinds they were trained on and of kinds they have never seen; what a small language
+model makes of what they choose.
+
+The language model is our own n-gram model over characters (modified Kneser-Ney): seconds of CPU, where a transformer
+takes minutes, and the order of the arms is what is asked. `siftloom ablate` trains the transformer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.curation.corpus import PIECE
+from benchmarks.curation.peers import DOCS, ROUNDS, _median, _reasons
+from stages.chance import draws, share_limit
+from stages.clean.gopher_quality import GopherQuality
+from stages.clean.gopher_repetition import GopherRepetition
+from stages.quality.auc import auc
+from stages.quality.drawing import Drawn
+from stages.quality.fasttext_models import good_shares
+from stages.quality.fitting import Fit
+from stages.quality.lines import Normaliser
+from stages.quality.ngram import estimate
+from stages.quality.perplexity import sentences
+from stages.training.ablation import interval
+
+ESSAYS = "anarchism"  # good pages of a kind that the manuals are not: what is unseen, and what a language model reads
+JUNK_SOURCES = ("javadoc", "wordnet", "miscfiles", "changelogs")  # each in turn is the junk that no model has seen
+LINES = Normaliser(3000, 20)
+JUNK = 0.1  # share of junk that may pass, where recall is taken
+BYTES = 300_000  # of text that an arm is trained on
+ORDER = 6
+
+
+@dataclass
+class Pages:
+    """The beginnings of English pages: their texts, which are good, their sources, and whether each is tested on (else
+    it is trained on), unseen."""
+
+    text: list[str]
+    good: np.ndarray
+    source: np.ndarray
+    tested: np.ndarray
+    unseen: np.ndarray
+    draw: np.ndarray
+
+    @classmethod
+    def of(cls, table: pa.Table, unseen: Sequence[str] = (), test_share: float = 0.2) -> Pages:
+        english = table.filter(pa.compute.equal(table["lang"], "en"))
+        ids, source = english["id"].to_pylist(), np.array(english["source"].to_pylist())
+        drawn = draws(ids, 0, "benchmark")
+        tested = draws(ids, 0, "benchmark test") < share_limit(test_share)
+        good = np.array(english["good"].to_pylist())
+        return cls(
+            [text[:PIECE] for text in english["text"].to_pylist()],
+            good,
+            source,
+            tested,
+            np.isin(source, list(unseen)),
+            drawn,
+        )
+
+    def table(self, rows: np.ndarray) -> pa.Table:
+        return pa.table({"text": [self.text[i] for i in rows]})
+
+
+def scores(pages: Pages) -> dict[str, np.ndarray]:
+    """Model -> a score for every page, trained on the pages of the seen sources that are not for the test."""
+    lines = [line or "" for line in LINES.lines(pa.array(pages.text))]
+    train = np.flatnonzero(~pages.tested & ~pages.unseen)
+    most = min(int(pages.good[train].sum()), int((~pages.good[train]).sum()))
+    sides = [train[pages.good[train] == side] for side in (True, False)]
+    chosen = np.concatenate([side[np.argsort(pages.draw[side])][:most] for side in sides])
+    rows = chosen[np.argsort(pages.draw[chosen])]
+    label = {True: "good", False: "bad"}
+    documents = [Drawn(0, "", label[bool(pages.good[i])], lines[i], False, False) for i in rows]
+    found = {}
+    for name in ("word", "char"):
+        model = Fit(name, 16, 200_000, None, 0.1).run(documents)  # pyright: ignore[reportArgumentType]
+        found[name] = good_shares(model, lines).astype(np.float64)
+    grams = estimate([s for i in rows if pages.good[i] for s in sentences(pages.text[i], "word", 3000)], 3, 2)
+    perplexity = np.array([grams.perplexity(sentences(text, "word", 3000)) or np.inf for text in pages.text])
+    ranks = [rank(found["word"]), rank(found["char"]), rank(-perplexity)]
+    return {**found, "perplexity": -perplexity, "ensemble": np.mean(ranks, axis=0)}
+
+
+def rank(values: np.ndarray) -> np.ndarray:
+    return np.argsort(np.argsort(values, kind="stable"), kind="stable") / len(values)
+
+
+def judged(pages: Pages, score: np.ndarray, rows: np.ndarray) -> tuple[float | None, float]:
+    """(AUC, share of good pages kept where `JUNK` of the others pass) among some rows."""
+    good, bad = score[rows][pages.good[rows]], score[rows][~pages.good[rows]]
+    return auc(good, bad), float((good > np.quantile(bad, 1 - JUNK)).mean())
+
+
+def kept_of(pages: Pages, score: np.ndarray, source: str) -> float:
+    """Share kept of a source, at the threshold that `JUNK` of the tested junk of seen sources passes."""
+    cut = np.quantile(score[pages.tested & ~pages.unseen & ~pages.good], 1 - JUNK)
+    return float((score[pages.source == source] > cut).mean())
+
+
+def speed(pages: Pages) -> dict[str, float]:
+    """Documents per CPU second: our node's function, and the model alone on the lines it is given."""
+    texts = pa.table({"text": pages.text})
+    lines = [line for line in LINES.lines(texts["text"]) if line is not None]
+    train = [Drawn(0, "", "good" if pages.good[i] else "bad", lines[i][:3000], False, False) for i in range(len(lines))]
+    found = {}
+    for name in ("word", "char"):
+        model = Fit(name, 16, 200_000, 5, 0.1).run(train[::4])  # pyright: ignore[reportArgumentType]
+
+        def ours(model: Any = model) -> None:
+            good_shares(model, [line for line in LINES.lines(texts["text"]) if line is not None])
+
+        for label, work in ((name, ours), (f"{name}, fastText alone", lambda model=model: model.predict(lines, k=-1))):
+            work()
+            found[label] = len(lines) / _median(work, ROUNDS)
+    return found
+
+
+def held_out(pages: Pages) -> np.ndarray:
+    """Every second page of essays that no classifier was trained on."""
+    return np.flatnonzero(pages.tested & (pages.source == ESSAYS))[::2]
+
+
+def arms(pages: Pages, score: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """Arm -> its pages, of `BYTES` together, out of a pool that no classifier was trained on; the same for all."""
+    pool = np.setdiff1d(np.flatnonzero(pages.tested), held_out(pages))
+    pool = pool[np.argsort(draws([str(i) for i in pool], seed, "arms"))][: len(pool) * 4 // 5]
+    clean = pool[_passing(pages, pool)]
+    orders = {
+        "random": pool,
+        "word": pool[np.argsort(-score["word"][pool], kind="stable")],
+        "char": pool[np.argsort(-score["char"][pool], kind="stable")],
+        "cascade": clean[np.argsort(-score["char"][clean], kind="stable")],
+    }
+    found = {}
+    for name, order in orders.items():
+        size = np.cumsum([len(pages.text[i].encode()) for i in order])
+        found[name] = order[: int(np.searchsorted(size, BYTES)) + 1]
+    return found
+
+
+def _passing(pages: Pages, rows: np.ndarray) -> list[bool]:
+    table = pages.table(rows)
+    verdicts = [
+        _reasons(node, node.open(None)(table))  # pyright: ignore[reportArgumentType]
+        for node in (GopherQuality(docs=DOCS), GopherRepetition(docs=DOCS))
+    ]
+    return [one is None and other is None for one, other in zip(*verdicts, strict=True)]
+
+
+def bits(pages: Pages, rows: Sequence[int], essays: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """(bits, bytes) of each held-out page under a model of some pages, line by line."""
+    model = estimate([s for i in rows for s in sentences(pages.text[i], "char", 3000)], ORDER, 1)
+    spent, size = [], []
+    for i in essays:
+        lines = sentences(pages.text[i], "char", 3000)
+        tokens = sum(len(line) + 1 for line in lines)
+        spent.append(math.log2(model.perplexity(lines) or 1.0) * tokens)
+        size.append(sum(len("".join(line).encode()) + 1 for line in lines))
+    return np.array(spent), np.array(size, np.float64)
+
+
+def differences(pages: Pages, score: dict[str, np.ndarray], seed: int) -> dict[str, tuple[float, float, float]]:
+    """Pair of arms -> (bits per byte that the second saves, its 95 % interval), on pages of essays."""
+    essays = held_out(pages).tolist()
+    found = {name: bits(pages, rows.tolist(), essays) for name, rows in arms(pages, score, seed).items()}
+    size = found["random"][1]
+    pairs = {}
+    for one, other in (("random", "cascade"), ("word", "cascade"), ("random", "char"), ("random", "word")):
+        less = found[one][0] - found[other][0]
+        pairs[f"{one} - {other}"] = (float(less.sum() / size.sum()), *interval(less, size, 2000, 0.95, seed))
+    return pairs
