@@ -150,11 +150,16 @@ class Scores:
         return found.removed
 
     def columns(self, names: Iterable[str]) -> pa.Table:
-        """Columns of the documents, those of earlier nodes too."""
+        """Columns of the documents, those of earlier nodes too, which are read when they are first asked for."""
         names = list(names)
         missing = [name for name in names if name not in self.table.column_names]
-        table = Scores(self.run, self.view, missing).table if missing else self.table
-        return table.select(names)
+        if missing:
+            more = Scores(self.run, self.view, missing).table
+            table = self.table
+            for name in missing:
+                table = table.append_column(name, more[name])
+            self.table = table
+        return self.table.select(names)
 
 
 @dataclass
@@ -170,11 +175,12 @@ class Memory:
         return all(name in seen.columns for seen in self.scores.shards)
 
     def rows(self, columns: Sequence[str], of: str = "docs", shards: Any = None, only: Any = None) -> Iterator[Any]:
-        import pyarrow as pa
-
-        for seen in self.scores.shards:
-            for _, mask, table in seen.view.batches(list(columns)):
-                yield seen.view.base.shard, table.filter(pa.array(mask))
+        if {"text", "_row"} & set(columns):
+            raise UserError(self.scores.view.label, "a node that reads texts", "a node that scores and decides")
+        table = self.scores.columns(columns)
+        for number, seen in enumerate(self.scores.shards):
+            low, high = np.searchsorted(self.scores.shard, [number, number + 1])
+            yield seen.view.base.shard, table.slice(low, high - low)
 
     def result(self, phase: str, key: str, of: Any = None) -> Result:
         return self.results[phase, key]

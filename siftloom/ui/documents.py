@@ -36,7 +36,7 @@ def listed(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     piece = asked.get("text", "").strip()
     at, following = _searched(scores, rest, piece) if piece else (rest[:PAGE], _at(rest, PAGE))
     column = asked.get("column", "")
-    values = numbers_of(scores, {"": column}).get(column) if column else None
+    values = numbers_of(scores, column) if column else None
     rows = [
         {"id": scores.table["id"][place].as_py(), "reason": scores.now[place].as_py(),
          **{name: scores.table[name][place].as_py() for name in scores.groups},
@@ -81,7 +81,7 @@ def _mask(scores: Scores, asked: Mapping[str, str]) -> np.ndarray:
         if asked.get(name) and name in scores.groups:
             must(pc.equal(scores.table[name].combine_chunks().cast("string"), asked[name]))
     if column := asked.get("column", ""):
-        values = numbers_of(scores, {"": column}).get(column)
+        values = numbers_of(scores, column)
         if values is None:
             raise UserError(scores.view.label, f"no number column {column!r}", f"one of {', '.join(scores.own)}")
         low, high = _number(asked, "low", -np.inf), _number(asked, "high", np.inf)

@@ -39,12 +39,13 @@ def node(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     for entry in scores.now.drop_null().value_counts().to_pylist():
         reasons[entry["values"]] = entry["counts"]
     return {
-        "node": view.label, "kind": view.kind, "documents": len(scores.now), "kept": scores.now.null_count,
+        "node": view.label, "kind": view.kind, "cannot": _cannot(scores, value),
+        "documents": len(scores.now), "kept": scores.now.null_count,
         "fields": [
             {"name": name, "value": getattr(value, name), "number": _is_number(each.hint), "column": against.get(name)}
             for name, each in fields_of(type(value)).items() if each.role == "threshold"
         ],
-        "columns": [name for name in (*scores.own, *set(against.values())) if name in numbers_of(scores, against)],
+        "columns": [name for name in dict.fromkeys((*scores.own, *against.values())) if _holds_numbers(scores, name)],
         "reasons": dict(sorted(reasons.items(), key=lambda entry: -entry[1])),
         "groups": {name: _values(scores, name) for name in scores.groups},
     }  # fmt: skip
@@ -80,7 +81,7 @@ def histogram(scores: Scores, name: str, value: Node, reasons: pa.Array) -> dict
 
     Raises UserError for a column that holds no numbers.
     """
-    found = numbers_of(scores, {"": name}).get(name)
+    found = numbers_of(scores, name)
     if found is None:
         raise UserError(scores.view.label, f"no number column {name!r}", f"one of {', '.join(scores.own)}")
     here = np.isfinite(found)
@@ -125,6 +126,15 @@ def _value(run: Run, view: NodeView) -> Node:
     return nodes[view.label]
 
 
+def _cannot(scores: Scores, value: Node) -> str | None:
+    """Why a node cannot decide again from stored columns; None where it can."""
+    try:
+        scores.decide(value)
+    except UserError as error:
+        return str(error)
+    return None
+
+
 def _against(value: Node) -> dict[str, str]:
     """Threshold field -> column that it is held against, as far as the class says."""
     found = {
@@ -137,29 +147,32 @@ def _against(value: Node) -> dict[str, str]:
     return found
 
 
-def numbers_of(scores: Scores, against: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """Number columns as float64, NaN where there is no value: the node's own, and those that it is held against."""
+def numbers_of(scores: Scores, name: str) -> np.ndarray | None:
+    """A number column of the documents as float64, NaN where there is no value; None where there is no such column."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    others = [name for name in against.values() if name and name not in scores.own]
-    tables = [scores.table.select([*scores.own])]
-    known = {name for seen in scores.shards for name in seen.columns}
-    if wanted := [name for name in dict.fromkeys(others) if name in known]:
-        tables.append(scores.columns(wanted))
-    found = {}
-    for table in tables:
-        for name in table.column_names:
-            kind = table.schema.field(name).type
-            if pa.types.is_integer(kind) or pa.types.is_floating(kind):
-                values = pc.fill_null(table[name].cast(pa.float64()), float("nan"))
-                found[name] = values.to_numpy()
-    return found
+    known = {*scores.own, *(column for seen in scores.shards for column in seen.columns)}
+    if name not in known:
+        return None
+    values = scores.columns([name])[name]
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return None
+    return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy()
+
+
+def _holds_numbers(scores: Scores, name: str) -> bool:
+    import pyarrow as pa
+
+    if name not in scores.own:
+        return numbers_of(scores, name) is not None
+    kind = scores.table.schema.field(name).type
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def _near(scores: Scores, name: str, limit: Any) -> dict[str, list[dict[str, Any]]]:
     """The documents whose value lies nearest below a limit, and nearest at or above it."""
-    values = numbers_of(scores, {"": name}).get(name)
+    values = numbers_of(scores, name)
     if values is None or not isinstance(limit, int | float):
         return {"below": [], "above": []}
     below, above = np.flatnonzero(values < limit), np.flatnonzero(values >= limit)

@@ -107,6 +107,8 @@ def test_a_run_is_shown_as_the_command_shows_it(ui: TestClient, small: Small) ->
 def test_a_threshold_counts_as_whatif_does(ui: TestClient, small: Small) -> None:
     info = ask(ui, "runs/small/nodes/plain")
     assert info["reasons"] == {"gopher_quality.min_words": 1}
+    assert info["cannot"] is None
+    assert "decides from more than stored columns" in ask(ui, "runs/small/nodes/distinct")["cannot"]
     field = next(field for field in info["fields"] if field["name"] == "min_words")
     assert (field["value"], field["column"], field["number"]) == (20, "gopher_words", True)
     for value in ("3", "60", "20"):

@@ -5,7 +5,7 @@ const AGAIN = 2000;
 const STATES = { done: "finished", failed: "failed", "not done": "not finished" };
 
 const progressOf = (node) => {
-  if (node.finished) return node.rows ? `${four(node.rows[1])} of ${four(node.rows[0])} documents kept` : "finished";
+  if (node.finished) return node.rows ? `${four(node.rows[1])} of ${four(node.rows[0])} kept` : "finished";
   const { state, done, total, step, steps, loss } = node.live;
   if (node.state === "failed") return "failed";
   if (step !== undefined) return `step ${four(step)}${steps ? " of " + four(steps) : ""}${loss === undefined ? "" : ", loss " + loss.toFixed(3)}`;

@@ -65,7 +65,7 @@ export const show = async (place, at, signal) => {
   const go = (params) => { location.hash = address(at.name, "thresholds", { node: name, ...params }); };
   place.append(h("h1", {}, "Thresholds"), h("p", { class: "intro" }, "Drag a threshold, or move it with the arrow keys. The counts come from stored scores: nothing runs and nothing is written. One threshold changes at a time."));
   const info = await api(`${base}/nodes/${part(name)}`, {}, signal);
-  const fields = info.fields.filter((field) => field.value !== null || field.number);
+  const fields = info.cannot ? [] : info.fields.filter((field) => field.value !== null || field.number);
   const column = info.columns.includes(at.params.column) ? at.params.column
     : fields.find((field) => field.column && field.number && field.value !== null)?.column ?? info.columns[0] ?? "";
   place.append(h("form", { class: "filters" }, choice("node", "node", names.map((one) => [one, one]), name, (node) => go({ node, column: "" })),
@@ -147,6 +147,6 @@ export const show = async (place, at, signal) => {
   place.append(board, answer);
   if (column) draw(await api(`${base}/nodes/${part(name)}/column`, { column }, signal));
   const first = fields.find((field) => field.column === column && field.value !== null) ?? fields.find((field) => field.value !== null);
-  if (first) await ask(first); else answer.append(h("p", { class: "quiet" }, "This node has no threshold; the histogram shows what it measured."));
+  if (first) await ask(first); else answer.append(h("p", { class: "quiet" }, info.cannot ?? "This node has no threshold; the histogram shows what it measured."));
   signal.addEventListener("abort", () => request.abort());
 };
