@@ -23,6 +23,7 @@ class Embed(RowNode):
     width       of a vector; needed where the model's configuration is not known before the run
     max_chars   how much of a document is read, from its beginning
     batch_rows  documents at once; configuration, since a model's sums depend on it
+    batch_tokens  fewer at once where they are long: rows of a batch times the longest of them, a token for four bytes
     actors      (fewest, most) workers that hold the model
     device      `cpu` or `cuda`; configuration, since their sums differ
 
@@ -35,6 +36,7 @@ class Embed(RowNode):
     width: int | None = None
     max_chars: int = 10_000
     batch_rows: int = 32
+    batch_tokens: int | None = None
     device: str = "cpu"
     as_: str = "vector"
     actors: tuple[int, int] = runtime((1, 2))
@@ -51,8 +53,9 @@ class Embed(RowNode):
             raise RecipeError("embed.width", "nothing", "the width of the model's vectors (`hidden_size`)")
         if known is not None and self.width not in (None, known):
             raise RecipeError("embed.width", f"{self.width}", f"{known}, the width of the model")
-        if self.batch_rows < 1 or self.max_chars < 1:
-            raise RecipeError("embed.batch_rows, max_chars", f"{self.batch_rows}, {self.max_chars}", "at least 1 each")
+        for name in ("batch_rows", "batch_tokens", "max_chars"):
+            if (number := getattr(self, name)) is not None and number < 1:
+                raise RecipeError(f"embed.{name}", f"{number}", "at least 1")
 
     def adds(self):
         return {self.as_: f"float32[{self.width or width_of(self.model)}]"}
@@ -65,8 +68,8 @@ class Embed(RowNode):
         return (
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=whole_batches(self.commit_rows, self.batch_rows), own_pass=False,
-                reuse=self.deterministic,
+                batch_tokens=self.batch_tokens, commit_rows=whole_batches(self.commit_rows, self.batch_rows),
+                own_pass=False, reuse=self.deterministic,
             ),
         )  # fmt: skip
 
