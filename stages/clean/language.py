@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, file, threshold
 from pipeline.errors import RecipeError
 from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
@@ -41,7 +41,7 @@ class Language(RowNode):
     docs: Node
     keep: tuple[str, ...] | dict[str, float] = threshold(("en",))  # noqa: RUF009
     min_probability: float = threshold(0.65)
-    model: tuple[str, ...] | str = sources(())
+    model: str = file("")
     per: Literal["page", "line"] = "page"
     max_chars: int = 1000
     first_chars: int = 300
