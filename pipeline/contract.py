@@ -259,6 +259,9 @@ class RowPhase:
     batch_rows   rows in every batch but a shard's last; None: batches as they are read. Where the values of a row
                  depend on the others in its batch (padding in torch), make it a plain field of the node, so that it is
                  part of the identity
+    batch_tokens  with `batch_rows`: a batch ends sooner where its rows, each padded to the longest text among them,
+                 would be more tokens than that; a token is taken for four UTF-8 bytes of `text`. A row by itself may
+                 be more
     commit_rows  what is known of every so many rows of a shard is kept in the store at once, so that a killed worker
                  loses at most so many. A multiple of `batch_rows`. The bytes of the side-car do not depend on it
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
@@ -275,6 +278,7 @@ class RowPhase:
     per_shard: bool = False
     resources: Resources = Resources()
     batch_rows: int | None = None
+    batch_tokens: int | None = None
     commit_rows: int | None = None
     on_error: Literal["fail", "reason"] = "fail"
     own_pass: bool = False
@@ -282,23 +286,27 @@ class RowPhase:
     fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_rows(self.batch_rows, self.commit_rows)
+        _check_batches(self)
 
 
-def _check_rows(batch_rows: int | None, commit_rows: int | None) -> None:
-    for name, rows in (("batch_rows", batch_rows), ("commit_rows", commit_rows)):
-        if rows is not None and rows < 1:
-            raise ValueError(f"{name} is {rows}; it must be at least 1")
-    if commit_rows is not None and commit_rows % (batch_rows or 1):
-        raise ValueError(f"commit_rows ({commit_rows}) must be a multiple of batch_rows ({batch_rows})")
+def _check_batches(phase: RowPhase | ShardPhase) -> None:
+    for name in ("batch_rows", "batch_tokens", "commit_rows"):
+        number = getattr(phase, name)
+        if number is not None and number < 1:
+            raise ValueError(f"{name} is {number}; it must be at least 1")
+    rows, commit = phase.batch_rows, phase.commit_rows
+    if commit is not None and commit % (rows or 1):
+        raise ValueError(f"commit_rows ({commit}) must be a multiple of batch_rows ({rows})")
+    if phase.batch_tokens is not None and (rows is None or "text" not in phase.needs):
+        raise ValueError("batch_tokens bounds batches of `batch_rows` rows whose `text` the phase needs")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPhase:
     """Files per shard. `open(ctx)` is called for each shard (`ctx.shard` is set) and returns its writer.
 
-    `load`, `needs`, `batch_rows` and `own_pass` are those of a `RowPhase`. With `commit_rows` the writer is a
-    `PieceWriter`, and what its `work` returned of every so many rows is kept in the store at once.
+    `load`, `needs`, `batch_rows`, `batch_tokens` and `own_pass` are those of a `RowPhase`. With `commit_rows` the
+    writer is a `PieceWriter`, and what its `work` returned of every so many rows is kept in the store at once.
 
     `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
     with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
@@ -310,13 +318,14 @@ class ShardPhase:
     needs: tuple[str, ...] = ()
     resources: Resources = Resources()
     batch_rows: int | None = None
+    batch_tokens: int | None = None
     commit_rows: int | None = None
     own_pass: bool = False
     fields: tuple[str, ...] | None = None
     law: Law | None = None
 
     def __post_init__(self) -> None:
-        _check_rows(self.batch_rows, self.commit_rows)
+        _check_batches(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -707,6 +716,10 @@ class Context(ABC):
 
         `ext` begins with a dot, a dash or a slash (`.parquet`, `-00.parquet`, `/config.json`).
         """
+
+    @abstractmethod
+    def temporary(self) -> Path:
+        """A new local folder for files of any size, there as long as this process: what a killed one leaves goes."""
 
     @abstractmethod
     def scratch(self) -> str:

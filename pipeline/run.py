@@ -15,7 +15,7 @@ from pipeline.contract import Node, Source
 from pipeline.errors import DataError, UserError
 from pipeline.store.documents import Documents
 from pipeline.store.json_files import read_json
-from pipeline.store.manifests import Manifests
+from pipeline.store.manifests import Manifest, Manifests
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, done_keys, read_receipt
@@ -109,12 +109,20 @@ class NodeView:
 
     def removed(self, *, own: bool = False) -> pa.Table:
         """Rows removed up to this node (`own=True`: by it): id, node, reason, value, threshold, duplicate_of."""
-        wanted = []
-        for chain in self.run.manifests.chains(self.manifest).values():
-            for manifest in chain[-1:] if own else chain:
-                if manifest not in wanted:
-                    wanted.append(manifest)
-        return self.run.documents.removed(wanted, self.run.label_of)
+        chains = self.run.manifests.chains(self.manifest).values()
+        last = {chain[-1]["fingerprint"]: chain[-1] for chain in chains if chain}
+        wanted = last if own else self._removers(self.manifest)
+        return self.run.documents.removed(list(wanted.values()), self.run.label_of)
+
+    def _removers(self, manifest: Manifest) -> dict[str, Manifest]:
+        """Return the nodes with a row phase before this one, by fingerprint, through bases that were derived from others."""
+        found: dict[str, Manifest] = {}
+        for base, chain in self.run.manifests.chains(manifest).items():
+            made = self.run.manifests.by_fingerprint(base)
+            for parent in made["inputs"].get(made["stream"], ()):
+                found |= self._removers(self.run.manifests.by_fingerprint(parent))
+            found |= {node["fingerprint"]: node for node in chain}
+        return found
 
     def shards(self) -> list[Any]:
         """The base shards behind the node's rows."""

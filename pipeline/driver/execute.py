@@ -7,7 +7,6 @@ may be killed between any two lines, and the same command goes on. This thread d
 from __future__ import annotations
 
 import os
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
+from pipeline.driver.cluster import Cluster
 from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.history import earlier
@@ -81,10 +81,10 @@ class Driver:
         self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
         self.reporter = Reporter(self.graph.names, self.watcher)
-        self.stop = StopSwitch(lambda: self.reporter.notify(Notice(STOPPING)))
+        self.stop = StopSwitch(lambda: self._tell(STOPPING))
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
         self.jobs = Jobs()
-        self._width: Callable[[], int] | None = None  # set once Ray has started
+        self.cluster = Cluster(self.options.cpus, self.options.address, self._tell, self._awaited)
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
@@ -95,12 +95,12 @@ class Driver:
     def run(self) -> None:
         digest_sources(self.state, self._start_ray)
         mark_store(self.store)
-        self.leases = Leases(self.store)
+        self.leases = Leases(self.store, tell=self._tell)
         try:
             self.name = claim_name(self.store, self.leases, self.name, self.graph)
             self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
             withdraw_damaged(self.state, self._take)
-            plan = make_plan(self.graph, self.store, self.name)
+            plan = make_plan(self.state, self.name)
             check_space(self.state, plan)
             check_drift(self.state, self.options.accept_drift)
             write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
@@ -109,6 +109,7 @@ class Driver:
             with self.stop.listening():
                 self._walk()
         finally:
+            self.cluster.close()
             self.leases.close()
             if self.keys.stop_name:
                 self.store.delete(self.keys.stop_name)
@@ -139,7 +140,9 @@ class Driver:
                 stop_written = True
             if self.jobs.running:
                 for message in self.jobs.messages(POLL_SECONDS):
+                    self.cluster.heard()
                     self._receive(message)
+                self.cluster.require_head()
                 continue
             if self._taken and not self.stop.stopping():
                 continue  # of a node that another driver had done, so nothing was due, and more may be ready now
@@ -149,6 +152,13 @@ class Driver:
                 held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
                 raise LeaseHeld(f"another driver holds {held}")
             time.sleep(POLL_SECONDS)
+
+    def _awaited(self) -> str:
+        """Return the phases that jobs work on, for people."""
+        return ", ".join(sorted(f"{self.graph.names[node]} ({phase})" for node, phase in self.jobs.busy))
+
+    def _tell(self, text: str) -> None:
+        self.reporter.notify(Notice(text))
 
     def _receive(self, message: Message) -> None:
         match message:
@@ -256,31 +266,13 @@ class Driver:
     # Ray and leases --------------------------------------------------------------------------------------------------
 
     def _start_ray(self) -> None:
-        if self._width is not None:
-            return
-        from pipeline.ray_runtime import session
-
-        where = self.options.address or os.environ.get("RAY_ADDRESS")
-        self.reporter.notify(Notice(f"joining Ray at {where}..." if where else "starting Ray on this machine..."))
-        have = os.cpu_count() or 1
-        if not where and self.options.cpus is not None and self.options.cpus > have:
-            self.reporter.notify(Notice(f"{self.options.cpus} CPUs are asked for, but this machine has {have}"))
-        self.keys.cpus = session.start(self.options.cpus, self.options.address)
-        from pipeline.ray_runtime.tasks import Width  # this imports ray, which needs its settings first
-
-        self._width = Width(self.options.cpus)
         due = (phase for node in self.graph.nodes if not self.finished(node) for phase in self.graph.phases(node))
-        if any(not isinstance(phase, TaskPhase) for phase in due):
-            from pipeline.ray_runtime.passes import warm
-
-            threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()
+        self.keys.cpus = self.cluster.start(passes=any(not isinstance(phase, TaskPhase) for phase in due))
 
     def _runner(self) -> Runner:
         self._start_ray()
-        assert self._width is not None
-        return Runner(
-            self.store.root, self.keys.stop_name, self.graph.names, self._width, self.options.cpus, self.stop.stopping
-        )
+        width, most = self.cluster.width, self.options.cpus
+        return Runner(self.store.root, self.keys.stop_name, self.graph.names, width, most, self.stop.stopping)
 
     def _take(self, node: Node) -> bool:
         folder = self.state.folder(node)

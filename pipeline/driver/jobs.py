@@ -18,6 +18,7 @@ from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.schedule import Key
 from pipeline.errors import Stopped
 from pipeline.store.binding import Binding
+from pipeline.store.process_folder import sweep
 from pipeline.store.receipts import Receipt
 
 MOST_JOBS = 16
@@ -175,5 +176,6 @@ class Runner:
                     post(Failed(node, outcome.shard, outcome.error, outcome.trace))
                 elif outcome.receipt is not None:
                     post(Done(node, phase.name, outcome.receipt, outcome.memory))
+        sweep()  # what actors of the pass have left that were killed with it
         for stats in ray_pass.stats:
             post(Logged(joined[0][0], "pass", {"stats": stats}))

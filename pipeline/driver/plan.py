@@ -17,7 +17,6 @@ from pipeline.driver.drift import code_hash
 from pipeline.driver.schedule import Schedule
 from pipeline.graph import Graph
 from pipeline.store.ledger import Ledger, per_shard
-from pipeline.store.objects import Store
 from pipeline.store.open import open_store
 from pipeline.store.record import graph_form, latest_run
 
@@ -64,11 +63,12 @@ class Plan:
 
 def plan(graph: Graph, store: str, name: str = "") -> Plan:
     """The plan of a graph in a store; `name` is the run to compare with."""
-    return make_plan(graph, open_store(store), name)
+    return make_plan(Ledger(graph, open_store(store)), name)
 
 
-def make_plan(graph: Graph, store: Store, name: str) -> Plan:
-    state = Ledger(graph, store)
+def make_plan(state: Ledger, name: str) -> Plan:
+    """The plan, from what a driver knows already."""
+    graph, store = state.graph, state.store
     state.check_bases()
     actions = _actions(graph, state)
     passes = _passes(graph, {node for node in graph.nodes if actions[node] == "reuse"})

@@ -120,11 +120,13 @@ class Pass:
     ) -> Iterator[tuple[str, list[Outcome]]]:
         """Run groups of shards; yield (shard, outcomes). With `errored` 0 the first worker that dies ends it."""
         dataset = self._dataset(groups, retries, errored)
-        blocks: Iterator[Any] = iter(dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
-        for block in blocks:
-            for row in range(len(block)):
-                parcel = pickle.loads(block["parcel"][row].as_py())
-                yield parcel.work.base.shard.name, [o for o in parcel.outcomes if self._is_new(o)]
+        # `iter_batches` would start a thread to fetch ahead, which never ends
+        for bundle in dataset.iter_internal_ref_bundles():
+            for entry in bundle.blocks:
+                block: Any = ray.get(entry.ref)
+                for row in range(len(block)):
+                    parcel = pickle.loads(block["parcel"][row].as_py())
+                    yield parcel.work.base.shard.name, [o for o in parcel.outcomes if self._is_new(o)]
         self.stats.append(dataset.stats())
 
     def _is_new(self, outcome: Outcome) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import logging
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pipeline.errors import Stopped, UserError
 from pipeline.store import faults
+from pipeline.store.process_folder import sweep
 
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
 # Shard descriptors and receipts need little; the rows that flow to a phase with a model are whole shards of text.
@@ -57,6 +59,7 @@ def start(cpus: int | None, address: str | None) -> int:
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
         _close_to_others()
+    atexit.register(sweep)  # before ray registers its own, so after that has ended the workers
     import ray
 
     global _local
@@ -142,6 +145,24 @@ def stop() -> None:
     import ray
 
     ray.shutdown()
+
+
+def kill() -> None:
+    """End every process of a local Ray whose head has died: its agents would outlive it."""
+    import psutil
+    import ray
+
+    node = ray._private.worker._global_node
+    if not _local or node is None:
+        return
+    started = [process.process.pid for group in node.all_processes.values() for process in group]
+    tree: list[psutil.Process] = []
+    for pid in started:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            tree += [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in tree:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _quiet_loggers() -> None:

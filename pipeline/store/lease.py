@@ -18,63 +18,15 @@ import json
 import os
 import threading
 import time
-import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from pipeline.errors import LeaseLost
 from pipeline.store.objects import Store
+from pipeline.store.owner import Owner
 
 LEASE_SECONDS = float(os.environ.get("SIFTLOOM_LEASE_SECONDS", "60"))
 TURN_SECONDS = 0.05  # between two looks at a lease that is held for a moment
-
-
-@dataclass(frozen=True)
-class Owner:
-    """A driver process, distinct from any other that ever had the same pid."""
-
-    boot: str  # of the host
-    space: str  # PID namespace: containers of one host number their processes each for itself
-    pid: int
-    started: int  # clock ticks since boot
-    token: str
-
-    @staticmethod
-    def here() -> Owner:
-        return Owner(_boot_id(), _pid_space(), os.getpid(), _start_time(os.getpid()) or 0, uuid.uuid4().hex)
-
-    def is_dead(self) -> bool:
-        """Return True only where this process can tell: same boot and PID namespace, and no such process."""
-        return (self.boot, self.space) == (_boot_id(), _pid_space()) and _start_time(self.pid) != self.started
-
-
-def _boot_id() -> str:
-    path = Path("/proc/sys/kernel/random/boot_id")
-    return path.read_text().strip() if path.exists() else f"unknown-{uuid.getnode():x}"
-
-
-def _pid_space() -> str:
-    try:
-        return os.readlink("/proc/self/ns/pid")
-    except OSError:
-        return ""
-
-
-def _start_time(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot, None where there is no such process or it is a zombie.
-
-    Without `/proc` every living process has started at 0.
-    """
-    if not os.path.exists("/proc/self/stat"):
-        import psutil
-
-        return 0 if psutil.pid_exists(pid) else None
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return None
-    return None if fields[0] in "ZX" else int(fields[19])
 
 
 @dataclass(frozen=True)
@@ -105,10 +57,16 @@ class Lease:
 
 
 class Leases:
-    """The leases of one driver, renewed by one thread until `close`."""
+    """The leases of one driver, renewed by one thread until `close`.
 
-    def __init__(self, store: Store, seconds: float = LEASE_SECONDS) -> None:
-        self.store, self.seconds, self.owner = store, seconds, Owner.here()
+    `tell` is called by that thread when a renewal fails, and when they succeed again.
+    """
+
+    def __init__(
+        self, store: Store, seconds: float = LEASE_SECONDS, tell: Callable[[str], None] = lambda text: None
+    ) -> None:
+        self.store, self.seconds, self.owner, self._tell = store, seconds, Owner.here(), tell
+        self._failed: set[str] = set()  # folders whose last renewal failed
         self._held: dict[str, int] = {}  # folder -> turn
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -197,8 +155,21 @@ class Leases:
                         # A lease that went to another while we were stopped is not taken back: `check` will say so.
                         if self._is_ours(folder):
                             self.store.write(_name(folder, self._held[folder]), self._content())
-                    except Exception:
-                        continue
+                    except Exception as error:
+                        self._note(folder, error)
+                    else:
+                        self._note(folder, None)
+
+    def _note(self, folder: str, error: Exception | None) -> None:
+        """Tell what has become of a renewal, where it is not what became of the one before."""
+        if (error is not None) == (folder in self._failed):
+            return
+        self._failed ^= {folder}
+        if error is None:
+            self._tell(f"the lease of {folder} is renewed again")
+        else:
+            self._tell(f"the lease of {folder} could not be renewed ({error}); it runs out {self.seconds:.0f} s after "
+                       "its last renewal, and another driver may then take the node")  # fmt: skip
 
 
 def _name(folder: str, turn: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -17,6 +18,7 @@ from pipeline.store.faults import point
 from pipeline.store.manifests import base_shards, finished
 from pipeline.store.objects import explained
 from pipeline.store.open import open_store
+from pipeline.store.process_folder import process_folder
 from pipeline.store.receipts import Receipt, data_name, finished_receipt
 from pipeline.store.rows import ShardView, alive_rows
 from pipeline.store.sources import open_stream, require_unchanged
@@ -191,6 +193,9 @@ class TaskContext(Context):
         """Remove output files that were not published."""
         for path in self.outputs.values():
             path.unlink(missing_ok=True)
+
+    def temporary(self) -> Path:
+        return Path(tempfile.mkdtemp(dir=process_folder()))
 
     def scratch(self) -> str:
         return self.store.uri(f"{self.binding.place.folder}/scratch")

@@ -17,7 +17,7 @@ from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
-from pipeline.worker.pieces import Pieces, Units, rows_digest
+from pipeline.worker.pieces import Pieces, Units, cut_into_batches, rows_digest
 from pipeline.worker.row_function import Scorer, rest
 from pipeline.worker.sidecar import SideCar
 
@@ -151,9 +151,8 @@ class PhaseRun:
         self._number += 1
         return record
 
-    def _batches(self, table: pa.Table) -> list[pa.Table]:
-        size = self.phase.batch_rows or max(1, len(table))
-        return [table.slice(start, size) for start in range(0, len(table), size)]
+    def _batches(self, table: pa.Table) -> Iterator[pa.Table]:
+        return cut_into_batches(table, self.phase.batch_rows, self.phase.batch_tokens)
 
     def _scored(self, table: pa.Table) -> pa.Table:
         import pyarrow as pa
@@ -165,7 +164,7 @@ class PhaseRun:
     def _worked(self, table: pa.Table) -> pa.Table:
         import pyarrow as pa
 
-        batches = self._batches(table.select(self._needs())) or [table.select(self._needs())]
+        batches = list(self._batches(table.select(self._needs()))) or [table.select(self._needs())]
         return pa.concat_tables([self.writer.work(batch) for batch in batches])
 
     # the end ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from pipeline.store.objects import Store
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BYTES_A_TOKEN = 4  # of UTF-8, of the tokenizers of large models on prose
 INPUT = b"input"  # key of the digest in the schema's metadata
 
 
@@ -128,3 +129,25 @@ class Units:
         if self._count:
             yield pa.concat_tables(self._waiting).combine_chunks()
         self._waiting, self._count = [], 0
+
+
+def cut_into_batches(table: pa.Table, rows: int | None, tokens: int | None) -> Iterator[pa.Table]:
+    """Yield batches of a unit in the order of its rows; see `batch_rows` and `batch_tokens` of a `RowPhase`."""
+    size = rows or max(1, len(table))
+    for start in range(0, len(table), size):
+        batch = table.slice(start, size)
+        yield from [batch] if tokens is None else _within(batch, tokens)
+
+
+def _within(batch: pa.Table, tokens: int) -> Iterator[pa.Table]:
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.binary_length(batch["text"]), 0).to_numpy()
+    start = longest = 0
+    for row, size in enumerate(lengths.tolist()):
+        wider = max(longest, -(-size // BYTES_A_TOKEN))
+        if row > start and (row - start + 1) * wider > tokens:
+            yield batch.slice(start, row - start)
+            start, wider = row, -(-size // BYTES_A_TOKEN)
+        longest = wider
+    yield batch.slice(start)

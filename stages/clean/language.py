@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.bounds import Positive, Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, file, threshold
 from pipeline.errors import RecipeError
 from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
@@ -44,7 +44,7 @@ class Language(RowNode):
     docs: Node
     keep: tuple[str, ...] | dict[str, Share] = threshold(("en",))
     min_probability: Share = threshold(0.65)
-    model: tuple[str, ...] | str = sources(())
+    model: str = file("")
     per: Literal["page", "line"] = "page"
     max_chars: Positive = 1000
     first_chars: Positive = 300

@@ -24,6 +24,7 @@ class Embed(RowNode):
     width       of a vector; needed where the model's configuration is not known before the run
     max_chars   how much of a document is read, from its beginning
     batch_rows  documents at once; part of the identity, since a model's sums depend on it
+    batch_tokens  fewer at once where they are long: rows of a batch times the longest of them, a token for four bytes
     actors      (fewest, most) workers that hold the model
     as_         (`as` in a recipe) the name of the column
     device      `cpu` or `cuda`; configuration, since their sums differ
@@ -37,6 +38,7 @@ class Embed(RowNode):
     width: Positive | None = None
     max_chars: Positive = 10_000
     batch_rows: Positive = 32
+    batch_tokens: Positive | None = None
     device: str = "cpu"
     as_: str = "vector"
     actors: tuple[Positive, Positive] = runtime((1, 2))
@@ -65,8 +67,8 @@ class Embed(RowNode):
         return (
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=whole_batches(self.commit_rows, self.batch_rows), own_pass=False,
-                reuse=self.deterministic,
+                batch_tokens=self.batch_tokens, commit_rows=whole_batches(self.commit_rows, self.batch_rows),
+                own_pass=False, reuse=self.deterministic,
             ),
         )  # fmt: skip
 

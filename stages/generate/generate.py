@@ -14,7 +14,7 @@ from stages.generate.embed import whole_batches
 from stages.generate.endpoint import Endpoint
 from stages.generate.judge import ask
 from stages.generate.lm import Sampling, prompt_digest
-from stages.generate.loading import check_model, open_model
+from stages.generate.loading import Backend, check_model, open_model, promises
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRows
 
@@ -31,6 +31,7 @@ class Generate(NewBaseNode):
     samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
     max_chars   how much of the text is put into the prompt, from its beginning
     batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
+    backend     what runs it: `transformers`, or `vllm` (extra `vllm`), which promises no equal answers
     in_flight   requests to an endpoint at the same time, in the whole cluster
     on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
 
@@ -52,6 +53,7 @@ class Generate(NewBaseNode):
     max_chars: Positive = 3000
     batch_rows: Positive = 16
     device: str = "cpu"
+    backend: Backend = "transformers"
     on_error: Literal["fail", "skip"] = "fail"
     in_flight: Positive = runtime(8)
     commit_rows: Positive | None = runtime(256)
@@ -60,10 +62,10 @@ class Generate(NewBaseNode):
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
-        return not isinstance(self.model, Endpoint)
+        return promises(self.model, self.backend)
 
     def check(self) -> None:
-        check_model(self.model, "generate.model")
+        check_model(self.model, "generate.model", self.backend)
         self._template().check("generate.prompt", self.docs)
         try:
             self._sampling()
@@ -97,7 +99,8 @@ class Generate(NewBaseNode):
         )  # fmt: skip
 
     def open(self, ctx: Context) -> NewRows:
-        lm, how = open_model(ctx, "model", self.batch_rows, self.device), self._sampling()
+        how = self._sampling()
+        lm = open_model(ctx, "model", self.batch_rows, self.device, backend=self.backend)
         if isinstance(self.model, Endpoint):
             model = self.model.model
         else:

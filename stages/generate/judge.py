@@ -19,7 +19,7 @@ from stages.documents import ID
 from stages.generate.embed import whole_batches
 from stages.generate.endpoint import BadAnswer, Endpoint, EndpointLM, Refused
 from stages.generate.lm import Sampling, prompt_digest
-from stages.generate.loading import check_model, open_model
+from stages.generate.loading import Backend, check_model, open_model, promises
 from stages.generate.prompt import Template
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Judge(RowNode):
     in_flight  requests to an endpoint at the same time, in the whole cluster
     as_        (`as` in a recipe) the name of the column
     batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
+    backend    what runs it: `transformers`, or `vllm` (extra `vllm`), which promises no equal answers
 
     An endpoint does not promise equal answers, so its receipts are the identity: a finished node is never asked again.
     """
@@ -72,6 +73,7 @@ class Judge(RowNode):
     max_chars: Positive = 3000
     batch_rows: Positive = 16
     device: str = "cpu"
+    backend: Backend = "transformers"
     as_: str = "judge"
     on_error: str = runtime("fail")
     in_flight: Positive = runtime(8)
@@ -82,10 +84,10 @@ class Judge(RowNode):
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]
-        return not isinstance(self.model, Endpoint)
+        return promises(self.model, self.backend)
 
     def check(self) -> None:
-        check_model(self.model, "judge.model")
+        check_model(self.model, "judge.model", self.backend)
         self._template().check("judge.prompt", self.docs)
         try:
             groups = re.compile(self.pattern).groups
@@ -133,7 +135,7 @@ class Judge(RowNode):
         )  # fmt: skip
 
     def open(self, ctx: Context) -> RowFunction:
-        lm = open_model(ctx, "model", self.batch_rows, self.device)
+        lm = open_model(ctx, "model", self.batch_rows, self.device, backend=self.backend)
         how = self._sampling()
 
         def rows(table: pa.Table) -> Columns:

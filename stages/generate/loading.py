@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import tempfile
 from pathlib import Path
+from typing import Literal
 
 from pipeline.contract import ONE, Context, Node, Of
 from pipeline.errors import RecipeError
@@ -16,12 +15,18 @@ from stages.training.lineage import sees_both_sides
 FOLDERS = {"export": "folder", "model_folder": "files"}
 MODELS = (*FOLDERS, "pretrain")
 Model = Node | Endpoint
+Backend = Literal["transformers", "vllm"]  # what runs a model that is loaded here
 
 
-def check_model(model: Model, place: str, *, writes: bool = True) -> None:
+def check_model(model: Model, place: str, backend: Backend = "transformers", *, writes: bool = True) -> None:
     """Raise `RecipeError` unless the value is a model that `open_model` knows; with `writes` it must be one that reads
     from left to right, which writing and likelihoods take.
     """
+    if isinstance(model, Endpoint) and backend == "vllm":
+        raise RecipeError(
+            place, "an endpoint, and `backend: vllm`, which loads a model here", "one of the two",
+            "leave `backend` out: a vLLM server is an endpoint",
+        )  # fmt: skip
     if not isinstance(model, Endpoint) and model.kind() not in MODELS:
         expected = "a pretrain, export or model_folder node, or {endpoint: {url: ..., model: ...}}"
         raise RecipeError(place, f"a {model.kind()} node", expected)
@@ -36,7 +41,15 @@ def width_of(model: Model) -> int | None:
     return None if shape is None else int(shape.hidden)
 
 
-def open_model(ctx: Context, field: Of, batch_rows: int, device: str = "cpu", window: int | None = None) -> LM:
+def promises(model: Model, backend: Backend) -> bool:
+    """Return whether the model answers equally each time."""
+    return not isinstance(model, Endpoint) and backend == "transformers"
+
+
+def open_model(
+    ctx: Context, field: Of, batch_rows: int, device: str = "cpu", *,
+    backend: Backend = "transformers", window: int | None = None,
+) -> LM:  # fmt: skip
     """Load the model behind a field of the task's node; for `load` and `open` of a phase, once per worker.
 
     `window`: tokens that a model which is loaded here is shown at once when it scores, if fewer than it can see.
@@ -48,21 +61,22 @@ def open_model(ctx: Context, field: Of, batch_rows: int, device: str = "cpu", wi
         from stages.generate.endpoint import EndpointLM
 
         return EndpointLM(given)
-    from stages.generate.folder import FolderLM
-
     kind, folder = ctx.input(field).kind(), model_files(ctx, field)
     # An export brings our own modelling file; that of another folder is run only when its node says so.
     trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))
+    if backend == "vllm":
+        from stages.generate.vllm_folder import VllmLM
+
+        return VllmLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted)
+    from stages.generate.folder import FolderLM
+
     return FolderLM(folder, batch_rows=batch_rows, device=device, trust_code=trusted, window=window)
 
 
 def model_files(ctx: Context, field: Of) -> Path:
     """One folder with the files of the model behind a field, for as long as the process lives."""
     kind = ctx.input(field).kind()
-    # A store may keep every object in a place of its own; transformers wants one folder.
-    holder = tempfile.TemporaryDirectory(prefix="siftloom-model-")
-    atexit.register(holder.cleanup)
-    folder = Path(holder.name)
+    folder = ctx.temporary()  # a store may keep every object in a place of its own; transformers wants one folder
     if kind == "pretrain":
         _export(ctx, field, folder)
     else:

@@ -37,14 +37,12 @@ def bundled_language_model() -> Path:
 
 
 def load_field(ctx: Context, field: str) -> Any:
-    """The model behind a `sources()` field that holds one file."""
-    files = ctx.sources(field)
-    if len(files) != 1:
-        raise DataError(field, f"{len(files)} files", "one fastText model")
-    if "://" not in files[0].path:
-        return load(files[0].path)
+    """The model behind a `file()` field."""
+    (file,) = ctx.sources(field)
+    if "://" not in file.path:
+        return load(file.path)
     with tempfile.NamedTemporaryFile(suffix=".bin") as local:
-        with ctx.open_source(files[0]) as remote:
+        with ctx.open_source(file) as remote:
             shutil.copyfileobj(remote, local)
         local.flush()
         return load(local.name)

@@ -111,7 +111,7 @@ class ScoreLoss(RowNode):
         import pyarrow as pa
 
         places = [("proxies", i) for i in range(len(self._proxies))]
-        models = [open_model(ctx, at, self.batch_rows, self.device, self.window) for at in places]
+        models = [open_model(ctx, at, self.batch_rows, self.device, window=self.window) for at in places]
         names = [f"{ctx.input(at).kind()}-{ctx.fingerprint(at)[:12]}" for at in places]
         scores = self.scores
 

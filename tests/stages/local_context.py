@@ -83,6 +83,9 @@ class LocalContext(Context):
             path.unlink(missing_ok=True)
             raise
 
+    def temporary(self):
+        raise NotImplementedError
+
     def scratch(self):
         return str(self.folder)
 

@@ -164,3 +164,10 @@ def test_the_way_of_a_document_goes_through_a_new_base(first):
     steps = [step["node"] for step in found.why(name)]
     assert steps[0] == "raw"
     assert steps.index("best") < steps.index("small")
+
+
+def test_what_was_removed_before_a_new_base_is_listed_behind_it(first):
+    _, found, _ = first
+    before, behind = (found[name].removed().to_pylist() for name in ("best", "small"))
+    assert before
+    assert [row for row in behind if row["node"] != "small"] == before

@@ -20,6 +20,7 @@ from pipeline.graph import build
 from pipeline.ray_runtime.operators import operators
 from pipeline.ray_runtime.passes import _spare_cpus
 from pipeline.store.binding import Binding, Place
+from pipeline.store.cache import private_folder
 from pipeline.worker.passes import PassPhase
 
 ROWS = 40
@@ -93,6 +94,10 @@ def test_a_killed_actor_loses_one_piece_and_no_byte_tells_of_it(local_ray, marks
     go(tmp_path / "whole", Sizes(docs=Lines(paths=paths), batch_rows=5))
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "whole")
     rows = [(int(first), int(count)) for first, count, _ in marks_of(marks, "rows")]
+    killed = next(
+        pid for first, _, pid in marks_of(marks, "rows") if first == "0"
+    )  # rows behind its last piece are done twice
+    assert not list(private_folder().glob(f"processes/*_{killed}_*")), "a folder that its worker left"
     again = sum(count for _, count in rows) - 200
     assert 0 < again <= 20
     assert all(first >= 100 for first, _ in rows if [f for f, _ in rows].count(first) > 1)
@@ -152,7 +157,7 @@ def test_devices(paths, marks, tmp_path):
     assert sorted(device for _, device, _ in opened) == ["0", "1"]
     for *_, resources in opened:
         assert json.loads(resources) == {"CPU": 0.5, "GPU": 1.0, "memory": 50_000_000.0}
-    assert {pid for *_, pid in marks_of(marks, "rows")} == {pid for pid, *_ in opened}
+    assert {pid for *_, pid in marks_of(marks, "rows")} <= {pid for pid, *_ in opened}
     assert seen["left"] == []
     (stats,) = seen["stats"]
     assert all(f"MapBatches({name})" in stats for name in ("plain", "model", "last"))

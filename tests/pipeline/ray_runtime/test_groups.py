@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections import Counter, deque
 from dataclasses import dataclass
@@ -113,6 +114,7 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
     monkeypatch.setattr("pipeline.ray_runtime.passes.WORTH_A_BLOCK", 0)
     assert groups("alone") == [1] * SHARDS
     assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "alone")
+    assert "Prefetcher" not in {thread.name for thread in threading.enumerate()}, "a thread that a pass has left"
 
 
 def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are_done(

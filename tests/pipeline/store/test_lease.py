@@ -170,13 +170,16 @@ def test_a_failed_renewal_is_tried_again(tmp_path):
                 raise OSError("the store does not answer")
             super().write(name, data)
 
-    store = Shaky(str(tmp_path))
-    leases = Leases(store, 1.0)
+    store, told = Shaky(str(tmp_path)), []
+    leases = Leases(store, 1.0, told.append)
     leases.acquire(NODE)
     first = json.loads(lease_file(tmp_path).read_text())["expires"]
     wait_until(lambda: json.loads(lease_file(tmp_path).read_text())["expires"] > first)
     assert len(store.failures) == 2
     leases.check(NODE)
+    wait_until(lambda: len(told) == 2)
+    assert told[0].startswith(f"the lease of {NODE} could not be renewed (the store does not answer); it runs out 1 s")
+    assert told[1] == f"the lease of {NODE} is renewed again"
     leases.close()
 
 

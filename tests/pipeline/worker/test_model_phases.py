@@ -58,6 +58,23 @@ def test_batches_are_of_rows_that_are_alive(docs, tmp_path):
         assert batches == [4] * full + [len(batches) - full] * (len(batches) - full)
 
 
+@pytest.mark.parametrize("commit_rows", [None, 10])
+def test_batches_end_sooner_where_their_texts_are_long(docs, tmp_path, commit_rows):
+    node = Sizes(docs=docs, batch_rows=5, batch_tokens=12, commit_rows=commit_rows)
+    table = go(tmp_path / "store", node)["sizes"].rows(["text", "batch"])
+    tokens = [-(-len(text.encode()) // 4) for text in table["text"].to_pylist()]
+    sizes, row = table["batch"].to_pylist(), 0
+    while row < len(sizes):
+        batch = tokens[row : row + sizes[row]]
+        assert len(batch) == 1 or len(batch) * max(batch) <= 12
+        at = row % ROWS  # batches of five rows are what is cut, from the beginning of every shard
+        end = row + len(batch)
+        if (at + len(batch)) % 5 and end % ROWS:
+            assert (len(batch) + 1) * max(*batch, tokens[end]) > 12, "one more would have had room"
+        row = end
+    assert len(set(sizes)) > 2
+
+
 def test_a_killed_worker_loses_one_piece_and_no_byte_tells_of_it(docs, tmp_path, marks):
     whole = go(tmp_path / "whole", Sizes(docs=docs, batch_rows=2))
     node = Sizes(docs=docs, batch_rows=2, commit_rows=6, marks=marks, dies_at=15)
@@ -83,6 +100,12 @@ def test_pieces_of_other_rows_are_not_used(docs, tmp_path, marks):
     (folder / shard / "000000.arrow").write_bytes(b"half a piece")
     go(store, node)
     assert side_cars(store) == side_cars(tmp_path / "other")
+
+
+@pytest.mark.parametrize("fields", [{"needs": ("text",)}, {"batch_rows": 3}])
+def test_tokens_bound_batches_of_rows_that_have_a_text(fields):
+    with pytest.raises(ValueError, match="batch_tokens bounds batches of `batch_rows` rows"):
+        RowPhase(open=lambda ctx: None, batch_tokens=100, **fields)
 
 
 def test_commit_rows_is_a_multiple_of_batch_rows():

@@ -57,7 +57,7 @@ def test_only_the_beginning_is_looked_at_and_odd_texts_pass(tmp_path):
 
 def test_a_model_of_ones_own_is_used_and_a_wrong_file_is_named(tmp_path):
     path = bundled_language_model()
-    node = Language(docs=DOCS, model=(str(path),))
+    node = Language(docs=DOCS, model=str(path))
     own = scores(node, [ENGLISH], tmp_path, [path])
     assert own.to_pydict() == scores(Language(docs=DOCS), [ENGLISH], tmp_path).to_pydict()
     bad = tmp_path / "bad.bin"

@@ -169,6 +169,9 @@ class LocalContext(Context):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path
 
+    def temporary(self):
+        raise NotImplementedError
+
     def scratch(self):
         return str(self.run.folder)
 

@@ -1,0 +1,78 @@
+"""The Ray that a driver works on: started or joined when the first work is due, and watched from then on."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.ray_runtime.tasks import Width
+    from pipeline.ray_runtime.watch import Watch
+
+
+class Cluster:
+    """Ray on this machine, or the one at `address`. `tell` and `awaited` are those of a `Watch`."""
+
+    def __init__(
+        self, cpus: int | None, address: str | None, tell: Callable[[str], None], awaited: Callable[[], str]
+    ) -> None:
+        self._cpus, self._address, self._tell, self._awaited = cpus, address, tell, awaited
+        self._width: Width | None = None
+        self._watch: Watch | None = None
+        self._found = 0
+
+    def start(self, passes: bool) -> int:
+        """Start or join Ray, once; `passes`: shards go through phases. Return the CPUs that may be used."""
+        if self._width is not None:
+            return self._found
+        from pipeline.ray_runtime import session
+
+        where = self._address or os.environ.get("RAY_ADDRESS")
+        self._tell(f"joining Ray at {where}..." if where else "starting Ray on this machine...")
+        have = os.cpu_count() or 1
+        if not where and self._cpus is not None and self._cpus > have:
+            self._tell(f"{self._cpus} CPUs are asked for, but this machine has {have}")
+        self._found = session.start(self._cpus, self._address)
+        from pipeline.ray_runtime.tasks import Width  # this imports ray, which needs its settings first
+        from pipeline.ray_runtime.watch import Watch
+
+        self._width = Width(self._cpus)
+        self._watch = Watch(self._tell, self._awaited, session.is_local())
+        self._watch.start()
+        if passes:
+            from pipeline.ray_runtime.passes import warm
+
+            threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()
+        return self._found
+
+    @property
+    def width(self) -> Width:
+        """How many tasks to keep in flight, once Ray has started."""
+        assert self._width is not None
+        return self._width
+
+    def heard(self) -> None:
+        """Note that a task has ended."""
+        if self._watch is not None:
+            self._watch.heard()
+
+    def require_head(self) -> None:
+        """Raise UserError where the head of a local Ray has died; what is left of that Ray is ended."""
+        if self._watch is None or not self._watch.lost:
+            return
+        from pipeline.ray_runtime import session
+
+        session.kill()
+        raise UserError(
+            "Ray on this machine", f"its head has died: {self._watch.lost}", "a Ray that answers",
+            "run again: what has a receipt is kept",
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the watch; Ray stays."""
+        if self._watch is not None:
+            self._watch.close()

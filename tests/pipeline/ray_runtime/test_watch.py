@@ -1,0 +1,108 @@
+"""What keeps a run waiting is said: a dead head, a full folder, CPUs that another driver holds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from corpus import write_corpus
+from drive import finish, start
+
+from pipeline.ray_runtime import watch
+from pipeline.ray_runtime.watch import Watch
+
+
+def watching(local: bool = True, awaited: str = "long (rows)") -> tuple[Watch, list[str]]:
+    lines: list[str] = []
+    return Watch(lines.append, lambda: awaited, local), lines
+
+
+def test_a_dead_head_ends_the_run_at_once_and_nothing_of_ray_stays(tmp_path):
+    store = tmp_path / "store"
+    pauses = {"docs": {"pause": 2.0}, "long": {"pause": 60.0}}
+    driver = start(store=store, paths=write_corpus(tmp_path / "in"), changed=pauses)
+    try:
+        while not list(store.glob("nodes/lines-*/receipts/shards/*")):
+            assert driver.poll() is None, driver.communicate()
+            time.sleep(0.05)
+        started = psutil.Process(driver.pid).children(recursive=True)
+        (head,) = [process for process in started if "gcs_server" in process.name()]
+        assert any("Agent" in " ".join(process.cmdline()) for process in started)
+        head.kill()
+        said = finish(driver, 1)
+    finally:
+        driver.kill()
+    assert "its head has died: nothing listens any more at 127.0.0.1:" in said
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert left == []
+
+
+def test_the_head_of_a_cluster_is_waited_for(local_ray):
+    seen, lines = watching(local=False)
+    seen.look_at_head()
+    real, seen.head = seen.head, "127.0.0.1:1"  # where nobody listens
+    for _ in range(watch.MISSES + 2):
+        seen.look_at_head()
+    assert [line.split(" (")[0] for line in lines] == ["Ray's head at 127.0.0.1:1 does not answer"]
+    seen.head = real
+    seen.look_at_head()
+    assert lines[1:] == [f"Ray's head at {real} answers again"]
+    assert seen.lost == ""
+
+
+def test_a_full_folder_is_named_once_and_again_when_it_has_room(local_ray, tmp_path):
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(tmp_path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
+    try:
+        seen, lines = watching()
+        seen.folders = [str(tmp_path), str(tmp_path / "gone")]
+        seen.look_at_folders()
+        assert lines == []
+        filler = Path(tmp_path, "filler")
+        filler.write_bytes(bytes(30 * 1024**2))
+        for _ in range(3):
+            seen.look_at_folders()
+        assert [line.split(":")[0] for line in lines] == [f"{tmp_path} is full (52.4 MB are free)"]
+        filler.unlink()
+        seen.look_at_folders()
+        assert lines[1:] == [f"{tmp_path} has room again"]
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+
+
+def test_what_is_awaited_is_said_where_no_cpu_is_free(local_ray, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(watch, "QUIET_SECONDS", 0.0)
+    idle, lines = watching()
+    idle.look_at_quiet()
+    assert lines == [], "CPUs are free: whatever is slow, nobody holds them"
+
+    @ray.remote(num_cpus=2)
+    class Holder:
+        def ready(self) -> int:
+            return os.getpid()
+
+    holder = Holder.remote()
+    ray.get(holder.ready.remote())
+    try:
+        while ray.available_resources().get("CPU", 0) >= 1:
+            time.sleep(0.05)
+        busy, lines = watching()
+        for _ in range(2):
+            busy.look_at_quiet()
+        assert len(lines) == 1
+        assert "awaited: long (rows). Of 2 CPUs none is free" in lines[0]
+        busy.heard()
+        busy.look_at_quiet()
+        assert len(lines) == 2
+        nothing, lines = watching(awaited="")
+        nothing.look_at_quiet()
+        assert lines == []
+    finally:
+        ray.kill(holder)
