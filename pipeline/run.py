@@ -115,7 +115,7 @@ class NodeView:
         return self.run.documents.removed(list(wanted.values()), self.run.label_of)
 
     def _removers(self, manifest: Manifest) -> dict[str, Manifest]:
-        """Return the nodes with a row phase before this one, by fingerprint, through bases that were derived from others."""
+        """Return the nodes before this one that have a row phase, by fingerprint, also those behind derived bases."""
         found: dict[str, Manifest] = {}
         for base, chain in self.run.manifests.chains(manifest).items():
             made = self.run.manifests.by_fingerprint(base)
