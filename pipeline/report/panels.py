@@ -92,6 +92,7 @@ def chart_numbers(figure: Figure) -> Markup:
         columns = ["series", figure["x"], figure["y"]]
         rows = [[one["name"], *point] for one in figure["series"] for point in _sampled(one["points"], 25)]
     else:
+        assert figure["kind"] == "bars", "a chart"
         columns, units = ["name", "value"], [None, figure.get("unit")]
         rows = list(zip(figure["labels"], figure["values"], strict=True))
     return table({"kind": "table", "title": figure["title"], "columns": columns, "rows": rows, "units": units})

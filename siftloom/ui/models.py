@@ -11,7 +11,7 @@ from pipeline.store.events import read_events
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from siftloom.run import NodeView
+    from pipeline.run import NodeView
 
 KINDS = ("pretrain", "compare", "evaluate", "generate")
 

@@ -13,7 +13,8 @@ from siftloom.runs import all_runs, progress
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from siftloom.run import NodeView, Run
+    from pipeline.run import NodeView
+    from siftloom.run import Run
 
 LATEST = 30  # events that are shown
 SAID = ("notice", "failed", "finished")

@@ -8,6 +8,7 @@ twice: the nodes that use it are not deterministic. Draws are seeded by request 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ class VllmLM:
 
     def __init__(self, folder: Path, *, batch_rows: int, device: str = "cpu", trust_code: bool = False) -> None:
         try:
-            import vllm
+            vllm: Any = import_module("vllm")
         except ImportError as error:
             raise UserError(
                 "a model through vLLM", "vllm is not installed", "the extra `vllm`, in an environment that its own "
