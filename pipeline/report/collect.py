@@ -132,7 +132,8 @@ def _result(manifest: Mapping[str, Any]) -> str:
 def funnel(run: Run) -> tuple[FunnelStep, ...]:
     """Return what is left after each node of the longest chain of row nodes, and the tokens of the last documents.
 
-    The text left after a node is what the next one that reads text found, where no document left between them.
+    The text left after a node is what the next one that reads text found, where no document left between them. Rows
+    of other bases that a node did not see (pages go through `extract`, JSON lines do not) count as left.
     """
     finished = {view.label: view.manifest for view in run.nodes if view.finished}
     ends = {
@@ -145,16 +146,24 @@ def funnel(run: Run) -> tuple[FunnelStep, ...]:
     last = max(ends, key=lambda label: (len(ends[label]), bool(_tokens(finished[label]))))
     chain, end = ends[last], finished[last]
     shards = [base.shard for base in run.manifests.stream(end).shards]
+    chains = run.manifests.chains(end)
+    seen = {
+        manifest["fingerprint"]: {base[:12] for base, other in chains.items() if manifest in other}
+        for manifest in chain
+    }
+    unseen = {name: sum(shard.rows for shard in shards if shard.base not in bases) for name, bases in seen.items()}
     steps = [
         FunnelStep(
-            label=" + ".join(run.label_of(base) for base in run.manifests.chains(end)),
-            documents=chain[0]["counts"][chain[0]["row_phase"]]["alive_in"] if chain else sum(s.rows for s in shards),
+            label=" + ".join(run.label_of(base) for base in chains),
+            documents=chain[0]["counts"][chain[0]["row_phase"]]["alive_in"] + unseen[chain[0]["fingerprint"]]
+            if chain
+            else sum(shard.rows for shard in shards),
             text_bytes=sum(shard.text_bytes for shard in shards),
         )
     ]
     packed = _tokens(end)
     for number, manifest in enumerate(chain):
-        alive = manifest["counts"][manifest["row_phase"]]["alive_out"]
+        alive = manifest["counts"][manifest["row_phase"]]["alive_out"] + unseen[manifest["fingerprint"]]
         text = next(
             (
                 counts["text_bytes_in"]
