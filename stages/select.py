@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.bounds import AmountAboveZero
+from pipeline.bounds import AmountAboveZero, Share, ShareAboveZero
 from pipeline.contract import (
     ONE,
     Columns,
@@ -60,7 +60,7 @@ class Select(Node):
 
     docs: Node
     by: str | None = None
-    keep_fraction: Limit = threshold(None)
+    keep_fraction: ShareAboveZero | dict[str, Share] | None = threshold(None)
     min: Limit = threshold(None)
     max: Limit = threshold(None)
     where: str | None = threshold(None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Amount, Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, apply, columns
@@ -35,12 +36,12 @@ class Keyword(RowNode):
     lists: tuple[str, ...] = sources(())
     whole_words: bool = True
     ignore_case: bool = True
-    max_chars: int | None = None
-    min_hits: int | None = threshold(None)
-    max_hits: int | None = threshold(None)
-    min_terms: int | None = threshold(None)
-    min_density: float | None = threshold(None)
-    max_density: float | None = threshold(None)
+    max_chars: Positive | None = None
+    min_hits: Count | None = threshold(None)
+    max_hits: Count | None = threshold(None)
+    min_terms: Count | None = threshold(None)
+    min_density: Amount | None = threshold(None)
+    max_density: Amount | None = threshold(None)
     as_: str = "keyword"
 
     needs = ("text",)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Amount
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -31,10 +32,10 @@ class Safety(RowNode):
     sex: tuple[str, ...] = sources(())
     politics: tuple[str, ...] = sources(())
     hate: tuple[str, ...] = sources(())
-    max_violence: float | None = threshold(None)
-    max_sex: float | None = threshold(None)
-    max_politics: float | None = threshold(None)
-    max_hate: float | None = threshold(None)
+    max_violence: Amount | None = threshold(None)
+    max_sex: Amount | None = threshold(None)
+    max_politics: Amount | None = threshold(None)
+    max_hate: Amount | None = threshold(None)
 
     needs = ("text",)
     reasons = tuple(f"safety.{rule.field}" for rule in RULES)

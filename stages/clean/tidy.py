@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.bounds import Count
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 
@@ -22,8 +23,8 @@ class Tidy(RowNode):
 
     docs: Node
     urls: bool = True
-    max_newlines: int | None = 2
-    min_left_chars: int = threshold(1)
+    max_newlines: Count | None = 2
+    min_left_chars: Count = threshold(1)
 
     needs = ("text",)
     changes_text = True

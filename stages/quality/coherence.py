@@ -9,8 +9,11 @@ of two halves a lower `coherence_valley` in 84 %; neighbours less other pairs, t
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+from annotated_types import Interval
+
+from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, apply, columns, histograms
@@ -41,10 +44,10 @@ class Coherence(RowNode):
     """
 
     docs: Node
-    block_words: int = 40
-    min_blocks: int = 4
-    min: float | None = threshold(None)
-    min_valley: float | None = threshold(None)
+    block_words: Positive = 40
+    min_blocks: Positive = 4
+    min: Annotated[float, Interval(ge=-1, le=1)] | None = threshold(None)
+    min_valley: Annotated[float, Interval(ge=-1, le=1)] | None = threshold(None)
 
     needs = ("text",)
     reasons = tuple(f"coherence.{rule.field}" for rule in RULES)

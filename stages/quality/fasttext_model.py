@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import dataclass
 
+from pipeline.bounds import Count, Positive
 from pipeline.contract import Context, Node, Result, TaskPhase, file, one
 from pipeline.errors import DataError
 from stages.quality.fasttext_models import LABEL, load
@@ -26,8 +27,8 @@ class FasttextModel(Node):
 
     path: str = file()
     label: str = "hq"
-    max_chars: int | None = None
-    min_chars: int = 1
+    max_chars: Positive | None = None
+    min_chars: Count = 1
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._copy),)

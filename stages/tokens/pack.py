@@ -19,7 +19,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
+
+from annotated_types import Interval
 
 from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
@@ -55,7 +57,7 @@ class Pack(Node):
     length: int = 256
     window: Positive = 100_000
     holdout: Node | None = None
-    half: int | None = None
+    half: Annotated[int, Interval(ge=0, le=1)] | None = None
     max_rows: Positive | None = None
     seed: int = 0
     carry: tuple[str, ...] = ()

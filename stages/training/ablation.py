@@ -11,8 +11,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import Interval
+
+from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.training.evaluate import Evaluate
@@ -39,8 +42,8 @@ class Ablation(Node):
 
     runs: tuple[Node, ...]
     labels: tuple[str, ...]
-    resamples: int = 2000
-    level: float = 0.95
+    resamples: Positive = 2000
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     seed: int = 0
 
     def check(self) -> None:

@@ -52,7 +52,7 @@ class ScoreLoss(RowNode):
     batch_rows: Positive = 32
     device: str = "cpu"
     as_: str = "ref"
-    actors: tuple[int, int] = runtime((1, 2))
+    actors: tuple[Positive, Positive] = runtime((1, 2))
     gpu_share: ShareAboveZero = runtime(1.0)
     commit_rows: Positive | None = runtime(4096)
 

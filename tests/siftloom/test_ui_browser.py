@@ -84,7 +84,7 @@ def test_the_graph_leads_to_the_nodes(page: Any) -> None:
     assert len(rows) == 5
     assert any("43 of 44 kept" in row for row in rows)
     wide = "(one) => one.getBoundingClientRect().width > 11"
-    assert browser.evaluate(f"[...document.querySelectorAll('.lanes svg path')].filter({wide}).length") >= 5
+    wait(browser, f"[...document.querySelectorAll('.lanes svg path')].filter({wide}).length >= 5")
     browser.evaluate("[...document.querySelectorAll('.graph a')].find((one) => one.textContent === 'plain').click()")
     wait(browser, "document.querySelector('.handle')")
     assert browser.complaints() == []

@@ -104,6 +104,8 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
     docs = Lines(paths=paths)
     marks = Marks(docs=docs, noted=str(tmp_path / "marks"))
 
+    before = set(threading.enumerate())
+
     def groups(store: str) -> list[int]:
         # a dedup reads the receipts of its verdicts once for all shards of a task, and each shard names them
         go(tmp_path / store, Vowels(docs=marks), ExactDedup(docs=docs))
@@ -114,7 +116,10 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
     monkeypatch.setattr("pipeline.ray_runtime.passes.WORTH_A_BLOCK", 0)
     assert groups("alone") == [1] * SHARDS
     assert bytes_of(tmp_path / "together") == bytes_of(tmp_path / "alone")
-    assert "Prefetcher" not in {thread.name for thread in threading.enumerate()}, "a thread that a pass has left"
+    end = time.monotonic() + 30  # a thread that is told to end takes a moment
+    while left := [thread for thread in threading.enumerate() if thread.name == "Prefetcher" and thread not in before]:
+        assert time.monotonic() < end, f"threads that a pass has left: {left}"
+        time.sleep(0.05)
 
 
 def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are_done(

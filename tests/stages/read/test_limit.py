@@ -9,6 +9,8 @@ import pytest
 from test_read_files import balance, documents, read
 
 from pipeline.errors import RecipeError
+from pipeline.graph import build
+from stages.read.read import Read
 
 
 @pytest.fixture
@@ -58,4 +60,4 @@ def test_files_read_whole_have_the_keys_that_a_reading_without_a_limit_gives_the
 
 def test_no_rows_is_no_limit(tmp_path):
     with pytest.raises(RecipeError, match=r"read\.limit"):
-        read(tmp_path, [], limit=0)
+        build([Read(paths=[str(tmp_path)], limit=0)])
