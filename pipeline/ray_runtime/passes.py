@@ -123,7 +123,8 @@ class Pass:
         # `iter_batches` would start a thread to fetch ahead, which never ends
         for bundle in dataset.iter_internal_ref_bundles():
             for entry in bundle.blocks:
-                block: Any = ray.get(entry.ref)
+                ref: Any = entry.ref  # Ray Data's own type of reference
+                block: Any = ray.get(ref)
                 for row in range(len(block)):
                     parcel = pickle.loads(block["parcel"][row].as_py())
                     yield parcel.work.base.shard.name, [o for o in parcel.outcomes if self._is_new(o)]

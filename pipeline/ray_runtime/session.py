@@ -13,6 +13,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import Stopped, UserError
 from pipeline.store import faults
@@ -152,7 +153,8 @@ def kill() -> None:
     import psutil
     import ray
 
-    node = ray._private.worker._global_node
+    private: Any = ray
+    node = private._private.worker._global_node
     if not _local or node is None:
         return
     started = [process.process.pid for group in node.all_processes.values() for process in group]

@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import ray
 
@@ -100,5 +101,6 @@ class Watch:
 
 
 def _session_folder() -> str:
-    node = ray._private.worker._global_node
+    private: Any = ray
+    node = private._private.worker._global_node
     return tempfile.gettempdir() if node is None else node.get_session_dir_path()
