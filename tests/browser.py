@@ -19,6 +19,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+# Elements that stick out of the page at the sides; what scrolls by itself may.
+TOO_WIDE = """
+    [...document.querySelectorAll('body *')].filter((one) => {
+      if (one.closest('.scroll, .unseen, .skip, svg, [hidden]')) return false;
+      const box = one.getBoundingClientRect();
+      return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
+    }).map((one) => one.tagName + '.' + one.className)
+"""
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

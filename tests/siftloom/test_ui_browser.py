@@ -10,7 +10,7 @@ import pytest
 from command_line import Small
 from served import served
 
-from tests.browser import Browser, chromium
+from tests.browser import TOO_WIDE, Browser, chromium
 
 pytest.importorskip("starlette")
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH (apt-get install chromium)")
@@ -18,13 +18,6 @@ pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium binary o
 VIEWS = ("#/", "#/run/small/overview", "#/run/small/thresholds?node=plain", "#/run/small/documents?node=plain",
          "#/run/small/models", "#/compare")  # fmt: skip
 READY = "document.querySelector('#news').textContent.includes('siftloom')"
-TOO_WIDE = """
-    [...document.querySelectorAll('body *')].filter((one) => {
-      if (one.closest('.scroll, .unseen, .skip, svg, [hidden]')) return false;
-      const box = one.getBoundingClientRect();
-      return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
-    }).map((one) => one.tagName + '.' + one.className)
-"""
 UNNAMED = """
   [...document.querySelectorAll('button, a, input, select, [role=slider]')]
     .filter((one) => !(one.textContent || one.getAttribute('aria-label') || one.labels?.length))

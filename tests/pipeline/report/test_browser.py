@@ -8,18 +8,11 @@ import pytest
 import report_sample
 
 from pipeline.report.page import render
-from tests.browser import Browser, chromium
+from tests.browser import TOO_WIDE, Browser, chromium
 
 pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium binary on PATH (apt-get install chromium)")
 
 UNFOLD = "document.querySelectorAll('details').forEach((one) => { one.open = true; })"
-TOO_WIDE = """
-    [...document.querySelectorAll('body *')].filter((one) => {
-      if (one.closest('.scroll, .unseen, .skip, svg, [hidden]')) return false;
-      const box = one.getBoundingClientRect();
-      return box.width > 0 && (box.right > innerWidth + 1 || box.left < -1);
-    }).map((one) => one.tagName + '.' + one.className)
-"""
 CHARTS = """
     [...document.querySelectorAll('.chart, #lanes')].map((host) => {
       const box = host.getBoundingClientRect();
