@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.store.uris import masked
 from siftloom.screen import find_store
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def all_runs(store: str) -> list[dict[str, Any]]:
                 "nodes": len(nodes),
                 "finished": sum(opened.size(f"{node['folder']}/manifest.json") is not None for node in nodes),
                 "started": _when(drivers[-1]) if drivers else None,
-                "report": opened.uri(page) if opened.size(page) is not None else None,
+                "report": masked(opened.uri(page)) if opened.size(page) is not None else None,
             }
         )
     return found

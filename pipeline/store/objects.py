@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DiskFull, StoreError
+from pipeline.store.uris import masked
 
 
 class Store(ABC):
@@ -228,6 +229,14 @@ class LocalStore(Store):
         return folder
 
 
+def unconditional(store: Store, found: str) -> StoreError:
+    """The error of a store in which a name can be taken by two who both believe that it was free."""
+    return StoreError(
+        f"store {masked(store.root)}", f"it cannot write on a condition: {found}",
+        "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
 def explained(root: str) -> Iterator[None]:
     """Turn the errors of a full or read-only disk into named ones."""
@@ -236,11 +245,11 @@ def explained(root: str) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DiskFull(
-                f"store {root}", "the disk is full", "room to write", "free space, then run again"
+                f"store {masked(root)}", "the disk is full", "room to write", "free space, then run again"
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
             raise StoreError(
-                f"store {root}",
+                f"store {masked(root)}",
                 f"it cannot be written ({error.strerror})",
                 "a writable folder",
                 "name one with --store",

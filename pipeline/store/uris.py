@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 SECRET = re.compile(r"secret|password|token|sas|signature|credential|key|account", re.IGNORECASE)
+URI = re.compile(rf"\b(?:{'|'.join(SCHEMES)})://[^\s\"'<>\]}},]+")
 IGNORED = ("allow_bucket_creation",)  # of pyarrow.fs: whoever pays for a bucket creates it
 
 
@@ -44,6 +45,15 @@ def masked(uri: str) -> str:
         for name, equals, value in (pair.partition("=") for pair in parts.query.split("&") if pair)
     )
     return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")
+
+
+def masked_all(value: Any) -> Any:
+    """A text, or what lists and mappings hold of texts, with every URI of an object store masked."""
+    if isinstance(value, str):
+        return URI.sub(lambda found: masked(found[0]), value)
+    if isinstance(value, dict):
+        return {key: masked_all(item) for key, item in value.items()}
+    return [masked_all(item) for item in value] if isinstance(value, list) else value
 
 
 def split(uri: str) -> tuple[str, str]:
