@@ -159,6 +159,26 @@ def test_the_code_of_a_users_function_is_code_behind_its_node(tmp_path, monkeypa
     assert len(seen) == 4
 
 
+@pytest.mark.parametrize(
+    ("rules", "changed"),
+    [("from .words import LEAST\n", "words.py"), ("from . import words\n", "words.py"),
+     ("from .deep.inner import UP\n", "words.py"), ("from .deep import inner\n", "deep/inner.py")],
+)  # fmt: skip
+def test_relative_imports_are_followed_too(tmp_path, monkeypatch, rules, changed):
+    from stages.map import Map
+
+    (tmp_path / "own" / "deep").mkdir(parents=True)
+    files = {"__init__": "", "rules": rules, "words": "LEAST = 3\n", "deep/__init__": "",
+             "deep/inner": "from ..words import LEAST\n\nUP = LEAST\n"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / "own" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = drift.code_hash.__wrapped__(Map, ("own.rules",))
+    path = tmp_path / "own" / changed
+    path.write_text(path.read_text() + "# another line\n")
+    assert drift.code_hash.__wrapped__(Map, ("own.rules",)) != before
+
+
 def test_another_line_in_one_file_does_the_others_again_but_knows_why(copy, tmp_path):
     paths = write_corpus(tmp_path / "in")
     (tmp_path / "in" / "part-03.txt").write_text("a new line of text\n")
