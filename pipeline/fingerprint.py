@@ -144,7 +144,11 @@ def node_form(
         "version": node.version,
         "fields": fields_of(node, identity, skip_roles=skip_roles, replace=sources),
     }
-    return form | ({"libraries": {name: _release(node, name) for name in node.libraries}} if node.libraries else {})
+    return form | _libraries(node)
+
+
+def _libraries(node: Node) -> dict[str, Any]:
+    return {"libraries": {name: _release(node, name) for name in node.libraries}} if node.libraries else {}
 
 
 def _release(node: Node, name: str) -> str:
@@ -181,7 +185,8 @@ def phase_keys(
     keys = {}
     for name, fields in phases:
         parts.append([name, fields_of(node, identity, only=fields, replace=sources)])
-        keys[name] = digest({"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts})
+        form = {"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts}
+        keys[name] = digest(form | _libraries(node))
     return keys
 
 

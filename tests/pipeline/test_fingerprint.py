@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -119,7 +119,7 @@ def test_a_whole_number_in_a_field_of_floats_is_the_float():
 
 @pytest.mark.parametrize(
     ("annotation", "whole", "broken"),
-    [(float, 1, 1.0), ("float", 1, 1.0), (float | None, 1, 1.0), ("None | float", 1, 1.0), (Optional[float], 1, 1.0),
+    [(float, 1, 1.0), ("float", 1, 1.0), (float | None, 1, 1.0), ("None | float", 1, 1.0),
      (tuple[float, ...], (1, 2.5), (1.0, 2.5)), (tuple[float, ...], (1, 2), (1.0, 2.0)),
      ("tuple[str, float]", ("a", 1), ("a", 1.0)),
      (Mapping[str, float], {"a": 1}, {"a": 1.0}), (float | Mapping[str, float], {"a": 1}, {"a": 1.0}),
@@ -200,6 +200,17 @@ def test_a_phase_key_holds_its_declared_fields_and_the_inputs():
         other = keys(changed)
         assert first != other[0]
         assert second != other[1]  # what a phase was made from counts for those behind it
+
+
+def test_the_libraries_that_make_the_bytes_are_in_a_phase_key():
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Twins2(Twins):
+        libraries = ("numpy",)
+        recipe_name = "twins"
+
+    docs = Lines(paths=("a",))
+    one, other = (phase_keys(kind(docs=docs), [("keys", ("ranges",))], identity, {}) for kind in (Twins, Twins2))
+    assert one != other
 
 
 def test_canonical_json_is_compact_sorted_and_keeps_letters():
