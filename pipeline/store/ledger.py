@@ -172,9 +172,8 @@ class Ledger:
             read.forget(self.folder(node))
         self._shards.pop(node, None)
         self._keys.clear()  # they hang on the shards of bases
-        for key in list(self._done):  # jobs note what is done meanwhile
-            if key[0] is node:
-                self._done.pop(key, None)
+        for key in [key for key in self._done if key[0] is node]:
+            del self._done[key]
 
     def done(self, node: Node, phase: str) -> set[str]:
         """Keys of a phase that have a receipt."""
