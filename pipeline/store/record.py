@@ -15,8 +15,9 @@ from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
-from pipeline.errors import StoreError
+from pipeline.errors import RecipeError, StoreError
 from pipeline.graph import Graph
+from pipeline.recipe.read import NAME
 from pipeline.store.json_files import read_json
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
@@ -73,7 +74,11 @@ def latest_run(store: Store, name: str) -> dict[str, Any] | None:
 def claim_name(store: Store, leases: Leases, name: str, graph: Graph) -> str:
     """The label that this recipe runs under: an existing one if its run holds the same nodes, else a new one, which is
     taken for this recipe by a record without nodes. Of two recipes that begin at once, one chooses first.
+
+    Raises RecipeError for a name that is no folder of `runs`.
     """
+    if not NAME.fullmatch(name):
+        raise RecipeError("name of the run", f"{name!r}", "letters, digits, '_', '-' and '.'")
     with leases.turn(f"runs/{name}"):
         label = _choose(store, name, form := graph_form(graph))
         if read_run(store, label) is None:

@@ -6,8 +6,10 @@ import platform
 import threading
 from importlib import metadata
 
+import pytest
 from nodes import Lines, Long
 
+from pipeline.errors import RecipeError
 from pipeline.graph import build
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
@@ -39,3 +41,14 @@ def test_recipes_of_one_name_that_begin_at_once_are_runs_of_their_own(tmp_path):
         thread.join()
     assert len({label for label, _ in labels}) == len(set(labels)) == 4
     assert {label for label, _ in labels} == set(run_names(store, "run"))
+
+
+@pytest.mark.parametrize("name", ["../other", "a/b", "", ".hidden", "first@2", "a b"])
+def test_a_name_that_is_no_folder_of_runs_is_refused(tmp_path, name):
+    """In `runs/a/b` nobody would find it again, and two recipes would share one record."""
+    store = LocalStore(str(tmp_path))
+    leases = Leases(store)
+    with pytest.raises(RecipeError, match="letters, digits"):
+        claim_name(store, leases, name, build([Long(docs=Lines(paths=("in",)))]))
+    leases.close()
+    assert not (tmp_path / "runs").exists()
