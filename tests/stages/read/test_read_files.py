@@ -370,3 +370,12 @@ def test_json_that_no_column_can_hold_is_a_bad_row_and_not_a_crash(tmp_path, lin
     ctx, _, results = read(tmp_path / "out", [path], keep=("kept",))
     assert [entry["reason"] for entry in rejected(ctx, results)] == [reason]
     assert [row["text"] for row in documents(ctx, results)] == ["first"]
+
+
+def test_equal_files_that_share_a_task_give_ids_of_their_own(tmp_path):
+    files = [tmp_path / name for name in ("a.txt", "b.txt", "c.jsonl", "d.txt")]
+    for path in files:
+        path.write_text('{"text": "the same bytes"}')
+    ctx, _, results = read(tmp_path / "out", files)
+    ids = [row["id"].partition(":")[0] for row in documents(ctx, results)]
+    assert sorted(ids) == sorted(f"{ids[0][:12]}{copy}" for copy in ("", ".1", ".2", ".3"))
