@@ -20,7 +20,7 @@ def lines(given: Given) -> Iterator[Row]:
     """An object a line; the number of a row is that of its line, from 0."""
     first = given.piece.line if given.piece is not None else 0
     for number, data in cut(given.text(), "line", first):
-        yield number, Reject("too_long") if data is None else _record(data)
+        yield number, Reject("too_long") if data is None else record_of(data)
 
 
 def file(given: Given) -> Iterator[Row]:
@@ -29,29 +29,28 @@ def file(given: Given) -> Iterator[Row]:
     chunks = given.text()
     head, line = _first_line(chunks)
     if not line.startswith(b"[") and _is_whole(line):
-        yield from ((n, Reject("too_long") if d is None else _record(d)) for n, d in cut(_chain(head, chunks), "line"))
+        for number, data in cut(_chain(head, chunks), "line"):
+            yield number, Reject("too_long") if data is None else record_of(data)
         return
-    data = bytearray(head)
+    whole = bytearray(head)
     for chunk in chunks:
-        data += chunk
-        if len(data) > LONGEST:
+        whole += chunk
+        if len(whole) > LONGEST:
             raise SourceError(
                 given.source.name, f"one JSON value of more than {LONGEST >> 20} MiB", "a smaller one, or JSON lines",
                 "jq -c '.[]' FILE > FILE.jsonl",
             )  # fmt: skip
-    if not data.strip():
+    if not whole.strip():
         return
-    if _depth(bytes(data)) > DEEPEST:
+    if _depth(bytes(whole)) > DEEPEST:
         raise SourceError(given.source.name, f"JSON nested more than {DEEPEST} deep", "documents in an array")
     try:
-        value = json.loads(data.decode("utf-8", "surrogateescape"))
+        value = json.loads(whole.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise SourceError(given.source.name, f"JSON that cannot be parsed ({error})", "a whole JSON array") from error
     for number, record in enumerate(value if isinstance(value, list) else [value]):
-        yield (
-            number,
-            _undamaged(record) if isinstance(record, dict) else Reject("bad_json", repr(record)[:1000].encode()),
-        )
+        plain = isinstance(record, dict)
+        yield number, _undamaged(record) if plain else Reject("bad_json", repr(record)[:1000].encode())
 
 
 def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -90,7 +89,8 @@ def _is_whole(line: bytes) -> bool:
     return True
 
 
-def _record(data: bytes) -> Mapping[str, Any] | Reject:
+def record_of(data: bytes) -> Mapping[str, Any] | Reject:
+    """The object that some bytes are, or why they are none."""
     if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
         return Reject("too_deep", data)
     try:

@@ -12,6 +12,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import PurePosixPath
 
 from pipeline.contract import Source
@@ -56,6 +58,13 @@ def formats(names: Sequence[str], given: str, place: str) -> list[str]:
     for form in dict.fromkeys(found):
         require_library(form, place)
     return found
+
+
+@cache
+def mark_of(form: str) -> str:
+    """What stands for a format in identities and keys: its name, and the releases of what decodes its pages."""
+    releases = (metadata.version(library).replace(".", "_") for library in NEEDS.get(form, ()))
+    return "-".join([form, *releases])
 
 
 def format_of(name: str) -> str | None:
@@ -129,10 +138,11 @@ def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[boo
     def put(files: Sequence[int]) -> None:
         form = forms[files[0]]
         if len(files) == 1:
-            key = f"{sources[files[0]].digest[:16]}-{form}" + (f"-copy{copies[files[0]]}" if copies[files[0]] else "")
+            (only,) = files
+            key = f"{sources[only].digest[:16]}-{mark_of(form)}" + (f"-copy{copies[only]}" if copies[only] else "")
         else:
             names = [sources[i].digest + (f".{copies[i]}" if copies[i] else "") for i in files]
-            key = f"{hashlib.sha256(''.join(names).encode()).hexdigest()[:16]}-{form}s"
+            key = f"{hashlib.sha256(''.join(names).encode()).hexdigest()[:16]}-{mark_of(form)}-files"
         found[key] = Unit(key, form, tuple(files), tuple(copies[i] for i in files))
 
     bundle: list[int] = []

@@ -33,7 +33,7 @@ from stages.read import encodings, in_place, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import OWN_NAMES, Unit, formats, units
+from stages.read.layout import OWN_NAMES, Unit, formats, mark_of, units
 from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
@@ -86,6 +86,10 @@ class Read(Node):
     new_base = "shards"
     content_keys = True
 
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return ("charset-normalizer",) if self.encoding == encodings.DETECT else ()
+
     def check(self) -> None:
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
             raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
@@ -116,7 +120,7 @@ class Read(Node):
         return int(0.45 * text_bytes) + 24 * rows
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
-        return formats(names, self.format, "read")
+        return [mark_of(form) for form in formats(names, self.format, "read")]
 
     def phases(self):
         law = Law("rows", "rows", ("kept", "rejected."))

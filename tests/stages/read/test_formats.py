@@ -243,3 +243,14 @@ def test_a_text_in_a_null_field_is_not_said_to_have_no_field(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"text": null, "body": "x"}\n')
     with pytest.raises(DataError, match="the field 'text' is null in the first 1 records"):
         read(tmp_path / "out", [tmp_path / "a.jsonl"])
+
+
+def test_fields_of_a_tar_are_judged_as_lines_of_json_are(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        for name, data in (("a", b'{"text": "one"}'), ("b", b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}"), ("c", b"[1]")):
+            member = tarfile.TarInfo(f"{name}.json")
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"])
+    assert [row["text"] for row in documents(ctx, results)] == ["one"]
+    assert [entry["reason"] for entry in rejected(ctx, results)] == ["too_deep", "bad_json"]

@@ -116,3 +116,19 @@ def test_a_length_that_is_no_number_is_named(tmp_path):
     (tmp_path / "a.warc").write_bytes(good + bad)
     with pytest.raises(SourceError, match="record 2 cannot be parsed"):  # where record 1 ends nobody knows
         read(tmp_path / "out", [tmp_path / "a.warc"])
+
+
+def test_what_decodes_pages_is_part_of_the_identity_and_of_the_keys(monkeypatch):
+    from importlib import metadata
+
+    from stages.read import layout
+    from stages.read.read import Read
+
+    node, names, seen = Read(paths=("x",)), ["a.html", "b.jsonl"], []
+    for release in ("2.0.1", "2.0.2"):
+        layout.mark_of.cache_clear()
+        monkeypatch.setattr(metadata, "version", lambda name, release=release: release)
+        seen.append(node.source_marks("paths", names))
+    layout.mark_of.cache_clear()
+    assert seen == [["html-2_0_1", "jsonl"], ["html-2_0_2", "jsonl"]]
+    assert Read(paths=("x",), encoding="detect").libraries == ("charset-normalizer",)
