@@ -129,6 +129,7 @@ def test_rate_and_time_left_follow_from_what_was_seen() -> None:
 def test_the_time_left_covers_nodes_that_wait(tmp_path: Path) -> None:
     """Times of an earlier run, scaled by rows; nodes of one pass count once; a node that is new makes it a minimum."""
     store = open_store(str(tmp_path))
+    store.write("runs/first/run.json", b'{"nodes": {}}')
     recorder = Recorder(store, "first")
     recorder.notify(Started(Plan("first")))
     for name, rows in (("docs", 100), ("clean", 100), ("plain", 100), ("lost", 0)):

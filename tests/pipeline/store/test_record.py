@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import threading
 from importlib import metadata
@@ -9,11 +10,11 @@ from importlib import metadata
 import pytest
 from nodes import Lines, Long
 
-from pipeline.errors import RecipeError
+from pipeline.errors import RecipeError, StoreError
 from pipeline.graph import build
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
-from pipeline.store.record import claim_name, run_names, versions
+from pipeline.store.record import claim_name, read_run, run_names, versions
 
 
 def test_versions_are_those_of_the_packages_that_are_asked_for():
@@ -41,6 +42,20 @@ def test_recipes_of_one_name_that_begin_at_once_are_runs_of_their_own(tmp_path):
         thread.join()
     assert len({label for label, _ in labels}) == len(set(labels)) == 4
     assert {label for label, _ in labels} == set(run_names(store, "run"))
+
+
+@pytest.mark.parametrize("folder", ["../../home", "nodes/../..", "/etc", "nodes/long-0123456789ab/data", None])
+def test_a_record_that_leads_out_of_the_store_is_refused(tmp_path, folder):
+    """Who verifies a store of somebody else's removes receipts in the folders that its records name."""
+    store = LocalStore(str(tmp_path))
+    node = {"kind": "long", "fingerprint": "0" * 64, "folder": "nodes/long-0123456789ab"}
+    for named, fine in (("nodes/long-0123456789ab", True), (folder, False)):
+        store.write("runs/first/run.json", json.dumps({"nodes": {"long": node | {"folder": named}}}).encode())
+        if fine:
+            assert read_run(store, "first")["nodes"]["long"] == node
+            continue
+        with pytest.raises(StoreError, match=r"run\.json: no record of a run"):
+            read_run(store, "first")
 
 
 @pytest.mark.parametrize("name", ["../other", "a/b", "", ".hidden", "first@2", "a b"])
