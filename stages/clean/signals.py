@@ -46,7 +46,7 @@ class Signals(RowNode):
     docs: Node
     language: str = "en"
 
-    version = 1
+    version = 2
     histograms = {  # noqa: RUF012
         **{name: (0.0, 1.0, 40) for name in SHARES},
         "rps_doc_word_count": (0, 2000, 40),

@@ -4,8 +4,8 @@ The two measures of Rae et al. 2021 (appendix A.1.1), in characters, as the cust
 
 * repeated: going through the pieces from the left, an n-gram that occurred before counts with the characters of its
   pieces and is stepped over; any other one is remembered, and the walk goes on at the next piece;
-* top: occurrences of the most frequent n-gram times its characters, with one space between its pieces; the first one
-  among equals, 0 when nothing occurs twice.
+* top: occurrences of the most frequent n-gram times its characters, with one space between its words where a piece is
+  a word (characters that stand for themselves have none); the first one among equals, 0 when nothing occurs twice.
 
 An n-gram occurs twice only where both of its (n-1)-grams do. So the places that are left to compare shrink with n, and
 an n-gram is compared as a pair of numbers (where its two (n-1)-grams stood first): exactly, without a hash of words.
@@ -79,13 +79,13 @@ def longer(left, table, count, at, kind, next_at, next_kind):
 
 
 @inner
-def most(left, n, count, at, kind, sums):
-    """Characters of all occurrences of the most frequent n-gram."""
+def most(left, n, count, at, kind, sums, spaces):
+    """Characters of all occurrences of the most frequent n-gram; `spaces` of them stand between its pieces."""
     best, first = 0, 0
     for i in range(left):
         if at[i] == kind[i] and count[at[i]] > best:  # its first place; places ascend, so the first among equals wins
             best, first = count[at[i]], at[i]
-    return best * (sums[first + n] - sums[first] + n - 1)
+    return best * (sums[first + n] - sums[first] + spaces)
 
 
 @inner
@@ -148,7 +148,7 @@ def ngrams(
             if left and n % step == 0:
                 for k in range(len(tops)):
                     if tops[k] * step == n:
-                        top_chars[d, k] = most(left, n, count, at, kind, sums)
+                        top_chars[d, k] = most(left, n, count, at, kind, sums, n - 1 if step == 1 else 0)
                 for k in range(len(dups)):
                     if dups[k] * step == n:
                         dup_chars[d, k] = again(left, n, seen, at, kind, sums)
