@@ -9,7 +9,7 @@ from pipeline.report import dag
 from pipeline.report.collect import funnel, labels_in
 from pipeline.report.data import NodeReport
 from pipeline.store.events import read_events
-from pipeline.store.uris import masked
+from pipeline.store.uris import masked, masked_in
 from siftloom.runs import all_runs, progress
 from siftloom.ui.shelf import Shelf
 
@@ -38,7 +38,7 @@ def run(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     return {
         "run": opened.name,
         "finished": all(node["finished"] for node in told["nodes"]),
-        "recipe": opened.record.get("recipe") or "",
+        "recipe": masked_in(opened.record.get("recipe") or ""),
         "graph": {**dag.figure(plan), "actions": [_sign(known[node.label], live) for node in plan.nodes]},
         "nodes": [{**known[node.label], "inputs": node.inputs, "live": live.get(node.label, {}),
                    "scores": _has_scores(opened[node.label])} for node in plan.nodes],

@@ -129,17 +129,17 @@ class EndpointLM:
         answer = self._post("chat/completions", asked)
         try:
             usage = answer.get("usage") or {}
-            texts = [(str(choice["message"]["content"]), choice.get("finish_reason")) for choice in answer["choices"]]
+            texts = [(_text(choice["message"]["content"]), choice.get("finish_reason")) for choice in answer["choices"]]
             if len(texts) != sampling.samples:
                 raise ValueError(f"{len(texts)} of {sampling.samples} answers")
+            seen, tokens = (int(usage.get(f"{part}_tokens") or 0) for part in ("prompt", "completion"))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = json.dumps(answer)[:200]
             raise BadAnswer(self._place(), f"{found} ({error!r})", "choices with a message each") from error
-        self._count(usage)
+        self._count(seen + tokens)
         # a server counts the tokens of all samples together
-        tokens = int(usage.get("completion_tokens", 0)) // len(texts)
         return [
-            Answer(text, "length" if finish == "length" else "stop", int(usage.get("prompt_tokens", 0)), tokens)
+            Answer(text, "length" if finish == "length" else "stop", seen, tokens // len(texts))
             for text, finish in texts
         ]
 
@@ -150,14 +150,14 @@ class EndpointLM:
                 "siftloom run goes on with as many again; what is done is kept",
             )  # fmt: skip
 
-    def _count(self, usage: dict[str, Any]) -> None:
-        if self.budget is not None and not usage:
+    def _count(self, tokens: int) -> None:
+        if self.budget is not None and not tokens:
             raise EndpointFailed(
                 self._place(), "answers that do not say how many tokens they took (`usage`)",
                 "a server that counts, where there is a `token_budget`", "leave token_budget out",
             )  # fmt: skip
         with self._lock:
-            self.used += int(usage.get("prompt_tokens", 0)) + int(usage.get("completion_tokens", 0))
+            self.used += tokens
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         import requests
@@ -184,3 +184,8 @@ class EndpointLM:
 
     def _place(self) -> str:
         return f"endpoint {self.endpoint.url}"
+
+
+def _text(content: str | None) -> str:
+    """The text of an answer: none is empty, and halves of pairs, of which a server may send one, become U+FFFD."""
+    return (content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
