@@ -69,6 +69,8 @@ def run_alone(job: Job) -> None:
 
 
 def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int) -> None:
+    from safetensors import SafetensorError
+
     from stages.training.worker import train
 
     try:
@@ -77,11 +79,17 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
         # all processes computed the same numbers and are here together; raising would only start them again
         if process_rank == 0:
             saver.fail(error)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (OSError, SafetensorError) as error:
+        if is_full(error):
             # the others wait for this process: the group has to end, and its driver finds the reason
             saver.fail(DiskFull(job.scratch, "no space left for a checkpoint", "room for two checkpoints"))
         raise
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error says that a disk, or a user's part of it, is full; safetensors says it in words alone."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"os error {number})" in str(error) for number in full)
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
@@ -156,7 +164,9 @@ def _check_room(job: Job, workers: int) -> None:
         have = int(ray.cluster_resources().get(name, 0))
         if have < wanted:
             place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
-            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", "set workers: 1")
+            alone = f"set threads: {have}" if name == "CPU" else "set device: cpu"
+            then = "set workers: 1" if workers > 1 else alone
+            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)
 
 
 class Watch:
