@@ -22,7 +22,8 @@ def prepare(job: Job, local_rank: int = 0) -> torch.device:
     if job.device == "cuda":
         # cuBLAS is deterministic only with a workspace of fixed size
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # an error and no warning: under a warning CUDA's attention still takes a backward that is not deterministic
+    torch.use_deterministic_algorithms(True)
     # nothing here reads a number that it has not written, and filling new tensors is 5 % of a step
     cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
     if job.device == "cpu":
