@@ -18,6 +18,7 @@ from stages.tokens.tokenizer import Tokenizer
 from stages.training import pretrain
 from stages.training.checkpoint import RESULT, STOP, Saver, Wish
 from stages.training.pretrain import Pretrain
+from stages.training.process import prepare
 from stages.training.state import Part
 from stages.training.worker import Trainer, train
 from tests.models.calls import logits
@@ -113,10 +114,20 @@ def test_a_run_goes_on_from_the_model_of_another(job, tmp_path):
     exact = Lost("1m", **TINY, rank=32, density=0.1, activation="none", values="residual", scale="exact")
     lost = Trainer(at(job, tmp_path / "lost", model=exact, start=str(given)), 0, 1, CPU)
     torch.testing.assert_close(logits(lost.model, ids), logits(trained, ids), rtol=0, atol=1e-4)
-    wrong = [Llama("1m", **TINY | {"layers": 1}), SLTrain("1m", **TINY, rank=4, density=0.1)]
+    wrong = [
+        Llama("1m", **TINY | {"layers": 1}), SLTrain("1m", **TINY, rank=4, density=0.1),
+        Llama("1m", **TINY, norm_eps=1e-5),
+    ]  # fmt: skip
     for model in wrong:
         with pytest.raises(DataError, match=r"pretrain\.start"):
             Trainer(at(job, tmp_path / "wrong", model=model, start=str(given)), 0, 1, CPU)
+
+
+def test_an_operation_whose_bits_may_differ_is_an_error(job):
+    """A mere warning would also let CUDA's attention take its fast backward, which gives other bits each time."""
+    prepare(job)
+    with pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(3).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]))
 
 
 def test_a_model_with_an_activation_between_its_factors_starts_no_other_kind(job, tmp_path):
