@@ -33,7 +33,7 @@ from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.match import Match
 from stages.training.memory import file_bytes, peak_of
 from stages.training.metrics import Metrics
-from stages.training.mixture import mixture_figures, sources_of
+from stages.training.mixture import check_ids, mixture_figures, sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
 
@@ -255,6 +255,9 @@ class Pretrain(Node):
         from stages.training.job import Job
         from stages.training.results import model_file
 
+        if self.start is not None:
+            start = ctx.path("train", "all", "/tokenizer.json", of="start")
+            check_ids(start, ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)))
         assert self.device != "auto"
         assert self.precision != "auto"
         return Job(

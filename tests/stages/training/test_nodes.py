@@ -159,6 +159,7 @@ def test_the_table_and_the_curves_name_both_models(made):
     figures = figures["figures"] if isinstance(figures, dict) else figures
     table = next(figure for figure in figures if figure["kind"] == "table")
     assert [row[0] for row in table["rows"]] == ["Lost 1m, rank 8, density 0.1, LinUpper r 1", "Llama 1m"]
+    assert "None of the models saw the held-out text." in table["note"]
     for figure in figures:
         check(figure)
     curves = next(figure for figure in figures if figure["title"] == "Training loss")

@@ -1,10 +1,12 @@
 """How a run begins: SVDs made once and kept, fields that say auto, the model of another node; and how it is stopped."""
 
 import dataclasses
+import json
 import time
 
 import pytest
 import torch
+from local_context import LocalContext
 
 from models import channels, files
 from models.build import build
@@ -17,6 +19,7 @@ from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
 from stages.training import pretrain
 from stages.training.checkpoint import RESULT, STOP, Saver, Wish
+from stages.training.hf_model import HfModel
 from stages.training.pretrain import Pretrain
 from stages.training.process import prepare
 from stages.training.state import Part
@@ -121,6 +124,34 @@ def test_a_run_goes_on_from_the_model_of_another(job, tmp_path):
     for model in wrong:
         with pytest.raises(DataError, match=r"pretrain\.start"):
             Trainer(at(job, tmp_path / "wrong", model=model, start=str(given)), 0, 1, CPU)
+
+
+class Inputs(LocalContext):
+    """Packed rows and a model, by the field that takes them."""
+
+    def path(self, phase, key, ext, of=None):
+        return self.folder / ("rows" if of == ("rows", 0) else str(of)) / f"{phase}{ext}"
+
+
+def test_a_start_whose_tokens_have_other_ids_is_named(job, tmp_path):
+    rows = job.sources[0].rows
+    facts = {"shards": [], "draw": None, "dtype": "uint16", "end_id": 0, "vocab_size": 3, "length": 16}
+    words = {"rows": {"a": 1, "b": 2}, "start": {"a": 2, "b": 1}}
+    for name, vocabulary in words.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        text = json.dumps({"model": {"vocab": vocabulary}, "added_tokens": [{"content": "<|endoftext|>", "id": 0}]})
+        for phase in ("meta", "train"):
+            (tmp_path / name / f"{phase}").mkdir()
+            (tmp_path / name / f"{phase}/tokenizer.json").write_text(text)
+    shard = {"name": "a", "rows": rows.rows}
+    (tmp_path / "rows/meta.json").write_text(json.dumps(facts | {"shards": [shard]}))
+    docs = Read(paths=("unread",))
+    packed = Pack(docs=docs, tokenizer=Tokenizer(docs=docs), length=16)
+    node = Pretrain(rows=packed, model=Llama("1m", **TINY), start=HfModel(paths=("unread",)))
+    with pytest.raises(DataError, match=r"pretrain\.start: a tokenizer whose 'a' is 2; expected 1"):
+        node._job(Inputs(node, tmp_path))
+    (tmp_path / "start/train/tokenizer.json").write_bytes((tmp_path / "rows/meta/tokenizer.json").read_bytes())
+    assert node._job(Inputs(node, tmp_path)).start is not None
 
 
 def test_an_operation_whose_bits_may_differ_is_an_error(job):
