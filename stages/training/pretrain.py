@@ -56,10 +56,9 @@ class Pretrain(Node):
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
-    optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
+    optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
-    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 
+from pipeline.errors import UserError
 from stages.training.job import Job
 
 GARBAGE_STEPS = 50  # between looks for circles among young objects
@@ -28,6 +29,11 @@ def prepare(job: Job, local_rank: int = 0) -> torch.device:
     cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
     if job.device == "cpu":
         return torch.device("cpu")
+    if not torch.cuda.device_count():
+        raise UserError(
+            "pretrain.device", f"cuda, and torch {torch.__version__} sees no GPU", "a torch built for its CUDA",
+            "install one, or set device: cpu",
+        )  # fmt: skip
     # a launcher shows a process all devices of its group, or only its own
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)

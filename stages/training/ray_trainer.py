@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from pipeline.errors import DiskFull, UserError
@@ -173,7 +174,7 @@ class Watch:
     """While a run goes on: tells its progress, and passes a wish to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
-        self.files, self._stopping, self._tell = files, stopping, tell
+        self.files, self._stopping, self._tell, self._told = files, stopping, tell, b""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
 
@@ -186,11 +187,15 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        told = None
         while not self._over.wait(0.5):
-            if self._stopping() and not self.files.scratch.exists(STOP):
-                self.files.scratch.write(STOP, b"")
-            progress = self.files.scratch.read(PROGRESS)
-            if progress is not None and progress != told:
-                told = progress
-                self._tell(json.loads(progress))
+            # a store that does not answer for a moment is asked again: without this thread nothing stops the run
+            with suppress(OSError):
+                self._look()
+
+    def _look(self) -> None:
+        if self._stopping() and not self.files.scratch.exists(STOP):
+            self.files.scratch.write(STOP, b"")
+        progress = self.files.scratch.read(PROGRESS)
+        if progress is not None and progress != self._told:
+            self._told = progress
+            self._tell(json.loads(progress))

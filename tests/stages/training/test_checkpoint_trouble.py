@@ -1,14 +1,17 @@
 """Checkpoints when the disk is in trouble: what cannot be read now is kept, and a full disk is named."""
 
+import json
 import pickle
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from stages.training.checkpoint import RESULT, Saver
+from stages.training.checkpoint import PROGRESS, RESULT, STOP, Saver
+from stages.training.ray_trainer import Watch
 from stages.training.worker import train
 from tests.stages.training.test_worker import ROOT, at, job, result
 
@@ -32,6 +35,32 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_taken_for_a_damaged_one(job
     (tmp_path / "kept").rename(part)
     train(job, Saver(job.scratch), 0, 1)
     assert result(Path(job.scratch))["resources"]["resumed_at"] == 9
+
+
+def soon(holds):
+    """Whether it comes to hold."""
+    deadline = time.monotonic() + 20
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return holds()
+
+
+def test_a_watch_outlives_a_store_that_does_not_answer(tmp_path):
+    """Else nobody could stop the run any more."""
+    progress, looks, told, stop = tmp_path / PROGRESS, [], [], []
+    progress.symlink_to(progress)
+
+    def stopping():
+        looks.append(1)
+        return bool(stop)
+
+    with Watch(Saver(str(tmp_path)), stopping, told.append) as watch:
+        assert soon(lambda: len(looks) > 1), "a second look after one that failed"
+        progress.unlink()
+        progress.write_text(json.dumps({"step": 1}))
+        stop.append(1)
+        assert soon(lambda: told and watch.files.scratch.exists(STOP))
+    assert told == [{"step": 1}]
 
 
 def test_a_full_disk_is_named(job, tmp_path):

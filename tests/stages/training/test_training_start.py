@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from models.build import build
 from models.channels import ChannelsDiffer
 from models.presets import Llama, Lost
 from models.sltrain_config import SLTrain
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UserError
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
@@ -152,6 +153,14 @@ def test_a_start_whose_tokens_have_other_ids_is_named(job, tmp_path):
         node._job(Inputs(node, tmp_path))
     (tmp_path / "start/train/tokenizer.json").write_bytes((tmp_path / "rows/meta/tokenizer.json").read_bytes())
     assert node._job(Inputs(node, tmp_path)).start is not None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what is to be missing")
+def test_a_gpu_that_torch_does_not_see_is_named(job):
+    with pytest.raises(
+        UserError, match=rf"pretrain\.device: cuda, and torch {re.escape(torch.__version__)} sees no GPU"
+    ):
+        prepare(dataclasses.replace(job, device="cuda"))
 
 
 def test_an_operation_whose_bits_may_differ_is_an_error(job):
