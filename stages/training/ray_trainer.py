@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any
 
 from pipeline.errors import DiskFull, UserError
-from stages.training.checkpoint import PROGRESS, STOP, Saver, Wish
+from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
@@ -38,12 +38,12 @@ class RaySaver(Saver):
         super().__init__(scratch)
         self._asked, self._known = time.monotonic(), None
 
-    def wish(self) -> Wish:
-        wish = super().wish()
-        if wish is Wish.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
-            return wish
+    def request(self) -> Request:
+        request = super().request()
+        if request is Request.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
+            return request
         self._asked = time.monotonic()
-        return Wish.ASK
+        return Request.LOOK
 
     def losing_machines(self) -> bool:
         import ray.train
@@ -94,7 +94,7 @@ def is_full(error: Exception) -> bool:
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
-    """Train to the end, or to a wish to stop; raises Ray's error when a worker failed too often.
+    """Train to the end, or to a request to stop; raises Ray's error when a worker failed too often.
 
     One worker on one machine needs no group: its loop is a plain task, which starts in a quarter of the time and gives
     the same bits. With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and
@@ -171,10 +171,10 @@ def _check_room(job: Job, workers: int) -> None:
 
 
 class Watch:
-    """While a run goes on: tells its progress, and passes a wish to stop on to it."""
+    """While a run goes on: tells its progress, and passes a request to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
-        self.files, self._stopping, self._tell, self._told = files, stopping, tell, b""
+        self.files, self._stopping, self._tell, self._reported = files, stopping, tell, b""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
 
@@ -196,6 +196,6 @@ class Watch:
         if self._stopping() and not self.files.scratch.exists(STOP):
             self.files.scratch.write(STOP, b"")
         progress = self.files.scratch.read(PROGRESS)
-        if progress is not None and progress != self._told:
-            self._told = progress
+        if progress is not None and progress != self._reported:
+            self._reported = progress
             self._tell(json.loads(progress))
