@@ -54,7 +54,7 @@ class RefinedwebLines(RowNode):
     max_removed_words: Share | None = threshold(0.05)
     min_left_chars: Positive = threshold(1)
 
-    version = 1
+    version = 2
     needs = ("text",)
     changes_text = True
     reasons = tuple(f"refinedweb_lines.{rule.field}" for rule in RULES)
