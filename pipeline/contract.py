@@ -236,7 +236,8 @@ class RowPhase:
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
                  removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
     own_pass     shares a pass with no other phase
-    reuse        whether columns may be copied from an earlier side-car of the same score key
+    reuse        whether columns may be copied from an earlier side-car of the same score key; `batches`: only with the
+                 whole batch, for values that depend on the others in it
     fields       see `ShardPhase`
     """
 
@@ -251,7 +252,7 @@ class RowPhase:
     commit_rows: int | None = None
     on_error: Literal["fail", "reason"] = "fail"
     own_pass: bool = False
-    reuse: bool = True
+    reuse: bool | Literal["batches"] = True
     fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
