@@ -187,12 +187,10 @@ class TaskContext(Context):
         file = f"{self.key}{ext}"
         if file in self.outputs:
             raise DataError(f"{self.node.kind()} {self.phase}/{self.key}", f"the file {file} twice", "one of a name")
-        path = (
-            self.store.temporary_folder()
-            / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
-        )
+        folder = self.store.temporary_folder()
+        path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
         try:
-            with explained(self.store.root):
+            with explained(f"folder {folder}"):
                 yield path
         except BaseException:
             path.unlink(missing_ok=True)

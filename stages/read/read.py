@@ -33,7 +33,7 @@ from stages.read import encodings, in_place, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, units
+from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, units
 from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
@@ -81,10 +81,14 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 3
+    version = 4
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return ("charset-normalizer",) if self.encoding == encodings.DETECT else ()
 
     def check(self) -> None:
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
@@ -116,7 +120,7 @@ class Read(Node):
         return int(0.45 * text_bytes) + 24 * rows
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
-        return formats(names, self.format, "read")
+        return [mark_of(form) for form in formats(names, self.format, "read")]
 
     def phases(self):
         law = Law("rows", "rows", ("kept", "rejected."))
@@ -245,12 +249,13 @@ class Read(Node):
         ):
             fields: Fields | None = None
             place: Source | None = None
+            copy = 0
             for found, number, record in islice(self._all_rows(ctx, unit, notes, piece, run), rows):
                 if found is not place or fields is None:
                     if fields is not None:
                         fields.finish()
-                    fields, place = self._fields(unit.form, found.name), found
-                row_id = document_id(found.digest, number, unit.copy)
+                    fields, place, copy = self._fields(unit.form, found.name), found, unit.copy_of(found)
+                row_id = document_id(found.digest, number, copy)
                 bad.counts["rows"] += 1
                 try:
                     if isinstance(record, Reject):

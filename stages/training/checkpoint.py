@@ -1,4 +1,4 @@
-"""What a training run keeps while it runs: checkpoints, its progress, the wish to stop, and its result.
+"""What a training run keeps while it runs: checkpoints, its progress, the request to stop, and its result.
 
 All of it lies in the node's scratch folder, on a disk or at a URI, and none of it is data.
 
@@ -33,16 +33,16 @@ RESULT, MODEL = "result.json", "result.safetensors"
 MANIFEST, NOTE = "checkpoint.json", "written-"
 FORMAT = 1
 KEPT = 2  # checkpoints
-LOOK_SECONDS = 1.0  # between looks for a wish to stop: on an object store each is a request
-TELL_SECONDS = 0.5  # between reports of progress
+LOOK_SECONDS = 1.0  # between looks for a request to stop: on an object store each is a request
+REPORT_SECONDS = 0.5  # between reports of progress
 
 
-class Wish(IntEnum):
+class Request(IntEnum):
     """What the first process wants of all, said along with the numbers of a step."""
 
-    NOTHING = 0
+    NONE = 0
     STOP = 1  # save and end
-    ASK = 2  # find out together whether a machine is about to go
+    LOOK = 2  # find out together whether a machine is about to go
 
 
 class Checkpoint(NamedTuple):
@@ -60,7 +60,7 @@ class Saver:
 
     def __init__(self, scratch: str) -> None:
         self.scratch = Scratch(scratch)
-        self._looked = self._told = float("-inf")
+        self._looked = self._reported = float("-inf")
         self._aside: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
 
@@ -69,7 +69,7 @@ class Saver:
     @contextmanager
     def restore(self) -> Iterator[Checkpoint | None]:
         """The newest whole checkpoint, for as long as the context lasts."""
-        name = told_by_first(self._newest)
+        name = from_first_process(self._newest)
         if name is None:
             yield None
             return
@@ -154,13 +154,13 @@ class Saver:
 
     # the run ---------------------------------------------------------------------------------------------------------
 
-    def wish(self) -> Wish:
+    def request(self) -> Request:
         """Whether the run should stop; looked up at most once a second."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
-            return Wish.NOTHING
+            return Request.NONE
         self._looked = now
-        return Wish.STOP if self.scratch.exists(STOP) else Wish.NOTHING
+        return Request.STOP if self.scratch.exists(STOP) else Request.NONE
 
     def losing_machines(self) -> bool:
         """Whether a machine of the run is about to be taken away, and no earlier call has said so."""
@@ -169,8 +169,8 @@ class Saver:
     def progress(self, *, last: bool = False, **values: Any) -> None:
         """Tell where the run is, twice a second at most."""
         now = time.monotonic()
-        if last or now - self._told >= TELL_SECONDS:
-            self._told = now
+        if last or now - self._reported >= REPORT_SECONDS:
+            self._reported = now
             self._write_json(PROGRESS, values)
 
     def finish(self, write: Callable[[Path], None], result: dict[str, Any]) -> None:
@@ -219,7 +219,7 @@ def wait_for_others() -> None:
         dist.barrier()
 
 
-def told_by_first(ask: Callable[[], Any]) -> Any:
+def from_first_process(ask: Callable[[], Any]) -> Any:
     """What the first process finds, in all of them."""
     import torch.distributed as dist
 

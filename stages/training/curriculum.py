@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from models.objectives.pacing import Pacing, Shape, prefix
+from models.objectives.pacing import Pacing, prefix
 from stages.training.order import MIXTURE, Order
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curriculum(Order):
+class Curriculum(Order, Pacing):
     """Rows of low values first, more of them as the run goes on.
 
     by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest
@@ -37,17 +37,6 @@ class Curriculum(Order):
     """
 
     by: str
-    begin: float = 0.1
-    shape: Shape = "linear"
-    start: float = 0.0625
-    end: float = 0.875
-
-    def __post_init__(self) -> None:
-        _ = self.pace  # which names a field that is out of range
-
-    @property
-    def pace(self) -> Pacing:
-        return Pacing(shape=self.shape, start=self.start, end=self.end, begin=self.begin)
 
     @property
     def reads(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -89,7 +78,7 @@ class Paced:
         sources, _ = self.mixture.batch(step, steps)
         rows = np.empty_like(sources)
         for i in range(steps):
-            share = self.config.pace.at(step + i, self.steps)
+            share = self.config.at(step + i, self.steps)
             for source in np.unique(sources[i]):
                 easiest, at = self._easiest[source], np.flatnonzero(sources[i] == source)
                 admitted = prefix(share, len(easiest))

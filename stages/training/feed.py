@@ -30,7 +30,7 @@ class Feed:
         self.job, self.device = job, device
         shares = subtrees(job.micro_batches, world_size)
         self.rows_each = job.batch_rows // job.micro_batches
-        self.mine = shares[process_rank]
+        self.micro_batches = shares[process_rank]
         self.rows_of = [len(share) * self.rows_each for share in shares]
         self._first_rows = np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
         self._first, self._drawn = -1, (np.zeros((0, 0), np.int64),) * 2
@@ -69,7 +69,7 @@ class Feed:
         sources, rows = self.rows_at(step)
         each, part, key = self.rows_each, self.job.part(step), Key(self.job.seed, step, self.job.steps)
         made = []
-        for m in self.mine:
+        for m in self.micro_batches:
             piece = slice(m * each, (m + 1) * each)
             batch = part.collate.collate(self._take(sources[piece], rows[piece], part.cut), key)
             if batch.rows_b is None:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pipeline.errors import DiskFull, UserError
-from stages.training.checkpoint import PROGRESS, STOP, Saver, Wish
+from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
@@ -37,12 +37,12 @@ class RaySaver(Saver):
         super().__init__(scratch)
         self._asked, self._known = time.monotonic(), None
 
-    def wish(self) -> Wish:
-        wish = super().wish()
-        if wish is Wish.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
-            return wish
+    def request(self) -> Request:
+        request = super().request()
+        if request is Request.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
+            return request
         self._asked = time.monotonic()
-        return Wish.ASK
+        return Request.LOOK
 
     def losing_machines(self) -> bool:
         import ray.train
@@ -85,7 +85,7 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
-    """Train to the end, or to a wish to stop; raises Ray's error when a worker failed too often.
+    """Train to the end, or to a request to stop; raises Ray's error when a worker failed too often.
 
     One worker on one machine needs no group: its loop is a plain task, which starts in a quarter of the time and gives
     the same bits. With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and
@@ -160,7 +160,7 @@ def _check_room(job: Job, workers: int) -> None:
 
 
 class Watch:
-    """While a run goes on: tells its progress, and passes a wish to stop on to it."""
+    """While a run goes on: tells its progress, and passes a request to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
         self.files, self._stopping, self._tell = files, stopping, tell
@@ -176,11 +176,11 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        told = None
+        reported = None
         while not self._over.wait(0.5):
             if self._stopping() and not self.files.scratch.exists(STOP):
                 self.files.scratch.write(STOP, b"")
             progress = self.files.scratch.read(PROGRESS)
-            if progress is not None and progress != told:
-                told = progress
+            if progress is not None and progress != reported:
+                reported = progress
                 self._tell(json.loads(progress))

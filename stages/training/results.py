@@ -89,7 +89,7 @@ def _first_rows(job: Job) -> np.ndarray:
 
 
 def describe_job(job: Job, label: str) -> dict[str, Any]:
-    """What a tracker is told of a run: plain numbers and texts, and the model as `config.json` has it."""
+    """What a tracker gets to know of a run: plain numbers and texts, and the model as `config.json` has it."""
     from models.files import describe
 
     names = ("steps", "batch_rows", "micro_batches", "length", "vocab_size", "seed", "attend", "precision")

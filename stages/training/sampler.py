@@ -71,8 +71,8 @@ class Sampler:
         turns = block * self.quotas[sources] + nth_of[place]
         rows = np.empty_like(turns)
         for source in range(len(self.rows)):
-            mine = np.flatnonzero(sources == source)
-            rows[mine] = self.rows_at(source, turns[mine])
+            those = np.flatnonzero(sources == source)
+            rows[those] = self.rows_at(source, turns[those])
         shape = (steps, self.batch_rows)
         return sources.reshape(shape), rows.reshape(shape)
 

@@ -26,14 +26,14 @@ HEADER = "siftloom_part"
 
 
 class Held(NamedTuple):
-    """This process's part of a tensor: rows [first, first + len(local)) of one of this shape. `mine`: it is this
+    """This process's part of a tensor: rows [first, first + len(local)) of one of this shape. `writes`: it is this
     process that writes it, as the first of those that hold the same.
     """
 
     local: Tensor
     first: int
     shape: list[int]
-    mine: bool
+    writes: bool
 
 
 def held_part(tensor: Tensor) -> Held:
@@ -77,7 +77,7 @@ def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool)
     tensors, header = {}, {}
     for name, tensor in tensors_of(model, optimizer):
         part = held_part(tensor)
-        if part.mine and (part.local.numel() or not part.shape):
+        if part.writes and (part.local.numel() or not part.shape):
             kept = part.local.contiguous().cpu()
             shared = kept.data_ptr() == part.local.data_ptr()
             tensors[name] = kept.clone() if copied and shared else kept

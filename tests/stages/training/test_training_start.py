@@ -16,7 +16,7 @@ from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
 from stages.training import pretrain
-from stages.training.checkpoint import RESULT, STOP, Saver, Wish
+from stages.training.checkpoint import RESULT, STOP, Request, Saver
 from stages.training.pretrain import Pretrain
 from stages.training.state import Part
 from stages.training.worker import Trainer, train
@@ -92,13 +92,13 @@ def test_a_wish_to_stop_is_looked_for_at_most_once_a_second(job, monkeypatch):
     exists = saver.scratch.exists
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(saver.scratch, "exists", lambda name: looked.append(name) or exists(name))
-    assert saver.wish() is Wish.NOTHING
+    assert saver.request() is Request.NONE
     saver.scratch.write(STOP, b"")
     for _ in range(50):
         now[0] += 0.01
-        assert saver.wish() is Wish.NOTHING
+        assert saver.request() is Request.NONE
     now[0] += 1.0
-    assert saver.wish() is Wish.STOP
+    assert saver.request() is Request.STOP
     assert looked == [STOP, STOP]
 
 
