@@ -722,6 +722,12 @@ class Context(ABC):
         """The node value behind an input field."""
 
     @abstractmethod
+    def behind(self) -> Iterable[tuple[Node, Mapping[str, int]]]:
+        """Every node that this one depends on, inputs first and each once, with the counts of its row phase
+        (`alive_in`, `alive_out`, `removed.<reason>`) or of the phase that laid its base down; of others none.
+        """
+
+    @abstractmethod
     def create(self, ext: str) -> AbstractContextManager[Path]:
         """A new output file of this task, `<phase>/<key><ext>`: write to the path, it is published when the task ends.
 

@@ -63,7 +63,7 @@ def run(
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     changed = bool(change) or limit is not None
-    text = dump(graph.nodes, graph.names, vocabulary(), name=found.name, store=place) if changed else found.text
+    text = dump(graph.nodes, graph.names, vocabulary(), name=found.name, store=masked(place)) if changed else found.text
     stream = sys.stdout if as_json else sys.stderr
     with listening(place, found.name, stream=stream, as_json=as_json) as watcher:
         done = execute(

@@ -30,8 +30,10 @@ def verify(
     else:
         for finding in findings:
             say(f"{finding}{f' ({finding.note})' if finding.note else ''}")
+        mended = sum(finding.withdrawn for finding in findings)
+        rest = "them" if mended == len(findings) else f"{mended} of them, the others need what is said there"
         say(
-            f"{len(findings)} files are damaged; siftloom run rebuilds them"
+            f"{len(findings)} files are damaged; siftloom run rebuilds {rest}"
             if findings else f"{name}: every file agrees with its receipt"
         )  # fmt: skip
     raise typer.Exit(1 if findings else 0)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, UserError
+from pipeline.store.uris import masked
 from siftloom.run import NodeView, Run, open_run
 from siftloom.runs import all_runs
 from siftloom.vocabulary import vocabulary
@@ -39,7 +40,7 @@ def find_model(name: str, run: str | None, store: str) -> tuple[str, dict[str, P
         if run or any(view.label == name and view.finished for view in opened.nodes):
             return f"{opened.name}, node {name}", _files(opened, name)
     raise UserError(
-        name, f"neither a folder nor a finished node of a run in {store}", "a trained model",
+        name, f"neither a folder nor a finished node of a run in {masked(store)}", "a trained model",
         "siftloom runs, or name the store with --store",
     )  # fmt: skip
 
@@ -74,8 +75,8 @@ def generate(
     if missing:
         raise DataError(_place(files), f"no {missing[0]}", f"a folder with {', '.join(OURS)}")
     settings: Any = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    config = json.loads(files["config.json"].read_text(encoding="utf-8"))
     try:
+        config = json.loads(files["config.json"].read_text(encoding="utf-8"))
         if "end_id" not in config:
             return _by_transformers(files, prompt, samples, tokens, seed, settings)
         return _by_ours(files, config["end_id"], prompt, samples, tokens, seed, settings)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import run as reader
+from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     from pipeline.contract import Node
@@ -47,7 +48,7 @@ class Run(reader.Run):
 
     def __repr__(self) -> str:
         ready = sum(view.finished for view in self.nodes)
-        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {self.store.root}>"
+        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {masked(self.store.root)}>"
 
     def _repr_html_(self) -> str:
         """Return the funnel as HTML, for notebooks."""

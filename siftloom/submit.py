@@ -57,7 +57,7 @@ def submit(
     name = f"{found.name}-{_digest(graph)}"
     job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": masked(place)}, env=env)
     if not as_json:
-        say(f"job      {job}: {shlex.join(parts)}")
+        say(f"job      {job}: {shlex.join(map(masked, parts))}")
     if not wait:
         say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0

@@ -53,7 +53,7 @@ class Write(Node):
     format: Literal["parquet", "jsonl.gz"] = "parquet"
     columns: tuple[str, ...] = ()
 
-    version = 3
+    version = 4
 
     def check(self) -> None:
         have = columns_of(self.docs)
@@ -109,6 +109,7 @@ class Write(Node):
             columns={name: have[name] for name in self.columns or have},
             files=files,
             counts={"text_bytes": counts["text_bytes"], **{name: dict(found) for name, found in by.items()}},
+            passed=dict(ctx.behind()),
         )
         facts = {"node": dataset.fingerprint, "rows": dataset.rows, "columns": dataset.columns}
         manifest = publish("write.to", self.to, copies, cards(dataset), facts, files)

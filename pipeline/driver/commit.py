@@ -18,7 +18,6 @@ from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import ROWS_LAW, Summary, check_law
 from pipeline.store.uris import masked
 from pipeline.worker.context import TaskContext
-from pipeline.worker.passes import reusable
 from pipeline.worker.pieces import pieces_folder
 
 FORMAT = 1
@@ -92,7 +91,7 @@ def finish(
         "new_base": node.new_base,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
         "shape": state.shape(node),
-        "score_key": state.score_key(node) if reusable(node) else None,
+        "score_key": state.score_key(node),
         "phase_keys": state.phase_keys(node),
         "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
         "code": code_hash(type(node), node.code()),

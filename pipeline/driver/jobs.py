@@ -154,9 +154,9 @@ class Runner:
                 return
             try:
                 receipt = run_task(binding, phase, key, lambda kind, values: post(Logged(node, kind, values)))
-            except Stopped:
-                return
             except Exception as error:  # belongs to this task; what else can run goes on
+                if isinstance(error, Stopped) and self.stopping():
+                    return
                 post(Failed(node, key, error, traceback.format_exc()))
             else:
                 post(Done(node, phase, receipt))

@@ -11,7 +11,6 @@ from pipeline.fingerprint import canonical_json
 from pipeline.store.json_files import read_json
 from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import Receipt, data_name, read_receipt, receipt_name
-from pipeline.worker.passes import reusable
 
 
 def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -30,9 +29,9 @@ def known_scores(state: Ledger, node: RowNode) -> dict[str, tuple[str, str, str]
 
     Shards of two bases of one shape are the same where their keys are: their names differ in the base alone.
     """
-    if not reusable(node) or not (node.adds() or node.changes_text):
-        return {}
     key, phase = state.score_key(node), state.link(node).phase
+    if key is None or not (node.adds() or node.changes_text):
+        return {}
     content = {state.place(base).short[:8] for base in state.graph.input_chains(node) if base.content_keys}
     own = {base.shard.name: base.shard.name for base in state.input_shards(node)}
     by_key = {base.shard.key: base.shard.name for base in state.input_shards(node) if base.shard.base[:8] in content}

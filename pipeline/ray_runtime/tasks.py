@@ -145,6 +145,9 @@ def in_flight(
 
 
 def digest_files(files: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the SHA-256 of each (path, size) in order, computed on the cluster."""
+    """Return the SHA-256 of each (path, size) in order, computed on the cluster. Raises what `digest_file` raises."""
     task = ray.remote(digest_file)
-    return ray.get([task.remote(path, size) for path, size in files])
+    try:
+        return ray.get([task.remote(path, size) for path, size in files])
+    except RayTaskError as error:  # its text is a trace of the worker
+        raise error.cause from None

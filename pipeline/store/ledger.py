@@ -127,14 +127,18 @@ class Ledger:
         }
 
     def score_key(self, node: Node) -> str | None:
-        """Equal keys mean equal added columns for rows that both runs have scored; None where the store cannot tell."""
-        if not isinstance(node, RowNode):
+        """Equal keys mean equal added columns, and equal texts, for rows that both runs have scored.
+
+        None for a node whose columns cannot be copied, and None where the store cannot tell.
+        """
+        phase = self.graph.row_phase(node)
+        if phase is None or not reusable(node):
             return None
         inputs = self.graph.input_chains(node)
         needs = []
         for base, chain in inputs.items():
             providers = self.graph.providers(chain, base)
-            for name in node.needs:
+            for name in phase.needs:
                 provider = providers.get(name, base)
                 origin = self.shape(base) or self.fingerprint(base)
                 key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
@@ -179,9 +183,8 @@ class Ledger:
             read.forget(self.folder(node))
         self._shards.pop(node, None)
         self._keys.clear()  # they hang on the shards of bases
-        for key in list(self._done):  # jobs note what is done meanwhile
-            if key[0] is node:
-                self._done.pop(key, None)
+        for key in [key for key in self._done if key[0] is node]:
+            del self._done[key]
 
     def done(self, node: Node, phase: str) -> set[str]:
         """Keys of a phase that have a receipt."""
@@ -254,6 +257,19 @@ class Ledger:
             stream=self.stream(chains) if chains else None, sources=self.sources(node), phases=own,
             stop_name=stop_name, cpus=cpus,
         )  # fmt: skip
+
+
+def reusable(node: Node) -> bool:
+    """Whether a row's columns and text hang on nothing but the row and the fields that are no thresholds.
+
+    Then they can be copied from an earlier side-car, and only `decide` be run. A node that removes rows in its function
+    instead may have looked at the whole corpus, or at its thresholds, before it changed a text.
+    """
+    if not isinstance(node, RowNode):
+        return False
+    if not all(phase.reuse for phase in node.phases() if isinstance(phase, RowPhase)):
+        return False
+    return type(node).decide is not RowNode.decide or not node.reasons
 
 
 def per_shard(phase: Phase) -> bool:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.store import cache
-from pipeline.store.objects import Store
+from pipeline.store.objects import Store, explained
+from pipeline.store.process_folder import process_folder
 from pipeline.store.uris import below, connect, first_line, masked
 
 ONE_PUT = 256 * 1024**2  # bytes; more go up in parts, and a multipart upload has no condition on a free name
@@ -148,14 +149,14 @@ class RemoteStore(Store):
         except FileNotFoundError:
             raise self._missing(name) from None
         key = hashlib.sha256(f"{self.root}\0{name}\0{version}".encode()).hexdigest()[:32]
-        return cache.cached(key, name, lambda path: self._fetch(name, path, sha256))
+        return cache.cached(key, name, self.temporary_folder(), lambda path: self._fetch(name, path, sha256))
 
     def _fetch(self, name: str, path: Path, sha256: str) -> None:
         import obstore
 
         state = hashlib.sha256()
         try:
-            with self._explained(), open(path, "wb") as file:
+            with self._explained(), explained(f"folder {path.parent}"), open(path, "wb") as file:
                 for chunk in obstore.get(connect(self.root), name).stream(min_chunk_size=CHUNK):
                     file.write(chunk)
                     state.update(chunk)
@@ -177,4 +178,4 @@ class RemoteStore(Store):
         return None
 
     def temporary_folder(self) -> Path:
-        return cache.temporary_folder()
+        return process_folder()

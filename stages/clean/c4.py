@@ -8,6 +8,7 @@ trained model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 from pipeline.bounds import Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
@@ -31,7 +32,7 @@ class C4(RowNode):
     """Drop lines that are no prose and pages with too few of them left, by the rules of C4; reason `c4.<field>`.
 
     Lines, without the white space around them, go for the first of these; the text
-    is the rest (None or false turns a rule off):
+    is the rest (None or false turns a rule off), and a page without any goes for `c4.empty` at the latest:
 
     max_word_chars    characters of the longest word, at most
     end_mark          the line does not end with one of . ! ? " ', or ends with `...`
@@ -58,10 +59,10 @@ class C4(RowNode):
     max_lorem_ipsum: Count | None = threshold(0)
     max_curly_brackets: Count | None = threshold(0)
 
-    version = 1
+    version = 2
     needs = ("text",)
     changes_text = True
-    reasons = tuple(f"c4.{rule.field}" for rule in RULES)
+    reasons = (*(f"c4.{rule.field}" for rule in RULES), "c4.empty")
     histograms = {  # noqa: RUF012
         **histograms(
             RULES, {"c4_sentences": (0, 200, 40), "c4_lorem_ipsum": (0, 10, 10), "c4_curly_brackets": (0, 40, 40)}
@@ -75,8 +76,13 @@ class C4(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         return self._rows
 
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
+    def decide(self, scores) -> Removed:
+        import pyarrow.compute as pc
+
+        gone = reduce(pc.add, [scores[f"c4_{rule}"] for rule in LINE_RULES])
+        empty = Removed.where(pc.equal(gone, scores["c4_lines"]), "c4.empty")
+        broken = apply(self, RULES, scores)
+        return empty if broken is None else Removed.first([broken, empty])
 
     def _rows(self, table) -> Columns:
         import numpy as np

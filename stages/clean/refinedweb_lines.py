@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.bounds import Count, Share
+from pipeline.bounds import Count, Positive, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.rules import Rule, apply, columns, histograms
 
@@ -52,7 +52,7 @@ class RefinedwebLines(RowNode):
     min_line_words: Count | None = 2
     phrases: bool = True
     max_removed_words: Share | None = threshold(0.05)
-    min_left_chars: Count | None = threshold(1)
+    min_left_chars: Positive = threshold(1)
 
     version = 1
     needs = ("text",)

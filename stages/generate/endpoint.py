@@ -122,16 +122,16 @@ class EndpointLM:
         answer = self._post("chat/completions", asked)
         try:
             usage = answer.get("usage") or {}
-            texts = [(str(choice["message"]["content"]), choice.get("finish_reason")) for choice in answer["choices"]]
+            texts = [(_text(choice["message"]["content"]), choice.get("finish_reason")) for choice in answer["choices"]]
             if len(texts) != sampling.samples:
                 raise ValueError(f"{len(texts)} of {sampling.samples} answers")
+            seen, tokens = (int(usage.get(f"{part}_tokens") or 0) for part in ("prompt", "completion"))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = json.dumps(answer)[:200]
             raise BadAnswer(self._place(), f"{found} ({error!r})", "choices with a message each") from error
         # a server counts the tokens of all samples together
-        tokens = int(usage.get("completion_tokens", 0)) // len(texts)
         return [
-            Answer(text, "length" if finish == "length" else "stop", int(usage.get("prompt_tokens", 0)), tokens)
+            Answer(text, "length" if finish == "length" else "stop", seen, tokens // len(texts))
             for text, finish in texts
         ]
 
@@ -160,3 +160,8 @@ class EndpointLM:
 
     def _place(self) -> str:
         return f"endpoint {self.endpoint.url}"
+
+
+def _text(content: str | None) -> str:
+    """The text of an answer: none is empty, and halves of pairs, of which a server may send one, become U+FFFD."""
+    return (content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

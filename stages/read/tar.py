@@ -7,7 +7,6 @@ A row's number is that of the sample.
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +15,7 @@ from pipeline.errors import SourceError
 from stages.documents import TEXT
 from stages.read.charset import decode_page
 from stages.read.given import Given, Row
+from stages.read.json_files import record_of
 from stages.read.records import LONGEST, Reject, decode
 
 TEXTS = ("txt", "text", "json", "html", "htm")
@@ -61,20 +61,17 @@ def _record(name: str, sample: Mapping[str, bytes | None]) -> Mapping[str, Any] 
     if None in sample.values():
         return Reject("too_long")
     record: dict[str, Any] = {"id": name}
-    try:
-        if "json" in sample:
-            value = json.loads(decode(sample["json"] or b""))
-            if not isinstance(value, dict):
-                return Reject("bad_json", sample["json"])
-            record |= value
-        for ending in ("txt", "text"):
-            if ending in sample:
-                record[TEXT] = decode(sample[ending] or b"")
-                return record
-    except Reject as reject:
-        return reject
-    except (ValueError, RecursionError):
-        return Reject("bad_json", sample["json"])
+    if "json" in sample:
+        fields = record_of(sample["json"] or b"")
+        if isinstance(fields, Reject):
+            return fields
+        record |= fields
+    for ending in ("txt", "text"):
+        if ending in sample:
+            try:
+                return record | {TEXT: decode(sample[ending] or b"")}
+            except Reject as reject:
+                return reject
     for ending in ("html", "htm"):
         if ending in sample and TEXT not in record:
             record[TEXT], record["charset"] = decode_page(sample[ending] or b"")

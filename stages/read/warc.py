@@ -47,7 +47,7 @@ def rows(given: Given) -> Iterator[Row]:
 
 def _page(record: Any) -> Mapping[str, Any] | Reject:
     declared = record.headers.get("Content-Length") or ""
-    if not declared.isdigit():
+    if not declared.isdecimal():
         return Reject("bad_record", b"no Content-Length")
     if int(declared) > LONGEST_PAGE:
         return Reject("too_long")

@@ -35,6 +35,7 @@ def rows(first: int, count: int) -> pa.Table:
     )
 
 
+PASSED = {"alive_in": 5000, "alive_out": 8, "removed.language.other": 4990, "removed.language.unsure": 2}
 SHARDS = {"a": rows(0, 5), "b": rows(5, 0), "c": rows(5, 3)}
 
 
@@ -43,6 +44,7 @@ def write(folder, to, shards=SHARDS, **fields):
     node = Write(docs=DOCS, to=str(to), **fields)
     node.check()
     ctx = LocalContext(node, folder)
+    ctx.passed = {DOCS.docs: {"rows": 5003, "kept": 5000, "rejected.bad_json": 3}, DOCS: PASSED}
     files, target = node.phases()
     for key, table in shards.items():
         ctx.shard, ctx.phase, ctx.key = Shard("0" * 12, key, table.num_rows, 0), "files", key
@@ -181,6 +183,19 @@ def test_croissant_and_prov_pass_their_own_readers(tmp_path, monkeypatch):
     document = ProvDocument.deserialize(str(out / "prov.json"), format="json")
     labels = {str(record.label) for record in document.get_records(ProvActivity)}
     assert labels == {"read", "language", "write"}
+
+
+def test_the_cards_say_how_many_documents_each_node_removed_and_why(tmp_path):
+    write(tmp_path / "store", tmp_path / "out")
+    lines = (tmp_path / "out" / "README.md").read_text().splitlines()
+    assert any(
+        line.startswith("- 1. `read`") and line.endswith("5,003 documents, 3 removed (`bad_json` 3)") for line in lines
+    )
+    gone = "5,000 documents, 4,992 removed (`language.other` 4,990, `language.unsure` 2)"
+    assert any(line.startswith("- 2. `language` of 1") and line.endswith(gone) for line in lines)
+    activities = json.loads((tmp_path / "out" / "prov.json").read_text())["activity"]
+    assert activities["sl:run-2"]["sl:documents"] == "5000"
+    assert activities["sl:run-2"]["sl:removed.language.other"] == "4990"
 
 
 def test_nothing_alive_and_impossible_targets_are_named(tmp_path):

@@ -7,13 +7,18 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpus import times_of, write_corpus
+from nodes import Lines, Long, Vowels
 
 from pipeline.contract import Node
 from pipeline.driver import drift
+from pipeline.driver.execute import Options, run
 from pipeline.errors import DriftError
+from pipeline.graph import build
+from stages.lines.line_dedup import LineDedup
 
 BELOW = {
     "long": ["long", "strip", "vowels", "twins", "tally", "common", "count"],
@@ -69,6 +74,21 @@ def test_copied_scores_are_the_bytes_that_a_fresh_run_makes(copy, tmp_path, mark
     fresh = type(copy)(tmp_path / "fresh", copy.paths)
     fresh.run(**changed)
     assert fresh.bytes().items() <= copy.bytes().items()
+
+
+def test_scores_of_a_text_that_other_documents_decide_are_not_taken_over(tmp_path, local_ray):
+    """What `line_dedup` leaves of a document hangs on the others that are alive, and on its thresholds."""
+    paths = tmp_path / "pages.txt"
+    paths.write_text("aaaa bcd\nbcd bcd xyz\nfew\naaaa bcd\n")
+
+    def shares(store: str, **fields: Any) -> list[float]:
+        kept = LineDedup(docs=Long(docs=Lines(paths=(str(paths),)), min_chars=1), **fields)
+        graph = build([Vowels(docs=kept, least=0.0, most=1.0)])
+        found = run(graph, name="pages", store=str(tmp_path / store), options=Options(cpus=1))
+        return found["vowels"].rows(["id", "vowels"])["vowels"].to_pylist()
+
+    shares("store", keep="none")
+    assert shares("store", keep="first") == shares("fresh", keep="first")
 
 
 def test_only_rows_that_were_never_scored_are_scored(finished, tmp_path, marks):
@@ -137,6 +157,26 @@ def test_the_code_of_a_users_function_is_code_behind_its_node(tmp_path, monkeypa
         (tmp_path / "mine" / f"{name}.py").write_text(f"# another {name}\nfrom mine.words import LEAST\n")
         seen.add(drift.code_hash.__wrapped__(Map, node.code()))
     assert len(seen) == 4
+
+
+@pytest.mark.parametrize(
+    ("rules", "changed"),
+    [("from .words import LEAST\n", "words.py"), ("from . import words\n", "words.py"),
+     ("from .deep.inner import UP\n", "words.py"), ("from .deep import inner\n", "deep/inner.py")],
+)  # fmt: skip
+def test_relative_imports_are_followed_too(tmp_path, monkeypatch, rules, changed):
+    from stages.map import Map
+
+    (tmp_path / "own" / "deep").mkdir(parents=True)
+    files = {"__init__": "", "rules": rules, "words": "LEAST = 3\n", "deep/__init__": "",
+             "deep/inner": "from ..words import LEAST\n\nUP = LEAST\n"}  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / "own" / f"{name}.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = drift.code_hash.__wrapped__(Map, ("own.rules",))
+    path = tmp_path / "own" / changed
+    path.write_text(path.read_text() + "# another line\n")
+    assert drift.code_hash.__wrapped__(Map, ("own.rules",)) != before
 
 
 def test_another_line_in_one_file_does_the_others_again_but_knows_why(copy, tmp_path):

@@ -30,6 +30,24 @@ def private(tmp_path, monkeypatch):
     process_folder.cache_clear()
 
 
+def test_what_a_killed_worker_had_for_an_object_store_goes():
+    program = """
+import os, signal
+from pipeline.store.remote import RemoteStore
+with RemoteStore("s3://bucket/runs").temporary("x.parquet") as path:
+    path.write_bytes(b"0" * 100)
+    print(path, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    found = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, capture_output=True
+    )
+    left = Path(found.stdout.strip())
+    assert left.exists()
+    sweep()
+    assert not left.exists()
+
+
 def another() -> tuple[subprocess.Popen, Path]:
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,

@@ -5,13 +5,14 @@ import hashlib
 import json
 import random
 import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, RecipeError, UserError
 from pipeline.report.figures import check
 from stages.decontaminate.decontaminate import Decontaminate
 from stages.decontaminate.grams import Grams, gram_hashes
@@ -128,6 +129,26 @@ def test_passages_are_cut_out_and_the_rest_is_left(tmp_path, planted):
         assert len(words(before)) + len(words(after)) == 120
     again = Run(Decontaminate(docs=corpus([t or "" for t in changed]), evals=(path,)), tmp_path / "again").all()
     assert set(again.column("eval_hits")) == {0}
+
+
+def test_a_document_that_is_a_passage_and_nothing_else_is_removed(tmp_path):
+    passage = " ".join(question(random.Random(8), 20))
+    path, _ = sets(tmp_path, {"question": passage})
+    docs = [f"{passage}\n", f"before {passage}"]
+    run = Run(Decontaminate(docs=corpus(docs), evals=(path,), action="mask"), tmp_path / "run").all()
+    assert run.reasons() == ["decontaminate.eval", None]
+    kept = Run(Decontaminate(docs=corpus(docs), evals=(path,), action="mask", mask="[...]"), tmp_path / "kept").all()
+    assert kept.reasons() == [None, None]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "not packed", "not UTF-8"])
+def test_a_damaged_set_is_named(tmp_path, damage):
+    path, _ = sets(tmp_path, *[{"q": str(i) * 50} for i in range(200)], name="evals.jsonl.gz")
+    data = Path(path).read_bytes()
+    damaged = {"cut off": data[: len(data) // 2], "not packed": b"[1]\n", "not UTF-8": gzip.compress(b'"\xff"\n')}
+    Path(path).write_bytes(damaged[damage])
+    with pytest.raises(UserError, match=r"evals\.jsonl\.gz"):
+        Run(Decontaminate(docs=corpus(["x"]), evals=(path,)), tmp_path / "run").all()
 
 
 def test_boilerplate_is_cut_by_document_frequency(tmp_path):

@@ -50,6 +50,28 @@ def test_what_does_not_pass_is_a_named_error(mishaps, tries, error, words) -> No
             lm.generate(["p"], ["a"], Sampling())
 
 
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, ""),
+        ("half \ud83d of a pair", "half \ufffd of a pair"),
+        ("\ud83d\ude00 whole", "\U0001f600 whole"),
+        ("", ""),
+    ],
+)
+def test_an_answer_without_a_text_is_empty_and_every_text_can_be_stored(content, text) -> None:
+    with serving() as server:
+        server.mishaps.append(
+            {
+                "choices": [{"message": {"content": content}}],
+                "usage": {"prompt_tokens": None, "completion_tokens": None},
+            }
+        )
+        (answers,) = EndpointLM(Endpoint(url=server.url, model="m")).generate(["p"], ["a"], Sampling())
+    assert [answer.text for answer in answers] == [text]
+    assert answers[0].text.encode() == text.encode()
+
+
 def test_a_server_that_is_not_there_is_named() -> None:
     with serving() as server:
         url = server.url

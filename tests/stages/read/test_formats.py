@@ -210,3 +210,47 @@ def test_a_misnamed_packed_file_is_told_by_its_bytes_in_ranges_too(tmp_path):
     for range_bytes in (10, 10**6):
         ctx, _, results = read(tmp_path / f"out-{range_bytes}", [path], range_bytes=range_bytes)
         assert [row["text"] for row in documents(ctx, results)] == TEXTS * 20
+
+
+@pytest.mark.parametrize("before", [b"", b"\n\n"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_lines_in_a_json_file_are_told_whatever_the_first_chunk_holds(tmp_path, before, packed):
+    lines = [json.dumps({"text": text}).encode() for text in ("long " * 300_000, "two", "three")]
+    path = tmp_path / ("a.json.gz" if packed else "a.json")
+    whole = before + b"\n".join(lines)
+    # a member of ten bytes, then the rest: the first piece that unpacking gives is short
+    path.write_bytes(gzip.compress(whole[:10]) + gzip.compress(whole[10:]) if packed else whole)
+    ctx, _, results = read(tmp_path / "out", [path])
+    assert [row["text"][:5] for row in documents(ctx, results)] == ["long ", "two", "three"]
+
+
+def test_one_bad_byte_in_an_array_of_json_costs_its_row_alone(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'[{"text": "one"}, {"text": "tw\xff"}, {"text": "three"}]')
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.json"])
+    assert [row["text"] for row in documents(ctx, results)] == ["one", "three"]
+    assert [(entry["line"], entry["reason"]) for entry in rejected(ctx, results)] == [(2, "invalid_utf8")]
+
+
+def test_detection_looks_at_the_same_bytes_however_they_come(tmp_path):
+    from stages.read.encodings import SAMPLE, settle
+
+    whole = b"plain words\n" * (SAMPLE // 12 + 1000) + "caf\xe9 au lait\n".encode("latin-1")
+    pieces = [[whole], [whole[i : i + 1000] for i in range(0, len(whole), 1000)]]
+    assert len({settle(iter(chunks), "detect")[0] for chunks in pieces}) == 1
+
+
+def test_a_text_in_a_null_field_is_not_said_to_have_no_field(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": null, "body": "x"}\n')
+    with pytest.raises(DataError, match="the field 'text' is null in the first 1 records"):
+        read(tmp_path / "out", [tmp_path / "a.jsonl"])
+
+
+def test_fields_of_a_tar_are_judged_as_lines_of_json_are(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        for name, data in (("a", b'{"text": "one"}'), ("b", b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}"), ("c", b"[1]")):
+            member = tarfile.TarInfo(f"{name}.json")
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"])
+    assert [row["text"] for row in documents(ctx, results)] == ["one"]
+    assert [entry["reason"] for entry in rejected(ctx, results)] == ["too_deep", "bad_json"]
