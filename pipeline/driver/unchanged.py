@@ -26,11 +26,10 @@ from pipeline.errors import DataError
 from pipeline.fingerprint import canonical, canonical_json
 from pipeline.store.binding import Link
 from pipeline.store.known import AT_ONCE, READERS
-from pipeline.store.ledger import Ledger
+from pipeline.store.ledger import Ledger, reusable
 from pipeline.store.manifests import Manifest, folder_of
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 from pipeline.worker.context import TaskContext
-from pipeline.worker.passes import reusable
 
 Joined = Sequence[tuple[Node, RowPhase | ShardPhase]]
 
