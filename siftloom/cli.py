@@ -56,6 +56,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+WORKERS = {"run", "demo", "ablate"}  # what resumes
 # They read what is in the store, and no code of a user's runs in them.
 READERS = {"plan", "status", "runs", "report", "why", "removed", "whatif", "diff", "verify", "clean"}
 
@@ -93,7 +94,9 @@ def _code() -> int:
         code: Any = app(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Stopped as stopped:
-        print(f"stopped; finished work is kept. Resume with:\n  {command()}", file=sys.stderr, flush=True)
+        works = sys.argv[1:2] and sys.argv[1] in WORKERS
+        note = f"; finished work is kept. Resume with:\n  {command()}" if works else ""
+        print(f"stopped{note}", file=sys.stderr, flush=True)
         return stopped.exit_code
     except SiftloomError as error:
         return complain(error, as_json=as_json)

@@ -75,10 +75,10 @@ def test_every_view_is_sound(page: Any, view: str, scheme: str, width: int) -> N
 def test_two_runs_stand_side_by_side(second: Small, browser: Browser, scheme: str, width: int) -> None:
     with served(second.folder / "kept") as address:
         browser.open(address, scheme, width)
-        browser.open(address.partition("?")[0] + "#/compare?one=small@1&two=small@2", scheme, width)
+        browser.open(address.partition("?")[0] + "#/compare?one=small&two=small@2", scheme, width)
         wait(browser, "document.querySelector('.headline')")
         shown = browser.evaluate("document.querySelector('main').innerText")
-        assert "After plain: small@1 keeps 42 documents, small@2 0." in shown
+        assert "After plain: small keeps 42 documents, small@2 0." in shown
         row = "[...document.querySelectorAll('tbody tr')].map((row) => row.innerText.split('\\t').map((c) => c.trim()))"
         assert ["plain", "min_words", "20", "60"] in browser.evaluate(row)
         assert "plain, gopher_quality.min_words 42 documents" in shown
