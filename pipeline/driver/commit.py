@@ -9,6 +9,7 @@ from typing import Any
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, RowPhase
 from pipeline.driver.drift import code_hash
+from pipeline.driver.unchanged import whole_of
 from pipeline.errors import DataError, SourceError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
@@ -99,6 +100,7 @@ def finish(
         "shape": state.shape(node),
         "score_key": state.score_key(node),
         "phase_keys": state.phase_keys(node),
+        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
         "code": code_hash(type(node), node.code()),
         "phases": {phase: list(names) for phase, names in keys.items()},
         "counts": counts,
