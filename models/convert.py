@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models.accounting import projections
@@ -24,6 +23,7 @@ from models.llama import LlamaModel
 from models.lost import LostLinear
 from models.presets import Llama
 from models.projection import NotMergeable, ProjectionModule
+from models.tensor_files import save_tensors
 
 MODELLING_FILE = "modeling_siftloom_lost.py"
 Form = Literal["dense", "factors", "bidirectional"]
@@ -63,7 +63,7 @@ def export(
         name: (tensor.to(dtype) if tensor.is_floating_point() else tensor).contiguous()
         for name, tensor in tensors.items()
     }
-    save_file(cast, folder / "model.safetensors", metadata={"format": "pt"})
+    save_tensors(cast, folder / "model.safetensors", {"format": "pt"})
     (folder / "config.json").write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return written
 

@@ -9,6 +9,7 @@ back to the last whole checkpoint; what the dead one recorded later is in none, 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -83,7 +84,12 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
     except (OSError, SafetensorError) as error:
         if is_full(error):
             # the others wait for this process: the group has to end, and its driver finds the reason
-            saver.fail(DiskFull(job.scratch, "no space left for a checkpoint", "room for two checkpoints"))
+            full = DiskFull(
+                job.scratch, "no space left for a checkpoint", "room for two checkpoints", "free space, then run again"
+            )
+            with contextlib.suppress(OSError):  # there may be no room for the reason either
+                saver.fail(full)
+            raise full from error
         raise
 
 
