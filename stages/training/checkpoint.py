@@ -79,7 +79,7 @@ class Saver:
 
     def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], *, aside=False) -> None:
         """Keep the state of a run that has done `step` steps. `write` puts this process's files into a folder and
-        returns their names; `rest` are JSON values, from the first process.
+        returns their names; `rest` are JSON values, from the first process, that stay as they are.
 
         `aside`: return at once; `write` runs in a thread and must hold what it writes. Else it is done on return.
         """
@@ -88,7 +88,6 @@ class Saver:
         if is_first_process():
             self._remove(name)  # what a save left that was cut short
         wait_for_others()  # who writes makes the folder first, and would make it while it is removed
-        rest = json.loads(json.dumps(rest))  # the run goes on writing to its record
         self._aside = self._thread.submit(self._save, name, write, rest, *place_in_group())
         if not aside:
             self.settle()

@@ -180,7 +180,7 @@ class Pretrain(Node):
         )  # fmt: skip
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
-            raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
+            raise RecipeError("pretrain.schedule", *wrong)
         if self.start is not None and self.start.gives != "model":
             raise RecipeError("pretrain.start", f"a {self.start.kind()}", "a node that gives a model")
         for node, share in self.mixture:

@@ -9,7 +9,6 @@ back to the last whole checkpoint; what the dead one recorded later is in none, 
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -71,8 +70,6 @@ def run_alone(job: Job) -> None:
 
 
 def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int) -> None:
-    from safetensors import SafetensorError
-
     from stages.training.worker import train
 
     try:
@@ -81,22 +78,16 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
         # all processes computed the same numbers and are here together; raising would only start them again
         if process_rank == 0:
             saver.fail(error)
-    except (OSError, SafetensorError) as error:
-        if is_full(error):
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             # the others wait for this process: the group has to end, and its driver finds the reason
             full = DiskFull(
                 job.scratch, "no space left for a checkpoint", "room for two checkpoints", "free space, then run again"
             )
-            with contextlib.suppress(OSError):  # there may be no room for the reason either
+            with suppress(OSError):  # there may be no room for the reason either
                 saver.fail(full)
             raise full from error
         raise
-
-
-def is_full(error: Exception) -> bool:
-    """Whether an error says that a disk, or a user's part of it, is full; safetensors says it in words alone."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "errno", None) in full or any(f"os error {number})" in str(error) for number in full)
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:

@@ -134,7 +134,7 @@ class Trainer:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
         values = {"configuration": self.job.configuration, "step": self.step, "bounds": bounds}
-        return {**values, "record": self.record, "unusual": self.unusual}
+        return {**values, "record": self.record.copied(), "unusual": list(self.unusual)}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
