@@ -241,6 +241,7 @@ def train(
         trainer = Trainer(job, process_rank, world_size, device, checkpoint)
     with ExitStack() as stack:
         stack.enter_context(garbage_kept_back())
+        stack.callback(saver.close)
         stack.callback(trainer.feed.close)
         log = None
         if trainer.first_process and job.log_steps:
