@@ -34,7 +34,7 @@ def infill(folder: Path, seed: int, steps: int) -> dict[str, float]:
 
     def made(count: int) -> list[Document]:
         """A name, other words, the name again."""
-        lengths = draw.integers(14, 22, count)
+        lengths = draw.integers(4, 9, count)
         middles = [draw.integers(FIRST + NAMES, FIRST + 2 * NAMES, length) for length in lengths]
         names = draw.integers(FIRST, FIRST + NAMES, count)
         return [np.concatenate([[name], middle, [name]]) for name, middle in zip(names, middles, strict=True)]
@@ -42,7 +42,7 @@ def infill(folder: Path, seed: int, steps: int) -> dict[str, float]:
     documents, held, words = made(3000), made(200), FIRST + 2 * NAMES
     rows = packed(folder / "rows", documents, LENGTH, words=words)
     found = {}
-    how = Infill(share=0.5, most_spans=4, span_lengths=(1, 2), least_share=0.05, most_share=0.3)
+    how = Infill(share=0.5, most_spans=4, span_lengths=(1, 2), least_share=0.05, most_share=0.3, least_tokens=4)
     for name, parts in {"plain": {}, "infill": {"collate": how}}.items():
         model = train(rows, seed, steps, **parts)
         gaps = [([], ids[1:].tolist()) for ids in held]

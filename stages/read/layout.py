@@ -41,6 +41,7 @@ FORMATS = {
 }
 OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 ONE_DOCUMENT = ("txt", "html")  # formats of files with one document each, unless `txt_split` cuts them
+SEPARATORS = {"csv": ",", "tsv": "\t"}  # of fields, in formats whose records have them
 PACKED = (".gz", ".zst")
 SHORT = {".tgz": ".tar"}  # a packed file whose name has one ending for both
 NEEDS = {"warc": ("fastwarc", "resiliparse"), "html": ("resiliparse",), "tar": ("resiliparse",)}  # import names

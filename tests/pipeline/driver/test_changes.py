@@ -71,6 +71,12 @@ def test_a_changed_threshold_calls_no_scorer(copy, marks):
     assert set(reasons["threshold"].to_pylist()) == {9.0}
 
 
+def test_a_phase_may_decline_the_scores_that_there_are(copy, marks):
+    folder, count = marks
+    copy.run(long={"min_chars": 9, "marks": folder, "reuse": False})
+    assert count() == sum(-(-rows // 50) for rows in [120] * 4), "every batch of every shard is scored again"
+
+
 def test_copied_scores_are_the_bytes_that_a_fresh_run_makes(copy, tmp_path, marks):
     changed = {"long": {"min_chars": 9}, "vowels": {"least": 0.2}}
     copy.run(**changed)

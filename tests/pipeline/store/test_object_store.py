@@ -238,6 +238,15 @@ def test_a_store_is_marked(store):
         mark_store(store)
 
 
+@pytest.mark.parametrize("refuses", [False, True], ids=["overlooks the condition", "refuses it"])
+def test_a_store_that_cannot_write_on_a_condition_is_refused_with_what_would_be_lost(endpoint, refuses):
+    with s3.without_conditions(endpoint, refuses=refuses) as old:
+        store = open_store(s3.bucket(endpoint, f"bucket-{next(NUMBERS)}").replace(endpoint, old))
+        store.write("a", b"plain writing is no question")
+        with pytest.raises(StoreError, match=r"cannot write on a condition.*no two drivers own one node"):
+            mark_store(store)
+
+
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [

@@ -116,6 +116,16 @@ def test_a_null_among_carried_values_makes_the_mean_of_its_row_null_and_log_prio
     assert rows.take(np.arange(len(lines))).log_priors.tolist() == [line["log_prior"] or 0.0 for line in lines]
 
 
+def test_the_rows_of_a_source_weigh_together_what_its_documents_do(tokenizer, tmp_path):
+    priors = np.log([0.25, 4.0, 1.0] * (len(TEXTS) // 3 + 1))[: len(TEXTS)]
+    _, folder = pack(tokenizer, tmp_path, documents(log_prior=priors.tolist()), carry={"log_prior": True})
+    lines, encoder = read(folder, 16)[1], Encoder.load(tokenizer)
+    assert any(len(set(line["doc_log_prior"])) > 1 for line in lines)
+    sizes = [len(encoder.encode([text])[0]) + 2 for text in TEXTS]
+    weights = sum(np.exp(line["log_prior"]) * line["tokens"] for line in lines)
+    assert weights == pytest.approx(np.exp(priors) @ sizes, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("qualty", "no column of the documents; expected 'quality'"), ("text", "a column of type string")],
