@@ -236,7 +236,8 @@ class RowPhase:
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
                  removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
     own_pass     shares a pass with no other phase
-    reuse        whether columns may be copied from an earlier side-car of the same score key; `batches`: only with the
+    reuse        whether columns may be copied from an earlier side-car of the same score key, and a side-car be
+                 linked whole where a corpus has grown in other shards; `batches`: columns are copied only with their
                  whole batch, for values that depend on the others in it
     fields       see `ShardPhase`
     """
@@ -280,6 +281,11 @@ class ShardPhase:
 
     `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
     with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
+
+    `whole` returns all that a task takes beside its rows and the columns that it needs of them (the number of all rows,
+    say), JSON-shaped; `nothing` where that is nothing. When given, the files of a shard are linked from a run of the
+    same graph over other source files, where those rows and `whole` are equal. None: a task may take more than that,
+    such as the name of its base or the node's fingerprint.
     """
 
     name: str
@@ -293,9 +299,14 @@ class ShardPhase:
     own_pass: bool = False
     fields: tuple[str, ...] | None = None
     law: Law | None = None
+    whole: Callable[[Context], Any] | None = None
 
     def __post_init__(self) -> None:
         _check_batches(self)
+
+
+def nothing(ctx: Context) -> None:
+    """`whole` of a phase whose tasks take nothing from beyond their shard."""
 
 
 @dataclass(frozen=True, kw_only=True)

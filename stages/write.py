@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.contract import ONE, Context, Law, Node, Result, ShardPhase, TaskPhase, one, target
+from pipeline.contract import ONE, Context, Law, Node, Result, ShardPhase, TaskPhase, nothing, one, target
 from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
 from stages.documents import LANG, SOURCE, TEXT, columns_of
@@ -67,7 +67,12 @@ class Write(Node):
         law = Law("rows", "rows", ("written",))
         needs = self.columns or tuple(columns_of(self.docs))
         files = ShardPhase(
-            name="files", open=lambda ctx: self._open(ctx, needs), needs=needs, law=law, fields=("format", "columns")
+            name="files",
+            open=lambda ctx: self._open(ctx, needs),
+            needs=needs,
+            law=law,
+            fields=("format", "columns"),
+            whole=nothing,
         )
         # in the driver, since a relative folder and a user's credentials are the driver's
         copy = TaskPhase(name="target", keys=one, run=self._copy, place="driver")
