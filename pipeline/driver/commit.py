@@ -62,7 +62,10 @@ def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases:
     figures = identity.canonical_json([*_histograms(node, sums.values()), *node.figures(context)])
     if len(figures) > FIGURES_LIMIT:
         raise DataError(f"{name}.figures", f"{len(figures)} bytes", f"at most {FIGURES_LIMIT}")
-    manifest = _manifest(state, node, keys, sums) | {"figures": hashlib.sha256(figures).hexdigest()}
+    manifest = _manifest(state, node, keys, sums) | {
+        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
+        "figures": hashlib.sha256(figures).hexdigest(),
+    }
     leases.check(folder)
     point(folder, "before-manifest")
     state.store.write(f"{folder}/figures.json", figures)
@@ -75,7 +78,7 @@ def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases:
 def _manifest(
     state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], sums: Mapping[str, Summary]
 ) -> dict[str, Any]:
-    """All that readers need to know of a node without its class, but for its figures."""
+    """What readers need to know of a node without its class, as far as its graph and its receipts say it."""
     row_phase = state.graph.row_phase(node)
     return {
         "format": FORMAT,
@@ -98,7 +101,6 @@ def _manifest(
         "shape": state.shape(node),
         "score_key": state.score_key(node),
         "phase_keys": state.phase_keys(node),
-        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
         "code": code_hash(type(node), node.code()),
         "phases": {phase: list(names) for phase, names in keys.items()},
         "counts": {phase: found.counts for phase, found in sums.items()},
