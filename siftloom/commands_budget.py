@@ -95,7 +95,7 @@ def _recipe(path: str, changes: list[str], mfu: float) -> list[tuple[dict, Any]]
         row = _row(graph.names[node], node.model, node.vocab_size, node.length, peak, tokens, mfu)
         found.append((row | {"processes": most}, check))
     if not found:
-        raise RecipeError(path, "no node of the kind pretrain", "a training to reckon", "siftloom budget 60m")
+        raise RecipeError(path, "no node of the kind pretrain", "a node that trains", "siftloom budget 60m")
     return found
 
 
@@ -141,7 +141,7 @@ def _show(rows: list[dict[str, Any]], published: list[dict[str, Any]], mfu: floa
     table(titles, cells, right=tuple(range(1, len(titles))))
     say(f"\nbytes of the fullest process; hours of one H100 (989 TFLOP/s in bf16) at an MFU of {mfu:g}")
     hours = ((run["name"], f"{run['h100_hours']:,}", f"{run['at_its_mfu']:,}", run["mfu"]) for run in published)
-    table(("published, 20x", "H100 h", "reckoned", "at MFU"), hours, right=(1, 2, 3))
+    table(("published, 20x", "H100 h", "computed here", "at MFU"), hours, right=(1, 2, 3))
 
 
 def _count(tokens: float) -> str:
