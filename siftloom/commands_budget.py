@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftloom.commands_run import JSON, SET
-from siftloom.screen import say, say_json, table
+from siftloom.screen import begin, say, say_json, table
 
 if TYPE_CHECKING:
     from models.memory import PeakBytes
@@ -33,6 +33,7 @@ def budget(
 
     Bytes are those of the fullest process. Hours are for 20 tokens per parameter; those of DCLM stand beside them.
     """
+    begin(f"reading {what}", as_json=as_json)
     from models.budget import DCLM, gpu_hours
     from models.shapes import SHAPES
     from pipeline.errors import UserError
