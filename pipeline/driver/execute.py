@@ -19,7 +19,7 @@ from pipeline.driver.cluster import Cluster
 from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.history import earlier
-from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner
+from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import make_plan
 from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
@@ -90,6 +90,7 @@ class Driver:
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
+        self._said: set[Node] = set()  # nodes of which it was said who holds them
         self._taken = False  # whether a node was taken since the store was last looked at
 
     # the walk --------------------------------------------------------------------------------------------------------
@@ -153,11 +154,18 @@ class Driver:
             if not self.options.wait:
                 held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
                 raise LeaseHeld(f"another driver holds {held}")
+            self._say_waiting()
             time.sleep(POLL_SECONDS)
 
     def _awaited(self) -> str:
         """Return the phases that jobs work on, for people."""
         return ", ".join(sorted(f"{self.graph.names[node]} ({phase})" for node, phase in self.jobs.busy))
+
+    def _say_waiting(self) -> None:
+        for node in self._waiting - self._said:
+            if holder := self.leases.told(self.state.folder(node)):
+                self._said.add(node)
+                self._tell(f"waiting for {self.graph.names[node]}: {holder}")
 
     def _tell(self, text: str) -> None:
         self.reporter.notify(Notice(text))
@@ -173,6 +181,8 @@ class Driver:
                 self.reporter.failed(message.node, message.key, message.error, message.trace)
             case Logged():
                 self.reporter.event(message.node, message.kind, message.values)
+            case Told():
+                self._tell(message.text)
             case Ended() if message.error is not None:
                 trace = "".join(traceback.format_exception(message.error))
                 for node, phase in message.job.keys:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import logging
 import pickle
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,7 @@ from pipeline.contract import Resources
 from pipeline.ray_runtime import operators
 from pipeline.ray_runtime.operators import Job, Operator
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, require_gpus
+from pipeline.ray_runtime.turn import turn
 from pipeline.store.open import open_store
 from pipeline.store.receipts import read_receipt
 from pipeline.worker.passes import Outcome, PassPhase, ShardWork
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 # Text for one block, which costs driver and worker 10 to 15 ms: as much as reading and hashing 4 MB.
 WORTH_A_BLOCK = 64 * 1024**2
 SHARDS_A_BLOCK = 1000
-# Actors of two passes could hold every CPU between them, so that neither pass could read: one such pass at a time.
-_one_with_actors = threading.Lock()
 
 
 @dataclass
@@ -52,19 +50,19 @@ class Pass:
     most_cpus: int | None = None  # that the run may use on a larger cluster
     stats: list[str] = field(default_factory=list)  # Ray Data's, one text for each pipeline
 
-    def run(self, stopping: Callable[[], bool]) -> Iterator[list[Outcome]]:
-        """Yield outcomes as blocks end. When `stopping` turns true, shards not begun stay due."""
+    def run(self, stopping: Callable[[], bool], tell: Callable[[str], None]) -> Iterator[list[Outcome]]:
+        """Yield outcomes as blocks end. When `stopping` turns true, shards not begun stay due. `tell` is given a line
+        where the pass has to wait for another.
+        """
         self.operators = operators.operators(self.phases, self.names)
         for operator in self.operators:
             require_gpus(operator.resources, operator.name)
-        held = any(operator.resources.held for operator in self.operators)
-        if held:
-            _one_with_actors.acquire()
-        try:
+        if not any(operator.resources.held for operator in self.operators):
             yield from self._attempts(stopping)
-        finally:
-            if held:
-                _one_with_actors.release()
+            return
+        with turn(stopping, tell) as ours:
+            if ours:
+                yield from self._attempts(stopping)
 
     def _attempts(self, stopping: Callable[[], bool]) -> Iterator[list[Outcome]]:
         left = {work.base.shard.name: work for work in self.works}

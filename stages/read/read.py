@@ -81,7 +81,7 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 3
+    version = 4
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True

@@ -149,6 +149,15 @@ class PackedRows:
     def _means(self) -> dict[str, np.ndarray]:
         return {}  # and, as doc_<name>, the values of all pieces one after another
 
+    @cached_property
+    def _carried(self) -> set[str]:
+        """Columns that the files of all shards have."""
+        import pyarrow.parquet as pq
+
+        return (
+            set.intersection(*(set(pq.read_schema(path).names) for _, path, _ in self.files)) if self.files else set()
+        )
+
     def _column(self, name: str) -> list[pa.ChunkedArray]:
         import pyarrow.parquet as pq
 
@@ -159,9 +168,7 @@ class PackedRows:
 
     def carries(self, name: str) -> bool:
         """Whether the rows carry means of a column of the documents."""
-        import pyarrow.parquet as pq
-
-        return bool(self.files) and all(name in pq.read_schema(path).names for _, path, _ in self.files)
+        return name in self._carried
 
     def means(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Means over tokens of a carried column, float64 [n], for the rows with these global numbers; NaN where a
@@ -209,14 +216,10 @@ class PackedRows:
             ids[at] = self._map(shard)[places[at] - self._first[shard]]
         used = self._used[places].astype(np.int64)
         priors = np.zeros(len(places), np.float32)
-        if self._has_prior:
+        if self.carries(LOG_PRIOR):
             means = self.means(LOG_PRIOR, rows)
             priors = np.where(np.isnan(means), 0.0, means).astype(np.float32)
         return TakenRows(ids, used, priors, self._segments(places, used))
-
-    @cached_property
-    def _has_prior(self) -> bool:
-        return self.carries(LOG_PRIOR)
 
     def _segments(self, places: np.ndarray, used: np.ndarray) -> np.ndarray:
         starts, first = self._starts

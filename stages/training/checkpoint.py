@@ -138,7 +138,9 @@ class Saver:
         self.scratch.remove_folder(name)
 
     def _newest(self) -> str | None:
-        """The newest checkpoint whose parts are those that it names; damaged ones are removed."""
+        """The newest checkpoint whose parts are those that it names; damaged ones are removed. What cannot be read now
+        (OSError) may be whole, and stays.
+        """
         for name in reversed(self.whole()):
             try:
                 manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
@@ -146,7 +148,7 @@ class Saver:
                     found = {file: described(folder / file) for file in manifest["files"]}
                 if manifest["format"] == FORMAT and found == manifest["files"] and "rest" in manifest:
                     return name
-            except (OSError, ValueError, KeyError, TypeError):
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
                 pass
             self._write_json(PROGRESS, {"damaged_checkpoint": name})
             self._remove(name)

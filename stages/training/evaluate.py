@@ -79,8 +79,9 @@ class Evaluate(Node):
         parts: list[Scores] = []
         skipped = {"skipped.not_held_out": 0, "skipped.not_drawn": 0}
         for table in self._documents(ctx, skipped):
-            ids = encoder.encode(table["text"].to_pylist(), first=len(names))
-            parts.append(score_documents(model, ids, encoder.token_bytes, run.config["end_id"], self.batch_rows))
+            texts = table["text"].to_pylist()
+            ids, sizes = encoder.encode(texts, first=len(names)), [len(text.encode()) for text in texts]
+            parts.append(score_documents(model, ids, sizes, run.begin_id, self.batch_rows))
             names += table[ID].to_pylist()
             sources += table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
         if not names:
@@ -150,7 +151,9 @@ class Evaluate(Node):
         prompts = [(self.prompts or ("",))[number % max(1, len(self.prompts))] for number in range(self.samples)]
         starts = [ids.tolist() for ids in encoder.encode(prompts)] if prompts else []
         how = Sampling(temperature=self.temperature)
-        written = generate(model, starts, self.sample_tokens, run.config["end_id"], sampling=how, seed=self.seed)
+        written = generate(
+            model, starts, self.sample_tokens, run.config["end_id"], sampling=how, seed=self.seed, begin_id=run.begin_id
+        )
         return [{"prompt": p, "text": decoder.decode(ids)} for p, ids in zip(prompts, written, strict=True)]
 
     def figures(self, ctx: Context):

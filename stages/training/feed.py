@@ -101,9 +101,10 @@ class Feed:
         return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
 
     def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Carried values of the documents of some rows: the prior's, where there is one, and the reference's."""
+        """Carried values of the documents of some rows: the prior's, where the loss counts one, and the reference's."""
         held = {source: self.job.sources[source].rows for source in np.unique(sources).tolist()}
-        names = [LOG_PRIOR] * any(one.carries(LOG_PRIOR) for one in held.values())
+        in_loss = not self.job.order.weighs and any(one.carries(LOG_PRIOR) for one in held.values())
+        names = [LOG_PRIOR] * in_loss
         names += [self.job.reference] * (self.job.reference is not None)
         found = {}
         for name in names:

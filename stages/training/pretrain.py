@@ -33,7 +33,7 @@ from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.match import Match
 from stages.training.memory import file_bytes, peak_of
 from stages.training.metrics import Metrics
-from stages.training.mixture import mixture_figures, sources_of
+from stages.training.mixture import check_ids, mixture_figures, sources_of
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
 
@@ -56,10 +56,9 @@ class Pretrain(Node):
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
-    optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
+    optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
-    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -134,7 +133,7 @@ class Pretrain(Node):
     metrics: tuple[Metrics, ...] = runtime(("jsonl",))
     max_failures: Count = runtime(3)
 
-    version = 3
+    version = 4
     gives = "model"
 
     def __post_init__(self) -> None:
@@ -255,6 +254,9 @@ class Pretrain(Node):
         from stages.training.job import Job
         from stages.training.results import model_file
 
+        if self.start is not None:
+            start = ctx.path("train", "all", "/tokenizer.json", of="start")
+            check_ids(start, ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)))
         assert self.device != "auto"
         assert self.precision != "auto"
         return Job(

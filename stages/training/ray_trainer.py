@@ -9,12 +9,14 @@ back to the last whole checkpoint; what the dead one recorded later is in none, 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from pipeline.errors import DiskFull, UserError
@@ -69,6 +71,8 @@ def run_alone(job: Job) -> None:
 
 
 def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int) -> None:
+    from safetensors import SafetensorError
+
     from stages.training.worker import train
 
     try:
@@ -77,11 +81,22 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
         # all processes computed the same numbers and are here together; raising would only start them again
         if process_rank == 0:
             saver.fail(error)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (OSError, SafetensorError) as error:
+        if is_full(error):
             # the others wait for this process: the group has to end, and its driver finds the reason
-            saver.fail(DiskFull(job.scratch, "no space left for a checkpoint", "room for two checkpoints"))
+            full = DiskFull(
+                job.scratch, "no space left for a checkpoint", "room for two checkpoints", "free space, then run again"
+            )
+            with contextlib.suppress(OSError):  # there may be no room for the reason either
+                saver.fail(full)
+            raise full from error
         raise
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error says that a disk, or a user's part of it, is full; safetensors says it in words alone."""
+    full = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in full or any(f"os error {number})" in str(error) for number in full)
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
@@ -156,14 +171,16 @@ def _check_room(job: Job, workers: int) -> None:
         have = int(ray.cluster_resources().get(name, 0))
         if have < wanted:
             place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
-            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", "set workers: 1")
+            alone = f"set threads: {have}" if name == "CPU" else "set device: cpu"
+            then = "set workers: 1" if workers > 1 else alone
+            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)
 
 
 class Watch:
     """While a run goes on: tells its progress, and passes a request to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
-        self.files, self._stopping, self._tell = files, stopping, tell
+        self.files, self._stopping, self._tell, self._reported = files, stopping, tell, b""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
 
@@ -176,11 +193,15 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        reported = None
         while not self._over.wait(0.5):
-            if self._stopping() and not self.files.scratch.exists(STOP):
-                self.files.scratch.write(STOP, b"")
-            progress = self.files.scratch.read(PROGRESS)
-            if progress is not None and progress != reported:
-                reported = progress
-                self._tell(json.loads(progress))
+            # a store that does not answer for a moment is asked again: without this thread nothing stops the run
+            with suppress(OSError):
+                self._look()
+
+    def _look(self) -> None:
+        if self._stopping() and not self.files.scratch.exists(STOP):
+            self.files.scratch.write(STOP, b"")
+        progress = self.files.scratch.read(PROGRESS)
+        if progress is not None and progress != self._reported:
+            self._reported = progress
+            self._tell(json.loads(progress))

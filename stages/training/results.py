@@ -152,6 +152,11 @@ class TrainedModel:
         folder = {name: ctx.path("train", "all", f"/{name}", of=of) for name in names}
         return cls(json.loads(folder["config.json"].read_text(encoding="utf-8")), folder)
 
+    @property
+    def begin_id(self) -> int:
+        """The special token that begins a text: of a model that was trained here, the one that ends it too."""
+        return self.config.get("begin_id", self.config["end_id"])
+
     def load(self) -> LlamaModel:
         """The model, on the CPU in fp32."""
         from models.files import load

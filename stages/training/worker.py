@@ -187,7 +187,8 @@ class Trainer:
         objective = float((g_m * loss_m).sum() / total)
         masses = (self.feed.by_source(rows_m, g_m) / total).tolist()
         marks = (float(expected is not None), float(not finite))
-        self.record.add((loss, objective, tokens, *spread(g_m), learning_rate, norm, *marks, *masses))
+        weights = spread(g_m, tokens_m if job.reweight.by_tokens else torch.ones_like(tokens_m))
+        self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *masses))
         self.step += 1
         return request
 

@@ -11,6 +11,7 @@ from local_context import LocalContext
 
 from models.objectives.emo import Emo
 from models.presets import Llama
+from models.reweight_config import LinUpper
 from pipeline.contract import RowPhase
 from pipeline.errors import DataError, RecipeError
 from pipeline.graph import build
@@ -142,6 +143,8 @@ def test_a_prior_counts_in_the_sampler_or_in_the_loss_and_runs_keep_their_bits(j
     in_sampler = dataclasses.replace(in_loss, order=ByPrior())
     assert Feed(in_loss, 0, 1, CPU).batch(0)[0].log_prior_b.any()
     assert not Feed(in_sampler, 0, 1, CPU).batch(0)[0].log_prior_b.any()
+    by_document = dataclasses.replace(in_sampler, reweight=LinUpper(unit="document"))
+    assert not Feed(by_document, 0, 1, CPU).batch(0)[0].pieces
     train(at(in_sampler, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(in_sampler, tmp_path / "two", 2))
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "two"))
