@@ -7,9 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
-from pipeline.contract import Node, RowPhase
+from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import code_hash
-from pipeline.driver.unchanged import whole_of
 from pipeline.errors import DataError, SourceError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
@@ -117,6 +116,13 @@ def finish(
     state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
     state.reopen(node)
     return manifest
+
+
+def whole_of(phase: Any, context: TaskContext) -> Any:
+    """Return what the tasks of a phase take from beyond their shards, None where they declare nothing of the kind."""
+    if not isinstance(phase, ShardPhase) or phase.whole is None:
+        return None
+    return identity.canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
 
 
 def _require_rows(state: Ledger, node: Node, found: Summary) -> None:

@@ -19,11 +19,12 @@ from functools import partial
 from typing import Any
 
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
+from pipeline.driver.commit import whole_of
 from pipeline.driver.reuse import siblings
 from pipeline.driver.same_rows import same_rows, taken
 from pipeline.driver.schedule import Key
-from pipeline.errors import DataError
-from pipeline.fingerprint import canonical, canonical_json
+from pipeline.errors import DataError, StoreError
+from pipeline.fingerprint import canonical_json
 from pipeline.store.binding import Link
 from pipeline.store.known import AT_ONCE, READERS
 from pipeline.store.ledger import Ledger, reusable
@@ -147,14 +148,18 @@ class Unchanged:
         there = [key for key in donor.manifest["phases"][phase.name] if donor.here(key) in due]
         linked = 0
         for start in range(0, len(there), AT_ONCE):
-            receipts = list(self.state.known.get(donor.folder, phase.name, there[start : start + AT_ONCE]))
-            equal = self._equal(donor, [read for receipt in receipts for read in receipt.reads], phase.needs)
+            try:
+                receipts = list(self.state.known.get(donor.folder, phase.name, there[start : start + AT_ONCE]))
+                equal = self._equal(donor, [read for receipt in receipts for read in receipt.reads], phase.needs)
+            except StoreError:  # a damaged receipt: of another run, perhaps, and this one can do without
+                continue
             form = [self._form(donor, node, receipt, equal) for receipt in receipts]
             pairs = [(theirs, ours) for theirs, ours in zip(receipts, form, strict=True) if ours is not None]
             with ThreadPoolExecutor(READERS) as pool:
                 for made in pool.map(lambda pair: self._publish(donor.folder, self.state.folder(node), *pair), pairs):
-                    self.state.note(node, made)
-            linked += len(pairs)
+                    if made is not None:
+                        self.state.note(node, made)
+                        linked += 1
         return linked
 
     def _equal(
@@ -210,20 +215,16 @@ class Unchanged:
         files = {own_key + file.removeprefix(receipt.key): entry for file, entry in receipt.files.items()}
         return receipt.form() | {"key": own_key, "files": files, "reads": sorted(reads)}
 
-    def _publish(self, donor: str, folder: str, theirs: Receipt, form: dict[str, Any]) -> Receipt:
+    def _publish(self, donor: str, folder: str, theirs: Receipt, form: dict[str, Any]) -> Receipt | None:
+        """Link the files of a task and write its receipt; None where the files are not there."""
         store, made = self.state.store, Receipt(**form)
-        for file in theirs.files:
-            own = made.key + file.removeprefix(theirs.key)
-            store.link(data_name(donor, made.phase, file), data_name(folder, made.phase, own))
+        for file, entry in theirs.files.items():
+            source = data_name(donor, made.phase, file)
+            if store.size(source) != entry["size"]:
+                return None
+            store.link(source, data_name(folder, made.phase, made.key + file.removeprefix(theirs.key)))
         store.write(receipt_name(folder, made.phase, made.key), canonical_json(form))
         return made
-
-
-def whole_of(phase: Any, context: TaskContext) -> Any:
-    """Return what the tasks of a phase take from beyond their shards, None where they declare nothing of the kind."""
-    if not isinstance(phase, ShardPhase) or phase.whole is None:
-        return None
-    return canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
 
 
 def content(receipt: Receipt) -> tuple[dict[str, str], Mapping[str, Any]]:
