@@ -161,6 +161,7 @@ def test_devices(paths, marks, tmp_path):
         [sys.executable, on_devices.__file__, json.dumps(asked)], capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stderr
+    assert "core_worker" not in done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     opened = marks_of(marks, "open")
     assert len({pid for pid, *_ in opened}) == len(opened) == 2
