@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.driver.verify import verify
 from siftloom import Pipeline
 from siftloom import stages as s
 from tests.stages.read.whole_node import OutOf
@@ -71,6 +72,29 @@ def test_a_file_more_is_the_only_one_that_is_read_and_scored(local_ray, folder, 
     assert texts == [t.upper() for t in ["a1", "b1", "b2", "b3", "d1", "d2", "d3"]] + [
         *(f"P{i}" for i in range(6)), "T0", "T1", "T2"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["receipt", "gone", "cut"])
+@pytest.mark.parametrize("label", ["raw", "noted", "plain"])
+def test_what_is_damaged_in_the_run_before_is_made_again(local_ray, folder, tmp_path, label, damage):
+    store = tmp_path / "store"
+    before = run(folder, store, tmp_path / "log")
+    phase = before[label].manifest["new_base"] or before[label].manifest["row_phase"]
+    key = before[label].keys(phase)[0]
+    if damage == "receipt":
+        Path(store, before[label].folder, "receipts", phase, f"{key}.json").write_text("{")
+    else:
+        file = next(iter(before[label].receipt(phase, key).files))
+        path = Path(store, before[label].folder, "data", phase, file)
+        content = path.read_bytes()
+        path.unlink()
+        if damage == "cut":
+            path.write_bytes(content[:-7])
+    lines(folder / "z.jsonl", "z1")
+    found = run(folder, store, tmp_path / "log")
+    fresh = run(folder, tmp_path / "fresh", tmp_path / "log")
+    for each in ("raw", "noted", "plain"):
+        assert data(found, each, store) == data(fresh, each, tmp_path / "fresh")
 
 
 def words(seed: int) -> str:
@@ -145,6 +169,28 @@ def test_shards_without_news_are_curated_once(local_ray, tmp_path):
     assert set(made["lines_once.keys"]) == {*news, *lost}
     more = set(made["files.files"]) - {*news, *lost}
     assert len(more) == 1  # the shard of `b`: the number of copies is one of the columns that are written
+
+
+def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(local_ray, folder, tmp_path):
+    store = tmp_path / "store"
+    run(folder, store, tmp_path / "log")
+    lines(folder / "z.jsonl", "z1")
+    found = run(folder, store, tmp_path / "log")
+    for label in ("raw", "plain"):
+        (shared, *_) = (
+            path for path in sorted(Path(store, found[label].folder, "data").rglob("*.parquet"))
+            if path.stat().st_nlink > 1
+        )  # fmt: skip
+        before = shared.read_bytes()
+        with shared.open("r+b") as file:
+            file.seek(len(before) // 2)
+            file.write(bytes([before[len(before) // 2] ^ 1]))
+        damaged = verify(str(store), "grow")
+        assert {finding.withdrawn for finding in damaged} == {True}
+        assert len(damaged) == 2  # in both nodes
+        again = run(folder, store, tmp_path / "log")
+        assert shared.read_bytes() == before
+        assert verify(str(store), again.name) == []
 
 
 def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp_path):
