@@ -68,8 +68,8 @@ def generate(
     files: Mapping[str, Path], prompt: str, *, samples: int, tokens: int | None, temperature: float, top_k: int,
     top_p: float, seed: int,
 ) -> list[str]:  # fmt: skip
-    """Return what the model writes after the prompt, `samples` times, in `tokens` tokens at most: 128 without a number, or half of
-    what the model sees at once. Equal arguments give equal texts on one machine.
+    """Return what the model writes after the prompt, `samples` times, in `tokens` tokens at most: 128 without a
+    number, or half of what the model sees at once. Equal arguments give equal texts on one machine.
 
     Raises DataError for files that are no model, UserError for settings that make no sense.
     """
