@@ -12,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/siftloom demo --store $(STORE)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not faults" -n logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not faults" -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -14,17 +14,16 @@ This module computes four keys, from the widest to the narrowest:
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import hashlib
-import inspect
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from pathlib import PurePath
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pipeline.contract import Node
 from pipeline.errors import IdentityError, RecipeError
@@ -81,57 +80,49 @@ def fields_of(
         if field.name in stand_ins:
             form[field.name] = stand_ins[field.name]
             continue
-        content = as_declared(getattr(value, field.name), _alternatives(field.type))
+        hint = _hints(type(value)).get(field.name, field.type)
+        content = as_declared(getattr(value, field.name), [hint])
         form[field.name] = canonical(content, node_identity, f"{place}.{field.name}")
     return form
 
 
-def as_declared(value: Any, types: Sequence[ast.expr]) -> Any:
+def as_declared(value: Any, hints: Sequence[Any]) -> Any:
     """The value with floats for the whole numbers in it that are declared as floats: `1` and `1.0` in a field of floats
-    are one configuration. `types` are the alternatives of its annotation.
+    are one configuration. `hints` are the types that it may have.
     """
-    names = {each.id for each in types if isinstance(each, ast.Name)}
+    types = list(_alternatives(hints))
     if type(value) is int:
-        return float(value) if "float" in names and "int" not in names else value
-    inner = [
-        each.slice.elts if isinstance(each.slice, ast.Tuple) else [each.slice]
-        for each in types
-        if isinstance(each, ast.Subscript)
-    ]
+        return float(value) if float in types and int not in types else value
+    inner = [arguments for each in types if get_origin(each) is not Literal and (arguments := get_args(each))]
     if isinstance(value, Mapping):
-        of_values = [found for arguments in inner for found in _parts(arguments[-1])]
+        of_values = [arguments[-1] for arguments in inner]
         return {key: as_declared(item, of_values) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        of_items = [
-            [found for arguments in inner for found in _parts(arguments[i if len(arguments) == len(value) else 0])]
-            for i in range(len(value))
+        fixed = [arguments for arguments in inner if Ellipsis not in arguments and len(arguments) == len(value)]
+        return [
+            as_declared(item, [arguments[i if arguments in fixed else 0] for arguments in inner])
+            for i, item in enumerate(value)
         ]
-        return [as_declared(item, each) for item, each in zip(value, of_items, strict=True)]
     return value
 
 
-def _alternatives(annotation: Any) -> list[ast.expr]:
-    """The members of the union that an annotation is: a type, or text where annotations are postponed."""
-    return _parsed(annotation if isinstance(annotation, str) else inspect.formatannotation(annotation))
+def _alternatives(hints: Iterable[Any]) -> Iterator[Any]:
+    """The types behind unions, and without their bounds."""
+    for hint in hints:
+        if get_origin(hint) in (Union, UnionType):
+            yield from _alternatives(get_args(hint))
+        elif get_origin(hint) is Annotated:
+            yield from _alternatives(get_args(hint)[:1])
+        else:
+            yield hint
 
 
 @cache
-def _parsed(text: str) -> list[ast.expr]:
+def _hints(cls: type) -> Mapping[str, Any]:
     try:
-        return _parts(ast.parse(text, mode="eval").body)
-    except SyntaxError:  # the repr of something that is no annotation
-        return []
-
-
-def _parts(node: ast.expr) -> list[ast.expr]:
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return _parts(node.left) + _parts(node.right)
-    if isinstance(node, ast.Subscript) and ast.unparse(node.value).rpartition(".")[2] in ("Optional", "Union"):
-        members = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        return [part for member in members for part in _parts(member)]
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return _parsed(node.value)
-    return [node]
+        return get_type_hints(cls)
+    except NameError:  # a name that only type checkers import
+        return {}
 
 
 def digest(form: Any) -> str:
@@ -153,7 +144,11 @@ def node_form(
         "version": node.version,
         "fields": fields_of(node, identity, skip_roles=skip_roles, replace=sources),
     }
-    return form | ({"libraries": {name: _release(node, name) for name in node.libraries}} if node.libraries else {})
+    return form | _libraries(node)
+
+
+def _libraries(node: Node) -> dict[str, Any]:
+    return {"libraries": {name: _release(node, name) for name in node.libraries}} if node.libraries else {}
 
 
 def _release(node: Node, name: str) -> str:
@@ -190,7 +185,8 @@ def phase_keys(
     keys = {}
     for name, fields in phases:
         parts.append([name, fields_of(node, identity, only=fields, replace=sources)])
-        keys[name] = digest({"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts})
+        form = {"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts}
+        keys[name] = digest(form | _libraries(node))
     return keys
 
 

@@ -184,7 +184,8 @@ def _inputs(node: Node) -> list[tuple[str, int, Node]]:
 
 
 def _label(nodes: Sequence[Node], names: Mapping[str, Node]) -> dict[Node, str]:
-    labels = {node: name for name, node in names.items() if node in set(nodes)}
+    present = set(nodes)
+    labels = {node: name for name, node in names.items() if node in present}
     taken = set(names)
     for node in nodes:
         if node in labels:

@@ -7,8 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+from pipeline.store.uris import masked
 from siftloom.commands_run import JSON, STORE
-from siftloom.screen import confirm, find_store, say, say_json, table
+from siftloom.screen import begin, confirm, find_store, say, say_json, table
 
 RUN = Annotated[str, typer.Argument(help="the name of a run, its folder, or its recipe", metavar="RUN")]
 FOLLOW_SECONDS = 2.0
@@ -61,23 +62,24 @@ def runs(
 
     place = find_store(store)
     if remove is not None:
-        if not yes and not confirm(f"remove the run {remove} from {place}?"):
+        if not yes and not confirm(f"remove the run {remove} from {masked(place)}?"):
             raise typer.Exit(1)
         forget(place, remove)
         say_json({"removed": remove}) if as_json else say(f"removed {remove}; siftloom clean removes its results")
         return
     found = all_runs(place)
     if as_json:
-        say_json({"store": place, "runs": found})
+        say_json({"store": masked(place), "runs": found})
         return
     rows = [(r["run"], f"{r['finished']} of {r['nodes']}", r["started"], r["report"]) for r in found]
     table(("run", "nodes finished", "last started", "report"), rows)
     if not found:
-        say(f"{place} has no runs")
+        say(f"{masked(place)} has no runs")
 
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
     """Write the report, one HTML page, and print its path."""
+    begin(f"drawing the report of {run}", as_json=as_json)
     from siftloom.runs import open_found
 
     page = str(open_found(run, store).report())
@@ -94,6 +96,7 @@ def why(
     as_json: JSON = False,
 ) -> None:
     """Trace one document through every node: scores, reasons, copies, and the steps that trained on it."""
+    begin(f"looking for the document in {run}", as_json=as_json)
     from pipeline.errors import UserError
     from siftloom.runs import open_found
     from siftloom.samples import with_text
@@ -146,6 +149,7 @@ def removed(
     as_json: JSON = False,
 ) -> None:
     """Show what a node removed: counts, and a few documents of each reason."""
+    begin(f"reading what {node} removed in {run}", as_json=as_json)
     from siftloom.runs import open_found
     from siftloom.samples import samples, write_ledger
 

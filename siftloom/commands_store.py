@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from pipeline.store.uris import masked
 from siftloom.commands_run import JSON, STORE
-from siftloom.screen import find_store, say, say_json
+from siftloom.screen import begin, find_store, say, say_json
 
 
 def verify(
@@ -18,21 +17,23 @@ def verify(
     as_json: JSON = False,
 ) -> None:
     """Check every file of a run against its SHA-256. The next `run` rebuilds damaged files."""
+    begin(f"checking every file of {run}", as_json=as_json)
     from dataclasses import asdict
 
     from pipeline.driver.verify import verify as check
     from siftloom.runs import find_run
 
     place, name = find_run(run, store)
-    print(f"checking every file of {name} in {masked(place)}...", file=sys.stderr, flush=True)
     findings = check(place, name)
     if as_json:
         say_json({"run": name, "store": masked(place), "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             say(f"{finding}{f' ({finding.note})' if finding.note else ''}")
+        mended = sum(finding.withdrawn for finding in findings)
+        rest = "them" if mended == len(findings) else f"{mended} of them, the others need what is said there"
         say(
-            f"{len(findings)} files are damaged; siftloom run rebuilds them"
+            f"{len(findings)} files are damaged; siftloom run rebuilds {rest}"
             if findings else f"{name}: every file agrees with its receipt"
         )  # fmt: skip
     raise typer.Exit(1 if findings else 0)

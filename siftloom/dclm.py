@@ -39,4 +39,8 @@ def translate(path: str) -> Translation:
             function(found, arguments)
         except Unlike as error:
             raise RecipeError(place, f"{error}", "what a node of siftloom does; a step of your own is `map`") from None
+        except KeyError as error:
+            raise RecipeError(place, f"no argument {error}", "it: the step has no default for it") from None
+        except (TypeError, ValueError) as error:
+            raise RecipeError(place, f"an argument of another type: {error}", "what DCLM takes there") from None
     return found

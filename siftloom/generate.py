@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, UserError
+from pipeline.store.uris import masked
 from siftloom.run import NodeView, Run, open_run
 from siftloom.runs import all_runs
 from siftloom.vocabulary import vocabulary
@@ -39,7 +40,7 @@ def find_model(name: str, run: str | None, store: str) -> tuple[str, dict[str, P
         if run or any(view.label == name and view.finished for view in opened.nodes):
             return f"{opened.name}, node {name}", _files(opened, name)
     raise UserError(
-        name, f"neither a folder nor a finished node of a run in {store}", "a trained model",
+        name, f"neither a folder nor a finished node of a run in {masked(store)}", "a trained model",
         "siftloom runs, or name the store with --store",
     )  # fmt: skip
 
@@ -74,17 +75,23 @@ def generate(
     if missing:
         raise DataError(_place(files), f"no {missing[0]}", f"a folder with {', '.join(OURS)}")
     settings: Any = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    config = json.loads(files["config.json"].read_text(encoding="utf-8"))
     try:
+        config = json.loads(files["config.json"].read_text(encoding="utf-8"))
         if "end_id" not in config:
             return _by_transformers(files, prompt, samples, tokens, seed, settings)
-        return _by_ours(files, config["end_id"], prompt, samples, tokens, seed, settings)
+        return _by_ours(files, config, prompt, samples, tokens, seed, settings)
     except ValueError as error:  # the settings and the model file say themselves what is wrong with them
         raise UserError("generate", str(error), "see siftloom generate --help") from error
 
 
 def _by_ours(
-    files: Mapping[str, Path], end_id: int, prompt: str, samples: int, tokens: int, seed: int, settings: Any
+    files: Mapping[str, Path],
+    config: Mapping[str, Any],
+    prompt: str,
+    samples: int,
+    tokens: int,
+    seed: int,
+    settings: Any,
 ) -> list[str]:
     from tokenizers import Tokenizer
 
@@ -96,7 +103,8 @@ def _by_ours(
     sampling = Sampling(**settings)
     start = Encoder.load(files["tokenizer.json"]).encode([prompt])[0].tolist() if prompt else []
     model = load(files["model.safetensors"]).eval()
-    written = write(model, [start] * samples, tokens, end_id, sampling=sampling, seed=seed)
+    begin, end = config.get("begin_id"), config["end_id"]
+    written = write(model, [start] * samples, tokens, end, sampling=sampling, seed=seed, begin_id=begin)
     decoder = Tokenizer.from_file(str(files["tokenizer.json"]))
     return [decoder.decode(ids) for ids in written]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Node
 from pipeline.graph import Graph, build
+from pipeline.store.uris import masked
 from siftloom.notebook import html_table
 from siftloom.vocabulary import vocabulary
 
@@ -35,7 +36,7 @@ class Pipeline:
         self.name, self.store = name, store
 
     def __repr__(self) -> str:
-        return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {self.store}>"
+        return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {masked(self.store)}>"
 
     def _repr_html_(self) -> str:
         """Return the nodes and their inputs as HTML, for notebooks."""

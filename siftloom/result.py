@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.quantities import number, size
+from pipeline.store.uris import masked
 from siftloom.screen import say, table
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def last_nodes(run: Run) -> list[NodeView]:
 def _place(run: Run, view: NodeView) -> str:
     fields = {**run.record.get("form", {}).get(view.label, {}).get("fields", {}), **view.manifest.get("fields", {})}
     if isinstance(fields.get("to"), str) and fields["to"]:
-        return fields["to"].partition("?")[0]  # what follows may hold credentials
+        return masked(fields["to"])
     phase = list(view.manifest["phases"])[-1]
-    return run.store.uri(f"{view.folder}/data/{phase}")
+    return masked(run.store.uri(f"{view.folder}/data/{phase}"))
 
 
 def _cell(value: Any, unit: str | None) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import run as reader
+from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     from pipeline.contract import Node
@@ -47,7 +48,7 @@ class Run(reader.Run):
 
     def __repr__(self) -> str:
         ready = sum(view.finished for view in self.nodes)
-        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {self.store.root}>"
+        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {masked(self.store.root)}>"
 
     def _repr_html_(self) -> str:
         """Return the funnel as HTML, for notebooks."""
@@ -62,13 +63,14 @@ class Run(reader.Run):
         ]  # fmt: skip
         return html_table(self.name, ("after", "documents", "text", "tokens"), rows)
 
-    def report(self) -> Path:
-        """Write the HTML report. Return its local path."""
+    def report(self, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
+        """Write the HTML report, with figures of the whole run beside those of its nodes. Return its local path."""
         from pipeline.report.collect import collect
         from pipeline.report.page import render
+        from siftloom.groups import groups
 
         name = f"runs/{self.name}/report.html"
-        self.store.write(name, render(collect(self)).encode())
+        self.store.write(name, render(collect(self, figures=[*groups(self), *figures])).encode())
         return self.store.local(name)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.store.uris import masked
 from siftloom.screen import find_store
 
 if TYPE_CHECKING:
@@ -71,16 +71,20 @@ def _rows(view: Any) -> list[int] | None:
 
 
 def all_runs(store: str) -> list[dict[str, Any]]:
-    """Return every run of a store: `run`, `nodes`, `finished` (how many), `started` (the last driver), `report`."""
+    """Return every run of a store: `run`, `nodes`, `finished` (how many), `started` (the last driver), `report`.
+
+    Raises StoreError for a damaged record.
+    """
     from pipeline.store.open import open_store
+    from pipeline.store.record import read_run
 
     opened = open_store(store)
     found = []
     for name in opened.names("runs"):
-        data = opened.read(f"runs/{name}/run.json")
-        if data is None:
+        record = read_run(opened, name)
+        if record is None:
             continue
-        nodes = json.loads(data)["nodes"].values()
+        nodes = record["nodes"].values()
         drivers = opened.names(f"runs/{name}/events")
         page = f"runs/{name}/report.html"
         found.append(
@@ -89,7 +93,7 @@ def all_runs(store: str) -> list[dict[str, Any]]:
                 "nodes": len(nodes),
                 "finished": sum(opened.size(f"{node['folder']}/manifest.json") is not None for node in nodes),
                 "started": _when(drivers[-1]) if drivers else None,
-                "report": opened.uri(page) if opened.size(page) is not None else None,
+                "report": masked(opened.uri(page)) if opened.size(page) is not None else None,
             }
         )
     return found
@@ -102,7 +106,7 @@ def forget(store: str, name: str) -> None:
     opened = open_store(store)
     if opened.size(f"runs/{name}/run.json") is None:
         known = ", ".join(run["run"] for run in all_runs(store)) or "(none there)"
-        raise UserError(f"store {store}", f"no run called {name!r}", f"one of {known}", "siftloom runs")
+        raise UserError(f"store {masked(store)}", f"no run called {name!r}", f"one of {known}", "siftloom runs")
     for file in sorted(opened.sizes(f"runs/{name}"), key=lambda file: file != "run.json"):
         opened.delete(f"runs/{name}/{file}")
     opened.delete(f"runs/{name}")

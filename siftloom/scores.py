@@ -155,10 +155,12 @@ class Scores:
         missing = [name for name in names if name not in self.table.column_names]
         if missing:
             more = Scores(self.run, self.view, missing).table
-            table = self.table
+            table = self.table  # which another thread may have added some of them to meanwhile
             for name in missing:
-                table = table.append_column(name, more[name])
+                if name not in table.column_names:
+                    table = table.append_column(name, more[name])
             self.table = table
+            return table.select(names)
         return self.table.select(names)
 
 

@@ -61,6 +61,7 @@ class Dataset:
     columns  name -> Arrow type name
     files    name -> rows, bytes, sha256
     counts   text_bytes, and rows by language and by source
+    passed   node -> what its rows counted (`Context.behind`)
     """
 
     name: str
@@ -69,6 +70,7 @@ class Dataset:
     columns: Mapping[str, str]
     files: Mapping[str, Mapping[str, Any]]
     counts: Mapping[str, Any]
+    passed: Mapping[Node, Mapping[str, int]]
 
     @property
     def rows(self) -> int:
@@ -111,9 +113,10 @@ def readme(dataset: Dataset) -> str:
         f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("{dataset.name}", split="train")\n```',
         _table("Columns", "type", dataset.columns),
         *(_table(f"Rows by {by[:-1]}", "rows", dataset.counts[by]) for by in ("languages", "sources")),
-        "## How it came to be\n\nOne line a node, inputs first, with the fields that are not the defaults. "
+        "## How it came to be\n\nOne line a node, inputs first, with the fields that are no defaults, and how many "
+        "documents it saw and removed. "
         f"The result is `{dataset.fingerprint}`; the same graph over the same files gives the same bytes.",
-        "\n".join(f"- {step.text}" for step in steps(dataset.node)),
+        "\n".join(f"- {step.text}" for step in steps(dataset.node, dataset.passed)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -189,10 +192,10 @@ def prov(dataset: Dataset) -> dict[str, Any]:
         "used": {},
         "wasAssociatedWith": {},
     }
-    found = steps(dataset.node)
+    found = steps(dataset.node, dataset.passed)
     for step in found:
         activity, entity = f"sl:run-{step.number}", f"sl:result-{step.number}"
-        fields = {f"sl:{name}": str(value) for name, value in step.fields.items()}
+        fields = {f"sl:{name}": str(value) for name, value in (*step.fields.items(), *step.counts.items())}
         document["activity"][activity] = {"prov:label": step.kind, "sl:version": str(step.version), **fields}
         document["entity"][entity] = {"prov:label": f"result of {step.kind}"}
         document["wasGeneratedBy"][f"_:g{step.number}"] = {"prov:entity": entity, "prov:activity": activity}
@@ -211,21 +214,34 @@ def prov(dataset: Dataset) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Step:
-    """One node of the graph: its number in an order in which inputs come first, and what is not a default."""
+    """One node of the graph: its number in an order in which inputs come first, what is not a default, and what its
+    rows counted: `documents`, and `removed.<reason>` or `rejected.<reason>`.
+    """
 
     number: int
     kind: str
     version: int
     fields: Mapping[str, Any]
     inputs: tuple[int, ...]
+    counts: Mapping[str, int]
 
     @property
     def text(self) -> str:
         values = "".join(f", {name}={value!r}" for name, value in self.fields.items())
-        return f"{self.number}. `{self.kind}` of {', '.join(map(str, self.inputs)) or 'files'}{values}"
+        return f"{self.number}. `{self.kind}` of {', '.join(map(str, self.inputs)) or 'files'}{values}{self._seen}"
+
+    @property
+    def _seen(self) -> str:
+        if "documents" not in self.counts:
+            return ""
+        gone = sorted((-n, name) for name, n in self.counts.items() if name != "documents")
+        reasons = ", ".join(f"`{name.partition('.')[2]}` {-n:,}" for n, name in gone)
+        return f": {self.counts['documents']:,} documents, {-sum(n for n, _ in gone):,} removed" + (
+            f" ({reasons})" if reasons else ""
+        )
 
 
-def steps(node: Node) -> list[Step]:
+def steps(node: Node, passed: Mapping[Node, Mapping[str, int]]) -> list[Step]:
     """Every node that a node depends on and the node itself, inputs first."""
     found: dict[int, Step] = {}
 
@@ -238,11 +254,20 @@ def steps(node: Node) -> list[Step]:
                 inputs += [visit(parent) for parent in parents]
                 if not parents and role not in ("runtime", "target") and value != field.default:
                     fields[field.name] = [PurePosixPath(path).name for path in value] if role == "sources" else value
-            found[id(one)] = Step(len(found) + 1, one.kind(), one.version, fields, tuple(dict.fromkeys(inputs)))
+            unique = tuple(dict.fromkeys(inputs))
+            counts = _documents(passed.get(one, {}))
+            found[id(one)] = Step(len(found) + 1, one.kind(), one.version, fields, unique, counts)
         return found[id(one)].number
 
     visit(node)
     return list(found.values())
+
+
+def _documents(counts: Mapping[str, int]) -> dict[str, int]:
+    """How many documents a row phase or a reader saw, and how many of them went for which reason."""
+    seen = counts.get("alive_in", counts.get("rows"))
+    gone = {name: n for name, n in counts.items() if name.startswith(("removed.", "rejected.")) and n}
+    return {} if seen is None else {"documents": seen, **gone}
 
 
 def _nodes(value: Any) -> Iterator[Node]:

@@ -1,12 +1,14 @@
 """Numbers and conditions over columns, as a user writes them: `log(perplexity) - quality`, `lang == 'en' or x > 0.5`.
 
-The grammar is Python's, the arithmetic Arrow's on float64; a null makes its result null, as in SQL. Only columns,
-constants, operators and the functions below can be named, so an expression of somebody else's recipe is no code.
+The grammar is Python's, the arithmetic Arrow's on float64; a null makes its result null, as in SQL. A number that is
+compared with a float32 column is one of float32, so that a score of 0.7 reaches 0.7. Only columns, constants, operators
+and the functions below can be named, so an expression of somebody else's recipe is no code.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from functools import reduce
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ COMPARISONS = {
     ast.Lt: "less", ast.LtE: "less_equal", ast.Gt: "greater", ast.GtE: "greater_equal", ast.Eq: "equal",
     ast.NotEq: "not_equal",
 }  # fmt: skip
+USABLE = re.compile(r"string|bool|u?int\d+|float\d*|double|halffloat")  # types of columns
 CONDITIONS = {ast.And: "and_kleene", ast.Or: "or_kleene"}
 NESTED = 50  # levels of parentheses and operators; nobody writes more, and Python's stack ends
 
@@ -50,7 +53,7 @@ class Expression:
             found = pa.array([found.as_py()] * table.num_rows)
         if isinstance(found, pa.ChunkedArray):
             found = found.combine_chunks()
-        return pc.cast(found, pa.bool_() if self.condition else pa.float64())
+        return pc.cast(found, pa.bool_() if self.condition else pa.float64(), safe=False)
 
 
 def parse(text: str, place: str, columns: tuple[str, ...] | dict[str, str]) -> Expression:
@@ -59,6 +62,7 @@ def parse(text: str, place: str, columns: tuple[str, ...] | dict[str, str]) -> E
     Raises RecipeError, whose place is `place`, for another grammar and for unknown names.
     """
     if text in columns:
+        _kind(ast.Name(text), text, place, columns)
         return Expression(text, ast.Name(text), (text,))
     try:
         tree = ast.parse(text.strip(), mode="eval").body
@@ -71,7 +75,40 @@ def parse(text: str, place: str, columns: tuple[str, ...] | dict[str, str]) -> E
     for name in named:
         if name not in columns:
             raise RecipeError(place, f"no column {name!r}", f"one of {', '.join(sorted(columns))}")
+    _kind(tree, text, place, columns)
     return Expression(text, tree, tuple(named))
+
+
+def _kind(tree: ast.expr, text: str, place: str, columns: tuple[str, ...] | dict[str, str]) -> None:
+    """Raise for text where a number or a condition should be; columns whose types are not known may be either."""
+    types = columns if isinstance(columns, dict) else {}
+
+    def is_text(each: ast.expr) -> bool | None:
+        match each:
+            case ast.Name(name):
+                known = types.get(name)
+                if known is not None and not USABLE.fullmatch(known):
+                    raise RecipeError(place, f"{name!r} of type {known} in {text!r}", "a column of numbers or texts")
+                return None if known is None else known == "string"
+            case ast.Constant(value):
+                return isinstance(value, str)
+            case ast.Compare(left, _, rights):
+                sides = {side for side in map(is_text, (left, *rights)) if side is not None}
+                if len(sides) > 1:
+                    raise RecipeError(
+                        place, f"a text held against a number in {ast.unparse(each)!r}", "two texts, or two numbers"
+                    )
+                return False
+        inner = getattr(each, "args", None) or getattr(each, "values", None)
+        for one in inner or [value for value in vars(each).values() if isinstance(value, ast.expr)]:
+            number(one)
+        return False
+
+    def number(each: ast.expr) -> None:
+        if is_text(each):
+            raise RecipeError(place, f"the text {ast.unparse(each)!r} in {text!r}", "a number, or a condition")
+
+    number(tree)
 
 
 def _check(tree: ast.expr, text: str, place: str, named: dict[str, None], depth: int) -> None:
@@ -116,7 +153,7 @@ def _value(tree: ast.expr, table: pa.Table) -> Any:
     import pyarrow.compute as pc
 
     def number(each: ast.expr) -> Any:
-        return pc.cast(_value(each, table), pa.float64())
+        return pc.cast(_value(each, table), pa.float64(), safe=False)
 
     def truth(each: ast.expr) -> Any:
         return pc.cast(_value(each, table), pa.bool_())
@@ -152,10 +189,15 @@ def _value(tree: ast.expr, table: pa.Table) -> Any:
 
 
 def _alike(one: Any, other: Any) -> list[Any]:
-    """Two sides of a comparison: strings as they are, anything else as float64."""
+    """Two sides of a comparison: strings and whole numbers as they are, anything else as float64."""
     import pyarrow as pa
     import pyarrow.compute as pc
+    import pyarrow.types as t
 
-    if any(pa.types.is_string(side.type) or pa.types.is_large_string(side.type) for side in (one, other)):
+    if any(t.is_string(side.type) or t.is_large_string(side.type) for side in (one, other)):
         return [one, other]
-    return [pc.cast(side, pa.float64()) for side in (one, other)]
+    if t.is_integer(one.type) and t.is_integer(other.type):
+        return [one, other]
+    if t.is_float32(one.type) != t.is_float32(other.type):
+        one, other = (pc.cast(side, pa.float32()) if isinstance(side, pa.Scalar) else side for side in (one, other))
+    return [pc.cast(side, pa.float64(), safe=False) for side in (one, other)]

@@ -46,6 +46,8 @@ class Choice(Protocol):
     @property
     def seed(self) -> int: ...
 
+    def as_score(self, limit: float | None) -> float | None: ...
+
     def read(self) -> Expression | None: ...
 
     def needs(self) -> tuple[str, ...]: ...
@@ -75,7 +77,7 @@ def cut(node: Choice, ctx: Context) -> Result:
 def _between(node: Choice, scored: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     found = {}
     for group, scores in scored.items():
-        least, most = of_group(node.min, group), of_group(node.max, group)
+        least, most = (node.as_score(of_group(limit, group)) for limit in (node.min, node.max))
         stay = (scores >= (-math.inf if least is None else least)) & (scores <= (math.inf if most is None else most))
         found[group] = {"min": least, "max": most, "scored": len(scores), "kept": int(stay.sum())}
     return found

@@ -70,7 +70,7 @@ class Select(Node):
     alpha: AmountAboveZero = threshold(9.0)
     seed: int = 0
 
-    version = 2
+    version = 3
     reasons = (LOW, NO_SCORE, HIGH, WHERE, DRAW)
 
     def check(self) -> None:
@@ -105,6 +105,13 @@ class Select(Node):
     def read(self) -> Expression | None:
         text = self.by if self.where is None else self.where
         return None if text is None else parse(text, "select.by", columns_of(self.docs))
+
+    def as_score(self, limit: float | None) -> float | None:
+        """A limit in the precision of the score: of a float32 column a value at the limit stays."""
+        import numpy as np
+
+        single = limit is not None and self.by is not None and columns_of(self.docs).get(self.by) == "float32"
+        return float(np.float32(limit)) if single else limit
 
     def needs(self) -> tuple[str, ...]:
         read = self.read()

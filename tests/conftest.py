@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -10,6 +11,7 @@ os.environ.pop("RAY_ADDRESS", None)
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from pipeline.ray_runtime.session import quiet_environment
 
@@ -22,14 +24,29 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep a file's tests in one process of `pytest -n`, and all that look at the demo in one: it takes minutes, so it
-    begins first and runs once. Each process has a Ray of its own.
+def group_of(nodeid: str) -> str:
+    """The tests that one process of `pytest -n` runs: those of a file, whose fixtures are made once; and all files that
+    look at the finished demo, which takes minutes. Each process has a Ray of its own.
     """
-    for item in items:
-        shared = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(shared))
-    items.sort(key=lambda item: "demo" not in getattr(item, "fixturenames", ()))
+    file = nodeid.partition("::")[0]
+    return "demo" if file.rpartition("/")[2].startswith("test_demo") else file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The demo begins first, since it takes longest."""
+    items.sort(key=lambda item: group_of(item.nodeid) != "demo")
+
+
+# pytest-xdist's own groups (`--dist loadgroup`) add to the id of a test, which pytest 9.2 made read-only: they divide
+# nothing any more and say no word.
+class ByGroup(LoadScopeScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByGroup:
+    return ByGroup(config, log)
 
 
 @pytest.fixture(scope="session")

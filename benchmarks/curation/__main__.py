@@ -3,7 +3,7 @@
 Builds the corpus, runs our rule sets and datatrove's filters on the same English pages in one process, and prints CPU a
 document, verdicts side by side, the share of pages that stays per language, quality models on seen and unseen kinds of
 pages, what a small language model makes of their choice, a whole recipe run three ways, and the acceptance rows C-1 to
-C-7. `--small`: 100 pages for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The
+C-9. `--small`: 100 pages for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The
 peers need the extra `parity`.
 """
 
@@ -15,7 +15,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.curation import languages, peers, quality, whole
+from benchmarks.curation import arms, languages, peers, quality, runs, whole
 from benchmarks.curation.corpus import EIGHT, build
 from benchmarks.dedup.records import Records, say
 
@@ -26,7 +26,7 @@ def main() -> None:
     wish = argparse.ArgumentParser(prog="benchmarks.curation")
     wish.add_argument("--small", action="store_true")
     wish.add_argument("--json", type=Path)
-    wish.add_argument("--only", default="C-1,C-2,C-3,C-4,C-5,C-6,C-7", help="rows, commas between")
+    wish.add_argument("--only", default="C-1,C-2,C-3,C-4,C-5,C-6,C-7,C-8,C-9", help="rows, commas between")
     wish.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "siftloom-curation")
     wish = wish.parse_args()
     pages = build(wish.cache)
@@ -42,10 +42,16 @@ def main() -> None:
         kept(records, pages)
     if "C-2" in only:
         identification(records, english)
-    if only & {"C-2", "C-3", "C-6"}:
+    if only & {"C-2", "C-3"}:
         models(records, pages, only)
+    if "C-6" in only:
+        choices(records, wish.cache)
     if only & {"C-4", "C-7"}:
         recipe(records)
+    if "C-8" in only:
+        growth(records, wish.cache)
+    if "C-9" in only:
+        more_than_memory(records, wish.cache)
     if "C-1" in only:
         rule_sets(records, english, rounds=1 if wish.small else 3)
     say("\nrows")
@@ -104,7 +110,7 @@ def kept(records: Records, pages) -> None:
 
 
 def models(records: Records, table, only: set[str]) -> None:
-    """C-2, the part of quality models, C-3 and C-6."""
+    """C-2, the part of quality models, and C-3."""
     if "C-2" in only:
         say("\nquality, documents per second and core")
         spent = quality.speed(quality.Pages.of(table))
@@ -116,16 +122,25 @@ def models(records: Records, table, only: set[str]) -> None:
             records.at_least("C-2", f"quality scoring, {name}, of raw fastText", ratio, 0.8)
     if "C-3" in only:
         ranking(records, table)
-    if "C-6" in only:
-        pages = quality.Pages.of(table, test_share=0.5)
-        score = quality.scores(pages)
-        say(f"\nbits per byte of essays, n-grams of {quality.ORDER} characters, {quality.BYTES:,} bytes an arm")
-        for seed in (1, 2):
-            for pair, (gain, low, high) in quality.differences(pages, score, seed).items():
-                say(f"seed {seed}  {pair:20} {gain:+.3f}  95 % {low:+.3f} to {high:+.3f}")
-                if pair in LEAST_GAIN:
-                    records.at_least("C-6", f"{pair}, seed {seed}", gain, LEAST_GAIN[pair], "bits/byte")
-                    records.equal("C-6", f"{pair}, seed {seed}: the interval excludes 0", low > 0)
+
+
+def choices(records: Records, cache: Path) -> None:
+    """C-6."""
+    pool = arms.Pool.of(arms.english(cache))
+    score = quality.scores(pool.pages)
+    say(f"\nbits per byte of essays and novels, n-grams of {arms.ORDER} characters, {arms.BYTES:,} bytes an arm")
+    say(pool.shape)
+    for seed in (1, 2):
+        shown, pairs = arms.differences(pool, score, seed)
+        say(
+            f"seed {seed}  "
+            + ", ".join(f"{name} {bits:.3f} ({good:.0%} prose)" for name, (good, bits) in shown.items())
+        )
+        for pair, (gain, low, high) in pairs.items():
+            say(f"seed {seed}  {pair:20} {gain:+.3f}  95 % {low:+.3f} to {high:+.3f}")
+            if pair in LEAST_GAIN:
+                records.at_least("C-6", f"{pair}, seed {seed}", gain, LEAST_GAIN[pair], "bits/byte")
+                records.equal("C-6", f"{pair}, seed {seed}: the interval excludes 0", low > 0)
 
 
 def ranking(records: Records, table) -> None:
@@ -164,6 +179,25 @@ def recipe(records: Records) -> None:
         records.equal("C-7", "documents read = kept + removed", balanced)
         again = whole.nodes_that_score(Path(name))
         records.equal("C-7", "a new share of the selection runs no other node", not again)
+
+
+def growth(records: Records, cache: Path) -> None:
+    """C-8."""
+    with tempfile.TemporaryDirectory() as name:
+        found = runs.measured("grow", Path(name), cache)
+    say(f"\nCPU seconds: 20 files {found['first']:.1f}, a 21st {found['more']:.1f}, all anew {found['fresh']:.1f}")
+    records.at_most("C-8", "CPU of a run over a file more, of that over all", found["more"] / found["fresh"], 0.1, "")
+    records.equal("C-8", "data files of the two are equal", found["equal"])
+
+
+def more_than_memory(records: Records, cache: Path) -> None:
+    """C-9."""
+    with tempfile.TemporaryDirectory() as name:
+        found = runs.measured("large", Path(name), cache)
+    times = found["text"] / found["store"]
+    records.at_least("C-9", "text through `tokenizer` and `pack`, times the object store", times, 10, "")
+    records.equal("C-9", f"all {found['documents']:,} documents packed", found["packed"] == found["documents"])
+    records.shown("C-9", f"largest process of that run ({found['cpu']:.0f} CPU s)", found["memory"] / 1e6, "MB")
 
 
 if __name__ == "__main__":

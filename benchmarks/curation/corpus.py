@@ -34,21 +34,27 @@ HIDDEN = re.compile(
 )
 MAIN = re.compile(r'id="DisplayArea"[^>]*>(.*)', re.DOTALL)
 BLOCK = re.compile(
-    r"</?(p|div|h\d|li|tr|table|br|section|dd|dt|ul|ol|td|th|item|page|steps|list|title)\b[^>]*>", re.IGNORECASE
+    r"</?(p|div|h\d|li|tr|table|br|section|dd|dt|ul|ol|item|page|steps|list|title)\b[^>]*>", re.IGNORECASE
 )
+CELL = re.compile(r"</t[dh]\b[^>]*>", re.IGNORECASE)  # a row of a table is a line
 TAG = re.compile(r"<[^>]*>")
 BLANK = re.compile(r"[ \t]*\n[ \t\n]*")
 
 
 def build(cache: Path) -> pa.Table:
     """id, text, source, lang, good; made once."""
-    path = cache / "pages.parquet"
+    path = cache / "pages-2.parquet"
     if not path.exists():
-        rows = [row for package in PACKAGES for row in _chosen(_pages(package, _unpacked(cache, package)))]
+        rows = [row for package in PACKAGES for row in _chosen(pages_of(cache, package))]
         table = pa.Table.from_pylist(sorted(rows, key=lambda row: row["id"]))
         table = table.filter(_in_its_language(table))
         pq.write_table(table, path, compression="zstd")
     return pq.read_table(path)
+
+
+def pages_of(cache: Path, package: str) -> Iterator[dict]:
+    """Every page of a package: id, text, source, lang, good."""
+    return _pages(package, _unpacked(cache, package))
 
 
 def _unpacked(cache: Path, package: str) -> Path:
@@ -67,7 +73,6 @@ def _unpacked(cache: Path, package: str) -> Path:
 
 
 def _pages(package: str, tree: Path) -> Iterator[dict]:
-    """Every page: id, text, source, lang, good."""
     for path in sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink()):
         place = path.relative_to(tree).as_posix()
         kind = _kind(package, place)
@@ -98,6 +103,8 @@ def _kind(package: str, place: str) -> tuple[str, str, bool] | None:
         return "handbook", parts[5].split("-")[0], True
     if package == "installation-guide-amd64" and re.fullmatch(r"ch\d.*\.html", name):
         return "installation", parts[4].split("_")[0].split("-")[0], True
+    if package == "sqlite3-doc" and "/syntax/" in place:
+        return None  # the words of a drawing
     if package in ("sqlite3-doc", "postgresql-doc-17", "anarchism") and name.endswith(".html"):
         return package.split("-")[0], "en", True
     if package == "openjdk-21-doc" and re.search(r"class-use/|index-files/|package-tree|package-use|allclasses", place):
@@ -113,7 +120,7 @@ def extracted(page: str) -> str:
     """The text of an HTML or Mallard page, a line for each block."""
     found = MAIN.search(page)
     one_line = BLANK.sub(" ", HIDDEN.sub(" ", found[1] if found else page))
-    plain = TAG.sub("", BLOCK.sub("\n", one_line))
+    plain = TAG.sub("", BLOCK.sub("\n", CELL.sub("\t", one_line)))
     return BLANK.sub("\n", html.unescape(plain)).strip()
 
 
@@ -136,11 +143,18 @@ def _chosen(rows: Iterator[dict]) -> list[dict]:
 
 
 def _in_its_language(table: pa.Table) -> pa.Array:
-    """Many translated trees hold pages that are still English: those, by lid.176, are left out."""
+    """Many translated trees hold pages that are still English, or half of them: those are left out. Each line votes by
+    its characters (lid.176), and the page's own language must have half of the votes.
+    """
     from stages.clean.language_votes import Votes
     from stages.clean.languages import same
     from stages.quality.fasttext_models import bundled_language_model, load
 
-    labels, _ = Votes(load(bundled_language_model()), 3_000, 3_000, 1.0, True).pages(table["text"])
-    rows = zip(labels.to_pylist(), table["lang"].to_pylist(), table["good"].to_pylist(), strict=True)
-    return pa.array([not good or (bool(label) and same(lang, label)) for label, lang, good in rows])
+    labels, shares = Votes(load(bundled_language_model()), 100_000, 3_000, 1.0, True).lines(table["text"])
+    columns = (labels.to_pylist(), shares.to_pylist(), table["lang"].to_pylist(), table["good"].to_pylist())
+    return pa.array(
+        [
+            not good or (bool(label) and same(lang, label) and share >= 0.5)
+            for label, share, lang, good in zip(*columns, strict=True)
+        ]
+    )

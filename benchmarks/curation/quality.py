@@ -1,13 +1,7 @@
-"""Quality models on pages of kinds they were trained on and of kinds they have never seen; what a small language
-model makes of what they choose.
-
-The language model is our own n-gram model over characters (modified Kneser-Ney): seconds of CPU, where a transformer
-takes minutes, and the order of the arms is what is asked. `siftloom ablate` trains the transformer.
-"""
+"""Quality models on pages of kinds they were trained on and of kinds they have never seen."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +10,8 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.curation.corpus import PIECE
-from benchmarks.curation.peers import DOCS, ROUNDS, _median, _reasons
+from benchmarks.curation.peers import ROUNDS, _median
 from stages.chance import draws, share_limit
-from stages.clean.gopher_quality import GopherQuality
-from stages.clean.gopher_repetition import GopherRepetition
 from stages.quality.auc import auc
 from stages.quality.drawing import Drawn
 from stages.quality.fasttext_models import good_shares
@@ -27,14 +19,11 @@ from stages.quality.fitting import Fit
 from stages.quality.lines import Normaliser
 from stages.quality.ngram import estimate
 from stages.quality.perplexity import sentences
-from stages.training.ablation import interval
 
-ESSAYS = "anarchism"  # good pages of a kind that the manuals are not: what is unseen, and what a language model reads
+ESSAYS = "anarchism"  # good pages of a kind that the manuals are not
 JUNK_SOURCES = ("javadoc", "wordnet", "miscfiles", "changelogs")  # each in turn is the junk that no model has seen
 LINES = Normaliser(3000, 20)
 JUNK = 0.1  # share of junk that may pass, where recall is taken
-BYTES = 300_000  # of text that an arm is trained on
-ORDER = 6
 
 
 @dataclass
@@ -121,59 +110,3 @@ def speed(pages: Pages) -> dict[str, float]:
             work()
             found[label] = len(lines) / _median(work, ROUNDS)
     return found
-
-
-def held_out(pages: Pages) -> np.ndarray:
-    """Every second page of essays that no classifier was trained on."""
-    return np.flatnonzero(pages.tested & (pages.source == ESSAYS))[::2]
-
-
-def arms(pages: Pages, score: dict[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-    """Arm -> its pages, of `BYTES` together, out of a pool that no classifier was trained on; the same for all."""
-    pool = np.setdiff1d(np.flatnonzero(pages.tested), held_out(pages))
-    pool = pool[np.argsort(draws([str(i) for i in pool], seed, "arms"))][: len(pool) * 4 // 5]
-    clean = pool[_passing(pages, pool)]
-    orders = {
-        "random": pool,
-        "word": pool[np.argsort(-score["word"][pool], kind="stable")],
-        "char": pool[np.argsort(-score["char"][pool], kind="stable")],
-        "cascade": clean[np.argsort(-score["char"][clean], kind="stable")],
-    }
-    found = {}
-    for name, order in orders.items():
-        size = np.cumsum([len(pages.text[i].encode()) for i in order])
-        found[name] = order[: int(np.searchsorted(size, BYTES)) + 1]
-    return found
-
-
-def _passing(pages: Pages, rows: np.ndarray) -> list[bool]:
-    table = pages.table(rows)
-    verdicts = [
-        _reasons(node, node.open(None)(table))  # pyright: ignore[reportArgumentType]
-        for node in (GopherQuality(docs=DOCS), GopherRepetition(docs=DOCS))
-    ]
-    return [one is None and other is None for one, other in zip(*verdicts, strict=True)]
-
-
-def bits(pages: Pages, rows: Sequence[int], essays: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """(bits, bytes) of each held-out page under a model of some pages, line by line."""
-    model = estimate([s for i in rows for s in sentences(pages.text[i], "char", 3000)], ORDER, 1)
-    spent, size = [], []
-    for i in essays:
-        lines = sentences(pages.text[i], "char", 3000)
-        tokens = sum(len(line) + 1 for line in lines)
-        spent.append(math.log2(model.perplexity(lines) or 1.0) * tokens)
-        size.append(sum(len("".join(line).encode()) + 1 for line in lines))
-    return np.array(spent), np.array(size, np.float64)
-
-
-def differences(pages: Pages, score: dict[str, np.ndarray], seed: int) -> dict[str, tuple[float, float, float]]:
-    """Pair of arms -> (bits per byte that the second saves, its 95 % interval), on pages of essays."""
-    essays = held_out(pages).tolist()
-    found = {name: bits(pages, rows.tolist(), essays) for name, rows in arms(pages, score, seed).items()}
-    size = found["random"][1]
-    pairs = {}
-    for one, other in (("random", "cascade"), ("word", "cascade"), ("random", "char"), ("random", "word")):
-        less = found[one][0] - found[other][0]
-        pairs[f"{one} - {other}"] = (float(less.sum() / size.sum()), *interval(less, size, 2000, 0.95, seed))
-    return pairs

@@ -1,4 +1,4 @@
-"""CPU time of a tree of processes."""
+"""CPU time of a tree of processes, and the memory of its largest one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ import psutil
 
 
 class TreeCpu:
-    """CPU seconds of this process and all below it, those that have ended in the meantime included."""
+    """CPU seconds of this process and all below it, those that have ended in the meantime included.
+
+    memory  most bytes of physical memory that one of them was seen to hold
+    """
+
+    memory = 0
 
     def __init__(self) -> None:
         self._seconds: dict[tuple[int, float], float] = {}
@@ -31,6 +36,7 @@ class TreeCpu:
             try:
                 times = process.cpu_times()
                 self._seconds[process.pid, process.create_time()] = times.user + times.system
+                self.memory = max(self.memory, process.memory_info().rss)
             except psutil.NoSuchProcess:
                 continue
 

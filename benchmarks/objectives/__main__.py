@@ -23,11 +23,11 @@ from benchmarks.objectives.mixed import curricula, infill, phases, priors
 Experiment = Callable[[Path, int, int], Mapping[str, float]]
 # name -> (experiment, its number of steps; what goes on from a trained model trained that for twice as many)
 EXPERIMENTS: Mapping[str, tuple[Experiment, int]] = {
-    "emo": (emo, 30),
-    "half_tuning": (half_tuning, 30),
-    "infill": (infill, 200),
-    "phases": (phases, 60),
-    "curricula": (curricula, 60),
+    "emo": (emo, 100),
+    "half_tuning": (half_tuning, 120),
+    "infill": (infill, 600),
+    "phases": (phases, 300),
+    "curricula": (curricula, 240),
     "priors": (priors, 60),
 }
 # name -> (what, one arm, another, in percent of the other, least, most): what the difference one - other must be

@@ -25,6 +25,7 @@ from stages.training.stage import Stage
 
 FIRST = len(SPECIALS)  # the first id that stands for text
 NAMES = 24
+BEGIN = 0.6  # of the vocabulary: its first half are single bytes, which alone spell nothing
 SENTINELS = Sentinels(tuple(range(3, 7)), 0, 7, 8)
 
 
@@ -34,7 +35,7 @@ def infill(folder: Path, seed: int, steps: int) -> dict[str, float]:
 
     def made(count: int) -> list[Document]:
         """A name, other words, the name again."""
-        lengths = draw.integers(14, 22, count)
+        lengths = draw.integers(4, 9, count)
         middles = [draw.integers(FIRST + NAMES, FIRST + 2 * NAMES, length) for length in lengths]
         names = draw.integers(FIRST, FIRST + NAMES, count)
         return [np.concatenate([[name], middle, [name]]) for name, middle in zip(names, middles, strict=True)]
@@ -42,7 +43,7 @@ def infill(folder: Path, seed: int, steps: int) -> dict[str, float]:
     documents, held, words = made(3000), made(200), FIRST + 2 * NAMES
     rows = packed(folder / "rows", documents, LENGTH, words=words)
     found = {}
-    how = Infill(share=0.5, most_spans=4, span_lengths=(1, 2), least_share=0.05, most_share=0.3)
+    how = Infill(share=0.5, most_spans=4, span_lengths=(1, 2), least_share=0.05, most_share=0.3, least_tokens=4)
     for name, parts in {"plain": {}, "infill": {"collate": how}}.items():
         model = train(rows, seed, steps, **parts)
         gaps = [([], ids[1:].tolist()) for ids in held]
@@ -109,7 +110,7 @@ def curricula(folder: Path, seed: int, steps: int) -> dict[str, float]:
         "none": {},
         "easy first": {"order": Curriculum(by="hard")},
         "hard first": {"order": Curriculum(by="easy")},
-        "vocabulary": {"collate": GrowingVocabulary()},
+        "vocabulary": {"collate": GrowingVocabulary(begin=BEGIN)},
     }
     return {name: loss(train(rows, seed, steps, **parts), held) for name, parts in arms.items()}
 

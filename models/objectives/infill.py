@@ -17,10 +17,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from models.objectives.masking import uniforms
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +107,8 @@ def _amounts(length: int, config: Spans, most_spans: int, share: float, which: f
 
 def _composition(total: int, parts: int, draws: Sequence[float]) -> list[int]:
     """`parts` whole numbers of at least 1 that sum to `total`, every such list equally likely."""
+    import numpy as np
+
     borders = np.sort(np.argsort(np.asarray(draws[: total - 1]), kind="stable")[: parts - 1]) + 1
     return np.diff(np.concatenate([[0], borders, [total]])).tolist()
 
@@ -113,6 +117,8 @@ def corrupt(ids: np.ndarray, spans: Sequence[tuple[int, int]], sentinels: Sentin
     """The rearranged document, `len(ids) + added_tokens(len(spans))` tokens; the document itself when there are no
     spans.
     """
+    import numpy as np
+
     if not spans:
         return ids
     context, targets, at = [], [], 0
@@ -127,6 +133,8 @@ def corrupt(ids: np.ndarray, spans: Sequence[tuple[int, int]], sentinels: Sentin
 
 def restore(corrupted: np.ndarray, sentinels: Sentinels) -> np.ndarray:
     """The document that `corrupt` rearranged: its inverse."""
+    import numpy as np
+
     separators = np.flatnonzero(corrupted == sentinels.separator)
     if not len(separators):
         return corrupted

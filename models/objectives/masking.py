@@ -11,14 +11,18 @@ from its raw words: numpy promises those for all versions, and its distributions
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 IGNORE = -100
 
 
 def uniforms(key: str, count: int) -> np.ndarray:
     """float64 `[count]` in [0, 1), a function of the key alone."""
+    import numpy as np
+
     digest = hashlib.blake2b(key.encode(), digest_size=16).digest()
     words = np.random.Philox(key=np.frombuffer(digest, "<u8")).random_raw(count)
     return (words >> np.uint64(11)) * 2.0**-53
@@ -31,5 +35,7 @@ def mask_tokens(
 
     `maskable_t` bool: false for special tokens and for filling. `key` names seed, row and epoch.
     """
+    import numpy as np
+
     chosen_t = (uniforms(key, len(ids_t)) < share) & maskable_t
     return np.where(chosen_t, mask_id, ids_t), np.where(chosen_t, ids_t, IGNORE)

@@ -24,7 +24,9 @@ SHAPES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Pacing:
-    """`begin`: the share of the whole (rows, vocabulary) that the first steps see. The authors' values."""
+    """The fields of what climbs, with the authors' values. `begin`: the share of the whole (rows, vocabulary) that the
+    first steps see.
+    """
 
     shape: Shape = "linear"
     start: float = 0.0625

@@ -35,7 +35,8 @@ def code_hash(node_class: type[Node], more: tuple[str, ...] = ()) -> str:
         if path is None:
             continue
         seen[name] = path.read_bytes()
-        todo += [found for found in _imports(seen[name], str(path)) if found.partition(".")[0] in own]
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        todo += [found for found in _imports(seen[name], str(path), package) if found.partition(".")[0] in own]
     state = hashlib.sha256()
     for name in sorted(seen):
         state.update(name.encode() + b"\0" + hashlib.sha256(seen[name]).digest())
@@ -72,16 +73,18 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 @cache
-def _imports(code: bytes, path: str) -> tuple[str, ...]:
-    """Modules that a file imports, and names that it imports from modules, which may be modules too."""
+def _imports(code: bytes, path: str, package: str) -> tuple[str, ...]:
+    """Modules that a file of a package imports, and names that it imports from modules, which may be modules too."""
     found: list[str] = []
     todo: list[ast.AST] = [ast.parse(code, path)]
     while todo:
         item = todo.pop()
         if isinstance(item, ast.Import):
             found += [alias.name for alias in item.names]
-        elif isinstance(item, ast.ImportFrom) and item.module and not item.level:
-            found += [item.module, *(f"{item.module}.{alias.name}" for alias in item.names)]
+        elif isinstance(item, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) + 1 - item.level] if item.level else []
+            module = ".".join([*above, *([item.module] if item.module else [])])
+            found += [module, *(f"{module}.{alias.name}" for alias in item.names)]
         for part in ("body", "orelse", "finalbody", "handlers", "cases"):  # no import stands inside an expression
             inside = getattr(item, part, ())
             todo += inside if isinstance(inside, list) else ()

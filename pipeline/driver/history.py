@@ -15,6 +15,7 @@ from typing import Any
 
 from pipeline.store.events import read_events
 from pipeline.store.objects import Store
+from pipeline.store.record import run_names
 
 RUNS = 3  # earlier runs of the name that are read, the newest ones
 
@@ -29,10 +30,8 @@ class Took:
 
 def earlier(store: Store, name: str) -> dict[str, Took]:
     """Return node -> what it took in the newest run of this name (`first`, `first@2`, ...) that has finished it."""
-    base = name.partition("@")[0]
-    runs = [run for run in store.names("runs") if run.partition("@")[0] == base]
     found: dict[str, Took] = {}
-    for run in sorted(runs, key=lambda run: int(run.partition("@")[2] or 1))[-RUNS:]:
+    for run in run_names(store, name.partition("@")[0])[-RUNS:]:
         began: dict[str, datetime] = {}
         for event in read_events(store, run):
             if event["event"] != "node":

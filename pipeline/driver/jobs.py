@@ -61,6 +61,13 @@ class Logged:
     values: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Told:
+    """A line for people."""
+
+    text: str
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """The phases that a thread works on; `cpus` are those that its workers hold beside the tasks of Ray."""
@@ -77,7 +84,7 @@ class Ended:
     error: BaseException | None = None
 
 
-Message = Begun | Done | Failed | Logged | Ended
+Message = Begun | Done | Failed | Logged | Told | Ended
 Post = Callable[[Message], None]
 
 
@@ -154,9 +161,9 @@ class Runner:
                 return
             try:
                 receipt = run_task(binding, phase, key, lambda kind, values: post(Logged(node, kind, values)))
-            except Stopped:
-                return
             except Exception as error:  # belongs to this task; what else can run goes on
+                if isinstance(error, Stopped) and self.stopping():
+                    return
                 post(Failed(node, key, error, traceback.format_exc()))
             else:
                 post(Done(node, phase, receipt))
@@ -169,7 +176,7 @@ class Runner:
             post(Begun(node, sum(i in work.due for work in works)))
         names = [self.names[node] for node, _ in joined]
         ray_pass = Pass(self.store, phases, names, works, self.stop_name, self.width, self.most_cpus)
-        for outcomes in ray_pass.run(self.stopping):
+        for outcomes in ray_pass.run(self.stopping, lambda text: post(Told(text))):
             for outcome in outcomes:
                 node, phase = joined[outcome.index]
                 if outcome.error is not None:

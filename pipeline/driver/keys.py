@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.contract import Node, Phase, TaskPhase
 from pipeline.driver.schedule import Key
+from pipeline.errors import DataError
 from pipeline.store.binding import Binding
 from pipeline.store.ledger import Ledger, per_shard
 from pipeline.worker.context import TaskContext
@@ -28,7 +30,7 @@ class PhaseKeys:
             return self.state.shard_keys(node)
         if (node, phase.name) not in self._known:
             context = TaskContext(self.binding(node), phase.name, "keys")
-            self._known[node, phase.name] = [str(key) for key in phase.keys(context)]
+            self._known[node, phase.name] = _checked([str(key) for key in phase.keys(context)], node, phase)
         return self._known[node, phase.name]
 
     def known(self, node: Node, phase: Phase) -> list[str] | None:
@@ -49,7 +51,20 @@ class PhaseKeys:
             own[phase.name] = keys
         return self.state.binding(node, own, self.stop_name, self.cpus)
 
+    def context(self, node: Node) -> TaskContext:
+        """Return what the driver may ask of a node before its next phase runs."""
+        return TaskContext(self.binding(node), "keys", "keys")
+
     def forget(self, node: Node) -> None:
         """Ask the phases of a node for their keys again, because their inputs are being rebuilt."""
         for key in [key for key in self._known if key[0] is node]:
             del self._known[key]
+
+
+def _checked(keys: list[str], node: Node, phase: Phase) -> list[str]:
+    """The keys. Raises DataError for two equal ones, and for one that is no name of a file."""
+    counts = Counter(keys)
+    odd = [key for key in counts if counts[key] > 1 or not key or "/" in key or key.startswith(".")]
+    if odd:
+        raise DataError(f"{node.kind()}.{phase.name}", f"the key {odd[0]!r}", "different names of files as keys")
+    return keys

@@ -19,6 +19,7 @@ from pipeline.graph import Graph
 from pipeline.store.ledger import Ledger, per_shard
 from pipeline.store.open import open_store
 from pipeline.store.record import graph_form, latest_run
+from pipeline.store.uris import masked_in
 
 TEXT_PER_COMPRESSED_BYTE = 3.0  # gzip and zstd on prose
 TEXT_PER_DOCUMENT = 2000  # bytes, where nothing better is known
@@ -170,7 +171,7 @@ def _differences(name: str, old: Any, new: Any) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"node"}:
         return str(value["node"])
-    text = json.dumps(value, ensure_ascii=False)
+    text = json.dumps(masked_in(value), ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -53,7 +53,8 @@ class Reporter:
 
     def event(self, node: Node, kind: str, values: Mapping[str, Any]) -> None:
         """A task reports something; its node knows which values are shown to people, and how."""
-        shown = [how.format(values[name]) for name, how in node.progress_formats.items() if name in values]
+        formats = node.progress_formats.items()
+        shown = [_shown(name, how, value) for name, how in formats if (value := values.get(name)) is not None]
         if "step" in values:
             shown.insert(0, f"step {values['step']}" + (f"/{values['steps']}" if "steps" in values else ""))
         self.notify(TaskEvent(self.names[node], kind, values, ", ".join(shown)))
@@ -78,3 +79,10 @@ class Reporter:
 
     def _of(self, node: Node) -> NodeProgress:
         return self._progress.setdefault(node, NodeProgress(self.names[node]))
+
+
+def _shown(name: str, how: str, value: Any) -> str:
+    try:
+        return how.format(value)
+    except (TypeError, ValueError):  # a text where a number was meant ends no run
+        return f"{name} {value}"

@@ -4,8 +4,7 @@ One rule set for the plan, which plays it through without running anything, and 
 
 * a keyed task phase is ready when the node's inputs are finished and its earlier phases are done;
 * a per-shard phase joins the pass when its earlier phases are done, its other inputs are finished, its bases are laid
-down,
-  and the row phase just before it is done or joins the same pass;
+  down, and the row phase just before it is done or joins the same pass;
 * a phase with `own_pass` is a pass by itself.
 """
 

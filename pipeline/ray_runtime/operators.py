@@ -128,8 +128,8 @@ def guarded(job: Job, parcel: Parcel, receipts: Receipts) -> Parcel:
         return run_part(job.store, shared(job.content), job.part, parcel, receipts)
     except Exception as error:
         known = {outcome.index for outcome in parcel.outcomes}
-        shard, error = parcel.work.base.shard.name, portable(error)
-        failed = [Outcome(i, shard, error=error) for i in parcel.work.due if i not in known]
+        shard, error, trace = parcel.work.base.shard.name, portable(error), traceback.format_exc()
+        failed = [Outcome(i, shard, error=error, trace=trace) for i in parcel.work.due if i not in known]
         return Parcel(parcel.work, [*parcel.outcomes, *failed], parcel.sources or {})
 
 

@@ -111,7 +111,7 @@ class Width:
 
     def __call__(self) -> int:
         if time.monotonic() >= self._due:
-            self._seen = int(ray.cluster_resources().get("CPU", 1))
+            self._seen = max(1, int(ray.cluster_resources().get("CPU", 1)))  # a head alone may have none, or half a one
             self._due = time.monotonic() + self.SECONDS
         return self._most if self._most is not None and self._most < self._seen else 2 * self._seen
 
@@ -145,6 +145,9 @@ def in_flight(
 
 
 def digest_files(files: Sequence[tuple[str, int]]) -> list[str]:
-    """Return the SHA-256 of each (path, size) in order, computed on the cluster."""
+    """Return the SHA-256 of each (path, size) in order, computed on the cluster. Raises what `digest_file` raises."""
     task = ray.remote(digest_file)
-    return ray.get([task.remote(path, size) for path, size in files])
+    try:
+        return ray.get([task.remote(path, size) for path, size in files])
+    except RayTaskError as error:  # its text is a trace of the worker
+        raise error.cause from None

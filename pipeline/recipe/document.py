@@ -110,8 +110,9 @@ def parse(
 
 
 def _overridden(nodes: Table, text: str, source: str) -> Table:
-    path, equals, value = text.partition("=")
-    keys = path.strip().split(".")
+    path, equals, value = (part.strip() for part in text.partition("="))
+    dotted = max((name for name in nodes.entries if path.startswith(f"{name}.")), key=len, default="")
+    keys = [dotted, *path[len(dotted) + 1 :].split(".")] if dotted else path.split(".")
     if not equals or len(keys) < 2 or not all(keys):
         raise RecipeError(source, "no override", "-s node.field=value")
-    return override(nodes, keys, compose(value, source) if value.strip() else Leaf(Mark(source, 1, 1), None), source)
+    return override(nodes, keys, compose(value, source) if value else Leaf(Mark(source, 1, 1), None), source)

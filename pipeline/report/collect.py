@@ -18,7 +18,7 @@ from pipeline.report.data import Figure, FunnelStep, Highlight, NodeReport, Reas
 from pipeline.report.examples import examples_of
 from pipeline.report.figures import problem
 from pipeline.store.events import read_events
-from pipeline.store.uris import masked
+from pipeline.store.uris import masked, masked_in
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
@@ -42,7 +42,7 @@ def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), com
         funnel=steps,
         figures=tuple(figures),
         command=command or _command(run),
-        recipe=run.record.get("recipe") or "",
+        recipe=masked_in(run.record.get("recipe") or ""),
         versions=tuple(run.record.get("versions", {}).items()),
         machine=_machine(),
     )
@@ -59,7 +59,7 @@ def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> Node
     driver = _last_busy(events)
     started = next((event for event in events if event["event"] == "started" and event["driver"] == driver), {})
     action = started.get("actions", {}).get(view.label, "reuse")
-    fields = run.record.get("form", {}).get(view.label, {}).get("fields", {})
+    fields = masked_in(run.record.get("form", {}).get(view.label, {}).get("fields", {}))
     known = {
         "label": view.label,
         "kind": view.kind,

@@ -37,22 +37,17 @@ def private_folder() -> Path:
     return path
 
 
-def temporary_folder() -> Path:
-    """Return the folder for files that will go to an object store."""
-    path = private_folder() / "temporary"
-    path.mkdir(exist_ok=True)
-    return path
-
-
-def cached(key: str, name: str, fetch: Callable[[Path], None]) -> Path:
-    """Return a copy under `key`; `fetch` writes it where there is none; `name` is the last part of its path."""
+def cached(key: str, name: str, folder: Path, fetch: Callable[[Path], None]) -> Path:
+    """Return a copy under `key`; `fetch` writes it where there is none; `name` is the last part of its path. A copy
+    that is being written lies in `folder`, of the same file system.
+    """
     path = private_folder() / "objects" / key[:2] / key / os.path.basename(name)
     try:
         os.utime(path)  # of several copies the one that was not asked for the longest goes first
         return path
     except FileNotFoundError:
         pass
-    fresh = temporary_folder() / uuid.uuid4().hex
+    fresh = folder / uuid.uuid4().hex
     try:
         fetch(fresh)
         path.parent.mkdir(parents=True, exist_ok=True)

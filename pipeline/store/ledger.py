@@ -37,6 +37,7 @@ class Ledger:
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
         self._phase_keys: dict[Node, dict[str, str]] = {}
+        self._shapes: dict[Node, str | None] = {}
         for node in graph.nodes:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
@@ -98,44 +99,58 @@ class Ledger:
     def folder(self, node: Node) -> str:
         return self.place(node).folder
 
-    def shape(self, base: Node) -> str | None:
-        """Bases of equal shape have equal shards under equal keys; None for a base whose keys do not say what it read.
+    def shape(self, node: Node) -> str | None:
+        """Nodes of equal shape differ in the source files of the bases behind their rows, and in how far they are read.
 
-        Such a base's fingerprint changes with every file that comes or goes, its shape does not.
+        Bases of equal shape have equal shards under equal keys: their fingerprint changes with every file that comes or
+        goes, their shape does not. None for a base whose keys do not say what it read.
         """
-        if not base.content_keys:
-            return None
-        form = identity.node_form(base, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
-        return identity.digest({"shape": form})
+        if node not in self._shapes:
+            form = None
+            if node.content_keys:
+                form = identity.node_form(node, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
+            elif node.new_base is None and self.graph.stream_inputs(node):
+                rows = set(self.graph.stream_inputs(node))
+
+                def of(parent: Node) -> str | None:
+                    return (self.shape(parent) if parent in rows else None) or self.fingerprint(parent)
+
+                form = identity.node_form(node, of, self._source_forms(node))
+            self._shapes[node] = None if form is None else identity.digest({"shape": form})
+        return self._shapes[node]
+
+    def _source_forms(self, node: Node) -> dict[str, Any]:
+        """What stands for the node's fields of paths in a key that does not hang on the paths."""
+        return {
+            field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+            for field, files in self.sources(node).items()
+        }
 
     def score_key(self, node: Node) -> str | None:
-        """Equal keys mean equal added columns for rows that both runs have scored; None where the store cannot tell."""
-        if not isinstance(node, RowNode):
+        """Equal keys mean equal added columns, and equal texts, for rows that both runs have scored.
+
+        None for a node whose columns cannot be copied, and None where the store cannot tell.
+        """
+        phase = self.graph.row_phase(node)
+        if phase is None or not reusable(node):
             return None
         inputs = self.graph.input_chains(node)
         needs = []
         for base, chain in inputs.items():
             providers = self.graph.providers(chain, base)
-            for name in node.needs:
+            for name in phase.needs:
                 provider = providers.get(name, base)
                 origin = self.shape(base) or self.fingerprint(base)
                 key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
                 needs.append([origin, name, key])
-        digests = {
-            field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
-            for field, files in self.sources(node).items()
-        }
-        stand_ins = {**digests, node.stream: needs}
+        stand_ins = {**self._source_forms(node), node.stream: needs}
         form = identity.node_form(node, self.fingerprint, stand_ins, skip_roles=("runtime", "threshold"))
         return identity.digest(form)
 
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
         if node not in self._phase_keys:
-            digests = {
-                field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
-                for field, files in self.sources(node).items()
-            }
+            digests = self._source_forms(node)
             declared = itertools.takewhile(lambda phase: phase.fields is not None, self.graph.phases(node))
             named = [(phase.name, phase.fields or ()) for phase in declared]
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)
@@ -168,9 +183,8 @@ class Ledger:
             read.forget(self.folder(node))
         self._shards.pop(node, None)
         self._keys.clear()  # they hang on the shards of bases
-        for key in list(self._done):  # jobs note what is done meanwhile
-            if key[0] is node:
-                self._done.pop(key, None)
+        for key in [key for key in self._done if key[0] is node]:
+            del self._done[key]
 
     def done(self, node: Node, phase: str) -> set[str]:
         """Keys of a phase that have a receipt."""
@@ -243,6 +257,19 @@ class Ledger:
             stream=self.stream(chains) if chains else None, sources=self.sources(node), phases=own,
             stop_name=stop_name, cpus=cpus,
         )  # fmt: skip
+
+
+def reusable(node: Node) -> bool:
+    """Whether a row's columns and text hang on nothing but the row and the fields that are no thresholds.
+
+    Then they can be copied from an earlier side-car, and only `decide` be run. A node that removes rows in its function
+    instead may have looked at the whole corpus, or at its thresholds, before it changed a text.
+    """
+    if not isinstance(node, RowNode):
+        return False
+    if not all(phase.reuse for phase in node.phases() if isinstance(phase, RowPhase)):
+        return False
+    return type(node).decide is not RowNode.decide or not node.reasons
 
 
 def per_shard(phase: Phase) -> bool:

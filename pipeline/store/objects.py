@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DiskFull, StoreError
+from pipeline.store.uris import masked
 
 
 class Store(ABC):
@@ -113,7 +114,7 @@ class LocalStore(Store):
             return None
 
     def write(self, name: str, data: bytes) -> None:
-        with explained(self.root), self.temporary(name) as path:
+        with explained(f"store {self.root}"), self.temporary(name) as path:
             with open(path, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -121,7 +122,7 @@ class LocalStore(Store):
             self._rename(path, name)
 
     def create(self, name: str, data: bytes) -> bool:
-        with explained(self.root), self.temporary(name) as path:
+        with explained(f"store {self.root}"), self.temporary(name) as path:
             with open(path, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -129,13 +130,13 @@ class LocalStore(Store):
             return self._link(path, name)
 
     def publish(self, path: Path, name: str) -> None:
-        with explained(self.root):
+        with explained(f"store {self.root}"):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             self._rename(path, name)
 
     def publish_new(self, path: Path, name: str) -> bool:
-        with explained(self.root):
+        with explained(f"store {self.root}"):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             if not self._link(path, name):
@@ -165,7 +166,7 @@ class LocalStore(Store):
 
     def link(self, source: str, name: str) -> None:
         target = self._at(name)
-        with explained(self.root), self.temporary(name) as path:
+        with explained(f"store {self.root}"), self.temporary(name) as path:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             try:
                 os.link(self._at(source), path)
@@ -228,23 +229,27 @@ class LocalStore(Store):
         return folder
 
 
+def unconditional(store: Store, found: str) -> StoreError:
+    """The error of a store in which a name can be taken by two who both believe that it was free."""
+    return StoreError(
+        f"store {masked(store.root)}", f"it cannot write on a condition: {found}",
+        "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
+    )  # fmt: skip
+
+
 @contextlib.contextmanager
-def explained(root: str) -> Iterator[None]:
+def explained(place: str) -> Iterator[None]:
     """Turn the errors of a full or read-only disk into named ones."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(
-                f"store {root}", "the disk is full", "room to write", "free space, then run again"
-            ) from error
+            raise DiskFull(place, "the disk is full", "room to write", "free space, then run again") from error
         if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StoreError(
-                f"store {root}",
-                f"it cannot be written ({error.strerror})",
-                "a writable folder",
-                "name one with --store",
-            ) from error
+            found = f"it cannot be written ({error.strerror})"
+            raise StoreError(place, found, "a writable folder", "name one with --store") from error
+        if error.errno == errno.ENOTDIR:
+            raise StoreError(place, "a part of the path is a file", "a folder", "name one with --store") from error
         raise
 
 

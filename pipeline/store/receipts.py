@@ -132,14 +132,16 @@ def commit(
 
 
 def _same(known: Receipt, fresh: Receipt, folder: str) -> Receipt:
-    """The receipt that is there. Raises `DriftError` unless it is of the same bytes."""
-    for name, entry in fresh.files.items():
-        before = known.files.get(name)
-        if before is None or before["sha256"] != entry["sha256"]:
-            raise DriftError(
-                f"{folder} {fresh.phase}/{fresh.key}", f"other bytes for the finished file {name}",
-                "the bytes that its receipt names", "siftloom verify, or raise the node's version",
-            )  # fmt: skip
+    """The receipt that is there. Raises `DriftError` unless it is of the same bytes, facts and counts."""
+    found = next((f"bytes for the finished file {n}" for n, f in fresh.files.items() if known.files.get(n) != f), "")
+    for part in ("facts", "counts"):
+        if not found and canonical_json(known.form()[part]) != canonical_json(fresh.form()[part]):
+            found = f"{part} for the finished task"
+    if found:
+        raise DriftError(
+            f"{folder} {fresh.phase}/{fresh.key}", f"other {found}", "what its receipt says",
+            "siftloom verify, or raise the node's version",
+        )  # fmt: skip
     return known
 
 

@@ -15,31 +15,44 @@ from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
-from pipeline.errors import StoreError
+from pipeline.errors import RecipeError, StoreError
 from pipeline.graph import Graph
+from pipeline.recipe.read import NAME
 from pipeline.store.json_files import read_json
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
-from pipeline.store.uris import masked
+from pipeline.store.uris import masked, masked_in
+
+FOLDER = re.compile(r"nodes/\w+-[0-9a-f]{12}")
 
 
 def graph_form(graph: Graph) -> dict[str, Any]:
-    """Label -> configuration, with inputs by label and sources by path: what makes two recipes the same."""
+    """Label -> configuration, with inputs by label and sources by path: what makes two recipes the same. It is shown,
+    so URIs hold no secrets.
+    """
 
     def label(node: Node) -> str:
         return graph.names[node]
 
-    return {graph.names[node]: identity.node_form(node, label, {}) for node in graph.nodes}
+    return {graph.names[node]: masked_in(identity.node_form(node, label, {})) for node in graph.nodes}
 
 
 def read_run(store: Store, name: str) -> dict[str, Any] | None:
     """The record of a run, None where there is none. Raises StoreError for a damaged one."""
     file, then = f"runs/{name}/run.json", "remove the file, then run the recipe again: the results are kept"
     record = read_json(store, file, then)
-    if record is not None and not (isinstance(record, dict) and isinstance(record.get("nodes"), dict)):
+    if record is not None and not _is_record(record):
         raise StoreError(masked(store.uri(file)), "no record of a run", "the JSON that a run wrote", then)
     return record
+
+
+def _is_record(record: Any) -> bool:
+    """Whether it names nodes, and folders of the store only: a store may be somebody else's."""
+    nodes = record.get("nodes") if isinstance(record, dict) else None
+    return isinstance(nodes, dict) and all(
+        isinstance(entry, dict) and FOLDER.fullmatch(str(entry.get("folder"))) for entry in nodes.values()
+    )
 
 
 def run_names(store: Store, name: str) -> list[str]:
@@ -65,15 +78,19 @@ def resolve(store: Store, name: str) -> str | None:
 
 
 def latest_run(store: Store, name: str) -> dict[str, Any] | None:
-    """The newest record under a name."""
-    names = run_names(store, name)
-    return read_run(store, names[-1]) if names else None
+    """The newest record under a name that names nodes: a label that was just taken does not yet."""
+    records = (read_run(store, label) for label in reversed(run_names(store, name)))
+    return next((record for record in records if record and record["nodes"]), None)
 
 
 def claim_name(store: Store, leases: Leases, name: str, graph: Graph) -> str:
     """The label that this recipe runs under: an existing one if its run holds the same nodes, else a new one, which is
     taken for this recipe by a record without nodes. Of two recipes that begin at once, one chooses first.
+
+    Raises RecipeError for a name that is no folder of `runs`.
     """
+    if not NAME.fullmatch(name):
+        raise RecipeError("name of the run", f"{name!r}", "letters, digits, '_', '-' and '.'")
     with leases.turn(f"runs/{name}"):
         label = _choose(store, name, form := graph_form(graph))
         if read_run(store, label) is None:
@@ -121,7 +138,7 @@ def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[st
         "nodes": {**known.get("nodes", {}), **nodes},
         "form": {**known.get("form", {}), **graph_form(graph)},
         "targets": sorted({*known.get("targets", ()), *(graph.names[node] for node in graph.targets)}),
-        "recipe": recipe if recipe is not None else known.get("recipe"),
+        "recipe": masked_in(recipe) if recipe is not None else known.get("recipe"),
         "versions": versions(packages),
     }
 

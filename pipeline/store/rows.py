@@ -7,6 +7,7 @@ else the code of the reason.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.contract import Shard
+from pipeline.contract import Shard, Source
 from pipeline.errors import DataError, SourceChanged
 from pipeline.store.binding import BaseShard, Link, Stream
 from pipeline.store.objects import Store
@@ -127,7 +128,7 @@ class ShardView:
 
         path = self._open(self.base.folder, self.base.phase, self.base.task, self.base.file or "")
         start = 0
-        with pq.ParquetFile(path, memory_map=True) as file:
+        with _named(path), pq.ParquetFile(path, memory_map=True) as file:
             for group in range(file.num_row_groups):
                 rows = file.metadata.row_group(group).num_rows
                 if _holds(start, rows, only):
@@ -152,7 +153,7 @@ class ShardView:
         groups = range(*place.row_groups)
         # what the file lacks (`source`, `source_id`) is null; never the file's name, which is no part of its content
         theirs = {ours: place.columns[ours] for ours in columns if ours in place.columns}
-        with open_stream(source.path) as stream:
+        with _as_listed(source), open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
             sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
             whole = sum(size for _, size in sizes) or 1
@@ -198,8 +199,33 @@ def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
     """Columns of a small file. Not by `pq.read_table`: it loads Arrow's dataset library first, which takes longer."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
+    with _named(path), pq.ParquetFile(path) as file:
         return file.read(columns=list(columns), use_threads=False)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Raise DataError for a file of the store that is gone, or is no Parquet any more."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        found = "no file" if isinstance(error, FileNotFoundError) else str(error).partition("\n")[0]
+        then = "siftloom verify, then siftloom run"
+        raise DataError(str(path), found, "the file that its receipt names", then) from error
+
+
+@contextlib.contextmanager
+def _as_listed(source: Source) -> Iterator[None]:
+    """Raise SourceChanged where a file cannot be read because it is not the one that was listed."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid):
+        require_unchanged(source)
+        raise
 
 
 def _plain(name: str, values: pa.Array) -> pa.Array:

@@ -107,16 +107,20 @@ def open_stream(path: str):
 
 
 def digest_file(path: str, size: int) -> str:
-    """SHA-256 of a source file; raises `SourceChanged` when its length is not the one listed."""
-    state, length = hashlib.sha256(), 0
-    with open_stream(path) as stream:
-        while chunk := stream.read(CHUNK):
-            state.update(chunk)
-            length += len(chunk)
-    if length != size:
+    """SHA-256 of a source file; raises `SourceChanged` when it is gone, or its length is not the one listed."""
+    state, length, found = hashlib.sha256(), 0, ""
+    try:
+        with open_stream(path) as stream:
+            while chunk := stream.read(CHUNK):
+                state.update(chunk)
+                length += len(chunk)
+    except FileNotFoundError:  # gone since, or never there on this machine of a cluster
+        found = "no file"
+    if found or length != size:
         raise SourceChanged(
-            masked(path), f"{length} bytes read", f"the {size} bytes listed before", "run again when it is still"
-        )
+            masked(path), found or f"{length} bytes read", f"the {size} bytes listed before",
+            "run again when it is still; on a cluster every machine must see it",
+        )  # fmt: skip
     return state.hexdigest()
 
 

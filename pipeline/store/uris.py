@@ -13,6 +13,7 @@ or come from the machine's role. Those in a URI work (`s3://KEY:SECRET@bucket`),
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 SECRET = re.compile(r"secret|password|token|sas|signature|credential|key|account", re.IGNORECASE)
+# a user, alone or with a secret, which may hold slashes where nobody has quoted them; a number there is a port
+USER = re.compile(r"://(?![^/?#@]*:\d+(?:[/?#]|$))(?:[^/?#@:]*|[^/?#@:]*:[^?#@]*)@")
+OPTION = re.compile(r"([?&][^=&#]*)=[^&#]*")
+URI = re.compile(r"""\w[\w+.-]*://[^\s'"<>,\]})]+""")
 IGNORED = ("allow_bucket_creation",)  # of pyarrow.fs: whoever pays for a bucket creates it
 
 
@@ -36,14 +41,17 @@ def masked(uri: str) -> str:
     """The URI as it may be shown: without the secrets in it."""
     if not is_uri(uri):
         return uri
-    parts = urlsplit(uri)
-    place = parts.netloc.rpartition("@")
-    netloc = f"***@{place[2]}" if place[1] else parts.netloc
-    query = "&".join(
-        f"{name}=***" if SECRET.search(name) else f"{name}{equals}{value}"
-        for name, equals, value in (pair.partition("=") for pair in parts.query.split("&") if pair)
-    )
-    return f"{parts.scheme}://{netloc}{parts.path}" + (f"?{query}" if query else "")
+    uri = USER.sub("://***@", uri, count=1)
+    return OPTION.sub(lambda found: f"{found[1]}=***" if SECRET.search(found[1]) else found[0], uri)
+
+
+def masked_in(value: Any) -> Any:
+    """A text, or a value of JSON with texts in it, with every URI masked."""
+    if isinstance(value, str):
+        return URI.sub(lambda found: masked(found[0]), value)
+    if isinstance(value, Mapping):
+        return {key: masked_in(item) for key, item in value.items()}
+    return [masked_in(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def split(uri: str) -> tuple[str, str]:

@@ -92,9 +92,7 @@ def _normal_lists(values: pa.Array, place: str) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         flat = numbers.to_numpy(zero_copy_only=False)
         places = np.zeros((len(values), kind.list_size), flat.dtype)
-        places[~gone.to_numpy(zero_copy_only=False)] = numbers.to_numpy(zero_copy_only=False).reshape(
-            -1, kind.list_size
-        )
+        places[~gone.to_numpy(zero_copy_only=False)] = flat.reshape(-1, kind.list_size)
         return pa.FixedSizeListArray.from_arrays(pa.array(places.reshape(-1)), type=kind, mask=gone)
     lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy()
     offsets = pa.array(np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,9 +13,10 @@ import numpy as np
 
 from pipeline.contract import Context, Node, Of, Result, Shard, Source
 from pipeline.errors import DataError, StoreError
+from pipeline.fingerprint import nodes_in
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
-from pipeline.store.manifests import base_shards, finished
+from pipeline.store.manifests import Manifest, Manifests, base_shards, finished
 from pipeline.store.objects import explained
 from pipeline.store.open import open_store
 from pipeline.store.process_folder import process_folder
@@ -173,6 +174,22 @@ class TaskContext(Context):
     def input(self, of: Of) -> Node:
         return self._input(of).place.node
 
+    def behind(self) -> Iterator[tuple[Node, Mapping[str, int]]]:
+        manifests, seen = Manifests(self.store), set[int]()
+
+        def visit(node: Node, manifest: Manifest) -> Iterator[tuple[Node, Mapping[str, int]]]:
+            if id(node) in seen:
+                return
+            seen.add(id(node))
+            for field, names in manifest["inputs"].items():
+                for parent, name in zip(nodes_in(getattr(node, field)), names, strict=True):
+                    yield from visit(parent, manifests.by_fingerprint(name))
+            yield node, manifest["counts"].get(manifest["row_phase"] or manifest["new_base"], {})
+
+        for found in self.binding.inputs.values():
+            for each in found:
+                yield from visit(each.place.node, manifests.by_fingerprint(each.place.fingerprint))
+
     # output -------------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
@@ -180,12 +197,10 @@ class TaskContext(Context):
         file = f"{self.key}{ext}"
         if file in self.outputs:
             raise DataError(f"{self.node.kind()} {self.phase}/{self.key}", f"the file {file} twice", "one of a name")
-        path = (
-            self.store.temporary_folder()
-            / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
-        )
+        folder = self.store.temporary_folder()
+        path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
         try:
-            with explained(self.store.root):
+            with explained(f"folder {folder}"):
                 yield path
         except BaseException:
             path.unlink(missing_ok=True)

@@ -16,9 +16,9 @@ import resource
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.contract import RowNode, RowPhase
+from pipeline.contract import RowPhase
 from pipeline.store.binding import BaseShard
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
@@ -265,12 +265,3 @@ def portable(error: BaseException) -> BaseException:
     except Exception:
         return RuntimeError(f"{type(error).__name__}: {error}")
     return error
-
-
-def reusable(node: Any) -> bool:
-    """Return whether a node's columns and texts can be copied from an earlier side-car and only `decide` be run."""
-    if not isinstance(node, RowNode):
-        return False
-    if not all(phase.reuse for phase in node.phases() if isinstance(phase, RowPhase)):
-        return False
-    return type(node).decide is not RowNode.decide or not node.reasons

@@ -6,6 +6,7 @@ import traceback
 from dataclasses import dataclass
 
 from pipeline.contract import TaskPhase
+from pipeline.errors import Stopped
 from pipeline.store.binding import Binding
 from pipeline.store.receipts import Receipt, commit
 from pipeline.worker.context import LogEvent, TaskContext
@@ -14,7 +15,7 @@ from pipeline.worker.passes import peak_memory, portable
 
 @dataclass(frozen=True)
 class TaskOutcome:
-    """The receipt of a finished task, or its error."""
+    """The receipt of a finished task, or its error; neither where it was asked to stop."""
 
     key: str
     receipt: Receipt | None = None
@@ -45,9 +46,12 @@ def run_task(binding: Binding, phase: str, key: str, log_event: LogEvent | None 
 
 
 def try_task(binding: Binding, phase: str, key: str) -> TaskOutcome:
-    """Run one task; return its receipt, or its error in a form that can cross a process border."""
+    """Run one task; return its outcome, with its error in a form that can cross a process border."""
     try:
         return TaskOutcome(key, run_task(binding, phase, key), memory=peak_memory())
+    except Stopped as error:
+        asked = TaskContext(binding, phase, key).stopping()
+        return TaskOutcome(key, error=None if asked else error)
     except Exception as error:  # belongs to this task; the other tasks of the phase go on
         return TaskOutcome(key, error=portable(error), trace=traceback.format_exc())
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.errors import UserError
+from pipeline.store.open import MARK
 from siftloom.demo.run import recipe_path, run_demo
 from siftloom.screen import say, say_json
 
@@ -41,10 +42,15 @@ KILLS: tuple[tuple[str, Callable[[Event], bool]], ...] = (("dedup", in_dedup), (
 
 
 def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO, changes: Sequence[str] = ()) -> int:
-    """Return 0 when the two runs are equal in every byte and no finished task ran twice, else 1."""
+    """Return 0 when the two runs are equal in every byte and no finished task ran twice, else 1.
+
+    Raises UserError where the second run's folder holds something else.
+    """
     if "://" in store:
         raise UserError(f"store {store}", "a remote store", "a folder", "siftloom demo --break --store FOLDER")
     broken = Path(store.rstrip("/") + SUFFIX)
+    if broken.exists() and not (broken / MARK).exists():
+        raise UserError(f"{broken}", "a folder that is no store, which would be removed", "no such folder", "--store")
     shutil.rmtree(broken, ignore_errors=True)
     print("reference run, not interrupted", file=stream, flush=True)
     run_demo(store, cpus, stream, changes)

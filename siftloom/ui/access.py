@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterable
-from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -65,8 +65,9 @@ class Access:
             answer = RedirectResponse("/", 303)
             answer.set_cookie(self.cookie, self.token, httponly=True, samesite="strict")
             return answer
-        held = SimpleCookie(headers.get("cookie", "")).get(self.cookie)
-        if given or held is None or not self._is_token(held.value):
+        # Not by `http.cookies`, which gives all up for an odd one; cookies of other ports of this machine come along.
+        held = cookie_parser(headers.get("cookie", "")).get(self.cookie)
+        if given or held is None or not self._is_token(held):
             return PlainTextResponse(
                 "Open the address that `siftloom ui` printed; its token is missing or wrong.\n", 403
             )

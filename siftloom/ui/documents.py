@@ -116,7 +116,7 @@ def _number(asked: Mapping[str, str], name: str, default: float) -> Any:
     text = asked.get(name, "").strip()
     try:
         return type(default)(float(text)) if text else default
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UserError(name, repr(text), "a number") from None
 
 

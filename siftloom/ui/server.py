@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import mimetypes
 import secrets
 import socket
@@ -17,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from pipeline.errors import DataError, SiftloomError
+from pipeline.errors import DataError, SiftloomError, UserError
 from siftloom.ui import compare, documents, models, overview, thresholds
 from siftloom.ui.access import Access
 from siftloom.ui.shelf import Shelf
@@ -66,7 +67,14 @@ def serve(store: str, port: int, told: Callable[[str], None]) -> None:
 
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((HOST, port))
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        raise UserError(
+            f"--port {port}", str(error.strerror or error).lower(), "a free port of this machine",
+            "siftloom ui --port 0 takes one",
+        ) from None  # fmt: skip
     port, token = listener.getsockname()[1], secrets.token_urlsafe(24)
     server = uvicorn.Server(uvicorn.Config(application(store, token, port), log_level="warning", server_header=False))
     listener.listen(128)
@@ -81,9 +89,22 @@ def _answering(view: View, shelf: Shelf) -> Callable[[Request], Response]:
         except SiftloomError as error:
             return JSONResponse({"error": str(error)}, 409 if isinstance(error, DataError) else 404)
         # Texts may hold lone surrogates, which JSON can only name.
-        return Response(json.dumps(found, default=str, allow_nan=False), media_type="application/json")
+        try:
+            text = json.dumps(found, default=str, allow_nan=False)
+        except ValueError:
+            text = json.dumps(_finite(found), default=str, allow_nan=False)
+        return Response(text, media_type="application/json")
 
     return answer
+
+
+def _finite(value: Any) -> Any:
+    """The value with null in the place of what JSON has no number for: the loss of a training that has diverged."""
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _file(name: str) -> bytes:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.store.open import open_store, require_store
+from pipeline.store.uris import masked
 from siftloom.run import Run
 from siftloom.scores import Scores
 
@@ -35,7 +36,7 @@ class Shelf:
     def run(self, name: str) -> Run:
         """A run by its exact name. Raises UserError where the store has none."""
         if name not in self.store.names("runs") or self.store.size(f"runs/{name}/run.json") is None:
-            raise UserError(f"store {self.store.root}", f"no run called {name!r}", "one of the list of runs")
+            raise UserError(f"store {masked(self.store.root)}", f"no run called {name!r}", "one of the list of runs")
         return Run(self.store, name)
 
     def scores(self, view: NodeView) -> Scores:

@@ -8,6 +8,7 @@ trained model.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 
 from pipeline.bounds import Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
@@ -31,7 +32,7 @@ class C4(RowNode):
     """Drop lines that are no prose and pages with too few of them left, by the rules of C4; reason `c4.<field>`.
 
     Lines, without the white space around them, go for the first of these; the text
-    is the rest (None or false turns a rule off):
+    is the rest (None or false turns a rule off), and a page without any goes for `c4.empty` at the latest:
 
     max_word_chars    characters of the longest word, at most
     end_mark          the line does not end with one of . ! ? " ', or ends with `...`
@@ -58,10 +59,10 @@ class C4(RowNode):
     max_lorem_ipsum: Count | None = threshold(0)
     max_curly_brackets: Count | None = threshold(0)
 
-    version = 1
+    version = 2
     needs = ("text",)
     changes_text = True
-    reasons = tuple(f"c4.{rule.field}" for rule in RULES)
+    reasons = (*(f"c4.{rule.field}" for rule in RULES), "c4.empty")
     histograms = {  # noqa: RUF012
         **histograms(
             RULES, {"c4_sentences": (0, 200, 40), "c4_lorem_ipsum": (0, 10, 10), "c4_curly_brackets": (0, 40, 40)}
@@ -75,8 +76,13 @@ class C4(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         return self._rows
 
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
+    def decide(self, scores) -> Removed:
+        import pyarrow.compute as pc
+
+        gone = reduce(pc.add, [scores[f"c4_{rule}"] for rule in LINE_RULES])
+        empty = Removed.where(pc.equal(gone, scores["c4_lines"]), "c4.empty")
+        broken = apply(self, RULES, scores)
+        return empty if broken is None else Removed.first([broken, empty])
 
     def _rows(self, table) -> Columns:
         import numpy as np
@@ -85,7 +91,7 @@ class C4(RowNode):
 
         from pipeline.contract import contiguous
         from stages.clean import cut as c
-        from stages.clean.edits import joined, lines_of
+        from stages.clean.edits import Lines, joined, lines_of
 
         text = contiguous(table["text"])
         if self.citations:
@@ -93,48 +99,37 @@ class C4(RowNode):
             if pc.any(cited).as_py():
                 text = pc.if_else(cited, pc.replace_substring_regex(text, CITATION, ""), text)
         cut = c.cut(text, "whitespace", "auto")
-        places, owner = cut.own_lines(), cut.line_owner()
-        filled = cut.filled[places]
-        places, owner = places[filled], owner[filled]
-        facts = cut.line_facts[places]
-        left, gone = np.ones(len(places), bool), {}
+        lines = Lines(cut, blank=False)
+        facts, owner = lines.facts, lines.owner
 
         def holding(pattern: str, ignore_case: bool = True) -> np.ndarray:
-            """Lines that hold one of the phrases; they are looked for in documents first."""
-            found = np.zeros(len(places), bool)
+            """Lines left that hold one of the phrases; they are looked for in documents first."""
+            found = lines.none()
             having = pc.match_substring_regex(text, pattern, ignore_case=ignore_case).to_numpy(zero_copy_only=False)
-            some = np.flatnonzero(having[owner] & left)
+            some = np.flatnonzero(having[owner] & lines.left)
             if len(some):
-                lines = lines_of(cut, places[some], whole=False)
-                found[some] = pc.match_substring_regex(lines, pattern, ignore_case=ignore_case).to_numpy(False)
+                held = lines_of(cut, lines.places[some], whole=False)
+                found[some] = pc.match_substring_regex(held, pattern, ignore_case=ignore_case).to_numpy(False)
             return found
 
-        def take(rule: str, lines: np.ndarray) -> None:
-            gone[rule] = lines & left
-            np.logical_and(left, ~lines, out=left)
-
-        none = np.zeros(len(places), bool)
-        take("long_word", facts[:, c.LONGEST] > self.max_word_chars if self.max_word_chars else none)
+        most = self.max_word_chars
+        lines.take("long_word", facts[:, c.LONGEST] > most if most else lines.none())
         ends = np.isin(facts[:, c.LAST], [ord(mark) for mark in ENDS]) & (facts[:, c.DOTS] < 3)
-        take("no_end", ~ends if self.end_mark else none)
-        few = cut.line_words()[places] < (self.min_line_words or 0)
-        take("few_words", few & ~cut.chars_unit[owner])
-        lorem = holding(LOREM) & left
-        take("javascript", holding(SCRIPT) if self.javascript else none)
-        curly = holding(r"\{", ignore_case=False) & left
-        take("policy", holding("|".join(POLICY)) if self.policy else none)
-
-        def count(lines: np.ndarray) -> np.ndarray:
-            return np.bincount(owner, lines, len(cut)).astype(np.int32)
-
-        new = joined(lines_of(cut, places[left], whole=False), owner[left], len(cut))
+        lines.take("no_end", ~ends if self.end_mark else lines.none())
+        lines.take("few_words", (lines.words < (self.min_line_words or 0)) & ~cut.chars_unit[owner])
+        lorem = holding(LOREM)
+        lines.take("javascript", holding(SCRIPT) if self.javascript else lines.none())
+        curly = holding(r"\{", ignore_case=False)
+        lines.take("policy", holding("|".join(POLICY)) if self.policy else lines.none())
+        left = lines.left
+        new = joined(lines_of(cut, lines.places[left], whole=False), owner[left], len(cut))
         return Columns(
             added={
-                "c4_lines": count(np.ones(len(places))),
-                **{f"c4_{rule}": count(lines) for rule, lines in gone.items()},
-                "c4_lorem_ipsum": count(lorem),
-                "c4_curly_brackets": count(curly),
-                "c4_sentences": count(np.where(left, facts[:, c.SENTENCES], 0)),
+                "c4_lines": lines.count(~lines.none()),
+                **{f"c4_{rule}": lines.count(gone) for rule, gone in lines.gone.items()},
+                "c4_lorem_ipsum": lines.count(lorem),
+                "c4_curly_brackets": lines.count(curly),
+                "c4_sentences": lines.count(np.where(left, facts[:, c.SENTENCES], 0)),
             },
             text=pc.if_else(pc.equal(new, contiguous(table["text"])), pa.scalar(None, pa.string()), new),
         )

@@ -58,3 +58,17 @@ def table() -> tuple[np.ndarray, np.ndarray]:
         flags[first:stop] |= np.where(letters, cuts.ALONE, 0).astype(np.uint16)
     lower[points] = [ord(c[0]) for c in pc.utf8_lower(text).to_pylist()]
     return flags, lower
+
+
+@cache
+def decomposed() -> np.ndarray:
+    """How many characters each code point is in the form NFD, uint8 [0x110000]."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    points = np.setdiff1d(np.arange(ASSIGNED), np.arange(0xD800, 0xE000))
+    text = pa.array([chr(c) for c in points.tolist()])
+    found = np.ones(LAST, np.uint8)
+    found[points] = pc.utf8_length(pc.utf8_normalize(text, form="NFD")).to_numpy(zero_copy_only=False)
+    return found

@@ -7,6 +7,7 @@ Leaves out what needs a language's grammar: comments, visible text of HTML, exte
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from pipeline.bounds import Amount, Count, Share
@@ -22,7 +23,8 @@ RULES = (
     Rule("max_lines", "code_lines", "int32", "max"),
     Rule("max_xml", "code_xml", "int32", "max"),
 )
-XML = r"^(?s:.{0,95})<\?xml version="
+HEADER = "<?xml version="
+XML = rf"^(?s:.{{0,{100 - len(HEADER)}}}){re.escape(HEADER)}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +37,7 @@ class Code(RowNode):
     code_mean_line         float32  [characters] the mean line
     code_alnum             float32  share of characters that are letters or digits
     code_letters_per_word  float32  letters per run between white space
-    code_lines             int32    lines
+    code_lines             int32    lines; a line feed at the end of the file begins no further one
     code_xml               int32    1: an XML header stands in the first 100 characters
     """
 
@@ -48,7 +50,7 @@ class Code(RowNode):
     max_lines: Count | None = threshold(20_000)
     max_xml: Count | None = threshold(0)
 
-    version = 1
+    version = 2
     needs = ("text",)
     reasons = tuple(f"code.{rule.field}" for rule in RULES)
     histograms = histograms(
@@ -78,14 +80,16 @@ def _scores(column) -> dict:
 
     text = contiguous(column)
     cut = c.cut(text, "whitespace", "word")
-    lines = cut.line_span[1] - cut.line_span[0]
+    pieces = cut.line_span[1] - cut.line_span[0]
     facts = cut.line_facts[cut.own_lines()]
-    first = np.cumsum(lines) - lines
-    longest = np.maximum.reduceat(facts[:, c.LINE_CHARS], first) if len(lines) else lines
+    first = np.cumsum(pieces) - pieces
+    longest = np.maximum.reduceat(facts[:, c.LINE_CHARS], first) if len(pieces) else pieces
+    feeds = pieces - 1
+    lines = pieces - ((feeds > 0) & pc.ends_with(text, "\n").to_numpy(zero_copy_only=False))
     letters, digits, chars = (cut.facts[:, i] for i in (c.LETTERS, c.DIGITS, c.CHARS))
     return {
         "code_max_line": longest.astype(np.int32),
-        "code_mean_line": c.ratio(chars - (lines - 1), lines),
+        "code_mean_line": c.ratio(chars - feeds, lines),
         "code_alnum": c.ratio(letters + digits, chars),
         "code_letters_per_word": c.ratio(letters, cut.pieces),
         "code_lines": lines.astype(np.int32),

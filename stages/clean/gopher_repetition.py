@@ -62,7 +62,7 @@ class GopherRepetition(RowNode):
     words: Words = "whitespace"
     unit: Unit = "auto"
 
-    version = 2
+    version = 3
     reasons = tuple(f"gopher_repetition.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {})
 

@@ -44,6 +44,7 @@ class Keyword(RowNode):
     max_density: Amount | None = threshold(None)
     as_: str = "keyword"
 
+    version = 2
     needs = ("text",)
     reasons = tuple(f"keyword.{field}" for field, _, _ in FIELDS)
 

@@ -39,7 +39,7 @@ class Pii(RowNode):
     action: Literal["mask", "flag"] = "mask"
     max_hits: Count | None = threshold(None)
 
-    version = 1
+    version = 2
     needs = ("text",)
     reasons = ("pii.max_hits",)
     histograms = histograms(RULES, {"pii_hits": (0, 50, 50)})

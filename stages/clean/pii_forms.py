@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,28 +19,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Form:
+    """`holds`: how many characters of a match are the find, from its beginning; 0: none are."""
+
     seek: str  # of RE2: no look-around
     form: re.Pattern[str]
-    holds: Callable[[str], bool] = lambda found: True
+    holds: Callable[[str], int] = len
+
+    def places(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where the finds of a text begin and end."""
+        at = 0
+        while match := self.form.search(text, at):
+            size = self.holds(match.group())
+            at = match.start() + size if size else match.end()
+            if size:
+                yield match.start(), at
 
 
-def _public(found: str) -> bool:
+def _public(found: str) -> int:
     try:
-        return ipaddress.ip_address(found).is_global
+        return len(found) * ipaddress.ip_address(found).is_global
     except ValueError:
-        return False
+        return 0
 
 
-def _checked(found: str) -> bool:
-    """The check digits of an IBAN (ISO 13616): 15 to 34 characters, and 1 modulo 97."""
-    plain = found.replace(" ", "")
-    if not 15 <= len(plain) <= 34:
-        return False
-    return int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1
+def _checked(found: str) -> int:
+    """The longest beginning, in whole groups, whose check digits are those of an IBAN (ISO 13616): 15 to 34 characters,
+    and 1 modulo 97. Words in capitals behind a number look like more groups of it."""
+    while len(plain := found.replace(" ", "")) >= 15:
+        if len(plain) <= 34 and int("".join(str(int(c, 36)) for c in plain[4:] + plain[:4])) % 97 == 1:
+            return len(found)
+        found = found.rpartition(" ")[0]
+    return 0
 
 
-def _dialled(found: str) -> bool:
-    return 8 <= sum(map(str.isdigit, found)) <= 15
+def _dialled(found: str) -> int:
+    return len(found) if 8 <= sum(map(str.isdigit, found)) <= 15 else 0
 
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
@@ -53,7 +66,8 @@ _KEYS = (
     r"xox[abprs]-[0-9A-Za-z-]{10,}",
     r"sk-[0-9A-Za-z_-]{32,}",
     r"eyJ[0-9A-Za-z_-]{10,}\.eyJ[0-9A-Za-z_-]{10,}\.[0-9A-Za-z_-]{10,}",
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----[0-9A-Za-z+/=,:\s-]*?-----END [A-Z ]*PRIVATE KEY-----",
+    # no five dashes inside: a text of many beginnings would be gone through from each of them to its end
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?!-----)[0-9A-Za-z+/=,:\s-])*-----END [A-Z ]*PRIVATE KEY-----",
 )
 FORMS = {
     "email": Form(
@@ -94,7 +108,7 @@ def masked(texts: pa.Array, kinds: Sequence[str]) -> tuple[dict[str, np.ndarray]
         having = pc.match_substring_regex(texts, form.seek).to_numpy(zero_copy_only=False)
         for i in np.flatnonzero(having).tolist():
             text = new[i] or texts[i].as_py()
-            places = [match.span() for match in form.form.finditer(text) if form.holds(match.group())]
+            places = list(form.places(text))
             if places:
                 found[i], new[i] = len(places), _without(text, places, f"<{kind}>")
         counts[kind] = found

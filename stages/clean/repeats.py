@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.clean.cut import Cut
-
-TOP = (2, 3, 4)
-REPEATED = (5, 6, 7, 8, 9, 10)
+from stages.clean.gopher_repetition import REPEATED, TOP
 
 
 def room(entries: int) -> int:
@@ -28,11 +26,11 @@ def copies(cut: Cut, joined: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.diff(starts), found, chars
 
 
-def ngram_shares(words, lengths, span, steps, whole, prefix: str = "gopher") -> dict[str, np.ndarray]:
-    """The nine shares of characters in n-grams, float32 [D]: `<prefix>_top_<n>gram`, `<prefix>_dup_<n>grams`.
+def ngram_shares(words, lengths, span, steps, whole, redpajama: bool = False) -> dict[str, np.ndarray]:
+    """The nine shares of characters in n-grams, float32 [D]: `gopher_top_<n>gram`, `gopher_dup_<n>grams`.
 
     words, lengths: of each word, equal numbers for equal words, and its characters; span: int64 [2, D]; whole:
-    characters of the documents.
+    characters of the documents; redpajama: count as RedPajama-v2 does (`stages/loops/ngrams.py`).
     """
     from stages.loops import ngrams
 
@@ -41,23 +39,26 @@ def ngram_shares(words, lengths, span, steps, whole, prefix: str = "gopher") -> 
     longest = int((span[1] - span[0]).max(initial=0))
     scratch = [np.empty(longest, np.int32) for _ in range(6)]
     ngrams.ngrams(
-        words, lengths, *span, steps, np.array(TOP), np.array(REPEATED), top, dup, np.empty(room(longest), np.int32),
-        *scratch, np.empty(longest + 1, np.int64),
+        words, lengths, *span, steps, np.array(TOP), np.array(REPEATED), redpajama, top, dup,
+        np.empty(room(longest), np.int32), *scratch, np.empty(longest + 1, np.int64),
     )  # fmt: skip
     # an n-gram that overlaps itself may count above 1
     share = lambda chars: np.minimum(chars / np.maximum(whole, 1), 1).astype(np.float32)  # noqa: E731
     return {
-        **{f"{prefix}_top_{n}gram": share(top[:, i]) for i, n in enumerate(TOP)},
-        **{f"{prefix}_dup_{n}grams": share(dup[:, i]) for i, n in enumerate(REPEATED)},
+        **{f"gopher_top_{n}gram": share(top[:, i]) for i, n in enumerate(TOP)},
+        **{f"gopher_dup_{n}grams": share(dup[:, i]) for i, n in enumerate(REPEATED)},
     }
 
 
-def entropies(cut: Cut) -> tuple[np.ndarray, np.ndarray]:
-    """(different words in lower case, int64; the entropy of their distribution in nats, float64) of each document."""
+def entropies(words: np.ndarray, span: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(different words, int64; the entropy of their distribution in nats, float64) of each document.
+
+    words: equal numbers for equal words; span: int64 [2, D].
+    """
     from stages.loops import ngrams
 
-    longest = int(cut.pieces.max(initial=0))
-    distinct, nats = np.empty(len(cut), np.int64), np.empty(len(cut), np.float64)
+    documents, longest = span.shape[1], int((span[1] - span[0]).max(initial=0))
+    distinct, nats = np.empty(documents, np.int64), np.empty(documents, np.float64)
     scratch = np.empty(room(longest), np.int32), np.empty(longest, np.int32), np.zeros(longest + 1, np.int64)
-    ngrams.entropy(cut.folded, *cut.words, distinct, nats, *scratch)
+    ngrams.entropy(words, *span, distinct, nats, *scratch)
     return distinct, nats

@@ -37,6 +37,7 @@ class Safety(RowNode):
     max_politics: Amount | None = threshold(None)
     max_hate: Amount | None = threshold(None)
 
+    version = 2
     needs = ("text",)
     reasons = tuple(f"safety.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {rule.column: (0.0, 0.1, 40) for rule in RULES})

@@ -60,11 +60,21 @@ class Finder:
     """The automaton, made once per worker."""
 
     def __init__(self, terms: Sequence[str], ignore_case: bool = True, whole_words: bool = True) -> None:
+        import pyarrow as pa
         from ahocorasick_rs import BytesAhoCorasick
 
         self.ignore_case, self.whole_words = ignore_case, whole_words
         self.phrases = any(" " in term for term in terms)
-        self.machine = BytesAhoCorasick([term.encode() for term in terms])
+        self.sigma = any(sign in term for term in terms for sign in "Σσς")
+        wanted = self._lower(pa.array(terms, pa.string())).to_pylist() if ignore_case else terms
+        self.machine = BytesAhoCorasick([term.encode() for term in wanted])
+
+    def _lower(self, text: Any) -> Any:
+        """Small letters of texts or terms; a sigma at the end of a word, which has a form of its own, as any other."""
+        import pyarrow.compute as pc
+
+        lower = pc.utf8_lower(text)
+        return pc.replace_substring(lower, "ς", "σ") if self.sigma else lower
 
     def find(self, column: Any, max_chars: int | None = None) -> Hits:
         """The hits in the beginning of every text; a line's end in a phrase is a space."""
@@ -78,9 +88,9 @@ class Finder:
             text = pc.utf8_slice_codeunits(text, 0, max_chars)
         words = cut(text, "whitespace", "auto").counts
         if self.ignore_case:
-            text = pc.utf8_lower(text)
-        if self.phrases:
-            text = pc.replace_substring(text, "\n", " ")
+            text = self._lower(text)
+        for end in ("\r\n", "\n") if self.phrases else ():
+            text = pc.replace_substring(text, end, " ")
         data, offsets = text_buffers(text)
         found = self.machine.find_matches_as_indexes(data[: offsets[-1]].data, overlapping=True)
         hits = np.array(found, np.int64).reshape(-1, 3)

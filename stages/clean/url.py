@@ -46,7 +46,7 @@ class Url(RowNode):
     allow: tuple[str, ...] = sources(())
     min_soft_words: Positive = threshold(2)
 
-    version = 1
+    version = 2
     reasons = ("url.domain", "url.exact", "url.strict", "url.hard", "url.soft")
     histograms = {"url_soft_words": (0, 10, 10)}  # noqa: RUF012
 

@@ -12,8 +12,6 @@ from pipeline.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-LEVELS = 8  # labels of a host that are looked at: a.b.c.org, b.c.org, c.org, org
-
 ALTERNATIVES = 400  # words in one regular expression: more of them pass the memory of the library
 
 
@@ -24,7 +22,7 @@ def entries(ctx: Context, field: str, lower: bool = True) -> list[str]:
         with ctx.open_source(source) as stream:
             raw = stream.read()
         try:
-            text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode()
+            text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
         except (UnicodeDecodeError, OSError, EOFError) as error:
             raise DataError(source.name, f"{error}", "lines of UTF-8, or a gzip file of them") from error
         lines = (line.strip() for line in (text.lower() if lower else text).splitlines())
@@ -44,7 +42,8 @@ class Lists:
             for field in ("domains", "allow")
         )
         self.urls = _plain(pa.array(entries(ctx, "urls"), string))
-        self.strict = [entry.replace("-", "").replace(".", "") for entry in entries(ctx, "strict")]
+        letters = (entry.replace("-", "").replace(".", "") for entry in entries(ctx, "strict"))
+        self.strict = [entry for entry in letters if entry]  # nothing would stand in every address
         self.hard, self.soft = (pa.array(entries(ctx, field), string) for field in ("hard", "soft"))
 
     def look(self, column: pa.ChunkedArray) -> dict[str, Any]:
@@ -55,7 +54,7 @@ class Lists:
 
         urls: Any = pc.fill_null(pc.utf8_lower(pc.utf8_trim_whitespace(contiguous(column).cast(pa.large_string()))), "")
         plain = _plain(urls)
-        host = pc.replace_substring_regex(plain, r"[:/?#].*$", "")
+        host = pc.replace_substring_regex(plain, r"\.*(?:[:/?#].*)?$", "")
         words, owner = _words(plain)
         listed = np.full(len(urls), None, object)
         squeezed = pc.replace_substring_regex(urls, "[-.]", "")
@@ -98,8 +97,8 @@ def _below(host: Any, domains: Any) -> Any:
     names = encoded.dictionary
     found = np.zeros(len(names), bool)
     if len(domains):
-        for _ in range(LEVELS):
-            found |= _is_in(names, domains)
+        for _ in range(1 + (pc.max(pc.count_substring(names, ".")).as_py() or 0)):
+            found |= _is_in(names, domains)  # a.b.c.org, b.c.org, c.org, org
             names = pc.replace_substring_regex(names, r"^[^.]*\.?", "")
     return found[encoded.indices.to_numpy()] if len(found) else np.zeros(len(host), bool)
 

@@ -12,7 +12,18 @@ from types import ModuleType
 from typing import Any, Literal
 
 from pipeline.bounds import Positive, ShareAboveZero
-from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, sources, threshold
+from pipeline.contract import (
+    Context,
+    Node,
+    Phase,
+    RowFunction,
+    RowNode,
+    RowPhase,
+    ShardPhase,
+    nothing,
+    sources,
+    threshold,
+)
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
 
@@ -27,15 +38,16 @@ def _files() -> Sequence[ModuleType]:
 class Decontaminate(RowNode):
     """Find documents that hold passages of evaluation items; flag them, drop them, or mask the passages.
 
-    evals        JSON lines (`.gz` too), one item a line; an item is named as a document is: the first 12 hex digits of
-                 its file's SHA-256, a colon, the line from 0
+    evals        JSON lines (`.gz` and `.zst` too), one item a line; an item is named as a document is: the first 12 hex
+                 digits of its file's SHA-256, a colon, the line from 0
     fields       fields of an item that hold its text, each by itself; empty = every string in it
     ngram        words of a passage; n-grams of numbers alone are not searched
     short_ngram  words of a passage of an item that has fewer than `ngram`; items shorter than that are not searched
     unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased, and only words count
     min_hits     different n-grams of the sets that a document must hold
     boilerplate  n-grams in more than this share of the documents (and in more than 100) are taken for boilerplate
-    action       `flag`: columns only; `drop`: remove the document; `mask`: put `mask` in the place of the passages
+    action       `flag`: columns only; `drop`: remove the document; `mask`: put `mask` in the place of the passages, and
+                 remove a document of which nothing but white space is left
     mask         the text that takes the place of a passage
 
     Adds `eval_hits` int32 (different n-grams found), `eval_items` string (up to five items, by the share of their
@@ -54,7 +66,7 @@ class Decontaminate(RowNode):
     action: Literal["flag", "drop", "mask"] = threshold("flag")
     mask: str = threshold(" ")
 
-    version = 1
+    version = 2
     reasons = ("decontaminate.eval",)
 
     @property
@@ -68,7 +80,7 @@ class Decontaminate(RowNode):
         needs = ("_row", "text") if self.changes_text else ("_row",)
         return (
             tasks(_files, "items"),
-            ShardPhase(name="hits", open=opener(_files, "hits"), needs=("text", "_row")),
+            ShardPhase(name="hits", open=opener(_files, "hits"), needs=("text", "_row"), whole=nothing),
             tasks(_files, "matches"),
             RowPhase(name="rows", open=self.open, needs=needs, per_shard=True),
         )

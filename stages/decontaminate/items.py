@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -16,6 +14,8 @@ from stages.decontaminate.grams import gram_hashes
 from stages.dedup.records import save
 from stages.hashing.shingles import words
 from stages.hashing.sketch import word_hashes
+from stages.read.records import LONGEST
+from stages.read.streams import Watched, codec_of, decompress, lines
 
 MIN_WORDS = 2  # of an n-gram that are no numbers: rows of figures are alike everywhere
 DIGITS = "0123456789_"
@@ -63,15 +63,17 @@ def run(ctx: Context, key: str) -> Result:
 
 
 def read_items(ctx: Context, source: Source) -> Iterator[tuple[int, Any]]:
-    """Yield (line, parsed item) of a JSON-lines file. Raises DataError, which names a line that is no JSON."""
+    """Yield (line, parsed item) of a JSON-lines file. Raises DataError, which names a line that is no JSON, and
+    SourceError for a packed file that is damaged."""
     with ctx.open_source(source) as raw:
-        file = gzip.open(raw) if source.name.endswith(".gz") else raw
-        for number, line in enumerate(io.BufferedReader(file)):  # type: ignore[arg-type]
-            if not line.strip():
-                continue
+        chunks = decompress(Watched(raw, source, source.digest), codec_of(raw, source))
+        for number, line in enumerate(lines(chunks, LONGEST)):
             try:
-                yield number, json.loads(line)
-            except (ValueError, UnicodeDecodeError) as err:
+                if line is None:
+                    raise ValueError(f"more than {LONGEST >> 20} MiB")
+                if line.strip():
+                    yield number, json.loads(line)
+            except (ValueError, RecursionError) as err:
                 raise DataError(f"{source.name}, line {number + 1}", f"{err}", "one JSON value a line") from err
 
 

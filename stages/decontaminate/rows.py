@@ -49,7 +49,9 @@ def start(ctx: Context) -> RowFunction:
                 masked(texts[i].as_py(), grams, telling, node.unit, node.mask) if v else None
                 for i, v in enumerate(findings)
             ]
-            text = pa.array(changed, pa.string())
+            text = pa.array([new or None for new in changed], pa.string())
+            empty = pa.array([new is not None and not new.strip() for new in changed])
+            removed = Removed.where(empty, "decontaminate.eval", value=count, threshold=node.min_hits)
         return Columns(added=added, removed=removed, text=text)
 
     return decide

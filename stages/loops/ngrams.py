@@ -4,8 +4,11 @@ The two measures of Rae et al. 2021 (appendix A.1.1), in characters, as the cust
 
 * repeated: going through the pieces from the left, an n-gram that occurred before counts with the characters of its
   pieces and is stepped over; any other one is remembered, and the walk goes on at the next piece;
-* top: occurrences of the most frequent n-gram times its characters, with one space between its pieces; the first one
-  among equals, 0 when nothing occurs twice.
+* top: occurrences of the most frequent n-gram times its characters, with one space between its words where a piece is
+  a word (characters that stand for themselves have none); the first one among equals, 0 when nothing occurs twice.
+
+RedPajama-v2 counts both otherwise: no spaces in the most frequent one, and as repeated every piece that lies in an
+n-gram which occurs twice, the first occurrence too, each piece once.
 
 An n-gram occurs twice only where both of its (n-1)-grams do. So the places that are left to compare shrink with n, and
 an n-gram is compared as a pair of numbers (where its two (n-1)-grams stood first): exactly, without a hash of words.
@@ -79,13 +82,13 @@ def longer(left, table, count, at, kind, next_at, next_kind):
 
 
 @inner
-def most(left, n, count, at, kind, sums):
-    """Characters of all occurrences of the most frequent n-gram."""
+def most(left, n, count, at, kind, sums, spaces):
+    """Characters of all occurrences of the most frequent n-gram; `spaces` of them stand between its pieces."""
     best, first = 0, 0
     for i in range(left):
         if at[i] == kind[i] and count[at[i]] > best:  # its first place; places ascend, so the first among equals wins
             best, first = count[at[i]], at[i]
-    return best * (sums[first + n] - sums[first] + n - 1)
+    return best * (sums[first + n] - sums[first] + spaces)
 
 
 @inner
@@ -103,6 +106,16 @@ def again(left, n, seen, at, kind, sums):
     return chars
 
 
+@inner
+def within(left, n, at, sums):
+    """Characters in n-grams that occur more than once, each piece counted once."""
+    chars, free = 0, 0
+    for i in range(left):
+        chars += sums[at[i] + n] - sums[max(at[i], free)]
+        free = at[i] + n
+    return chars
+
+
 @loop(
     void(
         HASHES,
@@ -112,6 +125,7 @@ def again(left, n, seen, at, kind, sums):
         PLACES,
         PLACES,
         PLACES,
+        boolean,
         int64[:, ::1],
         int64[:, ::1],
         *(int32[::1],) * 7,
@@ -119,14 +133,14 @@ def again(left, n, seen, at, kind, sums):
     )
 )
 def ngrams(
-    words, lengths, starts, stops, steps, tops, dups, top_chars, dup_chars, table, count, seen, at, kind, next_at,
-    next_kind, sums,
+    words, lengths, starts, stops, steps, tops, dups, redpajama, top_chars, dup_chars, table, count, seen, at, kind,
+    next_at, next_kind, sums,
 ):  # fmt: skip
     """Characters in the most frequent n-gram, int64 [D, len(tops)], and in repeated ones, int64 [D, len(dups)].
 
     words: uint64, equal for equal words. steps: int64 [D], pieces of a document that make one word (an n-gram of words
-    has n * step pieces). tops, dups: the values of n, ascending. From `table` on, scratch for the longest document: of
-    `table` its `places`, of the others its words, of `sums` one more.
+    has n * step pieces). tops, dups: the values of n, ascending. redpajama: count as RedPajama-v2 does. From `table`
+    on, scratch for the longest document: of `table` its `places`, of the others its words, of `sums` one more.
     """
     for d in range(len(starts)):
         start, many, step = starts[d], stops[d] - starts[d], steps[d]
@@ -148,10 +162,12 @@ def ngrams(
             if left and n % step == 0:
                 for k in range(len(tops)):
                     if tops[k] * step == n:
-                        top_chars[d, k] = most(left, n, count, at, kind, sums)
+                        spaces = 0 if redpajama or step != 1 else n - 1
+                        top_chars[d, k] = most(left, n, count, at, kind, sums, spaces)
                 for k in range(len(dups)):
                     if dups[k] * step == n:
-                        dup_chars[d, k] = again(left, n, seen, at, kind, sums)
+                        repeated = within(left, n, at, sums) if redpajama else again(left, n, seen, at, kind, sums)
+                        dup_chars[d, k] = repeated
 
 
 @inner

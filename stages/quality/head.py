@@ -43,6 +43,8 @@ class TrainHead(Node):
     test_share: ShareBelowOne = 0.1
     seed: int = 0
 
+    version = 2
+
     def check(self) -> None:
         have = columns_of(self.docs)
         for name in (self.by, self.label):
@@ -54,10 +56,16 @@ class TrainHead(Node):
 
     def figures(self, ctx: Context):
         facts, counts = ctx.result("train", ONE[0]).facts, ctx.result("train", ONE[0]).counts
-        lines = [f"trained on {counts['trained']:,}, tested on {counts['tested']:,} documents"]
-        if facts["correlation"] is not None:
-            lines.append(f"correlation with {self.label}: {facts['correlation']:.3f}; error {facts['error']:.3f}")
-        yield {"kind": "text", "title": f"Head for {self.label}", "lines": lines}
+        yield {
+            "kind": "table",
+            "title": f"Head on {self.by} for {self.label}",
+            "note": "Correlation and root of the mean squared error on documents that it was not trained on.",
+            "highlight": 3,
+            "columns": ["vectors", "trained on", "tested on", "correlation", "error"],
+            "rows": [[self.by, counts["trained"], counts["tested"], *(
+                None if facts[name] is None else round(facts[name], 4) for name in ("correlation", "error")
+            )]],
+        }  # fmt: skip
 
     def _train(self, ctx: Context, key: str) -> Result:
         import numpy as np

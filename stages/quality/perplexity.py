@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pipeline.bounds import Positive
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Unit = Literal["word", "char"]
+SLACK = 100_000  # words that are held beyond twice as many as are counted
 
 
 def sentences(text: str, unit: Unit, max_chars: int) -> list[Sequence[str]]:
@@ -27,6 +28,14 @@ def sentences(text: str, unit: Unit, max_chars: int) -> list[Sequence[str]]:
     lines = text[:max_chars].lower().splitlines()
     split = [line.split() for line in lines]
     return [words if unit == "word" else list("_".join(words)) for words in split if words]
+
+
+class Drawn(NamedTuple):
+    """A document whose words may be counted. Sorted by its draw."""
+
+    draw: int
+    id: str
+    lines: list[Sequence[str]]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -60,7 +69,7 @@ class TrainNgram(Node):
         return (TaskPhase(name="train", keys=one, run=self._train),)
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
-        return 400 * 1024**2 + 60 * self.order * min(self.max_words, text_bytes // 4)
+        return 400 * 1024**2 + (200 + 60 * self.order) * min(self.max_words, text_bytes // 4)
 
     def figures(self, ctx: Context):
         facts = ctx.result("train", ONE[0]).facts
@@ -70,26 +79,22 @@ class TrainNgram(Node):
     def _train(self, ctx: Context, key: str) -> Result:
         from stages.quality.ngram import estimate, save, write_arpa
 
-        texts = sorted(self._drawn(ctx))
-        if not texts:
+        first = _First(self.max_words)
+        for document in self._drawn(ctx):
+            first.add(document)
+        used = first.documents()
+        if not used:
             raise DataError("train_ngram.docs", "no text that is not held out", "documents to count words of")
-        used, words = 0, 0
-        counted: list[Sequence[str]] = []
-        for _, _, lines in texts:
-            if used and words >= self.max_words:
-                break
-            counted += lines
-            used, words = used + 1, words + sum(map(len, lines))
-        model = estimate(counted, self.order, self.min_count)
+        model = estimate([line for document in used for line in document.lines], self.order, self.min_count)
         with ctx.create(".npz") as path:
             save(model, path)
         with ctx.create(".arpa") as path:
             write_arpa(model, path)
         facts = {"ngrams": [len(of.keys) for of in model.orders], "vocabulary": len(model.words)}
-        return Result(counts={"documents": used, "words": words}, facts=facts)
+        return Result(counts={"documents": len(used), "words": sum(map(_words, used))}, facts=facts)
 
-    def _drawn(self, ctx: Context) -> Iterator[tuple[int, str, list[Sequence[str]]]]:
-        """(draw, id, sentences) of every document that may be counted and has a word."""
+    def _drawn(self, ctx: Context) -> Iterator[Drawn]:
+        """Every document that may be counted and has a word."""
         import pyarrow.compute as pc
 
         marked = ctx.has_column(HELD_OUT)
@@ -101,7 +106,36 @@ class TrainNgram(Node):
                                         table[TEXT].to_pylist(), strict=True):  # fmt: skip
                 lines = sentences(text, self.unit, self.max_chars)
                 if lines:
-                    yield draw, name, lines
+                    yield Drawn(draw, name, lines)
+
+
+def _words(document: Drawn) -> int:
+    return sum(map(len, document.lines))
+
+
+class _First:
+    """The documents with the smallest draws that together have so many words; of the others few are held."""
+
+    def __init__(self, words: int) -> None:
+        self._most, self._held, self._words, self._last = words, list[Drawn](), 0, None
+
+    def add(self, document: Drawn) -> None:
+        if self._last is not None and document > self._last:
+            return
+        self._held.append(document)
+        self._words += _words(document)
+        if self._words > 2 * self._most + SLACK:
+            self._held = self.documents()
+            self._words, self._last = sum(map(_words, self._held)), self._held[-1]
+
+    def documents(self) -> list[Drawn]:
+        found, words = [], 0
+        for document in sorted(self._held):
+            if found and words >= self._most:
+                break
+            found.append(document)
+            words += _words(document)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -48,6 +48,7 @@ def settle(chunks: Iterable[bytes], encoding: str | None) -> tuple[str, Iterator
 
 def guess(data: bytes) -> str:
     """The likeliest encoding of a piece of text: UTF-8 wherever it can be, else what charset-normalizer says."""
+    data = data[:SAMPLE]  # more may be at hand, as the pieces of a file happen to come
     try:
         codecs.getincrementaldecoder("utf-8")().decode(data)
         return "utf-8"
@@ -55,7 +56,7 @@ def guess(data: bytes) -> str:
         pass
     from charset_normalizer import from_bytes
 
-    best = from_bytes(data[:SAMPLE]).best()
+    best = from_bytes(data).best()
     return codecs.lookup(best.encoding if best is not None else "cp1252").name
 
 

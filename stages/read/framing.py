@@ -38,17 +38,18 @@ def _whole(chunks: Iterable[bytes]) -> bytes | None:
 
 
 def _paragraphs(found: Iterable[bytes | None]) -> Iterator[bytes | None]:
-    block: list[bytes | None] = []
+    block: list[bytes] = []
+    size = -1  # of the block with its line feeds; above LONGEST nothing is held any more
     for line in found:
-        if line is None or line.strip():
-            block.append(line if line is None else line.removesuffix(b"\r"))
-        elif block:
-            yield _joined(block)
-            block = []
-    if block:
-        yield _joined(block)
-
-
-def _joined(block: list[bytes | None]) -> bytes | None:
-    whole = [line for line in block if line is not None]
-    return b"\n".join(whole) if len(whole) == len(block) and sum(map(len, whole)) <= LONGEST else None
+        if line is not None and not line.strip():
+            if size >= 0:
+                yield None if size > LONGEST else b"\n".join(block)
+            block, size = [], -1
+            continue
+        size += 1 + (LONGEST if line is None else len(line))
+        if line is None or size > LONGEST:
+            block, size = [], LONGEST + 1
+        else:
+            block.append(line.removesuffix(b"\r"))
+    if size >= 0:
+        yield None if size > LONGEST else b"\n".join(block)

@@ -43,6 +43,7 @@ class Given:
         """The file's bytes, unpacked and in UTF-8, without a byte order mark."""
         chunks = self.chunks()
         if self.piece is not None and self.piece.start:
+            yield self.piece.head.encode("latin-1")
             yield from chunks
             return
         name, chunks = encodings.settle(chunks, self.encoding)

@@ -33,7 +33,7 @@ def lay_down(ctx: Context, key: str, unit: Unit, source: Source, plan: Runs, run
         raise SourceError(f"{source.name}: row {row}", "no usable text", "a document", "set `on_error: reject`")
     place = InPlace(
         digest=source.digest,
-        ids=id_prefix(source.digest, unit.copy),
+        ids=id_prefix(source.digest, unit.copy_of(source)),
         row_groups=(run[0], run[1]),
         first_row=run[2],
         columns=plan.columns or {},

@@ -12,6 +12,7 @@ from stages.read.framing import cut
 from stages.read.given import Given, Row
 from stages.read.records import DEEPEST, LONGEST, Reject, decode
 
+ESCAPED, OTHER_HALVES = re.compile("[\udc80-\udcff]"), re.compile("[\ud800-\udc7f\udd00-\udfff]")
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
@@ -19,42 +20,37 @@ def lines(given: Given) -> Iterator[Row]:
     """An object a line; the number of a row is that of its line, from 0."""
     first = given.piece.line if given.piece is not None else 0
     for number, data in cut(given.text(), "line", first):
-        yield number, Reject("too_long") if data is None else _record(data)
+        yield number, Reject("too_long") if data is None else record_of(data)
 
 
 def file(given: Given) -> Iterator[Row]:
     """`.json` is used for both: an array of objects (its rows are counted from 0), one object over many lines, or an
     object a line. Raises `SourceError` for an array that is cut off, or larger than a document may be."""
     chunks = given.text()
-    head = b""
-    for chunk in chunks:
-        head += chunk
-        if head.strip():
-            break
-    if not head.lstrip().startswith(b"[") and _is_whole(head.split(b"\n", 1)[0]):
-        yield from ((n, Reject("too_long") if d is None else _record(d)) for n, d in cut(_chain(head, chunks), "line"))
+    head, line = _first_line(chunks)
+    if not line.startswith(b"[") and _is_whole(line):
+        for number, data in cut(_chain(head, chunks), "line"):
+            yield number, Reject("too_long") if data is None else record_of(data)
         return
-    data = bytearray(head)
+    whole = bytearray(head)
     for chunk in chunks:
-        data += chunk
-        if len(data) > LONGEST:
+        whole += chunk
+        if len(whole) > LONGEST:
             raise SourceError(
                 given.source.name, f"one JSON value of more than {LONGEST >> 20} MiB", "a smaller one, or JSON lines",
                 "jq -c '.[]' FILE > FILE.jsonl",
             )  # fmt: skip
-    if not data.strip():
+    if not whole.strip():
         return
-    if _depth(bytes(data)) > DEEPEST:
+    if _depth(bytes(whole)) > DEEPEST:
         raise SourceError(given.source.name, f"JSON nested more than {DEEPEST} deep", "documents in an array")
     try:
-        value = json.loads(bytes(data))
-    except UnicodeDecodeError:
-        yield 0, Reject("invalid_utf8", bytes(data[:1000]))
-        return
+        value = json.loads(whole.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
         raise SourceError(given.source.name, f"JSON that cannot be parsed ({error})", "a whole JSON array") from error
     for number, record in enumerate(value if isinstance(value, list) else [value]):
-        yield number, record if isinstance(record, dict) else Reject("bad_json", repr(record)[:1000].encode())
+        plain = isinstance(record, dict)
+        yield number, _undamaged(record) if plain else Reject("bad_json", repr(record)[:1000].encode())
 
 
 def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
@@ -62,16 +58,39 @@ def _chain(head: bytes, chunks: Iterator[bytes]) -> Iterator[bytes]:
     yield from chunks
 
 
+def _first_line(chunks: Iterator[bytes]) -> tuple[bytes, bytes]:
+    """(what had to be read for it, the first line that has anything on it); of an array no more than its beginning."""
+    parts, size, begun = [], 0, b""
+    for chunk in chunks:
+        parts.append(chunk)
+        size += len(chunk)
+        inner = chunk if begun else chunk.lstrip()
+        begun = begun or inner[:1]
+        if begun == b"[" or b"\n" in inner or size > LONGEST:
+            break
+    head = b"".join(parts)
+    return head, head.lstrip().partition(b"\n")[0]
+
+
+def _undamaged(record: dict[str, Any]) -> Mapping[str, Any] | Reject:
+    """The record, or why it is none: bytes that are no UTF-8 in one of its strings."""
+    text = json.dumps(record, ensure_ascii=False)
+    if text.isascii() or not ESCAPED.search(text):
+        return record
+    return Reject("invalid_utf8", OTHER_HALVES.sub("", text).encode("utf-8", "surrogateescape")[:1000])
+
+
 def _is_whole(line: bytes) -> bool:
-    """Whether the first line that has anything on it is a JSON value."""
+    """Whether a line is a JSON value, damaged or not."""
     try:
-        json.loads(line)
+        json.loads(line.decode("utf-8", "replace"))
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def _record(data: bytes) -> Mapping[str, Any] | Reject:
+def record_of(data: bytes) -> Mapping[str, Any] | Reject:
+    """The object that some bytes are, or why they are none."""
     if data.count(b"[") + data.count(b"{") > DEEPEST and _depth(data) > DEEPEST:
         return Reject("too_deep", data)
     try:

@@ -9,12 +9,16 @@ digest of its last file, and not by how many files stand before it.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
 from pathlib import PurePosixPath
 
 from pipeline.contract import Source
 from pipeline.errors import RecipeError, SourceError
+from stages.documents import id_prefix
 
 FORMATS = {
     ".jsonl": "jsonl",
@@ -37,6 +41,7 @@ FORMATS = {
 }
 OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 ONE_DOCUMENT = ("txt", "html")  # formats of files with one document each, unless `txt_split` cuts them
+SEPARATORS = {"csv": ",", "tsv": "\t"}  # of fields, in formats whose records have them
 PACKED = (".gz", ".zst")
 SHORT = {".tgz": ".tar"}  # a packed file whose name has one ending for both
 NEEDS = {"warc": ("fastwarc", "resiliparse"), "html": ("resiliparse",), "tar": ("resiliparse",)}  # import names
@@ -54,6 +59,13 @@ def formats(names: Sequence[str], given: str, place: str) -> list[str]:
     for form in dict.fromkeys(found):
         require_library(form, place)
     return found
+
+
+@cache
+def mark_of(form: str) -> str:
+    """What stands for a format in identities and keys: its name, and the releases of what decodes its pages."""
+    releases = (metadata.version(library).replace(".", "_") for library in NEEDS.get(form, ()))
+    return "-".join([form, *releases])
 
 
 def format_of(name: str) -> str | None:
@@ -98,28 +110,41 @@ def require_library(form: str, place: str) -> None:
 
 @dataclass(frozen=True)
 class Unit:
-    """Files that are read together. `files`: their places in the listing; `copy`: how many equal files stand before."""
+    """Files that are read together.
+
+    files   their places in the listing
+    copies  for each of them, how many files stand before it in the listing whose ids would begin alike
+    """
 
     key: str
     form: str
     files: tuple[int, ...]
-    copy: int = 0
+    copies: tuple[int, ...]
+
+    def copy_of(self, source: Source) -> int:
+        """The entry of `copies` for one of the files."""
+        return self.copies[self.files.index(source.index)]
 
 
 def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int) -> Mapping[str, Unit]:
     """Key -> unit, in the order of the listing. `bundled`: which files hold one document each; `size`: bytes of files
     in a bundle, on average at most."""
     found: dict[str, Unit] = {}
+    seen: Counter[str] = Counter()
+    copies = []  # whatever the format, since an id names the bytes alone
+    for source, form in zip(sources, forms, strict=True):
+        copies.append(seen[id_prefix(source.digest)])
+        seen[id_prefix(source.digest)] += form != NOTHING
 
     def put(files: Sequence[int]) -> None:
         form = forms[files[0]]
-        digests = [sources[i].digest for i in files]
-        whole = digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
-        name = f"{whole[:16]}-{form}" if len(digests) == 1 else f"{whole[:16]}-{form}s"
-        copy = 0
-        while (key := f"{name}-copy{copy}" if copy else name) in found:
-            copy += 1
-        found[key] = Unit(key, form, tuple(files), copy)
+        if len(files) == 1:
+            (only,) = files
+            key = f"{sources[only].digest[:16]}-{mark_of(form)}" + (f"-copy{copies[only]}" if copies[only] else "")
+        else:
+            names = [sources[i].digest + (f".{copies[i]}" if copies[i] else "") for i in files]
+            key = f"{hashlib.sha256(''.join(names).encode()).hexdigest()[:16]}-{mark_of(form)}-files"
+        found[key] = Unit(key, form, tuple(files), tuple(copies[i] for i in files))
 
     bundle: list[int] = []
     held = 0

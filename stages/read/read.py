@@ -1,9 +1,9 @@
 """Lay documents down as base shards, from files of many formats; Parquet of plain columns stays in place.
 
 Three phases. `first` counts rows, when a limit says that only the first ones are read. `survey` goes once through the
-files that are read in parts (Parquet, and plain lines larger than one range) and notes where they are cut. `shards`
-reads each part into shards, and puts aside, counted by reason, the rows that are none. Ids, cuts, keys and bytes follow
-from what the files hold, so that a corpus which grows by a file is read in that file alone.
+files that are read in parts (Parquet, and plain lines or CSV larger than one range) and notes where they are cut.
+`shards` reads each part into shards, and puts aside, counted by reason, the rows that are none. Ids, cuts, keys and
+bytes follow from what the files hold, so that a corpus which grows by a file is read in that file alone.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from stages.read import encodings, in_place, parquet, ranges
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import OWN_NAMES, Unit, formats, units
+from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, units
 from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
@@ -59,7 +59,7 @@ class Read(Node):
     txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
-    range_bytes  plain files of lines larger than this are read in ranges of about this many bytes
+    range_bytes  plain files of lines or CSV larger than this are read in ranges of about this many bytes
     trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
@@ -81,10 +81,14 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 2
+    version = 4
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return ("charset-normalizer",) if self.encoding == encodings.DETECT else ()
 
     def check(self) -> None:
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
@@ -116,7 +120,7 @@ class Read(Node):
         return int(0.45 * text_bytes) + 24 * rows
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
-        return formats(names, self.format, "read")
+        return [mark_of(form) for form in formats(names, self.format, "read")]
 
     def phases(self):
         law = Law("rows", "rows", ("kept", "rejected."))
@@ -161,7 +165,7 @@ class Read(Node):
         return _units[2]
 
     def _in_parts(self, unit: Unit, source: Source) -> bool:
-        by_line = unit.form == "jsonl" or (unit.form == "txt" and self.txt_split == "line")
+        by_line = unit.form in ("jsonl", *SEPARATORS) or (unit.form == "txt" and self.txt_split == "line")
         packed = source.name.lower().endswith(PACKED_ENDINGS)
         return unit.form == "parquet" or (by_line and not packed and source.size > self.range_bytes)
 
@@ -213,7 +217,8 @@ class Read(Node):
                 plan.save(path)
                 return Result(counts={"parts": len(plan.runs)})
             whole = codec_of(stream, source) or self.encoding or encodings.marked(stream)
-            cuts = [] if whole else ranges.cut(Watched(stream, source, self._digest(source)), self.range_bytes)
+            raw = Watched(stream, source, self._digest(source))
+            cuts = [] if whole else ranges.cut(raw, self.range_bytes, SEPARATORS.get(unit.form))
             ranges.save(cuts, path)
             return Result(counts={"parts": 1 if whole else len(cuts)})
 
@@ -249,7 +254,7 @@ class Read(Node):
                     if fields is not None:
                         fields.finish()
                     fields, place = self._fields(unit.form, found.name), found
-                row_id = document_id(found.digest, number, unit.copy)
+                row_id = document_id(found.digest, number, unit.copy_of(found))
                 bad.counts["rows"] += 1
                 try:
                     if isinstance(record, Reject):

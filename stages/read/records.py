@@ -123,11 +123,13 @@ class Fields:
         """Raises `DataError` when there were records and none had the text: then its name is wrong, not the rows."""
         if self.found_text or not self.records or self.seen.get(self.text) in ("str", "bytes"):
             return
-        if self.text in self.seen and self.seen[self.text] != "NoneType":
+        if self.seen.get(self.text) == "NoneType":
+            found = f"the field {self.text!r} is null in the first {self.records} records"
+        elif self.text in self.seen:
             found = f"the field {self.text!r} holds {self.seen[self.text]}"
         else:
             found = f"no field {self.text!r} in the first {self.records} records"
-        raise missing_column(self.place, self.text, found, list(self.seen))
+        raise missing_column(self.place, self.text, found, [name for name in self.seen if name != self.text])
 
 
 def field_of(record: Mapping[str, Any], name: str) -> Any:

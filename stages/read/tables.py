@@ -29,7 +29,7 @@ def _rows(given: Given, dialect: str) -> Iterator[Row]:
     header = _header(found, given.source.name)
     if header is None:
         return
-    number = -1
+    number = (given.piece.line if given.piece is not None else 0) - 1
     while True:
         number += 1
         try:
@@ -50,7 +50,10 @@ def _rows(given: Given, dialect: str) -> Iterator[Row]:
 
 
 def _header(found: Iterator[list[str]], place: str) -> list[str] | None:
-    header = next((row for row in found if row), None)
+    try:
+        header = next((row for row in found if row), None)
+    except csv.Error as error:
+        raise DataError(place, f"a header that is no record ({error})", "names, and a separator between them") from None
     if header is not None and len(set(header)) < len(header):
         twice = next(name for name in header if header.count(name) > 1)
         raise DataError(place, f"two columns named {twice!r}", "a header of different names")

@@ -1,13 +1,13 @@
 """Tar files in the layout of webdataset: the files of a sample share their name up to the first dot.
 
 A sample's record has the fields of its `.json` file, `text` from its `.txt` file (or, where there is none, the page in
-its `.html` file), and its name as `id` unless the JSON has one. Files of other kinds (pictures, sound) are passed over.
+its `.html` file), and its name as `id` unless the JSON has one. Files of other kinds (pictures, sound), and those whose
+name begins with a dot or has none, are passed over.
 A row's number is that of the sample.
 """
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,6 +16,7 @@ from pipeline.errors import SourceError
 from stages.documents import TEXT
 from stages.read.charset import decode_page
 from stages.read.given import Given, Row
+from stages.read.json_files import record_of
 from stages.read.records import LONGEST, Reject, decode
 
 TEXTS = ("txt", "text", "json", "html", "htm")
@@ -30,6 +31,8 @@ def rows(given: Given) -> Iterator[Row]:
                 if not member.isfile():
                     continue
                 own, ending = _split(member.name)
+                if not ending or own.endswith("/") or not own:
+                    continue
                 if own != name and name is not None:
                     yield number, _record(name, sample)
                     number, sample = number + 1, {}
@@ -61,20 +64,17 @@ def _record(name: str, sample: Mapping[str, bytes | None]) -> Mapping[str, Any] 
     if None in sample.values():
         return Reject("too_long")
     record: dict[str, Any] = {"id": name}
-    try:
-        if "json" in sample:
-            value = json.loads(decode(sample["json"] or b""))
-            if not isinstance(value, dict):
-                return Reject("bad_json", sample["json"])
-            record |= value
-        for ending in ("txt", "text"):
-            if ending in sample:
-                record[TEXT] = decode(sample[ending] or b"")
-                return record
-    except Reject as reject:
-        return reject
-    except (ValueError, RecursionError):
-        return Reject("bad_json", sample["json"])
+    if "json" in sample:
+        fields = record_of(sample["json"] or b"")
+        if isinstance(fields, Reject):
+            return fields
+        record |= fields
+    for ending in ("txt", "text"):
+        if ending in sample:
+            try:
+                return record | {TEXT: decode(sample[ending] or b"")}
+            except Reject as reject:
+                return reject
     for ending in ("html", "htm"):
         if ending in sample and TEXT not in record:
             record[TEXT], record["charset"] = decode_page(sample[ending] or b"")

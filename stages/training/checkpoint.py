@@ -1,4 +1,4 @@
-"""What a training run keeps while it runs: checkpoints, its progress, the wish to stop, and its result.
+"""What a training run keeps while it runs: checkpoints, its progress, the request to stop, and its result.
 
 All of it lies in the node's scratch folder, on a disk or at a URI, and none of it is data.
 
@@ -34,16 +34,16 @@ RESULT, MODEL = "result.json", "result.safetensors"
 MANIFEST, NOTE = "checkpoint.json", "written-"
 FORMAT = 1
 KEPT = 2  # checkpoints
-LOOK_SECONDS = 1.0  # between looks for a wish to stop: on an object store each is a request
-TELL_SECONDS = 0.5  # between reports of progress
+LOOK_SECONDS = 1.0  # between looks for a request to stop: on an object store each is a request
+REPORT_SECONDS = 0.5  # between reports of progress
 
 
-class Wish(IntEnum):
+class Request(IntEnum):
     """What the first process wants of all, said along with the numbers of a step."""
 
-    NOTHING = 0
+    NONE = 0
     STOP = 1  # save and end
-    ASK = 2  # find out together whether a machine is about to go
+    LOOK = 2  # find out together whether a machine is about to go
 
 
 class CutShort(Exception):
@@ -65,7 +65,7 @@ class Saver:
 
     def __init__(self, scratch: str) -> None:
         self.scratch = Scratch(scratch)
-        self._looked = self._told = float("-inf")
+        self._looked = self._reported = float("-inf")
         self._aside: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
         self._given_up = threading.Event()
@@ -80,7 +80,7 @@ class Saver:
     @contextmanager
     def restore(self) -> Iterator[Checkpoint | None]:
         """The newest whole checkpoint, for as long as the context lasts."""
-        name = told_by_first(self._newest)
+        name = from_first_process(self._newest)
         if name is None:
             yield None
             return
@@ -90,7 +90,7 @@ class Saver:
 
     def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], *, aside=False) -> None:
         """Keep the state of a run that has done `step` steps. `write` puts this process's files into a folder and
-        returns their names; `rest` are JSON values, from the first process.
+        returns their names; `rest` are JSON values, from the first process, that stay as they are.
 
         `aside`: return at once; `write` runs in a thread and must hold what it writes. Else it is done on return.
         """
@@ -99,7 +99,6 @@ class Saver:
         if is_first_process():
             self._remove(name)  # what a save left that was cut short
         wait_for_others()  # who writes makes the folder first, and would make it while it is removed
-        rest = json.loads(json.dumps(rest))  # the run goes on writing to its record
         self._aside = self._thread.submit(self._save, name, write, rest, *place_in_group())
         if not aside:
             self.settle()
@@ -158,7 +157,9 @@ class Saver:
         self.scratch.remove_folder(name)
 
     def _newest(self) -> str | None:
-        """The newest checkpoint whose parts are those that it names; damaged ones are removed."""
+        """The newest checkpoint whose parts are those that it names; damaged ones are removed. What cannot be read now
+        (OSError) may be whole, and stays.
+        """
         for name in reversed(self.whole()):
             try:
                 manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
@@ -166,7 +167,7 @@ class Saver:
                     found = {file: described(folder / file) for file in manifest["files"]}
                 if manifest["format"] == FORMAT and found == manifest["files"] and "rest" in manifest:
                     return name
-            except (OSError, ValueError, KeyError, TypeError):
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
                 pass
             self._write_json(PROGRESS, {"damaged_checkpoint": name})
             self._remove(name)
@@ -174,13 +175,13 @@ class Saver:
 
     # the run ---------------------------------------------------------------------------------------------------------
 
-    def wish(self) -> Wish:
+    def request(self) -> Request:
         """Whether the run should stop; looked up at most once a second."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
-            return Wish.NOTHING
+            return Request.NONE
         self._looked = now
-        return Wish.STOP if self.scratch.exists(STOP) else Wish.NOTHING
+        return Request.STOP if self.scratch.exists(STOP) else Request.NONE
 
     def losing_machines(self) -> bool:
         """Whether a machine of the run is about to be taken away, and no earlier call has said so."""
@@ -189,8 +190,8 @@ class Saver:
     def progress(self, *, last: bool = False, **values: Any) -> None:
         """Tell where the run is, twice a second at most."""
         now = time.monotonic()
-        if last or now - self._told >= TELL_SECONDS:
-            self._told = now
+        if last or now - self._reported >= REPORT_SECONDS:
+            self._reported = now
             self._write_json(PROGRESS, values)
 
     def finish(self, write: Callable[[Path], None], result: dict[str, Any]) -> None:
@@ -239,7 +240,7 @@ def wait_for_others() -> None:
         dist.barrier()
 
 
-def told_by_first(ask: Callable[[], Any]) -> Any:
+def from_first_process(ask: Callable[[], Any]) -> Any:
     """What the first process finds, in all of them."""
     import torch.distributed as dist
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from models.objectives.pacing import Pacing, Shape, prefix
+from models.objectives.pacing import Pacing, prefix
+from pipeline.errors import DataError
 from stages.training.order import MIXTURE, Order
 
 if TYPE_CHECKING:
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curriculum(Order):
+class Curriculum(Order, Pacing):
     """Rows of low values first, more of them as the run goes on.
 
-    by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest
+    by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest;
+           where no row of a source has one, `DataError`
     begin  share of the rows that the first steps draw from
     shape  of the climb from there to all rows (`models.objectives.pacing`)
     start  share of the run's steps at which the climb starts
@@ -37,17 +39,6 @@ class Curriculum(Order):
     """
 
     by: str
-    begin: float = 0.1
-    shape: Shape = "linear"
-    start: float = 0.0625
-    end: float = 0.875
-
-    def __post_init__(self) -> None:
-        _ = self.pace  # which names a field that is out of range
-
-    @property
-    def pace(self) -> Pacing:
-        return Pacing(shape=self.shape, start=self.start, end=self.end, begin=self.begin)
 
     @property
     def reads(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -77,8 +68,14 @@ class Paced:
         found = []
         for source in self.sources:
             rows = np.arange(source.rows.rows)
+            values = source.rows.means(self.config.by, rows)
+            if np.isnan(values).all():
+                raise DataError(
+                    f"curriculum.by: {self.config.by}", f"no row of {source.name} with a value", "a column with values",
+                    "look at the node that adds the column: siftloom status, then siftloom report",
+                )  # fmt: skip
             ties = Permutation(len(rows), f"{self.mixture.seed}/{source.name}/curriculum").forward(rows)
-            found.append(np.lexsort((ties, source.rows.means(self.config.by, rows))))
+            found.append(np.lexsort((ties, values)))
         return found
 
     def batch(self, step: int, steps: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +86,7 @@ class Paced:
         sources, _ = self.mixture.batch(step, steps)
         rows = np.empty_like(sources)
         for i in range(steps):
-            share = self.config.pace.at(step + i, self.steps)
+            share = self.config.at(step + i, self.steps)
             for source in np.unique(sources[i]):
                 easiest, at = self._easiest[source], np.flatnonzero(sources[i] == source)
                 admitted = prefix(share, len(easiest))

@@ -1,4 +1,4 @@
-"""The driver's part of a training: start it, follow it, pass a wish to stop on to it, and say why it ended."""
+"""The driver's part of a training: start it, follow it, pass a request to stop on to it, and say why it ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def finished(
 ) -> tuple[Saver, dict[str, Any]]:
     """Train, or go on, to the end: where the result lies, and its JSON values. `maker` makes the rows of a stream.
 
-    Raises DataError for rows without a reference, the error that ended the run, and Stopped after a wish to stop.
+    Raises DataError for rows without a reference, the error that ended the run, and Stopped after a request to stop.
     """
     check_reference(job)
     files, name = Saver(job.scratch), f"train-{ctx.fingerprint()[:12]}"

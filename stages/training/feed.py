@@ -36,7 +36,7 @@ class Feed:
         self.job, self.device = job, device
         shares = subtrees(job.micro_batches, world_size)
         self.rows_each = job.batch_rows // job.micro_batches
-        self.mine = shares[process_rank]
+        self.micro_batches = shares[process_rank]
         self.rows_of = [len(share) * self.rows_each for share in shares]
         self._first_rows = np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
         self._first, self._drawn = -1, (np.zeros((0, 0), np.int64),) * 2
@@ -89,7 +89,7 @@ class Feed:
     def _rows(self, step: int, cut: bool) -> Iterator[Rows]:
         """The rows of this process's micro-batches of a step, in order."""
         sources, rows = self.rows_at(step)
-        for m in self.mine:
+        for m in self.micro_batches:
             piece = slice(m * self.rows_each, (m + 1) * self.rows_each)
             yield self._take(sources[piece], rows[piece], cut)
 
@@ -115,9 +115,10 @@ class Feed:
         return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
 
     def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Carried values of the documents of some rows: the prior's, where there is one, and the reference's."""
+        """Carried values of the documents of some rows: the prior's, where the loss counts one, and the reference's."""
         held = {source: self.job.sources[source].rows for source in np.unique(sources).tolist()}
-        names = [LOG_PRIOR] * any(one.carries(LOG_PRIOR) for one in held.values())
+        in_loss = not self.job.order.weighs and any(one.carries(LOG_PRIOR) for one in held.values())
+        names = [LOG_PRIOR] * in_loss
         names += [self.job.reference] * (self.job.reference is not None)
         found = {}
         for name in names:

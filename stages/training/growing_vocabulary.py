@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from models.objectives.pacing import Pacing, Shape
+from models.objectives.pacing import Pacing
 from stages.training.collate import NEXT_TOKEN, Collator, Key, Rows
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GrowingVocabulary(Collator):
+class GrowingVocabulary(Collator, Pacing):
     """Another collator's rows, with rare tokens unknown at first.
 
     inner    what makes the batch of the rows so changed
@@ -35,17 +35,6 @@ class GrowingVocabulary(Collator):
 
     inner: Collator = NEXT_TOKEN
     unknown: str = "<unk>"
-    begin: float = 0.1
-    shape: Shape = "linear"
-    start: float = 0.0625
-    end: float = 0.875
-
-    def __post_init__(self) -> None:
-        _ = self.pace  # which names a field that is out of range
-
-    @property
-    def pace(self) -> Pacing:
-        return Pacing(shape=self.shape, start=self.start, end=self.end, begin=self.begin)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -67,7 +56,7 @@ class GrowingVocabulary(Collator):
     def collate(self, rows: Rows, key: Key) -> Batch:
         import numpy as np
 
-        admitted = self.pace.at(key.step, key.steps) * rows.vocab_size
+        admitted = self.at(key.step, key.steps) * rows.vocab_size
         rare = (rows.ids > admitted) & rows.plain
         return self.inner.collate(
             rows._replace(ids=np.where(rare, rows.specials[self.unknown], rows.ids)), key

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, cast
 
 from models.reweight_config import Uniform
 from pipeline.contract import Context
+from stages.tokens.tokenizer import tokenizer_file
 from stages.training.job import Job
-from stages.training.mixture import sources_of
+from stages.training.mixture import check_ids, sources_of
 from stages.training.results import model_file
 from stages.training.row_source import RowSource
 from stages.training.stream_rows import Packer, packer, streamed_rows
@@ -26,6 +27,9 @@ def job_of(node: Pretrain, ctx: Context) -> tuple[Job, Packer | None]:
         sources = sources_of(ctx, node.mixture, node.steps * node.batch_rows, node.max_epochs)
     else:
         sources = (RowSource(ctx.fingerprint("rows"), cast("PackedRows", streamed_rows(maker)), 1.0),)
+    if node.start is not None:
+        of_rows = ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if maker is None else tokenizer_file(ctx)
+        check_ids(ctx.path("train", "all", "/tokenizer.json", of="start"), of_rows)
     job = Job(
         sources=sources,
         model=node.model,

@@ -57,10 +57,9 @@ class Pretrain(Node):
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
-    optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
+    optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
-    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -188,7 +187,7 @@ class Pretrain(Node):
         )  # fmt: skip
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
-            raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
+            raise RecipeError("pretrain.schedule", *wrong)
         if self.start is not None and self.start.gives != "model":
             raise RecipeError("pretrain.start", f"a {self.start.kind()}", "a node that gives a model")
         objectives = [self.objective, *(stage.objective for stage in self.schedule)]

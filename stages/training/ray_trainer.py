@@ -18,11 +18,12 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import DiskFull, UserError
-from stages.training.checkpoint import PROGRESS, STOP, Saver, Wish
+from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
 from stages.training.stream_rows import ROW_BITS, Packer
 
@@ -46,12 +47,12 @@ class RaySaver(Saver):
         super().__init__(scratch)
         self._asked, self._known = time.monotonic(), None
 
-    def wish(self) -> Wish:
-        wish = super().wish()
-        if wish is Wish.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
-            return wish
+    def request(self) -> Request:
+        request = super().request()
+        if request is Request.STOP or os.environ.get(WATCHER) == "0" or time.monotonic() - self._asked < ASK_SECONDS:
+            return request
         self._asked = time.monotonic()
-        return Wish.ASK
+        return Request.LOOK
 
     def losing_machines(self) -> bool:
         import ray.train
@@ -94,9 +95,14 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
         if process_rank == 0:
             saver.fail(error)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             # the others wait for this process: the group has to end, and its driver finds the reason
-            saver.fail(DiskFull(job.scratch, "no space left for a checkpoint", "room for two checkpoints"))
+            full = DiskFull(
+                job.scratch, "no space left for a checkpoint", "room for two checkpoints", "free space, then run again"
+            )
+            with suppress(OSError):  # there may be no room for the reason either
+                saver.fail(full)
+            raise full from error
         raise
 
 
@@ -132,7 +138,7 @@ class Pipeline:
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None = None) -> None:
-    """Train to the end, or to a wish to stop; raises Ray's error when a worker failed too often.
+    """Train to the end, or to a request to stop; raises Ray's error when a worker failed too often.
 
     One worker on one machine needs no group: its loop is a plain task, which starts in a quarter of the time and gives
     the same bits. With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and
@@ -213,14 +219,16 @@ def _check_room(job: Job, workers: int) -> None:
         have = int(ray.cluster_resources().get(name, 0))
         if have < wanted:
             place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
-            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", "set workers: 1")
+            alone = f"set threads: {have}" if name == "CPU" else "set device: cpu"
+            then = "set workers: 1" if workers > 1 else alone
+            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)
 
 
 class Watch:
-    """While a run goes on: tells its progress, and passes a wish to stop on to it."""
+    """While a run goes on: tells its progress, and passes a request to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
-        self.files, self._stopping, self._tell = files, stopping, tell
+        self.files, self._stopping, self._tell, self._reported = files, stopping, tell, b""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
 
@@ -233,11 +241,15 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        told = None
         while not self._over.wait(0.5):
-            if self._stopping() and not self.files.scratch.exists(STOP):
-                self.files.scratch.write(STOP, b"")
-            progress = self.files.scratch.read(PROGRESS)
-            if progress is not None and progress != told:
-                told = progress
-                self._tell(json.loads(progress))
+            # a store that does not answer for a moment is asked again: without this thread nothing stops the run
+            with suppress(OSError):
+                self._look()
+
+    def _look(self) -> None:
+        if self._stopping() and not self.files.scratch.exists(STOP):
+            self.files.scratch.write(STOP, b"")
+        progress = self.files.scratch.read(PROGRESS)
+        if progress is not None and progress != self._reported:
+            self._reported = progress
+            self._tell(json.loads(progress))

@@ -98,7 +98,7 @@ def _first_rows(job: Job) -> np.ndarray:
 
 
 def describe_job(job: Job, label: str) -> dict[str, Any]:
-    """What a tracker is told of a run: plain numbers and texts, and the model as `config.json` has it."""
+    """What a tracker gets to know of a run: plain numbers and texts, and the model as `config.json` has it."""
     from models.files import describe
 
     names = ("steps", "batch_rows", "micro_batches", "length", "vocab_size", "seed", "attend", "precision")
@@ -161,6 +161,11 @@ class TrainedModel:
         names += ["steps.parquet"] * bool(ctx.result("train", "all", of=of).counts.get("steps"))
         folder = {name: ctx.path("train", "all", f"/{name}", of=of) for name in names}
         return cls(json.loads(folder["config.json"].read_text(encoding="utf-8")), folder)
+
+    @property
+    def begin_id(self) -> int:
+        """The special token that begins a text: of a model that was trained here, the one that ends it too."""
+        return self.config.get("begin_id", self.config["end_id"])
 
     def load(self) -> LlamaModel:
         """The model, on the CPU in fp32."""

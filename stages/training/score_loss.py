@@ -154,8 +154,8 @@ def trained_half(model: Node, docs: Node, place: str) -> int | None:
         half = getattr(rows, HALF, None)
         if half is None:
             raise RecipeError(place, "a model that was trained on the documents which it would score", CROSS_FIT)
-        mine = nearest(docs, "halves") if HALF in columns_of(docs) else None
-        if mine is None or not isinstance(trained, Node) or not alike(nearest(trained, "halves"), mine):
+        halves_node = nearest(docs, "halves") if HALF in columns_of(docs) else None
+        if halves_node is None or not isinstance(trained, Node) or not alike(nearest(trained, "halves"), halves_node):
             raise RecipeError(
                 place, f"a model that was trained on half {half} of other halves than those of the documents",
                 "one `halves` node, before the rows of the proxies and before score_loss",

@@ -17,23 +17,23 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.tensor_files import save_tensors
 from stages.training.checkpoint import is_first_process
 
 HEADER = "siftloom_part"
 
 
 class Held(NamedTuple):
-    """This process's part of a tensor: rows [first, first + len(local)) of one of this shape. `mine`: it is this
+    """This process's part of a tensor: rows [first, first + len(local)) of one of this shape. `writes`: it is this
     process that writes it, as the first of those that hold the same.
     """
 
     local: Tensor
     first: int
     shape: list[int]
-    mine: bool
+    writes: bool
 
 
 def held_part(tensor: Tensor) -> Held:
@@ -68,7 +68,7 @@ class Part(NamedTuple):
         if not self.tensors:
             return []
         file = f"part-{process_rank:05d}.safetensors"
-        save_file(self.tensors, folder / file, metadata={HEADER: json.dumps(self.header, sort_keys=True)})
+        save_tensors(self.tensors, folder / file, {HEADER: json.dumps(self.header, sort_keys=True)})
         return [file]
 
 
@@ -77,7 +77,7 @@ def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool)
     tensors, header = {}, {}
     for name, tensor in tensors_of(model, optimizer):
         part = held_part(tensor)
-        if part.mine and (part.local.numel() or not part.shape):
+        if part.writes and (part.local.numel() or not part.shape):
             kept = part.local.contiguous().cpu()
             shared = kept.data_ptr() == part.local.data_ptr()
             tensors[name] = kept.clone() if copied and shared else kept
@@ -110,7 +110,8 @@ def empty_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, shape
         return torch.empty_like(parameter, requires_grad=False)
     if shape:
         return torch.empty(shape, device=parameter.device)
-    counted_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+    [group] = [group for group in optimizer.param_groups if any(one is parameter for one in group["params"])]
+    counted_on_device = group.get("fused") or group.get("capturable")
     return torch.empty(shape, device=parameter.device if counted_on_device else "cpu")
 
 

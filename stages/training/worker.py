@@ -56,7 +56,7 @@ from models.reweight_config import Uniform
 from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
-from stages.training.checkpoint import Checkpoint, Saver, Wish
+from stages.training.checkpoint import Checkpoint, Request, Saver
 from stages.training.gradients import as_columns, gather_columns
 from stages.training.job import Job
 from stages.training.memory import check_memory
@@ -135,7 +135,7 @@ class Trainer:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
         values = {"configuration": self.job.configuration, "step": self.step, "bounds": bounds}
-        return {**values, "record": self.record, "unusual": self.unusual, "feed": self.feed.state}
+        return {**values, "record": self.record.copied(), "unusual": list(self.unusual), "feed": self.feed.state}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
@@ -149,8 +149,8 @@ class Trainer:
         self.unusual = rest["unusual"]
         self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
-    def train_step(self, wish: Wish = Wish.NOTHING) -> Wish:
-        """One step; returns the first process's wish, so that all know it."""
+    def train_step(self, request: Request = Request.NONE) -> Request:
+        """One step; returns the first process's request, so that all know it."""
         job, step = self.job, self.step
         batch = self.feed.batch(step)
         samples = [Samples(micro, job.unit, job.reference) for micro in batch]
@@ -165,7 +165,7 @@ class Trainer:
             self.parallel.backward((held.by_token(g_u) * losses.loss_bt).sum(), last=micro is batch[-1])
             loss_u = held.means(losses.loss_bt.detach())
             measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
-        (means_m, score_m, tokens_m, g_m, loss_m, rows_m), wish = self._gather(torch.cat(measured, 1), wish)
+        (means_m, score_m, tokens_m, g_m, loss_m, rows_m), request = self._gather(torch.cat(measured, 1), request)
         total, tokens = float(g_m.sum()), float(tokens_m.sum())
         if tokens == 0.0 or total == 0.0:
             raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
@@ -188,10 +188,11 @@ class Trainer:
         objective = float((g_m * loss_m).sum() / total)
         masses = (self.feed.by_source(rows_m, g_m) / total).tolist()
         marks = (float(expected is not None), float(not finite))
+        weights = spread(g_m, tokens_m if job.reweight.by_tokens else torch.ones_like(tokens_m))
         self.feed.note(step, rows_m)
-        self.record.add((loss, objective, tokens, *spread(g_m), learning_rate, norm, *marks, *masses))
+        self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *masses))
         self.step += 1
-        return wish
+        return request
 
     def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None) -> torch.Tensor:
         config, at = self.job.reweight, {"step": self.step, "steps": self.job.steps}
@@ -215,21 +216,21 @@ class Trainer:
         with torch.no_grad():
             for micro, held in zip(batch, samples, strict=True):
                 measured.append(as_columns(held.scores(held.means(self._losses(micro).score_bt)), held.tokens_u))
-        (score_m, tokens_m), _ = self._gather(torch.cat(measured, 1), Wish.NOTHING)
+        (score_m, tokens_m), _ = self._gather(torch.cat(measured, 1), Request.NONE)
         return batch_bounds(config, score_m, tokens_m)
 
-    def _gather(self, measured: torch.Tensor, wish: Wish) -> tuple[torch.Tensor, Wish]:
-        """`measured` [k, samples of this process] for the whole batch, and the first process's wish."""
+    def _gather(self, measured: torch.Tensor, request: Request) -> tuple[torch.Tensor, Request]:
+        """`measured` [k, samples of this process] for the whole batch, and the first process's request."""
         # rows are shared out alike in each step; how many documents they hold, each process knows of its own
         counts = self.feed.rows_of if self.job.unit == "row" else None
-        whole, flag = gather_columns(measured, float(wish), counts)
-        return whole, Wish(int(flag))
+        whole, flag = gather_columns(measured, float(request), counts)
+        return whole, Request(int(flag))
 
 
 def train(
     job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int = 0, passes: Passes | None = None
 ) -> Literal["done", "stopped"]:
-    """Train to the end, or to a wish to stop, from the saver's last checkpoint. All processes call it alike.
+    """Train to the end, or to a request to stop, from the saver's last checkpoint. All processes call it alike.
     `passes`: this one's part of a stream of rows.
     """
     device = prepare(job, local_rank)
@@ -251,7 +252,7 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None)
     first, started = trainer.step, time.perf_counter()
     ended = started
     while trainer.step < job.steps:
-        wish = trainer.train_step(saver.wish() if trainer.first_process else Wish.NOTHING)
+        request = trainer.train_step(saver.request() if trainer.first_process else Request.NONE)
         some_garbage(trainer.step)
         began, ended = ended, time.perf_counter()
         if log is not None:
@@ -260,7 +261,7 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None)
             if line["spike"] or line["skipped"]:
                 line["unusual"] = trainer.unusual[-1]
             log.add(line)
-        early = wish is Wish.STOP or (wish is Wish.ASK and saver.losing_machines())
+        early = request is Request.STOP or (request is Request.LOOK and saver.losing_machines())
         done = trainer.step == job.steps
         if trainer.first_process and (trainer.step % job.log_interval == 0 or done):
             rate = sum(trainer.record["tokens"][first:]) / (ended - started)
@@ -277,7 +278,7 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None)
                 log.sync()
             aside = job.save_aside and not early
             saver.save(trainer.step, trainer.written(copied=aside), trainer.rest(), aside=aside)
-            if wish is Wish.STOP:
+            if request is Request.STOP:
                 return "stopped"
     saver.settle()
     seconds = time.perf_counter() - started

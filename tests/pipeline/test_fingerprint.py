@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nodes import Lines, Long, Twins, Vowels
 
+from pipeline.bounds import Share
 from pipeline.contract import Node
 from pipeline.errors import IdentityError
 from pipeline.fingerprint import canonical, canonical_json, digest, node_form, nodes_in, phase_keys
+from stages.select import Select
 
 HERE = Path(__file__).parent
 
@@ -117,9 +119,11 @@ def test_a_whole_number_in_a_field_of_floats_is_the_float():
 
 @pytest.mark.parametrize(
     ("annotation", "whole", "broken"),
-    [(float, 1, 1.0), ("float", 1, 1.0), (float | None, 1, 1.0), ("None | float", 1, 1.0), ("Optional[float]", 1, 1.0),
-     (tuple[float, ...], (1, 2.5), (1.0, 2.5)), ("tuple[str, float]", ("a", 1), ("a", 1.0)),
-     (Mapping[str, float], {"a": 1}, {"a": 1.0}), ("float | Mapping[str, float]", {"a": 1}, {"a": 1.0})],
+    [(float, 1, 1.0), ("float", 1, 1.0), (float | None, 1, 1.0), ("None | float", 1, 1.0),
+     (tuple[float, ...], (1, 2.5), (1.0, 2.5)), (tuple[float, ...], (1, 2), (1.0, 2.0)),
+     ("tuple[str, float]", ("a", 1), ("a", 1.0)),
+     (Mapping[str, float], {"a": 1}, {"a": 1.0}), (float | Mapping[str, float], {"a": 1}, {"a": 1.0}),
+     (Share, 1, 1.0), (Share | None, 1, 1.0), (dict[str, Share], {"a": 1}, {"a": 1.0})],
     ids=str,
 )  # fmt: skip
 def test_whole_numbers_are_floats_wherever_floats_are_declared(annotation, whole, broken):
@@ -127,6 +131,13 @@ def test_whole_numbers_are_floats_wherever_floats_are_declared(annotation, whole
         "Made", [("value", annotation)], bases=(Node,), frozen=True, kw_only=True, eq=False
     )
     assert identity(made(value=whole)) == identity(made(value=broken))
+
+
+def test_a_share_of_a_stage_is_a_float_too():
+    """Its hint is an alias, and it is postponed."""
+    docs = Lines(paths=("a",))
+    one, other = (Select(docs=docs, by="quality", keep_fraction=share) for share in (1, 1.0))
+    assert identity(one) == identity(other)
 
 
 @pytest.mark.parametrize("annotation", [int, "int | float", Any, tuple[int, float]])
@@ -189,6 +200,17 @@ def test_a_phase_key_holds_its_declared_fields_and_the_inputs():
         other = keys(changed)
         assert first != other[0]
         assert second != other[1]  # what a phase was made from counts for those behind it
+
+
+def test_the_libraries_that_make_the_bytes_are_in_a_phase_key():
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Twins2(Twins):
+        libraries = ("numpy",)
+        recipe_name = "twins"
+
+    docs = Lines(paths=("a",))
+    one, other = (phase_keys(kind(docs=docs), [("keys", ("ranges",))], identity, {}) for kind in (Twins, Twins2))
+    assert one != other
 
 
 def test_canonical_json_is_compact_sorted_and_keeps_letters():

@@ -117,6 +117,10 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
         ({"func": "page_length_filter", "length_type": "char", "max_length": 9}, "length_type: char"),
         ({"func": "substring_line_modifier", "banlist": ["cookies"]}, r"banlist: \['cookies'\]"),
         ({"func": "url_substring_filter", "banlist": ["x"]}, "no text file"),
+        ({"func": "language_filter"}, "step 1, language_filter: no argument 'keep_languages'"),
+        ({"func": "page_length_filter", "min_length": 5}, "no argument 'length_type'"),
+        ({"func": "stop_word_filter", "min_stop_word": "few"}, "step 1, stop_word_filter: .*'few'"),
+        ({"func": "language_filter", "keep_languages": 3}, "step 1, language_filter: "),
     ],
 )
 def test_what_is_unlike_is_named_with_its_step(tmp_path: Path, step: dict, what: str) -> None:

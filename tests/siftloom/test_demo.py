@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from finished_demo import FEW, TRAININGS
 
+from pipeline.errors import UserError
 from siftloom.demo.truth import Removal, copies, planted_truth, score
 
 
@@ -138,3 +139,13 @@ def test_a_killed_demo_gives_the_same_bytes(
     assert code == 0, result["different"]
     assert [kill["where"] for kill in result["kills"]] == ["dedup", "training"]
     assert result["kills"][0]["receipts"] < result["kills"][1]["receipts"] < result["files"]
+
+
+def test_a_folder_of_somebody_s_own_is_not_removed(tmp_path: Path) -> None:
+    from siftloom.demo.broken import run_broken
+
+    (tmp_path / "store-broken").mkdir()
+    (tmp_path / "store-broken" / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="store-broken: a folder that is no store"):
+        run_broken(str(tmp_path / "store"), 1, True, io.StringIO())
+    assert (tmp_path / "store-broken" / "notes.txt").read_text() == "mine"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
+from command_line import Small
 
 from pipeline.recipe import parse
+from siftloom.run import open_run
+from siftloom.scores import Scores
 from siftloom.ui.models import joined
 from siftloom.ui.thresholds import changed_line
 from siftloom.vocabulary import vocabulary
@@ -54,3 +60,18 @@ def test_curves_of_one_title_stand_in_one_chart_each_name_once() -> None:
     assert [one["name"] for one in found[0]["series"]] == ["dense", "lost"]
     assert found[0]["y_range"] is None  # that of one model would cut the other's off
     assert found[2]["y_range"] == [1, 2]
+
+
+def test_one_column_is_added_once_however_many_ask_at_once(small: Small) -> None:
+    run = open_run(str(small.folder / "kept"), "small")
+    for _ in range(5):
+        scores, gate = Scores(run, run["once"]), threading.Barrier(8)
+
+        def ask(scores: Scores = scores, gate: threading.Barrier = gate) -> int:
+            gate.wait()
+            return len(scores.columns(["gopher_words", "lang_p"]))
+
+        with ThreadPoolExecutor(8) as pool:
+            found = [each.result() for each in [pool.submit(ask) for _ in range(8)]]
+        assert found == [len(scores.row)] * 8
+        assert len(set(scores.table.column_names)) == len(scores.table.column_names)

@@ -163,6 +163,7 @@ def test_what_cannot_be_answered_is_said(ui: TestClient) -> None:
         ("runs/small/nodes/plain/whatif", {"field": "min_words", "value": "few"}, "whole number"),
         ("runs/small/nodes/plain/column", {"column": "lang"}, "no number column"),
         ("runs/small/documents", {"node": "plain", "column": "gopher_words", "low": "x"}, "a number"),
+        ("runs/small/documents", {"node": "plain", "after": "1e999"}, "a number"),
         ("runs/small/document", {"id": "nobody"}, "no document"),
         ("compare", {"one": "small", "two": "../small"}, "no run called"),
     ]:
@@ -192,6 +193,7 @@ def test_a_store_that_is_written_meanwhile_is_seen_as_it_is(small: Small, tmp_pa
             "total": 2,
         },
         {"time": "2999-01-01T00:00:01+00:00", "event": "training", "node": "once", "step": 3, "steps": 9, "loss": 1.5},
+        {"time": "2999-01-01T00:00:02+00:00", "event": "training", "node": "plain", "step": 3, "loss": float("nan")},
     ]
     events.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"time": "2999-01-0')  # a torn end
     half = ask(ui, "runs/small")

@@ -25,6 +25,7 @@ class LocalContext(Context):
         self.files = {field: _listing(paths) for field, paths in (files or {}).items()}
         self.phase = self.key = ""
         self.results: dict[tuple[str, str], Result] = {}
+        self.passed: dict[Node, Mapping[str, int]] = {}
 
     def run(self, phase: TaskPhase) -> dict[str, Result]:
         """Every task of a phase, in order."""
@@ -75,6 +76,9 @@ class LocalContext(Context):
 
     def input(self, of):
         return getattr(self.node, of)
+
+    def behind(self):
+        return self.passed.items()
 
     @contextmanager
     def create(self, ext):

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import operator
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -156,6 +157,12 @@ def test_the_files_are_taken_home_and_another_place_costs_a_copy_only(first, tmp
         "prov.json",
         "manifest.json",
     }
+    card = (home / "README.md").read_text()
+    gone = Counter(row["reason"] for row in found["best"].removed().to_pylist())
+    assert {"language.other", "select.low"} <= set(gone)
+    for reason, number in gone.items():
+        assert f"`{reason}` {number}" in card
+    assert "208 documents, 3 removed (`bad_json` 1, `empty` 1, `no_text` 1)" in card
 
 
 def test_the_way_of_a_document_goes_through_a_new_base(first):

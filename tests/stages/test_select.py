@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
+from stages.expression import parse
+from stages.map import Map
 from stages.read.read import Read
 from stages.select import Select
 
@@ -179,3 +181,36 @@ def test_zero_is_a_value_like_any_other(tmp_path):
     Select(docs=None, by="q", min=0.0).check()
     with pytest.raises(RecipeError, match="keep_fraction and min"):
         Select(docs=None, by="q", min=0.0, keep_fraction=0.5).check()
+
+
+KINDS = {"q": "float32", "n": "int64", "lang": "string", "good": "bool", "vector": "float32[8]"}
+
+
+@pytest.mark.parametrize(
+    "fields", [{"min": 0.7}, {"max": 0.7}, {"where": "mark >= 0.7 and mark <= 0.7"}, {"where": "0.7 == mark"}]
+)
+def test_a_value_at_the_threshold_stays_in_the_precision_of_its_column(tmp_path, fields):
+    marked = Map(docs=DOCS, fn="a:b", writes={"mark": "float32"})
+    node = Select(docs=marked, **({"by": "mark"} if "where" not in fields else {}), **fields)
+    node.check()
+    table = pa.table({"id": ["d:0", "d:1"], "mark": pa.array([0.7, 0.7], pa.float32())})  # below 0.7 as a float64
+    ctx = LocalContext(node, tmp_path, {"docs": table})
+    if len(node.phases()) > 1:
+        assert ctx.run_all()["all"].counts == {"scored": 2, "kept": 2}
+    assert node.phases()[-1].open(ctx)(table).removed.reason.to_pylist() == [None, None]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["lang > 0.5", "q == 'x'", "lang + 1", "-lang", "log(lang)", "lang", "lang and good", "max(lang, q)", "vector"],
+)
+def test_text_in_the_place_of_a_number_stops_the_plan(text):
+    with pytest.raises(RecipeError, match=r"select\.by.*(text|float32\[8\])"):
+        parse(text, "select.by", KINDS)
+
+
+def test_whole_numbers_beyond_those_of_a_float_are_compared_as_they_are():
+    table = pa.table({"n": [2**60, 2**60 + 1]})
+    assert parse("n == 1152921504606846977", "select.where", KINDS).values(table).to_pylist() == [False, True]
+    assert parse("n / 2", "select.by", KINDS).values(table).to_pylist() == [2.0**59, 2.0**59]
+    assert parse("n", "select.by", KINDS).values(table).to_pylist() == [2.0**60, 2.0**60]

@@ -35,6 +35,7 @@ def rows(first: int, count: int) -> pa.Table:
     )
 
 
+PASSED = {"alive_in": 5000, "alive_out": 8, "removed.language.other": 4990, "removed.language.unsure": 2}
 SHARDS = {"a": rows(0, 5), "b": rows(5, 0), "c": rows(5, 3)}
 
 
@@ -43,6 +44,7 @@ def write(folder, to, shards=SHARDS, **fields):
     node = Write(docs=DOCS, to=str(to), **fields)
     node.check()
     ctx = LocalContext(node, folder)
+    ctx.passed = {DOCS.docs: {"rows": 5003, "kept": 5000, "rejected.bad_json": 3}, DOCS: PASSED}
     files, target = node.phases()
     for key, table in shards.items():
         ctx.shard, ctx.phase, ctx.key = Shard("0" * 12, key, table.num_rows, 0), "files", key
@@ -183,6 +185,19 @@ def test_croissant_and_prov_pass_their_own_readers(tmp_path, monkeypatch):
     assert labels == {"read", "language", "write"}
 
 
+def test_the_cards_say_how_many_documents_each_node_removed_and_why(tmp_path):
+    write(tmp_path / "store", tmp_path / "out")
+    lines = (tmp_path / "out" / "README.md").read_text().splitlines()
+    assert any(
+        line.startswith("- 1. `read`") and line.endswith("5,003 documents, 3 removed (`bad_json` 3)") for line in lines
+    )
+    gone = "5,000 documents, 4,992 removed (`language.other` 4,990, `language.unsure` 2)"
+    assert any(line.startswith("- 2. `language` of 1") and line.endswith(gone) for line in lines)
+    activities = json.loads((tmp_path / "out" / "prov.json").read_text())["activity"]
+    assert activities["sl:run-2"]["sl:documents"] == "5000"
+    assert activities["sl:run-2"]["sl:removed.language.other"] == "4990"
+
+
 def test_nothing_alive_and_impossible_targets_are_named(tmp_path):
     with pytest.raises(DataError, match="no document is left to write"):
         write(tmp_path / "store", tmp_path / "out", {"a": rows(0, 0)})
@@ -204,3 +219,14 @@ def test_gzipped_lines_hold_no_time(tmp_path):
     data = (tmp_path / "out" / "data" / "train-00000-of-00002.jsonl.gz").read_bytes()
     assert data[4:8] == b"\0\0\0\0"
     assert len(gzip.decompress(data).splitlines()) == 5
+
+
+def test_lines_of_json_hold_no_number_that_json_lacks(tmp_path):
+    odd = rows(0, 4).set_column(5, "lang_p", pa.array([0.5, float("nan"), float("inf"), None], pa.float32()))
+    ctx = write(tmp_path / "run", tmp_path / "out", {"a": odd}, format="jsonl.gz")
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    found = gzip.decompress(ctx.path("files", "a", ".jsonl.gz").read_bytes()).splitlines()
+    assert [json.loads(line, parse_constant=refuse)["lang_p"] for line in found] == [0.5, None, None, None]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,14 +17,17 @@ from drive import finish, start
 from nodes import Common, Lines, Long, Tally, Vowels
 from troubled import Careless, Chokes, Dies, Draws, Large, Leaks, Silent, Unsure
 
-from pipeline.contract import Node
+from pipeline.contract import Node, Result, TaskPhase
 from pipeline.driver.execute import Options, run
+from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import Plan, plan
 from pipeline.driver.progress import Notice, Started, TaskFailed
 from pipeline.driver.recorder import Recorder
-from pipeline.errors import BalanceError, DiskFull, NodeFailed, SourceChanged, SourceError, StoreError
+from pipeline.errors import BalanceError, DataError, DiskFull, NodeFailed, SourceChanged, SourceError, StoreError
 from pipeline.graph import build
 from pipeline.run import open_run
+from pipeline.store.ledger import Ledger
+from pipeline.store.objects import LocalStore
 from pipeline.store.open import open_store
 
 ROOT = Path(__file__).parents[3]
@@ -104,6 +108,20 @@ def test_a_node_that_cannot_name_its_tasks_fails_once(local_ray, paths, tmp_path
     assert "tasks failed" not in str(caught.value)
 
 
+@pytest.mark.parametrize("keys", [("a", "b", "a"), ("a/b",), ("",), (".a",)])
+def test_keys_that_are_no_names_of_files_are_named(tmp_path, keys):
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Keyed(Node):
+        def phases(self):
+            return (TaskPhase(name="work", keys=lambda ctx: keys, run=lambda ctx, key: Result()),)
+
+    ledger = Ledger(build([Keyed()]), LocalStore(str(tmp_path / "store")))
+    node = ledger.graph.targets[0]
+    known = PhaseKeys(ledger, lambda node: True)
+    with pytest.raises(DataError, match=r"keyed\.work: the key "):
+        known.of(node, ledger.graph.phases(node)[0])
+
+
 def test_a_node_that_removes_everything_stops_the_run_unless_it_may(local_ray, paths, tmp_path):
     docs = Lines(paths=paths)
     gone = Long(docs=docs, min_chars=10_000)
@@ -140,6 +158,23 @@ def test_a_log_that_cannot_be_written_ends_no_run(tmp_path, capfd):
     assert capfd.readouterr().err.count("the event log is not written any more: ") == 1
     Recorder(store, "run").notify(Started(Plan("run", ())))
     assert capfd.readouterr().err.count("the event log is not written any more: ") == 1
+
+
+def test_a_shard_that_cannot_be_read_is_told_with_its_trace(copy):
+    docs = copy.open()["docs"]
+    path = docs.path("shards", docs.keys("shards")[1], ".parquet")
+    path.write_bytes(b"\0" * path.stat().st_size)
+    told: list[TaskFailed] = []
+
+    class Watcher:
+        def notify(self, event):
+            told.extend([event] if isinstance(event, TaskFailed) else [])
+
+    graph = copy.graph(long={"unit": "byte"})
+    with pytest.raises(NodeFailed):
+        run(graph, name="other", store=str(copy.store), options=Options(cpus=2), watcher=Watcher())
+    assert told
+    assert all("Traceback" in event.trace for event in told)
 
 
 def test_descendants_of_a_failed_node_wait(local_ray, paths, tmp_path):

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from pipeline.contract import Node
 from pipeline.driver.board import Board, NodeStatus, line
 from pipeline.driver.history import Took, earlier, time_left
 from pipeline.driver.lines import JsonLines, Lines
 from pipeline.driver.progress import Finished, NodeProgress, Started, TaskEvent, TaskFailed, Watchers
 from pipeline.driver.progress_table import LiveTable, cells, shown
 from pipeline.driver.recorder import Recorder
+from pipeline.driver.reporter import Reporter
 from pipeline.quantities import duration, number, size
 from pipeline.store.events import EventLog, read_events
 from pipeline.store.open import open_store
@@ -127,6 +129,7 @@ def test_rate_and_time_left_follow_from_what_was_seen() -> None:
 def test_the_time_left_covers_nodes_that_wait(tmp_path: Path) -> None:
     """Times of an earlier run, scaled by rows; nodes of one pass count once; a node that is new makes it a minimum."""
     store = open_store(str(tmp_path))
+    store.write("runs/first/run.json", b'{"nodes": {}}')
     recorder = Recorder(store, "first")
     recorder.notify(Started(Plan("first")))
     for name, rows in (("docs", 100), ("clean", 100), ("plain", 100), ("lost", 0)):
@@ -220,3 +223,26 @@ def test_the_event_log_is_one_segment_per_driver_and_survives_a_torn_line(tmp_pa
     ]  # fmt: skip
     assert events[-1]["value"] == 3
     assert all(event["time"] for event in events)
+
+
+def test_a_folder_of_runs_that_is_no_run_is_passed_over(tmp_path):
+    store = open_store(str(tmp_path))
+    (tmp_path / "runs" / "first@old").mkdir(parents=True)
+    assert earlier(store, "first") == {}
+
+
+@pytest.mark.parametrize(
+    ("loss", "shown"), [(2.5, "step 3, loss 2.500"), (None, "step 3"), ("nan", "step 3, loss nan")]
+)
+def test_a_report_that_fits_no_format_ends_no_run(loss, shown):
+    """The loss of a training that has diverged is null in its log."""
+
+    class Trains(Node):
+        progress_formats = {"loss": "loss {:.3f}"}  # noqa: RUF012
+
+    told: list[TaskEvent] = []
+    node = Trains()
+    watcher = Watchers()
+    watcher.notify = told.append
+    Reporter({node: "train"}, watcher).event(node, "training", {"step": 3, "loss": loss})
+    assert [event.text for event in told] == [shown]

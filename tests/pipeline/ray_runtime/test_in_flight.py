@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from pipeline.ray_runtime.tasks import Width, in_flight
+from pipeline.errors import SourceChanged
+from pipeline.ray_runtime.tasks import Width, digest_files, in_flight
 
 
 def each(task, count: int):
@@ -107,3 +108,11 @@ def test_what_ended_a_task_is_named():
 
     ((_, found),) = in_flight(each(task, 1), lambda: 2, lambda: False)
     assert str(found) == "ValueError: not well"
+
+
+def test_a_file_that_has_changed_is_named_without_a_trace(tmp_path):
+    (tmp_path / "a.txt").write_text("12345")
+    with pytest.raises(SourceChanged) as caught:
+        digest_files([(str(tmp_path / "a.txt"), 5), (str(tmp_path / "b.txt"), 5)])
+    assert str(caught.value).startswith(f"{tmp_path / 'b.txt'}: no file")
+    assert "Traceback" not in str(caught.value)

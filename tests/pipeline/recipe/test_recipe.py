@@ -138,6 +138,11 @@ def test_an_override_changes_one_field(change: str, field, value) -> None:
     assert field(parse(FIRST, VOCABULARY, overrides=[change]).nodes) == value
 
 
+def test_an_override_reaches_a_node_with_dots_in_its_name() -> None:
+    text = FIRST.replace("wiki", "wiki.en")
+    assert parse(text, VOCABULARY, overrides=["wiki.en.limit=7"]).nodes["wiki.en"].limit == 7
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

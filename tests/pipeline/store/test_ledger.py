@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 from corpus import write_corpus
-from nodes import Lines, Long
+from nodes import Lines, Long, Vowels
 
 from pipeline.contract import Columns, Context, Node, RowNode, file, sources
 from pipeline.driver.prepare import digest_sources
@@ -48,6 +48,21 @@ def test_a_file_that_changes_at_its_path_moves_the_score_key(tmp_path):
 
     assert key("tide") == key("tide")
     assert key("tide") != key("moon")
+
+
+def test_the_key_of_scores_of_a_text_holds_all_that_made_the_text(tmp_path):
+    """`line_dedup` looks at every document that is alive, and its thresholds decide what it leaves of a text."""
+    from stages.lines.line_dedup import LineDedup
+
+    paths = write_corpus(tmp_path / "in", files=1, lines=3)
+
+    def key(min_chars: int, min_copies: int) -> str | None:
+        kept = LineDedup(docs=Long(docs=Lines(paths=paths), min_chars=min_chars), min_copies=min_copies)
+        node = Vowels(docs=kept)
+        return digested(build([node]), tmp_path / "store").score_key(node)
+
+    assert key(4, 2) == key(4, 2) is not None
+    assert len({key(4, 2), key(9, 2), key(4, 3)}) == 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

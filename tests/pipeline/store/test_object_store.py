@@ -13,14 +13,14 @@ import pytest
 import s3
 
 from pipeline.contract import Result
-from pipeline.errors import SourceError, StoreError
+from pipeline.errors import DiskFull, SourceError, StoreError, UserError
 from pipeline.store import cache
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore, Store, sha256_of
 from pipeline.store.open import mark_store, open_store, require_store
 from pipeline.store.receipts import commit, read_receipt
 from pipeline.store.sources import digest_file, expand, open_stream, require_unchanged
-from pipeline.store.uris import masked
+from pipeline.store.uris import masked, masked_in
 
 pytest.importorskip("moto.server", reason="moto[server] is not installed")
 NODE = "nodes/n-0123456789ab"
@@ -238,6 +238,15 @@ def test_a_store_is_marked(store):
         mark_store(store)
 
 
+@pytest.mark.parametrize("refuses", [False, True], ids=["overlooks the condition", "refuses it"])
+def test_a_store_that_cannot_write_on_a_condition_is_refused_with_what_would_be_lost(endpoint, refuses):
+    with s3.without_conditions(endpoint, refuses=refuses) as old:
+        store = open_store(s3.bucket(endpoint, f"bucket-{next(NUMBERS)}").replace(endpoint, old))
+        store.write("a", b"plain writing is no question")
+        with pytest.raises(StoreError, match=r"cannot write on a condition.*no two drivers own one node"):
+            mark_store(store)
+
+
 @pytest.mark.parametrize(
     ("uri", "shown"),
     [
@@ -245,10 +254,35 @@ def test_a_store_is_marked(store):
         ("s3://bucket/a?secret_access_key=s3cr&region=x&session_token=t", "s3://bucket/a?secret_access_key=***&region=x&session_token=***"),
         ("az://account/c/p?sas_token=s3cr", "az://account/c/p?sas_token=***"),
         ("/a/folder?key=1", "/a/folder?key=1"),
+        ("s3://AKIA1:s3cr/t+x@bucket/a?region=x", "s3://***@bucket/a?region=x"),  # as the console shows a key
+        ("https://me@host:8080/a/b@2?v=1#part", "https://***@host:8080/a/b@2?v=1#part"),
+        ("http://host:8080/runs/first@2/x#p", "http://host:8080/runs/first@2/x#p"),
+        ("demo://corpus", "demo://corpus"),
     ],
 )  # fmt: skip
 def test_secrets_of_a_uri_are_not_shown(uri, shown):
     assert masked(uri) == shown
+
+
+def test_secrets_inside_of_texts_and_values_are_not_shown():
+    recipe = "store: s3://K:s3cr@b/runs # mine\nnodes: {docs: {paths: [s3://b/x?session_token=t3k, 's3://b/y']}}"
+    assert masked_in(recipe) == recipe.replace("K:s3cr", "***").replace("t3k", "***")
+    assert masked_in({"paths": ["s3://K:s3cr@b/x", 3], "none": None}) == {"paths": ["s3://***@b/x", 3], "none": None}
+
+
+def test_the_runs_of_a_store_show_no_secret(endpoint, store):
+    from siftloom.run import Run
+    from siftloom.runs import all_runs, forget
+
+    uri = store.root.replace("s3://", "s3://KEY:S3CRET@")
+    store.write("runs/first/run.json", b'{"name": "first", "nodes": {}}')
+    store.write("runs/first/report.html", b"x")
+    (found,) = all_runs(uri)
+    assert found["report"].startswith("s3://***@")
+    assert "S3CRET" not in repr(Run(open_store(uri), "first"))
+    with pytest.raises(UserError) as caught:
+        forget(uri, "other")
+    assert "S3CRET" not in str(caught.value)
 
 
 def test_an_error_shows_no_secret(endpoint):
@@ -256,3 +290,10 @@ def test_an_error_shows_no_secret(endpoint):
     with pytest.raises(StoreError) as caught:
         open_store(uri).write("a", b"")
     assert "S3CRET" not in str(caught.value)
+
+
+def test_a_full_disk_under_the_copies_is_not_blamed_on_the_store(store, small_disk, monkeypatch):
+    store.write("large", b"x" * 2_000_000)
+    monkeypatch.setenv("SIFTLOOM_CACHE", str(small_disk / "cache"))
+    with pytest.raises(DiskFull, match=f"^folder {small_disk}.*: the disk is full"):
+        store.local("large")

@@ -53,6 +53,16 @@ def test_a_task_done_twice_writes_the_same_receipt_once(store, tmp_path):
     assert done_keys(store, FOLDER, "p") == {"k"}
 
 
+@pytest.mark.parametrize("again", [Result({"rows": 3}, {"mean": 2.5}), Result({"rows": 4}, {"mean": 2.0})])
+def test_a_task_that_says_something_else_the_second_time_is_drift(store, again):
+    """Facts decide bytes as files do: a cut, the parameters of a model. Counts must balance."""
+    commit(store, FOLDER, "p", "k", {}, [], Result({"rows": 3}, {"mean": 2.0}))
+    with pytest.raises(DriftError, match=r"other (facts|counts) for the finished task"):
+        commit(store, FOLDER, "p", "k", {}, [], again)
+    first = commit(store, FOLDER, "p", "k", {}, [], again, deterministic=False)
+    assert (first.counts, first.facts) == ({"rows": 3}, {"mean": 2.0})
+
+
 def test_a_receipt_holds_no_clock_host_or_process(store, tmp_path):
     commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
     form = json.loads(store.read(receipt_name(FOLDER, "p", "k")))

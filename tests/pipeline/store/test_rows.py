@@ -28,7 +28,7 @@ from pipeline.contract import (
 )
 from pipeline.driver.execute import run
 from pipeline.driver.verify import verify
-from pipeline.errors import NodeFailed, SourceChanged
+from pipeline.errors import DataError, NodeFailed, SourceChanged
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store.binding import BaseShard
@@ -151,6 +151,34 @@ def test_row_groups_without_a_wanted_row_are_not_read(tmp_path, in_place):
     rows = pa.concat_tables(found).to_pylist()
     assert [row["_row"] for row in rows] == [*range(7), *range(21, 28), 49]
     assert all(row["id"].endswith(f":{row['_row']}") and row["text"].endswith(f" {row['_row']}") for row in rows)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"PAR1 and nothing of a footer PAR1"])
+def test_a_file_of_the_store_that_cannot_be_read_is_named(tmp_path, content):
+    data = tmp_path / "nodes" / "base" / "data" / "shards"
+    data.mkdir(parents=True)
+    for name in ("0.parquet", "state.parquet"):
+        if content is not None:
+            (data / name).write_bytes(content)
+    shard = Shard("base", "0", 3, 1)
+    for base in (
+        BaseShard(shard, "nodes/base", "shards", "0", "0.parquet"),
+        BaseShard(shard, "nodes/base", "shards", "0", "0.parquet", state_file="state.parquet"),
+    ):
+        with pytest.raises(DataError, match=r"\.parquet: .*; expected .* Next: siftloom verify"):
+            list(ShardView(open_store(str(tmp_path)), base, ()).batches(["text"]))
+
+
+@pytest.mark.parametrize("content", [None, b"PAR1 and nothing of a footer PAR1"])
+def test_a_file_in_place_that_cannot_be_read_any_more_is_named(tmp_path, content):
+    path = tmp_path / "0.parquet"
+    place = InPlace(digest="d" * 64, ids="d" * 12, row_groups=(0, 1), first_row=0, columns={"text": "text"})
+    source = Source(0, "0.parquet", str(path), 5, "d" * 64)
+    base = BaseShard(Shard("base", "0", 3, 1), "nodes/base", "shards", "0", None, place, source)
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SourceChanged, match=r"0\.parquet: (no file|a file that has changed)"):
+        list(ShardView(open_store(str(tmp_path)), base, ()).batches(["text"]))
 
 
 @pytest.mark.parametrize(("only", "rows"), [(None, [*range(50)]), ([6, 21, 49], [*range(7), *range(21, 28), 49])])

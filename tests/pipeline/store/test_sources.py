@@ -135,6 +135,13 @@ def source_of(path: Path) -> Source:
     return listing.sources([digest_file(e.path, e.size) for e in listing.entries])[0]
 
 
+def test_a_file_that_went_since_it_was_listed_is_named(folder):
+    (entry,) = expand([str(folder / "a.txt")], "read.paths").entries
+    (folder / "a.txt").unlink()
+    with pytest.raises(SourceChanged, match=r"a\.txt: no file; expected the \d+ bytes listed before"):
+        digest_file(entry.path, entry.size)
+
+
 def test_a_touched_file_is_unchanged_and_an_edited_one_is_not(folder):
     path = folder / "a.txt"
     source = source_of(path)

@@ -168,18 +168,6 @@ def test_fifty_processes_race_for_a_name(tmp_path):
     assert (tmp_path / "nodes/n/lease").read_text() == str(won[0])
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of one megabyte."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_a_full_disk_is_a_named_error_and_leaves_room_as_it_was(small_disk):
     store = LocalStore(str(small_disk / "store"))
     store.write("small", b"1")
@@ -199,3 +187,13 @@ def test_a_read_only_disk_is_a_named_error(small_disk):
         with pytest.raises(StoreError, match="cannot be written"):
             attempt()
     assert store.read("x") == b"1"
+
+
+def test_a_store_below_a_file_is_a_named_error(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for root in (tmp_path / "notes.txt", tmp_path / "notes.txt" / "store"):
+        store = LocalStore(str(root))
+        assert store.read("x") is None
+        for attempt in (lambda store=store: store.write("y", b"1"), lambda store=store: store.create("z", b"1")):
+            with pytest.raises(StoreError, match=rf"^store {root}: a part of the path is a file"):
+                attempt()

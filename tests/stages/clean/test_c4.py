@@ -77,7 +77,8 @@ def test_verdicts_and_texts_of_the_demo_corpus_are_those_of_datatrove():
     for fields, theirs in (({}, {}), ({"end_mark": False, "min_sentences": None}, bare)):
         oracle = filters.C4QualityFilter(**theirs)
         documents = [Document(text=text, id="") for text in texts]
-        verdicts = [oracle.filter(document) is True for document in documents]
+        # without a least number of sentences it keeps pages of which no line is left
+        verdicts = [oracle.filter(document) is True and document.text != "" for document in documents]
         _, reasons, after = applied(C4(docs=DOCS, **fields), texts)
         differ = [i for i, reason in enumerate(reasons) if (reason is None) != verdicts[i]]
         # sentences are counted without a model of abbreviations, which a page of four to six of them may feel
@@ -85,3 +86,10 @@ def test_verdicts_and_texts_of_the_demo_corpus_are_those_of_datatrove():
         both = [i for i, verdict in enumerate(verdicts) if verdict and i not in differ]
         assert len(both) > 50
         assert [after[i] for i in both] == [documents[i].text for i in both]
+
+
+def test_no_rule_turned_off_leaves_a_text_of_nothing():
+    node = C4(docs=DOCS, min_sentences=None, max_lorem_ipsum=None, max_curly_brackets=None)
+    texts = [page(), "menu\nhome", "[1]", "{ lorem ipsum }"]
+    assert applied(node, texts)[1] == [None, "c4.empty", "c4.empty", "c4.empty"]
+    assert applied(C4(docs=DOCS), texts)[1] == [None, *["c4.min_sentences"] * 3]

@@ -57,6 +57,19 @@ def test_a_file_goes_for_its_rule(text, reason):
     assert reasons == [None, reason and f"code.{reason}"]
 
 
+def test_a_line_ends_with_its_line_feed_and_the_header_lies_whole_in_the_first_hundred_characters():
+    texts = [
+        "ab = 1\nlonger x",
+        "ab = 1\nlonger x\n",
+        " " * 86 + '<?xml version="1.0"',
+        " " * 87 + '<?xml version="1.0"',
+    ]
+    scores, _, _ = applied(Code(docs=DOCS), texts)
+    assert scores["code_lines"] == [2, 2, 1, 1]
+    assert scores["code_mean_line"][:2] == [7, 7]
+    assert scores["code_xml"][2:] == ["<?xml version=" in text[:100] for text in texts[2:]] == [1, 0]
+
+
 def test_code_columns_by_hand():
     scores, _, _ = applied(Code(docs=DOCS), ["ab = 1\n\nlonger x"])
     assert {name: pytest.approx(values[0]) for name, values in scores.items()} == {

@@ -169,7 +169,7 @@ def brute_force(text: str, words: list[str], step: int = 1) -> dict[str, float]:
         scores[f"gopher_dup_{name}s"] = len(copies) / max(len(parts), 1)
         scores[f"gopher_dup_{name}_chars"] = sum(map(len, copies)) / whole
     for n in (2, 3, 4):
-        grams = [" ".join(words[i : i + n * step]) for i in range(len(words) - n * step + 1)]
+        grams = [(" " if step == 1 else "").join(words[i : i + n * step]) for i in range(len(words) - n * step + 1)]
         (most, count), *_ = Counter(grams).most_common(1) or [("", 0)]
         scores[f"gopher_top_{n}gram"] = min(len(most) * count / whole, 1) if count > 1 else 0.0
     for n in range(5, 11):

@@ -86,3 +86,9 @@ def test_safety_reports_and_removes_on_request_only(tmp_path):
     for fields in ({}, {"violence": ("v.txt",), "max_sex": 0.1}):
         with pytest.raises(RecipeError):
             Safety(docs=DOCS, **fields).check()
+
+
+def test_case_is_that_of_the_script_and_a_line_ends_as_it_may():
+    greek = Finder(["ΟΔΟΣ", "λόγος"]).find(pa.array(["η οδος", "Η ΟΔΟΣ", "οδοσ", "ΛΌΓΟΣ", "οδοστρωμα"]))
+    assert greek.counts().tolist() == [1, 1, 1, 1, 0]
+    assert Finder(["neural net"]).find(pa.array(["neural\r\nnet", "neural\nnet"])).counts().tolist() == [1, 1]

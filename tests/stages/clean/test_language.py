@@ -137,6 +137,16 @@ def test_lines_vote_by_their_characters(tmp_path):
     assert line["lang_p"].to_pylist()[3] == 0
 
 
+def test_a_page_that_is_translated_by_half_is_found_by_its_lines(tmp_path):
+    half = "\n".join([ENGLISH] * 12 + [GERMAN] * 18)  # over 2,000 characters, English as far as a page is looked at
+    whole = "\n".join([ENGLISH] * 30)
+    pages, lines = Language(docs=DOCS), Language(docs=DOCS, per="line", max_chars=20_000)
+    assert pages.decide(scores(pages, [half, whole], tmp_path)).reason.to_pylist() == [None, None]
+    assert lines.decide(scores(lines, [half, whole], tmp_path)).reason.to_pylist() == ["language.other", None]
+    both = Language(docs=DOCS, per="line", max_chars=20_000, keep=("de",))
+    assert both.decide(scores(both, [half], tmp_path)).reason.to_pylist() == ["language.unsure"]
+
+
 def test_a_page_of_which_the_beginning_says_little_is_read_further(tmp_path):
     text = "Lorem x y z. " * 30 + ENGLISH * 8
     short = scores(Language(docs=DOCS, max_chars=300), [text], tmp_path)
@@ -165,3 +175,12 @@ def test_the_known_codes_are_the_labels_of_the_model() -> None:
     model = load(bundled_language_model())
     assert {label.removeprefix(LABEL) for label in model.get_labels()} == CODES
     assert set(NAMES.values()) <= CODES
+
+
+@pytest.mark.parametrize(
+    "keep", [{"de": 0.5, "deu": 0.9}, {"deu": 0.9, "de": 0.5}, {"de": 0.5, "deu_Latn": 0.9}, {"DE": 1, "de": 0}]
+)
+def test_two_probabilities_for_one_language_are_no_choice(keep):
+    """The order of a mapping is in no identity, so it cannot say which of them counts."""
+    with pytest.raises(RecipeError, match="two names of one language"):
+        Language(docs=DOCS, keep=keep).check()

@@ -7,8 +7,11 @@ from importlib.resources import files
 import pytest
 from rows import DOCS, applied
 
+from pipeline.errors import RecipeError
+from pipeline.graph import build
 from stages.clean.fineweb_quality import FinewebQuality
 from stages.clean.refinedweb_lines import RefinedwebLines
+from stages.clean.tidy import Tidy
 
 LONG = "A line of prose that is longer than thirty characters"
 
@@ -84,3 +87,9 @@ def test_a_document_that_loses_too_much_goes():
     ]
     lax = RefinedwebLines(docs=DOCS, max_removed_words=None)
     assert applied(lax, texts)[1] == [None, None, "refinedweb_lines.min_left_chars", None]
+
+
+@pytest.mark.parametrize("node", [RefinedwebLines, Tidy])
+def test_an_empty_text_is_no_document_whatever_the_fields(node):
+    with pytest.raises(RecipeError, match="min_left_chars"):
+        build([node(docs=DOCS, min_left_chars=0)])

@@ -54,6 +54,19 @@ def test_what_only_looks_like_it_stays(text):
     assert (scores["pii_hits"], after) == ([0], [text])
 
 
+@pytest.mark.parametrize(
+    ("text", "after"),
+    [
+        ("ES91 2100 0418 4502 0005 1332 BIC CAIXESBB", "<iban> BIC CAIXESBB"),  # words behind it look like more of it
+        ("DE89 3704 0044 0532 0130 00 BANK ABC", "<iban> BANK ABC"),
+        ("PAY TO FR14 2004 1010 0505 0001 3M02 606 NOW", "PAY TO <iban> NOW"),
+        (f"-----BEGIN PRIVATE KEY-----\ncut off\n{KEY}", "-----BEGIN PRIVATE KEY-----\ncut off\n<key>"),
+    ],
+)
+def test_a_find_ends_where_it_ends(text, after):
+    assert applied(Pii(docs=DOCS), [text])[2] == [after]
+
+
 def test_kinds_and_the_limit_are_fields():
     texts = ["a@b.example c@d.example 8.8.8.8", "a@b.example"]
     scores, reasons, after = applied(Pii(docs=DOCS, kinds=("email",), max_hits=1), texts)

@@ -4,6 +4,7 @@ import pytest
 from rows import DOCS, applied
 
 from pipeline.errors import RecipeError
+from pipeline.graph import build
 from stages.clean.tidy import Tidy
 
 
@@ -14,5 +15,5 @@ def test_addresses_and_rows_of_line_ends_go():
     assert scores == {"tidy_urls": [1, 0, 1, 0], "tidy_left_chars": [14, 8, 0, 7]}
     assert reasons == [None, None, "tidy.min_left_chars", None]
     assert applied(Tidy(docs=DOCS, urls=False, max_newlines=1), texts[:2])[2][1] == "one\ntwo"
-    with pytest.raises(RecipeError):
-        Tidy(docs=DOCS, max_newlines=0).check()
+    with pytest.raises(RecipeError, match="max_newlines"):
+        build([Tidy(docs=DOCS, max_newlines=0)])

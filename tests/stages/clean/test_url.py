@@ -17,8 +17,8 @@ def look(folder, urls, fields=("domains", "urls", "strict", "hard", "soft", "all
     lists = {
         "domains": b"# a comment\nbad.example\n\nWWW.Worse.example\n",
         "urls": b"http://www.shop.example/offer/\nshop.example/a?b=1\n",
-        "strict": b"casi-no\nfree.bet\n",
-        "hard": b"poker\n",
+        "strict": b"casi-no\nfree.bet\n-.-\n",  # a rule is no letter, and stands in every address
+        "hard": b"\xef\xbb\xbfpoker\n",  # as editors on Windows write it
         "soft": gzip.compress(b"webcam\nescort\nlive\n"),
         "allow": b"good.bad.example\n",
     }
@@ -34,6 +34,8 @@ def look(folder, urls, fields=("domains", "urls", "strict", "hard", "soft", "all
     [
         ("https://bad.example/", "domain"),
         ("https://deep.er.bad.example:8080/x", "domain"),
+        ("https://a.b.c.d.e.f.g.h.i.j.bad.example/", "domain"),
+        ("https://bad.example./x", "domain"),
         ("http://notbad.example/", None),
         ("https://worse.example", "domain"),
         ("//user:pw@www.worse.example/path", "domain"),

@@ -5,13 +5,15 @@ import hashlib
 import json
 import random
 import re
+import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, RecipeError, UserError
 from pipeline.report.figures import check
 from stages.decontaminate.decontaminate import Decontaminate
 from stages.decontaminate.grams import Grams, gram_hashes
@@ -130,6 +132,26 @@ def test_passages_are_cut_out_and_the_rest_is_left(tmp_path, planted):
     assert set(again.column("eval_hits")) == {0}
 
 
+def test_a_document_that_is_a_passage_and_nothing_else_is_removed(tmp_path):
+    passage = " ".join(question(random.Random(8), 20))
+    path, _ = sets(tmp_path, {"question": passage})
+    docs = [f"{passage}\n", f"before {passage}"]
+    run = Run(Decontaminate(docs=corpus(docs), evals=(path,), action="mask"), tmp_path / "run").all()
+    assert run.reasons() == ["decontaminate.eval", None]
+    kept = Run(Decontaminate(docs=corpus(docs), evals=(path,), action="mask", mask="[...]"), tmp_path / "kept").all()
+    assert kept.reasons() == [None, None]
+
+
+@pytest.mark.parametrize("damage", ["cut off", "not packed", "not UTF-8"])
+def test_a_damaged_set_is_named(tmp_path, damage):
+    path, _ = sets(tmp_path, *[{"q": str(i) * 50} for i in range(200)], name="evals.jsonl.gz")
+    data = Path(path).read_bytes()
+    damaged = {"cut off": data[: len(data) // 2], "not packed": b"[1]\n", "not UTF-8": gzip.compress(b'"\xff"\n')}
+    Path(path).write_bytes(damaged[damage])
+    with pytest.raises(UserError, match=r"evals\.jsonl\.gz"):
+        Run(Decontaminate(docs=corpus(["x"]), evals=(path,)), tmp_path / "run").all()
+
+
 def test_boilerplate_is_cut_by_document_frequency(tmp_path):
     chance = random.Random(1)
     licence, secret = " ".join(question(chance, 20)), " ".join(question(chance, 20))
@@ -212,3 +234,19 @@ def test_bad_lines_and_empty_sets(tmp_path):
 def test_fields_that_make_no_sense(fields):
     with pytest.raises(RecipeError):
         Decontaminate(docs=corpus(["x"]), **{"evals": ("x.jsonl",), **fields}).check()
+
+
+def test_the_shards_of_a_large_corpus_are_counted_one_after_another(tmp_path):
+    """A matrix of shards and n-grams would be 10,000 times as large as the n-grams."""
+    path, _ = sets(tmp_path, *[{"q": " ".join(question(random.Random(i), 60))} for i in range(300)])
+    run = Run(Decontaminate(docs=corpus(["x y z"] * 200, shards=200), evals=(path,)), tmp_path / "run")
+    phases = {phase.name: phase for phase in run.node.phases()}
+    for name in ("items", "hits"):
+        run.phase(phases[name])
+    grams = run.results["items"]["all"].counts["grams"]
+    assert grams > 10_000
+    tracemalloc.start()
+    run.phase(phases["matches"])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * grams * 40

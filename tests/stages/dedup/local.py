@@ -166,6 +166,9 @@ class LocalContext(Context):
     def input(self, of):
         return self._of(of).node if isinstance(of, tuple) else getattr(self.node, of)
 
+    def behind(self):
+        raise NotImplementedError
+
     @contextmanager
     def create(self, ext):
         path = self.path(self.phase, self.key, ext)

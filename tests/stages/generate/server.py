@@ -13,7 +13,9 @@ Answer = Callable[[dict[str, Any]], str]
 
 
 class Server(ThreadingHTTPServer):
-    """`mishaps` are used up one by one: an HTTP status, `hang`, `garbage` (no JSON), `odd` (JSON of another shape)."""
+    """`mishaps` are used up one by one: an HTTP status, `hang`, `garbage` (no JSON), `odd` (JSON of another shape), or
+    an answer that is sent as it is.
+    """
 
     daemon_threads = True
 
@@ -44,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
             self._send(200, b"<html>not today</html>")
         elif mishap == "odd":
             self._send(200, json.dumps({"choices": [{"text": "an older interface"}]}).encode())
+        elif isinstance(mishap, dict):
+            self._send(200, json.dumps(mishap).encode())
         elif mishap is not None:
             self._send(mishap, b'{"error": "mishap"}')
         elif self.path.endswith("/embeddings"):

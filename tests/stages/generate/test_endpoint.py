@@ -50,6 +50,44 @@ def test_what_does_not_pass_is_a_named_error(mishaps, tries, error, words) -> No
             lm.generate(["p"], ["a"], Sampling())
 
 
+def test_a_budget_of_tokens_ends_the_asking() -> None:
+    """The server counts two tokens for such a prompt and three for each answer."""
+    with serving() as server:
+        lm = EndpointLM(Endpoint(url=server.url, model="m"), budget=14)
+        lm.generate(["one two"] * 2, ["a", "b"], Sampling())
+        assert lm.used == 10
+        lm.generate(["one two"], ["c"], Sampling())
+        with pytest.raises(EndpointFailed, match="15 tokens are used; expected fewer than the 14"):
+            lm.generate(["one two"], ["d"], Sampling())
+        assert len(server.asked) == 3
+        server.mishaps.append({"choices": [{"message": {"content": "yes"}}]})
+        with pytest.raises(EndpointFailed, match="do not say how many tokens"):
+            EndpointLM(lm.endpoint, budget=14).generate(["one two"], ["e"], Sampling())
+        assert EndpointLM(lm.endpoint).generate(["one two"], ["e"], Sampling())[0][0].text == "yes"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        (None, ""),
+        ("half \ud83d of a pair", "half \ufffd of a pair"),
+        ("\ud83d\ude00 whole", "\U0001f600 whole"),
+        ("", ""),
+    ],
+)
+def test_an_answer_without_a_text_is_empty_and_every_text_can_be_stored(content, text) -> None:
+    with serving() as server:
+        server.mishaps.append(
+            {
+                "choices": [{"message": {"content": content}}],
+                "usage": {"prompt_tokens": None, "completion_tokens": None},
+            }
+        )
+        (answers,) = EndpointLM(Endpoint(url=server.url, model="m")).generate(["p"], ["a"], Sampling())
+    assert [answer.text for answer in answers] == [text]
+    assert answers[0].text.encode() == text.encode()
+
+
 def test_a_server_that_is_not_there_is_named() -> None:
     with serving() as server:
         url = server.url

@@ -1,11 +1,14 @@
 """Perplexity of documents: prose of the training kind below other text, held-out rows unseen, limits kept."""
 
+import gc
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
+from stages.chance import draws
 from stages.quality.perplexity import Perplexity, TrainNgram, sentences
 from stages.read.read import Read
 
@@ -74,3 +77,28 @@ def test_no_text_and_wrong_models_are_named(tmp_path):
         train(tmp_path, table(3, held_out=[True] * 3))
     with pytest.raises(RecipeError, match="train_ngram node"):
         Perplexity(docs=DOCS, model=DOCS).check()
+
+
+def test_no_more_is_held_than_what_may_be_counted(tmp_path, monkeypatch):
+    """And the bytes are those of counting the beginning of all documents in the order of their draws."""
+    from stages.quality import perplexity
+
+    monkeypatch.setattr(perplexity, "SLACK", 1000)
+    docs, held = table(3000), []
+    drawn = TrainNgram._drawn
+
+    def watched(self, ctx):
+        for one in drawn(self, ctx):
+            held.append(
+                sum(isinstance(each, perplexity.Drawn) for each in gc.get_objects()) if not len(held) % 500 else 0
+            )
+            yield one
+
+    monkeypatch.setattr(TrainNgram, "_drawn", watched)
+    result = train(tmp_path / "a", docs, max_words=500)[2]
+    assert max(held) < 120
+    names = docs["id"].to_pylist()
+    first = np.argsort(draws(names, 0, "train_ngram"))[: result.counts["documents"]]
+    assert 500 <= result.counts["words"] < 530
+    train(tmp_path / "b", docs.take(first), max_words=10**6)
+    assert (tmp_path / "a/train/all.npz").read_bytes() == (tmp_path / "b/train/all.npz").read_bytes()

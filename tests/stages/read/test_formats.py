@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from local_context import LocalContext
 from test_read_files import balance, documents, read, rejected, write
 
-from pipeline.errors import DataError, RecipeError, SourceError
+from pipeline.errors import DataError, RecipeError, SourceChanged, SourceError
+from stages.read.read import Read
 
 TEXTS = ["one", "zwei\nlines, and a comma", 'drei "quoted" ü', "四"]
 ROWS = [{"text": text, "id": f"n{i}", "meta": {"url": f"http://a/{i}"}} for i, text in enumerate(TEXTS)]
@@ -83,7 +85,7 @@ def samples(path):
 def test_a_format_gives_texts_ids_and_fields_in_fields(tmp_path, name, make, packed):
     path = tmp_path / name
     make(path)
-    if packed and make not in (arrow_file, feather, parquet):
+    if packed and make is not parquet:
         path.write_bytes(gzip.compress(path.read_bytes()))  # under its plain name
     ctx, _, results = read(tmp_path / "out", [path], keep=("url=meta.url",))
     found = documents(ctx, results)
@@ -210,3 +212,81 @@ def test_a_misnamed_packed_file_is_told_by_its_bytes_in_ranges_too(tmp_path):
     for range_bytes in (10, 10**6):
         ctx, _, results = read(tmp_path / f"out-{range_bytes}", [path], range_bytes=range_bytes)
         assert [row["text"] for row in documents(ctx, results)] == TEXTS * 20
+
+
+@pytest.mark.parametrize("before", [b"", b"\n\n"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_json_lines_in_a_json_file_are_told_whatever_the_first_chunk_holds(tmp_path, before, packed):
+    lines = [json.dumps({"text": text}).encode() for text in ("long " * 300_000, "two", "three")]
+    path = tmp_path / ("a.json.gz" if packed else "a.json")
+    whole = before + b"\n".join(lines)
+    # a member of ten bytes, then the rest: the first piece that unpacking gives is short
+    path.write_bytes(gzip.compress(whole[:10]) + gzip.compress(whole[10:]) if packed else whole)
+    ctx, _, results = read(tmp_path / "out", [path])
+    assert [row["text"][:5] for row in documents(ctx, results)] == ["long ", "two", "three"]
+
+
+def test_one_bad_byte_in_an_array_of_json_costs_its_row_alone(tmp_path):
+    (tmp_path / "a.json").write_bytes(b'[{"text": "one"}, {"text": "tw\xff"}, {"text": "three"}]')
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.json"])
+    assert [row["text"] for row in documents(ctx, results)] == ["one", "three"]
+    assert [(entry["line"], entry["reason"]) for entry in rejected(ctx, results)] == [(2, "invalid_utf8")]
+
+
+def test_detection_looks_at_the_same_bytes_however_they_come(tmp_path):
+    from stages.read.encodings import SAMPLE, settle
+
+    whole = b"plain words\n" * (SAMPLE // 12 + 1000) + "caf\xe9 au lait\n".encode("latin-1")
+    pieces = [[whole], [whole[i : i + 1000] for i in range(0, len(whole), 1000)]]
+    assert len({settle(iter(chunks), "detect")[0] for chunks in pieces}) == 1
+
+
+def test_a_text_in_a_null_field_is_not_said_to_have_no_field(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": null, "body": "x"}\n')
+    with pytest.raises(DataError, match="the field 'text' is null in the first 1 records"):
+        read(tmp_path / "out", [tmp_path / "a.jsonl"])
+
+
+def test_fields_of_a_tar_are_judged_as_lines_of_json_are(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        for name, data in (("a", b'{"text": "one"}'), ("b", b'{"x": ' + b"[" * 300 + b"]" * 300 + b"}"), ("c", b"[1]")):
+            member = tarfile.TarInfo(f"{name}.json")
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"])
+    assert [row["text"] for row in documents(ctx, results)] == ["one"]
+    assert [entry["reason"] for entry in rejected(ctx, results)] == ["too_deep", "bad_json"]
+
+
+@pytest.mark.parametrize("make", [arrow_file, feather, arrow_stream])
+def test_an_arrow_file_that_changes_or_is_cut_off_is_named(tmp_path, make):
+    path = tmp_path / "a.arrow"
+    make(path)
+    node = Read(paths=(str(path),))
+    ctx = LocalContext(node, tmp_path / "out", files={"paths": [path]})
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"drei", b"vier"))  # of one length, after it was digested
+    with pytest.raises(SourceChanged):
+        ctx.run_all()
+    path.write_bytes(whole[:-40])
+    with pytest.raises(SourceError, match="Arrow"):
+        read(tmp_path / "cut", [path])
+
+
+def test_members_of_a_tar_that_name_no_sample_part_none(tmp_path):
+    """Names without a stem or an ending, such as macOS puts beside each file: webdataset passes them over."""
+    members = [
+        ("README", b"hello"),
+        ("x/._a.json", b"0"),
+        ("x/a.json", b'{"n": 1}'),
+        ("x/._a.txt", b"1"),
+        ("x/a.txt", b"text"),
+    ]
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"], keep=("n:int64",))
+    assert [(row["text"], row["n"], row["source_id"]) for row in documents(ctx, results)] == [("text", 1, "x/a")]
+    assert balance(results) == {"rows": 1, "kept": 1}

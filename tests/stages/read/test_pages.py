@@ -33,7 +33,9 @@ ARCHIVE = [
     record(gzip.compress(b"<p>packed</p>"), headers="Content-Encoding: gzip\r\n", url="z"),
     record(b"not packed at all", headers="Content-Encoding: gzip\r\n", url="y"),
     record(b"\x89PNG", "image/png", url="p"),
+    record(b"a { color: red }", "text/css", url="c"),
     record(b"<p>gone</p>", status="404 Not Found", url="g"),
+    record(b"20100101\nhost. 300 IN A 192.0.2.1\n", "text/dns", of="resource", url="d"),  # as Heritrix writes
     record(b"GET / HTTP/1.1\r\n\r\n", "application/http; msgtype=request", of="request", url="q"),
     record("reiner Text, größer".encode(), "text/plain", of="conversion", url="w"),
 ]
@@ -53,9 +55,9 @@ def test_an_archive_gives_its_pages_in_their_charsets(tmp_path, packed):
     assert found["w"]["content_type"] == "text/plain"
     assert found["u"]["source_id"] == "<urn:uuid:u>"
     assert found["u"]["date"] == "2020-01-01T00:00:00Z"
-    assert [row["id"].split(":")[1] for row in found.values()] == ["1", "2", "3", "4", "5", "10"]
+    assert [row["id"].split(":")[1] for row in found.values()] == ["1", "2", "3", "4", "5", "12"]
     assert [(entry["line"], entry["reason"]) for entry in rejected(ctx, results)] == [
-        (7, "bad_record"), (8, "not_text"), (9, "http_status")
+        (7, "bad_record"), (8, "not_text"), (9, "not_text"), (10, "http_status"), (11, "not_text")
     ]  # fmt: skip
 
 
@@ -88,3 +90,47 @@ def test_pages_as_files_are_decoded_as_they_say_themselves(tmp_path):
     found = documents(ctx, results)
     assert [row["text"] for row in found] == list(pages.values())
     assert found[1]["charset"] == "utf-8"
+
+
+@pytest.mark.parametrize(
+    ("said", "codec", "text"),
+    [
+        ("utf-16", "utf-8", "Größe und Maß, even"),  # what names UTF-16 in single bytes is not UTF-16 (HTML, 13.2.3.3)
+        ("utf-16", "utf-8", "Größe und Maße, odd"),
+        ("x-user-defined", "cp1252", "Größe"),
+        ("shift_jis", "cp932", "①髙 日本語"),  # letters that the standard of this name lacks and every browser knows
+        ("euc-kr", "cp949", "똠방각하 한국어"),
+        ("gb2312", "gb18030", "镕基 汉语"),
+        ("big5", "big5hkscs", "咗嘅 中文"),
+    ],
+)
+def test_a_page_that_names_its_charset_is_read_as_browsers_read_it(said, codec, text):
+    from stages.read.charset import decode_page
+
+    page = f'<html><head><meta charset="{said}"></head><p>{text}</p></html>'
+    assert decode_page(page.encode(codec))[0] == page
+
+
+def test_a_length_that_is_no_number_is_named(tmp_path):
+    good, bad = record(b"<p>one</p>", url="a"), record(b"<p>two</p>", url="b")
+    size = len(bad.partition(b"\r\n\r\n")[2]) - 4
+    bad = bad.replace(b"Content-Length: %d" % size, "Content-Length: ²".encode(), 1)  # a digit that is no number
+    (tmp_path / "a.warc").write_bytes(good + bad)
+    with pytest.raises(SourceError, match="record 2 cannot be parsed"):  # where record 1 ends nobody knows
+        read(tmp_path / "out", [tmp_path / "a.warc"])
+
+
+def test_what_decodes_pages_is_part_of_the_identity_and_of_the_keys(monkeypatch):
+    from importlib import metadata
+
+    from stages.read import layout
+    from stages.read.read import Read
+
+    node, names, seen = Read(paths=("x",)), ["a.html", "b.jsonl"], []
+    for release in ("2.0.1", "2.0.2"):
+        layout.mark_of.cache_clear()
+        monkeypatch.setattr(metadata, "version", lambda name, release=release: release)
+        seen.append(node.source_marks("paths", names))
+    layout.mark_of.cache_clear()
+    assert seen == [["html-2_0_1", "jsonl"], ["html-2_0_2", "jsonl"]]
+    assert Read(paths=("x",), encoding="detect").libraries == ("charset-normalizer",)

@@ -3,6 +3,7 @@ reason."""
 
 import gzip
 import json
+import tracemalloc
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -370,3 +371,31 @@ def test_json_that_no_column_can_hold_is_a_bad_row_and_not_a_crash(tmp_path, lin
     ctx, _, results = read(tmp_path / "out", [path], keep=("kept",))
     assert [entry["reason"] for entry in rejected(ctx, results)] == [reason]
     assert [row["text"] for row in documents(ctx, results)] == ["first"]
+
+
+def test_equal_files_that_share_a_task_give_ids_of_their_own(tmp_path):
+    files = [tmp_path / name for name in ("a.txt", "b.txt", "c.jsonl", "d.txt")]
+    for path in files:
+        path.write_text('{"text": "the same bytes"}')
+    ctx, _, results = read(tmp_path / "out", files)
+    ids = [row["id"].partition(":")[0] for row in documents(ctx, results)]
+    assert sorted(ids) == sorted(f"{ids[0][:12]}{copy}" for copy in ("", ".1", ".2", ".3"))
+
+
+def test_a_paragraph_without_end_is_counted_and_not_held(monkeypatch):
+    from stages.read import framing
+
+    monkeypatch.setattr(framing, "LONGEST", 1 << 16)
+    tracemalloc.start()
+    most = []
+
+    def chunks():
+        for i in range(4000):  # 4 MB without a blank line
+            yield b"%06d " % i + bytes(1000).replace(b"\0", b"x") + b"\n"
+            most.append(tracemalloc.get_traced_memory()[0])
+        yield b"\nnext\n"
+
+    found = [data for _, data in framing.cut(chunks(), "paragraph")]
+    tracemalloc.stop()
+    assert found == [None, b"next"]
+    assert max(most) - most[0] < 1 << 20

@@ -116,6 +116,16 @@ def test_a_null_among_carried_values_makes_the_mean_of_its_row_null_and_log_prio
     assert rows.take(np.arange(len(lines))).log_priors.tolist() == [line["log_prior"] or 0.0 for line in lines]
 
 
+def test_the_rows_of_a_source_weigh_together_what_its_documents_do(tokenizer, tmp_path):
+    priors = np.log([0.25, 4.0, 1.0] * (len(TEXTS) // 3 + 1))[: len(TEXTS)]
+    _, folder = pack(tokenizer, tmp_path, documents(log_prior=priors.tolist()), carry={"log_prior": True})
+    lines, encoder = read(folder, 16)[1], Encoder.load(tokenizer)
+    assert any(len(set(line["doc_log_prior"])) > 1 for line in lines)
+    sizes = [len(encoder.encode([text])[0]) + 2 for text in TEXTS]
+    weights = sum(np.exp(line["log_prior"]) * line["tokens"] for line in lines)
+    assert weights == pytest.approx(np.exp(priors) @ sizes, rel=1e-12)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [("qualty", "no column of the documents; expected 'quality'"), ("text", "a column of type string")],
@@ -201,3 +211,11 @@ def test_copies_of_held_out_documents_are_barred_through_chains_and_clusters(tmp
     )
     ctx = LocalContext(Pack(docs=None, tokenizer=None, holdout=held), tmp_path, {"holdout": table})
     assert list(barred_documents(ctx, "holdout")) == [("0" * 12, "all", [0, 1, 2, 3])]
+
+
+def test_a_row_of_documents_that_weigh_nothing_weighs_nothing(tokenizer, tmp_path):
+    table = documents(["a long document " * 20, "short"], log_prior=[-np.inf, 0.0])
+    _, folder = pack(tokenizer, tmp_path, table, carry={"log_prior": True})
+    lines = read(folder, 16)[1]
+    found = {line["log_prior"] for line in lines if set(line["doc_log_prior"]) == {-np.inf}}
+    assert found == {-np.inf}

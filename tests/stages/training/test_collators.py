@@ -256,7 +256,7 @@ def test_rare_tokens_are_unknown_at_first_and_none_is_at_the_end():
     shares = []
     for step in range(50):
         batch = growing.collate(rows, Key(3, step, 50))
-        limit = growing.pace.at(step, 50) * rows.vocab_size
+        limit = growing.at(step, 50) * rows.vocab_size
         unknown = (plain.ids_bt > limit) & (plain.ids_bt != 89)
         assert torch.equal(batch.ids_bt, torch.where(unknown, 2, plain.ids_bt))
         # labels are the same tokens, so they are unknown where they are shown as unknown

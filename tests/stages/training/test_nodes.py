@@ -114,7 +114,7 @@ def test_scores_are_those_of_documents_alone(made):
     encoder = Encoder.load(places["lost"] / "train/all/tokenizer.json")
     texts = ["tide moon", "the harbour and the gull " * 30, "x"]
     ids = encoder.encode(texts)
-    together = score_documents(model, ids, encoder.token_bytes, 0, batch_rows=2)
+    together = score_documents(model, ids, [len(text.encode()) for text in texts], 0, batch_rows=2)
     for i, text in enumerate(texts):
         whole = [0, *ids[i].tolist()]
         nats = 0.0
@@ -123,7 +123,7 @@ def test_scores_are_those_of_documents_alone(made):
             nats += float(losses(model, part[:, :-1], part[:, 1:]).detach().double().sum())
         assert together.nats[i] == pytest.approx(nats, rel=1e-5)
         assert together.tokens[i] == len(ids[i])
-        assert together.bytes[i] == len(text.encode())
+        assert encoder.token_bytes[ids[i]].sum() == len(text.encode())
     totals = report["held_out"]
     scored = pq.read_table(places["scores"] / "score/all.parquet").to_pydict()
     assert totals["bits_per_byte"] == pytest.approx(sum(scored["nats"]) / math.log(2) / sum(scored["bytes"]), rel=1e-12)
@@ -192,6 +192,7 @@ def test_the_table_and_the_curves_name_both_models(made):
     figures = figures["figures"] if isinstance(figures, dict) else figures
     table = next(figure for figure in figures if figure["kind"] == "table")
     assert [row[0] for row in table["rows"]] == ["Lost 1m, rank 8, density 0.1, LinUpper r 1", "Llama 1m"]
+    assert "None of the models saw the held-out text." in table["note"]
     for figure in figures:
         check(figure)
     curves = next(figure for figure in figures if figure["title"] == "Training loss")

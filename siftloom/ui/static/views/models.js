@@ -32,7 +32,8 @@ export const show = async (place, at, signal) => {
         h("div", { class: "gallery" }, figures.map((figure) => placed(figure, colours))))));
     }
     if (!found.figures.length && !training.length) rest.replaceChildren(h("p", {}, "No model of this run has been trained yet."));
-    if (!found.finished) setTimeout(() => { if (!signal.aborted) refresh().catch(() => {}); }, AGAIN);
+    if (!found.finished) again();
   };
+  const again = () => setTimeout(() => { if (!signal.aborted) refresh().catch(again); }, AGAIN);
   await refresh();
 };

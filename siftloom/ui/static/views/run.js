@@ -8,7 +8,7 @@ const progressOf = (node) => {
   if (node.finished) return node.rows ? `${four(node.rows[1])} of ${four(node.rows[0])} kept` : "finished";
   const { state, done, total, step, steps, loss } = node.live;
   if (node.state === "failed") return "failed";
-  if (step !== undefined) return `step ${four(step)}${steps ? " of " + four(steps) : ""}${loss === undefined ? "" : ", loss " + loss.toFixed(3)}`;
+  if (step !== undefined) return `step ${four(step)}${steps ? " of " + four(steps) : ""}${typeof loss === "number" ? ", loss " + loss.toFixed(3) : ""}`;
   if (state === "running") return total ? `${four(done)} of ${four(total)} tasks` : "running";
   return STATES[node.state];
 };
@@ -72,7 +72,8 @@ export const show = async (place, at, signal) => {
       place.replaceChildren(...drawn(found));
       if (open) place.querySelector("details.recipe").open = true;
     }
-    if (!found.finished) setTimeout(() => { if (!signal.aborted) refresh().catch(() => {}); }, AGAIN);
+    if (!found.finished) again();
   };
+  const again = () => setTimeout(() => { if (!signal.aborted) refresh().catch(again); }, AGAIN);
   await refresh();
 };
