@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from models import MODELS
@@ -22,6 +21,7 @@ from models.build import structure
 from models.llama import LlamaModel
 from models.presets import Llama
 from models.projection import ProjectionModule
+from models.tensor_files import save_tensors
 
 FORMAT = 1
 # one key only: the order of several in a header is not fixed, and equal models shall be equal bytes
@@ -63,7 +63,7 @@ def save(path: Path, model: LlamaModel, tensors: Mapping[str, Tensor] | None = N
         "max_length": model.max_length,
     }
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
-    save_file(plain, path, metadata={HEADER: json.dumps(header, sort_keys=True)})
+    save_tensors(plain, path, {HEADER: json.dumps(header, sort_keys=True)})
 
 
 def load(path: Path) -> LlamaModel:

@@ -48,50 +48,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
+from pipeline.arrow import arrow_type as arrow_type
+from pipeline.arrow import contiguous as contiguous
+from pipeline.arrow import width
+from pipeline.fields import file as file
+from pipeline.fields import reach as reach
+from pipeline.fields import runtime as runtime
+from pipeline.fields import sources as sources
+from pipeline.fields import target as target
+from pipeline.fields import threshold as threshold
+
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-# ---------------------------------------------------------------------------------------------------------------------
-# fields
-
-
-def threshold(default: Any) -> Any:
-    """A field that only `decide` reads: part of the identity, not of the score key, so changing it rescores nothing."""
-    return field(default=default, metadata={"role": "threshold"})
-
-
-def runtime(default: Any) -> Any:
-    """A field that cannot change any byte of the output (workers, intervals, guards): never part of the identity."""
-    return field(default=default, metadata={"role": "runtime"})
-
-
-def sources(
-    default: Any = dataclasses.MISSING, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
-) -> Any:
-    """A field of paths or globs: the identity holds the digests of the files instead of their names.
-
-    `schemes`: the word before `://` of paths of the node's own -> a function from the rest to local paths.
-    """
-    return field(default=default, metadata={"role": "sources", "schemes": schemes or {}})
-
-
-def file(default: Any = dataclasses.MISSING) -> Any:
-    """A field of the path of one file, as `sources` is of many. Every file that a node reads stands in a field of one
-    of the two, so that its bytes, and not its name, are in the identity. An empty path is no file.
-    """
-    return field(default=default, metadata={"role": "sources", "schemes": {}, "one": True})
-
-
-def target(default: Any = None) -> Any:
-    """A field that names a place outside the store to write to: a path, relative to the recipe, or a URI."""
-    return field(default=default, metadata={"role": "target"})
-
-
-def reach(default: Any) -> Any:
-    """A field that says which tasks there are and never what one of them makes (a limit); only where `content_keys`."""
-    return field(default=default, metadata={"role": "reach"})
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # what a row function returns
@@ -267,7 +236,9 @@ class RowPhase:
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
                  removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
     own_pass     shares a pass with no other phase
-    reuse        whether columns may be copied from an earlier side-car of the same score key
+    reuse        whether columns may be copied from an earlier side-car of the same score key, and a side-car be
+                 linked whole where a corpus has grown in other shards; `batches`: columns are copied only with their
+                 whole batch, for values that depend on the others in it
     fields       see `ShardPhase`
     """
 
@@ -282,7 +253,7 @@ class RowPhase:
     commit_rows: int | None = None
     on_error: Literal["fail", "reason"] = "fail"
     own_pass: bool = False
-    reuse: bool = True
+    reuse: bool | Literal["batches"] = True
     fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -310,6 +281,11 @@ class ShardPhase:
 
     `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
     with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
+
+    `whole` returns all that a task takes beside its rows and the columns that it needs of them (the number of all rows,
+    say), JSON-shaped; `nothing` where that is nothing. When given, the files of a shard are linked from a run of the
+    same graph over other source files, where those rows and `whole` are equal. None: a task may take more than that,
+    such as the name of its base or the node's fingerprint.
     """
 
     name: str
@@ -323,9 +299,14 @@ class ShardPhase:
     own_pass: bool = False
     fields: tuple[str, ...] | None = None
     law: Law | None = None
+    whole: Callable[[Context], Any] | None = None
 
     def __post_init__(self) -> None:
         _check_batches(self)
+
+
+def nothing(ctx: Context) -> None:
+    """`whole` of a phase whose tasks take nothing from beyond their shard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -542,7 +523,7 @@ class Node:
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         """Bytes that the node will write, for `plan`; `rows` and `text_bytes` are those of its stream."""
-        return 64 * 1024 + rows * (2 + sum(_width(kind) for kind in self.adds().values()))
+        return 64 * 1024 + rows * (2 + sum(width(kind) for kind in self.adds().values()))
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
         """Bytes of memory that the largest task needs, for `plan`; the default is that of one streaming worker."""
@@ -644,6 +625,19 @@ class FinishedNode(Protocol):
         ...
 
 
+class RowReader(Protocol):
+    """Reads the alive rows of an input in whatever process it is sent to; a plain value."""
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The base shards, in order."""
+        ...
+
+    def __call__(self, shard: Shard) -> Iterator[pa.Table]:
+        """Alive rows of one shard, batch by batch."""
+        ...
+
+
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field
 
 
@@ -672,6 +666,12 @@ class Context(ABC):
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Alive rows of an input, batch by batch in shard order; `_row`, `id` and `text` may be asked for.
         With `only` (rows of a shard, ascending) parts of it that hold none of them are not read.
+        """
+
+    @abstractmethod
+    def reader(self, columns: Sequence[str], of: Of = "docs") -> RowReader:
+        """What reads alive rows where this context is not: in workers that the task starts itself, from which a stage
+        makes a Ray Dataset, say. Every shard counts as read by this task, whether or not it is.
         """
 
     @abstractmethod
@@ -740,40 +740,3 @@ class Context(ABC):
         """Report to the event log and the progress table (never the data): losses, rates, and `step` of `steps`, from
         which the time left is estimated. The progress shows what the node's `progress_formats` name.
         """
-
-
-def contiguous(values: Any) -> pa.Array:
-    """One Arrow array from an Arrow array, chunked array, numpy array or list; a single chunk is not copied."""
-    import pyarrow as pa
-
-    if isinstance(values, pa.ChunkedArray):
-        return values.chunk(0) if values.num_chunks == 1 else values.combine_chunks()
-    return values if isinstance(values, pa.Array) else pa.array(values)
-
-
-_VECTOR = re.compile(r"(?P<item>float16|float32)\[(?P<length>[1-9][0-9]*)\]")
-_LIST = re.compile(r"list<(?P<item>\w+)>")
-
-
-def arrow_type(kind: str) -> pa.DataType:
-    """Return the Arrow type of a name: `float32`, `string` and so on.
-
-    `float32[384]` and `float16[384]` are vectors, lists of that length; `list<float32>` and `list<int32>` are lists of
-    any length.
-
-    Raises ValueError for any other name.
-    """
-    import pyarrow as pa
-
-    if found := _VECTOR.fullmatch(kind):
-        return pa.list_(pa.type_for_alias(found["item"]), int(found["length"]))
-    if found := _LIST.fullmatch(kind):
-        return pa.list_(pa.type_for_alias(found["item"]))
-    return pa.type_for_alias(kind)
-
-
-def _width(kind: str) -> int:
-    """Return roughly how many bytes a value of a type takes in a compressed side-car."""
-    if found := _VECTOR.fullmatch(kind):
-        return int(found["length"]) * (2 if found["item"] == "float16" else 4)
-    return {"bool": 1, "int32": 2, "float32": 3, "int64": 5, "float64": 6}.get(kind, 8)

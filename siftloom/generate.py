@@ -79,13 +79,19 @@ def generate(
         config = json.loads(files["config.json"].read_text(encoding="utf-8"))
         if "end_id" not in config:
             return _by_transformers(files, prompt, samples, tokens, seed, settings)
-        return _by_ours(files, config["end_id"], prompt, samples, tokens, seed, settings)
+        return _by_ours(files, config, prompt, samples, tokens, seed, settings)
     except ValueError as error:  # the settings and the model file say themselves what is wrong with them
         raise UserError("generate", str(error), "see siftloom generate --help") from error
 
 
 def _by_ours(
-    files: Mapping[str, Path], end_id: int, prompt: str, samples: int, tokens: int, seed: int, settings: Any
+    files: Mapping[str, Path],
+    config: Mapping[str, Any],
+    prompt: str,
+    samples: int,
+    tokens: int,
+    seed: int,
+    settings: Any,
 ) -> list[str]:
     from tokenizers import Tokenizer
 
@@ -97,7 +103,8 @@ def _by_ours(
     sampling = Sampling(**settings)
     start = Encoder.load(files["tokenizer.json"]).encode([prompt])[0].tolist() if prompt else []
     model = load(files["model.safetensors"]).eval()
-    written = write(model, [start] * samples, tokens, end_id, sampling=sampling, seed=seed)
+    begin, end = config.get("begin_id"), config["end_id"]
+    written = write(model, [start] * samples, tokens, end, sampling=sampling, seed=seed, begin_id=begin)
     decoder = Tokenizer.from_file(str(files["tokenizer.json"]))
     return [decoder.decode(ids) for ids in written]
 

@@ -71,11 +71,17 @@ def submit(
 
 
 def shared_store(store: str | None) -> str:
-    """Return a store that every node may reach: a URI, or an absolute path."""
+    """Return a store that every node may reach: a URI without secrets, or an absolute path."""
     if store is None or ("://" not in store and not os.path.isabs(store)):
         raise UserError(
             f"store {store or 'runs'}", "a relative path for a cluster job",
             "a folder that every node of the cluster shares, or a URI such as s3://bucket/runs", "name it with --store",
+        )  # fmt: skip
+    if masked(store) != store:
+        raise UserError(
+            f"store {masked(store)}", "a key in the URI, which the job's command line would show to everybody",
+            "credentials in the environment of the nodes, or the role of the machines",
+            "leave it out of the URI (docs/store.md)",
         )  # fmt: skip
     return store
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -35,8 +36,8 @@ def check_target(place: str, to: str | None) -> None:
 
 
 def shown(to: str) -> str:
-    """A target without its query, which may hold keys."""
-    return to.partition("?")[0]
+    """A target without what may hold keys: its query, and a name before its host."""
+    return re.sub(r"(?<=://)[^/@]*@", "", to.partition("?")[0])
 
 
 def describe(path: Path) -> dict[str, Any]:

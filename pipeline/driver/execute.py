@@ -19,7 +19,7 @@ from pipeline.driver.cluster import Cluster
 from pipeline.driver.commit import finish, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.history import earlier
-from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner
+from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import make_plan
 from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
@@ -28,6 +28,7 @@ from pipeline.driver.reporter import Reporter
 from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
 from pipeline.driver.stop import STOPPING, StopSwitch
+from pipeline.driver.unchanged import Unchanged
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
@@ -85,9 +86,11 @@ class Driver:
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
         self.jobs = Jobs()
         self.cluster = Cluster(self.options.cpus, self.options.address, self._tell, self._awaited)
+        self.unchanged = Unchanged(self.state, self.keys.of, self.keys.context)
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
+        self._said: set[Node] = set()  # nodes of which it was said who holds them
         self._taken = False  # whether a node was taken since the store was last looked at
 
     # the walk --------------------------------------------------------------------------------------------------------
@@ -151,11 +154,18 @@ class Driver:
             if not self.options.wait:
                 held = ", ".join(sorted(self.graph.names[node] for node in self._waiting))
                 raise LeaseHeld(f"another driver holds {held}")
+            self._say_waiting()
             time.sleep(POLL_SECONDS)
 
     def _awaited(self) -> str:
         """Return the phases that jobs work on, for people."""
         return ", ".join(sorted(f"{self.graph.names[node]} ({phase})" for node, phase in self.jobs.busy))
+
+    def _say_waiting(self) -> None:
+        for node in self._waiting - self._said:
+            if holder := self.leases.told(self.state.folder(node)):
+                self._said.add(node)
+                self._tell(f"waiting for {self.graph.names[node]}: {holder}")
 
     def _tell(self, text: str) -> None:
         self.reporter.notify(Notice(text))
@@ -171,6 +181,8 @@ class Driver:
                 self.reporter.failed(message.node, message.key, message.error, message.trace)
             case Logged():
                 self.reporter.event(message.node, message.kind, message.values)
+            case Told():
+                self._tell(message.text)
             case Ended() if message.error is not None:
                 trace = "".join(traceback.format_exception(message.error))
                 for node, phase in message.job.keys:
@@ -184,6 +196,10 @@ class Driver:
             if node.content_keys and (node, phase.name) not in self._compared and self._take(node):
                 self._compared.add((node, phase.name))
                 linked.append(link_equal_tasks(self.state, node, phase, self.keys.of(node, phase)))
+        # in their order, since what is linked for one phase is what the next one reads
+        for node, phase in self.schedule.ready_pass(busy):
+            if self._take(node):
+                linked.append(self.unchanged.link(node, phase))
         return any(linked)
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
@@ -202,6 +218,7 @@ class Driver:
                 job = Job(((node, phase.name),), phase.resources.cpus if phase.place == "driver" else 0)
                 yield job, partial(runner.tasks, node, phase, due, binding)
         joined = [ready for ready in self.schedule.ready_pass(busy) if self._take(ready[0])]
+        joined = self.unchanged.until_written(joined)
         phases, works = pass_work(self.state, joined, self.keys.binding)
         if works:
             runner = self._runner()

@@ -61,6 +61,13 @@ class Logged:
     values: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Told:
+    """A line for people."""
+
+    text: str
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """The phases that a thread works on; `cpus` are those that its workers hold beside the tasks of Ray."""
@@ -77,7 +84,7 @@ class Ended:
     error: BaseException | None = None
 
 
-Message = Begun | Done | Failed | Logged | Ended
+Message = Begun | Done | Failed | Logged | Told | Ended
 Post = Callable[[Message], None]
 
 
@@ -169,7 +176,7 @@ class Runner:
             post(Begun(node, sum(i in work.due for work in works)))
         names = [self.names[node] for node, _ in joined]
         ray_pass = Pass(self.store, phases, names, works, self.stop_name, self.width, self.most_cpus)
-        for outcomes in ray_pass.run(self.stopping):
+        for outcomes in ray_pass.run(self.stopping, lambda text: post(Told(text))):
             for outcome in outcomes:
                 node, phase = joined[outcome.index]
                 if outcome.error is not None:

@@ -41,6 +41,8 @@ def quiet_environment() -> None:
         # Ray tells of dead workers on the screen, past its other settings; what it skips it does not print. The engine
         # names the task and the cause.
         "RAY_DEDUP_LOGS_SKIP_REGEX": ".",
+        # Of every pool of actors Ray's core says on the screen that its arguments could get lost.
+        "RAY_BACKEND_LOG_LEVEL": "fatal",
         "RAY_task_oom_retries": "3",  # for ever, unless set
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_enable_metrics_collection": "0",

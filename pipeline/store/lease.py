@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import threading
 import time
@@ -22,11 +23,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from pipeline.errors import LeaseLost
+from pipeline.quantities import duration
 from pipeline.store.objects import Store
 from pipeline.store.owner import Owner
 
 LEASE_SECONDS = float(os.environ.get("SIFTLOOM_LEASE_SECONDS", "60"))
 TURN_SECONDS = 0.05  # between two looks at a lease that is held for a moment
+PATIENCE_SECONDS = 5.0  # that such a lease is waited for without a word
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Lease:
 class Leases:
     """The leases of one driver, renewed by one thread until `close`.
 
-    `tell` is called by that thread when a renewal fails, and when they succeed again.
+    `tell` is called by that thread when a renewal fails, and when they succeed again; and where a turn is awaited.
     """
 
     def __init__(
@@ -100,8 +103,12 @@ class Leases:
 
     @contextlib.contextmanager
     def turn(self, folder: str) -> Iterator[None]:
-        """Hold the lease of a folder for a moment; waits for whoever holds it."""
+        """Hold the lease of a folder for a moment; waits for whoever holds it, and tells where that takes long."""
+        patience = time.monotonic() + PATIENCE_SECONDS
         while not self.acquire(folder):
+            if time.monotonic() > patience and (holder := self.told(folder)):
+                self._tell(f"waiting for {folder}: {holder}")
+                patience = math.inf
             time.sleep(TURN_SECONDS)
         try:
             yield
@@ -126,6 +133,18 @@ class Leases:
         turn = self._last(folder)
         found = Lease.parse(self.store.read(_name(folder, turn))) if turn else None
         return None if found is None or found.is_stale() else found.owner
+
+    def told(self, folder: str) -> str:
+        """Who holds a node now, and until when unless renewed, in words; nothing where nobody alive does."""
+        turn = self._last(folder)
+        found = Lease.parse(self.store.read(_name(folder, turn))) if turn else None
+        if found is None or found.is_stale():
+            return ""
+        machine = "this" if found.owner.boot == self.owner.boot else "another"
+        return (
+            f"process {found.owner.pid} of {machine} machine holds it; its lease, which it renews while it lives, has "
+            f"{duration(found.expires - time.time())} to run. Remove {_name(folder, turn)} if that driver is gone"
+        )
 
     def close(self) -> None:
         self._closed.set()

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import DiskFull, StoreError
+from pipeline.store.uris import masked
 
 
 class Store(ABC):
@@ -226,6 +227,14 @@ class LocalStore(Store):
         folder = Path(self.root, "temporary")
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+
+def unconditional(store: Store, found: str) -> StoreError:
+    """The error of a store in which a name can be taken by two who both believe that it was free."""
+    return StoreError(
+        f"store {masked(store.root)}", f"it cannot write on a condition: {found}",
+        "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
+    )  # fmt: skip
 
 
 @contextlib.contextmanager

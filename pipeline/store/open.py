@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.store.json_files import read_json
-from pipeline.store.objects import LocalStore, Store
+from pipeline.store.objects import LocalStore, Store, unconditional
 from pipeline.store.uris import is_uri, masked
 
 MARK, FORMAT = "siftloom.json", 1
@@ -23,9 +23,14 @@ def open_store(uri: str) -> Store:
 
 
 def mark_store(store: Store) -> None:
-    """Mark a folder as a store. Raises StoreError for the store of another format."""
-    if not store.create(MARK, json.dumps({"format": FORMAT}).encode()):
+    """Mark a folder as a store. Raises StoreError for the store of another format, and for one where a name can be
+    created twice.
+    """
+    mark = json.dumps({"format": FORMAT}).encode()
+    if not store.create(MARK, mark):
         require_store(store)
+    elif store.create(MARK, mark):
+        raise unconditional(store, f"{MARK} could be created twice")
 
 
 def require_store(store: Store) -> None:

@@ -22,18 +22,20 @@ from pipeline.store.json_files import read_json
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
-from pipeline.store.uris import masked
+from pipeline.store.uris import masked, masked_in
 
 FOLDER = re.compile(r"nodes/\w+-[0-9a-f]{12}")
 
 
 def graph_form(graph: Graph) -> dict[str, Any]:
-    """Label -> configuration, with inputs by label and sources by path: what makes two recipes the same."""
+    """Label -> configuration, with inputs by label and sources by path: what makes two recipes the same. It is shown,
+    so URIs hold no secrets.
+    """
 
     def label(node: Node) -> str:
         return graph.names[node]
 
-    return {graph.names[node]: identity.node_form(node, label, {}) for node in graph.nodes}
+    return {graph.names[node]: masked_in(identity.node_form(node, label, {})) for node in graph.nodes}
 
 
 def read_run(store: Store, name: str) -> dict[str, Any] | None:
@@ -136,7 +138,7 @@ def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[st
         "nodes": {**known.get("nodes", {}), **nodes},
         "form": {**known.get("form", {}), **graph_form(graph)},
         "targets": sorted({*known.get("targets", ()), *(graph.names[node] for node in graph.targets)}),
-        "recipe": recipe if recipe is not None else known.get("recipe"),
+        "recipe": masked_in(recipe) if recipe is not None else known.get("recipe"),
         "versions": versions(packages),
     }
 

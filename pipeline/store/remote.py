@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import StoreError
 from pipeline.store import cache
-from pipeline.store.objects import Store, explained
+from pipeline.store.objects import Store, explained, unconditional
 from pipeline.store.process_folder import process_folder
 from pipeline.store.uris import below, connect, first_line, masked
 
@@ -38,16 +38,15 @@ class RemoteStore(Store):
         except (FileNotFoundError, FileExistsError, exceptions.AlreadyExistsError, StoreError):
             raise
         except exceptions.NotSupportedError as error:
-            raise StoreError(
-                f"store {masked(self.root)}", f"it cannot write on a condition: {first_line(error)}",
-                "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
-            ) from None  # fmt: skip
+            raise unconditional(self, first_line(error)) from None
         except (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
             raise StoreError(
                 f"store {masked(self.root)}", f"access denied: {first_line(error)}",
                 "credentials that may read and write", "set them in the environment (docs/store.md)",
             ) from None  # fmt: skip
         except (exceptions.BaseError, OSError) as error:
+            if "501 Not Implemented" in first_line(error):  # of all that is asked, S3's servers may lack this alone
+                raise unconditional(self, first_line(error)) from None
             raise StoreError(
                 f"store {masked(self.root)}", f"{first_line(error)}", "a store that answers", "siftloom doctor"
             ) from None
@@ -156,12 +155,14 @@ class RemoteStore(Store):
 
         state = hashlib.sha256()
         try:
-            with self._explained(), explained(f"folder {path.parent}"), open(path, "wb") as file:
-                for chunk in obstore.get(connect(self.root), name).stream(min_chunk_size=CHUNK):
-                    file.write(chunk)
-                    state.update(chunk)
+            with self._explained():
+                found = obstore.get(connect(self.root), name)
         except FileNotFoundError:
             raise self._missing(name) from None
+        with self._explained(), explained(f"folder {path.parent}"), open(path, "wb") as file:
+            for chunk in found.stream(min_chunk_size=CHUNK):
+                file.write(chunk)
+                state.update(chunk)
         if sha256 and state.hexdigest() != sha256:
             raise StoreError(
                 f"store {masked(self.root)}", f"other bytes in {name} ({state.hexdigest()[:12]}...)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -65,14 +66,19 @@ class BadAnswer(DataError):
 
 
 class EndpointLM:
-    """`LM` over HTTP; one session with its own connections. Safe to use from several threads."""
+    """`LM` over HTTP; one session with its own connections. Safe to use from several threads.
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    `budget`: tokens, of prompts and answers, after which it asks no more and raises EndpointFailed. Requests that are
+    in flight by then go over it.
+    """
+
+    def __init__(self, endpoint: Endpoint, budget: int | None = None) -> None:
         import requests
         from requests.adapters import HTTPAdapter
         from urllib3.util.retry import Retry
 
-        self.endpoint = endpoint
+        self.endpoint, self.budget, self.used = endpoint, budget, 0
+        self._lock = threading.Lock()
         retry = Retry(
             total=endpoint.tries - 1, status_forcelist=RETRIED, allowed_methods=None, backoff_factor=0.5,
             backoff_max=LONGEST_WAIT, retry_after_max=LONGEST_WAIT, raise_on_status=False,
@@ -119,6 +125,7 @@ class EndpointLM:
             asked["stop"] = list(sampling.stop)
         if sampling.top_k:
             asked["top_k"] = sampling.top_k
+        self._require_budget()
         answer = self._post("chat/completions", asked)
         try:
             usage = answer.get("usage") or {}
@@ -129,11 +136,28 @@ class EndpointLM:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             found = json.dumps(answer)[:200]
             raise BadAnswer(self._place(), f"{found} ({error!r})", "choices with a message each") from error
+        self._count(seen + tokens)
         # a server counts the tokens of all samples together
         return [
             Answer(text, "length" if finish == "length" else "stop", seen, tokens // len(texts))
             for text, finish in texts
         ]
+
+    def _require_budget(self) -> None:
+        if self.budget is not None and self.used >= self.budget:
+            raise EndpointFailed(
+                self._place(), f"{self.used:,} tokens are used", f"fewer than the {self.budget:,} of `token_budget`",
+                "siftloom run goes on with as many again; what is done is kept",
+            )  # fmt: skip
+
+    def _count(self, tokens: int) -> None:
+        if self.budget is not None and not tokens:
+            raise EndpointFailed(
+                self._place(), "answers that do not say how many tokens they took (`usage`)",
+                "a server that counts, where there is a `token_budget`", "leave token_budget out",
+            )  # fmt: skip
+        with self._lock:
+            self.used += tokens
 
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         import requests

@@ -33,6 +33,8 @@ class Generate(NewBaseNode):
     batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
     backend     what runs it: `transformers`, or `vllm` (extra `vllm`), which promises no equal answers
     in_flight   requests to an endpoint at the same time, in the whole cluster
+    token_budget  tokens, of prompts and answers, that one run may use at an endpoint; then the node fails, and
+                what it has done is kept
     on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
 
     Adds to every new document: `source` (that of its parent), `sample` int32, `finish` (`stop` or `length`), `model`
@@ -56,6 +58,7 @@ class Generate(NewBaseNode):
     backend: Backend = "transformers"
     on_error: Literal["fail", "skip"] = "fail"
     in_flight: Positive = runtime(8)
+    token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
     version = 2
@@ -100,7 +103,9 @@ class Generate(NewBaseNode):
 
     def open(self, ctx: Context) -> NewRows:
         how = self._sampling()
-        lm = open_model(ctx, "model", self.batch_rows, self.device, backend=self.backend)
+        lm = open_model(
+            ctx, "model", self.batch_rows, self.device, backend=self.backend, token_budget=self.token_budget
+        )
         if isinstance(self.model, Endpoint):
             model = self.model.model
         else:

@@ -53,6 +53,8 @@ class Judge(RowNode):
     max_chars  how much of the text is put into the prompt, from its beginning
     on_error   `fail`: a row that cannot be judged fails its shard; `reason`: it is removed, and the error's text kept
     in_flight  requests to an endpoint at the same time, in the whole cluster
+    token_budget  tokens, of prompts and answers, that one run may use at an endpoint; then the node fails, and
+                what it has done is kept
     as_        (`as` in a recipe) the name of the column
     batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
     backend    what runs it: `transformers`, or `vllm` (extra `vllm`), which promises no equal answers
@@ -77,6 +79,7 @@ class Judge(RowNode):
     as_: str = "judge"
     on_error: str = runtime("fail")
     in_flight: Positive = runtime(8)
+    token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
     version = 2
@@ -130,12 +133,14 @@ class Judge(RowNode):
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=batch,
                 commit_rows=whole_batches(self.commit_rows, batch), on_error=self.on_error,  # type: ignore[arg-type]
-                reuse=self.deterministic,
+                reuse="batches" if self.deterministic else False,
             ),
         )  # fmt: skip
 
     def open(self, ctx: Context) -> RowFunction:
-        lm = open_model(ctx, "model", self.batch_rows, self.device, backend=self.backend)
+        lm = open_model(
+            ctx, "model", self.batch_rows, self.device, backend=self.backend, token_budget=self.token_budget
+        )
         how = self._sampling()
 
         def rows(table: pa.Table) -> Columns:

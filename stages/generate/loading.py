@@ -48,11 +48,12 @@ def promises(model: Model, backend: Backend) -> bool:
 
 def open_model(
     ctx: Context, field: Of, batch_rows: int, device: str = "cpu", *,
-    backend: Backend = "transformers", window: int | None = None,
+    backend: Backend = "transformers", window: int | None = None, token_budget: int | None = None,
 ) -> LM:  # fmt: skip
     """Load the model behind a field of the task's node; for `load` and `open` of a phase, once per worker.
 
     `window`: tokens that a model which is loaded here is shown at once when it scores, if fewer than it can see.
+    `token_budget`: that an endpoint may use, if there is a limit; see `EndpointLM`.
 
     Raises `UserError` where a library is missing, `DataError` for a folder that does not load.
     """
@@ -60,7 +61,7 @@ def open_model(
     if isinstance(given, Endpoint):
         from stages.generate.endpoint import EndpointLM
 
-        return EndpointLM(given)
+        return EndpointLM(given, token_budget)
     kind, folder = ctx.input(field).kind(), model_files(ctx, field)
     # An export brings our own modelling file; that of another folder is run only when its node says so.
     trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))

@@ -2,18 +2,20 @@
 
 Kwon et al. 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention". Which requests
 share a step hangs on when they arrive, and sums change in their last bits with it, so that an answer is not promised
-twice: the nodes that use it are not deterministic. Draws are seeded by request and sample.
+twice: the nodes that use it are not deterministic. Draws are seeded by request and sample. The engine runs in this
+process: processes of its own would outlive a worker that is killed, with the device and the model.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, draw
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +28,7 @@ class VllmLM:
     """
 
     def __init__(self, folder: Path, *, batch_rows: int, device: str = "cpu", trust_code: bool = False) -> None:
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # read when it is imported
         try:
             vllm: Any = import_module("vllm")
         except ImportError as error:
@@ -33,7 +36,7 @@ class VllmLM:
                 "a model through vLLM", "vllm is not installed", "the extra `vllm`, in an environment that its own "
                 "versions of torch and transformers suit", "pip install 'siftloom[vllm]'",
             ) from error  # fmt: skip
-        self._vllm = vllm
+        self._vllm, self._name = vllm, folder.name
         try:
             self._model: Any = vllm.LLM(
                 model=str(folder), trust_remote_code=trust_code, max_num_seqs=batch_rows, seed=0,
@@ -50,14 +53,14 @@ class VllmLM:
 
     def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
         """Answers in the order of the prompts. Of a prompt that is too long the end is kept."""
-        room = max(1, self.longest - sampling.max_tokens)
+        room = prompt_room(self._name, self.longest, sampling)
         asked, how = [], []
         for prompt, key in zip(prompts, keys, strict=True):
             ids = self._ids(self._begun(prompt))[-room:]
             for sample in range(sampling.samples):
                 asked.append({"prompt_token_ids": ids})
                 how.append(self._parameters(sampling, key, sample))
-        found = [self._answer(one) for one in self._model.generate(asked, how, use_tqdm=False)]
+        found = [self._answer(one, sampling.stop) for one in self._model.generate(asked, how, use_tqdm=False)]
         n = sampling.samples
         return [found[i * n : (i + 1) * n] for i in range(len(prompts))]
 
@@ -79,14 +82,17 @@ class VllmLM:
     def _parameters(self, sampling: Sampling, key: str, sample: int) -> Any:
         return self._vllm.SamplingParams(
             max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p,
-            top_k=sampling.top_k, stop=list(sampling.stop), seed=int(draw(sampling.seed, key, sample, 0) * 2**31),
+            top_k=sampling.top_k, stop=list(sampling.stop), detokenize=bool(sampling.stop),
+            seed=int(draw(sampling.seed, key, sample, 0) * 2**31),
         )  # fmt: skip
 
-    def _answer(self, output: Any) -> Answer:
+    def _answer(self, output: Any, stop: Sequence[str]) -> Answer:
+        """Its own text leaves out characters that are cut off at the end."""
         (one,) = output.outputs
-        finish = "stop" if one.finish_reason == "stop" else "length"
         tokens = [token for token in one.token_ids if token != self.tokenizer.eos_token_id]
-        return Answer(one.text, finish, len(output.prompt_token_ids), len(tokens))
+        text, stopped = cut_at_stop(self.tokenizer.decode(tokens, skip_special_tokens=True), stop)
+        finish = "stop" if stopped or one.finish_reason == "stop" else "length"
+        return Answer(text, finish, len(output.prompt_token_ids), len(tokens))
 
     def _begun(self, prompt: str) -> str:
         """The prompt behind the token that a text of this model begins with."""

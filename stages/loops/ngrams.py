@@ -83,12 +83,12 @@ def longer(left, table, count, at, kind, next_at, next_kind):
 
 @inner
 def most(left, n, count, at, kind, sums, spaces):
-    """Characters of all occurrences of the most frequent n-gram, with so many between its pieces."""
+    """Characters of all occurrences of the most frequent n-gram; `spaces` of them stand between its pieces."""
     best, first = 0, 0
     for i in range(left):
         if at[i] == kind[i] and count[at[i]] > best:  # its first place; places ascend, so the first among equals wins
             best, first = count[at[i]], at[i]
-    return best * (sums[first + n] - sums[first] + spaces * (n - 1))
+    return best * (sums[first + n] - sums[first] + spaces)
 
 
 @inner
@@ -162,7 +162,8 @@ def ngrams(
             if left and n % step == 0:
                 for k in range(len(tops)):
                     if tops[k] * step == n:
-                        top_chars[d, k] = most(left, n, count, at, kind, sums, 0 if redpajama or step > 1 else 1)
+                        spaces = 0 if redpajama or step != 1 else n - 1
+                        top_chars[d, k] = most(left, n, count, at, kind, sums, spaces)
                 for k in range(len(dups)):
                     if dups[k] * step == n:
                         repeated = within(left, n, at, sums) if redpajama else again(left, n, seen, at, kind, sums)

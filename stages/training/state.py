@@ -17,9 +17,9 @@ from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from models.tensor_files import save_tensors
 from stages.training.checkpoint import is_first_process
 
 HEADER = "siftloom_part"
@@ -68,7 +68,7 @@ class Part(NamedTuple):
         if not self.tensors:
             return []
         file = f"part-{process_rank:05d}.safetensors"
-        save_file(self.tensors, folder / file, metadata={HEADER: json.dumps(self.header, sort_keys=True)})
+        save_tensors(self.tensors, folder / file, {HEADER: json.dumps(self.header, sort_keys=True)})
         return [file]
 
 
@@ -110,7 +110,8 @@ def empty_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, shape
         return torch.empty_like(parameter, requires_grad=False)
     if shape:
         return torch.empty(shape, device=parameter.device)
-    counted_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+    [group] = [group for group in optimizer.param_groups if any(one is parameter for one in group["params"])]
+    counted_on_device = group.get("fused") or group.get("capturable")
     return torch.empty(shape, device=parameter.device if counted_on_device else "cpu")
 
 

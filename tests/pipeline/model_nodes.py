@@ -369,3 +369,19 @@ class Dice(RowNode):
 
     def open(self, ctx: Context):
         return lambda table: Columns(added={"dice": np.random.default_rng().random(len(table))})
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Asks(Node):
+    """A keyed task that tells what it holds."""
+
+    docs: Node
+    cpus: float = 2
+
+    def phases(self):
+        return (TaskPhase(name="ask", keys=one, run=self._ask, resources=Resources(cpus=self.cpus, memory=50_000_000)),)
+
+    def _ask(self, ctx: Context, key: str) -> Result:
+        import ray
+
+        return Result(facts={"held": ray.get_runtime_context().get_assigned_resources(), "threads": ctx.cpus})

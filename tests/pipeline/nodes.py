@@ -85,9 +85,13 @@ class Long(RowNode):
     unit: str = "char"
     marks: str = runtime("")
     pause: float = runtime(0.0)
+    reuse: bool = runtime(True)
 
     reasons = ("long.short",)
     histograms: ClassVar = {"chars": (0, 40, 8)}
+
+    def phases(self):
+        return (RowPhase(open=self.open, needs=self.needs, reuse=self.reuse),)
 
     def adds(self):
         return {"chars": "int32"}

@@ -1,6 +1,7 @@
 """A run on a Ray with two GPUs that are none, in a process of its own: `python on_devices.py JSON` prints what it saw.
 
-Keys: paths, store, marks, cpus (of the Ray), asks (fields of `Resources`).
+Keys: paths, store, marks, cpus (of the Ray), asks (fields of `Resources`), batch_rows, object_store (bytes),
+alone (the node with the model is the last).
 """
 
 from __future__ import annotations
@@ -41,14 +42,16 @@ def main(asked: dict[str, Any]) -> None:
     quiet_environment()
     ray.init(
         address="local", num_cpus=asked["cpus"], num_gpus=2, include_dashboard=False, logging_level="ERROR",
-        log_to_driver=False,
+        log_to_driver=False, object_store_memory=asked.get("object_store"),
         runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}},
     )  # fmt: skip
     docs = Long(docs=Lines(paths=tuple(asked["paths"])))
-    model = Sizes(docs=docs, batch_rows=5, marks=asked["marks"], asks=Resources(**asked["asks"]))
-    nodes = {"plain": docs, "model": model, "last": Vowels(docs=model)}
+    model = Sizes(
+        docs=docs, batch_rows=asked.get("batch_rows", 5), marks=asked["marks"], asks=Resources(**asked["asks"])
+    )
+    nodes = {"plain": docs, "model": model} | ({} if asked.get("alone") else {"last": Vowels(docs=model)})
     events = Events()
-    run(build([nodes["last"]], nodes), name="run", store=asked["store"], options=Options(), watcher=events)
+    run(build([list(nodes.values())[-1]], nodes), name="run", store=asked["store"], options=Options(), watcher=events)
     pids = {int(pid) for pid, *_ in marks_of(asked["marks"], "open")}
     left = {pid for pid in pids if _lives(pid)}
     for _ in range(200):  # a killed actor takes a moment to end

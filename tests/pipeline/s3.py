@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -30,3 +33,52 @@ def bucket(endpoint: str, name: str) -> str:
     query = f"endpoint_override={endpoint}&scheme=http&allow_bucket_creation=true&region=us-east-1"
     fs.FileSystem.from_uri(f"s3://{name}?{query}")[0].create_dir(name)
     return f"s3://{name}/runs?{query}"
+
+
+@contextmanager
+def without_conditions(endpoint: str, *, refuses: bool) -> Iterator[str]:
+    """`host:port` of a server as it was before S3 could write on a condition: it does not look at the condition, or
+    refuses such a request. All else is done by the server at `endpoint`.
+    """
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _pass_on(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            condition = self.headers.get("If-None-Match")
+            if refuses and condition:
+                self._send(501, {}, b"<Error><Code>NotImplemented</Code><Message>If-None-Match</Message></Error>")
+                return
+            del self.headers["If-None-Match"]
+            connection = http.client.HTTPConnection(endpoint)
+            connection.request(self.command, self.path, body, dict(self.headers))
+            answer = connection.getresponse()
+            self._send(answer.status, dict(answer.getheaders()), answer.read())
+            connection.close()
+
+        do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass_on
+
+        def _send(self, status: int, headers: dict[str, str], body: bytes) -> None:
+            self.send_response_only(status)
+            for name, value in headers.items():
+                if name.lower() not in ("transfer-encoding", "connection", "content-length"):
+                    self.send_header(name, value)
+            length = headers.get("Content-Length", "0") if self.command == "HEAD" else str(len(body))
+            self.send_header("Content-Length", length)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing on the screen."""
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy.daemon_threads = True
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{proxy.server_port}"
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()

@@ -156,10 +156,13 @@ def test_the_exit_code_is_that_of_the_run(head: Head, tmp_path: Path) -> None:
     assert seven.returncode == 7, seven.stderr.decode()
 
 
-def test_a_relative_store_and_a_silent_server_are_named(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_and_a_silent_server_are_named(tmp_path: Path) -> None:
     make_job(tmp_path / "job", tmp_path / "store", tmp_path / "flag")
     done = siftloom("submit", "job.yaml", "--store", "runs", cwd=tmp_path / "job", code=1)
     assert "a relative path for a cluster job" in done.stderr
+    done = siftloom("submit", "job.yaml", "--store", "s3://KEY:S3CRET@bucket/runs", cwd=tmp_path / "job", code=1)
+    assert "s3://***@bucket/runs: a key in the URI" in done.stderr
+    assert "S3CRET" not in done.stderr
     (port,) = free_ports(1)
     done = siftloom("submit", "job.yaml", "--address", f"http://127.0.0.1:{port}", cwd=tmp_path / "job", code=1)
     assert "nothing answers" in done.stderr

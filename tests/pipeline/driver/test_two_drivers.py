@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -14,6 +15,8 @@ from corpus import times_of
 from drive import finish, start
 
 from pipeline.driver.execute import Driver, Options
+from pipeline.driver.progress import Notice
+from pipeline.store import lease
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
 
@@ -93,6 +96,43 @@ def test_a_lease_of_another_host_is_awaited_until_it_expires(copy):
     assert time.time() > record["expires"]
     assert copy.open()["common"].finished
     assert not path.exists()
+    holder.close()
+
+
+class _Removes:
+    """A person who reads what a run waits for and does what it says."""
+
+    def __init__(self, store: Path) -> None:
+        self.store, self.lines = store, []
+
+    def notify(self, event) -> None:
+        if isinstance(event, Notice) and event.text.startswith("waiting for "):
+            self.lines.append(event.text)
+            (self.store / event.text.rpartition("Remove ")[2].split()[0]).unlink()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("held", ["common", "the run's name"])
+def test_a_lease_that_runs_for_years_is_named_with_its_mend(copy, held, monkeypatch):
+    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.0)
+    view = copy.open()["common"]
+    (copy.store / view.folder / "manifest.json").unlink()
+    folder = view.folder if held == "common" else "runs/whole"
+    holder = Leases(LocalStore(str(copy.store)))
+    holder.acquire(folder)
+    path = copy.store / folder / "lease" / "1.json"
+    years = {"boot": "another host", "pid": 7, "token": "its", "expires": time.time() + 1e9}
+    path.write_text(json.dumps(json.loads(path.read_text()) | years))
+    person = _Removes(copy.store)
+    Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, person).run()
+    (line,) = person.lines
+    name = "common" if held == "common" else "runs/whole"
+    assert re.match(
+        rf"waiting for {name}: process 7 of another machine holds it; .* has 2777\d\d:\d\d:\d\d to run", line
+    )
+    assert copy.open()["common"].finished
     holder.close()
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import on_devices
 import pytest
 from corpus import bytes_of, write_corpus
-from model_nodes import Sizes, marks_of
+from model_nodes import Asks, Sizes, marks_of
 from nodes import Lines, Long, Vowels
 
 from pipeline.contract import Node, Resources
@@ -129,6 +129,16 @@ def test_gpus_where_there_are_none_are_named(local_ray, paths, tmp_path):
         go(tmp_path / "store", chain(paths, asks=Resources(gpus=1)))
 
 
+def test_tasks_hold_what_their_phases_declare(local_ray, paths, marks, tmp_path):
+    docs = Lines(paths=paths)
+    asks = Asks(docs=docs)
+    row = Sizes(docs=docs, batch_rows=5, marks=marks, asks=Resources(cpus=2, memory=50_000_000))
+    found = go(tmp_path / "store", row, asks)
+    held = {"CPU": 2.0, "memory": 50_000_000.0}
+    assert [json.loads(resources) for *_, resources in marks_of(marks, "open")] == [held] * len(paths)
+    assert found["asks"].receipt("ask", "all").facts == {"held": held, "threads": 2}
+
+
 @pytest.mark.parametrize(
     ("asks", "spare"), [([Resources(), ACTORS], 1), ([ACTORS], 1), ([Resources(), ACTORS, ACTORS], 0.5)]
 )
@@ -151,6 +161,7 @@ def test_devices(paths, marks, tmp_path):
         [sys.executable, on_devices.__file__, json.dumps(asked)], capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stderr
+    assert "core_worker" not in done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     opened = marks_of(marks, "open")
     assert len({pid for pid, *_ in opened}) == len(opened) == 2
@@ -161,3 +172,18 @@ def test_devices(paths, marks, tmp_path):
     assert seen["left"] == []
     (stats,) = seen["stats"]
     assert all(f"MapBatches({name})" in stats for name in ("plain", "model", "last"))
+
+
+def test_a_shard_larger_than_rays_object_store_goes_through_it(tmp_path, marks):
+    """Ray keeps what does not fit in files; a pass goes on, slower."""
+    (tmp_path / "large.txt").write_text(("a line of text " * 660 + "\n") * 12_000)
+    asked = {
+        "paths": [str(tmp_path / "large.txt")], "store": str(tmp_path / "store"), "marks": marks, "cpus": 2,
+        "asks": {"actors": [1, 1]}, "batch_rows": 1000, "object_store": 80_000_000, "alone": True,
+    }  # fmt: skip
+    assert (tmp_path / "large.txt").stat().st_size > 1.4 * asked["object_store"]
+    done = subprocess.run(
+        [sys.executable, on_devices.__file__, json.dumps(asked)], capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr
+    assert sum(int(count) for _, count, _ in marks_of(marks, "rows")) == 12_000

@@ -13,8 +13,10 @@ from nodes import Lines, Long
 from pipeline.errors import RecipeError, StoreError
 from pipeline.graph import build
 from pipeline.store.lease import Leases
+from pipeline.store.ledger import Ledger
 from pipeline.store.objects import LocalStore
-from pipeline.store.record import claim_name, read_run, run_names, versions
+from pipeline.store.record import claim_name, read_run, run_names, versions, write_run
+from pipeline.store.sources import digest_file, save_digests
 
 
 def test_versions_are_those_of_the_packages_that_are_asked_for():
@@ -42,6 +44,22 @@ def test_recipes_of_one_name_that_begin_at_once_are_runs_of_their_own(tmp_path):
         thread.join()
     assert len({label for label, _ in labels}) == len(set(labels)) == 4
     assert {label for label, _ in labels} == set(run_names(store, "run"))
+
+
+def test_what_is_shown_of_a_run_holds_no_secret(tmp_path):
+    """Its recipe and its fields stand in the report and on the screen."""
+    (tmp_path / "a.txt").write_text("a line\n")
+    graph = build([Long(docs=Lines(paths=(str(tmp_path / "a.txt"),)), unit="s3://KEY:S3CRET@bucket/a?region=x")])
+    store, recipe = LocalStore(str(tmp_path / "store")), 'store: "az://acc/c/p?sas_token=S3CRET"  # and\nnodes: {}\n'
+    leases = Leases(store)
+    ledger = Ledger(graph, store)
+    for listing in ledger.unknown_listings():
+        save_digests(store, listing, [digest_file(entry.path, entry.size) for entry in listing.entries])
+    write_run(leases, claim_name(store, leases, "run", graph), ledger, recipe)
+    leases.close()
+    record = read_run(store, "run") or {}
+    assert record["recipe"] == 'store: "az://acc/c/p?sas_token=***"  # and\nnodes: {}\n'
+    assert record["form"]["long"]["fields"]["unit"] == "s3://***@bucket/a?region=x"
 
 
 @pytest.mark.parametrize("folder", ["../../home", "nodes/../..", "/etc", "nodes/long-0123456789ab/data", None])

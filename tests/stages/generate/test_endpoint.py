@@ -50,6 +50,22 @@ def test_what_does_not_pass_is_a_named_error(mishaps, tries, error, words) -> No
             lm.generate(["p"], ["a"], Sampling())
 
 
+def test_a_budget_of_tokens_ends_the_asking() -> None:
+    """The server counts two tokens for such a prompt and three for each answer."""
+    with serving() as server:
+        lm = EndpointLM(Endpoint(url=server.url, model="m"), budget=14)
+        lm.generate(["one two"] * 2, ["a", "b"], Sampling())
+        assert lm.used == 10
+        lm.generate(["one two"], ["c"], Sampling())
+        with pytest.raises(EndpointFailed, match="15 tokens are used; expected fewer than the 14"):
+            lm.generate(["one two"], ["d"], Sampling())
+        assert len(server.asked) == 3
+        server.mishaps.append({"choices": [{"message": {"content": "yes"}}]})
+        with pytest.raises(EndpointFailed, match="do not say how many tokens"):
+            EndpointLM(lm.endpoint, budget=14).generate(["one two"], ["e"], Sampling())
+        assert EndpointLM(lm.endpoint).generate(["one two"], ["e"], Sampling())[0][0].text == "yes"
+
+
 @pytest.mark.parametrize(
     ("content", "text"),
     [

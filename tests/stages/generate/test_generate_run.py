@@ -129,6 +129,16 @@ def test_an_answer_that_cannot_be_read_is_a_reason_with_its_text(local_ray, sour
             run(judged(sources, server), tmp_path / "fail")
 
 
+def test_a_budget_of_tokens_is_that_of_one_run_and_what_it_paid_for_is_kept(local_ray, sources, tmp_path):
+    with serving(verdict) as server:
+        for spent in (1, 2):
+            with pytest.raises(NodeFailed, match="`token_budget`"):
+                run(judged(sources, server, token_budget=20, commit_rows=4), tmp_path)
+            assert len(server.asked) == 4 * spent, "every answer of the first run is kept"
+        nodes = judged(sources, server, commit_rows=4)
+        assert len(run(nodes, tmp_path)[nodes["end"]].rows(["judge"])) == 20 == len(server.asked)
+
+
 def test_a_server_that_is_gone_fails_the_node_and_removes_nobody(local_ray, sources, tmp_path):
     with serving() as server:
         nodes = judged(sources, server, on_error="reason")

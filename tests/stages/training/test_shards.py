@@ -113,3 +113,21 @@ def test_a_number_of_workers_that_cannot_be_is_named(wrong, said):
         Pretrain(**shared, **right).check()
     with pytest.raises(RecipeError, match=said):
         Pretrain(**shared, **wrong).check()
+
+
+def test_a_training_declares_the_threads_of_all_its_workers():
+    docs = Split(docs=Read(paths=("docs.jsonl",)), held_out=0.2)
+    rows = Pack(docs=docs, tokenizer=Tokenizer(docs=docs, vocab_size=320), length=32)
+    for workers in (8, (1, 8)):
+        for device, gpus in (("cpu", 0), ("cuda", 8)):
+            node = Pretrain(
+                rows=rows,
+                model=Llama("1m"),
+                workers=workers,
+                threads=4,
+                micro_batches=8,
+                device=device,
+                precision="fp32",
+            )
+            (phase,) = node.phases()
+            assert (phase.resources.cpus, phase.resources.gpus) == (32, gpus)

@@ -1,0 +1,40 @@
+"""A training on a disk that is full, for real: a small file system of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import DiskFull
+from stages.training.checkpoint import RESULT, Saver
+from stages.training.ray_trainer import run_alone
+from tests.stages.training.test_worker import at, job
+
+__all__ = ["job"]  # the fixture
+
+
+@pytest.fixture
+def disk(tmp_path):
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", str(folder)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(job, disk):
+    filler = Path(disk, "filler")
+    # there is room for the log, and for the beginning of a checkpoint
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free - (100 << 10)))
+    scratch = str(disk / "scratch")
+    with pytest.raises(DiskFull, match="no space left for a checkpoint"):
+        run_alone(at(job, scratch))
+    assert "no space left for a checkpoint; expected room for two checkpoints" in str(Saver(scratch).error())
+    filler.unlink()
+    run_alone(at(job, scratch))
+    assert Saver(scratch).scratch.exists(RESULT)
