@@ -237,7 +237,7 @@ class RowPhase:
                  removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
     own_pass     shares a pass with no other phase
     reuse        whether columns may be copied from an earlier side-car of the same score key, and a side-car be
-                 linked whole where a corpus has grown in other shards; `batches`: columns are copied only with the
+                 linked whole where a corpus has grown in other shards; `batches`: columns are copied only with their
                  whole batch, for values that depend on the others in it
     fields       see `ShardPhase`
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
@@ -12,10 +12,10 @@ from pipeline.driver.drift import code_hash
 from pipeline.errors import DataError, SourceError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
-from pipeline.store.known import KnownReceipts
+from pipeline.store.known import outdated
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
-from pipeline.store.receipts import ROWS_LAW, Receipt, Summary, check_law
+from pipeline.store.receipts import ROWS_LAW, Summary, check_law
 from pipeline.store.uris import masked
 from pipeline.worker.context import TaskContext
 from pipeline.worker.pieces import pieces_folder
@@ -35,21 +35,6 @@ def stale_keys(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]]) -> 
         before = [key for key in names if not state.known.is_returned(folder, phase, key)]
         stale |= outdated(state.known, state.receipts(node, phase, before))
     return sorted(stale)
-
-
-def outdated(known: KnownReceipts, receipts: Iterable[Receipt]) -> set[tuple[str, str]]:
-    """(phase, key) of those receipts that name something which has other bytes now, or is gone."""
-    reads: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {}  # (folder, phase) -> key -> readers
-    for receipt in receipts:
-        for read_folder, read_phase, read_key, digest in receipt.reads:
-            of_phase = reads.setdefault((f"nodes/{read_folder}", read_phase), {})
-            of_phase.setdefault(read_key, []).append((receipt.phase, receipt.key, digest))
-    found = set()
-    for (read_folder, read_phase), readers in reads.items():
-        now = {receipt.key: receipt.digest for receipt in known.get(read_folder, read_phase, list(readers))}
-        for read_key, those in readers.items():
-            found |= {(phase, key) for phase, key, digest in those if now.get(read_key) != digest}
-    return found
 
 
 def withdraw(state: Ledger, node: Node, tasks: Sequence[tuple[str, str]]) -> None:

@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
-from pipeline.driver.commit import outdated
 from pipeline.driver.drift import code_hash
 from pipeline.errors import StoreError
 from pipeline.fingerprint import canonical_json
 from pipeline.store.json_files import read_json
-from pipeline.store.known import AT_ONCE
+from pipeline.store.known import AT_ONCE, outdated
 from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 
