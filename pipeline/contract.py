@@ -625,6 +625,19 @@ class FinishedNode(Protocol):
         ...
 
 
+class RowReader(Protocol):
+    """Reads the alive rows of an input in whatever process it is sent to; a plain value."""
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The base shards, in order."""
+        ...
+
+    def __call__(self, shard: Shard) -> Iterator[pa.Table]:
+        """Alive rows of one shard, batch by batch."""
+        ...
+
+
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field
 
 
@@ -653,6 +666,12 @@ class Context(ABC):
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Alive rows of an input, batch by batch in shard order; `_row`, `id` and `text` may be asked for.
         With `only` (rows of a shard, ascending) parts of it that hold none of them are not read.
+        """
+
+    @abstractmethod
+    def reader(self, columns: Sequence[str], of: Of = "docs") -> RowReader:
+        """What reads alive rows where this context is not: in workers that the task starts itself, from which a stage
+        makes a Ray Dataset, say. Every shard counts as read by this task, whether or not it is.
         """
 
     @abstractmethod

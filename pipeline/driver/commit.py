@@ -43,10 +43,8 @@ def withdraw(state: Ledger, node: Node, tasks: Sequence[tuple[str, str]]) -> Non
     state.reopen(node)
 
 
-def finish(
-    state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str
-) -> dict[str, Any]:
-    """Check, draw and commit a node whose every key has a receipt; returns the manifest."""
+def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str) -> None:
+    """Check, draw and commit a node whose every key has a receipt."""
     folder, name = state.folder(node), state.graph.names[node]
     sums = {phase: Summary.of(state.receipts(node, phase, names)) for phase, names in keys.items()}
     counts = {phase: found.counts for phase, found in sums.items()}
@@ -63,7 +61,25 @@ def finish(
     figures = identity.canonical_json([*_histograms(node, sums.values()), *node.figures(context)])
     if len(figures) > FIGURES_LIMIT:
         raise DataError(f"{name}.figures", f"{len(figures)} bytes", f"at most {FIGURES_LIMIT}")
-    manifest = {
+    manifest = _manifest(state, node, keys, sums) | {
+        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
+        "figures": hashlib.sha256(figures).hexdigest(),
+    }
+    leases.check(folder)
+    point(folder, "before-manifest")
+    state.store.write(f"{folder}/figures.json", figures)
+    state.store.write(f"{folder}/manifest.json", identity.canonical_json(manifest))
+    point(folder, "after-manifest")
+    state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
+    state.reopen(node)
+
+
+def _manifest(
+    state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], sums: Mapping[str, Summary]
+) -> dict[str, Any]:
+    """What readers need to know of a node without its class, as far as its graph and its receipts say it."""
+    row_phase = state.graph.row_phase(node)
+    return {
         "format": FORMAT,
         "kind": node.kind(),
         "version": node.version,
@@ -84,23 +100,13 @@ def finish(
         "shape": state.shape(node),
         "score_key": state.score_key(node),
         "phase_keys": state.phase_keys(node),
-        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
         "code": code_hash(type(node), node.code()),
         "phases": {phase: list(names) for phase, names in keys.items()},
-        "counts": counts,
+        "counts": {phase: found.counts for phase, found in sums.items()},
         "bytes": sum(size for found in sums.values() for size in found.sizes.values()),
         "files": {phase: found.sizes for phase, found in sums.items()},
-        "figures": hashlib.sha256(figures).hexdigest(),
         "shards": sums[node.new_base].shards if node.new_base else {},
     }
-    leases.check(folder)
-    point(folder, "before-manifest")
-    state.store.write(f"{folder}/figures.json", figures)
-    state.store.write(f"{folder}/manifest.json", identity.canonical_json(manifest))
-    point(folder, "after-manifest")
-    state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
-    state.reopen(node)
-    return manifest
 
 
 def whole_of(phase: Any, context: TaskContext) -> Any:

@@ -12,6 +12,7 @@ from pipeline.fingerprint import canonical_json
 from pipeline.store.json_files import read_json
 from pipeline.store.known import AT_ONCE, outdated
 from pipeline.store.ledger import Ledger
+from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 
 
@@ -94,16 +95,24 @@ def _link_tasks(state: Ledger, node: Node, donor: str, phase: str, tasks: Sequen
 
 def _link_task(state: Ledger, node: Node, donor: str, receipt: Receipt) -> bool:
     """Take over the files and the receipt of a task of another node; whether its files are there."""
-    folder, store = state.folder(node), state.store
-    for file, entry in receipt.files.items():
-        source = data_name(donor, receipt.phase, file)
-        if store.size(source) != entry["size"]:
-            return False
-        store.link(source, data_name(folder, receipt.phase, file))
     # What the task read of its own node is read here of this one: linked tasks have equal bytes.
-    short, own = donor.removeprefix("nodes/"), folder.removeprefix("nodes/")
-    form = receipt.form()
-    form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
-    store.write(receipt_name(folder, receipt.phase, receipt.key), canonical_json(form))
-    state.note(node, Receipt(**form))
-    return True
+    short, own = donor.removeprefix("nodes/"), state.folder(node).removeprefix("nodes/")
+    reads = sorted([own if read[0] == short else read[0], *read[1:]] for read in receipt.reads)
+    made = take_over(state.store, donor, receipt, state.folder(node), receipt.form() | {"reads": reads})
+    if made is not None:
+        state.note(node, made)
+    return made is not None
+
+
+def take_over(store: Store, donor: str, theirs: Receipt, folder: str, form: dict[str, Any]) -> Receipt | None:
+    """Link the files of a task of another node and write its receipt here, as `form` says it; None where a file is not
+    there whole.
+    """
+    made = Receipt(**form)
+    for file, entry in theirs.files.items():
+        source, own = data_name(donor, theirs.phase, file), made.key + file.removeprefix(theirs.key)
+        if store.size(source) != entry["size"]:
+            return None
+        store.link(source, data_name(folder, made.phase, own))
+    store.write(receipt_name(folder, made.phase, made.key), canonical_json(form))
+    return made

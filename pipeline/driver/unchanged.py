@@ -20,16 +20,15 @@ from typing import Any
 
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.commit import whole_of
-from pipeline.driver.reuse import siblings
+from pipeline.driver.reuse import siblings, take_over
 from pipeline.driver.same_rows import same_rows, taken
 from pipeline.driver.schedule import Key
 from pipeline.errors import DataError, StoreError
-from pipeline.fingerprint import canonical_json
 from pipeline.store.binding import Link
 from pipeline.store.known import AT_ONCE, READERS
 from pipeline.store.ledger import Ledger, reusable
 from pipeline.store.manifests import Manifest, folder_of
-from pipeline.store.receipts import Receipt, data_name, receipt_name
+from pipeline.store.receipts import Receipt, data_name
 from pipeline.worker.context import TaskContext
 
 Joined = Sequence[tuple[Node, RowPhase | ShardPhase]]
@@ -138,7 +137,7 @@ class Unchanged:
                 for link, their_link in zip(chain, their_chain, strict=True):
                     names[folder_of(their_link)] = state.folder(link)
                     links[folder_of(their_link).removeprefix("nodes/")] = state.link(link)
-        except DataError:  # a node before it was cleaned away
+        except (DataError, StoreError):  # a node before it was cleaned away, or is damaged
             return None
         short = {there.removeprefix("nodes/"): here.removeprefix("nodes/") for there, here in names.items()}
         return Donor(folder, manifest, short, links, bases)
@@ -151,12 +150,12 @@ class Unchanged:
             try:
                 receipts = list(self.state.known.get(donor.folder, phase.name, there[start : start + AT_ONCE]))
                 equal = self._equal(donor, [read for receipt in receipts for read in receipt.reads], phase.needs)
-            except StoreError:  # a damaged receipt: of another run, perhaps, and this one can do without
+            except (DataError, StoreError):  # damaged, perhaps of another run; this one can do without
                 continue
             form = [self._form(donor, node, receipt, equal) for receipt in receipts]
             pairs = [(theirs, ours) for theirs, ours in zip(receipts, form, strict=True) if ours is not None]
             with ThreadPoolExecutor(min(READERS, len(pairs) or 1)) as pool:
-                for made in pool.map(lambda pair: self._publish(donor.folder, self.state.folder(node), *pair), pairs):
+                for made in pool.map(partial(self._taken_over, donor, node), pairs):
                     if made is not None:
                         self.state.note(node, made)
                         linked += 1
@@ -213,16 +212,8 @@ class Unchanged:
         files = {own_key + file.removeprefix(receipt.key): entry for file, entry in receipt.files.items()}
         return receipt.form() | {"key": own_key, "files": files, "reads": sorted(reads)}
 
-    def _publish(self, donor: str, folder: str, theirs: Receipt, form: dict[str, Any]) -> Receipt | None:
-        """Link the files of a task and write its receipt; None where the files are not there."""
-        store, made = self.state.store, Receipt(**form)
-        for file, entry in theirs.files.items():
-            source = data_name(donor, made.phase, file)
-            if store.size(source) != entry["size"]:
-                return None
-            store.link(source, data_name(folder, made.phase, made.key + file.removeprefix(theirs.key)))
-        store.write(receipt_name(folder, made.phase, made.key), canonical_json(form))
-        return made
+    def _taken_over(self, donor: Donor, node: Node, pair: tuple[Receipt, dict[str, Any]]) -> Receipt | None:
+        return take_over(self.state.store, donor.folder, pair[0], self.state.folder(node), pair[1])
 
 
 def content(receipt: Receipt) -> tuple[dict[str, str], Mapping[str, Any]]:

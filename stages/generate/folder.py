@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +169,7 @@ class FolderLM:
         rules = Rules(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
         begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
         texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
-        room = None if self.longest is None else max(1, self.longest - sampling.max_tokens)
+        room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
         self.tokenizer.truncation_side = "left"  # the end of a prompt is what is answered
         batch = self.tokenizer(
             texts, padding=True, truncation=room is not None, max_length=room, add_special_tokens=False,

@@ -24,10 +24,10 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -100,6 +100,10 @@ class PackedRows:
         specials = tuple((token["content"], token["id"]) for token in json.loads(text)["added_tokens"])
         digest = hashlib.sha256(text).hexdigest()
         return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials, digest)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to a worker: the fields, and nothing that was read of the files since."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @property
     def packed(self) -> int:

@@ -85,7 +85,7 @@ class Evaluate(Node):
             names += table[ID].to_pylist()
             sources += table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
         if not names:
-            raise DataError("evaluate.docs", "no document to score", "held-out documents", "raise split.held_out")
+            raise self._nothing(skipped["skipped.not_drawn"])
         scores = Scores(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("nats", "tokens", "bytes")))
         with ctx.create(".parquet") as path:
             columns = {"id": names, "source": pa.array(sources, pa.string())}
@@ -108,6 +108,15 @@ class Evaluate(Node):
         ctx.log("evaluated", **totals)
         counts = {"documents": len(names) + sum(skipped.values()), "scored": len(names), **skipped}
         return Result(counts=counts, facts=totals)
+
+    def _nothing(self, not_drawn: int) -> DataError:
+        """The error of an evaluation that has no document."""
+        if not_drawn:
+            found, then = f"none of {not_drawn} was drawn", "raise evaluate.sample_bytes"
+            return DataError("evaluate.docs", found, "at least one document", then)
+        if self.which == "all":
+            return DataError("evaluate.docs", "no document to score", "documents that are alive", "siftloom status")
+        return DataError("evaluate.docs", "no document to score", "held-out documents", "raise split.held_out")
 
     def _documents(self, ctx: Context, skipped: dict[str, int]):
         """Tables of the documents to score, in the order of the base."""

@@ -96,3 +96,8 @@ def test_a_tokenizer_without_an_end_is_named(tmp_path):
     for ask in (lambda: lm.generate(["a"], ["k"], Sampling()), lambda: lm.nll(["a"], ["b"])):
         with pytest.raises(DataError, match="no token that ends a text"):
             ask()
+
+
+def test_answers_that_leave_no_room_for_a_prompt_are_named(folder) -> None:
+    with pytest.raises(DataError, match="64 tokens of an answer from a model that sees 64"):
+        FolderLM(folder, batch_rows=2).generate(["the cat"], ["k"], Sampling(max_tokens=64))

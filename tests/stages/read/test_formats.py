@@ -271,3 +271,22 @@ def test_an_arrow_file_that_changes_or_is_cut_off_is_named(tmp_path, make):
     path.write_bytes(whole[:-40])
     with pytest.raises(SourceError, match="Arrow"):
         read(tmp_path / "cut", [path])
+
+
+def test_members_of_a_tar_that_name_no_sample_part_none(tmp_path):
+    """Names without a stem or an ending, such as macOS puts beside each file: webdataset passes them over."""
+    members = [
+        ("README", b"hello"),
+        ("x/._a.json", b"0"),
+        ("x/a.json", b'{"n": 1}'),
+        ("x/._a.txt", b"1"),
+        ("x/a.txt", b"text"),
+    ]
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"], keep=("n:int64",))
+    assert [(row["text"], row["n"], row["source_id"]) for row in documents(ctx, results)] == [("text", 1, "x/a")]
+    assert balance(results) == {"rows": 1, "kept": 1}

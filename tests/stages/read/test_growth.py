@@ -74,6 +74,29 @@ def test_a_file_more_is_the_only_one_that_is_read_and_scored(local_ray, folder, 
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("damage", ["receipt", "gone", "cut"])
+@pytest.mark.parametrize("label", ["raw", "noted", "plain"])
+def test_what_is_damaged_in_the_run_before_is_made_again(local_ray, folder, tmp_path, label, damage):
+    store = tmp_path / "store"
+    before = run(folder, store, tmp_path / "log")
+    phase = before[label].manifest["new_base"] or before[label].manifest["row_phase"]
+    key = before[label].keys(phase)[0]
+    if damage == "receipt":
+        Path(store, before[label].folder, "receipts", phase, f"{key}.json").write_text("{")
+    else:
+        file = next(iter(before[label].receipt(phase, key).files))
+        path = Path(store, before[label].folder, "data", phase, file)
+        content = path.read_bytes()
+        path.unlink()
+        if damage == "cut":
+            path.write_bytes(content[:-7])
+    lines(folder / "z.jsonl", "z1")
+    found = run(folder, store, tmp_path / "log")
+    fresh = run(folder, tmp_path / "fresh", tmp_path / "log")
+    for each in ("raw", "noted", "plain"):
+        assert data(found, each, store) == data(fresh, each, tmp_path / "fresh")
+
+
 def words(seed: int) -> str:
     """80 words that hardly another seed gives."""
     return " ".join(f"w{seed * 7919 % (97 + i)}x{i * seed % 89}" for i in range(80))

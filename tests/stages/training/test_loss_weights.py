@@ -129,6 +129,13 @@ def test_after_some_epochs_a_row_was_drawn_as_often_as_its_weight_to_within_one(
     assert not np.array_equal(other.batch(0, 60)[1], rows)
 
 
+def test_large_logarithms_of_weights_are_taken_by_their_differences(tmp_path):
+    """As numbers they overflow, and no epoch of rows that count infinitely often ever ends."""
+    logs = [1000.0, 1000.0 - np.log(3.0), -np.inf]
+    order = ByPrior().open((weighted(tmp_path, "a", logs),), batch_rows=4, steps=3, seed=1)
+    assert order.weights[0] == pytest.approx([2.25, 0.75, 0.0])
+
+
 def test_equal_weights_are_the_plain_mixture(tmp_path):
     sources = (weighted(tmp_path, "a", [0.0] * 50, 0.7), weighted(tmp_path, "b", [0.0] * 31, 0.3))
     how = {"batch_rows": 16, "steps": 90, "seed": 3}

@@ -1,6 +1,7 @@
 """Weights inside the loop: the limit that is plain training, documents as samples, priors, excess loss."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -116,3 +117,13 @@ def test_a_document_without_a_reference_is_named_before_the_run(job):
         check_reference(job)
     check_reference(dataclasses.replace(job, reweight=LinUpper()))
     assert columns([LinUpper(reference="other")]) == ("other",)
+
+
+def test_what_rows_have_read_does_not_travel_with_a_job(job):
+    """A column of a billion rows would be eight gigabytes in the message that starts a worker."""
+    carry(job, ref_loss=lambda row, piece: 1.0)
+    before = len(pickle.dumps(job))
+    check_reference(dataclasses.replace(job, reweight=LinUpper(reference="ref_loss")))
+    ids = job.sources[0].rows.take(np.arange(3)).ids
+    assert len(pickle.dumps(job)) == before
+    assert np.array_equal(pickle.loads(pickle.dumps(job)).sources[0].rows.take(np.arange(3)).ids, ids)
