@@ -87,12 +87,6 @@ class Flops:
         return 3 * self.forward
 
 
-def rebuild_flops(config: Llama) -> int:
-    """Operations per *forward*, whatever its tokens, of the matrices that each forward forms anew (SLTrain's `B A`)."""
-    rank = getattr(config, "rank", 0)
-    return config.shape.layers * sum(2 * rank * config.rebuilds(o, i) for _, o, i in projections(config.shape))
-
-
 def count_flops(config: Llama, vocab_size: int, length: int) -> Flops:
     """Forward operations per token, averaged over a full row of `length` tokens."""
     shape = config.shape

@@ -1,9 +1,9 @@
 """Rotary positions and attention: causal, bidirectional or prefix, across a row or inside its documents, with a cache.
 
-What a token may see is worked out once per forward (`see`) and used by all layers. Inside documents attention runs
-either as one call for each document, which does no work between documents, or, for short ones, with a mask. Leaves out
-grouped queries. Sources: RoFormer (Su et al. 2021) in the half-split layout of Hugging Face's Llama; torch's scaled
-dot product attention.
+What a token may see is worked out once per forward (`see`) and used by all layers. Inside documents causal attention
+runs in groups of documents of about one length (`models.grouped_attention`), the other kinds as one call for each
+document; neither does work between documents. In short rows a mask is faster. Leaves out grouped queries. Sources:
+RoFormer (Su et al. 2021) in the half-split layout of Hugging Face's Llama; torch's scaled dot product attention.
 
 Letters: b batch, t time, s time of the keys, h heads, e width of a head, d model width.
 """
@@ -18,11 +18,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.batch import Batch
+from models.grouped_attention import Groups, attend_in_groups, groups_of
 
 MakeLinear = Callable[[str, int, int], nn.Module]
 
-# Mean tokens of a document from which each has a call of its own. Measured on a CPU: in rows of 1,024 calls are faster
-# from between 32 and 64 on, in rows of 256 the mask is faster at every length (docs/training.md): this is a compromise.
+# Tokens of a row from which the work of a mask, which grows with the square of the row, is more than that of groups or
+# calls on a CPU (docs/training.md); a GPU has no fast kernel for masks, so it takes none.
+LONG_ROW = 1024
+# Mean tokens of a document from which each has a call of its own, where groups cannot be.
 LONG_DOCUMENT = 96
 
 
@@ -48,16 +51,18 @@ def rotate(x_bhte: Tensor, cos_te: Tensor, sin_te: Tensor) -> Tensor:
 
 
 class View(NamedTuple):
-    """What each token may see. Of the three at most one is in use; none means bidirectional attention over whole rows.
+    """What each token may see. At most one is in use; none means bidirectional attention over whole rows.
 
     causal     itself and all earlier tokens of its row
     mask_bits  bool [b, 1, t, s], true where the token at t sees the one at s
     pieces     (row, start, end, length of its prefix) of every document: attention inside each alone
+    groups     documents by length: causal attention inside each alone
     """
 
     causal: bool = False
     mask_bits: Tensor | None = None
     pieces: tuple[tuple[int, int, int, int], ...] | None = None
+    groups: Groups | None = None
 
 
 def see(batch: Batch, *, masks_only: bool = False) -> View:
@@ -67,7 +72,10 @@ def see(batch: Batch, *, masks_only: bool = False) -> View:
         return View(causal=causal)
     if segments_bt is not None and not masks_only:
         pieces = document_pieces(segments_bt)
-        if segments_bt.numel() >= LONG_DOCUMENT * len(pieces):
+        on_gpu, long = segments_bt.device.type != "cpu", segments_bt.shape[1] >= LONG_ROW
+        if causal and (long or on_gpu):
+            return View(groups=groups_of(pieces, segments_bt.shape[1], segments_bt.device))
+        if not causal and (on_gpu or (long and segments_bt.numel() >= LONG_DOCUMENT * len(pieces))):
             prefix_bt = batch.prefix_bt if batch.attention == "prefix" else None
             return View(
                 pieces=tuple(
@@ -118,6 +126,8 @@ def attend(q_bhte: Tensor, k_bhse: Tensor, v_bhse: Tensor, view: View) -> Tensor
 
     Positions need no reset at a document's start, as rotary positions are relative.
     """
+    if view.groups is not None:
+        return attend_in_groups(q_bhte, k_bhse, v_bhse, view.groups)
     if view.pieces is None:
         return F.scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, attn_mask=view.mask_bits, is_causal=view.causal)
     parts = []

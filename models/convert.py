@@ -18,6 +18,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from models.accounting import projections
 from models.llama import LlamaModel
 from models.lost import LostLinear
 from models.presets import Llama
@@ -148,7 +149,7 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
     """Weights of a Hugging Face Llama folder under this package's names, for `build(..., dense=...)`.
 
     Reads one or several safetensors files. Raises ValueError when the folder's shape is not that of `config`,
-    or when it has what this Llama has not: grouped queries, biases, scaled rotary positions.
+    or when it has what this Llama has not: grouped queries, biases, scaled rotary positions, other tensors.
     """
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     shape = config.shape
@@ -164,7 +165,7 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
         "mlp_bias": (bool(settings.get("mlp_bias")), False),
         "rms_norm_eps": (settings.get("rms_norm_eps"), config.norm_eps),
         "rope_theta": (theta, config.rope_theta),
-        "rope_type": (scaling.get("rope_type", "default"), "default"),
+        "rope_type": (scaling.get("rope_type", scaling.get("type", "default")), "default"),
     }
     wrong = [f"{key}: found {found}, expected {want}" for key, (found, want) in wanted.items() if found != want]
     if wrong:
@@ -175,4 +176,11 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
             tensors |= {name.removeprefix("model."): file.get_tensor(name) for name in file.keys()}
     if settings.get("tie_word_embeddings"):
         tensors.setdefault("lm_head.weight", tensors["embed_tokens.weight"])
-    return tensors
+    known = {"embed_tokens.weight", "norm.weight", "lm_head.weight"}
+    for layer in range(shape.layers):
+        names = (*(one.name for one in projections(shape)), "input_layernorm", "post_attention_layernorm")
+        known |= {f"layers.{layer}.{name}.weight" for name in names}
+    # old folders hold the rotary frequencies, which follow from the settings
+    if strange := sorted(name for name in tensors.keys() - known if not name.endswith("rotary_emb.inv_freq")):
+        raise ValueError(f"{folder}: found {len(strange)} tensors that no such Llama has, the first {strange[0]}")
+    return {name: tensors[name] for name in tensors.keys() & known}

@@ -4,7 +4,7 @@ All are Llamas that differ in the seven projections of each block (q, k, v, o, g
 `LowRank` two factors (CoLA when activated), `Lost` low rank plus kept channels, `SLTrain` (`models.sltrain`) low rank
 plus random entries. A kind is one class: the tensors of a projection `[o, i]`, what that counts and how it
 starts are its methods, and `models.build`, `accounting` and `convert` ask them. A further kind is one file with a
-subclass and its module, and one line in `stages.catalog.MODELS`. The vocabulary belongs to the tokenizer and is given
+subclass and its module, and one line in `models.MODELS`. The vocabulary belongs to the tokenizer and is given
 when the module is built.
 """
 

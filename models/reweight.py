@@ -37,7 +37,7 @@ class Bounds(NamedTuple):
 
 
 class Spread(NamedTuple):
-    """How uneven a step's weights are: effective samples / samples, and the extremes of w m (1 = uniform)."""
+    """How uneven a step's weights are: effective samples / samples, and the extremes of weights over uniform ones."""
 
     effective: float
     largest: float
@@ -159,13 +159,15 @@ def weights(
 
 
 @torch.no_grad()
-def spread(w_m: Tensor) -> Spread:
-    """Diagnostics of normalised or raw weights, over the samples of non-zero weight.
+def spread(w_m: Tensor, uniform_m: Tensor) -> Spread:
+    """Diagnostics of normalised or raw weights against uniform ones, over the samples of non-zero weight.
 
-    An effective share below one half says that r is too small for the batch.
+    `uniform_m`: what each sample weighs in plain training, its tokens or 1; so plain training is 1, 1, 1 however full
+    rows are. An effective share below one half says that r is too small for the batch.
     """
-    w = w_m[w_m > 0].double()
+    w, uniform = w_m[w_m > 0].double(), uniform_m[w_m > 0].double()
     if not len(w):
         return Spread(0.0, 0.0, 0.0)
-    share = w / w.mean()
-    return Spread(1.0 / share.square().mean().item(), share.max().item(), share.min().item())
+    uniform = uniform / uniform.sum()
+    share = w / w.sum() / uniform
+    return Spread(1.0 / (share.square() * uniform).sum().item(), share.max().item(), share.min().item())

@@ -27,8 +27,10 @@ def start_from(
     trained = load(path)
     if trained.vocab_size != vocab_size:
         raise NoWay(f"a vocabulary of {trained.vocab_size}, and rows of one of {vocab_size}")
-    if trained.config.shape != config.shape or trained.config.rope_theta != config.rope_theta:
-        raise NoWay(f"a model of shape {trained.config.shape}, and one of {config.shape} to train")
+    for name in ("shape", "rope_theta", "norm_eps"):
+        found, wanted = getattr(trained.config, name), getattr(config, name)
+        if found != wanted:
+            raise NoWay(f"a model of {name} {found}, and one of {wanted} to train")
     if trained.config == config:
         model = structure(config, vocab_size, max_length)
         model.load_state_dict(trained.state_dict())

@@ -236,7 +236,9 @@ class RowPhase:
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
                  removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
     own_pass     shares a pass with no other phase
-    reuse        whether columns may be copied from an earlier side-car of the same score key
+    reuse        whether columns may be copied from an earlier side-car of the same score key, and a side-car be
+                 linked whole where a corpus has grown in other shards; `batches`: columns are copied only with their
+                 whole batch, for values that depend on the others in it
     fields       see `ShardPhase`
     """
 
@@ -251,7 +253,7 @@ class RowPhase:
     commit_rows: int | None = None
     on_error: Literal["fail", "reason"] = "fail"
     own_pass: bool = False
-    reuse: bool = True
+    reuse: bool | Literal["batches"] = True
     fields: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -279,6 +281,11 @@ class ShardPhase:
 
     `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
     with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
+
+    `whole` returns all that a task takes beside its rows and the columns that it needs of them (the number of all rows,
+    say), JSON-shaped; `nothing` where that is nothing. When given, the files of a shard are linked from a run of the
+    same graph over other source files, where those rows and `whole` are equal. None: a task may take more than that,
+    such as the name of its base or the node's fingerprint.
     """
 
     name: str
@@ -292,9 +299,14 @@ class ShardPhase:
     own_pass: bool = False
     fields: tuple[str, ...] | None = None
     law: Law | None = None
+    whole: Callable[[Context], Any] | None = None
 
     def __post_init__(self) -> None:
         _check_batches(self)
+
+
+def nothing(ctx: Context) -> None:
+    """`whole` of a phase whose tasks take nothing from beyond their shard."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -613,6 +625,19 @@ class FinishedNode(Protocol):
         ...
 
 
+class RowReader(Protocol):
+    """Reads the alive rows of an input in whatever process it is sent to; a plain value."""
+
+    @property
+    def shards(self) -> Sequence[Shard]:
+        """The base shards, in order."""
+        ...
+
+    def __call__(self, shard: Shard) -> Iterator[pa.Table]:
+        """Alive rows of one shard, batch by batch."""
+        ...
+
+
 Of = str | tuple[str, int] | None  # own earlier phase (None), the input in a field, or the i-th input in a field
 
 
@@ -641,6 +666,12 @@ class Context(ABC):
     ) -> Iterator[tuple[Shard, pa.Table]]:
         """Alive rows of an input, batch by batch in shard order; `_row`, `id` and `text` may be asked for.
         With `only` (rows of a shard, ascending) parts of it that hold none of them are not read.
+        """
+
+    @abstractmethod
+    def reader(self, columns: Sequence[str], of: Of = "docs") -> RowReader:
+        """What reads alive rows where this context is not: in workers that the task starts itself, from which a stage
+        makes a Ray Dataset, say. Every shard counts as read by this task, whether or not it is.
         """
 
     @abstractmethod

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.contract import Node, Source
 from pipeline.errors import DataError, UserError
-from pipeline.store.documents import Documents
 from pipeline.store.json_files import read_json
 from pipeline.store.manifests import Manifest, Manifests
 from pipeline.store.objects import Store
@@ -24,6 +23,8 @@ from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from pipeline.store.documents import Documents
 
 
 def open_run(store: str, name: str) -> Run:
@@ -149,7 +150,13 @@ class Run:
         self.record: dict[str, Any] = read_run(store, name) or {}
         self._labels: dict[int, str] = {}
         self.manifests = Manifests(store, [Source(**source) for source in self.record.get("sources", ())])
-        self.documents = Documents(self.manifests)
+
+    @cached_property
+    def documents(self) -> Documents:
+        """The rows of all nodes."""
+        from pipeline.store.documents import Documents  # numpy and what it needs take a fifth of a second
+
+        return Documents(self.manifests)
 
     @cached_property
     def nodes(self) -> list[NodeView]:

@@ -28,7 +28,7 @@ from siftloom import (
     commands_store,
     commands_ui,
 )
-from siftloom.packages import shadowed
+from siftloom.packages import leave_out, shadowed
 from siftloom.screen import complain, say
 
 app = typer.Typer(
@@ -56,13 +56,20 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+WORKERS = {"run", "demo", "ablate"}  # what resumes
+# They read what is in the store, and no code of a user's runs in them.
+READERS = {"plan", "status", "runs", "report", "why", "removed", "whatif", "diff", "verify", "clean"}
+
+
 @app.callback()
 def _options(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="print the version", callback=_version, is_eager=True)
     ] = False,
 ) -> None:
-    pass
+    if context.invoked_subcommand in READERS:
+        leave_out("pandas")  # pyarrow imports it at its first conversion, to ask whether a value is one of its
 
 
 def command_line() -> Any:
@@ -87,7 +94,9 @@ def _code() -> int:
         code: Any = app(standalone_mode=False)
         return code if isinstance(code, int) else 0
     except Stopped as stopped:
-        print(f"stopped; finished work is kept. Resume with:\n  {command()}", file=sys.stderr, flush=True)
+        works = sys.argv[1:2] and sys.argv[1] in WORKERS
+        note = f"; finished work is kept. Resume with:\n  {command()}" if works else ""
+        print(f"stopped{note}", file=sys.stderr, flush=True)
         return stopped.exit_code
     except SiftloomError as error:
         return complain(error, as_json=as_json)

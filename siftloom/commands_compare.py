@@ -8,7 +8,7 @@ import typer
 
 from siftloom.commands_look import RUN, shortened
 from siftloom.commands_run import JSON, STORE
-from siftloom.screen import say, say_json, table
+from siftloom.screen import begin, say, say_json, table
 
 
 def whatif(
@@ -19,6 +19,7 @@ def whatif(
     as_json: JSON = False,
 ) -> None:
     """Count what a node would keep under another threshold, from stored scores; runs nothing."""
+    begin(f"reading the scores of {node} in {run}", as_json=as_json)
     from pipeline.quantities import size
     from siftloom.runs import open_found
     from siftloom.whatif import whatif as count
@@ -56,6 +57,7 @@ def diff(
     as_json: JSON = False,
 ) -> None:
     """Compare two runs: documents that only one run keeps, with reasons, and results that differ."""
+    begin(f"comparing {run} with {other}", as_json=as_json)
     from pipeline.quantities import number
     from siftloom.difference import difference
     from siftloom.runs import open_found

@@ -9,7 +9,7 @@ import typer
 
 from pipeline.store.uris import masked
 from siftloom.commands_run import JSON, STORE
-from siftloom.screen import confirm, find_store, say, say_json, table
+from siftloom.screen import begin, confirm, find_store, say, say_json, table
 
 RUN = Annotated[str, typer.Argument(help="the name of a run, its folder, or its recipe", metavar="RUN")]
 FOLLOW_SECONDS = 2.0
@@ -23,6 +23,7 @@ def status(
     as_json: JSON = False,
 ) -> None:
     """Show the state of a run: each node, its tasks, and its failures."""
+    begin(f"reading the state of {run}", as_json=as_json)
     from siftloom.run import open_run
     from siftloom.runs import open_found, progress
 
@@ -79,6 +80,7 @@ def runs(
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
     """Write the report, one HTML page, and print its path."""
+    begin(f"drawing the report of {run}", as_json=as_json)
     from siftloom.runs import open_found
 
     page = str(open_found(run, store).report())
@@ -95,6 +97,7 @@ def why(
     as_json: JSON = False,
 ) -> None:
     """Trace one document through every node: scores, reasons, copies, and the steps that trained on it."""
+    begin(f"looking for the document in {run}", as_json=as_json)
     from pipeline.errors import UserError
     from siftloom.runs import open_found
     from siftloom.samples import with_text
@@ -147,6 +150,7 @@ def removed(
     as_json: JSON = False,
 ) -> None:
     """Show what a node removed: counts, and a few documents of each reason."""
+    begin(f"reading what {node} removed in {run}", as_json=as_json)
     from siftloom.runs import open_found
     from siftloom.samples import samples, write_ledger
 

@@ -10,7 +10,7 @@ import typer
 
 from pipeline.errors import UserError
 from pipeline.store.uris import masked
-from siftloom.screen import find_store, listening, say, say_json, table
+from siftloom.screen import begin, find_store, listening, say, say_json, table
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
 NODES = Annotated[
@@ -51,8 +51,7 @@ def run(
     as_json: JSON = False,
 ) -> None:
     """Run a recipe. Run the same command again to resume."""
-    if not as_json:
-        print(f"reading {recipe}...", file=sys.stderr, flush=True)
+    begin(f"reading {recipe}", as_json=as_json)
     from pipeline.driver.execute import Options
     from pipeline.recipe import dump
     from siftloom import result
@@ -101,6 +100,7 @@ def plan(
     as_json: JSON = False,
 ) -> None:
     """Show for each node whether it is reused, resumed or run, and why. Runs nothing."""
+    begin(f"reading {recipe}", as_json=as_json)
     from pipeline.driver.plan import plan as make
     from pipeline.quantities import size
     from siftloom.recipe import open_recipe

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
 from pipeline.store.uris import masked
 from siftloom.commands_run import JSON, STORE
-from siftloom.screen import find_store, say, say_json
+from siftloom.screen import begin, find_store, say, say_json
 
 
 def verify(
@@ -18,13 +17,13 @@ def verify(
     as_json: JSON = False,
 ) -> None:
     """Check every file of a run against its SHA-256. The next `run` rebuilds damaged files."""
+    begin(f"checking every file of {run}", as_json=as_json)
     from dataclasses import asdict
 
     from pipeline.driver.verify import verify as check
     from siftloom.runs import find_run
 
     place, name = find_run(run, store)
-    print(f"checking every file of {name} in {masked(place)}...", file=sys.stderr, flush=True)
     findings = check(place, name)
     if as_json:
         say_json({"run": name, "store": masked(place), "findings": [asdict(finding) for finding in findings]})
@@ -67,6 +66,7 @@ def doctor(
     as_json: JSON = False,
 ) -> None:
     """Check modules, versions, memory and disk, and whether each node of a cluster reaches the store."""
+    begin("looking at this machine", as_json=as_json)
     from siftloom.doctor import examine, show
 
     findings = examine(find_store(store), address)

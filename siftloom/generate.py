@@ -19,6 +19,7 @@ from siftloom.run import NodeView, Run, open_run
 from siftloom.runs import all_runs
 from siftloom.vocabulary import vocabulary
 
+TOKENS = 128
 OURS = ("config.json", "model.safetensors", "tokenizer.json")
 EXPORT = "export"
 
@@ -64,10 +65,11 @@ def _gives_model(view: Any) -> bool:
 
 
 def generate(
-    files: Mapping[str, Path], prompt: str, *, samples: int, tokens: int, temperature: float, top_k: int, top_p: float,
-    seed: int,
+    files: Mapping[str, Path], prompt: str, *, samples: int, tokens: int | None, temperature: float, top_k: int,
+    top_p: float, seed: int,
 ) -> list[str]:  # fmt: skip
-    """Return what the model writes after the prompt, `samples` times. Equal arguments give equal texts on one machine.
+    """Return what the model writes after the prompt, `samples` times, in `tokens` tokens at most: 128 without a
+    number, or half of what the model sees at once. Equal arguments give equal texts on one machine.
 
     Raises DataError for files that are no model, UserError for settings that make no sense.
     """
@@ -79,13 +81,19 @@ def generate(
         config = json.loads(files["config.json"].read_text(encoding="utf-8"))
         if "end_id" not in config:
             return _by_transformers(files, prompt, samples, tokens, seed, settings)
-        return _by_ours(files, config["end_id"], prompt, samples, tokens, seed, settings)
+        return _by_ours(files, config, prompt, samples, tokens, seed, settings)
     except ValueError as error:  # the settings and the model file say themselves what is wrong with them
         raise UserError("generate", str(error), "see siftloom generate --help") from error
 
 
 def _by_ours(
-    files: Mapping[str, Path], end_id: int, prompt: str, samples: int, tokens: int, seed: int, settings: Any
+    files: Mapping[str, Path],
+    config: Mapping[str, Any],
+    prompt: str,
+    samples: int,
+    tokens: int | None,
+    seed: int,
+    settings: Any,
 ) -> list[str]:
     from tokenizers import Tokenizer
 
@@ -97,23 +105,25 @@ def _by_ours(
     sampling = Sampling(**settings)
     start = Encoder.load(files["tokenizer.json"]).encode([prompt])[0].tolist() if prompt else []
     model = load(files["model.safetensors"]).eval()
-    written = write(model, [start] * samples, tokens, end_id, sampling=sampling, seed=seed)
+    begin, end = config.get("begin_id"), config["end_id"]
+    written = write(model, [start] * samples, tokens or TOKENS, end, sampling=sampling, seed=seed, begin_id=begin)
     decoder = Tokenizer.from_file(str(files["tokenizer.json"]))
     return [decoder.decode(ids) for ids in written]
 
 
 def _by_transformers(
-    files: Mapping[str, Path], prompt: str, samples: int, tokens: int, seed: int, settings: Any
+    files: Mapping[str, Path], prompt: str, samples: int, tokens: int | None, seed: int, settings: Any
 ) -> list[str]:
     from stages.generate.folder import FolderLM
     from stages.generate.lm import Sampling
 
-    sampling = Sampling(samples=samples, max_tokens=tokens, seed=seed, **settings)
     # A store may keep every file in a place of its own; transformers wants one folder.
     with tempfile.TemporaryDirectory(prefix="siftloom-model-") as place:
         for name, path in files.items():
             (Path(place) / name).symlink_to(path.absolute())
         model = FolderLM(Path(place), batch_rows=samples, trust_code=_brings_our_code_only(files))
+        most = tokens or min(TOKENS, (model.longest or 2 * TOKENS) // 2)  # a prompt needs room too
+        sampling = Sampling(samples=samples, max_tokens=most, seed=seed, **settings)
         return [answer.text for answer in model.generate([prompt], [prompt], sampling)[0]]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -41,3 +42,14 @@ def shadowed() -> list[Path]:
             places = (folder / f"{name}.py", folder / name)
             found += [place for place in places if place.is_file() or (place / "__init__.py").is_file()]
     return found
+
+
+def leave_out(name: str) -> None:
+    """Let this process do without a package that others use where it is installed, and that takes long to import."""
+
+    class LeftOut(MetaPathFinder):
+        def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+            if fullname == name:
+                raise ModuleNotFoundError(f"{name} is left out here", name=name)
+
+    sys.meta_path.insert(0, LeftOut())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,13 +63,14 @@ class Run(reader.Run):
         ]  # fmt: skip
         return html_table(self.name, ("after", "documents", "text", "tokens"), rows)
 
-    def report(self) -> Path:
-        """Write the HTML report. Return its local path."""
+    def report(self, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
+        """Write the HTML report, with figures of the whole run beside those of its nodes. Return its local path."""
         from pipeline.report.collect import collect
         from pipeline.report.page import render
+        from siftloom.groups import groups
 
         name = f"runs/{self.name}/report.html"
-        self.store.write(name, render(collect(self)).encode())
+        self.store.write(name, render(collect(self, figures=[*groups(self), *figures])).encode())
         return self.store.local(name)
 
 

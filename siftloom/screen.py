@@ -21,6 +21,12 @@ def say(text: str = "") -> None:
     print(visible(text), flush=True)
 
 
+def begin(text: str, *, as_json: bool = False) -> None:
+    """Say what a command does before it imports anything that takes time, on standard error; not with `--json`."""
+    if not as_json:
+        print(f"{visible(text)}...", file=sys.stderr, flush=True)
+
+
 def say_json(value: Any) -> None:
     """Print one object on one line; what JSON has no form for is written as text."""
     text = json.dumps(value, default=str, ensure_ascii=False)

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.contract import ONE, Context, Law, Node, Result, ShardPhase, TaskPhase, one, target
+from pipeline.contract import ONE, Context, Law, Node, Result, ShardPhase, TaskPhase, nothing, one, target
 from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
 from stages.documents import LANG, SOURCE, TEXT, columns_of
@@ -42,7 +43,7 @@ class Write(Node):
 
     to       a folder, or an `s3://` or `gs://` URI, that gets the files as a dataset which `datasets.load_dataset`,
              pandas and polars open; null = the files stay in the store only
-    format   the format of the files
+    format   the format of the files; JSON has no NaN and no infinity, so there they are null
     columns  the columns to write, in this order; empty = all columns of the documents
 
     Errors: `DataError` when the target holds files that this node did not write, or when no row is alive.
@@ -66,7 +67,12 @@ class Write(Node):
         law = Law("rows", "rows", ("written",))
         needs = self.columns or tuple(columns_of(self.docs))
         files = ShardPhase(
-            name="files", open=lambda ctx: self._open(ctx, needs), needs=needs, law=law, fields=("format", "columns")
+            name="files",
+            open=lambda ctx: self._open(ctx, needs),
+            needs=needs,
+            law=law,
+            fields=("format", "columns"),
+            whole=nothing,
         )
         # in the driver, since a relative folder and a user's credentials are the driver's
         copy = TaskPhase(name="target", keys=one, run=self._copy, place="driver")
@@ -185,6 +191,21 @@ class _JsonFile(_Files):
         return self._stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0))
 
     def _put(self, table):
-        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist()]
+        lines = [_line(row) + "\n" for row in table.to_pylist()]
         self._file.write("".join(lines).encode("utf-8"))
         return len(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    try:
+        return json.dumps(row, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(row), ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    return [_finite(each) for each in value] if isinstance(value, list) else value

@@ -54,10 +54,10 @@ def kept(model: LlamaModel, path: Path) -> Path:
 
 def losses(model: LlamaModel, documents: Sequence[Document]) -> np.ndarray:
     """Plain cross-entropy of each document, nats a token."""
-    scores = score_documents(model, documents, np.ones(model.vocab_size, np.int64), 0, 32)
+    scores = score_documents(model, documents, [len(one) for one in documents], 0, 32)
     return scores.nats / np.maximum(1, scores.tokens)
 
 
 def loss(model: LlamaModel, documents: Sequence[Document]) -> float:
     """Plain cross-entropy, nats a token."""
-    return score_documents(model, documents, np.ones(model.vocab_size, np.int64), 0, 32).loss
+    return score_documents(model, documents, [len(one) for one in documents], 0, 32).loss

@@ -7,11 +7,12 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
-from pipeline.contract import Node, RowPhase
+from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import code_hash
 from pipeline.errors import DataError, SourceError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
+from pipeline.store.known import outdated
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import ROWS_LAW, Summary, check_law
@@ -29,19 +30,10 @@ def stale_keys(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]]) -> 
 
     What the tasks of this driver have read is as they read it: their inputs were finished before they began.
     """
-    folder = state.folder(node)
-    reads: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {}  # (folder, phase) -> key -> readers
+    folder, stale = state.folder(node), set[tuple[str, str]]()
     for phase, names in keys.items():
         before = [key for key in names if not state.known.is_returned(folder, phase, key)]
-        for receipt in state.receipts(node, phase, before):
-            for read_folder, read_phase, read_key, digest in receipt.reads:
-                of_phase = reads.setdefault((f"nodes/{read_folder}", read_phase), {})
-                of_phase.setdefault(read_key, []).append((phase, receipt.key, digest))
-    stale = set()
-    for (read_folder, read_phase), readers in reads.items():
-        found = {receipt.key: receipt.digest for receipt in state.known.get(read_folder, read_phase, list(readers))}
-        for read_key, those in readers.items():
-            stale |= {(phase, key) for phase, key, digest in those if found.get(read_key) != digest}
+        stale |= outdated(state.known, state.receipts(node, phase, before))
     return sorted(stale)
 
 
@@ -51,10 +43,8 @@ def withdraw(state: Ledger, node: Node, tasks: Sequence[tuple[str, str]]) -> Non
     state.reopen(node)
 
 
-def finish(
-    state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str
-) -> dict[str, Any]:
-    """Check, draw and commit a node whose every key has a receipt; returns the manifest."""
+def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str) -> None:
+    """Check, draw and commit a node whose every key has a receipt."""
     folder, name = state.folder(node), state.graph.names[node]
     sums = {phase: Summary.of(state.receipts(node, phase, names)) for phase, names in keys.items()}
     counts = {phase: found.counts for phase, found in sums.items()}
@@ -71,7 +61,25 @@ def finish(
     figures = identity.canonical_json([*_histograms(node, sums.values()), *node.figures(context)])
     if len(figures) > FIGURES_LIMIT:
         raise DataError(f"{name}.figures", f"{len(figures)} bytes", f"at most {FIGURES_LIMIT}")
-    manifest = {
+    manifest = _manifest(state, node, keys, sums) | {
+        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
+        "figures": hashlib.sha256(figures).hexdigest(),
+    }
+    leases.check(folder)
+    point(folder, "before-manifest")
+    state.store.write(f"{folder}/figures.json", figures)
+    state.store.write(f"{folder}/manifest.json", identity.canonical_json(manifest))
+    point(folder, "after-manifest")
+    state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
+    state.reopen(node)
+
+
+def _manifest(
+    state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], sums: Mapping[str, Summary]
+) -> dict[str, Any]:
+    """What readers need to know of a node without its class, as far as its graph and its receipts say it."""
+    row_phase = state.graph.row_phase(node)
+    return {
         "format": FORMAT,
         "kind": node.kind(),
         "version": node.version,
@@ -94,20 +102,18 @@ def finish(
         "phase_keys": state.phase_keys(node),
         "code": code_hash(type(node), node.code()),
         "phases": {phase: list(names) for phase, names in keys.items()},
-        "counts": counts,
+        "counts": {phase: found.counts for phase, found in sums.items()},
         "bytes": sum(size for found in sums.values() for size in found.sizes.values()),
         "files": {phase: found.sizes for phase, found in sums.items()},
-        "figures": hashlib.sha256(figures).hexdigest(),
         "shards": sums[node.new_base].shards if node.new_base else {},
     }
-    leases.check(folder)
-    point(folder, "before-manifest")
-    state.store.write(f"{folder}/figures.json", figures)
-    state.store.write(f"{folder}/manifest.json", identity.canonical_json(manifest))
-    point(folder, "after-manifest")
-    state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
-    state.reopen(node)
-    return manifest
+
+
+def whole_of(phase: Any, context: TaskContext) -> Any:
+    """Return what the tasks of a phase take from beyond their shards, None where they declare nothing of the kind."""
+    if not isinstance(phase, ShardPhase) or phase.whole is None:
+        return None
+    return identity.canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
 
 
 def _require_rows(state: Ledger, node: Node, found: Summary) -> None:

@@ -28,6 +28,7 @@ from pipeline.driver.reporter import Reporter
 from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
 from pipeline.driver.stop import STOPPING, StopSwitch
+from pipeline.driver.unchanged import Unchanged
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
@@ -85,6 +86,7 @@ class Driver:
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
         self.jobs = Jobs()
         self.cluster = Cluster(self.options.cpus, self.options.address, self._tell, self._awaited)
+        self.unchanged = Unchanged(self.state, self.keys.of, self.keys.context)
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
@@ -194,6 +196,10 @@ class Driver:
             if node.content_keys and (node, phase.name) not in self._compared and self._take(node):
                 self._compared.add((node, phase.name))
                 linked.append(link_equal_tasks(self.state, node, phase, self.keys.of(node, phase)))
+        # in their order, since what is linked for one phase is what the next one reads
+        for node, phase in self.schedule.ready_pass(busy):
+            if self._take(node):
+                linked.append(self.unchanged.link(node, phase))
         return any(linked)
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
@@ -212,6 +218,7 @@ class Driver:
                 job = Job(((node, phase.name),), phase.resources.cpus if phase.place == "driver" else 0)
                 yield job, partial(runner.tasks, node, phase, due, binding)
         joined = [ready for ready in self.schedule.ready_pass(busy) if self._take(ready[0])]
+        joined = self.unchanged.until_written(joined)
         phases, works = pass_work(self.state, joined, self.keys.binding)
         if works:
             runner = self._runner()

@@ -51,6 +51,10 @@ class PhaseKeys:
             own[phase.name] = keys
         return self.state.binding(node, own, self.stop_name, self.cpus)
 
+    def context(self, node: Node) -> TaskContext:
+        """Return what the driver may ask of a node before its next phase runs."""
+        return TaskContext(self.binding(node), "keys", "keys")
+
     def forget(self, node: Node) -> None:
         """Ask the phases of a node for their keys again, because their inputs are being rebuilt."""
         for key in [key for key in self._known if key[0] is node]:

@@ -7,19 +7,28 @@ from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
 from pipeline.driver.drift import code_hash
+from pipeline.errors import StoreError
 from pipeline.fingerprint import canonical_json
 from pipeline.store.json_files import read_json
+from pipeline.store.known import AT_ONCE, outdated
 from pipeline.store.ledger import Ledger
-from pipeline.store.receipts import Receipt, data_name, read_receipt, receipt_name
+from pipeline.store.objects import Store
+from pipeline.store.receipts import Receipt, data_name, receipt_name
 
 
 def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (folder, manifest) of the store's other finished nodes of this kind that today's code wrote."""
+    """Yield (folder, manifest) of the store's other finished nodes of this kind that today's code wrote.
+
+    Those with a damaged manifest are left out: they may be of other runs, and nothing hangs on them here.
+    """
     own, code = state.folder(node), code_hash(type(node), node.code())
     for name in state.store.names("nodes"):
         folder = f"nodes/{name}"
         if name.rpartition("-")[0] == node.kind() and folder != own:
-            manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
+            try:
+                manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
+            except StoreError:
+                continue
             if manifest is not None and manifest["code"] == code:
                 yield folder, manifest
 
@@ -53,7 +62,7 @@ def link_equal_tasks(state: Ledger, node: Node, phase: Phase, keys: Sequence[str
         for donor, manifest in siblings(state, node):
             if due and manifest.get("shape") == state.shape(node):
                 found = [key for key in manifest["phases"].get(phase.name, ()) if key in due]
-                linked += sum(_link_task(state, node, donor, phase.name, key) for key in found)
+                linked += _link_tasks(state, node, donor, phase.name, found)
                 due -= set(found)
     return linked
 
@@ -67,21 +76,43 @@ def link_finished_phase(state: Ledger, node: Node, phase: Phase) -> int:
         return 0
     for donor, manifest in siblings(state, node):
         if manifest["phase_keys"].get(phase.name) == key:
-            return sum(_link_task(state, node, donor, phase.name, task) for task in manifest["phases"][phase.name])
+            return _link_tasks(state, node, donor, phase.name, manifest["phases"][phase.name])
     return 0
 
 
-def _link_task(state: Ledger, node: Node, donor: str, phase: str, task: str) -> bool:
-    """Take over the files and the receipt of a task of another node; whether it still had one."""
-    receipt, folder = read_receipt(state.store, donor, phase, task), state.folder(node)
-    if receipt is None:
-        return False
-    for file in receipt.files:
-        state.store.link(data_name(donor, phase, file), data_name(folder, phase, file))
+def _link_tasks(state: Ledger, node: Node, donor: str, phase: str, tasks: Sequence[str]) -> int:
+    """Take over tasks of another node: those that it still has whole, and that read what is there now. How many."""
+    linked = 0
+    for start in range(0, len(tasks), AT_ONCE):
+        try:
+            receipts = list(state.known.get(donor, phase, tasks[start : start + AT_ONCE]))
+            old = outdated(state.known, receipts)
+        except StoreError:  # a damaged receipt: of another run, perhaps, and this one can do without
+            continue
+        linked += sum(_link_task(state, node, donor, r) for r in receipts if (r.phase, r.key) not in old)
+    return linked
+
+
+def _link_task(state: Ledger, node: Node, donor: str, receipt: Receipt) -> bool:
+    """Take over the files and the receipt of a task of another node; whether its files are there."""
     # What the task read of its own node is read here of this one: linked tasks have equal bytes.
-    short, own = donor.removeprefix("nodes/"), folder.removeprefix("nodes/")
-    form = receipt.form()
-    form["reads"] = sorted([own if read[0] == short else read[0], *read[1:]] for read in form["reads"])
-    state.store.write(receipt_name(folder, phase, task), canonical_json(form))
-    state.note(node, Receipt(**form))
-    return True
+    short, own = donor.removeprefix("nodes/"), state.folder(node).removeprefix("nodes/")
+    reads = sorted([own if read[0] == short else read[0], *read[1:]] for read in receipt.reads)
+    made = take_over(state.store, donor, receipt, state.folder(node), receipt.form() | {"reads": reads})
+    if made is not None:
+        state.note(node, made)
+    return made is not None
+
+
+def take_over(store: Store, donor: str, theirs: Receipt, folder: str, form: dict[str, Any]) -> Receipt | None:
+    """Link the files of a task of another node and write its receipt here, as `form` says it; None where a file is not
+    there whole.
+    """
+    made = Receipt(**form)
+    for file, entry in theirs.files.items():
+        source, own = data_name(donor, theirs.phase, file), made.key + file.removeprefix(theirs.key)
+        if store.size(source) != entry["size"]:
+            return None
+        store.link(source, data_name(folder, made.phase, own))
+    store.write(receipt_name(folder, made.phase, made.key), canonical_json(form))
+    return made

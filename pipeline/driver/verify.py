@@ -4,7 +4,7 @@
 are not what it says is withdrawn, the node's manifest first, so that `run` does those tasks again and whatever read
 bytes that come out otherwise.
 
-`clean` removes nodes and source digests that no run names. A node that a live driver holds is never touched.
+`clean` removes nodes and source digests that no run needs. A node that a live driver holds is never touched.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pipeline.store.lease import Leases
 from pipeline.store.objects import Store, sha256_of
 from pipeline.store.open import open_store, require_store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
-from pipeline.store.record import read_run
+from pipeline.store.record import FOLDER, read_run
 from pipeline.store.sources import parse_digests, require_unchanged
 from pipeline.store.uris import masked
 from pipeline.store.withdrawal import withdraw
@@ -55,35 +55,42 @@ def verify(store: str, run: str) -> list[Finding]:
         for label, entry in record["nodes"].items():
             bad = list(_node(opened, label, entry["folder"]))
             found += _withdraw(opened, leases, entry["folder"], bad)
+            for folder, others in _linked(opened, entry["folder"], bad):
+                found += _withdraw(opened, leases, folder, others)
     finally:
         leases.close()
     return found + list(_digests(opened)) + list(_sources(opened, record))
 
 
 def _node(store: Store, label: str, folder: str) -> Iterator[Finding]:
-    yield from _figures(store, label, folder)
-    for phase, keys in _phases(store, folder).items():
+    name, manifest = f"{folder}/manifest.json", _manifest(store, folder)
+    if not manifest and store.size(name) is not None:
+        # the receipts hold all of its content; the next run writes it anew
+        yield Finding(label, "manifest", "", name, "a damaged file", "the JSON that a run wrote")
+    if manifest:
+        yield from _figures(store, label, folder, manifest["figures"])
+    for phase, keys in (manifest["phases"] if manifest else _with_receipts(store, folder)).items():
         for key in keys:
-            name = receipt_name(folder, phase, key)
-            data = store.read(name)
-            if data is None:
-                yield Finding(label, phase, key, name, "no receipt", "the one that the manifest names")
-                continue
-            try:
-                receipt = Receipt.parse(data)
-            except (ValueError, TypeError):
-                yield Finding(label, phase, key, name, "a damaged receipt", "JSON as it was written")
-                continue
-            for file, entry in receipt.files.items():
-                yield from _file(store, Finding(label, phase, key, data_name(folder, phase, file), "", ""), entry)
+            yield from _task(store, label, folder, phase, key)
 
 
-def _figures(store: Store, label: str, folder: str) -> Iterator[Finding]:
-    """The charts of a finished node: they are drawn again when its manifest is, from the receipts."""
-    try:
-        expected = json.loads(store.read(f"{folder}/manifest.json") or b"")["figures"]
-    except (ValueError, KeyError, TypeError):
+def _task(store: Store, label: str, folder: str, phase: str, key: str) -> Iterator[Finding]:
+    name = receipt_name(folder, phase, key)
+    data = store.read(name)
+    if data is None:
+        yield Finding(label, phase, key, name, "no receipt", "the one that the manifest names")
         return
+    try:
+        receipt = Receipt.parse(data)
+    except (ValueError, TypeError):
+        yield Finding(label, phase, key, name, "a damaged receipt", "JSON as it was written")
+        return
+    for file, entry in receipt.files.items():
+        yield from _file(store, Finding(label, phase, key, data_name(folder, phase, file), "", ""), entry)
+
+
+def _figures(store: Store, label: str, folder: str, expected: str) -> Iterator[Finding]:
+    """The charts of a finished node: they are drawn again when its manifest is, from the receipts."""
     data = store.read(f"{folder}/figures.json")
     found = None if data is None else hashlib.sha256(data).hexdigest()
     if found != expected:
@@ -91,14 +98,8 @@ def _figures(store: Store, label: str, folder: str) -> Iterator[Finding]:
         yield Finding(label, "figures", "", f"{folder}/figures.json", found, f"{expected[:12]}...")
 
 
-def _phases(store: Store, folder: str) -> dict[str, Sequence[str]]:
-    """Phase -> keys: what the manifest names, or what has receipts in a node that is not finished."""
-    manifest = store.read(f"{folder}/manifest.json")
-    try:
-        if manifest is not None:
-            return json.loads(manifest)["phases"]
-    except (ValueError, KeyError):
-        store.delete(f"{folder}/manifest.json")  # the receipts hold all of its content; the next run writes it anew
+def _with_receipts(store: Store, folder: str) -> dict[str, Sequence[str]]:
+    """Phase -> keys that have receipts in a node that is not finished."""
     return {
         phase: [name.removesuffix(".json") for name in store.names(f"{folder}/receipts/{phase}")]
         for phase in store.names(f"{folder}/receipts")
@@ -116,6 +117,26 @@ def _file(store: Store, blank: Finding, entry: Mapping[str, Any]) -> Iterator[Fi
         return
     found = "no file" if digest is None else f"SHA-256 {digest[:12]}..., {size} bytes"
     yield replace(blank, found=found, expected=f"{entry['sha256'][:12]}..., {entry['size']} bytes")
+
+
+def _linked(store: Store, folder: str, bad: Sequence[Finding]) -> Iterator[tuple[str, list[Finding]]]:
+    """Yield (folder, findings) of the same tasks in other nodes of the kind, whose files may be links to the damaged
+    ones: the next run would link them again. Keys of shards differ in the base alone.
+    """
+    tasks = {(finding.phase, finding.key.partition("-")[2]) for finding in bad if finding.key}
+    for name in store.names("nodes") if tasks else ():
+        other = f"nodes/{name}"
+        if other == folder or other.rpartition("-")[0] != folder.rpartition("-")[0]:
+            continue
+        found = [
+            finding
+            for phase, keys in _with_receipts(store, other).items()
+            for key in keys
+            if (phase, key.partition("-")[2]) in tasks
+            for finding in _task(store, name, other, phase, key)
+        ]
+        if found:
+            yield other, found
 
 
 def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding]) -> list[Finding]:
@@ -145,7 +166,7 @@ def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
     """Check source files whose rows are read in place: nobody but the user can restore those."""
     used: dict[str, str] = {}
     for label, entry in record["nodes"].items():
-        manifest = json.loads(store.read(f"{entry['folder']}/manifest.json") or b"{}")
+        manifest = _manifest(store, entry["folder"])
         for shards in manifest.get("shards", {}).values():
             used |= {shard["in_place"]["digest"]: label for shard in shards if "in_place" in shard}
     for source in record.get("sources", ()):
@@ -202,14 +223,30 @@ def _free(leases: Leases, folder: str) -> bool:
     return leases.acquire(folder) and folder in _unused_nodes(leases.store)
 
 
+def _manifest(store: Store, folder: str) -> dict[str, Any]:
+    """The manifest of a node, empty where there is none or it is damaged."""
+    try:
+        found = json.loads(store.read(f"{folder}/manifest.json") or b"{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _records(store: Store) -> list[dict[str, Any]]:
     return [record for name in store.names("runs") if (record := read_run(store, name)) is not None]
 
 
 def _unused_nodes(store: Store) -> list[str]:
-    used = {entry["folder"] for record in _records(store) for entry in record["nodes"].values()}
-    names = [name for name in store.names("nodes") if re.fullmatch(r"[a-z0-9_]+-[0-9a-f]{12}", name)]
-    return [folder for name in names if (folder := f"nodes/{name}") not in used]
+    """Folders of nodes that no run names, and that no node of a run was made from: its rows lie there."""
+    folders = {name.rpartition("-")[2]: f"nodes/{name}" for name in store.names("nodes")}
+    used: set[str] = set()
+    todo = [entry["folder"] for record in _records(store) for entry in record["nodes"].values()]
+    while todo:
+        if (folder := todo.pop()) not in used:
+            used.add(folder)
+            inputs = _manifest(store, folder).get("inputs", {}).values()
+            todo += [folders[parent[:12]] for parents in inputs for parent in parents if parent[:12] in folders]
+    return [folder for folder in folders.values() if FOLDER.fullmatch(folder) and folder not in used]
 
 
 def _unused_listings(store: Store) -> list[str]:

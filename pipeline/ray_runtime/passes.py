@@ -22,9 +22,9 @@ import ray
 
 from pipeline.contract import Resources
 from pipeline.ray_runtime import operators
+from pipeline.ray_runtime.admission import admitted
 from pipeline.ray_runtime.operators import Job, Operator
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, require_gpus
-from pipeline.ray_runtime.turn import turn
 from pipeline.store.open import open_store
 from pipeline.store.receipts import read_receipt
 from pipeline.worker.passes import Outcome, PassPhase, ShardWork
@@ -60,8 +60,8 @@ class Pass:
         if not any(operator.resources.held for operator in self.operators):
             yield from self._attempts(stopping)
             return
-        with turn(stopping, tell) as ours:
-            if ours:
+        with admitted(_held_cpus(self.operators), stopping, tell) as may_begin:
+            if may_begin:
                 yield from self._attempts(stopping)
 
     def _attempts(self, stopping: Callable[[], bool]) -> Iterator[list[Outcome]]:
@@ -178,19 +178,33 @@ def _pool(wanted: Resources, spare: float) -> dict[str, Any]:
     """Return the options of a pool of actors, which together leave CPUs for the tasks that read for them."""
     from ray.data import ActorPoolStrategy
 
-    devices = ray.cluster_resources().get("GPU", 0)
-    fewest, most = wanted.actors or (1, max(1, int(devices / wanted.gpus)))
-    fit = int(spare / wanted.cpus) if wanted.cpus else most
-    most = max(1, min(most, fit))
+    fewest, most = _actors(wanted, spare)
     return {
         "compute": ActorPoolStrategy(
-            min_size=min(fewest, most), max_size=most,
+            min_size=fewest, max_size=most,
             max_tasks_in_flight_per_actor=wanted.concurrency + 1,
             max_concurrent_calls_per_actor=wanted.concurrency,
             enable_true_multi_threading=wanted.concurrency > 1,
         ),
         "num_cpus": min(wanted.cpus, spare), "num_gpus": wanted.gpus,
     }  # fmt: skip
+
+
+def _actors(wanted: Resources, spare: float) -> tuple[int, int]:
+    """Return the least and the most actors of a pool that may hold `spare` CPUs."""
+    devices = ray.cluster_resources().get("GPU", 0)
+    fewest, most = wanted.actors or (1, max(1, int(devices / wanted.gpus)))
+    fit = int(spare / wanted.cpus) if wanted.cpus else most
+    most = max(1, min(most, fit))
+    return min(fewest, most), most
+
+
+def _held_cpus(found: Sequence[Operator]) -> float:
+    """Return the CPUs that all actors of a pass may hold, and those of a task that feeds them."""
+    spare = _spare_cpus(found)
+    pools = [operator.resources for operator in found if operator.resources.held]
+    tasks = max((operator.resources.cpus for operator in found if not operator.resources.held), default=0)
+    return tasks + sum(_actors(pool, spare)[1] * min(pool.cpus, spare) for pool in pools)
 
 
 def _spare_cpus(found: Sequence[Operator]) -> float:

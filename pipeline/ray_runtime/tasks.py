@@ -111,7 +111,7 @@ class Width:
 
     def __call__(self) -> int:
         if time.monotonic() >= self._due:
-            self._seen = int(ray.cluster_resources().get("CPU", 1))
+            self._seen = max(1, int(ray.cluster_resources().get("CPU", 1)))  # a head alone may have none, or half a one
             self._due = time.monotonic() + self.SECONDS
         return self._most if self._most is not None and self._most < self._seen else 2 * self._seen
 

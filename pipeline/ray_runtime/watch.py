@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import tempfile
@@ -50,7 +51,8 @@ class Watch:
             self.look_at_head()
             self.look_at_folders()
             if not self._misses:
-                self.look_at_quiet()
+                with contextlib.suppress(Exception):  # Ray's, of a head that died since; the next look will name it
+                    self.look_at_quiet()
 
     def look_at_head(self) -> None:
         """See whether anyone listens where Ray's head did. A local head never comes back, that of a cluster may."""

@@ -40,7 +40,7 @@ def render(data: ReportData) -> str:
         plain=numbers.plain, clip=clipped, breakable=breakable,
     )  # fmt: skip
     template = environment.from_string(read_part("page.html"))
-    every = [*(figure for node in data.nodes for figure in node.figures), *data.figures]
+    every = [*data.figures, *(figure for node in data.nodes for figure in node.figures)]  # those of the whole run first
     artist = Artist([])
     named = dict.fromkeys(name for figure in every if (name := _section(figure)))
     sections = [_grouped(name, [figure for figure in every if _section(figure) == name], artist) for name in named]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from pipeline.fingerprint import canonical_json
@@ -52,3 +52,18 @@ class KnownReceipts:
 
 def _pack(receipt: Receipt) -> bytes:
     return zlib.compress(canonical_json(receipt.form()), 1)
+
+
+def outdated(known: KnownReceipts, receipts: Iterable[Receipt]) -> set[tuple[str, str]]:
+    """(phase, key) of those receipts that name something which has other bytes now, or is gone."""
+    reads: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {}  # (folder, phase) -> key -> readers
+    for receipt in receipts:
+        for read_folder, read_phase, read_key, digest in receipt.reads:
+            of_phase = reads.setdefault((f"nodes/{read_folder}", read_phase), {})
+            of_phase.setdefault(read_key, []).append((receipt.phase, receipt.key, digest))
+    found = set()
+    for (read_folder, read_phase), readers in reads.items():
+        now = {receipt.key: receipt.digest for receipt in known.get(read_folder, read_phase, list(readers))}
+        for read_key, those in readers.items():
+            found |= {(phase, key) for phase, key, digest in those if now.get(read_key) != digest}
+    return found

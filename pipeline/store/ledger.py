@@ -37,6 +37,7 @@ class Ledger:
         self._shards: dict[Node, tuple[BaseShard, ...]] = {}
         self._keys: dict[Node, list[str]] = {}
         self._phase_keys: dict[Node, dict[str, str]] = {}
+        self._shapes: dict[Node, str | None] = {}
         for node in graph.nodes:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
@@ -98,15 +99,31 @@ class Ledger:
     def folder(self, node: Node) -> str:
         return self.place(node).folder
 
-    def shape(self, base: Node) -> str | None:
-        """Bases of equal shape have equal shards under equal keys; None for a base whose keys do not say what it read.
+    def shape(self, node: Node) -> str | None:
+        """Nodes of equal shape differ in the source files of the bases behind their rows, and in how far they are read.
 
-        Such a base's fingerprint changes with every file that comes or goes, its shape does not.
+        Bases of equal shape have equal shards under equal keys: their fingerprint changes with every file that comes or
+        goes, their shape does not. None for a base whose keys do not say what it read.
         """
-        if not base.content_keys:
-            return None
-        form = identity.node_form(base, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
-        return identity.digest({"shape": form})
+        if node not in self._shapes:
+            form = None
+            if node.content_keys:
+                form = identity.node_form(node, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
+            elif self.fingerprint(node) is None:  # not yet: the digests of its sources are not known
+                return None
+            elif node.new_base is None and self.graph.stream_inputs(node):
+                rows = getattr(node, node.stream)  # the same node in another field counts there with all that it is
+                behind = identity.canonical(rows, lambda one: self.shape(one) or self.fingerprint(one), node.stream)
+                form = identity.node_form(node, self.fingerprint, {**self._source_forms(node), node.stream: behind})
+            self._shapes[node] = None if form is None else identity.digest({"shape": form})
+        return self._shapes[node]
+
+    def _source_forms(self, node: Node) -> dict[str, Any]:
+        """What stands for the node's fields of paths in a key that does not hang on the paths."""
+        return {
+            field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
+            for field, files in self.sources(node).items()
+        }
 
     def score_key(self, node: Node) -> str | None:
         """Equal keys mean equal added columns, and equal texts, for rows that both runs have scored.
@@ -125,21 +142,14 @@ class Ledger:
                 origin = self.shape(base) or self.fingerprint(base)
                 key = self.score_key(provider) or self.fingerprint(provider) if provider is not base else origin
                 needs.append([origin, name, key])
-        digests = {
-            field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
-            for field, files in self.sources(node).items()
-        }
-        stand_ins = {**digests, node.stream: needs}
+        stand_ins = {**self._source_forms(node), node.stream: needs}
         form = identity.node_form(node, self.fingerprint, stand_ins, skip_roles=("runtime", "threshold"))
         return identity.digest(form)
 
     def phase_keys(self, node: Node) -> dict[str, str]:
         """Phase -> key under which another node may have finished the same one; only up to the first undeclared one."""
         if node not in self._phase_keys:
-            digests = {
-                field: identity.source_form(node, field, [s.name for s in files], [s.digest for s in files])
-                for field, files in self.sources(node).items()
-            }
+            digests = self._source_forms(node)
             declared = itertools.takewhile(lambda phase: phase.fields is not None, self.graph.phases(node))
             named = [(phase.name, phase.fields or ()) for phase in declared]
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)

@@ -54,12 +54,15 @@ class Manifests:
         """Base fingerprint -> manifests with a row phase from that base to this node, in order."""
         if manifest["new_base"]:
             return {manifest["fingerprint"]: ()}
+        found = self.input_chains(manifest)
+        return {base: (*chain, manifest) for base, chain in found.items()} if manifest["row_phase"] else found
+
+    def input_chains(self, manifest: Manifest) -> dict[str, tuple[Manifest, ...]]:
+        """`chains` of the node's stream input: what its row and shard phases have seen."""
         found: dict[str, tuple[Manifest, ...]] = {}
         for parent in manifest["inputs"].get(manifest["stream"], ()):
             for base, chain in self.chains(self.by_fingerprint(parent)).items():
                 found[base] = max(found.get(base, ()), chain, key=len)
-        if manifest["row_phase"]:
-            found = {base: (*chain, manifest) for base, chain in found.items()}
         return found
 
     def stream(self, manifest: Manifest) -> Stream:

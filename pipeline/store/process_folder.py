@@ -18,13 +18,18 @@ from pipeline.store.cache import private_folder
 from pipeline.store.owner import Owner
 
 
-@cache
 def process_folder() -> Path:
-    """The folder of this process."""
+    """The folder of this process; made again where somebody has tidied it away."""
+    folder = _own(private_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@cache
+def _own(private: Path) -> Path:
     sweep()
     owner = Owner.here()
-    folder = _all() / f"{owner.boot}_{_word(owner.space)}_{owner.pid}_{owner.started}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = private / "processes" / f"{owner.boot}_{_word(owner.space)}_{owner.pid}_{owner.started}"
     atexit.register(_remove_own, folder, owner.pid)
     return folder
 
@@ -37,7 +42,7 @@ def _remove_own(folder: Path, pid: int) -> None:
 def sweep() -> None:
     """Remove the folders of processes that are known to have ended; nothing where the private folder cannot be used."""
     try:
-        folders = list(_all().glob("*_*_*_*"))
+        folders = list((private_folder() / "processes").glob("*_*_*_*"))
     except (OSError, StoreError):  # whoever needs a folder there says so
         return
     for folder in folders:
@@ -48,14 +53,10 @@ def sweep() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _all() -> Path:
-    return private_folder() / "processes"
-
-
 def _word(space: str) -> str:
     """A PID namespace (`pid:[4026531836]`) as a part of a file name."""
     return "".join(letter for letter in space if letter.isalnum())
 
 
 if hasattr(os, "register_at_fork"):  # a child of a fork is another process, with a folder of its own
-    os.register_at_fork(after_in_child=process_folder.cache_clear)
+    os.register_at_fork(after_in_child=_own.cache_clear)

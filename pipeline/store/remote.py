@@ -155,12 +155,14 @@ class RemoteStore(Store):
 
         state = hashlib.sha256()
         try:
-            with self._explained(), explained(f"folder {path.parent}"), open(path, "wb") as file:
-                for chunk in obstore.get(connect(self.root), name).stream(min_chunk_size=CHUNK):
-                    file.write(chunk)
-                    state.update(chunk)
+            with self._explained():
+                found = obstore.get(connect(self.root), name)
         except FileNotFoundError:
             raise self._missing(name) from None
+        with self._explained(), explained(f"folder {path.parent}"), open(path, "wb") as file:
+            for chunk in found.stream(min_chunk_size=CHUNK):
+                file.write(chunk)
+                state.update(chunk)
         if sha256 and state.hexdigest() != sha256:
             raise StoreError(
                 f"store {masked(self.root)}", f"other bytes in {name} ({state.hexdigest()[:12]}...)",

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.contract import Source
+from pipeline.contract import Shard, Source
 from pipeline.errors import DataError, SourceChanged
 from pipeline.store.binding import BaseShard, Link, Stream
 from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt, data_name
+from pipeline.store.open import open_store
+from pipeline.store.receipts import Receipt, data_name, finished_receipt
 from pipeline.store.sources import open_stream, require_unchanged
 
 if TYPE_CHECKING:
@@ -267,3 +270,21 @@ def alive_rows(
         view = ShardView(store, base, stream.chain(base.shard), receipt_of)
         for _, mask, table in view.batches(columns, only):
             yield base.shard, table if mask.all() else table.filter(pa.array(mask))
+
+
+@dataclass(frozen=True)
+class StreamReader:
+    """A `RowReader`: alive rows of a stream, in a process that has the store and nothing else."""
+
+    store: str
+    stream: Stream
+    columns: tuple[str, ...]
+
+    @property
+    def shards(self) -> list[Shard]:
+        return [base.shard for base in self.stream.shards]
+
+    def __call__(self, shard: Shard) -> Iterator[pa.Table]:
+        store = open_store(self.store)
+        for _, table in alive_rows(store, self.stream, self.columns, [shard], partial(finished_receipt, store)):
+            yield table

@@ -21,7 +21,7 @@ from pipeline.store.objects import explained
 from pipeline.store.open import open_store
 from pipeline.store.process_folder import process_folder
 from pipeline.store.receipts import Receipt, data_name, finished_receipt
-from pipeline.store.rows import ShardView, alive_rows
+from pipeline.store.rows import ShardView, StreamReader, alive_rows
 from pipeline.store.sources import open_stream, require_unchanged
 
 if TYPE_CHECKING:
@@ -88,6 +88,16 @@ class TaskContext(Context):
         if stream.partial and (shards is None or not named.issuperset(shard.name for shard in shards)):
             raise self._other_rows(of)
         return alive_rows(self.store, stream, columns, shards, self._receipt_of, only)
+
+    def reader(self, columns: Sequence[str], of: Of = "docs") -> StreamReader:
+        stream = self._stream(of)
+        if stream.partial:
+            raise self._other_rows(of)
+        for base in stream.shards:
+            self._receipt_of(base.folder, base.phase, base.task)
+            for link in stream.chain(base.shard):
+                self._receipt_of(link.folder, link.phase, base.shard.name)
+        return StreamReader(self.binding.store, stream, tuple(columns))
 
     def _other_rows(self, of: Of) -> DataError:
         return DataError(

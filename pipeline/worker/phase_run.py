@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import RowPhase, ShardPhase
-from pipeline.errors import Stopped
+from pipeline.errors import Stopped, StoreError
 from pipeline.store.binding import BaseShard, Binding, Link
 from pipeline.store.faults import point
-from pipeline.store.objects import Store
+from pipeline.store.objects import Store, sha256_of
 from pipeline.store.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
@@ -235,8 +235,14 @@ def known_receipt(store: Store, receipts: Receipts, folder: str, phase: str, key
 
 
 def _known_scores(store: Store, folder: str, phase: str, shard: str) -> Path | None:
-    """Return the finished side-car whose values may be copied, if it is there."""
-    receipt, file = read_receipt(store, folder, phase, shard), f"{shard}.parquet"
-    if receipt is None:
+    """Return the finished side-car whose values may be copied, if it is there and is what its receipt says."""
+    file = f"{shard}.parquet"
+    try:
+        receipt = read_receipt(store, folder, phase, shard)
+        if receipt is None:
+            return None
+        digest = receipt.files[file]["sha256"]
+        path = store.local(data_name(folder, phase, file), digest)
+        return path if sha256_of(path) == digest else None
+    except (FileNotFoundError, StoreError):  # of another run, perhaps; this one can do without
         return None
-    return store.local(data_name(folder, phase, file), receipt.files[file]["sha256"])

@@ -96,6 +96,8 @@ class Scorer:
         import pyarrow as pa
 
         known = np.zeros(len(rows), bool) if self._known is None else self._known.scored[rows]
+        if self._known is not None and self.phase.reuse == "batches":
+            known &= self._known.had_batch(rows, self.phase) and known.all()
         if not known.any():
             return self._call(table)
         assert self._known is not None
@@ -228,9 +230,17 @@ class _KnownScores:
         wanted = ["state", *names, *(["removed_error"] if with_errors else [])]
         self.table = read_columns(path, wanted).combine_chunks()
         scored = pc.is_valid(self.table["state"])
+        self._alive = np.flatnonzero(scored.to_numpy())
         if with_errors:  # such a row has no values; it is tried again
             scored = pc.and_(scored, pc.is_null(self.table["removed_error"]))
         self.scored = scored.to_numpy().astype(bool)
+
+    def had_batch(self, rows: np.ndarray, phase: RowPhase) -> bool:
+        """Whether just these rows were a batch then. With `batch_tokens` that cannot be told from the rows."""
+        size, at = phase.batch_rows, int(np.searchsorted(self._alive, rows[0]))
+        if size is None or phase.batch_tokens is not None or at % size:
+            return False
+        return np.array_equal(self._alive[at : at + size], rows)
 
 
 def rest(table: pa.Table, record: pa.Table, types: Mapping[str, pa.DataType]) -> pa.Table:

@@ -51,9 +51,6 @@ def run_demo(
 
 def write_report(run: Run, planted: dict[str, Any]) -> Path:
     """Write the run's report with the table of planted faults. Return its path."""
-    from pipeline.report.collect import collect
-    from pipeline.report.page import render
-
     rows = [[kind, entry["recall"], entry["precision"]] for kind, entry in planted.items() if entry is not None]
     figure = {
         "kind": "table",
@@ -64,9 +61,7 @@ def write_report(run: Run, planted: dict[str, Any]) -> Path:
         "units": [None, "percent", "percent"],
         "rows": rows,
     }
-    name = f"runs/{run.name}/report.html"
-    run.store.write(name, render(collect(run, figures=[figure])).encode())
-    return run.store.local(name)
+    return run.report([figure])
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ class C4(RowNode):
 
     max_word_chars    characters of the longest word, at most
     end_mark          the line does not end with one of . ! ? " ', or ends with `...`
-    min_line_words    words of the line, at least
+    min_line_words    words of the line, at least (not asked in scripts without spaces)
     javascript        the line holds the word `javascript`
     policy            the line holds a phrase of privacy policies and cookie banners
     citations         marks of citations, like `[1]`, are taken out of the text first
@@ -91,7 +91,7 @@ class C4(RowNode):
 
         from pipeline.contract import contiguous
         from stages.clean import cut as c
-        from stages.clean.edits import joined, lines_of
+        from stages.clean.edits import Lines, joined, lines_of
 
         text = contiguous(table["text"])
         if self.citations:
@@ -99,48 +99,37 @@ class C4(RowNode):
             if pc.any(cited).as_py():
                 text = pc.if_else(cited, pc.replace_substring_regex(text, CITATION, ""), text)
         cut = c.cut(text, "whitespace", "auto")
-        places, owner = cut.own_lines(), cut.line_owner()
-        filled = cut.filled[places]
-        places, owner = places[filled], owner[filled]
-        facts = cut.line_facts[places]
-        left, gone = np.ones(len(places), bool), {}
+        lines = Lines(cut, blank=False)
+        facts, owner = lines.facts, lines.owner
 
         def holding(pattern: str, ignore_case: bool = True) -> np.ndarray:
-            """Lines that hold one of the phrases; they are looked for in documents first."""
-            found = np.zeros(len(places), bool)
+            """Lines left that hold one of the phrases; they are looked for in documents first."""
+            found = lines.none()
             having = pc.match_substring_regex(text, pattern, ignore_case=ignore_case).to_numpy(zero_copy_only=False)
-            some = np.flatnonzero(having[owner] & left)
+            some = np.flatnonzero(having[owner] & lines.left)
             if len(some):
-                lines = lines_of(cut, places[some], whole=False)
-                found[some] = pc.match_substring_regex(lines, pattern, ignore_case=ignore_case).to_numpy(False)
+                held = lines_of(cut, lines.places[some], whole=False)
+                found[some] = pc.match_substring_regex(held, pattern, ignore_case=ignore_case).to_numpy(False)
             return found
 
-        def take(rule: str, lines: np.ndarray) -> None:
-            gone[rule] = lines & left
-            np.logical_and(left, ~lines, out=left)
-
-        none = np.zeros(len(places), bool)
-        take("long_word", facts[:, c.LONGEST] > self.max_word_chars if self.max_word_chars else none)
+        most = self.max_word_chars
+        lines.take("long_word", facts[:, c.LONGEST] > most if most else lines.none())
         ends = np.isin(facts[:, c.LAST], [ord(mark) for mark in ENDS]) & (facts[:, c.DOTS] < 3)
-        take("no_end", ~ends if self.end_mark else none)
-        few = cut.line_words()[places] < (self.min_line_words or 0)
-        take("few_words", few & ~cut.chars_unit[owner])
-        lorem = holding(LOREM) & left
-        take("javascript", holding(SCRIPT) if self.javascript else none)
-        curly = holding(r"\{", ignore_case=False) & left
-        take("policy", holding("|".join(POLICY)) if self.policy else none)
-
-        def count(lines: np.ndarray) -> np.ndarray:
-            return np.bincount(owner, lines, len(cut)).astype(np.int32)
-
-        new = joined(lines_of(cut, places[left], whole=False), owner[left], len(cut))
+        lines.take("no_end", ~ends if self.end_mark else lines.none())
+        lines.take("few_words", (lines.words < (self.min_line_words or 0)) & ~cut.chars_unit[owner])
+        lorem = holding(LOREM)
+        lines.take("javascript", holding(SCRIPT) if self.javascript else lines.none())
+        curly = holding(r"\{", ignore_case=False)
+        lines.take("policy", holding("|".join(POLICY)) if self.policy else lines.none())
+        left = lines.left
+        new = joined(lines_of(cut, lines.places[left], whole=False), owner[left], len(cut))
         return Columns(
             added={
-                "c4_lines": count(np.ones(len(places))),
-                **{f"c4_{rule}": count(lines) for rule, lines in gone.items()},
-                "c4_lorem_ipsum": count(lorem),
-                "c4_curly_brackets": count(curly),
-                "c4_sentences": count(np.where(left, facts[:, c.SENTENCES], 0)),
+                "c4_lines": lines.count(~lines.none()),
+                **{f"c4_{rule}": lines.count(gone) for rule, gone in lines.gone.items()},
+                "c4_lorem_ipsum": lines.count(lorem),
+                "c4_curly_brackets": lines.count(curly),
+                "c4_sentences": lines.count(np.where(left, facts[:, c.SENTENCES], 0)),
             },
             text=pc.if_else(pc.equal(new, contiguous(table["text"])), pa.scalar(None, pa.string()), new),
         )

@@ -4,16 +4,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from stages.clean.cut import Cut
+
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
-    from stages.clean.cut import Cut
+
+class Lines:
+    """The n lines of a batch of D documents, of which rules take some; a line goes for the first rule that takes it.
+
+    places  int64 [n]: where they stand in `cut.lines`
+    owner   int64 [n]: the document of each, ascending
+    facts   int32 [n, 9]: of `cut.line_facts`
+    words   int64 [n]
+    left    bool [n]: which ones no rule has taken so far
+    gone    rule -> bool [n]: which ones it took
+    """
+
+    def __init__(self, cut: Cut, *, blank: bool) -> None:
+        """`blank`: lines of white space are lines too."""
+        self.places, self.owner, self.documents = cut.own_lines(), cut.line_owner(), len(cut)
+        if not blank:
+            filled = cut.filled[self.places]
+            self.places, self.owner = self.places[filled], self.owner[filled]
+        self.facts, self.words = cut.line_facts[self.places], cut.line_words()[self.places]
+        self.left = np.ones(len(self.places), bool)
+        self.gone: dict[str, np.ndarray] = {}
+
+    def none(self) -> np.ndarray:
+        """No line, bool [n]."""
+        return np.zeros(len(self.places), bool)
+
+    def take(self, rule: str, lines: np.ndarray) -> None:
+        """Let those of some lines go that are left, for this rule."""
+        self.gone[rule] = lines & self.left
+        self.left &= ~lines
+
+    def count(self, lines: np.ndarray) -> np.ndarray:
+        """How many of some lines each document has, int32 [D]."""
+        return np.bincount(self.owner, lines, self.documents).astype(np.int32)
 
 
 def lines_of(cut: Cut, places: np.ndarray, whole: bool) -> pa.Array:
     """Lines as strings, `whole` or without the white space around them; `places` of `cut.lines`."""
-    import numpy as np
     import pyarrow as pa
 
     from stages.loops.text import gather
@@ -29,7 +64,6 @@ def lines_of(cut: Cut, places: np.ndarray, whole: bool) -> pa.Array:
 
 def joined(lines: pa.Array, owner: np.ndarray, documents: int) -> pa.Array:
     """The lines of each document with newlines between them; `owner`: the document of each line, ascending."""
-    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -43,7 +43,7 @@ class FinewebQuality(RowNode):
     words: Words = "whitespace"
     unit: Unit = "auto"
 
-    version = 1
+    version = 2
     needs = ("text",)
     reasons = tuple(f"fineweb_quality.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {})

@@ -77,7 +77,7 @@ class GopherQuality(RowNode):
     language: str = "en"
     distinct_stop_words: bool = False
 
-    version = 2
+    version = 3
     reasons = tuple(f"gopher_quality.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {"gopher_words": (0, 2000, 40), "gopher_mean_word": (0, 16, 32)})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Literal
 
 from pipeline.bounds import Positive, Share
@@ -51,7 +52,7 @@ class Language(RowNode):
     sure: Share = 0.8
     skip_code: bool = True
 
-    version = 2
+    version = 3
     needs = ("text",)
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
@@ -63,13 +64,17 @@ class Language(RowNode):
         lower = (
             {code.lower(): p for code, p in keep.items()} if isinstance(keep, Mapping) else tuple(map(str.lower, keep))
         )
-        object.__setattr__(self, "keep", lower)
+        if len(lower) == len(keep):  # else `check` names the two
+            object.__setattr__(self, "keep", lower)
 
     def check(self) -> None:
         for code in self.keep:
             if not isinstance(code, str):
                 meant = " (older YAML takes an unquoted `no`, Norwegian, for false)" if code is False else ""
                 raise RecipeError("language.keep", f"{code!r}{meant}", "codes of languages, like 'no'")
+        for one, other in combinations(self.keep if isinstance(self.keep, Mapping) else (), 2):
+            if same(one, other):
+                raise RecipeError("language.keep", f"{one!r} and {other!r}, two names of one language", "one of them")
         if not self.model:
             require_known(self.keep, CODES)
             bundled_language_model()  # a model that is missing stops the plan, not a task

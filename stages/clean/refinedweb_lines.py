@@ -36,7 +36,7 @@ class RefinedwebLines(RowNode):
     max_upper_case    more than this share of its characters are capitals
     max_digits        more than this share are digits
     counters          the line is a counter, like "3 likes"
-    min_line_words    words of the line, at least
+    min_line_words    words of the line, at least (not asked in scripts without spaces)
     phrases           the line is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a
                       line of at most 10 words that holds more than these words loses them
 
@@ -54,7 +54,7 @@ class RefinedwebLines(RowNode):
     max_removed_words: Share | None = threshold(0.05)
     min_left_chars: Positive = threshold(1)
 
-    version = 1
+    version = 2
     needs = ("text",)
     changes_text = True
     reasons = tuple(f"refinedweb_lines.{rule.field}" for rule in RULES)
@@ -79,48 +79,42 @@ class RefinedwebLines(RowNode):
 
         from pipeline.contract import contiguous
         from stages.clean import cut as c
-        from stages.clean.edits import joined, lines_of
+        from stages.clean.edits import Lines, joined, lines_of
 
         text = contiguous(table["text"])
         cut = c.cut(text, "whitespace", "auto")
-        places, owner = cut.own_lines(), cut.line_owner()
-        facts, words = cut.line_facts[places], cut.line_words()[places]
+        lines = Lines(cut, blank=True)
+        facts, words, owner = lines.facts, lines.words, lines.owner
         chars = np.maximum(facts[:, c.LINE_CHARS], 1)
-        left, gone = np.ones(len(places), bool), {}
 
-        def take(rule: str, lines: np.ndarray) -> None:
-            gone[rule] = lines & left
-            np.logical_and(left, ~lines, out=left)
+        def above(share: float | None, fact: int) -> np.ndarray:
+            return lines.none() if share is None else facts[:, fact] / chars > share
 
-        none = np.zeros(len(places), bool)
-        take("upper_case", none if self.max_upper_case is None else facts[:, c.UPPER] / chars > self.max_upper_case)
-        take("digits", none if self.max_digits is None else facts[:, c.LINE_DIGITS] / chars > self.max_digits)
-        counters = none.copy()
+        lines.take("upper_case", above(self.max_upper_case, c.UPPER))
+        lines.take("digits", above(self.max_digits, c.LINE_DIGITS))
+        counters = lines.none()
         if self.counters:
             # a counter has at least two words, and few of them: a number, a name, and marks around them
-            some = np.flatnonzero(left & (words >= 2) & (words <= 8) & (facts[:, c.LINE_DIGITS] > 0))
-            found = pc.match_substring_regex(lines_of(cut, places[some], whole=False), COUNTER, ignore_case=True)
-            counters[some] = found.to_numpy(zero_copy_only=False)
-        take("counter", counters)
+            some = np.flatnonzero(lines.left & (words >= 2) & (words <= 8) & (facts[:, c.LINE_DIGITS] > 0))
+            held = lines_of(cut, lines.places[some], whole=False)
+            counters[some] = pc.match_substring_regex(held, COUNTER, ignore_case=True).to_numpy(zero_copy_only=False)
+        lines.take("counter", counters)
         few = (words < (self.min_line_words or 0)) & (facts[:, c.LINE_CHARS] > 0) & ~cut.chars_unit[owner]
-        take("few_words", few)
-        lines = lines_of(cut, places[left], whole=True)
-        changed, lines, kept = self._phrases(lines, words[left])
-        gone["phrase"] = none.copy()
-        gone["phrase"][np.flatnonzero(left)[changed]] = True
-        left[np.flatnonzero(left)[~kept]] = False
-        touched = np.bincount(owner, ~left | gone["phrase"], len(cut)) > 0
-        new = pc.utf8_trim_whitespace(joined(lines, owner[left], len(cut)))
+        lines.take("few_words", few)
+        at = np.flatnonzero(lines.left)
+        changed, texts, kept = self._phrases(lines_of(cut, lines.places[at], whole=True), words[at])
+        lines.gone["phrase"] = phrases = lines.none()
+        phrases[at[changed]] = True
+        lines.left[at[~kept]] = False
+        touched = lines.count(~lines.left | phrases) > 0
+        new = pc.utf8_trim_whitespace(joined(texts, owner[lines.left], len(cut)))
         before, after = cut.counts, cut.counts.copy()
         if touched.any():
             after[touched] = c.cut_fresh(new.filter(pa.array(touched)), "whitespace", "auto").counts
 
-        def count(rule: str) -> np.ndarray:
-            return np.bincount(owner, gone[rule], len(cut)).astype(np.int32)
-
         return Columns(
             added={
-                **{f"refinedweb_{rule}": count(rule) for rule in LINE_RULES},
+                **{f"refinedweb_{rule}": lines.count(lines.gone[rule]) for rule in LINE_RULES},
                 "refinedweb_removed_words": c.ratio(np.maximum(before - after, 0), before),
                 "refinedweb_left_chars": pc.utf8_length(new).cast(pa.int32()),
             },

@@ -5,9 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.clean.cut import Cut
-
-TOP = (2, 3, 4)
-REPEATED = (5, 6, 7, 8, 9, 10)
+from stages.clean.rules import REPEATED, TOP
 
 
 def room(entries: int) -> int:

@@ -12,7 +12,18 @@ from types import ModuleType
 from typing import Any, Literal
 
 from pipeline.bounds import Positive, ShareAboveZero
-from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, sources, threshold
+from pipeline.contract import (
+    Context,
+    Node,
+    Phase,
+    RowFunction,
+    RowNode,
+    RowPhase,
+    ShardPhase,
+    nothing,
+    sources,
+    threshold,
+)
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
 
@@ -69,7 +80,7 @@ class Decontaminate(RowNode):
         needs = ("_row", "text") if self.changes_text else ("_row",)
         return (
             tasks(_files, "items"),
-            ShardPhase(name="hits", open=opener(_files, "hits"), needs=("text", "_row")),
+            ShardPhase(name="hits", open=opener(_files, "hits"), needs=("text", "_row"), whole=nothing),
             tasks(_files, "matches"),
             RowPhase(name="rows", open=self.open, needs=needs, per_shard=True),
         )

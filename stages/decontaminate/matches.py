@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contract import Context, Result, one
+from pipeline.contract import Context, Result, Shard, one
 from stages.dedup.corpus import first_rows
-from stages.dedup.records import save
+from stages.dedup.records import save, stored
 
 MIN_DOCUMENTS = 100  # an n-gram in so many documents or fewer is never boilerplate
 SHOWN = 20
@@ -25,18 +25,23 @@ def run(ctx: Context, key: str) -> Result:
     node: Any = ctx.node
     shards = ctx.shards("docs")
     documents = sum(ctx.result("hits", shard.name).counts["documents"] for shard in shards)
-    hits = [np.load(ctx.path("hits", shard.name, ".npy")) for shard in shards]
-    count = int(np.load(ctx.path("items", "all", "-starts.npy"))[-1])
-    frequency = np.sum([np.bincount(h["gram"], minlength=count) for h in hits], axis=0) if hits else np.zeros(count)
+    frequency = np.zeros(int(np.load(ctx.path("items", "all", "-starts.npy"))[-1]), np.int64)
+    for shard in shards:
+        grams, documents_with = np.unique(_hits(ctx, shard)["gram"], return_counts=True)
+        frequency[grams] += documents_with
     telling = frequency <= max(MIN_DOCUMENTS, node.boilerplate * documents)
     with ctx.create(".npy") as path:
         save(path, telling)
     known = json.loads(ctx.path("items", "all", ".json").read_text())
     pairs, sizes = np.load(ctx.path("items", "all", "-pairs.npy")), np.array(known["sizes"])
     first = first_rows(s.rows for s in shards)
-    dense = np.concatenate([np.zeros(0, np.int64), *(h["row"] + f for h, f in zip(hits, first, strict=False))])
-    gram = np.concatenate([np.zeros(0, np.uint32), *(h["gram"] for h in hits)])
-    dense, item, found = match(dense[telling[gram]], gram[telling[gram]], pairs, node.min_hits)
+    rows, grams = [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]
+    for shard, start in zip(shards, first.tolist(), strict=False):
+        hits = _hits(ctx, shard)
+        hits = hits[telling[hits["gram"]]]  # of boilerplate there may be more than of all else
+        rows.append(hits["row"] + np.int64(start))
+        grams.append(hits["gram"])
+    dense, item, found = match(np.concatenate(rows), np.concatenate(grams), pairs, node.min_hits)
     shard = np.searchsorted(first, dense, side="right") - 1
     names = np.array([*known["names"], ""])
     table = pa.table(
@@ -54,6 +59,10 @@ def run(ctx: Context, key: str) -> Result:
         {"documents": documents, "contaminated": len(np.unique(dense)), "boilerplate": int((~telling).sum())},
         _facts(known, item),
     )
+
+
+def _hits(ctx: Context, shard: Shard) -> np.ndarray:
+    return stored(ctx.path("hits", shard.name, ".npy"))
 
 
 def match(

@@ -24,14 +24,19 @@ def start(ctx: Context) -> KeyWriter:
     return KeyWriter(ctx)
 
 
+def whole(ctx: Context) -> int:
+    """Return the number of key ranges, which hangs on the number of rows of all shards."""
+    node: Method = ctx.node  # type: ignore[assignment]
+    return range_count(sum(shard.rows for shard in ctx.shards("docs")), node.keys_per_document())
+
+
 class KeyWriter:
     """The `ShardWriter` of the phase: hashes the alive documents of one shard."""
 
     def __init__(self, ctx: Context) -> None:
         node: Method = ctx.node  # type: ignore[assignment]
-        rows = sum(shard.rows for shard in ctx.shards("docs"))
         self.ctx, self.hash, self.count = ctx, node.hasher(), 0
-        self.file = KeyFile(range_count(rows, node.keys_per_document()))
+        self.file = KeyFile(whole(ctx))
         self.documents: list[np.ndarray] = []
         self.ids: list[pa.Array] = []
         self.sources = _Sources()

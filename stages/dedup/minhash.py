@@ -81,6 +81,10 @@ class MinHashDedup(DedupNode):
     )  # fmt: skip
     judge_fields = ("keep", "min_jaccard", "max_anchors")
 
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return () if self.similarity is None else ("datasketch",)  # whose optimiser says how many bands there are
+
     def banding(self) -> tuple[int, int]:
         """Return (bands, rows) as the fields determine them."""
         if self.similarity is not None:

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Phase, RowPhase, ShardPhase
 from pipeline.errors import RecipeError
 from stages.dedup.method import COLUMN_TYPES, Method
-from stages.dedup.phase_files import opener, tasks
+from stages.dedup.phase_files import beyond, opener, tasks
 from stages.documents import carried
 
 
@@ -43,6 +43,7 @@ class DedupNode(Method):
                 needs=tuple(dict.fromkeys(needs)),
                 fields=self.hash_fields,
                 law=law,
+                whole=beyond(_files, "keys"),
             ),
             tasks(_files, "merge", joined),
             tasks(_files, "edges", joined),

@@ -4,7 +4,8 @@ Such a file imports numpy and pyarrow, and a graph is built without these. So a 
 file when a task runs. A node gives a function that returns the modules of all its phases, written with `import`
 statements, since the code behind a node is found by these.
 
-A file of keyed tasks has `task_keys(ctx)` and `run(ctx, key)`; one of a phase per shard has `start(ctx)`.
+A file of keyed tasks has `task_keys(ctx)` and `run(ctx, key)`; one of a phase per shard has `start(ctx)`, and
+`whole(ctx)` where its tasks take something from beyond their shard.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ def tasks(files: Files, phase: str, fields: tuple[str, ...] | None = None) -> Ta
 def opener(files: Files, phase: str) -> Callable[[Context], Any]:
     """Return the `open` of a phase per shard."""
     return lambda ctx: _file(files, phase).start(ctx)
+
+
+def beyond(files: Files, phase: str) -> Callable[[Context], Any]:
+    """Return the `whole` of a phase per shard."""
+    return lambda ctx: _file(files, phase).whole(ctx)
 
 
 def _file(files: Files, phase: str) -> ModuleType:

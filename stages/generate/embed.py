@@ -68,7 +68,7 @@ class Embed(RowNode):
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
                 batch_tokens=self.batch_tokens, commit_rows=whole_batches(self.commit_rows, self.batch_rows),
-                own_pass=False, reuse=self.deterministic,
+                own_pass=False, reuse="batches" if self.deterministic else False,
             ),
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -150,6 +150,12 @@ class FolderLM:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
     def _end(self) -> int:
+        if self.tokenizer.eos_token_id is None:
+            raise DataError(
+                str(self.folder.name),
+                "a tokenizer with no token that ends a text",
+                "`eos_token` in tokenizer_config.json",
+            )
         return int(self.tokenizer.eos_token_id)
 
     def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[Answer]:
@@ -159,10 +165,11 @@ class FolderLM:
         from models.generate import Sampling as Rules
         from models.generate import next_tokens
 
+        end = self._end()
         rules = Rules(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
         begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
         texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
-        room = None if self.longest is None else max(1, self.longest - sampling.max_tokens)
+        room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
         self.tokenizer.truncation_side = "left"  # the end of a prompt is what is answered
         batch = self.tokenizer(
             texts, padding=True, truncation=room is not None, max_length=room, add_special_tokens=False,
@@ -183,7 +190,7 @@ class FolderLM:
             draws_b = [draw(sampling.seed, key, sample, place) for _, key, sample in asked]
             chosen = next_tokens(written, logits_bv, rules, draws_b if sampling.temperature else None)
             for i in sorted(open_rows):
-                if chosen[i] == self._end():
+                if chosen[i] == end:
                     finish[i] = "stop"
                     open_rows.discard(i)
                     continue

@@ -133,7 +133,7 @@ class Judge(RowNode):
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=batch,
                 commit_rows=whole_batches(self.commit_rows, batch), on_error=self.on_error,  # type: ignore[arg-type]
-                reuse=self.deterministic,
+                reuse="batches" if self.deterministic else False,
             ),
         )  # fmt: skip
 

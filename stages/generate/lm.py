@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from pipeline.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -97,6 +99,14 @@ def draw(seed: int, key: str, sample: int, place: int) -> float:
     """A number in [0, 1) for the token at a place of an answer."""
     name = f"lm/{seed}/{key}/{sample}/{place}".encode()
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "big") / 2**64
+
+
+def prompt_room(place: str, longest: int, sampling: Sampling) -> int:
+    """How many tokens a prompt may have before an answer. Raises DataError where answers leave none."""
+    if sampling.max_tokens >= longest:
+        found = f"{sampling.max_tokens} tokens of an answer from a model that sees {longest} at once"
+        raise DataError(place, found, "fewer in `max_tokens`, so that a prompt has room")
+    return longest - sampling.max_tokens
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:

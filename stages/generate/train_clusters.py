@@ -12,6 +12,7 @@ the report shows every cluster's size, the middle of each score column and examp
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +23,13 @@ from pipeline.contract import (
     Node,
     Result,
     Rounds,
+    Shard,
     TaskPhase,
     one,
 )
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws
-from stages.documents import ID, columns_of
+from stages.documents import ID, TEXT, columns_of
 from stages.generate.vectors import assign, save, vectors_of
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ EXCERPT = 80  # characters of an example
 class TrainClusters(Node):
     """Find `k` clusters of the vectors in a column. Writes `centres/all.npy`, float32 [k, width].
 
-    docs        documents with a column of vectors, as `embed` adds it
+    docs        documents with a column of vectors, as `embed` adds it; those without a vector have no say
     k           the number of clusters
     by          the column of vectors
     rounds      of k-means, at most
@@ -60,6 +62,8 @@ class TrainClusters(Node):
     tolerance: Amount = 1e-4
     scores: tuple[str, ...] = ()
     seed: int = 0
+
+    version = 2
 
     def check(self) -> None:
         have = columns_of(self.docs)
@@ -101,12 +105,19 @@ class TrainClusters(Node):
 
         return Rounds(phases=phases, until=until, most=self.rounds)
 
+    def _rows(self, ctx: Context, *columns: str, shards: Sequence[Shard] | None = None) -> Iterator[pa.Table]:
+        """The documents that have a vector."""
+        import pyarrow.compute as pc
+
+        for _, table in ctx.rows([*columns, self.by], shards=shards):
+            yield table.filter(pc.is_valid(table[self.by]))
+
     def _start(self, ctx: Context, key: str) -> Result:
         """The vectors of the k documents with the smallest draws."""
         import numpy as np
 
         numbers, vectors, documents = np.empty(0, np.uint64), None, 0
-        for _, table in ctx.rows([ID, self.by]):
+        for table in self._rows(ctx, ID):
             drawn = draws(table[ID].to_pylist(), self.seed, "train_clusters")
             found = vectors_of(table[self.by])
             numbers, documents = np.concatenate([numbers, drawn]), documents + len(drawn)
@@ -133,7 +144,7 @@ class TrainClusters(Node):
         centres = self._centres(ctx, number)
         sums = np.zeros((len(centres), 1 + centres.shape[1]))
         total = 0.0
-        for _, table in ctx.rows([self.by], shards=[s for s in ctx.shards() if s.name == key]):
+        for table in self._rows(ctx, shards=[shard for shard in ctx.shards() if shard.name == key]):
             vectors = vectors_of(table[self.by])
             nearest, distance = assign(vectors, centres)
             np.add.at(sums[:, 0], nearest, 1.0)
@@ -164,13 +175,13 @@ class TrainClusters(Node):
         last = self._rounds().last(ctx)
         centres = np.load(ctx.path(f"move-{last:03d}", ONE[0], ".npy"))
         found = _Portraits(self, centres)
-        for _, table in ctx.rows([ID, self.by, "text", *self.scores]):
+        for table in self._rows(ctx, ID, TEXT, *self.scores):
             found.add(table)
         order = np.lexsort((np.arange(len(centres)), -found.counts))
         with ctx.create(".npy") as path:
             save(path, centres[order])
         moved = [ctx.result(f"move-{number:03d}", ONE[0]).facts["moved"] for number in range(last + 1)]
-        clusters = [found.portrait(int(old), new) for new, old in enumerate(order)]
+        clusters = found.portraits(order)
         with ctx.create(".json") as path:
             text = json.dumps({"clusters": clusters, "moved": moved}, ensure_ascii=False, indent=1)
             path.write_text(text + "\n", encoding="utf-8")
@@ -197,24 +208,34 @@ class _Portraits:
         self.members.append(nearest)
         for at, name in enumerate(self.node.scores):
             self.scores[at].append(table[name].to_numpy().astype(np.float64))
-        names, texts = table[ID].to_pylist(), table["text"]
+        names, texts = table[ID].to_pylist(), table[TEXT]
         for row in np.argsort(distance, kind="stable").tolist():
             nearby = self.examples[nearest[row]]
             if len(nearby) < EXAMPLES or (float(distance[row]), names[row]) < nearby[-1][:2]:
                 excerpt = " ".join(texts[row].as_py()[: 4 * EXCERPT].split())[:EXCERPT]
                 nearby[:] = sorted([*nearby, (float(distance[row]), names[row], excerpt)])[:EXAMPLES]
 
-    def portrait(self, old: int, new: int) -> dict[str, Any]:
+    def portraits(self, order: np.ndarray) -> list[dict[str, Any]]:
+        """One portrait for each cluster of an order, under its place there."""
         import numpy as np
 
-        members = np.concatenate(self.members) == old if self.members else np.zeros(0, bool)
-        middles = []
-        for parts in self.scores:
-            values = np.concatenate(parts)[members]
-            values = values[np.isfinite(values)]
-            middles.append(round(float(np.median(values)), 4) if len(values) else None)
-        examples = [text for _, _, text in self.examples[old]]
-        return {"cluster": new, "documents": int(self.counts[old]), "middles": middles, "examples": examples}
+        by_cluster = np.argsort(np.concatenate([np.zeros(0, np.int64), *self.members]), kind="stable")
+        columns = [np.concatenate([np.zeros(0), *parts])[by_cluster] for parts in self.scores]
+        stops = np.cumsum(self.counts)
+        found = []
+        for new, old in enumerate(order.tolist()):
+            mine = slice(stops[old] - self.counts[old], stops[old])
+            middles = [_middle(column[mine]) for column in columns]
+            examples = [text for _, _, text in self.examples[old]]
+            found.append({"cluster": new, "documents": int(self.counts[old]), "middles": middles, "examples": examples})
+        return found
+
+
+def _middle(values: np.ndarray) -> float | None:
+    import numpy as np
+
+    values = values[np.isfinite(values)]
+    return round(float(np.median(values)), 4) if len(values) else None
 
 
 def _shards(ctx: Context) -> list[str]:

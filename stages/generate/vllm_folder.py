@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,7 +36,7 @@ class VllmLM:
                 "a model through vLLM", "vllm is not installed", "the extra `vllm`, in an environment that its own "
                 "versions of torch and transformers suit", "pip install 'siftloom[vllm]'",
             ) from error  # fmt: skip
-        self._vllm = vllm
+        self._vllm, self._name = vllm, folder.name
         try:
             self._model: Any = vllm.LLM(
                 model=str(folder), trust_remote_code=trust_code, max_num_seqs=batch_rows, seed=0,
@@ -53,7 +53,7 @@ class VllmLM:
 
     def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
         """Answers in the order of the prompts. Of a prompt that is too long the end is kept."""
-        room = max(1, self.longest - sampling.max_tokens)
+        room = prompt_room(self._name, self.longest, sampling)
         asked, how = [], []
         for prompt, key in zip(prompts, keys, strict=True):
             ids = self._ids(self._begun(prompt))[-room:]

@@ -24,7 +24,7 @@ class LineWriter:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx = ctx
-        self.file = KeyFile(ranges_of(ctx))
+        self.file = KeyFile(whole(ctx))
         self.rows = self.found = 0
 
     def add(self, table: pa.Table) -> None:
@@ -42,6 +42,6 @@ class LineWriter:
         return Result({"documents": self.rows, "units": self.found, "keys": keys})
 
 
-def ranges_of(ctx: Context) -> int:
-    """Return the number of key ranges of this node's exchange."""
+def whole(ctx: Context) -> int:
+    """Return the number of key ranges of this node's exchange, which hangs on the number of rows of all shards."""
     return range_count(sum(shard.rows for shard in ctx.shards("docs")), UNITS_PER_ROW)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pipeline.bounds import Positive
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
 from pipeline.errors import RecipeError
-from stages.dedup.phase_files import opener, tasks
+from stages.dedup.phase_files import beyond, opener, tasks
 
 
 def _files() -> Sequence[ModuleType]:
@@ -55,7 +55,13 @@ class LineDedup(RowNode):
 
     def phases(self) -> tuple[Phase, ...]:
         return (
-            ShardPhase(name="keys", open=opener(_files, "keys"), needs=("text", "_row"), fields=self.hash_fields),
+            ShardPhase(
+                name="keys",
+                open=opener(_files, "keys"),
+                needs=("text", "_row"),
+                fields=self.hash_fields,
+                whole=beyond(_files, "keys"),
+            ),
             tasks(_files, "repeats", (*self.hash_fields, "min_copies", "keep")),
             RowPhase(name="rows", open=self.open, needs=("text", "_row"), per_shard=True),
         )

@@ -11,7 +11,7 @@ from pipeline.contract import Context, Result, Shard
 from stages.dedup.corpus import first_rows
 from stages.dedup.key_files import read_range
 from stages.dedup.records import save
-from stages.lines.keys import ranges_of
+from stages.lines.keys import whole as ranges_of
 from stages.lines.units import units
 
 REPEAT = np.dtype([("row", "<i8"), ("key", "<u8"), ("first", "?"), ("spare", "V7")])

@@ -61,10 +61,11 @@ def unspaced(data, offsets, flags, share, out):
     """Whether more than `share` of a document's letters belong to scripts without spaces; bool [D]."""
     for d in range(len(offsets) - 1):
         start, stop = offsets[d], offsets[d + 1]
-        long = 0
+        long = plain = 0
         for i in range(start, stop):
             long += data[i] >= 0xE0
-        if 3 * long <= share * (stop - start) / 2:  # at most 3 bytes each: they cannot be so many
+            plain += np.uint8((data[i] | np.uint8(0x20)) - np.uint8(A)) < 26
+        if long <= share * plain:  # each has one such byte, and these letters alone are too many
             out[d] = False
             continue
         letters = alone = 0

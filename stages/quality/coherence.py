@@ -49,6 +49,7 @@ class Coherence(RowNode):
     min: Annotated[float, Interval(ge=-1, le=1)] | None = threshold(None)
     min_valley: Annotated[float, Interval(ge=-1, le=1)] | None = threshold(None)
 
+    version = 2
     needs = ("text",)
     reasons = tuple(f"coherence.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {})

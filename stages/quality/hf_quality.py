@@ -57,7 +57,7 @@ class HfQuality(RowNode):
         return (
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=commit,
+                commit_rows=commit, reuse="batches",
             ),
         )  # fmt: skip
 

@@ -81,7 +81,7 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 3
+    version = 4
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
@@ -249,13 +249,12 @@ class Read(Node):
         ):
             fields: Fields | None = None
             place: Source | None = None
-            copy = 0
             for found, number, record in islice(self._all_rows(ctx, unit, notes, piece, run), rows):
                 if found is not place or fields is None:
                     if fields is not None:
                         fields.finish()
-                    fields, place, copy = self._fields(unit.form, found.name), found, unit.copy_of(found)
-                row_id = document_id(found.digest, number, copy)
+                    fields, place = self._fields(unit.form, found.name), found
+                row_id = document_id(found.digest, number, unit.copy_of(found))
                 bad.counts["rows"] += 1
                 try:
                     if isinstance(record, Reject):

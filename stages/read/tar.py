@@ -1,7 +1,8 @@
 """Tar files in the layout of webdataset: the files of a sample share their name up to the first dot.
 
 A sample's record has the fields of its `.json` file, `text` from its `.txt` file (or, where there is none, the page in
-its `.html` file), and its name as `id` unless the JSON has one. Files of other kinds (pictures, sound) are passed over.
+its `.html` file), and its name as `id` unless the JSON has one. Files of other kinds (pictures, sound), and those whose
+name begins with a dot or has none, are passed over.
 A row's number is that of the sample.
 """
 
@@ -30,6 +31,8 @@ def rows(given: Given) -> Iterator[Row]:
                 if not member.isfile():
                     continue
                 own, ending = _split(member.name)
+                if not ending or own.endswith("/") or not own:
+                    continue
                 if own != name and name is not None:
                     yield number, _record(name, sample)
                     number, sample = number + 1, {}

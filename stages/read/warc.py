@@ -3,7 +3,8 @@
 A document is a `response`, `resource` or `conversion` record; its row number is its place among all records of the
 file. Its text is the page's HTML for `extract`, or the plain text of a WET record. Fields for `id` and `keep`: `id`
 (the record's), `url`, `date`, `charset`, `content_type`. A record that ends before its length says is put aside, and so
-is an answer other than 200 or of another type than HTML and text. A packed file that is cut off is a `SourceError`.
+is an answer other than 200 or of another type than HTML and text (style sheets, scripts and names of hosts are none).
+A packed file that is cut off is a `SourceError`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from stages.read.records import Reject
 
 LONGEST_PAGE = 64 * 1024**2  # bytes of one page, unpacked
 HTML = ("text/html", "application/xhtml+xml")
+NO_PROSE = ("text/dns", "text/css", "text/javascript", "text/ecmascript")
 
 
 def rows(given: Given) -> Iterator[Row]:
@@ -95,7 +97,7 @@ def _answer(block: bytes) -> Any:
 
 
 def _is_page(kind: str) -> bool:
-    return not kind or kind in HTML or kind.startswith("text/")
+    return not kind or kind in HTML or (kind.startswith("text/") and kind not in NO_PROSE)
 
 
 class _Steady(io.RawIOBase):

@@ -185,5 +185,6 @@ def _mean(column: str, pieces: list[tuple[dict, Piece]]) -> float | None:
     tokens = sum(piece.length for _, piece in pieces)
     if column == LOG_PRIOR:
         # the mean of the weights themselves, so that a source's rows weigh together what its documents do
-        return math.log(sum(math.exp(entry[column]) * piece.length for entry, piece in pieces) / tokens)
+        weight = sum(math.exp(entry[column]) * piece.length for entry, piece in pieces) / tokens
+        return math.log(weight) if weight else -math.inf
     return sum(entry[column] * piece.length for entry, piece in pieces) / tokens

@@ -24,10 +24,10 @@ import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -101,6 +101,10 @@ class PackedRows:
         digest = hashlib.sha256(text).hexdigest()
         return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials, digest)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What is sent to a worker: the fields, and nothing that was read of the files since."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
     @property
     def packed(self) -> int:
         """Rows in the files."""
@@ -149,6 +153,15 @@ class PackedRows:
     def _means(self) -> dict[str, np.ndarray]:
         return {}  # and, as doc_<name>, the values of all pieces one after another
 
+    @cached_property
+    def _carried(self) -> set[str]:
+        """Columns that the files of all shards have."""
+        import pyarrow.parquet as pq
+
+        return (
+            set.intersection(*(set(pq.read_schema(path).names) for _, path, _ in self.files)) if self.files else set()
+        )
+
     def _column(self, name: str) -> list[pa.ChunkedArray]:
         import pyarrow.parquet as pq
 
@@ -159,9 +172,7 @@ class PackedRows:
 
     def carries(self, name: str) -> bool:
         """Whether the rows carry means of a column of the documents."""
-        import pyarrow.parquet as pq
-
-        return bool(self.files) and all(name in pq.read_schema(path).names for _, path, _ in self.files)
+        return name in self._carried
 
     def means(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Means over tokens of a carried column, float64 [n], for the rows with these global numbers; NaN where a
@@ -209,14 +220,10 @@ class PackedRows:
             ids[at] = self._map(shard)[places[at] - self._first[shard]]
         used = self._used[places].astype(np.int64)
         priors = np.zeros(len(places), np.float32)
-        if self._has_prior:
+        if self.carries(LOG_PRIOR):
             means = self.means(LOG_PRIOR, rows)
             priors = np.where(np.isnan(means), 0.0, means).astype(np.float32)
         return TakenRows(ids, used, priors, self._segments(places, used))
-
-    @cached_property
-    def _has_prior(self) -> bool:
-        return self.carries(LOG_PRIOR)
 
     def _segments(self, places: np.ndarray, used: np.ndarray) -> np.ndarray:
         starts, first = self._starts

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.bounds import Count, Positive
-from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, ShardPhase, TaskPhase, one
+from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, ShardPhase, TaskPhase, nothing, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, TEXT, carried, given_or_not
@@ -66,7 +66,7 @@ class Tokenizer(Node):
 
     def phases(self):
         needs = (ID, TEXT, *carried(self.docs, HELD_OUT))
-        count = ShardPhase(name="count", open=lambda ctx: _Counter(), needs=needs)
+        count = ShardPhase(name="count", open=lambda ctx: _Counter(), needs=needs, whole=nothing)
         # a fresh process: the library keeps a thread pool, which a process that forks later must not hold
         train = TaskPhase(name="train", keys=one, run=self._train, fresh=True)
         return (train,) if self.sample_bytes is None else (count, train)

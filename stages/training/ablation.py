@@ -85,7 +85,7 @@ class Ablation(Node):
         arms = []
         for arm, label in enumerate(self.labels):
             of = {
-                name: _held(nats[[0, arm]][:, :, rows], size[rows], self, f"{name}")
+                name: _held(nats[[0, arm]][:, :, rows], size[rows], self)
                 for name, rows in groups.items()
                 if size[rows].sum() > 0
             }
@@ -104,9 +104,8 @@ class Ablation(Node):
         return pq.read_table(path, columns=["id", "source", "nats", "bytes"]).to_pydict()
 
 
-def _held(nats: np.ndarray, size: np.ndarray, node: Ablation, name: str) -> dict[str, Any]:
+def _held(nats: np.ndarray, size: np.ndarray, node: Ablation) -> dict[str, Any]:
     """One arm against the first. nats: [2, seeds, documents], the first arm's and its own; size: bytes, [documents]."""
-
     own = nats[1].sum(1) / size.sum() / math.log(2)
     less = (nats[0] - nats[1]).mean(0) / math.log(2)  # [documents], over the seeds
     gains = (nats[0] - nats[1]).sum(1) / size.sum() / math.log(2)

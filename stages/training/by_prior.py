@@ -44,5 +44,6 @@ class ByPrior(Order):
         weights = []
         for source in sources:
             logs = np.nan_to_num(source.rows.means(self.by, np.arange(source.rows.rows)))
-            weights.append(np.exp(logs) / np.exp(logs).mean())
+            found = np.exp(logs - logs.max())  # their scale is lost in the mean, and would overflow before
+            weights.append(found / found.mean())
         return Weighted(plain.names, plain.rows, plain.shares, batch_rows, seed, tuple(weights))

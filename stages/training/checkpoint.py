@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -45,6 +46,10 @@ class Request(IntEnum):
     LOOK = 2  # find out together whether a machine is about to go
 
 
+class CutShort(Exception):
+    """A save that one of the processes did not live to finish; its folder is passed over."""
+
+
 class Checkpoint(NamedTuple):
     """A whole checkpoint: a folder on this machine, its parts, and the JSON values that were saved beside them."""
 
@@ -63,8 +68,14 @@ class Saver:
         self._looked = self._reported = float("-inf")
         self._aside: Future[None] | None = None
         self._thread = ThreadPoolExecutor(1, "checkpoint")
+        self._given_up = threading.Event()
 
     # checkpoints -----------------------------------------------------------------------------------------------------
+
+    def newest_rest(self) -> dict[str, Any] | None:
+        """The JSON values of the checkpoint that `restore` will give; for one process, before the others start."""
+        name = self._newest()
+        return None if name is None else json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")["rest"]
 
     @contextmanager
     def restore(self) -> Iterator[Checkpoint | None]:
@@ -79,7 +90,7 @@ class Saver:
 
     def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], *, aside=False) -> None:
         """Keep the state of a run that has done `step` steps. `write` puts this process's files into a folder and
-        returns their names; `rest` are JSON values, from the first process.
+        returns their names; `rest` are JSON values, from the first process, that stay as they are.
 
         `aside`: return at once; `write` runs in a thread and must hold what it writes. Else it is done on return.
         """
@@ -88,7 +99,6 @@ class Saver:
         if is_first_process():
             self._remove(name)  # what a save left that was cut short
         wait_for_others()  # who writes makes the folder first, and would make it while it is removed
-        rest = json.loads(json.dumps(rest))  # the run goes on writing to its record
         self._aside = self._thread.submit(self._save, name, write, rest, *place_in_group())
         if not aside:
             self.settle()
@@ -99,6 +109,13 @@ class Saver:
         last, self._aside = self._aside, None
         if last is not None:
             last.result()
+
+    def close(self) -> None:
+        """End the thread. A save that still waits for the note of another process is given up: that process may be
+        dead, and this one could never end.
+        """
+        self._given_up.set()
+        self._thread.shutdown()
 
     def _save(
         self, name: str, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], process_rank: int, processes: int
@@ -112,7 +129,8 @@ class Saver:
         self._write_json(notes[process_rank], files)
         if process_rank:
             return
-        together = {file: values for note in notes for file, values in self._note(note).items()}
+        found = [self._note(note) for note in notes]
+        together = {file: values for note in found for file, values in note.items()}
         self._write_json(f"{name}/{MANIFEST}", {"format": FORMAT, "files": together, "rest": rest})
         for note in notes:
             self.scratch.remove(note)
@@ -120,9 +138,10 @@ class Saver:
             self._remove(old)
 
     def _note(self, note: str) -> dict[str, Any]:
-        """What another process has left, when it has."""
+        """What another process has left, when it has; raises CutShort when this run has given the save up."""
         while (data := self.scratch.read(note)) is None:
-            time.sleep(LOOK_SECONDS if self.scratch.local is None else 0.01)
+            if self._given_up.wait(LOOK_SECONDS if self.scratch.local is None else 0.01):
+                raise CutShort(note)
         return json.loads(data)
 
     def whole(self) -> list[str]:
@@ -138,7 +157,9 @@ class Saver:
         self.scratch.remove_folder(name)
 
     def _newest(self) -> str | None:
-        """The newest checkpoint whose parts are those that it names; damaged ones are removed."""
+        """The newest checkpoint whose parts are those that it names; damaged ones are removed. What cannot be read now
+        (OSError) may be whole, and stays.
+        """
         for name in reversed(self.whole()):
             try:
                 manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
@@ -146,7 +167,7 @@ class Saver:
                     found = {file: described(folder / file) for file in manifest["files"]}
                 if manifest["format"] == FORMAT and found == manifest["files"] and "rest" in manifest:
                     return name
-            except (OSError, ValueError, KeyError, TypeError):
+            except (FileNotFoundError, ValueError, KeyError, TypeError):
                 pass
             self._write_json(PROGRESS, {"damaged_checkpoint": name})
             self._remove(name)

@@ -12,7 +12,7 @@ from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT
 from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
-from stages.training.lineage import inputs_in
+from stages.training.lineage import alike, inputs_in
 
 WEIGHTS = "How unevenly reweighting spread the loss over the samples of a batch."
 UNEVEN = 1e-5  # without weights every curve is 1, up to rounding
@@ -79,13 +79,21 @@ class Compare(Node):
             labels.append(name)
         return list(zip(labels, reports, strict=True))
 
+    def _note(self, reports: list[dict[str, Any]]) -> str:
+        """What the table is worth: no more than the graph and the evaluations say."""
+        runs = [run for run in self.runs if isinstance(run, Evaluate)]
+        scored = {(report["held_out"]["documents"], report["held_out"]["bytes"]) for report in reports}
+        claims = ["None of the models saw the held-out text."] * all(map(unseen, runs))
+        claims += ["The evaluations are of other documents, so their figures do not compare."] * (len(scored) > 1)
+        return " ".join([*claims, "Bytes: fp32 weights and the indices of kept channels."])
+
     def figures(self, ctx: Context):
         named = self._reports(ctx)
         yield {
             "kind": "table",
             "title": "Models compared",
             "section": "models",
-            "note": "None of the models saw the held-out text. Bytes: fp32 weights and the indices of kept channels.",
+            "note": self._note([report for _, report in named]),
             "units": [None, None, "bytes", None, None, None],
             "best": [None, "min", "min", None, "min", "min"],
             "highlight": 5,
@@ -145,6 +153,13 @@ def _evaluated(run: Node) -> Node:
             "put a split before select or pack, or give evaluate nodes",
         )  # fmt: skip
     return Evaluate(model=run, docs=split)
+
+
+def unseen(run: Evaluate) -> bool:
+    """Whether the documents of an evaluation are those that were held out from its model."""
+    split = split_behind(run.model, set())
+    scored = [split_behind(docs, set()) for docs in inputs_in(run.docs)]
+    return run.which == "held_out" and split is not None and all(alike(one, split) for one in scored)
 
 
 def split_behind(node: Node, seen: set[int]) -> Node | None:

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from models.objectives.pacing import Pacing, prefix
+from pipeline.errors import DataError
 from stages.training.order import MIXTURE, Order
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 class Curriculum(Order, Pacing):
     """Rows of low values first, more of them as the run goes on.
 
-    by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest
+    by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest;
+           where no row of a source has one, `DataError`
     begin  share of the rows that the first steps draw from
     shape  of the climb from there to all rows (`models.objectives.pacing`)
     start  share of the run's steps at which the climb starts
@@ -66,8 +68,14 @@ class Paced:
         found = []
         for source in self.sources:
             rows = np.arange(source.rows.rows)
+            values = source.rows.means(self.config.by, rows)
+            if np.isnan(values).all():
+                raise DataError(
+                    f"curriculum.by: {self.config.by}", f"no row of {source.name} with a value", "a column with values",
+                    "look at the node that adds the column: siftloom status, then siftloom report",
+                )  # fmt: skip
             ties = Permutation(len(rows), f"{self.mixture.seed}/{source.name}/curriculum").forward(rows)
-            found.append(np.lexsort((ties, source.rows.means(self.config.by, rows))))
+            found.append(np.lexsort((ties, values)))
         return found
 
     def batch(self, step: int, steps: int = 1) -> tuple[np.ndarray, np.ndarray]:

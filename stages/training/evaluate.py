@@ -79,12 +79,13 @@ class Evaluate(Node):
         parts: list[Scores] = []
         skipped = {"skipped.not_held_out": 0, "skipped.not_drawn": 0}
         for table in self._documents(ctx, skipped):
-            ids = encoder.encode(table["text"].to_pylist(), first=len(names))
-            parts.append(score_documents(model, ids, encoder.token_bytes, run.config["end_id"], self.batch_rows))
+            texts = table["text"].to_pylist()
+            ids, sizes = encoder.encode(texts, first=len(names)), [len(text.encode()) for text in texts]
+            parts.append(score_documents(model, ids, sizes, run.begin_id, self.batch_rows))
             names += table[ID].to_pylist()
             sources += table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
         if not names:
-            raise DataError("evaluate.docs", "no document to score", "held-out documents", "raise split.held_out")
+            raise self._nothing(skipped["skipped.not_drawn"])
         scores = Scores(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("nats", "tokens", "bytes")))
         with ctx.create(".parquet") as path:
             columns = {"id": names, "source": pa.array(sources, pa.string())}
@@ -107,6 +108,15 @@ class Evaluate(Node):
         ctx.log("evaluated", **totals)
         counts = {"documents": len(names) + sum(skipped.values()), "scored": len(names), **skipped}
         return Result(counts=counts, facts=totals)
+
+    def _nothing(self, not_drawn: int) -> DataError:
+        """The error of an evaluation that has no document."""
+        if not_drawn:
+            found, then = f"none of {not_drawn} was drawn", "raise evaluate.sample_bytes"
+            return DataError("evaluate.docs", found, "at least one document", then)
+        if self.which == "all":
+            return DataError("evaluate.docs", "no document to score", "documents that are alive", "siftloom status")
+        return DataError("evaluate.docs", "no document to score", "held-out documents", "raise split.held_out")
 
     def _documents(self, ctx: Context, skipped: dict[str, int]):
         """Tables of the documents to score, in the order of the base."""
@@ -150,7 +160,9 @@ class Evaluate(Node):
         prompts = [(self.prompts or ("",))[number % max(1, len(self.prompts))] for number in range(self.samples)]
         starts = [ids.tolist() for ids in encoder.encode(prompts)] if prompts else []
         how = Sampling(temperature=self.temperature)
-        written = generate(model, starts, self.sample_tokens, run.config["end_id"], sampling=how, seed=self.seed)
+        written = generate(
+            model, starts, self.sample_tokens, run.config["end_id"], sampling=how, seed=self.seed, begin_id=run.begin_id
+        )
         return [{"prompt": p, "text": decoder.decode(ids)} for p, ids in zip(prompts, written, strict=True)]
 
     def figures(self, ctx: Context):

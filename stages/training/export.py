@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal
 from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.tokens.tokenizer import END_OF_TEXT
 from stages.training.lineage import lineage, sees_both_sides
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class Export(Node):
 def special_ids(run: TrainedModel, model: Node) -> dict[str, int]:
     """What `config.json` says of special tokens."""
     end = run.config["end_id"]
-    found = {"bos_token_id": end, "eos_token_id": end}
+    found = {"bos_token_id": run.begin_id, "eos_token_id": end}
     if sees_both_sides(model):
         held = json.loads(run.folder["tokenizer.json"].read_text(encoding="utf-8"))["added_tokens"]
         ids = {token["content"]: token["id"] for token in held}
@@ -120,15 +119,22 @@ def mask_of(model: Node) -> str | None:
     return getattr(getattr(model, "ends_with", None), "mask", None)
 
 
+def token_name(run: TrainedModel, number: int) -> str:
+    """The text of a special token."""
+    definition = json.loads(run.folder["tokenizer.json"].read_text(encoding="utf-8"))
+    added = {token["id"]: token["content"] for token in definition["added_tokens"]}
+    return added.get(number) or next(name for name, at in definition["model"]["vocab"].items() if at == number)
+
+
 def tokenizer_settings(run: TrainedModel, model: Node) -> dict:
     """The content of `tokenizer_config.json`."""
-    mask = mask_of(model)
+    mask, end = mask_of(model), token_name(run, run.config["end_id"])
     return {
-        **({"pad_token": END_OF_TEXT} if sees_both_sides(model) else {}),
+        **({"pad_token": end} if sees_both_sides(model) else {}),
         **({} if mask is None else {"mask_token": mask}),
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "bos_token": END_OF_TEXT,
-        "eos_token": END_OF_TEXT,
+        "bos_token": token_name(run, run.begin_id),
+        "eos_token": end,
         "model_max_length": run.config["length"],
         "clean_up_tokenization_spaces": False,
     }
@@ -147,16 +153,18 @@ pipeline_tag: {task}
 # {label}
 
 {parameters:,} parameters, {length} tokens of context, a vocabulary of {vocab_size:,}; stored as {stored} in {dtype}.
-Trained on {tokens:,} tokens in {steps:,} steps of {batch_rows} rows ({epochs} epochs), seed {seed}.
-
+{trained}
 ```python
 {usage}```
 {warning}
 ## How it came to be
 
-Pre-training `{fingerprint}`, of these nodes:
+{made} `{fingerprint}`, of these nodes:
 
 {nodes}
+"""
+
+TRAINED = """Trained on {tokens:,} tokens in {steps:,} steps of {batch_rows} rows ({epochs} epochs), seed {seed}.
 """
 
 WRITES = """from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -187,13 +195,20 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
     """The folder's README.md, from the record of the run alone."""
     factors, fills = form == "factors", form == "bidirectional"
     code = ", trust_remote_code=True" if factors else ""
-    usage = (
-        FILLS.format(begin=END_OF_TEXT, mask=mask_of(node)) if fills else WRITES.format(begin=END_OF_TEXT, code=code)
-    )
+    begin, here = (
+        token_name(run, run.begin_id),
+        "steps" in run.config,
+    )  # a folder of others says nothing of its training
+    usage = FILLS.format(begin=begin, mask=mask_of(node)) if fills else WRITES.format(begin=begin, code=code)
     return CARD.format(
-        **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size", "tokens", "steps")},
-        **{name: run.config[name] for name in ("batch_rows", "seed")},
-        epochs=", ".join(f"{epochs:.2f}" for epochs in run.config["epochs"]),
+        **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size")},
+        trained=TRAINED.format(
+            **{name: run.config[name] for name in ("tokens", "steps", "batch_rows", "seed")},
+            epochs=", ".join(f"{epochs:.2f}" for epochs in run.config["epochs"]),
+        )
+        if here
+        else "",
+        made="Pre-training" if here else "A model from elsewhere",
         stored="factors" if factors else "a plain EuroBERT" if fills else "a plain Llama",
         task="fill-mask" if fills else "text-generation",
         usage=usage,

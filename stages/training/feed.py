@@ -6,6 +6,7 @@ decides no bit.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -24,7 +25,12 @@ STEPS_AT_ONCE = 64  # steps whose rows are drawn in one call, since numpy's call
 
 
 class Feed:
-    """The micro-batches of one process, and how many rows of the batch each process has."""
+    """The micro-batches of one process, and how many rows of the batch each process has.
+
+    state  what a checkpoint keeps of it: JSON values
+    """
+
+    state: list[int] | None = None
 
     def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
         self.job, self.device = job, device
@@ -65,19 +71,27 @@ class Feed:
         sources, rows = (part[step - self._first] for part in self._drawn)
         return sources, rows
 
+    def note(self, step: int, rows_m: torch.Tensor) -> None:
+        """Told after each step which rows it has used, over all processes. This feed knows them by the step."""
+
     def _make(self, step: int) -> list[Batch]:
-        sources, rows = self.rows_at(step)
-        each, part, key = self.rows_each, self.job.part(step), Key(self.job.seed, step, self.job.steps)
+        part, key = self.job.part(step), Key(self.job.seed, step, self.job.steps)
         made = []
-        for m in self.micro_batches:
-            piece = slice(m * each, (m + 1) * each)
-            batch = part.collate.collate(self._take(sources[piece], rows[piece], part.cut), key)
+        for rows in self._rows(step, part.cut):
+            batch = part.collate.collate(rows, key)
             if batch.rows_b is None:
-                batch = replace(batch, rows_b=torch.from_numpy(self._first_rows[sources[piece]] + rows[piece]))
+                batch = replace(batch, rows_b=torch.from_numpy(rows.numbers))
             if self.job.unit == "document":
-                batch = replace(batch, pieces=self._pieces(sources[piece], rows[piece]))
+                batch = replace(batch, pieces=self._pieces(rows.sources, rows.numbers - self._first_rows[rows.sources]))
             made.append(batch if self.device.type == "cpu" else _pinned(batch))
         return made
+
+    def _rows(self, step: int, cut: bool) -> Iterator[Rows]:
+        """The rows of this process's micro-batches of a step, in order."""
+        sources, rows = self.rows_at(step)
+        for m in self.micro_batches:
+            piece = slice(m * self.rows_each, (m + 1) * self.rows_each)
+            yield self._take(sources[piece], rows[piece], cut)
 
     def _take(self, sources: np.ndarray, rows: np.ndarray, cut: bool) -> Rows:
         job, count = self.job, len(rows)
@@ -101,9 +115,10 @@ class Feed:
         return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
 
     def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Carried values of the documents of some rows: the prior's, where there is one, and the reference's."""
+        """Carried values of the documents of some rows: the prior's, where the loss counts one, and the reference's."""
         held = {source: self.job.sources[source].rows for source in np.unique(sources).tolist()}
-        names = [LOG_PRIOR] * any(one.carries(LOG_PRIOR) for one in held.values())
+        in_loss = not self.job.order.weighs and any(one.carries(LOG_PRIOR) for one in held.values())
+        names = [LOG_PRIOR] * in_loss
         names += [self.job.reference] * (self.job.reference is not None)
         found = {}
         for name in names:

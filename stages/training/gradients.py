@@ -120,6 +120,11 @@ def gather(vector: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def as_columns(*values: Tensor) -> Tensor:
+    """Numbers of the same samples, `[u]` each, as the fp64 `[k, u]` of `gather_columns`."""
+    return torch.stack([one.double() for one in values])
+
+
 def gather_columns(mine: Tensor, flag: float, counts: Sequence[int] | None) -> tuple[Tensor, float]:
     """Columns of `mine` [k, n of this process] of all processes, in the order of ranks, on the CPU; and the flag of the
     first one. `counts`: columns of each process, where all know them.

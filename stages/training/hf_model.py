@@ -11,6 +11,10 @@ from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
 
 NEEDED = ("config.json", "tokenizer.json")
+SETTINGS = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "rms_norm_eps", "vocab_size",
+    "max_position_embeddings", "eos_token_id",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -22,6 +26,7 @@ class HfModel(Node):
 
     paths: tuple[str, ...] = sources()
 
+    version = 2
     gives = "model"
 
     def phases(self):
@@ -47,6 +52,14 @@ class HfModel(Node):
                 if not (folder / name).exists():
                     raise DataError("hf_model.paths", f"no {name}", "the files of a Hugging Face folder, as folder/*")
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            for name in SETTINGS:
+                if settings.get(name) is None:
+                    raise DataError("hf_model.paths", f"in config.json, no {name}", "the settings of a dense Llama")
+            if '"ByteLevel"' not in json.dumps(json.loads((folder / "tokenizer.json").read_bytes())["decoder"]):
+                raise DataError(
+                    "hf_model.paths", "a tokenizer.json whose tokens are not pieces of bytes",
+                    "byte-level BPE, as of GPT-2, Llama 3 or siftloom",
+                )  # fmt: skip
             try:
                 config = Llama(
                     "1m",
@@ -61,21 +74,25 @@ class HfModel(Node):
                 )
                 words, length = settings["vocab_size"], settings["max_position_embeddings"]
                 model = build(config, words, length, 0, dense=read_dense(folder, config))
-            except (KeyError, ValueError) as error:
+            except KeyError as error:
+                raise DataError("hf_model.paths", f"no tensor {error.args[0]}", "those of a dense Llama") from None
+            except ValueError as error:
                 raise DataError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
             with ctx.create("/model.safetensors") as path:
                 save(path, model)
             with ctx.create("/tokenizer.json") as path:
                 shutil.copyfile(folder / "tokenizer.json", path)
             counts = count_parameters(config, words)
-            ends = settings.get("eos_token_id")
+            begin, ends = settings.get("bos_token_id"), settings["eos_token_id"]
+            end = ends[0] if isinstance(ends, list) else ends
             run = {
                 "format": 1,
                 "label": f"{settings.get('model_type', 'llama')} of {counts.total:,} parameters",
                 "model": describe(config),
                 "vocab_size": words,
                 "length": length,
-                "end_id": ends[0] if isinstance(ends, list) else ends,
+                "begin_id": end if begin is None else begin,
+                "end_id": end,
                 "parameters": counts.total,
                 "bytes": 4 * counts.total,
                 "tokens": None,

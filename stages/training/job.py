@@ -19,10 +19,11 @@ from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.order import MIXTURE, OpenOrder, Order
 from stages.training.row_source import RowSource
 from stages.training.stage import Stage, stage_at
+from stages.training.stream import Stream
 
 COURSE = (
     "model", "objective", "collate", "order", "freeze", "schedule", "reweight", "optimizer", "lr_schedule",
-    "steps", "batch_rows", "micro_batches", "seed", "attend", "precision", "on_nan",
+    "steps", "batch_rows", "micro_batches", "seed", "attend", "precision", "on_nan", "stream",
 )  # fmt: skip
 
 
@@ -61,6 +62,7 @@ class Job:
     schedule: tuple[Stage, ...] = ()
     start: str | None = None  # path of a trained model's file
     on_nan: Literal["stop", "skip"] = "stop"
+    stream: Stream | None = None
 
     recompute: bool = False
     checkpoint_every: int

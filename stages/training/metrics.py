@@ -12,7 +12,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal, Protocol
 
 from stages.training.scratch import Scratch
@@ -82,14 +82,18 @@ class Follower:
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        self.poll()
+        try:
+            self.poll()
+        except OSError as error:  # the training has ended well all the same
+            self._tell("metrics failed", sink="the log", error=f"{type(error).__name__}: {error}"[:500])
         for sink in self.sinks:
             self._safely(sink, sink.close)
 
     def _run(self) -> None:
         wait = LOOK_SECONDS if self.scratch.local is not None else REMOTE_SECONDS
         while not self._over.wait(wait):
-            self.poll()
+            with suppress(OSError):  # a store that does not answer for a moment is asked again
+                self.poll()
 
     def poll(self) -> None:
         """Hand on what the log has gained."""

@@ -10,6 +10,8 @@ from pipeline.contract import Context, Node
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from stages.tokens.rows import PackedRows
@@ -103,6 +105,22 @@ def check_rows(packed: Sequence[PackedRows]) -> None:
                 f"pretrain.rows[{i}]", f"the tokenizer {found}", f"{expected}, as in the first",
                 "pack all sources with one tokenizer: equal ids stand for other texts",
             )  # fmt: skip
+
+
+def check_ids(start: Path, rows: Path) -> None:
+    """Raises DataError unless the `tokenizer.json` of the model that a run starts from gives the ids of the rows'."""
+    theirs, ours = (_ids(path) for path in (start, rows))
+    if theirs != ours:
+        word = min(word for word, _ in theirs.items() ^ ours.items())
+        raise DataError(
+            "pretrain.start", f"a tokenizer whose {word!r} is {theirs.get(word)}", f"{ours.get(word)}, as in the rows",
+            "pack the rows with the tokenizer of the model, or start from a draw",
+        )  # fmt: skip
+
+
+def _ids(tokenizer: Path) -> dict[str, int]:
+    definition = json.loads(tokenizer.read_text(encoding="utf-8"))
+    return {**definition["model"]["vocab"], **{token["content"]: token["id"] for token in definition["added_tokens"]}}
 
 
 def check_reference(job: Job) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
@@ -33,12 +33,10 @@ from stages.training.machine import has_gpu, multiplies_bf16
 from stages.training.match import Match
 from stages.training.memory import file_bytes, peak_of
 from stages.training.metrics import Metrics
-from stages.training.mixture import mixture_figures, sources_of
+from stages.training.mixture import mixture_figures
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
-
-if TYPE_CHECKING:
-    from stages.training.job import Job
+from stages.training.stream import Stream, check_stream
 
 ADAMW, COSINE = AdamW(), Cosine()
 
@@ -47,7 +45,10 @@ ADAMW, COSINE = AdamW(), Cosine()
 class Pretrain(Node):
     """Pre-train a language model with Ray Train; the same bits for any number of workers, and after any kill.
 
-    rows            one pack node, or a mixture: node -> share of the tokens seen
+    rows            one pack node, or a mixture: node -> share of the tokens seen; with `feed`, a node of documents
+    feed            make rows of the documents while the training runs (`stages.training.stream`), for data too large to
+                    be packed ahead. Batches then depend on workers and timing
+    tokenizer       a tokenizer node, with `feed` alone
     model           `llama`, `lost`, `low_rank`, `sltrain` (`models.presets`)
     match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
@@ -56,10 +57,9 @@ class Pretrain(Node):
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
-    optimizer       `adamw`, `muon`, `galore` (`models.optimiser`)
+    optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
-    optimizer       the optimiser with its learning rate (`models.optim_config`)
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -102,6 +102,8 @@ class Pretrain(Node):
     progress_formats = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s"}  # noqa: RUF012
 
     rows: Node | tuple[tuple[Node, float], ...]
+    feed: Stream | None = None
+    tokenizer: Node | None = None
     model: Llama
     match: Match | None = None
     start: Node | None = None
@@ -134,7 +136,7 @@ class Pretrain(Node):
     metrics: tuple[Metrics, ...] = runtime(("jsonl",))
     max_failures: Count = runtime(3)
 
-    version = 3
+    version = 4
     gives = "model"
 
     def __post_init__(self) -> None:
@@ -153,6 +155,10 @@ class Pretrain(Node):
         for name in ("compile", "async_checkpoints"):
             if getattr(self, name) == "auto":
                 object.__setattr__(self, name, "on" if self.device == "cuda" else "off")
+
+    @property
+    def deterministic(self) -> bool:  # type: ignore[override]
+        return self.feed is None
 
     @property
     def mixture(self) -> tuple[tuple[Node, float], ...]:
@@ -181,19 +187,24 @@ class Pretrain(Node):
         )  # fmt: skip
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
-            raise RecipeError("pretrain.schedule", *wrong.split(", expected "))
+            raise RecipeError("pretrain.schedule", *wrong)
         if self.start is not None and self.start.gives != "model":
             raise RecipeError("pretrain.start", f"a {self.start.kind()}", "a node that gives a model")
+        objectives = [self.objective, *(stage.objective for stage in self.schedule)]
+        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
+        check_start(self.start, objectives)
+        if self.feed is not None:
+            check_stream(self, [*objectives, *collators, self.reweight], collators)
+            return
+        if self.tokenizer is not None:
+            raise RecipeError("pretrain.tokenizer", "a tokenizer beside packed rows", "the tokenizer of pack alone")
         for node, share in self.mixture:
             if not isinstance(node, Pack):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
-        objectives = [self.objective, *(stage.objective for stage in self.schedule)]
-        collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
         packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
         check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
-        check_start(self.start, objectives)
 
     def phases(self):
         law = Law("steps", "steps", ("trained", "skipped"))
@@ -202,9 +213,9 @@ class Pretrain(Node):
         )
 
     def resources(self) -> Resources:
-        """Those of all workers together, at their most."""
+        """Those of all workers together, at their most, and a CPU for the pipeline of a stream."""
         most = max(self.sizes, default=1)
-        return Resources(cpus=most * self.threads, gpus=most if self.device == "cuda" else 0)
+        return Resources(cpus=most * self.threads + (self.feed is not None), gpus=most if self.device == "cuda" else 0)
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
@@ -221,7 +232,7 @@ class Pretrain(Node):
     @property
     def vocab_size(self) -> int:
         """Of the tokenizer behind the rows, as far as its node says it; 32,000 where it does not."""
-        tokenizer = getattr(self.mixture[0][0], "tokenizer", None)
+        tokenizer = self.tokenizer or getattr(self.mixture[0][0], "tokenizer", None)
         return getattr(tokenizer, "vocab_size", None) or 32_000
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
@@ -239,55 +250,16 @@ class Pretrain(Node):
     @property
     def length(self) -> int:
         """Tokens of a row, as far as the node of the rows says it."""
-        return getattr(self.mixture[0][0], "length", 256)
+        return self.feed.length if self.feed is not None else getattr(self.mixture[0][0], "length", 256)
 
     def _train(self, ctx: Context, key: str) -> Result:
         from stages.training.drive import finished
+        from stages.training.make_job import job_of
         from stages.training.results import publish
 
-        job = self._job(ctx)
-        files, result = finished(
-            ctx, job, self.label, workers=self.workers, max_failures=self.max_failures, metrics=self.metrics
-        )
+        job, maker = job_of(self, ctx)
+        files, result = finished(ctx, job, self.label, self, maker)
         return publish(ctx, job, self.label, files, result)
-
-    def _job(self, ctx: Context) -> Job:
-        from stages.training.job import Job
-        from stages.training.results import model_file
-
-        assert self.device != "auto"
-        assert self.precision != "auto"
-        return Job(
-            sources=sources_of(ctx, self.mixture, self.steps * self.batch_rows, self.max_epochs),
-            model=self.model,
-            start=None if self.start is None else str(model_file(ctx, "start")),
-            objective=self.objective,
-            collate=self.collate,
-            order=self.order,
-            freeze=self.freeze,
-            reweight=self.reweight or Uniform(),
-            optimizer=self.optimizer,
-            lr_schedule=self.lr_schedule,
-            schedule=self.schedule,
-            steps=self.steps,
-            batch_rows=self.batch_rows,
-            micro_batches=self.micro_batches,
-            seed=self.seed,
-            attend=self.attend,
-            precision=self.precision,
-            compile=self.compile == "on",
-            reduce=self.reduce or "tree",
-            shard=self.shard,
-            threads=self.threads,
-            device=self.device,
-            on_nan=self.on_nan,
-            recompute=self.recompute,
-            checkpoint_every=self.checkpoint_every,
-            log_interval=self.log_interval,
-            log_steps=bool(self.metrics),
-            save_aside=self.save_aside,
-            scratch=ctx.scratch(),
-        )
 
     def figures(self, ctx: Context):
         weighted = not isinstance(self.reweight or Uniform(), Uniform)

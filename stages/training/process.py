@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import torch
 
+from pipeline.errors import UserError
 from stages.training.job import Job
 
 GARBAGE_STEPS = 50  # between looks for circles among young objects
@@ -22,11 +23,17 @@ def prepare(job: Job, local_rank: int = 0) -> torch.device:
     if job.device == "cuda":
         # cuBLAS is deterministic only with a workspace of fixed size
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # an error and no warning: under a warning CUDA's attention still takes a backward that is not deterministic
+    torch.use_deterministic_algorithms(True)
     # nothing here reads a number that it has not written, and filling new tensors is 5 % of a step
     cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
     if job.device == "cpu":
         return torch.device("cpu")
+    if not torch.cuda.device_count():
+        raise UserError(
+            "pretrain.device", f"cuda, and torch {torch.__version__} sees no GPU", "a torch built for its CUDA",
+            "install one, or set device: cpu",
+        )  # fmt: skip
     # a launcher shows a process all devices of its group, or only its own
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)

@@ -4,23 +4,31 @@ Checkpoints are the run's own and lie in the node's scratch folder, so that a ru
 workers, in a group or alone, and another configuration cannot find them. A worker that dies is replaced, and all go
 back to the last whole checkpoint; what the dead one recorded later is in none, so no step is missing or doubled.
 
+Rows of a stream (`stages.training.stream`) come from a Ray Data pipeline that the group's controller lays out when a
+group starts, from where the newest checkpoint is; Ray Train splits it over the workers.
+
 `fit` blocks; it is called from a thread of the driver, where Ray Train leaves the signal handlers alone.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.errors import DiskFull, UserError
 from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
+from stages.training.stream_rows import ROW_BITS, Packer
+
+if TYPE_CHECKING:
+    from stages.training.stream_feed import Passes
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
@@ -28,6 +36,7 @@ GIVEN = {name: os.environ.get(name) for name in (WATCHER, START_TIMEOUT)}  # by 
 START_SECONDS = 30  # that a group of a pair of workers waits for its room before its size is settled anew
 ASK_SECONDS = 2.0  # between questions whether a machine is about to be reclaimed
 RESIZE_SECONDS = 60.0  # between looks whether the cluster has room for another number of workers
+BLOCK_BYTES = 16 << 20  # of rows: each worker waits for one before its first step
 COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, and the group is restarted
 
 
@@ -61,36 +70,74 @@ def run_worker(config: dict[str, Any]) -> None:
 
     context = ray.train.get_context()
     job: Job = config["job"]
-    _run(job, RaySaver(job.scratch), context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    places = (context.get_world_rank(), context.get_world_size(), context.get_local_rank())
+    passes = None
+    if job.stream is not None:
+        from stages.training.stream_feed import Passes
+
+        first, later = (cast("Any", ray.train.get_dataset_shard(name)) for name in ("first", "later"))
+        passes = Passes(first, later)
+    _run(job, RaySaver(job.scratch), *places, passes)
 
 
 def run_alone(job: Job) -> None:
     """What the only process runs when no group is needed."""
-    _run(job, Saver(job.scratch), 0, 1, 0)
+    _run(job, Saver(job.scratch), 0, 1, 0, None)
 
 
-def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int) -> None:
+def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int, passes: Passes | None) -> None:
     from stages.training.worker import train
 
     try:
-        train(job, saver, process_rank, world_size, local_rank)
+        train(job, saver, process_rank, world_size, local_rank, passes)
     except UserError as error:
         # all processes computed the same numbers and are here together; raising would only start them again
         if process_rank == 0:
             saver.fail(error)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             # the others wait for this process: the group has to end, and its driver finds the reason
             full = DiskFull(
                 job.scratch, "no space left for a checkpoint", "room for two checkpoints", "free space, then run again"
             )
-            with contextlib.suppress(OSError):  # there may be no room for the reason either
+            with suppress(OSError):  # there may be no room for the reason either
                 saver.fail(full)
             raise full from error
         raise
 
 
-def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) -> None:
+@dataclass(frozen=True)
+class Pipeline:
+    """What a group's controller calls when the group starts: the rows of a pass as a `ray.data.Dataset`, in order.
+
+    resumed  only what the newest checkpoint has not seen of the pass that goes on
+    """
+
+    maker: Packer
+    scratch: str
+    resumed: bool
+
+    def __call__(self) -> Any:
+        import ray.data
+
+        newest = Saver(self.scratch).newest_rest() if self.resumed else None
+        first = 0 if newest is None else newest["feed"][1]
+        places = range(first >> ROW_BITS, len(self.maker.groups))
+
+        def rows(batch):
+            place = int(batch["place"][0])
+            yield from self.maker.rows(place, first & ((1 << ROW_BITS) - 1) if place == places.start else 0)
+
+        items = [{"place": place} for place in places]
+        dataset = ray.data.from_items(items, override_num_blocks=max(1, len(items)))
+        dataset = dataset.map_batches(rows, batch_size=1, batch_format="numpy")
+        # on the copy of the settings that travels with this data set
+        dataset.context.enable_progress_bars = dataset.context.print_on_execution_start = False
+        dataset.context.target_max_block_size = BLOCK_BYTES
+        return dataset
+
+
+def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None = None) -> None:
     """Train to the end, or to a request to stop; raises Ray's error when a worker failed too often.
 
     One worker on one machine needs no group: its loop is a plain task, which starts in a quarter of the time and gives
@@ -102,13 +149,14 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
     machines = len(ray.nodes())
     least = workers if isinstance(workers, int) else workers[0]
     _check_room(job, least)
-    if workers == 1 and machines == 1:
+    if workers == 1 and machines == 1 and maker is None:
         gpus = 1 if job.device == "cuda" else 0
         # the process ends with its task: determinism and threads are settings of a whole process
         task = ray.remote(num_cpus=job.threads, num_gpus=gpus, max_retries=max_failures, max_calls=1)(run_alone)
         ray.get(task.remote(job))
         return
-    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.data import ExecutionOptions
+    from ray.train import DataConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     settings(workers, machines)
@@ -118,6 +166,14 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int) 
     trainer = TorchTrainer(
         run_worker,
         train_loop_config={"job": job},
+        datasets=None
+        if maker is None
+        else {
+            "first": Pipeline(maker, job.scratch, resumed=True),
+            "later": Pipeline(maker, job.scratch, resumed=False),
+        },
+        # the order of a pass is what a resumed run goes by
+        dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ScalingConfig(
             num_workers=workers,
@@ -158,18 +214,21 @@ def _check_room(job: Job, workers: int) -> None:
 
     if len(ray.nodes()) > 1 or os.environ.get("RAY_ADDRESS"):
         return
-    for name, wanted in (("CPU", workers * job.threads), ("GPU", workers if job.device == "cuda" else 0)):
+    cpus = workers * job.threads + (job.stream is not None)  # one for the pipeline
+    for name, wanted in (("CPU", cpus), ("GPU", workers if job.device == "cuda" else 0)):
         have = int(ray.cluster_resources().get(name, 0))
         if have < wanted:
             place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
-            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", "set workers: 1")
+            alone = f"set threads: {have}" if name == "CPU" else "set device: cpu"
+            then = "set workers: 1" if workers > 1 else alone
+            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)
 
 
 class Watch:
     """While a run goes on: tells its progress, and passes a request to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
-        self.files, self._stopping, self._tell = files, stopping, tell
+        self.files, self._stopping, self._tell, self._reported = files, stopping, tell, b""
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
 
@@ -182,11 +241,15 @@ class Watch:
         self._thread.join()
 
     def _run(self) -> None:
-        reported = None
         while not self._over.wait(0.5):
-            if self._stopping() and not self.files.scratch.exists(STOP):
-                self.files.scratch.write(STOP, b"")
-            progress = self.files.scratch.read(PROGRESS)
-            if progress is not None and progress != reported:
-                reported = progress
-                self._tell(json.loads(progress))
+            # a store that does not answer for a moment is asked again: without this thread nothing stops the run
+            with suppress(OSError):
+                self._look()
+
+    def _look(self) -> None:
+        if self._stopping() and not self.files.scratch.exists(STOP):
+            self.files.scratch.write(STOP, b"")
+        progress = self.files.scratch.read(PROGRESS)
+        if progress is not None and progress != self._reported:
+            self._reported = progress
+            self._tell(json.loads(progress))

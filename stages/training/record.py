@@ -33,6 +33,10 @@ class Record(dict[str, list[float]]):
         for name, value in zip(self, values, strict=True):
             self[name].append(value)
 
+    def copied(self) -> dict[str, list[float]]:
+        """The steps so far, to be written while the run goes on."""
+        return {name: list(values) for name, values in self.items()}
+
     def line(self, step: int) -> dict[str, Any]:
         """What the log says of a step (`stages.training.step_log`): these values, the masses as one list."""
         scalars = {name: values[step] for name, values in self.items() if not name.startswith(MASS)}

@@ -12,12 +12,13 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from models.accounting import count_flops, count_parameters
 from pipeline.contract import Context, Of, Result
+from stages.tokens.tokenizer import tokenizer_file
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.curves import running_total, thin
 from stages.training.job import Job
@@ -26,6 +27,7 @@ from stages.training.sampler import Sampler
 
 if TYPE_CHECKING:
     from models.llama import LlamaModel
+    from stages.training.stream_rows import StreamedRows
 
 FORMAT = 1
 
@@ -46,10 +48,13 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
         pq.write_table(table, path, compression="zstd")
     tokens = record["tokens"].to_pylist()
     with ctx.create("/config.json") as path:
-        text = json.dumps(describe_run(job, label, sum(tokens)), indent=1, sort_keys=True)
+        text = json.dumps(describe_run(job, label, sum(tokens), result["feed"]), indent=1, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
+    packed = job.stream is None
     with ctx.create("/tokenizer.json") as path:
-        shutil.copyfile(ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)), path)
+        shutil.copyfile(
+            ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if packed else tokenizer_file(ctx), path
+        )
     unusual = [{**one, "documents": documents_of(job, one["hardest"])} for one in result["unusual"]]
     with ctx.create("/unusual.json") as path:
         path.write_text(json.dumps(unusual, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -77,9 +82,13 @@ def documents_of(job: Job, numbers: Sequence[int]) -> list[str]:
 
 
 def _rows_seen(job: Job):
-    """Global row numbers of every batch, in its order: int64 [steps, batch_rows] as fixed-size lists."""
+    """Global row numbers of every batch, in its order: int64 [steps, batch_rows] as fixed-size lists; null for a
+    stream.
+    """
     import pyarrow as pa
 
+    if job.stream is not None:
+        return pa.nulls(job.steps, pa.list_(pa.int64(), job.batch_rows))
     sources, rows = job.sampler.batch(0, job.steps)
     return pa.FixedSizeListArray.from_arrays(pa.array((_first_rows(job)[sources] + rows).ravel()), job.batch_rows)
 
@@ -98,10 +107,11 @@ def describe_job(job: Job, label: str) -> dict[str, Any]:
     return {"label": label, "model": describe(job.model), "lr": job.optimizer.lr, **plain, **parts}
 
 
-def describe_run(job: Job, label: str, tokens: int) -> dict[str, Any]:
-    """The content of `config.json`."""
+def describe_run(job: Job, label: str, tokens: int, feed: Sequence[int] | None) -> dict[str, Any]:
+    """The content of `config.json`; `feed` is the last state of a stream."""
     from models.files import describe
 
+    rows = cast("StreamedRows", job.sources[0].rows)
     counts = count_parameters(job.model, job.vocab_size)
     return {
         "format": FORMAT,
@@ -119,13 +129,13 @@ def describe_run(job: Job, label: str, tokens: int) -> dict[str, Any]:
         "steps": job.steps,
         "batch_rows": job.batch_rows,
         "seed": job.seed,
-        "order": type(job.order).__name__,
+        "order": type(job.stream or job.order).__name__,
         "tokens": tokens,
         "sources": [
             {"name": source.name, "rows": source.rows.rows, "share": source.share, "first_row": int(first)}
             for source, first in zip(job.sources, _first_rows(job), strict=True)
         ],
-        "epochs": job.sampler.epochs(job.steps),
+        "epochs": job.sampler.epochs(job.steps) if feed is None else [rows.passes(feed)],
     }
 
 
@@ -151,6 +161,11 @@ class TrainedModel:
         names += ["steps.parquet"] * bool(ctx.result("train", "all", of=of).counts.get("steps"))
         folder = {name: ctx.path("train", "all", f"/{name}", of=of) for name in names}
         return cls(json.loads(folder["config.json"].read_text(encoding="utf-8")), folder)
+
+    @property
+    def begin_id(self) -> int:
+        """The special token that begins a text: of a model that was trained here, the one that ends it too."""
+        return self.config.get("begin_id", self.config["end_id"])
 
     def load(self) -> LlamaModel:
         """The model, on the CPU in fp32."""

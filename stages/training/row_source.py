@@ -9,7 +9,9 @@ from stages.tokens.rows import PackedRows
 
 @dataclass(frozen=True)
 class RowSource:
-    """One pack node of a mixture: its fingerprint, its rows, its share of the tokens seen."""
+    """One pack node of a mixture: its fingerprint, its rows, its share of the tokens seen. Of a stream the only one,
+    with `stages.training.stream_rows.StreamedRows` in the place of its rows.
+    """
 
     name: str
     rows: PackedRows

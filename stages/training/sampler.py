@@ -115,14 +115,15 @@ def capped_shares(
     shares: Sequence[float], rows: Sequence[int], slots: int, max_epochs: float | None
 ) -> tuple[float, ...] | None:
     """Shares under which no source is read more than `max_epochs` times in `slots` slots; what a capped
-    source gives up goes to the others in proportion. None when all sources together are too small.
+    source gives up goes to the others in proportion. A capped share is whole slots of a block, rounded down, unless all
+    sources are capped. None when all sources together are too small.
     """
     total = float(sum(shares))
     wanted = [share / total for share in shares]
     if max_epochs is None:
         return tuple(wanted)
     limits = [max_epochs * count / slots for count in rows]
-    if sum(limits) < 1.0:
+    if max_epochs * sum(rows) < slots:
         return None
     capped: set[int] = set()
     while True:
@@ -130,6 +131,8 @@ def capped_shares(
         free = sum(wanted[i] for i in range(len(wanted)) if i not in capped)
         given = [limits[i] if i in capped else wanted[i] / free * rest for i in range(len(wanted))]
         over = {i for i in range(len(given)) if i not in capped and given[i] > limits[i]}
-        if not over:
+        if not over or capped | over == set(range(len(given))):
             return tuple(given)
+        for i in over:
+            limits[i] = int(limits[i] * BLOCK) / BLOCK
         capped |= over

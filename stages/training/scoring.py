@@ -47,11 +47,11 @@ class Scores:
 
 
 def score_documents(
-    model: LlamaModel, documents: Sequence[np.ndarray], token_bytes: np.ndarray, end_id: int, batch_rows: int
+    model: LlamaModel, documents: Sequence[np.ndarray], sizes: Sequence[int], begin_id: int, batch_rows: int
 ) -> Scores:
-    """Scores of documents given as ids (without the special token that begins each)."""
+    """Scores of documents given as ids (without the special token that begins each), and bytes of text."""
     length = model.max_length
-    ids = [np.concatenate([[end_id], document]).astype(np.int64) for document in documents]
+    ids = [np.concatenate([[begin_id], document]).astype(np.int64) for document in documents]
     pieces = [
         Piece(document, offset, min(length + 1, len(tokens) - offset))
         for document, tokens in enumerate(ids)
@@ -62,8 +62,7 @@ def score_documents(
     for start in range(0, len(rows), batch_rows):
         _score_rows(model, rows[start : start + batch_rows], ids, nats)
     tokens = np.array([len(one) - 1 for one in ids], np.int64)
-    sizes = np.array([token_bytes[one[1:]].sum() for one in ids], np.int64)
-    return Scores(nats, tokens, sizes)
+    return Scores(nats, tokens, np.array(sizes, np.int64))
 
 
 @torch.no_grad()

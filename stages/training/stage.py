@@ -26,13 +26,13 @@ class Stage:
     attend: Literal["row", "document"] | None = None
 
 
-def check_stages(stages: tuple[Stage, ...]) -> str | None:
-    """What is wrong with a list of stages, or None."""
+def check_stages(stages: tuple[Stage, ...]) -> tuple[str, str] | None:
+    """What is wrong with a list of stages and what was expected, or None."""
     ends = [stage.until for stage in stages]
     if any(not 0.0 < end <= 1.0 for end in ends) or any(b <= a for a, b in pairwise(ends)):
-        return f"stages that end at {', '.join(map(str, ends))}, expected rising shares of the run, above 0"
+        return f"stages that end at {', '.join(map(str, ends))}", "rising shares of the run, above 0"
     if ends and ends[-1] != 1.0:
-        return f"a last stage that ends at {ends[-1]}, expected 1.0"
+        return f"a last stage that ends at {ends[-1]}", "1.0"
     return None
 
 

@@ -110,7 +110,8 @@ def empty_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter, shape
         return torch.empty_like(parameter, requires_grad=False)
     if shape:
         return torch.empty(shape, device=parameter.device)
-    counted_on_device = any(group.get("fused") or group.get("capturable") for group in optimizer.param_groups)
+    [group] = [group for group in optimizer.param_groups if any(one is parameter for one in group["params"])]
+    counted_on_device = group.get("fused") or group.get("capturable")
     return torch.empty(shape, device=parameter.device if counted_on_device else "cpu")
 
 

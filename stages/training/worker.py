@@ -31,7 +31,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 
@@ -57,8 +57,7 @@ from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
 from stages.training.checkpoint import Checkpoint, Request, Saver
-from stages.training.feed import Feed
-from stages.training.gradients import gather_columns
+from stages.training.gradients import as_columns, gather_columns
 from stages.training.job import Job
 from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
@@ -68,6 +67,7 @@ from stages.training.samples import Samples
 from stages.training.scratch import Scratch
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
+from stages.training.stream_feed import Passes, open_feed
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
 
 
@@ -75,8 +75,9 @@ class Trainer:
     """Model, optimiser and state of one process, at the start of a run or where a checkpoint was written."""
 
     def __init__(
-        self, job: Job, process_rank: int, world_size: int, device: torch.device, checkpoint: Checkpoint | None = None
-    ) -> None:
+        self, job: Job, process_rank: int, world_size: int, device: torch.device, checkpoint: Checkpoint | None = None,
+        passes: Passes | None = None,
+    ) -> None:  # fmt: skip
         self.job, self.device, self.process_rank = job, device, process_rank
         self.bounds: Bounds | None = None
         self.step = 0
@@ -98,7 +99,7 @@ class Trainer:
             for block in self.model.layers:
                 block.compile(fullgraph=True)
         self.trained = trained(self.model)
-        self.feed = Feed(job, process_rank, world_size, device)
+        self.feed = open_feed(job, process_rank, world_size, device, passes, checkpoint and checkpoint.rest["feed"])
 
     @property
     def first_process(self) -> bool:
@@ -134,7 +135,7 @@ class Trainer:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
         values = {"configuration": self.job.configuration, "step": self.step, "bounds": bounds}
-        return {**values, "record": self.record, "unusual": self.unusual}
+        return {**values, "record": self.record.copied(), "unusual": list(self.unusual), "feed": self.feed.state}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
@@ -163,7 +164,7 @@ class Trainer:
             g_u = self._raw_weights(held, score_u, bounds)
             self.parallel.backward((held.by_token(g_u) * losses.loss_bt).sum(), last=micro is batch[-1])
             loss_u = held.means(losses.loss_bt.detach())
-            measured.append(_stacked(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
+            measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
         (means_m, score_m, tokens_m, g_m, loss_m, rows_m), request = self._gather(torch.cat(measured, 1), request)
         total, tokens = float(g_m.sum()), float(tokens_m.sum())
         if tokens == 0.0 or total == 0.0:
@@ -187,7 +188,9 @@ class Trainer:
         objective = float((g_m * loss_m).sum() / total)
         masses = (self.feed.by_source(rows_m, g_m) / total).tolist()
         marks = (float(expected is not None), float(not finite))
-        self.record.add((loss, objective, tokens, *spread(g_m), learning_rate, norm, *marks, *masses))
+        weights = spread(g_m, tokens_m if job.reweight.by_tokens else torch.ones_like(tokens_m))
+        self.feed.note(step, rows_m)
+        self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *masses))
         self.step += 1
         return request
 
@@ -201,8 +204,7 @@ class Trainer:
         bf16 = self.job.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
             losses = self.model(micro, self.job.part(self.step).objective)
-        assert isinstance(losses, TokenLosses)
-        return losses
+        return cast("TokenLosses", losses)
 
     def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
         config = self.job.reweight
@@ -213,7 +215,7 @@ class Trainer:
         measured = []
         with torch.no_grad():
             for micro, held in zip(batch, samples, strict=True):
-                measured.append(_stacked(held.scores(held.means(self._losses(micro).score_bt)), held.tokens_u))
+                measured.append(as_columns(held.scores(held.means(self._losses(micro).score_bt)), held.tokens_u))
         (score_m, tokens_m), _ = self._gather(torch.cat(measured, 1), Request.NONE)
         return batch_bounds(config, score_m, tokens_m)
 
@@ -225,22 +227,19 @@ class Trainer:
         return whole, Request(int(flag))
 
 
-def _stacked(*values: torch.Tensor) -> torch.Tensor:
-    return torch.stack([one.double() for one in values])
-
-
 def train(
-    job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int = 0
+    job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int = 0, passes: Passes | None = None
 ) -> Literal["done", "stopped"]:
-    """Train to the end, or to a request to stop; resumes from the saver's last checkpoint. All processes call
-    it alike.
+    """Train to the end, or to a request to stop, from the saver's last checkpoint. All processes call it alike.
+    `passes`: this one's part of a stream of rows.
     """
     device = prepare(job, local_rank)
     check_memory(job, job.vocab_size, job.length, world_size, device)
     with saver.restore() as checkpoint:
-        trainer = Trainer(job, process_rank, world_size, device, checkpoint)
+        trainer = Trainer(job, process_rank, world_size, device, checkpoint, passes)
     with ExitStack() as stack:
         stack.enter_context(garbage_kept_back())
+        stack.callback(saver.close)
         stack.callback(trainer.feed.close)
         log = None
         if trainer.first_process and job.log_steps:
@@ -250,7 +249,7 @@ def train(
 
 def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None) -> Literal["done", "stopped"]:
     job = trainer.job
-    started, first = time.perf_counter(), trainer.step
+    first, started = trainer.step, time.perf_counter()
     ended = started
     while trainer.step < job.steps:
         request = trainer.train_step(saver.request() if trainer.first_process else Request.NONE)

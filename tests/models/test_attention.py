@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models import attention
 from models.attention import document_pieces, see
 from models.batch import Batch
 from models.build import build
+from models.grouped_attention import groups_of, padded
 from models.objective import CROSS_ENTROPY
 from models.presets import Llama
 
@@ -32,16 +35,19 @@ def row_of_documents():
     return row, torch.stack([documents[0], documents[0].flip(0)])
 
 
-@pytest.mark.parametrize("limit", [0, 1000], ids=["a call for each document", "a mask"])
+@pytest.mark.parametrize("limit", [0, 1000], ids=["groups and calls", "a mask"])
 @pytest.mark.parametrize("kind", ["causal", "bidirectional", "prefix"])
 def test_each_document_in_a_row_has_the_logits_of_that_document_alone(model, kind, limit, monkeypatch) -> None:
-    monkeypatch.setattr(attention, "LONG_DOCUMENT", limit)
+    monkeypatch.setattr(attention, "LONG_ROW", limit)
+    monkeypatch.setattr(attention, "LONG_DOCUMENT", 0)
     row, documents = row_of_documents()
     prefix = torch.zeros_like(row, dtype=torch.bool)
     for number, start, end in document_pieces(documents):
         prefix[number, start : start + (end - start) // 2] = True
     batch = Batch(ids_bt=row, documents_bt=documents, cut=True, attention=kind, prefix_bt=prefix)
-    assert (see(batch).pieces is None) == (limit > 0)
+    view = see(batch)
+    used = view.mask_bits if limit else view.groups if kind == "causal" else view.pieces
+    assert used is not None
     together = model(batch, "logits")
     for number, start, end in document_pieces(documents):
         cut = slice(start, end)
@@ -51,10 +57,11 @@ def test_each_document_in_a_row_has_the_logits_of_that_document_alone(model, kin
     assert (uncut - together)[:, 6:].abs().max() > 1e-2, "the cut does something"
 
 
-@pytest.mark.parametrize("limit", [0, 1000], ids=["a call for each document", "a mask"])
+@pytest.mark.parametrize("limit", [0, 1000], ids=["groups and calls", "a mask"])
 @pytest.mark.parametrize("kind", ["causal", "bidirectional", "prefix"])
 def test_a_change_reaches_only_the_places_that_may_see_it(model, kind, limit, monkeypatch) -> None:
-    monkeypatch.setattr(attention, "LONG_DOCUMENT", limit)
+    monkeypatch.setattr(attention, "LONG_ROW", limit)
+    monkeypatch.setattr(attention, "LONG_DOCUMENT", 0)
     row = ids(1, 12)
     documents = torch.ones_like(row)
     prefix = torch.arange(12)[None] < 5
@@ -79,11 +86,23 @@ def test_gradients_of_both_forms_agree(model, monkeypatch) -> None:
     batch = Batch(ids_bt=row, labels_bt=row.roll(-1, 1), documents_bt=documents, cut=True)
     found = []
     for limit in (0, 1000):
-        monkeypatch.setattr(attention, "LONG_DOCUMENT", limit)
+        monkeypatch.setattr(attention, "LONG_ROW", limit)
         losses = model(batch, CROSS_ENTROPY).loss_bt
         found.append(torch.autograd.grad(losses.mean(), list(model.parameters())))
-    for pieces, mask in zip(*found, strict=True):
-        assert (pieces - mask).norm() <= 1e-5 * mask.norm()
+    for groups, mask in zip(*found, strict=True):
+        assert (groups - mask).norm() <= 1e-5 * mask.norm()
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.integers(1, 3))
+def test_groups_hold_every_token_once_and_little_else(lengths, rows) -> None:
+    total = sum(lengths)
+    documents = torch.repeat_interleave(torch.arange(1, len(lengths) + 1), torch.tensor(lengths)).expand(rows, -1)
+    groups = groups_of(document_pieces(documents), total, documents.device)
+    assert sorted(groups.token_p[groups.real_p].tolist()) == list(range(rows * total))
+    assert torch.equal(groups.token_p[groups.place_bt], torch.arange(rows * total))
+    assert sum(count * length for count, length in groups.shapes) == len(groups.token_p)
+    for length in lengths:
+        assert length <= padded(length) <= max(4, length * 3 // 2)
 
 
 def test_pooled_states_leave_filling_out(model) -> None:

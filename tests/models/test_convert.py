@@ -172,6 +172,23 @@ def test_a_folder_of_another_shape_is_named(tmp_path) -> None:
         read_dense(tmp_path, DENSE)
 
 
+def test_a_folder_of_what_this_llama_has_not_is_named(tmp_path) -> None:
+    export(build(DENSE, WORDS, LENGTH, seed=0), tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    old = settings | {"rope_scaling": {"type": "linear", "factor": 4.0}}  # transformers before 4.43
+    (tmp_path / "config.json").write_text(json.dumps(old))
+    with pytest.raises(ValueError, match="rope_type: found linear, expected default"):
+        read_dense(tmp_path, DENSE)
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    more = {"model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)}  # old folders hold it, and it is no weight
+    save_file(more, tmp_path / "more.safetensors")
+    assert "layers.0.self_attn.q_proj.weight" in read_dense(tmp_path, DENSE)
+    # Qwen 2 has biases that no setting speaks of
+    save_file({"model.layers.0.self_attn.q_proj.bias": torch.ones(4)}, tmp_path / "more.safetensors")
+    with pytest.raises(ValueError, match=r"layers\.0\.self_attn\.q_proj\.bias"):
+        read_dense(tmp_path, DENSE)
+
+
 def test_weights_of_another_vocabulary_are_refused(tmp_path) -> None:
     export(build(DENSE, WORDS, LENGTH, seed=0), tmp_path)
     with pytest.raises(ValueError, match=r"embed_tokens.weight: found shape \(200, 128\), expected \(201, 128\)"):

@@ -55,7 +55,7 @@ def test_the_papers_numbers_for_lin_upper() -> None:
 @pytest.mark.parametrize("r", [0.4, 0.5, 1.0])
 def test_strength_for_evenly_spread_losses_is_the_integral(r) -> None:
     score = torch.linspace(2, 4, 4001)
-    found = spread(weights(sharp(LinUpper, r), score, ones(score), **AT))
+    found = spread(weights(sharp(LinUpper, r), score, ones(score), **AT), ones(score))
     mean = 0.5 + 0.5 * r * (1 - math.exp(-1 / r))
     mean_square = 0.5 + 0.25 * r * (1 - math.exp(-2 / r))
     assert found.largest == pytest.approx(1 / mean, rel=1e-3)

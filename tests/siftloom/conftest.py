@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 import pytest
@@ -17,6 +18,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     done = siftloom("run", "small.yaml", "--cpus", "1", cwd=folder)
     assert "small is finished" in done.stdout
     return Small(folder)
+
+
+@pytest.fixture(scope="session")
+def second(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Small:
+    """A copy of it with a second run, of one changed threshold: `small@2` keeps nothing."""
+    folder = tmp_path_factory.mktemp("second") / "copy"
+    shutil.copytree(small.folder, folder)
+    copied = Small(folder)
+    copied("run", "small.yaml", "plain", "-s", "plain.min_words=60", "-s", "plain.allow_empty=true", "--cpus", "1")
+    return copied
 
 
 @pytest.fixture(scope="session")

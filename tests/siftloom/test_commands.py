@@ -14,20 +14,63 @@ import jsonschema
 import pytest
 from command_line import RECIPE, ROOT, Small, environment, siftloom, write_documents
 
-HEAVY = ("ray", "torch", "numba", "fasttext", "pyarrow", "datasets", "transformers")
+from siftloom import open_run
+from siftloom.groups import groups
+
+HEAVY = ("ray", "torch", "numba", "fasttext", "pandas._libs", "datasets", "transformers")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["plan", "recipes/demo.yaml", "--store", "/nonexistent/store"]])
 def test_help_and_plan_import_nothing_heavy(words: list[str]) -> None:
+    loaded, _ = imported(words, ROOT)
+    assert not loaded & {*HEAVY, "pyarrow"}
+    if "--help" in words:
+        assert not loaded & {"pydantic", "yaml", "stages", "models", "numpy"}
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["status", "small.yaml"], "reading the state of small.yaml..."),
+        (["why", "small.yaml", "letter-1"], "looking for the document in small.yaml..."),
+        (["removed", "small.yaml", "distinct"], "reading what distinct removed in small.yaml..."),
+        (["whatif", "small.yaml", "plain", "min_words=25"], "reading the scores of plain in small.yaml..."),
+        (["diff", "small.yaml", "small.yaml"], "comparing small.yaml with small.yaml..."),
+        (["report", "small.yaml"], "drawing the report of small.yaml..."),
+        (["verify", "small.yaml"], "checking every file of small.yaml..."),
+    ],
+)
+def test_what_only_reads_says_so_before_it_imports_what_it_needs(small: Small, words: list[str], first: str) -> None:
+    loaded, shown = imported(words, small.folder)
+    assert shown[0].startswith(first)
+    assert not loaded & set(HEAVY)
+
+
+def imported(words: list[str], folder: Path) -> tuple[set[str], list[str]]:
+    """Names of the modules that a command imports, and the lines that it prints, standard error first."""
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "siftloom", *words], cwd=ROOT, env=environment(),
+        [sys.executable, "-X", "importtime", "-m", "siftloom", *words], cwd=folder, env=environment(),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    lines = done.stderr.splitlines()
+    loaded = {line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")}
+    shown = [line for line in lines if not line.startswith("import time:")]
+    if shown and "numpy" in loaded:  # said before the first of what takes time
+        assert lines.index(shown[0]) < next(i for i, line in enumerate(lines) if line.endswith(" numpy"))
     assert "typer" in loaded
-    assert not loaded & set(HEAVY)
-    if "--help" in words:
-        assert not loaded & {"pydantic", "yaml", "stages", "models"}
+    return loaded, [*shown, *done.stdout.splitlines()]
+
+
+def test_the_report_counts_kept_and_removed_documents_by_language(small: Small) -> None:
+    run = open_run(str(small.folder / "kept"), "small")
+    table = next(table for table in groups(run) if table["title"] == "Kept and removed by language")
+    kept = Counter(run["once"].rows(["lang"])["lang"].to_pylist())
+    gone = run["once"].removed().num_rows
+    assert {row[0]: row[2] for row in table["rows"] if row[2]} == kept == {"en": 40}
+    assert sum(row[3] for row in table["rows"]) == gone == 4
+    assert ["de", 1, 0, 1, 0.0] in table["rows"]
+    page = Path(small("report", "small.yaml").stdout.strip()).read_text()
+    assert "Kept and removed by language" in page
 
 
 def test_the_same_command_again_does_nothing(small: Small) -> None:

@@ -22,7 +22,9 @@ def manifest(store: Path, run: str, node: str) -> dict:
     return json.loads((store / record["nodes"][node]["folder"] / "manifest.json").read_text())
 
 
-def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(copied: Small) -> None:
+def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(
+    copied: Small, second: Small, tmp_path: Path
+) -> None:
     changes = [
         ("plain", "min_words=60"),
         ("plain", "max_mean_word=4.2"),
@@ -31,8 +33,11 @@ def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(copied: Smal
     ]
     told = [copied.json("whatif", "small.yaml", node, change) for node, change in changes]
     assert not list((copied.folder / "kept").glob("nodes/gopher_quality-*/receipts/*/*.json.*"))
+    shutil.copytree(second.folder, tmp_path / "runs")
+    copied = Small(tmp_path / "runs")
     for number, ((node, change), found) in enumerate(zip(changes, told, strict=True), 2):
-        copied("run", "small.yaml", node, "-s", f"{node}.{change}", "-s", f"{node}.allow_empty=true", "--cpus", "1")
+        if number > 2:  # `second` is the first of them
+            copied("run", "small.yaml", node, "-s", f"{node}.{change}", "-s", f"{node}.allow_empty=true", "--cpus", "1")
         counts = manifest(copied.folder / "kept", f"small@{number}", node)["counts"]["rows"]
         assert found["documents"] == counts["alive_in"]
         assert found["kept"]["documents"][1] == counts["alive_out"]

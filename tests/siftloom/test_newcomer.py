@@ -79,6 +79,8 @@ def test_from_a_mixed_folder_to_a_dataset_without_an_edit(tmp_path: Path) -> Non
     made = counted(digests(tmp_path / "runs"), before)
     assert made["read"] == 1
     assert not made["extract"]
+    # the one new shard; side-cars of the others are links, and so are their keys and files where no copy came
+    assert (made["language"], made["gopher_quality"], made["gopher_repetition"]) == (1, 1, 1)
 
 
 def digests(store: Path) -> dict[Path, int]:

@@ -71,6 +71,29 @@ def test_every_view_is_sound(page: Any, view: str, scheme: str, width: int) -> N
     assert browser.evaluate(UNNAMED) == []
 
 
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+def test_two_runs_stand_side_by_side(second: Small, browser: Browser, scheme: str, width: int) -> None:
+    with served(second.folder / "kept") as address:
+        browser.open(address, scheme, width)
+        browser.open(address.partition("?")[0] + "#/compare?one=small&two=small@2", scheme, width)
+        wait(browser, "document.querySelector('.headline')")
+        shown = browser.evaluate("document.querySelector('main').innerText")
+        assert "After plain: small keeps 42 documents, small@2 0." in shown
+        row = "[...document.querySelectorAll('tbody tr')].map((row) => row.innerText.split('\\t').map((c) => c.trim()))"
+        assert ["plain", "min_words", "20", "60"] in browser.evaluate(row)
+        assert "plain, gopher_quality.min_words 42 documents" in shown
+        browser.evaluate("document.querySelector('main details summary').click()")
+        assert "The carrier brought letter" in browser.evaluate("document.querySelector('main details').innerText")
+        assert "measured 59, threshold 60" in browser.evaluate("document.querySelector('main details').innerText")
+        browser.evaluate(
+            "(() => { const box = document.querySelector('select[name=one]'); box.value = 'small@2';"
+            " box.dispatchEvent(new Event('change')); })()"
+        )
+        wait(browser, "location.hash.includes('one=small%402')")
+        assert browser.evaluate(TOO_WIDE) == []
+        assert browser.complaints() == []
+
+
 def test_the_graph_leads_to_the_nodes(page: Any) -> None:
     browser = page("#/run/small/overview")
     rows = browser.evaluate("[...document.querySelectorAll('.graph tbody tr')].map((row) => row.innerText)")

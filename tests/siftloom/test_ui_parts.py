@@ -69,7 +69,7 @@ def test_one_column_is_added_once_however_many_ask_at_once(small: Small) -> None
 
         def ask(scores: Scores = scores, gate: threading.Barrier = gate) -> int:
             gate.wait()
-            return len(scores.columns(["gopher_words", "lang_prob"]))
+            return len(scores.columns(["gopher_words", "lang_p"]))
 
         with ThreadPoolExecutor(8) as pool:
             found = [each.result() for each in [pool.submit(ask) for _ in range(8)]]

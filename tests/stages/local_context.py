@@ -47,6 +47,9 @@ class LocalContext(Context):
         for start in range(0, table.num_rows, 100):
             yield self.shards(of)[0], table.slice(start, 100).select(columns)
 
+    def reader(self, columns, of="docs"):
+        raise NotImplementedError
+
     def column_rows(self, columns, of="docs"):
         yield from self.rows(columns, of)
 

@@ -219,3 +219,14 @@ def test_gzipped_lines_hold_no_time(tmp_path):
     data = (tmp_path / "out" / "data" / "train-00000-of-00002.jsonl.gz").read_bytes()
     assert data[4:8] == b"\0\0\0\0"
     assert len(gzip.decompress(data).splitlines()) == 5
+
+
+def test_lines_of_json_hold_no_number_that_json_lacks(tmp_path):
+    odd = rows(0, 4).set_column(5, "lang_p", pa.array([0.5, float("nan"), float("inf"), None], pa.float32()))
+    ctx = write(tmp_path / "run", tmp_path / "out", {"a": odd}, format="jsonl.gz")
+
+    def refuse(name):
+        raise AssertionError(name)
+
+    found = gzip.decompress(ctx.path("files", "a", ".jsonl.gz").read_bytes()).splitlines()
+    assert [json.loads(line, parse_constant=refuse)["lang_p"] for line in found] == [0.5, None, None, None]

@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 from corpus import times_of, write_corpus
+from nodes import Lines, Long
 
+from pipeline.driver.execute import Options, run
 from pipeline.driver.verify import clean, verify
 from pipeline.errors import StoreError, UserError
+from pipeline.graph import build
+from pipeline.run import open_run
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
+from siftloom.runs import all_runs
 
 
 def data_file(finished, label: str, phase: str, key: str, ext: str = ".parquet") -> Path:
@@ -118,10 +123,21 @@ def test_a_damaged_receipt_is_named_and_made_again(copy, content):
 
 def test_a_damaged_manifest_is_made_again(copy):
     sound = copy.bytes()
-    (copy.store / copy.open()["twins"].folder / "manifest.json").write_text("{")
-    verify(str(copy.store), "whole")
+    path = copy.store / copy.open()["twins"].folder / "manifest.json"
+    path.write_text("{")
+    holder = Leases(LocalStore(str(copy.store)))
+    assert holder.acquire(copy.open()["twins"].folder)
+    (finding,) = verify(str(copy.store), "whole")
+    assert "another driver holds" in finding.note
+    assert path.exists(), "who holds the node may be writing it"
+    holder.close()
+    (finding,) = verify(str(copy.store), "whole")
+    assert (finding.node, finding.phase, finding.found, finding.withdrawn) == (
+        "twins", "manifest", "a damaged file", True,
+    )  # fmt: skip
     copy.run()
     assert copy.bytes() == sound
+    assert verify(str(copy.store), "whole") == []
 
 
 def test_a_node_that_a_driver_holds_is_named_and_left_alone(copy):
@@ -189,7 +205,8 @@ def test_damaged_figures_are_named_to_who_reads_them(copy):
 def test_a_damaged_record_is_named_and_its_nodes_are_not_cleaned_away(copy, content):
     sound = copy.bytes()
     (copy.store / "runs" / "whole" / "run.json").write_bytes(content)
-    for use in (lambda: verify(str(copy.store), "whole"), lambda: clean(str(copy.store)), copy.run):
+    store = str(copy.store)
+    for use in (lambda: verify(store, "whole"), lambda: clean(store), copy.run, lambda: all_runs(store)):
         with pytest.raises(StoreError, match=r"runs/whole/run\.json: .*Next: remove the file, then run"):
             use()
     (copy.store / "runs" / "whole" / "run.json").unlink()
@@ -276,3 +293,17 @@ def test_nodes_that_two_runs_share_stay_while_one_names_them(copy):
     shutil.rmtree(copy.store / "runs" / "whole")
     assert names(clean(str(copy.store))) == {"nodes/common", "nodes/tally"}
     assert copy.open("other")["common"].rows(["id"]).num_rows > 0
+
+
+def test_what_a_node_of_a_run_was_made_from_stays(local_ray, tmp_path):
+    """A recipe that is run up to a node after its files have changed names that node anew, and those behind it as they
+    were; the rows of these lie beside the old base.
+    """
+    docs = Lines(paths=write_corpus(tmp_path / "in", files=2))
+    store, names = str(tmp_path / "store"), {"docs": docs, "long": Long(docs=docs)}
+    first = run(build([names["long"]], names), name="run", store=store, options=Options(cpus=1))
+    rows = first["long"].rows(["id", "text"])
+    (tmp_path / "in" / "part-02.txt").write_text("a line of a new file\n")
+    run(build([docs], names), name="run", store=store, options=Options(cpus=1))
+    assert clean(store) == []
+    assert open_run(store, "run")["long"].rows(["id", "text"]) == rows

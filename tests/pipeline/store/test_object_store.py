@@ -18,7 +18,6 @@ from pipeline.store import cache
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore, Store, sha256_of
 from pipeline.store.open import mark_store, open_store, require_store
-from pipeline.store.process_folder import process_folder
 from pipeline.store.receipts import commit, read_receipt
 from pipeline.store.sources import digest_file, expand, open_stream, require_unchanged
 from pipeline.store.uris import masked, masked_in
@@ -296,7 +295,5 @@ def test_an_error_shows_no_secret(endpoint):
 def test_a_full_disk_under_the_copies_is_not_blamed_on_the_store(store, small_disk, monkeypatch):
     store.write("large", b"x" * 2_000_000)
     monkeypatch.setenv("SIFTLOOM_CACHE", str(small_disk / "cache"))
-    process_folder.cache_clear()
     with pytest.raises(DiskFull, match=f"^folder {small_disk}.*: the disk is full"):
         store.local("large")
-    process_folder.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,9 +26,6 @@ sys.stdin.read()
 @pytest.fixture(autouse=True)
 def private(tmp_path, monkeypatch):
     monkeypatch.setenv("SIFTLOOM_CACHE", str(tmp_path / "cache"))
-    process_folder.cache_clear()
-    yield
-    process_folder.cache_clear()
 
 
 def test_what_a_killed_worker_had_for_an_object_store_goes():
@@ -66,6 +64,11 @@ def test_what_a_killed_process_left_goes_and_that_of_a_living_one_stays():
     assert (kept / "weights").exists()
     living.communicate()
     assert not kept.exists()
+
+
+def test_a_folder_that_was_tidied_away_is_made_again():
+    shutil.rmtree(process_folder())
+    assert process_folder().is_dir()
 
 
 def test_of_another_machine_nothing_is_known():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from pipeline.contract import Columns, Node, Removed, RowNode, RowPhase, Shard
 from pipeline.errors import DataError
 from pipeline.store.objects import sha256_of
+from pipeline.worker.pieces import cut_into_batches
 from pipeline.worker.row_function import Scorer, rest
 from pipeline.worker.sidecar import SideCar
 
@@ -181,3 +182,52 @@ def test_rows_that_stay_carry_the_new_columns_and_the_new_text():
     assert rest(table, odd_rows.score(table, ["text"]), odd_rows.types).to_pydict() == {
         "text": ["ab", "c"], "_row": [0, 2], "half": [-1.0, -1.5], "first": ["a", "c"], "size": [2, 1],
     }  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Padded(RowNode):
+    """A value that depends on the other rows of its batch, as the sums of a network over padded texts do."""
+
+    docs: Node | None = None
+
+    def adds(self):
+        return {"width": "int64"}
+
+    def phases(self):
+        return (RowPhase(open=self.open, needs=("text",), batch_rows=4, reuse="batches"),)
+
+    def open(self, ctx):
+        def rows(table):
+            ASKED.append(len(table))
+            return Columns(added={"width": [max(map(len, table["text"].to_pylist()))] * len(table)})
+
+        return rows
+
+
+ASKED: list[int] = []
+
+
+@settings(max_examples=100)
+@given(st.data(), st.integers(1, 20))
+def test_scores_that_depend_on_their_batch_are_copied_with_it_or_not_at_all(tmp_path_factory, data, count):
+    path = tmp_path_factory.mktemp("cars") / "before.parquet"
+    table = pa.table({"text": ["x" * (i * 7 % 11) for i in range(count)], "_row": np.arange(count)})
+    before, now = (data.draw(st.lists(st.booleans(), min_size=count, max_size=count)) for _ in range(2))
+    node = Padded()
+    (phase,) = node.phases()
+
+    def scored(alive, known=None):
+        """(width of every row that is alive, side-car)."""
+        of = Scorer(node, phase, shard(count), lambda: node.open(None), known)  # pyright: ignore[reportArgumentType]
+        car, rows = SideCar(of, shard(count)), table.filter(pa.array(alive))
+        for batch in cut_into_batches(rows, 4, None):
+            car.add(batch, of.score(batch, ["text"]), ["text"])
+        return car
+
+    scored(before).write(path)
+    scored(now).write(fresh := path.with_name("fresh.parquet"))
+    ASKED.clear()
+    scored(now, path).write(copied := path.with_name("copied.parquet"))
+    assert sha256_of(copied) == sha256_of(fresh)
+    if now == before:
+        assert not ASKED

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from stages.clean import cut as c
@@ -79,3 +79,17 @@ def test_the_tables_of_the_loops_are_as_large_as_the_loops_take_them_for():
 
     for entries in [*range(70), *(2**k + d for k in range(7, 20) for d in (-1, 0, 1))]:
         assert room(entries) == places(entries)
+
+
+parts = st.tuples(st.sampled_from(["12 ", "ab", "и", "漢", "あ", "ไ", "“”", "é", "...", "한"]), st.integers(1, 60))
+
+
+@example([("12 ", 60), ("漢", 1)])
+@example([("“”", 60), ("あ", 9), ("ab", 20)])
+@given(st.lists(parts, max_size=6))
+def test_the_unit_is_decided_by_the_letters_whatever_stands_between_them(runs):
+    text = "".join(part * count for part, count in runs)
+    unspaced = sum(sign in "漢あไ" for sign in text)
+    letters = sum(map(str.isalpha, text))
+    made = cut_fresh(pa.array([text], pa.string()), "whitespace", "auto")
+    assert made.chars_unit.tolist() == [unspaced > c.MOSTLY * letters]

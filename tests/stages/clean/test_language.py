@@ -175,3 +175,12 @@ def test_the_known_codes_are_the_labels_of_the_model() -> None:
     model = load(bundled_language_model())
     assert {label.removeprefix(LABEL) for label in model.get_labels()} == CODES
     assert set(NAMES.values()) <= CODES
+
+
+@pytest.mark.parametrize(
+    "keep", [{"de": 0.5, "deu": 0.9}, {"deu": 0.9, "de": 0.5}, {"de": 0.5, "deu_Latn": 0.9}, {"DE": 1, "de": 0}]
+)
+def test_two_probabilities_for_one_language_are_no_choice(keep):
+    """The order of a mapping is in no identity, so it cannot say which of them counts."""
+    with pytest.raises(RecipeError, match="two names of one language"):
+        Language(docs=DOCS, keep=keep).check()

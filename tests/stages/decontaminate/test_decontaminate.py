@@ -5,6 +5,7 @@ import hashlib
 import json
 import random
 import re
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -233,3 +234,19 @@ def test_bad_lines_and_empty_sets(tmp_path):
 def test_fields_that_make_no_sense(fields):
     with pytest.raises(RecipeError):
         Decontaminate(docs=corpus(["x"]), **{"evals": ("x.jsonl",), **fields}).check()
+
+
+def test_the_shards_of_a_large_corpus_are_counted_one_after_another(tmp_path):
+    """A matrix of shards and n-grams would be 10,000 times as large as the n-grams."""
+    path, _ = sets(tmp_path, *[{"q": " ".join(question(random.Random(i), 60))} for i in range(300)])
+    run = Run(Decontaminate(docs=corpus(["x y z"] * 200, shards=200), evals=(path,)), tmp_path / "run")
+    phases = {phase.name: phase for phase in run.node.phases()}
+    for name in ("items", "hits"):
+        run.phase(phases[name])
+    grams = run.results["items"]["all"].counts["grams"]
+    assert grams > 10_000
+    tracemalloc.start()
+    run.phase(phases["matches"])
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 8 * grams * 40

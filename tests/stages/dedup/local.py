@@ -132,6 +132,9 @@ class LocalContext(Context):
                 for batch in run.batches(table, columns):
                     yield shard, batch
 
+    def reader(self, columns, of="docs"):
+        raise NotImplementedError
+
     def column_rows(self, columns, of="docs"):
         raise NotImplementedError
 

@@ -4,11 +4,13 @@ import errno
 import hashlib
 import itertools
 import random
+from importlib import metadata
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from pipeline import fingerprint
 from pipeline.errors import DataError, RecipeError
 from pipeline.report.figures import check
 from stages.dedup import components, key_files, merge
@@ -17,6 +19,7 @@ from stages.dedup.guard import TooMuchRemoved
 from stages.dedup.minhash import MinHashDedup
 from stages.hashing.shingles import Scheme
 from stages.hashing.sketch import sketch
+from stages.read.read import Read
 from tests.stages.dedup.local import LocalContext, Run, corpus
 from tests.stages.dedup.planted import document, edited, pairs
 
@@ -387,3 +390,17 @@ def test_bands_from_presets_a_threshold_and_numbers():
     assert banding(bands=10, rows=4, permutations=80) == (10, 4)
     assert banding(similarity=0.8, permutations=128) == (9, 13)
     assert MinHashDedup(docs=corpus(["x"]), permutations=224).places() == 224
+
+
+def test_the_optimiser_that_chooses_the_bands_is_part_of_the_identity(monkeypatch):
+    docs = Read(paths=("x",))
+
+    def identity(**fields):
+        node = MinHashDedup(docs=docs, **fields)
+        return fingerprint.digest(fingerprint.node_form(node, lambda node: "input", {}))
+
+    before = identity(similarity=0.8), identity(preset="strict")
+    monkeypatch.setattr(metadata, "version", lambda name: "9.9")
+    after = identity(similarity=0.8), identity(preset="strict")
+    assert before[0] != after[0]
+    assert before[1] == after[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -85,3 +87,17 @@ def test_a_folder_without_weights_or_tokenizer_is_named(folder, tmp_path) -> Non
     (tmp_path / "bare" / "config.json").write_text('{"model_type": "llama"}')
     with pytest.raises(DataError, match=r"bare: no tokenizer"):
         FolderLM(tmp_path / "bare", batch_rows=1)
+
+
+def test_a_tokenizer_without_an_end_is_named(tmp_path):
+    folder = folder_of(tmp_path / "m")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"}))
+    lm = FolderLM(folder, batch_rows=2)
+    for ask in (lambda: lm.generate(["a"], ["k"], Sampling()), lambda: lm.nll(["a"], ["b"])):
+        with pytest.raises(DataError, match="no token that ends a text"):
+            ask()
+
+
+def test_answers_that_leave_no_room_for_a_prompt_are_named(folder) -> None:
+    with pytest.raises(DataError, match="64 tokens of an answer from a model that sees 64"):
+        FolderLM(folder, batch_rows=2).generate(["the cat"], ["k"], Sampling(max_tokens=64))

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet as pq
 import pytest
+from local_context import LocalContext
 from test_read_files import balance, documents, read, rejected, write
 
-from pipeline.errors import DataError, RecipeError, SourceError
+from pipeline.errors import DataError, RecipeError, SourceChanged, SourceError
+from stages.read.read import Read
 
 TEXTS = ["one", "zwei\nlines, and a comma", 'drei "quoted" ü', "四"]
 ROWS = [{"text": text, "id": f"n{i}", "meta": {"url": f"http://a/{i}"}} for i, text in enumerate(TEXTS)]
@@ -83,7 +85,7 @@ def samples(path):
 def test_a_format_gives_texts_ids_and_fields_in_fields(tmp_path, name, make, packed):
     path = tmp_path / name
     make(path)
-    if packed and make not in (arrow_file, feather, parquet):
+    if packed and make is not parquet:
         path.write_bytes(gzip.compress(path.read_bytes()))  # under its plain name
     ctx, _, results = read(tmp_path / "out", [path], keep=("url=meta.url",))
     found = documents(ctx, results)
@@ -254,3 +256,37 @@ def test_fields_of_a_tar_are_judged_as_lines_of_json_are(tmp_path):
     ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"])
     assert [row["text"] for row in documents(ctx, results)] == ["one"]
     assert [entry["reason"] for entry in rejected(ctx, results)] == ["too_deep", "bad_json"]
+
+
+@pytest.mark.parametrize("make", [arrow_file, feather, arrow_stream])
+def test_an_arrow_file_that_changes_or_is_cut_off_is_named(tmp_path, make):
+    path = tmp_path / "a.arrow"
+    make(path)
+    node = Read(paths=(str(path),))
+    ctx = LocalContext(node, tmp_path / "out", files={"paths": [path]})
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"drei", b"vier"))  # of one length, after it was digested
+    with pytest.raises(SourceChanged):
+        ctx.run_all()
+    path.write_bytes(whole[:-40])
+    with pytest.raises(SourceError, match="Arrow"):
+        read(tmp_path / "cut", [path])
+
+
+def test_members_of_a_tar_that_name_no_sample_part_none(tmp_path):
+    """Names without a stem or an ending, such as macOS puts beside each file: webdataset passes them over."""
+    members = [
+        ("README", b"hello"),
+        ("x/._a.json", b"0"),
+        ("x/a.json", b'{"n": 1}'),
+        ("x/._a.txt", b"1"),
+        ("x/a.txt", b"text"),
+    ]
+    with tarfile.open(tmp_path / "a.tar", "w") as out:
+        for name, data in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+    ctx, _, results = read(tmp_path / "out", [tmp_path / "a.tar"], keep=("n:int64",))
+    assert [(row["text"], row["n"], row["source_id"]) for row in documents(ctx, results)] == [("text", 1, "x/a")]
+    assert balance(results) == {"rows": 1, "kept": 1}

@@ -7,8 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.driver.verify import verify
 from siftloom import Pipeline
 from siftloom import stages as s
+from tests.stages.read.whole_node import OutOf
 
 LONG = "a text of some length about the river and the old mill, number"
 
@@ -70,6 +72,136 @@ def test_a_file_more_is_the_only_one_that_is_read_and_scored(local_ray, folder, 
     assert texts == [t.upper() for t in ["a1", "b1", "b2", "b3", "d1", "d2", "d3"]] + [
         *(f"P{i}" for i in range(6)), "T0", "T1", "T2"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", ["receipt", "gone", "cut"])
+@pytest.mark.parametrize("label", ["raw", "noted", "plain"])
+def test_what_is_damaged_in_the_run_before_is_made_again(local_ray, folder, tmp_path, label, damage):
+    store = tmp_path / "store"
+    before = run(folder, store, tmp_path / "log")
+    phase = before[label].manifest["new_base"] or before[label].manifest["row_phase"]
+    key = before[label].keys(phase)[0]
+    if damage == "receipt":
+        Path(store, before[label].folder, "receipts", phase, f"{key}.json").write_text("{")
+    else:
+        file = next(iter(before[label].receipt(phase, key).files))
+        path = Path(store, before[label].folder, "data", phase, file)
+        content = path.read_bytes()
+        path.unlink()
+        if damage == "cut":
+            path.write_bytes(content[:-7])
+    lines(folder / "z.jsonl", "z1")
+    found = run(folder, store, tmp_path / "log")
+    fresh = run(folder, tmp_path / "fresh", tmp_path / "log")
+    for each in ("raw", "noted", "plain"):
+        assert data(found, each, store) == data(fresh, each, tmp_path / "fresh")
+
+
+def words(seed: int) -> str:
+    """80 words that hardly another seed gives."""
+    return " ".join(f"w{seed * 7919 % (97 + i)}x{i * seed % 89}" for i in range(80))
+
+
+def curated(folder, store, name="grow", keep="longest"):
+    raw = s.Read(paths=(str(folder),), shard_bytes=1000)
+    plain = s.GopherQuality(docs=raw, min_words=1, min_stop_words=0)
+    distinct = s.ExactDedup(docs=plain)
+    unique = s.MinHashDedup(docs=distinct, keep=keep)
+    marked = s.Split(docs=unique, held_out=0.5)
+    files, lines_once = s.Write(docs=marked), s.LineDedup(docs=marked)
+    nodes = {
+        "raw": raw, "plain": plain, "distinct": distinct, "unique": unique, "marked": marked, "files": files,
+        "lines_once": lines_once,
+    }  # fmt: skip
+    return Pipeline([files, lines_once], name=name, store=str(store), names=nodes).run(progress=False)
+
+
+def store_files(store: Path, run) -> dict[str, bytes]:
+    """All that nodes keep, by name; of the receipts too, which say what was read."""
+    found = {}
+    for node in run.nodes:
+        for path in sorted(Path(store, node.folder).rglob("*")):
+            if path.is_file() and path.name != "lease.json":
+                found[str(path.relative_to(store))] = path.read_bytes()
+    return found
+
+
+def made_anew(store: Path, run, before: set[int]) -> dict[str, list[str]]:
+    """Phase -> keys of the shards whose files are not those of the run before."""
+    found: dict[str, list[str]] = {}
+    base = run["raw"].fingerprint[:8] + "-"
+    for node in run.nodes:
+        for path in sorted(Path(store, node.folder, "data").rglob("*.parquet")):
+            if path.stat().st_ino not in before:
+                found.setdefault(f"{node.label}.{path.parent.name}", []).append(path.stem.removeprefix(base))
+    return found
+
+
+def test_shards_without_news_are_curated_once(local_ray, tmp_path):
+    folder, store = tmp_path / "in", tmp_path / "store"
+    folder.mkdir()
+    texts = {name: [words(1 + 10 * i + j) for j in range(5)] for i, name in enumerate("bcde")}
+    texts["e"][4] = texts["b"][0]  # a copy
+
+    def write(name: str, rows: list[str]) -> None:
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in rows))
+
+    for name, rows in texts.items():
+        write(name, rows)
+    first = curated(folder, store)
+    assert first["files"].counts["files"]["written"] == 19
+    before = {path.stat().st_ino for path in store.glob("nodes/*/data/*/*")}
+    # before all others, so that every shard moves: a new page, a longer one that takes the place of one in `c`, and a
+    # copy that takes the place of one in `d`
+    write("a", [words(500), texts["c"][2] + " and a few words more", texts["d"][1]])
+    # one more copy changes a number beside its copies, and no document that stays
+    write("z", [texts["b"][0]])
+    found = curated(folder, store)
+    fresh = curated(folder, tmp_path / "fresh")
+    assert store_files(store, found) == store_files(tmp_path / "fresh", fresh)
+    made = made_anew(store, found, before)
+    news = made["raw.shards"]
+    assert made["plain.rows"] == made["distinct.keys"] == news
+    (copied,) = set(made["unique.keys"]) - set(news)  # the shard of `d` that has lost a page
+    lost = set(made["marked.rows"]) - set(news)  # with that of `c`
+    assert len(lost) == 2
+    assert copied in lost
+    assert set(made["lines_once.keys"]) == {*news, *lost}
+    more = set(made["files.files"]) - {*news, *lost}
+    assert len(more) == 1  # the shard of `b`: the number of copies is one of the columns that are written
+
+
+def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(local_ray, folder, tmp_path):
+    store = tmp_path / "store"
+    run(folder, store, tmp_path / "log")
+    lines(folder / "z.jsonl", "z1")
+    found = run(folder, store, tmp_path / "log")
+    for label in ("raw", "plain"):
+        (shared, *_) = (
+            path for path in sorted(Path(store, found[label].folder, "data").rglob("*.parquet"))
+            if path.stat().st_nlink > 1
+        )  # fmt: skip
+        before = shared.read_bytes()
+        with shared.open("r+b") as file:
+            file.seek(len(before) // 2)
+            file.write(bytes([before[len(before) // 2] ^ 1]))
+        damaged = verify(str(store), "grow")
+        assert {finding.withdrawn for finding in damaged} == {True}
+        assert len(damaged) == 2  # in both nodes
+        again = run(folder, store, tmp_path / "log")
+        assert shared.read_bytes() == before
+        assert verify(str(store), again.name) == []
+
+
+def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp_path):
+    def numbers() -> set[bytes]:
+        node = OutOf(docs=s.Read(paths=(str(folder),), shard_bytes=150))
+        found = Pipeline([node], name="n", store=str(tmp_path / "store"), names={"n": node}).run(progress=False)
+        return set(data(found, "n", tmp_path / "store").values())
+
+    (before,) = numbers()
+    lines(folder / "z.jsonl", "z1")
+    assert numbers() == {str(int(before) + 1).encode()}
 
 
 def test_a_run_without_the_limit_goes_on_from_the_run_with_it(local_ray, folder, tmp_path):

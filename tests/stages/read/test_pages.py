@@ -33,7 +33,9 @@ ARCHIVE = [
     record(gzip.compress(b"<p>packed</p>"), headers="Content-Encoding: gzip\r\n", url="z"),
     record(b"not packed at all", headers="Content-Encoding: gzip\r\n", url="y"),
     record(b"\x89PNG", "image/png", url="p"),
+    record(b"a { color: red }", "text/css", url="c"),
     record(b"<p>gone</p>", status="404 Not Found", url="g"),
+    record(b"20100101\nhost. 300 IN A 192.0.2.1\n", "text/dns", of="resource", url="d"),  # as Heritrix writes
     record(b"GET / HTTP/1.1\r\n\r\n", "application/http; msgtype=request", of="request", url="q"),
     record("reiner Text, größer".encode(), "text/plain", of="conversion", url="w"),
 ]
@@ -53,9 +55,9 @@ def test_an_archive_gives_its_pages_in_their_charsets(tmp_path, packed):
     assert found["w"]["content_type"] == "text/plain"
     assert found["u"]["source_id"] == "<urn:uuid:u>"
     assert found["u"]["date"] == "2020-01-01T00:00:00Z"
-    assert [row["id"].split(":")[1] for row in found.values()] == ["1", "2", "3", "4", "5", "10"]
+    assert [row["id"].split(":")[1] for row in found.values()] == ["1", "2", "3", "4", "5", "12"]
     assert [(entry["line"], entry["reason"]) for entry in rejected(ctx, results)] == [
-        (7, "bad_record"), (8, "not_text"), (9, "http_status")
+        (7, "bad_record"), (8, "not_text"), (9, "not_text"), (10, "http_status"), (11, "not_text")
     ]  # fmt: skip
 
 

@@ -211,3 +211,11 @@ def test_copies_of_held_out_documents_are_barred_through_chains_and_clusters(tmp
     )
     ctx = LocalContext(Pack(docs=None, tokenizer=None, holdout=held), tmp_path, {"holdout": table})
     assert list(barred_documents(ctx, "holdout")) == [("0" * 12, "all", [0, 1, 2, 3])]
+
+
+def test_a_row_of_documents_that_weigh_nothing_weighs_nothing(tokenizer, tmp_path):
+    table = documents(["a long document " * 20, "short"], log_prior=[-np.inf, 0.0])
+    _, folder = pack(tokenizer, tmp_path, table, carry={"log_prior": True})
+    lines = read(folder, 16)[1]
+    found = {line["log_prior"] for line in lines if set(line["doc_log_prior"]) == {-np.inf}}
+    assert found == {-np.inf}

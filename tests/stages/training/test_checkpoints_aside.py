@@ -4,12 +4,15 @@ import dataclasses
 import gc
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from stages.training.checkpoint import RESULT, Saver
+from stages.training.launch import of_this_start
 from stages.training.process import garbage_kept_back
 from stages.training.worker import Trainer, train
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start
@@ -72,6 +75,45 @@ def test_a_kill_in_the_middle_of_a_save_leaves_the_one_before(aside, tmp_path, b
     assert result(folder)["resources"]["resumed_at"] == 3
     assert_same_bits(result(tmp_path / "whole"), result(folder))
     assert saver.whole() == [SIX, NINE]
+
+
+def test_who_survives_a_kill_in_a_save_ends_by_itself(aside, tmp_path, monkeypatch):
+    """The first process waits for a note of the dead one in a thread that Python's end would wait for too."""
+    monkeypatch.setenv("KILLED_RANK", "1")
+    first, second = start(aside, tmp_path / "killed", 2, "tests.stages.training.killed_in_save")
+    try:
+        assert second.wait(120) == -signal.SIGKILL
+        assert first.wait(60) == 1
+    finally:
+        first.kill()
+    assert Saver(str(tmp_path / "killed")).whole() == [THREE]
+
+
+@pytest.mark.timeout(60)
+def test_a_group_that_starts_again_meets_nothing_of_an_earlier_start():
+    """`torchrun` keeps its store over restarts: here it holds a whole start, and one of which the first process signed
+    up alone.
+    """
+    server = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+
+    def begin(*ranks):
+        def one(process_rank):
+            return of_this_start(dist.TCPStore("127.0.0.1", server.port, is_master=False), process_rank, 3)
+
+        return [threads.submit(one, process_rank) for process_rank in ranks]
+
+    with ThreadPoolExecutor(9) as threads:
+        for store in begin(0, 1, 2):
+            store.result().set("address", "of a dead process")
+        late = begin(1, 2)
+        while server.get("start") == b"" or not all(
+            server.check([f"{server.get('start').decode()}/{rank}"]) for rank in (1, 2)
+        ):
+            pass
+        stores = [store.result() for store in [*begin(0), *late]]
+    assert not any(store.check(["address"]) for store in stores)
+    stores[1].set("address", "new")
+    assert [store.get("address") for store in stores] == [b"new"] * 3
 
 
 def test_pythons_search_for_circles_waits_for_common_steps_and_comes_back():

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import chisquare
 
 from models.objectives.pacing import Pacing, prefix
+from pipeline.errors import DataError
 from stages.training.checkpoint import RESULT, Saver
 from stages.training.curriculum import Curriculum
 from stages.training.row_source import RowSource
@@ -56,6 +57,12 @@ def test_a_step_draws_from_the_rows_that_its_pace_admits_and_no_harder_one(two, 
             # equal values do not let more rows in than the pace
             assert len(reached) <= admitted
         assert ranked[-1] in values[list(reached)]
+
+
+def test_a_column_without_a_single_value_is_named(two, tmp_path):
+    empty = source(tmp_path, "empty", [None] * 30, 0.5)
+    with pytest.raises(DataError, match=r"curriculum\.by: hard: no row of empty with a value"):
+        opened((two[0], empty), Pacing()).batch(0)
 
 
 def test_the_whole_from_the_start_is_drawn_evenly_as_by_a_uniform_order(two):

@@ -11,6 +11,7 @@ from local_context import LocalContext
 
 from models.objectives.emo import Emo
 from models.presets import Llama
+from models.reweight_config import LinUpper
 from pipeline.contract import RowPhase
 from pipeline.errors import DataError, RecipeError
 from pipeline.graph import build
@@ -128,6 +129,13 @@ def test_after_some_epochs_a_row_was_drawn_as_often_as_its_weight_to_within_one(
     assert not np.array_equal(other.batch(0, 60)[1], rows)
 
 
+def test_large_logarithms_of_weights_are_taken_by_their_differences(tmp_path):
+    """As numbers they overflow, and no epoch of rows that count infinitely often ever ends."""
+    logs = [1000.0, 1000.0 - np.log(3.0), -np.inf]
+    order = ByPrior().open((weighted(tmp_path, "a", logs),), batch_rows=4, steps=3, seed=1)
+    assert order.weights[0] == pytest.approx([2.25, 0.75, 0.0])
+
+
 def test_equal_weights_are_the_plain_mixture(tmp_path):
     sources = (weighted(tmp_path, "a", [0.0] * 50, 0.7), weighted(tmp_path, "b", [0.0] * 31, 0.3))
     how = {"batch_rows": 16, "steps": 90, "seed": 3}
@@ -142,6 +150,8 @@ def test_a_prior_counts_in_the_sampler_or_in_the_loss_and_runs_keep_their_bits(j
     in_sampler = dataclasses.replace(in_loss, order=ByPrior())
     assert Feed(in_loss, 0, 1, CPU).batch(0)[0].log_prior_b.any()
     assert not Feed(in_sampler, 0, 1, CPU).batch(0)[0].log_prior_b.any()
+    by_document = dataclasses.replace(in_sampler, reweight=LinUpper(unit="document"))
+    assert not Feed(by_document, 0, 1, CPU).batch(0)[0].pieces
     train(at(in_sampler, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(in_sampler, tmp_path / "two", 2))
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "two"))

@@ -1,6 +1,7 @@
 """A training that does not fit is refused before it takes memory."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -34,6 +35,21 @@ def test_all_processes_of_a_machine_count(job, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "100000")
     with pytest.raises(TooLittleMemory, match="in each of 100000 processes"):
         check_memory(job, 50, 16, 1, torch.device("cpu"))
+
+
+def test_the_copy_for_a_checkpoint_lies_beside_a_gpu_and_not_on_it(job, monkeypatch):
+    aside = dataclasses.replace(job, model=Llama("60m"), save_aside=True)
+    peak = peak_of(aside, 50, 16, 1)
+    assert peak.saved > 0
+    card = SimpleNamespace(total_memory=peak.total - peak.saved)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    check_memory(aside, 50, 16, 1, torch.device("cuda"))
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "100000")
+    with pytest.raises(TooLittleMemory, match="in each of 100000 processes, of which the copy for"):
+        check_memory(aside, 50, 16, 1, torch.device("cuda"))
+    card.total_memory -= 1
+    with pytest.raises(TooLittleMemory, match=r"weights, gradients and optimiser.*which is what this GPU has"):
+        check_memory(aside, 50, 16, 1, torch.device("cuda"))
 
 
 def test_memory_follows_what_is_set(job):

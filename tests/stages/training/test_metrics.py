@@ -140,6 +140,18 @@ def test_a_sink_that_fails_is_named_and_the_others_go_on(done):
     assert values == {"sink": "seen", "error": "ConnectionError: the service is down"}
 
 
+def test_a_log_that_cannot_be_read_ends_no_training(tmp_path):
+    log, told, seen = tmp_path / "metrics/steps.jsonl", [], Seen()
+    log.parent.mkdir()
+    log.symlink_to(log)
+    with Follower(
+        Scratch(str(tmp_path)), [seen], lambda event, **values: told.append((event, values["sink"])), no_rows
+    ):
+        pass
+    assert told == [("metrics failed", "the log")]
+    assert seen.closed
+
+
 def events(path):
     """The events of a TensorBoard file: records of length, its checksum, bytes, their checksum."""
     data, at, found = path.read_bytes(), 0, []

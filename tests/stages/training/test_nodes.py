@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -111,7 +114,7 @@ def test_scores_are_those_of_documents_alone(made):
     encoder = Encoder.load(places["lost"] / "train/all/tokenizer.json")
     texts = ["tide moon", "the harbour and the gull " * 30, "x"]
     ids = encoder.encode(texts)
-    together = score_documents(model, ids, encoder.token_bytes, 0, batch_rows=2)
+    together = score_documents(model, ids, [len(text.encode()) for text in texts], 0, batch_rows=2)
     for i, text in enumerate(texts):
         whole = [0, *ids[i].tolist()]
         nats = 0.0
@@ -120,7 +123,7 @@ def test_scores_are_those_of_documents_alone(made):
             nats += float(losses(model, part[:, :-1], part[:, 1:]).detach().double().sum())
         assert together.nats[i] == pytest.approx(nats, rel=1e-5)
         assert together.tokens[i] == len(ids[i])
-        assert together.bytes[i] == len(text.encode())
+        assert encoder.token_bytes[ids[i]].sum() == len(text.encode())
     totals = report["held_out"]
     scored = pq.read_table(places["scores"] / "score/all.parquet").to_pydict()
     assert totals["bits_per_byte"] == pytest.approx(sum(scored["nats"]) / math.log(2) / sum(scored["bytes"]), rel=1e-12)
@@ -153,12 +156,43 @@ def test_the_dense_folder_loads_offline_and_gives_the_runs_logits(made, monkeypa
     assert "`pack`: `length=32`" in card
 
 
+@pytest.mark.timeout(600)
+def test_lm_eval_runs_on_the_folder_offline_and_finds_our_bits_per_byte(made, tmp_path):
+    """With a task that is a JSON file; `pip install lm-eval[hf]` for this test."""
+    pytest.importorskip("lm_eval")
+    from models.files import load
+
+    _, places, _ = made
+    texts = ["tide moon harbour", "the gull and the anchor", "salt rope"]
+    (tmp_path / "texts.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    task = {
+        "task": "ours", "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "texts.jsonl")}},
+        "test_split": "test", "output_type": "loglikelihood_rolling", "doc_to_text": "", "doc_to_target": "{{text}}",
+        "metric_list": [{"metric": "bits_per_byte"}], "metadata": {"version": 1},
+    }  # fmt: skip
+    (tmp_path / "ours.yaml").write_text(json.dumps(task))
+    arguments = f"pretrained={places['dense_folder'] / 'folder/all'},dtype=float32"
+    command = [sys.executable, "-m", "lm_eval", "--model", "hf", "--model_args", arguments, "--tasks", "ours"]
+    command += ["--include_path", str(tmp_path), "--device", "cpu", "--output_path", str(tmp_path / "out")]
+    offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    subprocess.run(command, env=os.environ | offline, check=True)
+    [written] = (tmp_path / "out").rglob("*.json")
+    found = json.loads(written.read_text())["results"]["ours"]["bits_per_byte,none"]
+    encoder = Encoder.load(places["dense"] / "train/all/tokenizer.json")
+    model = load(places["dense"] / "train/all/model.safetensors")
+    scores = score_documents(model, encoder.encode(texts), encoder.token_bytes, 0, batch_rows=2)
+    assert (scores.tokens < 32).all(), "longer texts are cut into windows in two ways"
+    assert found == pytest.approx(scores.bits_per_byte, rel=1e-5)
+
+
 def test_the_table_and_the_curves_name_both_models(made):
     _, places, _ = made
     figures = json.loads((Path(places["table"]).parent / "figures.json").read_text())
     figures = figures["figures"] if isinstance(figures, dict) else figures
     table = next(figure for figure in figures if figure["kind"] == "table")
     assert [row[0] for row in table["rows"]] == ["Lost 1m, rank 8, density 0.1, LinUpper r 1", "Llama 1m"]
+    assert "None of the models saw the held-out text." in table["note"]
     for figure in figures:
         check(figure)
     curves = next(figure for figure in figures if figure["title"] == "Training loss")

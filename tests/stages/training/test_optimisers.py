@@ -3,11 +3,13 @@
 import dataclasses
 
 import pytest
+import torch
 
 from models.galore import GaLore
 from models.muon import Muon
 from pipeline.errors import RecipeError
 from stages.training.checkpoint import Saver
+from stages.training.state import empty_state
 from stages.training.worker import train
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start
 
@@ -38,3 +40,11 @@ def test_shards_are_refused_by_name(job, optimizer):
     job = dataclasses.replace(job, optimizer=optimizer, shard=2)
     with pytest.raises(RecipeError, match=r"pretrain\.optimizer.*with shard 2; expected whole copies"):
         train(job, Saver(job.scratch), 0, 1)
+
+
+def test_counts_of_steps_lie_where_their_own_part_of_an_optimiser_reads_them():
+    """GaLore reads its counts in Python: on the device each would hold up every step. "meta" stands for a device."""
+    maps, rest = (torch.nn.Parameter(torch.empty(2, 2, device="meta")) for _ in range(2))
+    joined = torch.optim.SGD([{"params": [maps]}, {"params": [rest], "fused": True}], lr=1.0)
+    assert empty_state(joined, maps, []).device.type == "cpu"
+    assert empty_state(joined, rest, []).device.type == "meta"

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from models.optim_config import AdamW
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UserError
 from stages.training.checkpoint import PROGRESS, RESULT, STOP, Saver
 from stages.training.ray_trainer import Watch, fit
 from stages.training.worker import train
@@ -42,6 +42,14 @@ def test_two_workers_under_ray_give_the_bits_of_one_plain_process(job, tmp_path)
     fit(at(job, tmp_path / "ray"), "run", workers=2, max_failures=0)
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
+
+
+def test_more_room_than_the_machine_has_is_named_with_what_would_fit(job):
+    for changes, then in (({"threads": 10**6}, "set threads: "), ({"device": "cuda"}, "set device: cpu")):
+        with pytest.raises(UserError, match=rf"of this Ray\. Next: {then}"):
+            fit(dataclasses.replace(job, **changes), "run", workers=1, max_failures=0)
+    with pytest.raises(UserError, match=r"of this Ray\. Next: set workers: 1"):
+        fit(job, "run", workers=10**6, max_failures=0)
 
 
 def test_a_pair_of_workers_takes_what_the_machine_has_and_gives_the_same_bits(job, tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from stages.training.sampler import BLOCK, Sampler, capped_shares
@@ -82,7 +82,22 @@ def test_a_new_source_leaves_the_order_of_the_others_alone():
 
 
 def test_capped_shares_move_what_a_small_source_cannot_give():
-    assert capped_shares((0.5, 0.5), (100, 10_000), 1000, 2.0) == pytest.approx((0.2, 0.8))
+    assert capped_shares((0.5, 0.5), (100, 10_000), 1000, 2.0) == pytest.approx((0.2, 0.8), abs=1e-3)
     assert capped_shares((3, 1), (100, 100), 1000, None) == (0.75, 0.25)
     assert capped_shares((0.5, 0.5), (100, 100), 1000, 2.0) is None
-    assert capped_shares((0.6, 0.3, 0.1), (100, 320, 9000), 1000, 1.0) == pytest.approx((0.1, 0.32, 0.58))
+    assert capped_shares((0.6, 0.3, 0.1), (100, 320, 9000), 1000, 1.0) == pytest.approx((0.1, 0.32, 0.58), abs=1e-3)
+    # all rows of all sources are wanted, and ten tenths add up to less than one
+    assert capped_shares((1.0,) * 10, (10,) * 10, 100, 1.0) == pytest.approx((0.1,) * 10)
+
+
+@given(
+    rows=st.lists(st.integers(1, 3000), min_size=2, max_size=5), cap=st.floats(0.5, 4.0), share=st.integers(1, 99),
+    steps=st.integers(1, 500),
+)  # fmt: skip
+def test_no_source_is_read_more_often_than_its_cap(rows, cap, share, steps):
+    rows = [*rows, 10**6]  # one that can take the rest
+    shares = capped_shares((share, *[1.0] * (len(rows) - 1)), rows, 16 * steps, cap)
+    assert shares is not None
+    assume(min(shares) * BLOCK >= 1.0)
+    sampler = Sampler(tuple(map(str, range(len(rows)))), tuple(rows), shares, 16, 0)
+    assert max(sampler.epochs(steps)) <= cap * (1 + 1e-9)

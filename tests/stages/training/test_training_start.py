@@ -1,23 +1,29 @@
 """How a run begins: SVDs made once and kept, fields that say auto, the model of another node; and how it is stopped."""
 
 import dataclasses
+import json
+import re
 import time
 
 import pytest
 import torch
+from local_context import LocalContext
 
 from models import channels, files
 from models.build import build
 from models.channels import ChannelsDiffer
 from models.presets import Llama, Lost
 from models.sltrain_config import SLTrain
-from pipeline.errors import DataError
+from pipeline.errors import DataError, UserError
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
 from stages.training import pretrain
 from stages.training.checkpoint import RESULT, STOP, Request, Saver
+from stages.training.hf_model import HfModel
+from stages.training.make_job import job_of
 from stages.training.pretrain import Pretrain
+from stages.training.process import prepare
 from stages.training.state import Part
 from stages.training.worker import Trainer, train
 from tests.models.calls import logits
@@ -113,10 +119,56 @@ def test_a_run_goes_on_from_the_model_of_another(job, tmp_path):
     exact = Lost("1m", **TINY, rank=32, density=0.1, activation="none", values="residual", scale="exact")
     lost = Trainer(at(job, tmp_path / "lost", model=exact, start=str(given)), 0, 1, CPU)
     torch.testing.assert_close(logits(lost.model, ids), logits(trained, ids), rtol=0, atol=1e-4)
-    wrong = [Llama("1m", **TINY | {"layers": 1}), SLTrain("1m", **TINY, rank=4, density=0.1)]
+    wrong = [
+        Llama("1m", **TINY | {"layers": 1}), SLTrain("1m", **TINY, rank=4, density=0.1),
+        Llama("1m", **TINY, norm_eps=1e-5),
+    ]  # fmt: skip
     for model in wrong:
         with pytest.raises(DataError, match=r"pretrain\.start"):
             Trainer(at(job, tmp_path / "wrong", model=model, start=str(given)), 0, 1, CPU)
+
+
+class Inputs(LocalContext):
+    """Packed rows and a model, by the field that takes them."""
+
+    def path(self, phase, key, ext, of=None):
+        return self.folder / ("rows" if of == ("rows", 0) else str(of)) / f"{phase}{ext}"
+
+
+def test_a_start_whose_tokens_have_other_ids_is_named(job, tmp_path):
+    rows = job.sources[0].rows
+    facts = {"shards": [], "draw": None, "dtype": "uint16", "end_id": 0, "vocab_size": 3, "length": 16}
+    words = {"rows": {"a": 1, "b": 2}, "start": {"a": 2, "b": 1}}
+    for name, vocabulary in words.items():
+        (tmp_path / name).mkdir(exist_ok=True)
+        text = json.dumps({"model": {"vocab": vocabulary}, "added_tokens": [{"content": "<|endoftext|>", "id": 0}]})
+        for phase in ("meta", "train"):
+            (tmp_path / name / f"{phase}").mkdir()
+            (tmp_path / name / f"{phase}/tokenizer.json").write_text(text)
+    shard = {"name": "a", "rows": rows.rows}
+    (tmp_path / "rows/meta.json").write_text(json.dumps(facts | {"shards": [shard]}))
+    docs = Read(paths=("unread",))
+    packed = Pack(docs=docs, tokenizer=Tokenizer(docs=docs), length=16)
+    node = Pretrain(rows=packed, model=Llama("1m", **TINY), start=HfModel(paths=("unread",)))
+    with pytest.raises(DataError, match=r"pretrain\.start: a tokenizer whose 'a' is 2; expected 1"):
+        job_of(node, Inputs(node, tmp_path))
+    (tmp_path / "start/train/tokenizer.json").write_bytes((tmp_path / "rows/meta/tokenizer.json").read_bytes())
+    assert job_of(node, Inputs(node, tmp_path))[0].start is not None
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what is to be missing")
+def test_a_gpu_that_torch_does_not_see_is_named(job):
+    with pytest.raises(
+        UserError, match=rf"pretrain\.device: cuda, and torch {re.escape(torch.__version__)} sees no GPU"
+    ):
+        prepare(dataclasses.replace(job, device="cuda"))
+
+
+def test_an_operation_whose_bits_may_differ_is_an_error(job):
+    """A mere warning would also let CUDA's attention take its fast backward, which gives other bits each time."""
+    prepare(job)
+    with pytest.raises(RuntimeError, match="deterministic"):
+        torch.zeros(3).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]))
 
 
 def test_a_model_with_an_activation_between_its_factors_starts_no_other_kind(job, tmp_path):

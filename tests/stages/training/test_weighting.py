@@ -1,6 +1,7 @@
 """Weights inside the loop: the limit that is plain training, documents as samples, priors, excess loss."""
 
 import dataclasses
+import pickle
 
 import numpy as np
 import pyarrow as pa
@@ -53,6 +54,18 @@ def test_weights_that_never_begin_are_plain_training_bit_for_bit(job, tmp_path, 
     assert all(torch.equal(tensor, other["model"][name]) for name, tensor in one["model"].items())
 
 
+@pytest.mark.parametrize("unit", ["row", "document"])
+@pytest.mark.parametrize("by_tokens", [True, False])
+def test_a_training_without_weights_is_recorded_as_even_however_full_its_rows_are(job, by_tokens, unit):
+    """So that its report shows no weights: rows and documents of these rows hold unequal numbers of tokens."""
+    for reweight in (Uniform(by_tokens=by_tokens), LinUpper(by_tokens=by_tokens, unit=unit, warmup=1.0, ramp=0.0)):
+        trainer = Trainer(dataclasses.replace(job, reweight=reweight), 0, 1, CPU)
+        trainer.train_step()
+        for name in ("effective", "weight_max", "weight_min"):
+            assert trainer.record[name][0] == pytest.approx(1.0, abs=1e-9), name
+        trainer.feed.close()
+
+
 @pytest.mark.parametrize("reference", [None, "ref_loss"])
 def test_the_gradient_is_that_of_documents_with_their_own_weights_priors_and_references(job, reference):
     """Against a loop over the documents of the batch, and one backward."""
@@ -80,7 +93,8 @@ def test_the_gradient_is_that_of_documents_with_their_own_weights_priors_and_ref
     trainer.train_step()
     for (name, mine), theirs in zip(trainer.model.named_parameters(), net.parameters(), strict=True):
         assert torch.allclose(mine.grad, theirs.grad, rtol=2e-4, atol=2e-7), name
-    effective = float(1 / (len(w) * w.square().sum()))
+    shares = torch.tensor(tokens) / sum(tokens)
+    effective = float(1 / (w.square() / shares).sum())
     assert trainer.record["effective"][0] == pytest.approx(effective, rel=1e-5)
     trainer.feed.close()
 
@@ -103,3 +117,13 @@ def test_a_document_without_a_reference_is_named_before_the_run(job):
         check_reference(job)
     check_reference(dataclasses.replace(job, reweight=LinUpper()))
     assert columns([LinUpper(reference="other")]) == ("other",)
+
+
+def test_what_rows_have_read_does_not_travel_with_a_job(job):
+    """A column of a billion rows would be eight gigabytes in the message that starts a worker."""
+    carry(job, ref_loss=lambda row, piece: 1.0)
+    before = len(pickle.dumps(job))
+    check_reference(dataclasses.replace(job, reweight=LinUpper(reference="ref_loss")))
+    ids = job.sources[0].rows.take(np.arange(3)).ids
+    assert len(pickle.dumps(job)) == before
+    assert np.array_equal(pickle.loads(pickle.dumps(job)).sources[0].rows.take(np.arange(3)).ids, ids)

@@ -108,10 +108,10 @@ def test_any_number_of_processes_gives_the_same_bits(job, tmp_path, processes, c
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "many"))
 
 
-def kill_after_first_checkpoint(job, folder, processes):
+def kill_after_first_checkpoint(job, folder, processes, seconds=100):
     """Train until a checkpoint is whole, SIGKILL all processes, and leave that checkpoint alone."""
     started, saver = start(job, folder, processes), Saver(str(folder))
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + seconds
     while not saver.whole() and time.monotonic() < deadline:
         if all(process.poll() is not None for process in started):
             break

@@ -1,4 +1,4 @@
-"""Passes with actors take turns, also those of two drivers on one Ray."""
+"""Passes with actors begin when there are CPUs for them, also those of two drivers on one Ray."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from pipeline.contract import Resources
 from pipeline.driver.execute import Options, run
 from pipeline.driver.progress import Notice
 from pipeline.graph import build
-from pipeline.ray_runtime.turn import turn
+from pipeline.ray_runtime.admission import admitted
 
 HOLDS = """
 import sys, time
 from pipeline.ray_runtime import session
 session.start(None, sys.argv[1])
-from pipeline.ray_runtime.turn import turn
-with turn(lambda: False, print) as ours:
-    print(ours, flush=True)
+from pipeline.ray_runtime.admission import admitted
+with admitted(2, lambda: False, print) as may_begin:
+    print(may_begin, flush=True)
     time.sleep(600)
 """
 
@@ -65,12 +65,15 @@ def test_a_pass_waits_for_that_of_another_driver_and_goes_on_when_that_is_killed
     assert sum("another pass with actors" in line for line in watcher.lines) == 1
 
 
-def test_a_stop_ends_the_waiting(local_ray):
+def test_passes_begin_together_where_both_fit_and_a_stop_ends_the_waiting(local_ray):
     lines: list[str] = []
-    with turn(lambda: False, lines.append) as first:
+    with admitted(1, lambda: False, lines.append) as first, admitted(1, lambda: False, lines.append) as second:
         assert first
-        with turn(lambda: True, lines.append) as second:
-            assert not second
-    assert lines == []
-    with turn(lambda: False, lines.append) as third:
-        assert third
+        assert second
+        assert lines == []
+        with admitted(0.5, lambda: bool(lines), lines.append) as third:
+            assert not third
+    assert len(lines) == 1
+    with admitted(64, lambda: False, lines.append) as alone:  # more than there is: Ray Data makes its pool smaller
+        assert alone
+    assert len(lines) == 1
