@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from siftloom.commands_run import JSON, SET
-from siftloom.screen import say, say_json, table
+from siftloom.screen import begin, say, say_json, table
 
 if TYPE_CHECKING:
     from models.memory import PeakBytes
@@ -33,6 +33,7 @@ def budget(
 
     Bytes are those of the fullest process. Hours are for 20 tokens per parameter; those of DCLM stand beside them.
     """
+    begin(f"reading {what}", as_json=as_json)
     from models.budget import DCLM, gpu_hours
     from models.shapes import SHAPES
     from pipeline.errors import UserError
@@ -95,7 +96,7 @@ def _recipe(path: str, changes: list[str], mfu: float) -> list[tuple[dict, Any]]
         row = _row(graph.names[node], node.model, node.vocab_size, node.length, peak, tokens, mfu)
         found.append((row | {"processes": most}, check))
     if not found:
-        raise RecipeError(path, "no node of the kind pretrain", "a training to reckon", "siftloom budget 60m")
+        raise RecipeError(path, "no node of the kind pretrain", "a node that trains", "siftloom budget 60m")
     return found
 
 
@@ -141,7 +142,7 @@ def _show(rows: list[dict[str, Any]], published: list[dict[str, Any]], mfu: floa
     table(titles, cells, right=tuple(range(1, len(titles))))
     say(f"\nbytes of the fullest process; hours of one H100 (989 TFLOP/s in bf16) at an MFU of {mfu:g}")
     hours = ((run["name"], f"{run['h100_hours']:,}", f"{run['at_its_mfu']:,}", run["mfu"]) for run in published)
-    table(("published, 20x", "H100 h", "reckoned", "at MFU"), hours, right=(1, 2, 3))
+    table(("published, 20x", "H100 h", "computed here", "at MFU"), hours, right=(1, 2, 3))
 
 
 def _count(tokens: float) -> str:

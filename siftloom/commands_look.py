@@ -23,6 +23,7 @@ def status(
     as_json: JSON = False,
 ) -> None:
     """Show the state of a run: each node, its tasks, and its failures."""
+    begin(f"reading the state of {run}", as_json=as_json)
     from siftloom.run import open_run
     from siftloom.runs import open_found, progress
 

@@ -66,6 +66,7 @@ def doctor(
     as_json: JSON = False,
 ) -> None:
     """Check modules, versions, memory and disk, and whether each node of a cluster reaches the store."""
+    begin("looking at this machine", as_json=as_json)
     from siftloom.doctor import examine, show
 
     findings = examine(find_store(store), address)

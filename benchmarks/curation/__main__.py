@@ -2,9 +2,10 @@
 
 Builds the corpus, runs our rule sets and datatrove's filters on the same English pages in one process, and prints CPU a
 document, verdicts side by side, the share of pages that stays per language, quality models on seen and unseen kinds of
-pages, what a small language model makes of their choice, a whole recipe run three ways, and the acceptance rows C-1 to
-C-9. `--small`: 100 pages for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The
-peers need the extra `parity`.
+pages, what a small language model makes of their choice, a whole recipe run three ways, a corpus that grows and one
+that is larger than memory, encoding, the whole chain against datatrove's, and the acceptance rows. `--small`: 100 pages
+for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The peers need the extra
+`parity`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from benchmarks.curation import arms, languages, peers, quality, runs, whole
 from benchmarks.curation.corpus import EIGHT, build
 from benchmarks.dedup.records import Records, say
 
+ROWS = (*(f"C-{number}" for number in range(1, 10)), "encoding", "chain")
 LEAST_GAIN = {"random - cascade": 0.25, "word - cascade": 0.08}  # bits per byte
 
 
@@ -26,7 +28,7 @@ def main() -> None:
     wish = argparse.ArgumentParser(prog="benchmarks.curation")
     wish.add_argument("--small", action="store_true")
     wish.add_argument("--json", type=Path)
-    wish.add_argument("--only", default="C-1,C-2,C-3,C-4,C-5,C-6,C-7,C-8,C-9", help="rows, commas between")
+    wish.add_argument("--only", default=",".join(ROWS), help="rows, commas between")
     wish.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "siftloom-curation")
     wish = wish.parse_args()
     pages = build(wish.cache)
@@ -52,6 +54,10 @@ def main() -> None:
         growth(records, wish.cache)
     if "C-9" in only:
         more_than_memory(records, wish.cache)
+    if "encoding" in only:
+        encoding(records, pages)
+    if "chain" in only:
+        whole_chain(records, pages, 300 if wish.small else 1000)
     if "C-1" in only:
         rule_sets(records, english, rounds=1 if wish.small else 3)
     say("\nrows")
@@ -184,7 +190,7 @@ def recipe(records: Records) -> None:
 def growth(records: Records, cache: Path) -> None:
     """C-8."""
     with tempfile.TemporaryDirectory() as name:
-        found = runs.measured("grow", Path(name), cache)
+        found = runs.measured("runs", "grow", name, cache)
     say(f"\nCPU seconds: 20 files {found['first']:.1f}, a 21st {found['more']:.1f}, all anew {found['fresh']:.1f}")
     records.at_most("C-8", "CPU of a run over a file more, of that over all", found["more"] / found["fresh"], 0.1, "")
     records.equal("C-8", "data files of the two are equal", found["equal"])
@@ -193,11 +199,34 @@ def growth(records: Records, cache: Path) -> None:
 def more_than_memory(records: Records, cache: Path) -> None:
     """C-9."""
     with tempfile.TemporaryDirectory() as name:
-        found = runs.measured("large", Path(name), cache)
+        found = runs.measured("runs", "large", name, cache)
     times = found["text"] / found["store"]
     records.at_least("C-9", "text through `tokenizer` and `pack`, times the object store", times, 10, "")
     records.equal("C-9", f"all {found['documents']:,} documents packed", found["packed"] == found["documents"])
     records.shown("C-9", f"largest process of that run ({found['cpu']:.0f} CPU s)", found["memory"] / 1e6, "MB")
+
+
+def encoding(records: Records, pages) -> None:
+    """Tokens: ours against `tokenizers`, on one core, over the whole corpus."""
+    speed, same_ = quality.encoding(pages["text"].to_pylist())
+    say("\nencoding, MB/s of CPU: " + ", ".join(f"{name} {value:.1f}" for name, value in speed.items()))
+    records.at_least("encoding", "against `tokenizers`, per core", speed["ours"] / speed["tokenizers"], 6)
+    records.at_least("encoding", "documents with equal ids", same_, 1.0, "")
+
+
+def whole_chain(records: Records, pages, many: int) -> None:
+    """From Parquet to a selection, ours and datatrove's in one process."""
+    with tempfile.TemporaryDirectory() as name:
+        source, model = quality.for_chain(pages, Path(name), many)
+        found = runs.measured("chain", source, model, name)
+    ours = found["ours"]
+    decode, whole_ = ours["read (decode Parquet)"], sum(ours.values())
+    say(f"\n{found['documents']:,} English pages, us of CPU a document; kept: ours {found['kept'][0]:,}, datatrove's "
+        f"{found['kept'][1]:,}")  # fmt: skip
+    for step, us in ours.items():
+        say(f"{step:24} {us:8.1f}   {us / decode:6.1f} x the decode")
+    say(f"{'all of it':24} {whole_:8.1f}   {whole_ / decode:6.1f} x; datatrove {found['theirs']:,.0f}")
+    records.at_least("chain", "whole curation against datatrove's pipeline, per core", found["theirs"] / whole_, 40)
 
 
 if __name__ == "__main__":

@@ -18,11 +18,12 @@ PARTS = 21  # files; the last one comes later
 COPIES = 4  # of every page, each with another first line, so that no copy of a copy goes
 OBJECT_STORE = 80 * 2**20  # bytes; Ray takes no fewer than 75 MiB
 TIMES = 10
+SAMPLE = 20_000_000  # bytes that the vocabulary is trained on: byte pairs of the whole take hours
 
 
-def measured(what: str, folder: Path, cache: Path) -> dict[str, Any]:
-    """What a run in another process found."""
-    command = [sys.executable, "-m", "benchmarks.curation.runs", what, str(folder), str(cache)]
+def measured(module: str, *words: Any) -> dict[str, Any]:
+    """What a module of this benchmark found in another process."""
+    command = [sys.executable, "-m", f"benchmarks.curation.{module}", *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr[-2000:]}")
@@ -70,7 +71,7 @@ def _cpu(files: Path, store: Path) -> float:
 
     raw = s.Read(paths=(f"{files}/*.jsonl",))
     model = s.TrainQuality(good=s.Read(paths=("demo://good",)), bad=s.Read(paths=("demo://corpus",)))
-    plain = s.GopherQuality(docs=s.Language(docs=raw, keep=None))
+    plain = s.GopherQuality(docs=s.Language(docs=raw, keep=()))
     unique = s.MinHashDedup(docs=s.GopherRepetition(docs=plain))
     best = s.Select(docs=s.Quality(docs=unique, model=model), where="quality > 0.1")
     cpu = TreeCpu()
@@ -102,7 +103,7 @@ def large(folder: Path, cache: Path) -> dict[str, Any]:
     session.OBJECT_STORE_BYTES = OBJECT_STORE
     session.start(cpus=2, address=None)
     raw = s.Read(paths=(f"{files}/*.jsonl",))
-    rows = s.Pack(docs=raw, tokenizer=s.Tokenizer(docs=raw, vocab_size=8192), length=512)
+    rows = s.Pack(docs=raw, tokenizer=s.Tokenizer(docs=raw, vocab_size=8192, sample_bytes=SAMPLE), length=512)
     cpu = TreeCpu()
     run = Pipeline([rows], name="large", store=str(folder / "store"), names={"rows": rows}).run(cpus=2, progress=False)
     spent, counts = cpu.stop(), run["rows"].counts["pack"]

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
-from pipeline.contract import Node, RowPhase
+from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import code_hash
-from pipeline.driver.unchanged import whole_of
 from pipeline.errors import DataError, SourceError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
@@ -108,6 +107,13 @@ def _manifest(
         "files": {phase: found.sizes for phase, found in sums.items()},
         "shards": sums[node.new_base].shards if node.new_base else {},
     }
+
+
+def whole_of(phase: Any, context: TaskContext) -> Any:
+    """Return what the tasks of a phase take from beyond their shards, None where they declare nothing of the kind."""
+    if not isinstance(phase, ShardPhase) or phase.whole is None:
+        return None
+    return identity.canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
 
 
 def _require_rows(state: Ledger, node: Node, found: Summary) -> None:

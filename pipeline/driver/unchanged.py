@@ -19,11 +19,11 @@ from functools import partial
 from typing import Any
 
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
+from pipeline.driver.commit import whole_of
 from pipeline.driver.reuse import siblings, take_over
 from pipeline.driver.same_rows import same_rows, taken
 from pipeline.driver.schedule import Key
 from pipeline.errors import DataError, StoreError
-from pipeline.fingerprint import canonical
 from pipeline.store.binding import Link
 from pipeline.store.known import AT_ONCE, READERS
 from pipeline.store.ledger import Ledger, reusable
@@ -154,7 +154,7 @@ class Unchanged:
                 continue
             form = [self._form(donor, node, receipt, equal) for receipt in receipts]
             pairs = [(theirs, ours) for theirs, ours in zip(receipts, form, strict=True) if ours is not None]
-            with ThreadPoolExecutor(READERS) as pool:
+            with ThreadPoolExecutor(min(READERS, len(pairs) or 1)) as pool:
                 for made in pool.map(partial(self._taken_over, donor, node), pairs):
                     if made is not None:
                         self.state.note(node, made)
@@ -174,22 +174,20 @@ class Unchanged:
             here = {key: donor.here(key) if name in donor.names else key for key in keys}
             theirs = {r.key: r for r in self.state.known.get(f"nodes/{name}", phase, list(keys))}
             ours = {r.key: r for r in self.state.known.get(f"nodes/{own}", phase, list(here.values()))}
-            link = donor.links.get(name)
-            same = partial(self._same, columns=taken(link, needs) if link is not None and link.phase == phase else None)
             pairs = [(theirs[key], ours[here[key]]) for key in keys if key in theirs and here[key] in ours]
-            with ThreadPoolExecutor(READERS) as pool:
-                answers = pool.map(partial(same, (name, own)), pairs)
-                for (one, other), equal in zip(pairs, answers, strict=True):
-                    if equal:
-                        found[name, phase, one.key] = one.digest, other.digest
+            same = [pair for pair in pairs if content(pair[0]) == content(pair[1])]
+            link = donor.links.get(name)
+            if link is not None and link.phase == phase and len(same) < len(pairs):
+                others = [pair for pair in pairs if content(pair[0]) != content(pair[1])]
+                columns = taken(link, needs)
+                with ThreadPoolExecutor(min(READERS, len(others))) as pool:
+                    answers = pool.map(partial(self._same_rows, (name, own), columns), others)
+                    same += [pair for pair, equal in zip(others, answers, strict=True) if equal]
+            found |= {(name, phase, one.key): (one.digest, other.digest) for one, other in same}
         return found
 
-    def _same(self, folders: Sequence[str], pair: Sequence[Receipt], columns: Sequence[str] | None) -> bool:
-        """Return whether two tasks wrote the same; with `columns`, to a phase that takes these of a side-car."""
-        if content(pair[0]) == content(pair[1]):
-            return True
-        if columns is None:
-            return False
+    def _same_rows(self, folders: Sequence[str], columns: Sequence[str], pair: Sequence[Receipt]) -> bool:
+        """Return whether the side-cars of two tasks are the same to a phase that takes these columns of them."""
         one, other = (
             self.state.store.local(data_name(f"nodes/{folder}", receipt.phase, file), entry["sha256"])
             for folder, receipt in zip(folders, pair, strict=True)
@@ -216,13 +214,6 @@ class Unchanged:
 
     def _taken_over(self, donor: Donor, node: Node, pair: tuple[Receipt, dict[str, Any]]) -> Receipt | None:
         return take_over(self.state.store, donor.folder, pair[0], self.state.folder(node), pair[1])
-
-
-def whole_of(phase: Any, context: TaskContext) -> Any:
-    """Return what the tasks of a phase take from beyond their shards, None where they declare nothing of the kind."""
-    if not isinstance(phase, ShardPhase) or phase.whole is None:
-        return None
-    return canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
 
 
 def content(receipt: Receipt) -> tuple[dict[str, str], Mapping[str, Any]]:

@@ -55,6 +55,8 @@ def verify(store: str, run: str) -> list[Finding]:
         for label, entry in record["nodes"].items():
             bad = list(_node(opened, label, entry["folder"]))
             found += _withdraw(opened, leases, entry["folder"], bad)
+            for folder, others in _linked(opened, entry["folder"], bad):
+                found += _withdraw(opened, leases, folder, others)
     finally:
         leases.close()
     return found + list(_digests(opened)) + list(_sources(opened, record))
@@ -115,6 +117,26 @@ def _file(store: Store, blank: Finding, entry: Mapping[str, Any]) -> Iterator[Fi
         return
     found = "no file" if digest is None else f"SHA-256 {digest[:12]}..., {size} bytes"
     yield replace(blank, found=found, expected=f"{entry['sha256'][:12]}..., {entry['size']} bytes")
+
+
+def _linked(store: Store, folder: str, bad: Sequence[Finding]) -> Iterator[tuple[str, list[Finding]]]:
+    """Yield (folder, findings) of the same tasks in other nodes of the kind, whose files may be links to the damaged
+    ones: the next run would link them again. Keys of shards differ in the base alone.
+    """
+    tasks = {(finding.phase, finding.key.partition("-")[2]) for finding in bad if finding.key}
+    for name in store.names("nodes") if tasks else ():
+        other = f"nodes/{name}"
+        if other == folder or other.rpartition("-")[0] != folder.rpartition("-")[0]:
+            continue
+        found = [
+            finding
+            for phase, keys in _with_receipts(store, other).items()
+            for key in keys
+            if (phase, key.partition("-")[2]) in tasks
+            for finding in _task(store, name, other, phase, key)
+        ]
+        if found:
+            yield other, found
 
 
 def _withdraw(store: Store, leases: Leases, folder: str, bad: Sequence[Finding]) -> list[Finding]:

@@ -110,7 +110,9 @@ def commit(
     """
     if len(canonical_json(dict(result.facts))) > FACTS_LIMIT:
         raise DataError(
-            f"{folder} {phase}/{key}", f"facts of more than {FACTS_LIMIT >> 20} MiB", "a file for anything that large"
+            f"{folder} {phase}/{key}",
+            f"facts of more than {FACTS_LIMIT / 1e6:.1f} MB",
+            "a file for anything that large",
         )
     files = {name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for name, path in sorted(outputs.items())}
     fresh = Receipt(phase, key, files, [list(read) for read in reads], dict(result.counts), dict(result.facts))

@@ -128,7 +128,8 @@ def repetition(text: pa.ChunkedArray | pa.Array) -> dict[str, Any]:
     import numpy as np
 
     from stages.clean.cut import ratio
-    from stages.clean.repeats import TOP, ngram_shares
+    from stages.clean.repeats import ngram_shares
+    from stages.clean.rules import TOP
 
     texts = contiguous(text).to_pylist()
     ids, offsets, facts = _cut(texts)

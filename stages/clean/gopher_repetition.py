@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pipeline.bounds import Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from stages.clean.cut import PARITY, Unit, Words
-from stages.clean.rules import Rule, apply, columns, histograms
-
-TOP = (2, 3, 4)
-REPEATED = (5, 6, 7, 8, 9, 10)
+from stages.clean.rules import REPEATED, TOP, Rule, apply, columns, histograms
 
 RULES = (
     Rule("max_dup_lines", "gopher_dup_lines", "float32", "max"),

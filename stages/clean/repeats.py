@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from stages.clean.cut import Cut
-from stages.clean.gopher_repetition import REPEATED, TOP
+from stages.clean.rules import REPEATED, TOP
 
 
 def room(entries: int) -> int:

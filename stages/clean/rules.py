@@ -15,6 +15,10 @@ from pipeline.contract import Removed
 if TYPE_CHECKING:
     import pyarrow as pa
 
+# words of the n-grams that Gopher's rules look at: the most frequent ones, and those that come again
+TOP = (2, 3, 4)
+REPEATED = (5, 6, 7, 8, 9, 10)
+
 
 @dataclass(frozen=True)
 class Rule:

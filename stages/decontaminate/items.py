@@ -70,7 +70,7 @@ def read_items(ctx: Context, source: Source) -> Iterator[tuple[int, Any]]:
         for number, line in enumerate(lines(chunks, LONGEST)):
             try:
                 if line is None:
-                    raise ValueError(f"more than {LONGEST >> 20} MiB")
+                    raise ValueError(f"more than {LONGEST / 1e6:.0f} MB")
                 if line.strip():
                     yield number, json.loads(line)
             except (ValueError, RecursionError) as err:

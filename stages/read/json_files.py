@@ -37,7 +37,7 @@ def file(given: Given) -> Iterator[Row]:
         whole += chunk
         if len(whole) > LONGEST:
             raise SourceError(
-                given.source.name, f"one JSON value of more than {LONGEST >> 20} MiB", "a smaller one, or JSON lines",
+                given.source.name, f"one JSON value of more than {LONGEST / 1e6:.0f} MB", "a smaller one or JSON lines",
                 "jq -c '.[]' FILE > FILE.jsonl",
             )  # fmt: skip
     if not whole.strip():

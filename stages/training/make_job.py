@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from models.reweight_config import Uniform
 from pipeline.contract import Context
@@ -15,11 +15,10 @@ from stages.training.stream_rows import Packer, packer, streamed_rows
 
 if TYPE_CHECKING:
     from stages.tokens.rows import PackedRows
-    from stages.training.pretrain import Pretrain
 
 
-def job_of(node: Pretrain, ctx: Context) -> tuple[Job, Packer | None]:
-    """The job, and the maker of its rows when they come in a stream."""
+def job_of(node: Any, ctx: Context) -> tuple[Job, Packer | None]:
+    """The job of a `pretrain`, whose file imports this one; and the maker of its rows when they come in a stream."""
     assert node.device != "auto"
     assert node.precision != "auto"
     maker = None if node.feed is None else packer(ctx, node.feed, node.seed)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
@@ -33,7 +33,6 @@ from stages.training.order import MIXTURE
 
 if TYPE_CHECKING:
     from stages.training.collate import Collator
-    from stages.training.pretrain import Pretrain
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +49,8 @@ class Stream:
     mix: Positive = 4
 
 
-def check_stream(node: Pretrain, parts: Sequence[object], collators: Sequence[Collator]) -> None:
-    """Raise RecipeError for a training that a stream cannot feed."""
+def check_stream(node: Any, parts: Sequence[object], collators: Sequence[Collator]) -> None:
+    """Raise RecipeError for a `pretrain` that a stream cannot feed; its file imports this one."""
     here = "pretrain.feed"
     assert node.feed is not None
     docs = node.rows

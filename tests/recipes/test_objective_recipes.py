@@ -1,5 +1,6 @@
-"""The recipes of published objectives: each can be planned, and the one that ends in an encoder is run, shorter."""
+"""The recipes of published objectives: each can be planned and runs, shorter; the encoder of one is looked at."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,32 @@ def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     trained = [node for node in graph.nodes if node.kind() == "pretrain"]
     assert len(trained) >= 2
     assert {"control", "masks_only"} & set(nodes)
+
+
+def smaller(name):
+    """The nodes of a recipe over fewer documents, with models and trainings as small as there are."""
+    text = (RECIPES / f"{name}.yaml").read_text()
+    text, models = re.subn(r"\{llama: 1m[^}]*\}", "{llama: 1m, hidden: 32, inter: 48, layers: 1, heads: 2}", text)
+    text, steps = re.subn(r"steps: \d+", "steps: 2", text)
+    text, reads = re.subn(r'paths: \["demo://corpus"\]', r"\g<0>, limit: 300", text)
+    assert min(models, steps, reads) >= 1
+    return {f"{name.replace('-', '_')}_{label}": node for label, node in parse(text, vocabulary()).nodes.items()}
+
+
+@pytest.mark.timeout(900)  # a dozen short trainings: a minute, and more on a busy machine
+def test_every_recipe_runs_with_its_method(local_ray, tmp_path):
+    methods = {
+        "emo": ("adaptive", "fixed"),
+        "hft": ("round_2",),
+        "codegen2": ("mixed", "prefix"),
+        "climb": ("data", "vocabulary"),
+        "loss-priors": ("in_loss", "in_sampler"),
+    }
+    nodes = {label: node for name in methods for label, node in smaller(name).items()}
+    wanted = [f"{name.replace('-', '_')}_{label}" for name, labels in methods.items() for label in labels]
+    run = Pipeline([nodes[label] for label in wanted], name="objectives", store=str(tmp_path), names=nodes)
+    found = run.run(progress=False)
+    assert [found[label].counts["train"]["trained"] for label in wanted] == [2] * len(wanted)
 
 
 def test_an_encoder_is_trained_in_two_phases_and_fills_masks_in_transformers(local_ray, tmp_path, monkeypatch):

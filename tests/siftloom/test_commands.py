@@ -31,7 +31,7 @@ def test_help_and_plan_import_nothing_heavy(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "first"),
     [
-        (["status", "small.yaml"], "node"),
+        (["status", "small.yaml"], "reading the state of small.yaml..."),
         (["why", "small.yaml", "letter-1"], "looking for the document in small.yaml..."),
         (["removed", "small.yaml", "distinct"], "reading what distinct removed in small.yaml..."),
         (["whatif", "small.yaml", "plain", "min_words=25"], "reading the scores of plain in small.yaml..."),

@@ -97,7 +97,7 @@ def test_a_receipt_is_written_after_its_files(store, tmp_path):
 
 
 def test_facts_are_small(store):
-    with pytest.raises(DataError, match="4 MiB"):
+    with pytest.raises(DataError, match=r"4\.2 MB"):
         commit(store, FOLDER, "p", "k", {}, [], Result(facts={"all": "x" * 5_000_000}))
     assert done_keys(store, FOLDER, "p") == set()
 

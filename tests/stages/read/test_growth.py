@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.driver.verify import verify
 from siftloom import Pipeline
 from siftloom import stages as s
 from tests.stages.read.whole_node import OutOf
@@ -168,6 +169,28 @@ def test_shards_without_news_are_curated_once(local_ray, tmp_path):
     assert set(made["lines_once.keys"]) == {*news, *lost}
     more = set(made["files.files"]) - {*news, *lost}
     assert len(more) == 1  # the shard of `b`: the number of copies is one of the columns that are written
+
+
+def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(local_ray, folder, tmp_path):
+    store = tmp_path / "store"
+    run(folder, store, tmp_path / "log")
+    lines(folder / "z.jsonl", "z1")
+    found = run(folder, store, tmp_path / "log")
+    for label in ("raw", "plain"):
+        (shared, *_) = (
+            path for path in sorted(Path(store, found[label].folder, "data").rglob("*.parquet"))
+            if path.stat().st_nlink > 1
+        )  # fmt: skip
+        before = shared.read_bytes()
+        with shared.open("r+b") as file:
+            file.seek(len(before) // 2)
+            file.write(bytes([before[len(before) // 2] ^ 1]))
+        damaged = verify(str(store), "grow")
+        assert {finding.withdrawn for finding in damaged} == {True}
+        assert len(damaged) == 2  # in both nodes
+        again = run(folder, store, tmp_path / "log")
+        assert shared.read_bytes() == before
+        assert verify(str(store), again.name) == []
 
 
 def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp_path):
