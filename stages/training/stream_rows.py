@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,7 +14,6 @@ from pipeline.contract import Context, RowReader, Shard
 from pipeline.errors import DataError
 from stages.documents import HELD_OUT, TEXT
 from stages.permutation import Permutation
-from stages.tokens.encoder import Encoder
 from stages.tokens.packing import best_fit, cut
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 from stages.training.stream import Stream
@@ -67,6 +67,8 @@ class Packer:
         """Rows of the group at a place of the pass, from row `first` on: `number` int64, `ids` and `documents`
         int32[T+1] (as in `collate.Rows`), a table for each window.
         """
+        from stages.tokens.encoder import Encoder
+
         encoder, count = Encoder(self.tokenizer), 0
         end = encoder.special[END_OF_TEXT]
         encoded = 0
@@ -141,14 +143,15 @@ def packer(ctx: Context, stream: Stream, seed: int) -> Packer:
 
 
 def streamed_rows(maker: Packer) -> StreamedRows:
-    """What is known of a maker's rows."""
-    encoder = Encoder(maker.tokenizer)
+    """What is known of a maker's rows. It is asked in the driver, which loads no tokenizer library: one crashed it."""
+    definition = json.loads(maker.tokenizer)
+    special = {entry["content"]: entry["id"] for entry in definition["added_tokens"]}
     return StreamedRows(
         groups=tuple(tuple(shard.name for shard in group) for group in maker.groups),
         rows=sum(shard.rows for group in maker.groups for shard in group),
         length=maker.stream.length,
-        end_id=encoder.special[END_OF_TEXT],
-        vocab_size=encoder.vocab_size,
-        specials=tuple(encoder.special.items()),
+        end_id=special[END_OF_TEXT],
+        vocab_size=max(*definition["model"]["vocab"].values(), *special.values()) + 1,
+        specials=tuple(special.items()),
         tokenizer=hashlib.sha256(maker.tokenizer.encode()).hexdigest(),
     )

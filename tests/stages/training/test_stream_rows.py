@@ -5,14 +5,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from pipeline.contract import Shard
+from pipeline.errors import DataError
 from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.tokenizer import Tokenizer
+from stages.training.row_source import RowSource
 from stages.training.stream import Stream
+from stages.training.stream_feed import Passes, StreamFeed
 from stages.training.stream_rows import ROW_BITS, Packer, streamed_rows
 from tests.stages.local_context import LocalContext
+from tests.stages.training.test_worker import job
+
+__all__ = ["job"]  # the fixture
 
 SHARDS = tuple(Shard("0" * 12, f"{number}", 30, 0) for number in range(3))
 
@@ -79,7 +86,45 @@ def test_how_a_shard_is_read_does_not_decide_them_and_every_field_does(made):
         assert whole(other, 0) != whole(made, 0)
 
 
+@dataclass(frozen=True)
+class Tables:
+    """A worker's part of a pass."""
+
+    table: pa.Table
+
+    def iter_batches(self, *, batch_size, batch_format, drop_last):
+        assert batch_format == "pyarrow"
+        assert drop_last
+        yield from (self.table.slice(at, batch_size) for at in range(0, len(self.table) - batch_size + 1, batch_size))
+
+
+def test_a_run_goes_on_from_the_worker_that_is_behind_and_counts_its_passes(job, made):
+    rows = streamed_rows(made)
+    run = replace(
+        job, sources=(RowSource("docs", rows, 1.0),), stream=made.stream, batch_rows=8, micro_batches=2, steps=9
+    )
+    part = Tables(pa.concat_tables(made.rows(1)).slice(0, 9))  # two steps of four rows, and one row that fills none
+    feed = StreamFeed(run, 1, 2, torch.device("cpu"), Passes(part, part), [3, 5])
+    seen = [torch.cat([batch.rows_b for batch in feed.batch(step)]) for step in range(3)]
+    assert seen[0].tolist() == part.table["number"].to_pylist()[:4]
+    assert seen[2].tolist() == seen[0].tolist()
+    ahead = torch.arange(20, 24)
+    for step, passes in enumerate((3, 3, 4)):
+        both = torch.cat([ahead, seen[step] % 2**ROW_BITS]).double()
+        feed.note(step, both.repeat_interleave(2))  # two documents a row
+        assert feed.state == [passes, int(both[4:].max()) + 1]
+    feed.close()
+
+
+def test_a_pass_without_rows_for_a_step_is_named(made):
+    empty = Tables(pa.concat_tables(made.rows(1)).slice(0, 3))
+    with pytest.raises(DataError, match="fewer than 4 rows for each worker"):
+        next(Passes(empty, empty).tables(4))
+
+
 def test_what_is_kept_of_a_place_in_a_pass(made):
     rows = streamed_rows(made)
+    encoder = Encoder(made.tokenizer)
+    assert (rows.vocab_size, dict(rows.specials), rows.end_id) == (encoder.vocab_size, encoder.special, 0)
     assert rows.documents(1 << ROW_BITS) == [SHARDS[2].name]
     assert rows.passes([2, (1 << ROW_BITS) + 5]) == 2.5
