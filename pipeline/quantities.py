@@ -1,8 +1,12 @@
-"""Numbers as a terminal shows them."""
+"""Numbers as a terminal shows them, and as the environment gives them."""
 
 from __future__ import annotations
 
+import math
+import os
 from typing import Any
+
+from pipeline.errors import UserError
 
 
 def number(value: Any) -> str:
@@ -28,3 +32,15 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     hours, rest = divmod(whole, 3600)
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def setting(name: str, default: float) -> float:
+    """The number above 0 that an environment variable gives. Raises UserError for anything else in it."""
+    text = os.environ.get(name, "")
+    try:
+        value = float(text) if text else float(default)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise UserError(f"${name}", f"{text!r}", "a number above 0", f"unset {name}")
+    return value

@@ -18,7 +18,9 @@ def generate(
     run: Annotated[str | None, typer.Option(help="the run of the node; the one started last if left out")] = None,
     store: STORE = None,
     count: Annotated[int, typer.Option("-n", help="texts", min=1, max=1000)] = 1,
-    tokens: Annotated[int, typer.Option(help="tokens of one text at most", min=1)] = 128,
+    tokens: Annotated[
+        int | None, typer.Option(help="tokens of one text at most; 128, or half of what the model sees", min=1)
+    ] = None,
     temperature: Annotated[float, typer.Option(help="0 takes the likeliest token each time", min=0.0)] = 0.7,
     top_k: Annotated[int, typer.Option(help="draw from so many likeliest tokens; 0 for all", min=0)] = 0,
     top_p: Annotated[float, typer.Option(help="draw from the likeliest tokens that hold this share")] = 1.0,

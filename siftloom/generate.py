@@ -19,6 +19,7 @@ from siftloom.run import NodeView, Run, open_run
 from siftloom.runs import all_runs
 from siftloom.vocabulary import vocabulary
 
+TOKENS = 128
 OURS = ("config.json", "model.safetensors", "tokenizer.json")
 EXPORT = "export"
 
@@ -64,10 +65,11 @@ def _gives_model(view: Any) -> bool:
 
 
 def generate(
-    files: Mapping[str, Path], prompt: str, *, samples: int, tokens: int, temperature: float, top_k: int, top_p: float,
-    seed: int,
+    files: Mapping[str, Path], prompt: str, *, samples: int, tokens: int | None, temperature: float, top_k: int,
+    top_p: float, seed: int,
 ) -> list[str]:  # fmt: skip
-    """Return what the model writes after the prompt, `samples` times. Equal arguments give equal texts on one machine.
+    """Return what the model writes after the prompt, `samples` times, in `tokens` tokens at most: 128 without a
+    number, or half of what the model sees at once. Equal arguments give equal texts on one machine.
 
     Raises DataError for files that are no model, UserError for settings that make no sense.
     """
@@ -89,7 +91,7 @@ def _by_ours(
     config: Mapping[str, Any],
     prompt: str,
     samples: int,
-    tokens: int,
+    tokens: int | None,
     seed: int,
     settings: Any,
 ) -> list[str]:
@@ -104,23 +106,24 @@ def _by_ours(
     start = Encoder.load(files["tokenizer.json"]).encode([prompt])[0].tolist() if prompt else []
     model = load(files["model.safetensors"]).eval()
     begin, end = config.get("begin_id"), config["end_id"]
-    written = write(model, [start] * samples, tokens, end, sampling=sampling, seed=seed, begin_id=begin)
+    written = write(model, [start] * samples, tokens or TOKENS, end, sampling=sampling, seed=seed, begin_id=begin)
     decoder = Tokenizer.from_file(str(files["tokenizer.json"]))
     return [decoder.decode(ids) for ids in written]
 
 
 def _by_transformers(
-    files: Mapping[str, Path], prompt: str, samples: int, tokens: int, seed: int, settings: Any
+    files: Mapping[str, Path], prompt: str, samples: int, tokens: int | None, seed: int, settings: Any
 ) -> list[str]:
     from stages.generate.folder import FolderLM
     from stages.generate.lm import Sampling
 
-    sampling = Sampling(samples=samples, max_tokens=tokens, seed=seed, **settings)
     # A store may keep every file in a place of its own; transformers wants one folder.
     with tempfile.TemporaryDirectory(prefix="siftloom-model-") as place:
         for name, path in files.items():
             (Path(place) / name).symlink_to(path.absolute())
         model = FolderLM(Path(place), batch_rows=samples, trust_code=_brings_our_code_only(files))
+        most = tokens or min(TOKENS, (model.longest or 2 * TOKENS) // 2)  # a prompt needs room too
+        sampling = Sampling(samples=samples, max_tokens=most, seed=seed, **settings)
         return [answer.text for answer in model.generate([prompt], [prompt], sampling)[0]]
 
 

@@ -103,9 +103,10 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
+FEEDS = {"stream": "stages.training.stream:Stream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH,
+    **FREEZE, **STAGES, **MATCH, **FEEDS,
 }  # fmt: skip
 
 

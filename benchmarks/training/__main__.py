@@ -1,8 +1,9 @@
 """`python -m benchmarks.training [PART]... [--small] [--threads N] [--rounds N] [--compiled] [--json FILE]`
 
 Parts: speed (steps against transformers, and litgpt where it is installed), shares (loader, tree sum), memory
-(predicted and measured peak), losses (forms of the cross-entropy), documents (attention inside documents); all of them
-when none is named. `--small` takes a small model and few rounds. `python -m benchmarks.training.gpu` is for one GPU.
+(predicted and measured peak), losses (forms of the cross-entropy), documents (attention inside documents), resume (the
+start of a run that goes on); all of them when none is named. `--small` takes a small model and few rounds.
+`python -m benchmarks.training.gpu` is for one GPU.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.dedup.records import Records, say
-from benchmarks.training import documents, loss_forms, memory, shares, speed
+from benchmarks.training import documents, loss_forms, memory, resume, shares, speed
 
-PARTS = ("speed", "shares", "memory", "losses", "documents")
+PARTS = ("speed", "shares", "memory", "losses", "documents", "resume")
 
 
 def main() -> None:
@@ -48,6 +49,8 @@ def main() -> None:
         loss_forms.measure(small=wish.small)
     if "documents" in parts:
         documents.measure(small=wish.small)
+    if "resume" in parts:
+        resume.measure(records)
     say("\nrows")
     for row in records.rows:
         said = "holds" if row["holds"] else "MISSED"

@@ -15,8 +15,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.quantities import setting
 
-LIMIT = int(os.environ.get("SIFTLOOM_CACHE_BYTES", str(10 * 1024**3)))
+LIMIT = int(setting("SIFTLOOM_CACHE_BYTES", 10 * 1024**3))
 IN_USE_SECONDS = 600.0  # a copy that was asked for so lately may be about to be opened
 
 _added: int | None = None  # bytes since this process last looked how large the cache is

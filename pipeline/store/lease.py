@@ -16,18 +16,17 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from pipeline.errors import LeaseLost
-from pipeline.quantities import duration
+from pipeline.quantities import duration, setting
 from pipeline.store.objects import Store
 from pipeline.store.owner import Owner
 
-LEASE_SECONDS = float(os.environ.get("SIFTLOOM_LEASE_SECONDS", "60"))
+LEASE_SECONDS = setting("SIFTLOOM_LEASE_SECONDS", 60)
 TURN_SECONDS = 0.05  # between two looks at a lease that is held for a moment
 PATIENCE_SECONDS = 5.0  # that such a lease is waited for without a word
 

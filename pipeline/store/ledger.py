@@ -109,13 +109,12 @@ class Ledger:
             form = None
             if node.content_keys:
                 form = identity.node_form(node, self.fingerprint, {}, skip_roles=("runtime", "sources", "reach"))
+            elif self.fingerprint(node) is None:  # not yet: the digests of its sources are not known
+                return None
             elif node.new_base is None and self.graph.stream_inputs(node):
-                rows = set(self.graph.stream_inputs(node))
-
-                def of(parent: Node) -> str | None:
-                    return (self.shape(parent) if parent in rows else None) or self.fingerprint(parent)
-
-                form = identity.node_form(node, of, self._source_forms(node))
+                rows = getattr(node, node.stream)  # the same node in another field counts there with all that it is
+                behind = identity.canonical(rows, lambda one: self.shape(one) or self.fingerprint(one), node.stream)
+                form = identity.node_form(node, self.fingerprint, {**self._source_forms(node), node.stream: behind})
             self._shapes[node] = None if form is None else identity.digest({"shape": form})
         return self._shapes[node]
 

@@ -36,7 +36,7 @@ class C4(RowNode):
 
     max_word_chars    characters of the longest word, at most
     end_mark          the line does not end with one of . ! ? " ', or ends with `...`
-    min_line_words    words of the line, at least
+    min_line_words    words of the line, at least (not asked in scripts without spaces)
     javascript        the line holds the word `javascript`
     policy            the line holds a phrase of privacy policies and cookie banners
     citations         marks of citations, like `[1]`, are taken out of the text first

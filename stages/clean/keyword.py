@@ -51,8 +51,6 @@ class Keyword(RowNode):
     def check(self) -> None:
         if not (self.terms or self.lists):
             raise RecipeError("keyword.terms", "no term", "words and phrases, or files of them in `lists`")
-        if self.max_chars is not None and self.max_chars < 1:
-            raise RecipeError("keyword.max_chars", f"{self.max_chars}", "at least 1")
 
     @property
     def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -52,7 +52,7 @@ class Language(RowNode):
     sure: Share = 0.8
     skip_code: bool = True
 
-    version = 2
+    version = 3
     needs = ("text",)
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012

@@ -36,7 +36,7 @@ class RefinedwebLines(RowNode):
     max_upper_case    more than this share of its characters are capitals
     max_digits        more than this share are digits
     counters          the line is a counter, like "3 likes"
-    min_line_words    words of the line, at least
+    min_line_words    words of the line, at least (not asked in scripts without spaces)
     phrases           the line is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a
                       line of at most 10 words that holds more than these words loses them
 

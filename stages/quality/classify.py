@@ -54,6 +54,8 @@ class TrainClassifier(Node):
     min_chars: Count = 20
     seed: int = 0
 
+    version = 2
+
     def check(self) -> None:
         if self.label not in columns_of(self.docs):
             have = ", ".join(sorted(columns_of(self.docs)))
@@ -119,6 +121,8 @@ class Classify(RowNode):
     docs: Node
     model: Node
     as_: str = "topic"
+
+    version = 2
 
     def check(self) -> None:
         if self.model.kind() != "train_classifier":

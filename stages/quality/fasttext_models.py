@@ -9,6 +9,7 @@ string several builds fail under NumPy 2.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from pipeline.contract import Context
 from pipeline.errors import DataError, MissingExtra
 
 LABEL = "__label__"
+END = re.compile(r"(?<!\S)</s>(?!\S)")  # as a word of its own it ends a line, for fastText, wherever it stands
 LID_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"  # lid.176.ftz of fasttext.cc
 
 
@@ -72,13 +74,18 @@ def trainer() -> Any:
     return fasttext
 
 
+def whole_line(line: str) -> str:
+    """The line without the word that would end it before its end."""
+    return END.sub("/s", line) if "</s>" in line else line
+
+
 def predict(model: Any, lines: Sequence[str], k: int) -> tuple[list[list[str]], list[list[float]]]:
     """Labels (without their prefix) and probabilities in [0, 1] of each line, at most `k`, the likeliest
     first.
 
     Probabilities are clipped: the model adds 1e-5 to each, so that one may exceed 1 by as much.
     """
-    labels, shares = model.predict(list(lines), k=k) if lines else ([], [])
+    labels, shares = model.predict([whole_line(line) for line in lines], k=k) if lines else ([], [])
     named = [[label.removeprefix(LABEL) for label in row] for row in labels]
     return named, [[min(max(float(p), 0.0), 1.0) for p in row] for row in shares]
 

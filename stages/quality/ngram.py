@@ -56,7 +56,7 @@ class NgramModel:
         """int64 ids; unknown words are 0."""
         known = self.__dict__.get("_ids")
         if known is None:
-            known = {word: i for i, word in enumerate(self.words)}
+            known = _numbers(self.words)
             object.__setattr__(self, "_ids", known)
         return np.array([known.get(word, 0) for word in words], np.int64)
 
@@ -103,11 +103,16 @@ def estimate(sentences: Iterable[Sequence[str]], order: int, min_count: int = 1)
             counted[word] = counted.get(word, 0) + 1
     kept = sorted(word for word, count in counted.items() if count >= min_count and word not in SPECIAL)
     words = (*SPECIAL, *kept)
-    known = {word: i for i, word in enumerate(words)}
+    known = _numbers(words)
     stream = np.concatenate([np.array([1, *(known.get(w, 0) for w in words_), 2], np.int64) for words_ in texts])
     starts = stream == 1
     counts = _count(stream, starts, order, len(words))
     return NgramModel(words, _smooth(counts, len(words)))
+
+
+def _numbers(words: Sequence[str]) -> dict[str, int]:
+    """The ids of words that a text may hold: one that is spelled as a special one is not that one, but unknown."""
+    return {word: i for i, word in enumerate(words) if i >= len(SPECIAL)}
 
 
 @dataclass(frozen=True)

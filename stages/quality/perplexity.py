@@ -61,6 +61,8 @@ class TrainNgram(Node):
     max_chars: Positive = 10_000
     seed: int = 0
 
+    version = 2
+
     def check(self) -> None:
         if not 1 <= self.order <= 8:
             raise RecipeError("train_ngram.order", f"{self.order}", "a number from 1 to 8")

@@ -28,7 +28,7 @@ class Quality(RowNode):
     calibrated: bool = False
     as_: str = "quality"
 
-    version = 1
+    version = 2
 
     def check(self) -> None:
         if self.model.kind() not in ("train_quality", "fasttext_model"):

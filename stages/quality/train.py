@@ -70,7 +70,7 @@ class TrainQuality(Node):
     min_chars: Count = 20
     seed: int = 0
 
-    version = 2
+    version = 3
     stream = "good"
 
     def phases(self):

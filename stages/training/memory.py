@@ -74,15 +74,15 @@ def check_memory(run: Settings, vocab_size: int, length: int, processes: int, de
     if device.type == "cuda":
         import torch
 
-        refuse_above(replace(peak, saved=0), 1, torch.cuda.get_device_properties(device).total_memory)
+        refuse_above(replace(peak, saved=0), 1, torch.cuda.get_device_properties(device).total_memory, "this GPU")
         # a checkpoint is written from the machine's own memory
         nothing = StateBytes(weights=0, gradients=0, optimiser=0, indices=0)
         peak = PeakBytes(state=nothing, sums=0, gathered=0, activations=0, losses=0, libraries=0, saved=peak.saved)
     refuse_above(peak, here, machine_memory())
 
 
-def refuse_above(peak: PeakBytes, processes: int, memory: int) -> None:
-    """Raises TooLittleMemory when so many processes together need more than `memory`."""
+def refuse_above(peak: PeakBytes, processes: int, memory: int, place: str = "this machine") -> None:
+    """Raises TooLittleMemory when so many processes together need more than the `memory` of a place."""
     if processes * peak.total <= memory:
         return
     parts = {
@@ -94,7 +94,7 @@ def refuse_above(peak: PeakBytes, processes: int, memory: int) -> None:
     each = f" in each of {processes} processes" if processes > 1 else ""
     raise TooLittleMemory(
         "pretrain", f"about {size(peak.total)}{each}, of which {largest} {size(parts[largest])}",
-        f"at most {size(memory)}, which is what this machine has",
+        f"at most {size(memory)}, which is what {place} has",
         "more micro_batches, recompute: true, shards over machines, or a smaller model; siftloom budget shows each",
     )  # fmt: skip
 

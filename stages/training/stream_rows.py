@@ -74,9 +74,9 @@ class Packer:
             ids = [np.concatenate([[end], one, [end]]) for one in encoder.encode(texts, first=encoded)]
             encoded += len(texts)
             table = self._packed(ids, end, f"{self.seed}/{place}/{number}", (place << ROW_BITS) + count)
+            # without rows where all of them were seen: a block must have columns
+            yield table.slice(min(max(0, first - count), table.num_rows))
             count += table.num_rows
-            if count > first:
-                yield table.slice(max(0, first - (count - table.num_rows)))
 
     def _windows(self, shards: Sequence[Shard]) -> Iterator[list[str]]:
         """Texts of the documents to train on, a window at a time; shards take turns."""
@@ -95,14 +95,19 @@ class Packer:
             yield window
 
     def _texts(self, shard: Shard, share: int) -> Iterator[list[str]]:
+        """Texts to train on, so many at a time however the shard is read."""
         import pyarrow.compute as pc
 
+        texts: list[str] = []
         for table in self.reader(shard):
             if HELD_OUT in table.column_names:
                 table = table.filter(pc.invert(pc.fill_null(table[HELD_OUT], False)))
-            texts = [text for text in table[TEXT].to_pylist() if text]
-            for start in range(0, len(texts), share):
-                yield texts[start : start + share]
+            texts += [text for text in table[TEXT].to_pylist() if text]
+            while len(texts) >= share:
+                yield texts[:share]
+                texts = texts[share:]
+        if texts:
+            yield texts
 
     def _packed(self, ids: list[np.ndarray], end: int, key: str, first: int) -> pa.Table:
         import pyarrow as pa

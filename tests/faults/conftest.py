@@ -1,6 +1,7 @@
-"""The kill tests use the small nodes and the corpus of the engine's tests."""
+"""The kill tests use the small nodes and the corpus of the engine's tests, and the models and the server of others."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
+TESTS = Path(__file__).parents[1]
+sys.path[:0] = [str(TESTS / "pipeline"), str(TESTS / "stages" / "generate")]

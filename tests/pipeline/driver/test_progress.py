@@ -20,7 +20,8 @@ from pipeline.driver.progress import Finished, NodeProgress, Started, TaskEvent,
 from pipeline.driver.progress_table import LiveTable, cells, shown
 from pipeline.driver.recorder import Recorder
 from pipeline.driver.reporter import Reporter
-from pipeline.quantities import duration, number, size
+from pipeline.errors import UserError
+from pipeline.quantities import duration, number, setting, size
 from pipeline.store.events import EventLog, read_events
 from pipeline.store.open import open_store
 
@@ -246,3 +247,14 @@ def test_a_report_that_fits_no_format_ends_no_run(loss, shown):
     watcher.notify = told.append
     Reporter({node: "train"}, watcher).event(node, "training", {"step": 3, "loss": loss})
     assert [event.text for event in told] == [shown]
+
+
+@pytest.mark.parametrize("text", ["abc", "10GB", "0", "-1", "inf", "nan"])
+def test_a_setting_that_is_no_number_is_named(monkeypatch, text):
+    monkeypatch.setenv("SIFTLOOM_LEASE_SECONDS", text)
+    with pytest.raises(UserError, match=r"\$SIFTLOOM_LEASE_SECONDS: .* expected a number above 0"):
+        setting("SIFTLOOM_LEASE_SECONDS", 60)
+    monkeypatch.setenv("SIFTLOOM_LEASE_SECONDS", "2.5")
+    assert setting("SIFTLOOM_LEASE_SECONDS", 60) == 2.5
+    monkeypatch.delenv("SIFTLOOM_LEASE_SECONDS")
+    assert setting("SIFTLOOM_LEASE_SECONDS", 60) == 60

@@ -100,3 +100,41 @@ def test_equal_files_in_equal_nodes_cannot_be_one_input(tmp_path):
         digested(both, tmp_path / "store").check_bases()
     apart = build([Long(docs=one), Long(docs=two, min_chars=7)], {"web": one, "wiki": two})
     digested(apart, tmp_path / "store").check_bases()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Against(RowNode):
+    """Reads one node's rows, and another as a whole."""
+
+    docs: Node
+    other: Node
+
+    def open(self, ctx: Context):
+        return lambda table: Columns()
+
+
+def test_a_shape_leaves_out_the_files_behind_the_rows_and_nothing_else(tmp_path):
+    from stages.dedup.exact import ExactDedup
+    from stages.read.read import Read
+
+    (tmp_path / "in").mkdir()
+
+    def shape(make, files: int = 2) -> str | None:
+        paths = tuple(str(tmp_path / "in" / f"{number}.txt") for number in range(files))
+        for path in paths:
+            with open(path, "w", encoding="utf-8") as out:
+                out.write(f"text {path[-5]}")
+        node = make(Read(paths=paths))
+        return digested(build([node]), tmp_path / "store").shape(node)
+
+    def plain(docs: Node) -> Node:
+        return ExactDedup(docs=Long(docs=docs, min_chars=3))
+
+    def both(docs: Node) -> Node:
+        return Against(docs=docs, other=docs)
+
+    assert shape(plain) == shape(plain, files=3) is not None
+    assert shape(plain) != shape(lambda docs: ExactDedup(docs=Long(docs=docs, min_chars=4)))
+    assert shape(plain) != shape(lambda docs: ExactDedup(docs=Long(docs=docs, min_chars=3), match="words"))
+    # what is read as a whole counts with all its files, also where it is the node whose rows are read
+    assert shape(both) == shape(both) != shape(both, files=3)

@@ -66,7 +66,7 @@ def test_an_arpa_file_says_what_the_model_says(model, tmp_path):
     assert lines[1:4] == [f"ngram {n}={len(order.keys)}" for n, order in enumerate(model.orders, 1)]
     given = {line.split("\t")[1]: float(line.split("\t")[0]) for line in lines if line.count("\t")}
     assert given["the"] == pytest.approx(float(model.orders[0].logp[model.words.index("the")]), rel=1e-6)
-    seen = next(text for text in given if text.count(" ") == 2 and text.startswith("<s>"))
+    seen = next(text for text in given if text.count(" ") == 2 and text.startswith("<s>") and END not in text)
     words = seen.split()[1:]
     assert model.log10(words)[1] == pytest.approx(given[seen], abs=1e-5)
     assert given[UNKNOWN] < 0
@@ -87,3 +87,14 @@ def test_too_little_text_and_one_word():
         estimate([], order=3)
     model = estimate([["a"]], order=3)
     assert math.isfinite(model.perplexity([["a"], ["b", "c"]]))
+
+
+def test_words_that_look_like_the_marks_of_a_sentence_are_unknown_ones():
+    """`<s>` is a tag of HTML too; as the mark itself it would begin a sentence, whose probability is next to none."""
+    prose = [["the", "cat", "sat"], ["a", "dog", "sat", "down"]] * 5
+    odd = [["the", "<s>", "sat"], ["a", "</s>", "sat", "<unk>"]] * 5
+    plain = [[{"<s>": "?", "</s>": "?", "<unk>": "?"}.get(word, word) for word in words] for words in odd]
+    seen, other = (estimate(prose + each, 3, min_count=100) for each in (odd, plain))
+    assert seen.perplexity(odd) == other.perplexity(plain)
+    seen, other = (estimate(prose, 3) for _ in range(2))
+    assert seen.perplexity(odd) == other.perplexity(plain)

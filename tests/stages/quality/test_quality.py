@@ -18,6 +18,7 @@ from pipeline.errors import DataError, RecipeError
 from stages.quality.auc import auc
 from stages.quality.calibration import calibrate, isotonic
 from stages.quality.drawing import Drawn, _Smallest
+from stages.quality.fasttext_models import bundled_language_model, load, predict
 from stages.quality.lines import Normaliser
 from stages.quality.score import Quality
 from stages.quality.train import TrainQuality
@@ -201,3 +202,12 @@ def test_a_draw_keeps_the_smallest_however_many_come(monkeypatch):
     for draw in [9, 1, 8, 2, 7, 3, *range(10, 5000), 0]:
         smallest.add(Drawn(draw, "id", "good", "line", False, False))
     assert [document.draw for document in smallest.documents()] == [0, 1, 2]
+
+
+def test_the_word_that_ends_a_line_for_fasttext_ends_no_text():
+    model = load(bundled_language_model())
+    german = "Dies ist ein einfacher deutscher Satz über das Wetter im Norden"
+    texts = [f"</s> {german}", f"The {german} </s>", f"{german}\t</s>", f"</s></s> {german}", german]
+    labels, shares = predict(model, texts, k=1)
+    assert labels == [["de"]] * len(texts)
+    assert min(share[0] for share in shares) > 0.8

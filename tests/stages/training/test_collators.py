@@ -21,6 +21,7 @@ from stages.training.collate import NEXT_TOKEN, Key, Rows
 from stages.training.feed import Feed
 from stages.training.growing_vocabulary import GrowingVocabulary
 from stages.training.infill import Infill
+from stages.training.make_job import job_of
 from stages.training.mask_tokens import MaskTokens
 from stages.training.pretrain import Pretrain
 from stages.training.row_source import RowSource
@@ -236,7 +237,7 @@ def test_a_tokenizer_without_the_special_tokens_is_named_and_one_with_them_is_re
     stages = (Stage(until=0.5), Stage(until=1.0, collate=MaskTokens(mask="<hole>")))
     with pytest.raises(RecipeError, match=r"specials: \[<hole>\]"):
         Pretrain(**made, schedule=stages).check()
-    found = Pretrain(**made, collate=MaskTokens())._job(OverPack(Pretrain(**made), tmp_path))
+    found, _ = job_of(Pretrain(**made, collate=MaskTokens()), OverPack(Pretrain(**made), tmp_path))
     assert dict(found.sources[0].rows.specials) == {END_OF_TEXT: 0, "<mask>": MASK}
     assert isinstance(found.sources[0].rows, PackedRows)
 

@@ -21,6 +21,7 @@ from stages.tokens.tokenizer import Tokenizer
 from stages.training import pretrain
 from stages.training.checkpoint import RESULT, STOP, Request, Saver
 from stages.training.hf_model import HfModel
+from stages.training.make_job import job_of
 from stages.training.pretrain import Pretrain
 from stages.training.process import prepare
 from stages.training.state import Part
@@ -150,9 +151,9 @@ def test_a_start_whose_tokens_have_other_ids_is_named(job, tmp_path):
     packed = Pack(docs=docs, tokenizer=Tokenizer(docs=docs), length=16)
     node = Pretrain(rows=packed, model=Llama("1m", **TINY), start=HfModel(paths=("unread",)))
     with pytest.raises(DataError, match=r"pretrain\.start: a tokenizer whose 'a' is 2; expected 1"):
-        node._job(Inputs(node, tmp_path))
+        job_of(node, Inputs(node, tmp_path))
     (tmp_path / "start/train/tokenizer.json").write_bytes((tmp_path / "rows/meta/tokenizer.json").read_bytes())
-    assert node._job(Inputs(node, tmp_path)).start is not None
+    assert job_of(node, Inputs(node, tmp_path))[0].start is not None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what is to be missing")

@@ -1,0 +1,85 @@
+"""The rows of a stream, made from documents in memory: what decides them and what does not, and where they go on."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from pipeline.contract import Shard
+from stages.read.read import Read
+from stages.tokens.encoder import Encoder
+from stages.tokens.tokenizer import Tokenizer
+from stages.training.stream import Stream
+from stages.training.stream_rows import ROW_BITS, Packer, streamed_rows
+from tests.stages.local_context import LocalContext
+
+SHARDS = tuple(Shard("0" * 12, f"{number}", 30, 0) for number in range(3))
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Documents of three shards, in batches of so many."""
+
+    batch: int = 30
+    shards: tuple[Shard, ...] = SHARDS
+
+    def __call__(self, shard):
+        texts = [f"{shard.key} {i} " + "tide and moon " * (i % 7) for i in range(30)]
+        table = pa.table({"id": texts, "text": texts, "held_out": [i % 5 == 0 for i in range(30)]})
+        yield from (table.slice(at, self.batch) for at in range(0, 30, self.batch))
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    context = LocalContext(
+        Tokenizer(docs=Read(paths=("corpus.jsonl",)), vocab_size=300, sample_bytes=None),
+        folder,
+        {"docs": next(Reader()(SHARDS[0]))},
+    )
+    context.run_all()
+    text = (folder / "train/all.json").read_text()
+    stream = Stream(length=24, window=20, mix=2)
+    return Packer(reader=Reader(), groups=(SHARDS[:2], SHARDS[2:]), tokenizer=text, stream=stream, seed=3)
+
+
+def whole(maker, place, first=0):
+    return pa.concat_tables(maker.rows(place, first)).to_pydict()
+
+
+def test_rows_hold_every_token_of_the_documents_to_train_on_once(made):
+    encoder = Encoder(made.tokenizer)
+    wanted = sum(
+        len(ids) + 2
+        for shard in SHARDS
+        for table in Reader()(shard)
+        for i, ids in enumerate(encoder.encode(table["text"].to_pylist()))
+        if i % 5
+    )
+    used = sum((np.array(whole(made, place)["documents"]) > 0).sum() for place in range(2))
+    assert used == wanted
+
+
+@pytest.mark.parametrize("first", [0, 1, 7, 1000])
+def test_from_a_row_on_they_are_the_rest_of_the_group(made, first):
+    rows, rest = whole(made, 1), whole(made, 1, first)
+    assert rows["number"] == [(1 << ROW_BITS) + i for i in range(len(rows["number"]))]
+    assert len(rows["number"]) > 7
+    assert rest == {name: values[first:] for name, values in rows.items()}
+
+
+def test_how_a_shard_is_read_does_not_decide_them_and_every_field_does(made):
+    assert whole(replace(made, reader=Reader(batch=4)), 0) == whole(made, 0)
+    assert whole(replace(made, seed=4), 0) != whole(made, 0)
+    for changed in ({"window": 12}, {"mix": 1}, {"length": 25}):
+        other = replace(made, stream=replace(made.stream, **changed))
+        if "mix" in changed:
+            other = replace(other, groups=tuple((shard,) for shard in SHARDS))
+        assert whole(other, 0) != whole(made, 0)
+
+
+def test_what_is_kept_of_a_place_in_a_pass(made):
+    rows = streamed_rows(made)
+    assert rows.documents(1 << ROW_BITS) == [SHARDS[2].name]
+    assert rows.passes([2, (1 << ROW_BITS) + 5]) == 2.5
