@@ -84,8 +84,8 @@ class Driver:
         self.reporter = Reporter(self.graph.names, self.watcher)
         self.stop = StopSwitch(lambda: self._tell(STOPPING))
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
-        self.jobs = Jobs()
-        self.cluster = Cluster(self.options.cpus, self.options.address, self._tell, self._awaited)
+        self.jobs = Jobs(self.graph.names)
+        self.cluster = Cluster(self.options.cpus, self.options.address, self._tell, self.jobs.told)
         self.unchanged = Unchanged(self.state, self.keys.of, self.keys.context)
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
@@ -156,10 +156,6 @@ class Driver:
                 raise LeaseHeld(f"another driver holds {held}")
             self._say_waiting()
             time.sleep(POLL_SECONDS)
-
-    def _awaited(self) -> str:
-        """Return the phases that jobs work on, for people."""
-        return ", ".join(sorted(f"{self.graph.names[node]} ({phase})" for node, phase in self.jobs.busy))
 
     def _say_waiting(self) -> None:
         for node in self._waiting - self._said:

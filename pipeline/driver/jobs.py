@@ -90,8 +90,9 @@ Post = Callable[[Message], None]
 
 @dataclass
 class Jobs:
-    """The jobs at work, and their messages."""
+    """The jobs at work, and their messages. `names` are those of the nodes."""
 
+    names: Mapping[Node, str]
     running: list[Job] = field(default_factory=list)
     _queue: queue.SimpleQueue[Message] = field(default_factory=queue.SimpleQueue)
 
@@ -99,6 +100,10 @@ class Jobs:
     def busy(self) -> set[Key]:
         """The phases that jobs work on."""
         return {key for job in self.running for key in job.keys}
+
+    def told(self) -> str:
+        """Return the phases that jobs work on, for people."""
+        return ", ".join(sorted(f"{self.names[node]} ({phase})" for node, phase in self.busy))
 
     def start(self, job: Job, work: Callable[[Post], None]) -> None:
         self.running.append(job)

@@ -138,7 +138,7 @@ def test_a_job_that_hangs_does_not_keep_the_process(tmp_path):
     program = (
         "import threading\n"
         "from pipeline.driver.jobs import Job, Jobs\n"
-        "Jobs().start(Job(()), lambda post: threading.Event().wait())\n"
+        "Jobs({}).start(Job(()), lambda post: threading.Event().wait())\n"
         "raise SystemExit(3)\n"
     )
     done = subprocess.run([sys.executable, "-c", program], timeout=60, env={**os.environ, "PYTHONPATH": str(ROOT)})
