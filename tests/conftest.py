@@ -24,6 +24,13 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
 
+# They take a minute or more and begin first, the longest before the others, so that no process ends long after the rest.
+LONG = (
+    "demo", "stages/training/test_ray_training", "recipes/test_objective_recipes", "clusters/test_slurm", "faults/",
+    "siftloom/test_submit", "siftloom/test_compare", "recipes/", "pipeline/driver/", "test_docs",
+)  # fmt: skip
+
+
 def group_of(nodeid: str) -> str:
     """The tests that one process of `pytest -n` runs: those of a file, whose fixtures are made once; and all files that
     look at the finished demo, which takes minutes. Each process has a Ray of its own.
@@ -33,8 +40,11 @@ def group_of(nodeid: str) -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The demo begins first, since it takes longest."""
-    items.sort(key=lambda item: group_of(item.nodeid) != "demo")
+    def place(item: pytest.Item) -> int:
+        group = group_of(item.nodeid).removeprefix("tests/")
+        return next((i for i, name in enumerate(LONG) if group.startswith(name)), len(LONG))
+
+    items.sort(key=place)
 
 
 # pytest-xdist's own groups (`--dist loadgroup`) add to the id of a test, which pytest 9.2 made read-only: they divide

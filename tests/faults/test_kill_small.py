@@ -1,6 +1,6 @@
 """SIGKILL of a driver and all it started, at every moment of every node of a graph with every shape of node.
 
-Three moments of one node are part of the plain suite; all of them run under `make faults`.
+One moment of one node is part of the plain suite; all of them run under `make faults`.
 """
 
 from __future__ import annotations
@@ -70,9 +70,8 @@ def break_and_go_on(unbroken: Unbroken, label: str, moments: list[str], folder: 
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(unbroken, tmp_path):
-    """The node with every kind of phase."""
-    moments = [moment for moment in MOMENTS if moment != "in the middle"]
-    break_and_go_on(unbroken, "twins", moments, tmp_path)
+    """The node with every kind of phase, at the moment when there are data that nothing names yet."""
+    break_and_go_on(unbroken, "twins", ["between data and receipt"], tmp_path)
 
 
 @pytest.mark.faults
