@@ -24,7 +24,7 @@ settings.register_profile("explore", max_examples=1000, deadline=None)
 settings.load_profile("same")
 
 
-# They take a minute or more and begin first, the longest before the others, so that no process ends long after the rest.
+# They take a minute or more and begin first, the longest before the others, so that no process is the last by far.
 LONG = (
     "demo", "stages/training/test_ray_training", "recipes/test_objective_recipes", "clusters/test_slurm", "faults/",
     "siftloom/test_submit", "siftloom/test_compare", "recipes/", "pipeline/driver/", "test_docs",
