@@ -24,7 +24,7 @@ from pipeline.driver.execute import Options
 from siftloom.recipe import open_recipe
 from siftloom.run import execute
 found, graph = open_recipe(sys.argv[1])
-execute(graph, name=found.name, store=sys.argv[2], options=Options(cpus=3), recipe=found.text)
+execute(graph, name=found.name, store=sys.argv[2], options=Options(cpus=3), recipe=found.text, watcher=None)
 """
 
 
