@@ -44,7 +44,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
@@ -57,114 +57,24 @@ from pipeline.fields import runtime as runtime
 from pipeline.fields import sources as sources
 from pipeline.fields import target as target
 from pipeline.fields import threshold as threshold
+from pipeline.resources import ONE_CPU
+from pipeline.resources import Resources as Resources
+from pipeline.results import Columns as Columns
+from pipeline.results import PieceWriter as PieceWriter
+from pipeline.results import Removed as Removed
+from pipeline.results import Result as Result
+from pipeline.results import RowFunction as RowFunction
+from pipeline.results import ShardWriter as ShardWriter
+from pipeline.shards import DocumentRow as DocumentRow
+from pipeline.shards import InPlace as InPlace
+from pipeline.shards import NewShard as NewShard
+from pipeline.shards import Shard as Shard
+from pipeline.shards import Source as Source
+from pipeline.shards import shard_facts as shard_facts
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
-
-# ---------------------------------------------------------------------------------------------------------------------
-# what a row function returns
-
-
-@dataclass(frozen=True)
-class Removed:
-    """Which rows of a batch go, and why. All three arrays are as long as the batch.
-
-    reason     string, null = the row stays; every name must stand in the node's `reasons`
-    value      float64, what was measured (null where nothing was)
-    threshold  float64, what it was held against
-    """
-
-    reason: pa.Array
-    value: pa.Array | None = None
-    threshold: pa.Array | None = None
-
-    @staticmethod
-    def where(mask: Any, reason: str, value: Any = None, threshold: float | None = None) -> Removed:
-        """One rule: rows where `mask` (null counts as false) is true go for `reason`."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        mask = pc.fill_null(contiguous(mask), False)
-        nothing = pa.scalar(None, pa.float64())
-        pick = pc.if_else
-        return Removed(
-            reason=pick(mask, pa.scalar(reason), pa.scalar(None, pa.string())),
-            value=None if value is None else pick(mask, contiguous(value).cast(pa.float64()), nothing),
-            threshold=None if threshold is None else pick(mask, pa.scalar(float(threshold)), nothing),
-        )
-
-    @staticmethod
-    def first(rules: Sequence[Removed]) -> Removed:
-        """Several rules in order: a row is removed by the first rule that it breaks."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        reason, value, limit = rules[0].reason, rules[0].value, rules[0].threshold
-        length = len(reason)
-        nothing = pa.nulls(length, pa.float64())
-        value, limit = nothing if value is None else value, nothing if limit is None else limit
-        for rule in rules[1:]:
-            free = pc.is_null(reason)
-            reason = pc.if_else(free, rule.reason, reason)
-            value = pc.if_else(free, nothing if rule.value is None else rule.value, value)
-            limit = pc.if_else(free, nothing if rule.threshold is None else rule.threshold, limit)
-        return Removed(reason, value, limit)
-
-
-@dataclass(frozen=True)
-class Columns:
-    """What a row function says of one batch; every array is as long as the batch.
-
-    added    the columns the node declares in `adds()`, of the declared types
-    removed  which rows go; leave it out when the node overrides `decide`
-    text     the changed text, null = unchanged; only from a node with `changes_text`
-    errors   per row None, or what went wrong with this row alone, of a class in the node's `row_errors`; its other
-             values do not count
-    """
-
-    added: Mapping[str, Any] = field(default_factory=dict)
-    removed: Removed | None = None
-    text: Any | None = None
-    errors: Sequence[Exception | None] | None = None
-
-
-RowFunction = Callable[["pa.Table"], Columns]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a task says of itself in its receipt; must be a function of its inputs alone.
-
-    counts  whole numbers that may be added over tasks (the conservation law is checked on these sums)
-    facts   anything small and JSON-shaped (at most 4 MiB)
-    """
-
-    counts: Mapping[str, int] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-class ShardWriter(Protocol):
-    """Takes the alive rows of one shard, batch by batch, and ends in a result."""
-
-    def add(self, table: pa.Table) -> None: ...
-
-    def finish(self) -> Result: ...
-
-
-class PieceWriter(Protocol):
-    """A writer whose costly part is a function of one batch, so that what it returned outlives a killed worker.
-
-    `work` is that part; `add` takes rows and what `work` returned of them, in the order of the rows. See
-    `ShardPhase.commit_rows`.
-    """
-
-    def work(self, table: pa.Table) -> pa.Table: ...
-
-    def add(self, table: pa.Table, worked: pa.Table) -> None: ...
-
-    def finish(self) -> Result: ...
-
 
 # ---------------------------------------------------------------------------------------------------------------------
 # phases
@@ -180,40 +90,6 @@ class Law:
     unit: str
     total: str
     parts: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Resources:
-    """What one worker of a phase holds. It is what Ray is asked for; it never enters an identity.
-
-    cpus         CPUs; `ctx.cpus` says how many whole threads they allow
-    gpus         GPUs; a share below 1 puts several workers on one device
-    memory       bytes that Ray sets aside; 0 sets nothing aside
-    actors       (fewest, most) actors of a row or shard phase. An actor keeps its process, its device and what `load`
-                 and `open` have made until the pass ends. None: plain tasks; with GPUs, one actor and more as they fit
-    concurrency  shards that one actor works on at once, each in a thread: for phases that wait for a network
-    """
-
-    cpus: float = 1
-    gpus: float = 0
-    memory: int = 0
-    actors: tuple[int, int] | None = None
-    concurrency: int = 1
-
-    def __post_init__(self) -> None:
-        if min(self.cpus, self.gpus, self.memory) < 0:
-            raise ValueError(f"{self}: a negative amount")
-        if self.gpus > 1 and self.gpus != int(self.gpus):
-            raise ValueError(f"{self}: more than one GPU must be a whole number of them")
-        if self.actors is not None and not 1 <= self.actors[0] <= self.actors[1]:
-            raise ValueError(f"{self}: actors are (fewest, most), at least one")
-        if self.concurrency < 1 or (self.concurrency > 1 and not self.held):
-            raise ValueError(f"{self}: a concurrency above 1 is for actors")
-
-    @property
-    def held(self) -> bool:
-        """Whether the workers are actors, which hold what they have from the first shard to the last."""
-        return self.actors is not None or self.gpus > 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +123,7 @@ class RowPhase:
     load: Callable[[Context], Any] | None = None
     needs: tuple[str, ...] = ()
     per_shard: bool = False
-    resources: Resources = Resources()
+    resources: Resources = ONE_CPU
     batch_rows: int | None = None
     batch_tokens: int | None = None
     commit_rows: int | None = None
@@ -292,7 +168,7 @@ class ShardPhase:
     open: Callable[[Context], ShardWriter | PieceWriter]
     load: Callable[[Context], Any] | None = None
     needs: tuple[str, ...] = ()
-    resources: Resources = Resources()
+    resources: Resources = ONE_CPU
     batch_rows: int | None = None
     batch_tokens: int | None = None
     commit_rows: int | None = None
@@ -323,7 +199,7 @@ class TaskPhase:
     run: Callable[[Context, str], Result]
     place: Literal["task", "driver"] = "task"
     fresh: bool = False
-    resources: Resources = Resources()
+    resources: Resources = ONE_CPU
     fields: tuple[str, ...] | None = None
     law: Law | None = None
 
@@ -333,71 +209,6 @@ class TaskPhase:
 
 
 Phase = RowPhase | ShardPhase | TaskPhase
-
-
-@dataclass(frozen=True, kw_only=True)
-class InPlace:
-    """Rows of a Parquet source that stay where they are.
-
-    digest      SHA-256 of the file, 64 hex digits
-    ids         what the `id` of a row begins with, before a colon and its number
-    row_groups  the first row group, and the one behind the last
-    first_row   number of the first row in the file, from 0
-    columns     column of ours -> column of the file
-    """
-
-    digest: str
-    ids: str
-    row_groups: tuple[int, int]
-    first_row: int
-    columns: Mapping[str, str]
-
-
-@dataclass(frozen=True, kw_only=True)
-class NewShard:
-    """One base shard that a task has laid down; the receipts of a node's `new_base` phase list them.
-
-    Exactly one of `ext` and `in_place` is given.
-
-    key         names the shard for ever, in its base
-    rows        number of rows, those that cannot be used included
-    text_bytes  UTF-8 bytes of all texts
-    ext         the rows are in the task's own Parquet file `<phase>/<task key><ext>`, with at least `id` and `text`
-    in_place    the rows are in a source file
-    state_ext   the task's file `<phase>/<task key><state_ext>` has one int16 column `state` (0 = alive, else 1 + the
-                index in the node's `reasons`), for rows that cannot be used; left out when there are none
-    """
-
-    key: str
-    rows: int
-    text_bytes: int
-    ext: str | None = None
-    in_place: InPlace | None = None
-    state_ext: str | None = None
-
-    def __post_init__(self) -> None:
-        if (self.ext is None) == (self.in_place is None):
-            raise ValueError(f"shard {self.key}: give either a file (`ext`) or rows `in_place`")
-
-    def form(self) -> dict[str, Any]:
-        """Return the JSON form, without what is not given."""
-        form = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
-        if self.in_place is not None:
-            form["in_place"] |= {"row_groups": list(self.in_place.row_groups), "columns": dict(self.in_place.columns)}
-        return form
-
-    @staticmethod
-    def parse(form: Mapping[str, Any]) -> NewShard:
-        """Return the shard of a JSON form."""
-        place = form.get("in_place")
-        if place is not None:
-            place = InPlace(**{**place, "row_groups": tuple(place["row_groups"])})
-        return NewShard(**{**form, "in_place": place})
-
-
-def shard_facts(shards: Iterable[NewShard]) -> dict[str, Any]:
-    """Return the facts of a task that has laid these shards down."""
-    return {"shards": [shard.form() for shard in shards]}
 
 
 ONE = ("all",)  # the keys of a phase that has a single task
@@ -477,7 +288,7 @@ class Node:
 
     def resources(self) -> Resources:
         """What a worker of the row phase holds; override it to derive them from fields."""
-        return Resources()
+        return ONE_CPU
 
     def adds(self) -> Mapping[str, str]:
         """Columns that the row phase adds: name -> type, as `arrow_type` reads it (`string`, `float16[384]`)."""
@@ -564,43 +375,6 @@ class RowNode(Node):
 
 # ---------------------------------------------------------------------------------------------------------------------
 # what a task is given
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One base shard: a fixed piece of the base, named for ever by (base fingerprint, key)."""
-
-    base: str  # fingerprint of the node that laid it down, 12 hex digits
-    key: str
-    rows: int
-    text_bytes: int
-
-    @property
-    def name(self) -> str:
-        """The key of this shard in every per-shard phase; file-name safe."""
-        return f"{self.base[:8]}-{self.key}"
-
-
-@dataclass(frozen=True)
-class Source:
-    """One source file, digested before the node runs."""
-
-    index: int  # place in the listing, which is sorted by name
-    name: str  # relative to the listing's root; never an absolute path
-    path: str  # what opens it now: a local path or a URI
-    size: int  # bytes
-    digest: str  # SHA-256 of the file, 64 hex digits
-    stamp: str = ""  # another one when the file may have changed since it was listed
-
-
-@dataclass(frozen=True)
-class DocumentRow:
-    """One document where a base keeps it. `columns` are those of the base and of the nodes that kept the document."""
-
-    id: str
-    shard: Shard
-    row: int  # in the shard
-    columns: Mapping[str, Any]
 
 
 class FinishedNode(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from typing import Any
 
 os.environ["RAY_AUTH_MODE"] = "disabled"
@@ -79,3 +80,23 @@ def browser(tmp_path_factory):
         yield opened
     finally:
         opened.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A function that mounts a file system of so many megabytes and returns its folder: for real full disks."""
+    places = []
+
+    def mount(megabytes):
+        place = tmp_path / f"disk-{len(places)}"
+        place.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
+        mounted = subprocess.run(command, capture_output=True)
+        if mounted.returncode:
+            pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
+        places.append(place)
+        return place
+
+    yield mount
+    for place in places:
+        subprocess.run(["umount", "-l", str(place)], check=True)

@@ -62,3 +62,9 @@ def marks(tmp_path) -> tuple[str, Callable[[], int]]:
     folder = tmp_path / "marks"
     folder.mkdir()
     return str(folder), lambda: len(list(folder.iterdir()))
+
+
+@pytest.fixture
+def disk(small_disk):
+    """A file system of one megabyte."""
+    return small_disk(1)

@@ -247,17 +247,6 @@ def test_a_missing_file_is_named_before_anything_runs(tmp_path):
 # disks ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def disk(tmp_path):
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_a_disk_that_is_too_small_is_refused_with_numbers(local_ray, paths, disk):
     class Vast(Tally):
         def predict_bytes(self, rows, text_bytes):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
 import psutil
-import pytest
 from corpus import write_corpus
 from drive import finish, start
 
@@ -54,25 +52,20 @@ def test_the_head_of_a_cluster_is_waited_for(local_ray):
     assert seen.lost == ""
 
 
-def test_a_full_folder_is_named_once_and_again_when_it_has_room(local_ray, tmp_path):
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(tmp_path)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")
-    try:
-        seen, lines = watching()
-        seen.folders = [str(tmp_path), str(tmp_path / "gone")]
+def test_a_full_folder_is_named_once_and_again_when_it_has_room(local_ray, small_disk):
+    disk = small_disk(80)
+    seen, lines = watching()
+    seen.folders = [str(disk), str(disk / "gone")]
+    seen.look_at_folders()
+    assert lines == []
+    filler = Path(disk, "filler")
+    filler.write_bytes(bytes(30 * 1024**2))
+    for _ in range(3):
         seen.look_at_folders()
-        assert lines == []
-        filler = Path(tmp_path, "filler")
-        filler.write_bytes(bytes(30 * 1024**2))
-        for _ in range(3):
-            seen.look_at_folders()
-        assert [line.split(":")[0] for line in lines] == [f"{tmp_path} is full (52.4 MB are free)"]
-        filler.unlink()
-        seen.look_at_folders()
-        assert lines[1:] == [f"{tmp_path} has room again"]
-    finally:
-        subprocess.run(["umount", "-l", str(tmp_path)], check=True)
+    assert [line.split(":")[0] for line in lines] == [f"{disk} is full (52.4 MB are free)"]
+    filler.unlink()
+    seen.look_at_folders()
+    assert lines[1:] == [f"{disk} has room again"]
 
 
 def test_what_is_awaited_is_said_where_no_cpu_is_free(local_ray, monkeypatch):

@@ -292,8 +292,8 @@ def test_an_error_shows_no_secret(endpoint):
     assert "S3CRET" not in str(caught.value)
 
 
-def test_a_full_disk_under_the_copies_is_not_blamed_on_the_store(store, small_disk, monkeypatch):
+def test_a_full_disk_under_the_copies_is_not_blamed_on_the_store(store, disk, monkeypatch):
     store.write("large", b"x" * 2_000_000)
-    monkeypatch.setenv("SIFTLOOM_CACHE", str(small_disk / "cache"))
-    with pytest.raises(DiskFull, match=f"^folder {small_disk}.*: the disk is full"):
+    monkeypatch.setenv("SIFTLOOM_CACHE", str(disk / "cache"))
+    with pytest.raises(DiskFull, match=f"^folder {disk}.*: the disk is full"):
         store.local("large")

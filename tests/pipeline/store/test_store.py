@@ -168,8 +168,8 @@ def test_fifty_processes_race_for_a_name(tmp_path):
     assert (tmp_path / "nodes/n/lease").read_text() == str(won[0])
 
 
-def test_a_full_disk_is_a_named_error_and_leaves_room_as_it_was(small_disk):
-    store = LocalStore(str(small_disk / "store"))
+def test_a_full_disk_is_a_named_error_and_leaves_room_as_it_was(disk):
+    store = LocalStore(str(disk / "store"))
     store.write("small", b"1")
     free = store.free_bytes()
     with pytest.raises(DiskFull, match="the disk is full"):
@@ -179,10 +179,10 @@ def test_a_full_disk_is_a_named_error_and_leaves_room_as_it_was(small_disk):
     assert store.read("small") == b"1"
 
 
-def test_a_read_only_disk_is_a_named_error(small_disk):
-    store = LocalStore(str(small_disk / "store"))
+def test_a_read_only_disk_is_a_named_error(disk):
+    store = LocalStore(str(disk / "store"))
     store.write("x", b"1")
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     for attempt in (lambda: store.write("y", b"1"), lambda: store.create("z", b"1"), lambda: store.link("x", "w")):
         with pytest.raises(StoreError, match="cannot be written"):
             attempt()
