@@ -131,10 +131,13 @@ def submit(
     store: STORE = None,
     change: SET = None,
     working_dir: Annotated[str, typer.Option(help="the folder that is sent to the cluster")] = ".",
+    send: Annotated[
+        list[str] | None, typer.Option(help="send this file of the folder although it looks private", metavar="FILE")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="follow the log and exit as the run does")] = True,
     as_json: JSON = False,
 ) -> None:
     """Send a recipe to a cluster, follow its log, and exit with the run's exit code."""
-    from siftloom.submit import submit as send
+    from siftloom.submit import submit as start
 
-    raise typer.Exit(send(recipe, nodes or [], address, store, change or [], working_dir, wait, as_json))
+    raise typer.Exit(start(recipe, nodes or [], address, store, change or [], working_dir, send or [], wait, as_json))

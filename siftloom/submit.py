@@ -8,16 +8,21 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
 from pipeline.store.uris import masked
+from siftloom.private_files import private_files
 from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
+if TYPE_CHECKING:
+    from pipeline.ray_runtime.jobs import Package
+
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
-LARGEST = 5  # files that are named
+PARTS = 20  # files and folders of the working directory that are listed
+PRIVATE = 8  # private files that an error names
 
 
 def submit(
@@ -27,21 +32,29 @@ def submit(
     store: str | None,
     changes: list[str],
     folder: str,
+    send: list[str],
     wait: bool,
     as_json: bool,
 ) -> int:
-    """Return the exit code of the run. Raises UserError before a job is started."""
+    """Return the exit code of the run. Raises UserError before a job is started.
+
+    send  files that are sent although they look private
+    """
     from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
 
     found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
     script = inside(recipe, folder)
     package = measure(folder)
-    summary = {"bytes": package.bytes, "files": len(package.files), "largest": package.files[:LARGEST]}
+    parts = package.by_part()
+    summary = {"bytes": package.bytes, "files": len(package.files), "parts": parts}
     if not as_json:
         say(f"package  {folder}: {len(package.files):,} files, {size(package.bytes)} before packing")
-        for name, count in package.files[:LARGEST]:
-            say(f"  {size(count):>10}  {name}")
+        for name, files, count in parts[:PARTS]:
+            say(f"  {size(count):>10}  {name}" + (f"  {files:,} files" if name.endswith("/") else ""))
+        if rest := parts[PARTS:]:
+            say(f"  {size(sum(count for *_, count in rest)):>10}  {len(rest):,} more files and folders")
+    refuse_private(folder, package, send)
     if package.bytes > 4 * largest_package():
         raise UserError(
             f"working directory {folder}", f"{size(package.bytes)} in {len(package.files):,} files",
@@ -51,13 +64,13 @@ def submit(
     jobs = Jobs(address or os.environ.get("RAY_API_SERVER_ADDRESS") or "http://127.0.0.1:8265")
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     check_nodes(jobs, folder, place, env, found.name, as_json)
-    parts = ["python", "-m", "siftloom", "run", script, *nodes, "--store", place]
+    command = ["python", "-m", "siftloom", "run", script, *nodes, "--store", place]
     for change in changes:
-        parts += ["-s", change]
+        command += ["-s", change]
     name = f"{found.name}-{_digest(graph)}"
-    job = jobs.submit(parts, name=name, folder=folder, metadata={"run": found.name, "store": masked(place)}, env=env)
+    job = jobs.submit(command, name=name, folder=folder, metadata={"run": found.name, "store": masked(place)}, env=env)
     if not as_json:
-        say(f"job      {job}: {shlex.join(map(masked, parts))}")
+        say(f"job      {job}: {shlex.join(map(masked, command))}")
     if not wait:
         say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0
@@ -68,6 +81,27 @@ def submit(
     elif code:
         say(f"{job} ended with exit code {code}: {jobs.message(job)}\ngo on with the same command")
     return code
+
+
+def refuse_private(folder: str, package: Package, send: list[str]) -> None:
+    """Raise UserError for files that look as if they hold keys or passwords, but for those in `send`.
+
+    Everybody who reaches the cluster can read what it is sent.
+    """
+    names = [name for name, _ in package.files]
+    if unknown := set(send) - set(names):
+        raise UserError(
+            f"--send {min(unknown)}", "no file of the package", f"a path below {folder}, as the package names it"
+        )
+    found = sorted(set(private_files(Path(folder), names)))
+    private = [f"{name} ({why})" for name, why in found if name not in send]
+    if private:
+        more = [f"{len(private) - PRIVATE} more"] if len(private) > PRIVATE else []
+        raise UserError(
+            f"working directory {folder}", f"files that look private: {', '.join([*private[:PRIVATE], *more])}",
+            "a package without keys and passwords, which everybody on the cluster could read",
+            "list them in .rayignore, or name one that the job needs with --send FILE",
+        )  # fmt: skip
 
 
 def shared_store(store: str | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,11 +36,22 @@ class Package:
         """Before compression."""
         return sum(size for _, size in self.files)
 
+    def by_part(self) -> list[tuple[str, int, int]]:
+        """Return (name, files, bytes) of each file and folder at the top, largest first; folders end in a slash."""
+        parts: dict[str, tuple[int, int]] = {}
+        for name, size in self.files:
+            top, slash, _ = name.partition("/")
+            files, total = parts.get(top + slash, (0, 0))
+            parts[top + slash] = (files + 1, total + size)
+        return sorted(((name, *sums) for name, sums in parts.items()), key=lambda part: (-part[2], part[0]))
+
 
 def measure(folder: str) -> Package:
     """The files that Ray would pack from a working directory, by Ray's own walk."""
+    from ray._private.ray_constants import RAY_RUNTIME_ENV_IGNORE_GITIGNORE
     from ray._private.runtime_env import packaging
 
+    git = os.environ.get(RAY_RUNTIME_ENV_IGNORE_GITIGNORE, "0") != "1"
     root, found = Path(folder).absolute(), []
 
     def note(path: Path) -> None:
@@ -49,7 +61,7 @@ def measure(folder: str) -> Package:
     quiet = logging.getLogger("siftloom.package")
     quiet.setLevel(logging.ERROR)
     excludes = [packaging._get_excludes(root, list(EXCLUDES))]
-    packaging._dir_travel(root, excludes, note, include_gitignore=True, logger=quiet)
+    packaging._dir_travel(root, excludes, note, include_gitignore=git, logger=quiet)
     return Package(tuple(sorted(found, key=lambda file: (-file[1], file[0]))))
 
 
