@@ -57,6 +57,9 @@ from pipeline.fields import runtime as runtime
 from pipeline.fields import sources as sources
 from pipeline.fields import target as target
 from pipeline.fields import threshold as threshold
+from pipeline.files.address import Address as Address
+from pipeline.files.address import masked_in
+from pipeline.files.store import Store as Store
 from pipeline.resources import ONE_CPU
 from pipeline.resources import Resources as Resources
 from pipeline.results import Columns as Columns
@@ -259,6 +262,12 @@ class Rounds:
 # nodes
 
 
+def _shown(self: Any) -> str:
+    """`repr` of a node: a call with its fields, secrets of URIs masked."""
+    fields = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if f.repr)
+    return masked_in(f"{type(self).__qualname__}({fields})")
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node:
     """A frozen value: what to do, to what. See the module's docstring for how one is written."""
@@ -274,6 +283,10 @@ class Node:
     gives: ClassVar[str | None] = None  # what its phase `train` leaves, for nodes that take any such node: "model"
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
     progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.__repr__ = _shown  # here, so that `dataclass` leaves it: fields of paths may hold secrets
 
     allow_empty: bool = runtime(False)  # whether it may remove every row it sees; else that stops the run
 
@@ -502,8 +515,14 @@ class Context(ABC):
         """A new local folder for files of any size, there as long as this process: what a killed one leaves goes."""
 
     @abstractmethod
-    def scratch(self) -> str:
-        """A folder of this node for mutable state (a trainer's checkpoints); a path, or a URI on a remote store."""
+    def scratch(self) -> Store | str:
+        """A folder of this node for mutable state (a trainer's checkpoints): its path, or a place on an object store.
+        Both are values that travel to processes which the task starts.
+        """
+
+    @abstractmethod
+    def target(self, address: str) -> Store:
+        """The place outside the store that a `target` field names."""
 
     @abstractmethod
     def stopping(self) -> bool:

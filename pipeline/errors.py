@@ -6,6 +6,8 @@ exception that reaches the terminal is a bug of ours; a `UserError` is something
 
 from __future__ import annotations
 
+from pipeline.files.address import masked_in
+
 
 class SiftloomError(Exception):
     """The root of all named errors."""
@@ -17,15 +19,16 @@ class UserError(SiftloomError):
     """Something in the input, the recipe or the environment that the user can mend.
 
     `place` is where (file:line, node, field, shard); `found` and `expected` are clauses; `then` is the next command.
+    Secrets of URIs in them are masked.
     """
 
     def __init__(self, place: str, found: str, expected: str = "", then: str = "") -> None:
-        self.place, self.found, self.expected, self.then = place, found, expected, then
-        message = f"{place}: {found}"
+        self.place, self.found, self.expected, self.then = masked_in([place, found, expected, then])
+        message = f"{self.place}: {self.found}"
         if expected:
-            message += f"; expected {expected}"
+            message += f"; expected {self.expected}"
         if then:
-            message += f". Next: {then}"
+            message += f". Next: {self.then}"
         super().__init__(message)
 
     def __reduce__(self):

@@ -27,6 +27,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 from pipeline.contract import Node
 from pipeline.errors import IdentityError, RecipeError
+from pipeline.files.address import Address
 
 
 def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> Any:
@@ -82,6 +83,8 @@ def fields_of(
             continue
         hint = _hints(type(value)).get(field.name, field.type)
         content = as_declared(getattr(value, field.name), [hint])
+        if field.metadata.get("role") == "target" and isinstance(content, str):
+            content = str(Address(content))  # the credentials for a place are no part of what lies there
         form[field.name] = canonical(content, node_identity, f"{place}.{field.name}")
     return form
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pipeline.contract import Node, Source
 from pipeline.errors import DataError, UserError
+from pipeline.files.address import Address
 from pipeline.store.json_files import read_json
 from pipeline.store.manifests import Manifest, Manifests
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
 from pipeline.store.receipts import Receipt, data_name, done_keys, read_receipt
 from pipeline.store.record import read_run, resolve
-from pipeline.store.uris import masked
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from pipeline.store.documents import Documents
 
 
-def open_run(store: str, name: str) -> Run:
+def open_run(store: str | Address, name: str) -> Run:
     """The run of that name in a store. Raises UserError where there is none, as `locate` does."""
     return Run(*locate(store, name))
 
 
-def locate(store: str, name: str) -> tuple[Store, str]:
+def locate(store: str | Address, name: str) -> tuple[Store, str]:
     """The store, and the label of a run in it: `name` alone means the newest of `name`, `name@2`, ..., `name@1` the
     first. Raises UserError where there is none.
     """
@@ -41,7 +41,7 @@ def locate(store: str, name: str) -> tuple[Store, str]:
     if found is None:
         known = [folder for folder in opened.names("runs") if opened.size(f"runs/{folder}/run.json") is not None]
         raise UserError(
-            f"store {masked(store)}",
+            f"store {opened}",
             f"no run called {name!r}",
             f"one of {', '.join(known) or '(none there)'}",
             "siftloom run",
@@ -145,11 +145,12 @@ class NodeView:
 class Run:
     """A run in a store. Index it by label, or by the node value it was started with."""
 
-    def __init__(self, store: Store, name: str) -> None:
-        self.store, self.name = store, name
+    def __init__(self, store: Store, name: str, sources: Sequence[Source] = ()) -> None:
+        """`sources` are those that a driver has opened; a record keeps their places without secrets."""
+        self.store, self.name, self.sources = store, name, tuple(sources)
         self.record: dict[str, Any] = read_run(store, name) or {}
         self._labels: dict[int, str] = {}
-        self.manifests = Manifests(store, [Source(**source) for source in self.record.get("sources", ())])
+        self.manifests = Manifests(store, [*(Source(**each) for each in self.record.get("sources", ())), *sources])
 
     @cached_property
     def documents(self) -> Documents:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.files.address import Address
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -32,10 +34,13 @@ class Source:
 
     index: int  # place in the listing, which is sorted by name
     name: str  # relative to the listing's root; never an absolute path
-    path: str  # what opens it now: a local path or a URI
+    path: Address  # what opens it now; a record gives it as a text
     size: int  # bytes
     digest: str  # SHA-256 of the file, 64 hex digits
     stamp: str = ""  # another one when the file may have changed since it was listed
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Address(self.path))
 
 
 @dataclass(frozen=True)

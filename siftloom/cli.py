@@ -6,16 +6,19 @@ Exit codes: 0 done, 1 a node failed, 2 usage or recipe error, 75 another driver 
 
 from __future__ import annotations
 
+import io
 import os
 import shlex
 import signal
 import sys
+import traceback
 import warnings
 from typing import Annotated, Any
 
 import typer
 
 from pipeline.errors import SiftloomError, Stopped
+from pipeline.files.address import masked_in
 from siftloom import (
     commands_ablate,
     commands_budget,
@@ -108,17 +111,19 @@ def _code() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        show = getattr(error, "show", None)
+        show, text = getattr(error, "show", None), io.StringIO()
         if show is None:
-            raise
-        show()  # click's own usage errors
-        return 2
+            traceback.print_exc(file=text)
+        else:
+            show(file=text)  # click's own usage errors
+        print(masked_in(text.getvalue()), end="", file=sys.stderr, flush=True)
+        return 1 if show is None else 2
 
 
 def command() -> str:
-    """Return the command of this process, as it can be typed again."""
+    """Return the command of this process, as it can be typed again: secrets of URIs in it are masked."""
     name = "siftloom" if not sys.argv[0].endswith("__main__.py") else "python -m siftloom"
-    return f"{name} {shlex.join(sys.argv[1:])}"
+    return f"{name} {shlex.join(map(masked_in, sys.argv[1:]))}"
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.store.uris import masked
 from siftloom.commands_run import ADDRESS, CPUS, JSON, LIMIT, RECIPE, SET, STORE
 from siftloom.screen import find_store, listening, say, say_json, table
 
@@ -48,7 +47,7 @@ def ablate(
             name=name,
             store=place,
             options=Options(cpus=cpus, address=address),
-            recipe=dump(graph.nodes, graph.names, vocabulary(), name=name, store=masked(place)),
+            recipe=dump(graph.nodes, graph.names, vocabulary(), name=name, store=str(place)),
             watcher=watcher,
         )
     result = json.loads(done["ablation"].path("table", "all", ".json").read_text(encoding="utf-8"))

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.store.uris import masked
 from siftloom.commands_run import JSON, STORE
 from siftloom.screen import begin, confirm, find_store, say, say_json, table
 
@@ -29,7 +28,7 @@ def status(
 
     opened = open_found(run, store)
     while True:
-        found = progress(open_run(opened.store.root, opened.name))
+        found = progress(open_run(opened.store.address, opened.name))
         if as_json:
             say_json(found)
         else:
@@ -63,19 +62,19 @@ def runs(
 
     place = find_store(store)
     if remove is not None:
-        if not yes and not confirm(f"remove the run {remove} from {masked(place)}?"):
+        if not yes and not confirm(f"remove the run {remove} from {place}?"):
             raise typer.Exit(1)
         forget(place, remove)
         say_json({"removed": remove}) if as_json else say(f"removed {remove}; siftloom clean removes its results")
         return
     found = all_runs(place)
     if as_json:
-        say_json({"store": masked(place), "runs": found})
+        say_json({"store": str(place), "runs": found})
         return
     rows = [(r["run"], f"{r['finished']} of {r['nodes']}", r["started"], r["report"]) for r in found]
     table(("run", "nodes finished", "last started", "report"), rows)
     if not found:
-        say(f"{masked(place)} has no runs")
+        say(f"{place} has no runs")
 
 
 def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from pipeline.errors import UserError
-from pipeline.store.uris import masked
 from siftloom.screen import begin, find_store, listening, say, say_json, table
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
@@ -63,7 +62,7 @@ def run(
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     changed = bool(change) or limit is not None
-    text = dump(graph.nodes, graph.names, vocabulary(), name=found.name, store=masked(place)) if changed else found.text
+    text = dump(graph.nodes, graph.names, vocabulary(), name=found.name, store=str(place)) if changed else found.text
     stream = sys.stdout if as_json else sys.stderr
     with listening(place, found.name, stream=stream, as_json=as_json) as watcher:
         done = execute(
@@ -77,14 +76,14 @@ def run(
     page = done.report()
     made = result.result(done)
     if as_json:
-        say_json({"event": "result", "run": done.name, "store": masked(place), "report": str(page), **made})
+        say_json({"event": "result", "run": done.name, "store": str(place), "report": str(page), **made})
         return
     result.show(made)
     say(f"\n{done.name} is finished")
     rows = [
         ("report", page),
         *made["outputs"].items(),
-        ("next", f"siftloom status {done.name} --store {masked(place)}"),
+        ("next", f"siftloom status {done.name} --store {place}"),
     ]
     width = max(len(label) for label, _ in rows)
     for label, where in rows:
@@ -121,7 +120,7 @@ def plan(
         )  # fmt: skip
         rows += [("", "", "", "", "", "", notice) for notice in entry.notices]
     table(("node", "kind", "action", "pass", "writes", "memory", "why"), rows, right=(3, 4, 5))
-    say(f"writes about {size(made.bytes)} to {masked(place)}; the largest task needs about {size(made.memory)}")
+    say(f"writes about {size(made.bytes)} to {place}; the largest task needs about {size(made.memory)}")
 
 
 def submit(

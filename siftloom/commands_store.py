@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.store.uris import masked
 from siftloom.commands_run import JSON, STORE
 from siftloom.screen import begin, find_store, say, say_json
 
@@ -26,7 +25,7 @@ def verify(
     place, name = find_run(run, store)
     findings = check(place, name)
     if as_json:
-        say_json({"run": name, "store": masked(place), "findings": [asdict(finding) for finding in findings]})
+        say_json({"run": name, "store": str(place), "findings": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             say(f"{finding}{f' ({finding.note})' if finding.note else ''}")
@@ -53,11 +52,11 @@ def clean(
     place = find_store(store)
     gone = sweep(place, dry_run=dry_run)
     if as_json:
-        say_json({"store": masked(place), "dry_run": dry_run, "removed": [asdict(unused) for unused in gone]})
+        say_json({"store": str(place), "dry_run": dry_run, "removed": [asdict(unused) for unused in gone]})
         return
     for unused in gone:
         say(f"{'would remove' if dry_run else 'removed'} {unused.name}, {size(unused.bytes)}")
-    say(f"{masked(place)}: {len(gone)} results, {size(sum(unused.bytes for unused in gone))}")
+    say(f"{place}: {len(gone)} results, {size(sum(unused.bytes for unused in gone))}")
 
 
 def doctor(

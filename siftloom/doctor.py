@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import SiftloomError
+from pipeline.files.address import Address
 from pipeline.quantities import size
-from pipeline.store.uris import masked
 from siftloom.packages import PACKAGES
 from siftloom.screen import table
 
@@ -25,7 +25,7 @@ MIN_DISK, MIN_MEMORY = 2 * 1024**3, 4 * 1024**3
 Finding = dict[str, Any]
 
 
-def examine(store: str, address: str | None) -> list[Finding]:
+def examine(store: Address, address: str | None) -> list[Finding]:
     """Return all findings; the environment comes first."""
     findings = [_python(), *_modules(), *_packages(), _fasttext(), _memory(), *_store(store)]
     if address:
@@ -108,7 +108,7 @@ def _memory() -> Finding:
     return _finding("memory", total >= MIN_MEMORY, found, f"{size(MIN_MEMORY)} or more", "run on a larger machine")
 
 
-def _store(uri: str) -> Iterator[Finding]:
+def _store(uri: Address) -> Iterator[Finding]:
     from pipeline.store.open import open_store
 
     name = f"doctor-{os.getpid()}-{os.urandom(4).hex()}"
@@ -119,18 +119,16 @@ def _store(uri: str) -> Iterator[Finding]:
         store.delete(name)
     except (SiftloomError, OSError) as error:
         yield _finding(
-            f"store {masked(uri)}", False, str(error), "a store that can be written and read", "name one with --store"
+            f"store {uri}", False, str(error), "a store that can be written and read", "name one with --store"
         )
         return
-    yield _finding(
-        f"store {masked(uri)}", same, "written and read back" if same else "read back other bytes", "the same bytes"
-    )
+    yield _finding(f"store {uri}", same, "written and read back" if same else "read back other bytes", "the same bytes")
     free = store.free_bytes()
     if free is not None:
         yield _finding("disk", free >= MIN_DISK, f"{size(free)} free", f"{size(MIN_DISK)} or more", "free space")
 
 
-def _cluster(address: str, store: str) -> Iterator[Finding]:
+def _cluster(address: str, store: Address) -> Iterator[Finding]:
     from pipeline.ray_runtime.nodes import ask_nodes
     from pipeline.store.record import versions
     from siftloom.run import LIBRARIES

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, UserError
-from pipeline.store.uris import masked
+from pipeline.files.address import Address
 from siftloom.run import NodeView, Run, open_run
 from siftloom.runs import all_runs
 from siftloom.vocabulary import vocabulary
@@ -24,7 +24,7 @@ OURS = ("config.json", "model.safetensors", "tokenizer.json")
 EXPORT = "export"
 
 
-def find_model(name: str, run: str | None, store: str) -> tuple[str, dict[str, Path]]:
+def find_model(name: str, run: str | None, store: Address) -> tuple[str, dict[str, Path]]:
     """Return (what it is, file name -> path) of a model: a folder, or a finished node of a run.
 
     Without a run it is the run that was started last among those that have finished such a node. Raises UserError where
@@ -41,7 +41,7 @@ def find_model(name: str, run: str | None, store: str) -> tuple[str, dict[str, P
         if run or any(view.label == name and view.finished for view in opened.nodes):
             return f"{opened.name}, node {name}", _files(opened, name)
     raise UserError(
-        name, f"neither a folder nor a finished node of a run in {masked(store)}", "a trained model",
+        name, f"neither a folder nor a finished node of a run in {store}", "a trained model",
         "siftloom runs, or name the store with --store",
     )  # fmt: skip
 

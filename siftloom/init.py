@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import RecipeError, SourceError
+from pipeline.files.address import Address
 from pipeline.quantities import size
 from pipeline.store.sources import expand
 from siftloom.dclm_steps import Translation
@@ -150,7 +151,7 @@ def _reads(found: Found, folder: Path, keep: Sequence[str] = ()) -> tuple[str, s
 
 def _paths(found: Found, kind: Kind, folder: Path) -> list[str]:
     """Return globs that name just the files that were taken, or else the files themselves, from the recipe's folder."""
-    if "://" in found.path:
+    if Address(found.path).remote:
         return [found.path]
     whole = os.path.expanduser(found.path)
     if not os.path.isdir(whole) and _names_just(whole, kind.files):
@@ -175,7 +176,7 @@ def _ending(name: str) -> str:
 
 def _names_just(patterns: str | Sequence[str], files: Sequence[str]) -> bool:
     try:
-        found = {entry.path for entry in expand(patterns, "init").entries}
+        found = {os.fspath(entry.path) for entry in expand(patterns, "init").entries}
     except SourceError:
         return False
     return {os.path.realpath(path) for path in found} == {os.path.realpath(path) for path in files}

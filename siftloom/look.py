@@ -206,7 +206,7 @@ def _opened(form: str, taken: Sequence[Any], wanted: set[int], damaged: dict[str
             try:
                 _read(looked, form)
             except (SiftloomError, OSError, ValueError) as error:
-                damaged[entry.path] = str(error).removeprefix(entry.path).lstrip(": ")
+                damaged[str(entry.path)] = str(error).removeprefix(str(entry.path)).lstrip(": ")
                 continue
         found.append(looked)
     return found
@@ -221,7 +221,7 @@ def _examine(kind: Kind, files: Sequence[Looked]) -> list[str]:
     """Fill in what files of one format hold. Return the texts looked at. Raises SourceError where there are none."""
     (form,) = kind.formats
     rows = [row for looked in files for row in looked.rows]
-    kind.files = [looked.entry.path for looked in files]
+    kind.files = [str(looked.entry.path) for looked in files]
     kind.bytes = sum(looked.entry.size for looked in files)
     kind.not_utf8 = sum(looked.not_utf8 for looked in files)
     kind.encoding = DETECT if kind.not_utf8 else None
@@ -248,14 +248,14 @@ def _read(looked: Looked, form: str) -> None:
     entry = looked.entry
     for encoding in (None, DETECT):
         with open_stream(entry.path) as stream:
-            records = first_records(stream, entry.path, entry.size, form, LOOK_ROWS, encoding)
+            records = first_records(stream, str(entry.path), entry.size, form, LOOK_ROWS, encoding)
         looked.rows = [record for record in records if not isinstance(record, Reject)]
         rejects = [record.reason for record in records if isinstance(record, Reject)]
         if "invalid_utf8" not in rejects or form == "parquet":
             break
         looked.not_utf8 += rejects.count("invalid_utf8")
     if not looked.rows and rejects:
-        raise SourceError(entry.path, f"no row can be used ({rejects[0]})", f"a readable {form} file")
+        raise SourceError(str(entry.path), f"no row can be used ({rejects[0]})", f"a readable {form} file")
 
 
 def _count(kind: Kind, rows: Sequence[Mapping[str, Any]]) -> int:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Node
+from pipeline.files.address import Address
 from pipeline.graph import Graph, build
-from pipeline.store.uris import masked
 from siftloom.notebook import html_table
 from siftloom.vocabulary import vocabulary
 
@@ -29,14 +29,14 @@ class Pipeline:
         targets: Node | Iterable[Node],
         *,
         name: str = "run",
-        store: str = "runs/",
+        store: str | Address = "runs/",
         names: Mapping[str, Node] | None = None,
     ) -> None:
         self.graph: Graph = build([targets] if isinstance(targets, Node) else list(targets), names or {})
-        self.name, self.store = name, store
+        self.name, self.store = name, Address(store)
 
     def __repr__(self) -> str:
-        return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {masked(self.store)}>"
+        return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {self.store}>"
 
     def _repr_html_(self) -> str:
         """Return the nodes and their inputs as HTML, for notebooks."""
@@ -57,7 +57,7 @@ class Pipeline:
         """Return the same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
         from pipeline.recipe import dump
 
-        return dump(self.graph.nodes, self.graph.names, vocabulary(), name=self.name, store=self.store)
+        return dump(self.graph.nodes, self.graph.names, vocabulary(), name=self.name, store=str(self.store))
 
     def run(
         self,

@@ -30,6 +30,6 @@ def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     for entry in expand(fields["paths"], "paths", SCHEMES).entries:
         if kept and bytes_ >= limit * LIMITED_BYTES:
             break
-        kept.append(entry.path)
+        kept.append(entry.path.reveal())
         bytes_ += entry.size * (1 if not entry.name.endswith((".gz", ".zst", ".parquet")) else 3)
     return {**fields, "paths": tuple(kept), "limit": limit}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pipeline.quantities import number, size
-from pipeline.store.uris import masked
 from siftloom.screen import say, table
 
 if TYPE_CHECKING:
@@ -67,9 +66,9 @@ def last_nodes(run: Run) -> list[NodeView]:
 def _place(run: Run, view: NodeView) -> str:
     fields = {**run.record.get("form", {}).get(view.label, {}).get("fields", {}), **view.manifest.get("fields", {})}
     if isinstance(fields.get("to"), str) and fields["to"]:
-        return masked(fields["to"])
+        return fields["to"]
     phase = list(view.manifest["phases"])[-1]
-    return masked(run.store.uri(f"{view.folder}/data/{phase}"))
+    return run.store.uri(f"{view.folder}/data/{phase}")
 
 
 def _cell(value: Any, unit: str | None) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import run as reader
-from pipeline.store.uris import masked
+from pipeline.files.address import Address
 
 if TYPE_CHECKING:
     from pipeline.contract import Node
@@ -26,7 +26,7 @@ class NodeView(reader.NodeView):
         """Return the alive rows as a `ray.data.Dataset`, one block per base shard."""
         from pipeline.ray_runtime.datasets import dataset_of
 
-        return dataset_of(self.run.store.root, self.run.name, self.label, columns, [s.name for s in self.shards()])
+        return dataset_of(self.run.store.address, self.run.name, self.label, columns, [s.name for s in self.shards()])
 
     def to_hf(self, columns: Sequence[str] = ("id", "text")) -> Any:
         """Return the alive rows as a `datasets.Dataset`."""
@@ -48,7 +48,7 @@ class Run(reader.Run):
 
     def __repr__(self) -> str:
         ready = sum(view.finished for view in self.nodes)
-        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {masked(self.store.root)}>"
+        return f"<Run {self.name!r}: {ready} of {len(self.nodes)} nodes are finished, store {self.store}>"
 
     def _repr_html_(self) -> str:
         """Return the funnel as HTML, for notebooks."""
@@ -74,17 +74,19 @@ class Run(reader.Run):
         return self.store.local(name)
 
 
-def open_run(store: str, name: str) -> Run:
+def open_run(store: str | Address, name: str) -> Run:
     """Return the run of a name in a store; `name` alone means the newest of `name`, `name@2`, ..., `name@1` the first.
     Raises UserError where there is none.
     """
     return Run(*reader.locate(store, name))
 
 
-def execute(graph: Graph, *, name: str, store: str, options: Options, recipe: str | None, watcher: Any) -> Run:
+def execute(
+    graph: Graph, *, name: str, store: str | Address, options: Options, recipe: str | None, watcher: Any
+) -> Run:
     """Run a graph, or go on with it, and record the versions of `LIBRARIES`. Raises what `pipeline.driver` raises."""
     from pipeline.driver.execute import run
 
     options = replace(options, packages=LIBRARIES)
     found = run(graph, name=name, store=store, options=options, recipe=recipe, watcher=watcher)
-    return Run(found.store, found.name).attach(graph.names)
+    return Run(found.store, found.name, found.sources).attach(graph.names)

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
-from pipeline.store.uris import masked
+from pipeline.files.address import Address
 from siftloom.screen import find_store
 
 if TYPE_CHECKING:
     from siftloom.run import Run
 
 
-def find_run(text: str, store: str | None) -> tuple[str, str]:
+def find_run(text: str, store: str | None) -> tuple[Address, str]:
     """Return (store, name) of a run given by its recipe, by its folder in a store, or by its name.
 
     A name is looked for in `--store`, else in `$SIFTLOOM_STORE`, else in `runs`.
@@ -28,7 +28,7 @@ def find_run(text: str, store: str | None) -> tuple[str, str]:
         return find_store(store, recipe.located_store, recipe.store), recipe.name
     if store is None and (path / "run.json").is_file():
         folder = path.absolute()
-        return str(folder.parent.parent), folder.name
+        return Address(str(folder.parent.parent)), folder.name
     return find_store(store), text
 
 
@@ -70,7 +70,7 @@ def _rows(view: Any) -> list[int] | None:
     return [counts["alive_in"], counts["alive_out"]] if counts else None
 
 
-def all_runs(store: str) -> list[dict[str, Any]]:
+def all_runs(store: str | Address) -> list[dict[str, Any]]:
     """Return every run of a store: `run`, `nodes`, `finished` (how many), `started` (the last driver), `report`.
 
     Raises StoreError for a damaged record.
@@ -93,20 +93,20 @@ def all_runs(store: str) -> list[dict[str, Any]]:
                 "nodes": len(nodes),
                 "finished": sum(opened.size(f"{node['folder']}/manifest.json") is not None for node in nodes),
                 "started": _when(drivers[-1]) if drivers else None,
-                "report": masked(opened.uri(page)) if opened.size(page) is not None else None,
+                "report": opened.uri(page) if opened.size(page) is not None else None,
             }
         )
     return found
 
 
-def forget(store: str, name: str) -> None:
+def forget(store: str | Address, name: str) -> None:
     """Remove the record, events and report of a run; its results stay until `clean`. Raises UserError if none."""
     from pipeline.store.open import open_store
 
     opened = open_store(store)
     if opened.size(f"runs/{name}/run.json") is None:
         known = ", ".join(run["run"] for run in all_runs(store)) or "(none there)"
-        raise UserError(f"store {masked(store)}", f"no run called {name!r}", f"one of {known}", "siftloom runs")
+        raise UserError(f"store {opened}", f"no run called {name!r}", f"one of {known}", "siftloom runs")
     for file in sorted(opened.sizes(f"runs/{name}"), key=lambda file: file != "run.json"):
         opened.delete(f"runs/{name}/{file}")
     opened.delete(f"runs/{name}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TextIO
 
 from pipeline.errors import SiftloomError, UserError
+from pipeline.files.address import Address
 from pipeline.text import ACTING, visible
 
 
@@ -72,7 +73,7 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[
 
 @contextlib.contextmanager
 def listening(
-    store: str, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
+    store: str | Address, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
 ) -> Iterator[Any]:
     """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
     from pipeline.driver.lines import JsonLines, Lines
@@ -107,17 +108,18 @@ def _own_file(stream: TextIO | None) -> TextIO | None:
         return stream
 
 
-def find_store(given: str | None, located: str | None = None, written: str | None = None) -> str:
+def find_store(given: str | None, located: str | None = None, written: str | None = None) -> Address:
     """Return the store of a command: `--store`, else the recipe's, else `$SIFTLOOM_STORE`, else `runs`.
 
     Inside a cluster job the working directory is a copy that goes with the job, so a relative store is an error.
     """
     text = given or written or os.environ.get("SIFTLOOM_STORE") or "runs"
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and "://" not in text and not os.path.isabs(text):
+    address = Address(text)
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not address.remote and not os.path.isabs(text):
         raise UserError(
             f"store {text}",
             "a relative path inside a cluster job",
             "a folder that every node of the cluster shares, or a URI such as s3://bucket/runs",
             "name it with --store",
         )
-    return (located or text) if given is None and written else text
+    return Address((located or text) if given is None and written else text)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RecipeError, UserError
+from pipeline.files.address import Address, masked_in
 from pipeline.quantities import size
-from pipeline.store.uris import masked
 from siftloom.private_files import private_files
 from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
@@ -44,6 +44,12 @@ def submit(
 
     found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
+    for change in changes:
+        if masked_in(change) != change:
+            raise UserError(
+                f"-s {masked_in(change)}", "a key, which the job's command line would show to everybody",
+                "credentials in the environment of the nodes", "leave it out of the URI (docs/store.md)",
+            )  # fmt: skip
     script = inside(recipe, folder)
     package = measure(folder)
     parts = package.by_part()
@@ -68,9 +74,9 @@ def submit(
     for change in changes:
         command += ["-s", change]
     name = f"{found.name}-{_digest(graph)}"
-    job = jobs.submit(command, name=name, folder=folder, metadata={"run": found.name, "store": masked(place)}, env=env)
+    job = jobs.submit(command, name=name, folder=folder, metadata={"run": found.name, "store": place}, env=env)
     if not as_json:
-        say(f"job      {job}: {shlex.join(map(masked, command))}")
+        say(f"job      {job}: {shlex.join(command)}")
     if not wait:
         say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0
@@ -106,14 +112,14 @@ def refuse_private(folder: str, package: Package, send: list[str]) -> None:
 
 def shared_store(store: str | None) -> str:
     """Return a store that every node may reach: a URI without secrets, or an absolute path."""
-    if store is None or ("://" not in store and not os.path.isabs(store)):
+    if store is None or not (Address(store).remote or os.path.isabs(store)):
         raise UserError(
             f"store {store or 'runs'}", "a relative path for a cluster job",
             "a folder that every node of the cluster shares, or a URI such as s3://bucket/runs", "name it with --store",
         )  # fmt: skip
-    if masked(store) != store:
+    if Address(store).secret:
         raise UserError(
-            f"store {masked(store)}", "a key in the URI, which the job's command line would show to everybody",
+            f"store {Address(store)}", "a key in the URI, which the job's command line would show to everybody",
             "credentials in the environment of the nodes, or the role of the machines",
             "leave it out of the URI (docs/store.md)",
         )  # fmt: skip

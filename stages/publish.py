@@ -11,33 +11,26 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pipeline.contract import Address, Context, Store
 from pipeline.errors import DataError, RecipeError
 
 MANIFEST = "manifest.json"
 MADE_BY = "siftloom"
-SCHEMES = ("file", "s3", "gs")
-CHUNK = 1 << 20
+SCHEMES = ("s3", "s3a", "gs", "az", "azure", "abfs", "abfss")
 
 
 def check_target(place: str, to: str | None) -> None:
     """Raise `RecipeError` for a target that is plainly impossible, before anything runs."""
-    scheme, colon, _ = (to or "").partition("://")
-    if colon and scheme not in SCHEMES:
+    if to is not None and (scheme := Address(to).scheme) and scheme not in SCHEMES:
         known = ", ".join(f"{name}://" for name in SCHEMES)
         raise RecipeError(place, f"the scheme {scheme}://", f"a folder, or {known}")
     if to is not None and not to.strip():
         raise RecipeError(place, "an empty name", "a folder, or a URI")
-
-
-def shown(to: str) -> str:
-    """A target without what may hold keys: its query, and a name before its host."""
-    return re.sub(r"(?<=://)[^/@]*@", "", to.partition("?")[0])
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -47,6 +40,7 @@ def describe(path: Path) -> dict[str, Any]:
 
 
 def publish(
+    ctx: Context,
     place: str,
     to: str,
     copies: Mapping[str, Path],
@@ -56,23 +50,24 @@ def publish(
 ) -> bytes:
     """Publish files and return the manifest.
 
+    ctx        of the task that publishes
     place      the field that an error names
     copies     name in the target -> file of the store
     texts      name in the target -> content
     facts      what else the manifest says
     described  what `describe` gave for the copies, and more, if it is known already
 
-    Raises `DataError` when the target holds foreign files or cannot be written.
+    Raises `DataError` when the target holds foreign files, `StoreError` when it cannot be written.
     """
     contents = {name: text.encode() for name, text in texts.items()}
     files = dict(described) if described is not None else {name: describe(path) for name, path in copies.items()}
     for name, content in contents.items():
         files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     manifest = (json.dumps({"made_by": MADE_BY, "format": 1, **facts, "files": files}, indent=1) + "\n").encode()
-    if "://" in to and not to.startswith("file://"):
-        _upload(place, to, copies, contents, manifest)
+    if (address := Address(to)).remote:
+        _upload(place, ctx.target(to), copies, contents, manifest)
     else:
-        _place(place, Path(to.removeprefix("file://")).resolve(), copies, contents, manifest)
+        _place(place, Path(address).resolve(), copies, contents, manifest)
     return manifest
 
 
@@ -104,28 +99,18 @@ def _place(place: str, folder: Path, copies: Mapping[str, Path], texts: Mapping[
     shutil.rmtree(aside, ignore_errors=True)
 
 
-def _upload(place: str, uri: str, copies: Mapping[str, Path], texts: Mapping[str, bytes], manifest: bytes) -> None:
+def _upload(place: str, store: Store, copies: Mapping[str, Path], texts: Mapping[str, bytes], manifest: bytes) -> None:
     """Publish under a prefix of an object store."""
-    import pyarrow as pa
-    from pyarrow import fs
-
-    try:
-        store, base = fs.FileSystem.from_uri(uri)
-        found = store.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
-        here = {info.path.removeprefix(base.rstrip("/") + "/"): info.size for info in found if info.is_file}
-        old = store.open_input_file(f"{base}/{MANIFEST}").read() if MANIFEST in here else None
-        if _is_whole(here, old, manifest):
-            return
-        wanted = {*copies, *texts} if old is None else set()
-        _refuse(f"{place}: {shown(uri)}", [name for name in here if name not in wanted])
-        for name, source in copies.items():
-            with open(source, "rb") as file, store.open_output_stream(f"{base}/{name}") as out:
-                shutil.copyfileobj(file, out, CHUNK)
-        for name, content in (*texts.items(), (MANIFEST, manifest)):
-            with store.open_output_stream(f"{base}/{name}") as out:
-                out.write(content)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{place}: {shown(uri)}", str(error)[:300], "a bucket that can be written to") from error
+    here = store.sizes("")
+    old = store.read(MANIFEST) if MANIFEST in here else None
+    if _is_whole(here, old, manifest):
+        return
+    wanted = {*copies, *texts} if old is None else set()
+    _refuse(f"{place}: {store}", [name for name in here if name not in wanted])
+    for name, source in copies.items():
+        store.upload(source, name)
+    for name, content in (*texts.items(), (MANIFEST, manifest)):
+        store.write(name, content)
 
 
 def _files_of(manifest: bytes | None) -> dict[str, int]:

@@ -22,14 +22,14 @@ import math
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pipeline.contract import ONE, Context, Law, Node, Result, ShardPhase, TaskPhase, nothing, one, target
+from pipeline.contract import ONE, Address, Context, Law, Node, Result, ShardPhase, TaskPhase, nothing, one, target
 from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
 from stages.documents import LANG, SOURCE, TEXT, columns_of
-from stages.publish import check_target, describe, publish, shown
+from stages.publish import check_target, describe, publish
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -104,7 +104,7 @@ class Write(Node):
         files = {name: {"rows": n} | describe(path) for n, (name, path) in zip(rows, copies.items(), strict=True)}
         have = columns_of(self.docs)
         dataset = Dataset(
-            name=PurePosixPath(shown(self.to)).name,
+            name=Address(self.to).name,
             node=self,
             fingerprint=ctx.fingerprint(),
             columns={name: have[name] for name in self.columns or have},
@@ -113,7 +113,7 @@ class Write(Node):
             passed=dict(ctx.behind()),
         )
         facts = {"node": dataset.fingerprint, "rows": dataset.rows, "columns": dataset.columns}
-        manifest = publish("write.to", self.to, copies, cards(dataset), facts, files)
+        manifest = publish(ctx, "write.to", self.to, copies, cards(dataset), facts, files)
         with ctx.create(".json") as path:
             path.write_bytes(manifest)
         return Result(counts={"files": len(paths), "rows": dataset.rows})
@@ -121,7 +121,7 @@ class Write(Node):
     def figures(self, ctx: Context):
         if self.to is not None:
             counts = ctx.result("target", ONE[0]).counts
-            rows = [["files", counts["files"]], ["rows", counts["rows"]], ["in", shown(self.to)]]
+            rows = [["files", counts["files"]], ["rows", counts["rows"]], ["in", Address(self.to).short()]]
             table = {"kind": "table", "title": "Written dataset", "section": "files"}
             yield table | {"columns": ["", "value"], "rows": rows}
 

@@ -16,7 +16,6 @@ from pipeline.store.known import outdated
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.receipts import ROWS_LAW, Summary, check_law
-from pipeline.store.uris import masked
 from pipeline.worker.context import TaskContext
 from pipeline.worker.pieces import pieces_folder
 
@@ -127,7 +126,7 @@ def _require_rows(state: Ledger, node: Node, found: Summary) -> None:
         state.graph.names[node],
         f"not one document in {files} files{why}",
         "documents in the field that `text` names",
-        f"the rejected rows are in {masked(state.store.uri(state.folder(node)))}/data",
+        f"the rejected rows are in {state.store.uri(state.folder(node))}/data",
     )
 
 

@@ -30,6 +30,7 @@ from pipeline.driver.schedule import Key, Schedule
 from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.driver.unchanged import Unchanged
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
+from pipeline.files.address import Address
 from pipeline.graph import Graph
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
@@ -55,7 +56,7 @@ class Options:
 
 
 def run(
-    graph: Graph, *, name: str, store: str, options: Options | None = None, recipe: str | None = None,
+    graph: Graph, *, name: str, store: str | Address, options: Options | None = None, recipe: str | None = None,
     watcher: Watcher | None = None,
 ) -> Run:  # fmt: skip
     """Run a graph, or resume it. Raises `NodeFailed`, `Stopped`, `LeaseHeld` or a `UserError`."""
@@ -63,7 +64,8 @@ def run(
 
     driver = Driver(graph, name, store, options or Options(), recipe, watcher)
     driver.run()
-    return Run(driver.store, driver.name).attach(graph.names)
+    sources = [s for node in graph.nodes for group in driver.state.sources(node).values() for s in group]
+    return Run(driver.store, driver.name, sources).attach(graph.names)
 
 
 @dataclass
@@ -72,13 +74,13 @@ class Driver:
 
     graph: Graph
     name: str
-    root: str
+    place: str | Address
     options: Options
     recipe: str | None
     watcher: Watcher | None
 
     def __post_init__(self) -> None:
-        self.store = open_store(self.root)
+        self.store = open_store(self.place)
         self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
         self.reporter = Reporter(self.graph.names, self.watcher)
@@ -285,7 +287,7 @@ class Driver:
     def _runner(self) -> Runner:
         self._start_ray()
         width, most = self.cluster.width, self.options.cpus
-        return Runner(self.store.root, self.keys.stop_name, self.graph.names, width, most, self.stop.stopping)
+        return Runner(self.store.address, self.keys.stop_name, self.graph.names, width, most, self.stop.stopping)
 
     def _take(self, node: Node) -> bool:
         folder = self.state.folder(node)

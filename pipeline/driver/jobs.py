@@ -17,6 +17,7 @@ from typing import Any
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.schedule import Key
 from pipeline.errors import Stopped
+from pipeline.files.address import Address
 from pipeline.store.binding import Binding
 from pipeline.store.process_folder import sweep
 from pipeline.store.receipts import Receipt
@@ -136,7 +137,7 @@ class Jobs:
 class Runner:
     """How jobs do their work: where results go, how wide Ray is asked to run, and whether the driver should stop."""
 
-    store: str
+    store: Address
     stop_name: str
     names: Mapping[Node, str]
     width: Callable[[], int]

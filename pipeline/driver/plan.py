@@ -15,11 +15,11 @@ from typing import Any, Literal
 from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import code_hash
 from pipeline.driver.schedule import Schedule
+from pipeline.files.address import Address
 from pipeline.graph import Graph
 from pipeline.store.ledger import Ledger, per_shard
 from pipeline.store.open import open_store
 from pipeline.store.record import graph_form, latest_run
-from pipeline.store.uris import masked_in
 
 TEXT_PER_COMPRESSED_BYTE = 3.0  # gzip and zstd on prose
 TEXT_PER_DOCUMENT = 2000  # bytes, where nothing better is known
@@ -62,7 +62,7 @@ class Plan:
         return {"name": self.name, "bytes": self.bytes, "nodes": [dataclasses.asdict(entry) for entry in self.entries]}
 
 
-def plan(graph: Graph, store: str, name: str = "") -> Plan:
+def plan(graph: Graph, store: str | Address, name: str = "") -> Plan:
     """The plan of a graph in a store; `name` is the run to compare with."""
     return make_plan(Ledger(graph, open_store(store)), name)
 
@@ -171,7 +171,7 @@ def _differences(name: str, old: Any, new: Any) -> list[str]:
 def _short(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"node"}:
         return str(value["node"])
-    text = json.dumps(masked_in(value), ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -59,7 +59,7 @@ def check_space(state: Ledger, plan: Plan) -> None:
     free, needed = state.store.free_bytes(), plan.bytes
     if free is not None and needed > free:
         raise DiskFull(
-            f"store {state.store.root}", f"{free / 1e9:.1f} GB free",
+            f"store {state.store}", f"{free / 1e9:.1f} GB free",
             f"about {needed / 1e9:.1f} GB for what is to do", "siftloom plan shows it node by node",
         )  # fmt: skip
 

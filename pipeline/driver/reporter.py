@@ -9,6 +9,7 @@ from typing import Any
 from pipeline.contract import Node
 from pipeline.driver.progress import Event, NodeProgress, State, TaskEvent, TaskFailed, Watcher
 from pipeline.errors import NodeFailed
+from pipeline.files.address import masked_in
 from pipeline.store.receipts import Receipt
 
 
@@ -47,9 +48,11 @@ class Reporter:
 
     def failed(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
         """A task has failed."""
+        if (text := masked_in(str(error))) != str(error):  # a library's; our own errors are masked when they are made
+            error = RuntimeError(f"{type(error).__name__}: {text}")
         self.failed_nodes.add(node)
         self.failures.append(Failure(self.names[node], key, error))
-        self.notify(TaskFailed(self.names[node], key, error, trace))
+        self.notify(TaskFailed(self.names[node], key, error, masked_in(trace)))
 
     def event(self, node: Node, kind: str, values: Mapping[str, Any]) -> None:
         """A task reports something; its node knows which values are shown to people, and how."""

@@ -18,6 +18,7 @@ from typing import Any
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged
+from pipeline.files.address import Address
 from pipeline.run import open_run
 from pipeline.store.lease import Leases
 from pipeline.store.objects import Store, sha256_of
@@ -25,7 +26,6 @@ from pipeline.store.open import open_store, require_store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 from pipeline.store.record import FOLDER, read_run
 from pipeline.store.sources import parse_digests, require_unchanged
-from pipeline.store.uris import masked
 from pipeline.store.withdrawal import withdraw
 
 
@@ -46,7 +46,7 @@ class Finding:
         return f"{self.node} {self.phase}/{self.key}: {self.file}: {self.found}; expected {self.expected}"
 
 
-def verify(store: str, run: str) -> list[Finding]:
+def verify(store: str | Address, run: str) -> list[Finding]:
     """Everything in a run's nodes that its receipts do not vouch for; bad receipts are withdrawn."""
     opened, record = open_store(store), open_run(store, run).record
     found: list[Finding] = []
@@ -175,7 +175,7 @@ def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
                 require_unchanged(Source(**source))
             except SourceChanged as error:
                 yield Finding(
-                    used[source["digest"]], "sources", source["name"], masked(source["path"]), error.found,
+                    used[source["digest"]], "sources", source["name"], source["path"], error.found,
                     error.expected, note=error.then,
                 )  # fmt: skip
 
@@ -188,7 +188,7 @@ class Unused:
     bytes: int
 
 
-def clean(store: str, *, dry_run: bool = False) -> list[Unused]:
+def clean(store: str | Address, *, dry_run: bool = False) -> list[Unused]:
     """Remove what no run names, manifest first, and what killed tasks left half-written; returns what went.
 
     A recipe whose runs are gone is forgotten with them: remove `runs/<name>` first. With `dry_run` nothing is removed.

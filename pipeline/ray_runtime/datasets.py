@@ -6,8 +6,10 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.files.address import Address
 
-def dataset_of(store: str, run: str, label: str, columns: Sequence[str], shards: Sequence[str]) -> Any:
+
+def dataset_of(store: Address, run: str, label: str, columns: Sequence[str], shards: Sequence[str]) -> Any:
     """One block per shard, alive rows only, in order when the execution preserves it."""
     warnings.filterwarnings("ignore", module="ray.data")
     import ray.data

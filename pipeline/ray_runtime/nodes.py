@@ -6,12 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.store.uris import masked
+from pipeline.files.address import Address
 
 ANSWER_SECONDS = 120.0
 
 
-def ask_nodes(address: str, store: str, packages: Sequence[str]) -> list[dict[str, Any]]:
+def ask_nodes(address: str, store: Address, packages: Sequence[str]) -> list[dict[str, Any]]:
     """One answer per living node, by host: {"host", "versions", "error"}; `error` is empty where all is well. The
     versions are those of `packages`.
 
@@ -43,7 +43,7 @@ def ask_nodes(address: str, store: str, packages: Sequence[str]) -> list[dict[st
                 )
                 answer |= found
                 if not answer["error"] and opened.read(name) != b"node":
-                    answer["error"] = f"what it writes to {masked(store)} does not arrive: the folder is not shared"
+                    answer["error"] = f"what it writes to {store} does not arrive: the folder is not shared"
             except RayError as error:
                 answer["error"] = f"it runs no task: {str(error).strip().splitlines()[-1]}"
             answers.append(answer)
@@ -53,14 +53,14 @@ def ask_nodes(address: str, store: str, packages: Sequence[str]) -> list[dict[st
     return answers
 
 
-def _answer(store: str, folder: str, name: str, packages: Sequence[str]) -> dict[str, Any]:
+def _answer(store: Address, folder: str, name: str, packages: Sequence[str]) -> dict[str, Any]:
     from pipeline.store.open import open_store
     from pipeline.store.record import versions
 
     opened, error = open_store(store), ""
     try:
         if opened.read(f"{folder}/driver") != b"driver":
-            error = f"it does not see what the driver wrote to {masked(store)}: the folder is not shared"
+            error = f"it does not see what the driver wrote to {store}: the folder is not shared"
         opened.write(name, b"node")
     except Exception as failure:  # the caller receives it and goes on with the other nodes
         error = f"{type(failure).__name__}: {failure}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import ray
 
 from pipeline.contract import Resources
+from pipeline.files.address import Address
 from pipeline.ray_runtime.tasks import shared
 from pipeline.store.open import open_store
 from pipeline.worker import opened
@@ -57,7 +58,7 @@ def operators(phases: Sequence[PassPhase], names: Sequence[str]) -> list[Operato
 class Job:
     """What an operator's workers are given once."""
 
-    store: str
+    store: Address
     content: list[ray.ObjectRef]  # the phases of the pass
     part: range
     stop_name: str  # the object that appears when the driver is asked to stop

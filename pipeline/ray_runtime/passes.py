@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from pipeline.contract import Resources
+from pipeline.files.address import Address
 from pipeline.ray_runtime import operators
 from pipeline.ray_runtime.admission import admitted
 from pipeline.ray_runtime.operators import Job, Operator
@@ -41,7 +42,7 @@ SHARDS_A_BLOCK = 1000
 class Pass:
     """One pass, as far as it has come."""
 
-    store: str
+    store: Address
     phases: Sequence[PassPhase]
     names: Sequence[str]  # of the phases' nodes, as the recipe calls them
     works: Sequence[ShardWork]

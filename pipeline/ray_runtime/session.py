@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shlex
 import signal
 import sys
 import threading
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Stopped, UserError
+from pipeline.files.address import masked_in
 from pipeline.store import faults
 from pipeline.store.process_folder import sweep
 
+STORE = "SIFTLOOM_STORE"  # may hold a key; workers are told the store, and Ray shows what stands in an environment
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
 # Shard descriptors and receipts need little; the rows that flow to a phase with a model are whole shards of text.
 OBJECT_STORE_BYTES = 1024**3
@@ -74,7 +77,7 @@ def start(cpus: int | None, address: str | None) -> int:
         env = {
             "PYTHONPATH": os.pathsep.join([*paths, *filter(None, [os.environ.get("PYTHONPATH", "")])]),
             "PYTHONWARNINGS": "ignore",
-            **{name: os.environ[name] for name in os.environ if name.startswith("SIFTLOOM_")},
+            **{name: os.environ[name] for name in os.environ if name.startswith("SIFTLOOM_") and name != STORE},
             **faults.environment(),
         }
         options: dict = {
@@ -89,6 +92,7 @@ def start(cpus: int | None, address: str | None) -> int:
             }  # fmt: skip
         else:
             options["address"] = address
+        _hide_command_line()
         try:
             with _silent_stderr(), _kept_signals():
                 ray.init(**options)
@@ -104,6 +108,17 @@ def start(cpus: int | None, address: str | None) -> int:
     _quiet_loggers()
     found = int(ray.cluster_resources().get("CPU", 1))
     return min(cpus or found, found)
+
+
+def _hide_command_line() -> None:
+    """Mask secrets in this process's command line: Ray shows it as that of the job, and `ps` to everybody."""
+    import psutil
+    from ray import _raylet
+
+    private: Any = _raylet
+    words = psutil.Process().cmdline()
+    if (shown := [masked_in(word) for word in words]) != words:
+        private.setproctitle(shlex.join(shown))
 
 
 def _close_to_others() -> None:

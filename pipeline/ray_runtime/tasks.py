@@ -13,6 +13,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from pipeline.contract import Resources, TaskPhase
 from pipeline.errors import UserError
+from pipeline.files.address import Address
 from pipeline.ray_runtime import session
 from pipeline.store.binding import Binding
 from pipeline.store.sources import digest_file
@@ -144,7 +145,7 @@ def in_flight(
                 yield item, WorkerDied.of(error)
 
 
-def digest_files(files: Sequence[tuple[str, int]]) -> list[str]:
+def digest_files(files: Sequence[tuple[Address, int]]) -> list[str]:
     """Return the SHA-256 of each (path, size) in order, computed on the cluster. Raises what `digest_file` raises."""
     task = ray.remote(digest_file)
     try:

@@ -18,7 +18,6 @@ from pipeline.report.data import Figure, FunnelStep, Highlight, NodeReport, Reas
 from pipeline.report.examples import examples_of
 from pipeline.report.figures import problem
 from pipeline.store.events import read_events
-from pipeline.store.uris import masked, masked_in
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run
@@ -42,7 +41,7 @@ def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), com
         funnel=steps,
         figures=tuple(figures),
         command=command or _command(run),
-        recipe=masked_in(run.record.get("recipe") or ""),
+        recipe=run.record.get("recipe") or "",
         versions=tuple(run.record.get("versions", {}).items()),
         machine=_machine(),
     )
@@ -52,14 +51,14 @@ def _command(run: Run) -> str:
     """Return the command that makes the run again from its recipe, which the page shows."""
     name, targets = run.name.partition("@")[0], run.record.get("targets", ())
     some = [] if set(targets) == {view.label for view in run.nodes} else targets
-    return shlex.join(["siftloom", "run", f"{name}.yaml", *some, "--store", masked(run.store.root)])
+    return shlex.join(["siftloom", "run", f"{name}.yaml", *some, "--store", str(run.store)])
 
 
 def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> NodeReport:
     driver = _last_busy(events)
     started = next((event for event in events if event["event"] == "started" and event["driver"] == driver), {})
     action = started.get("actions", {}).get(view.label, "reuse")
-    fields = masked_in(run.record.get("form", {}).get(view.label, {}).get("fields", {}))
+    fields = run.record.get("form", {}).get(view.label, {}).get("fields", {})
     known = {
         "label": view.label,
         "kind": view.kind,

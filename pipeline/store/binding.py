@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source
+from pipeline.files.address import Address
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Input:
 class Binding:
     """All that a task of a node needs to know."""
 
-    store: str
+    store: Address
     place: Place
     inputs: Mapping[str, tuple[Input, ...]]  # field -> inputs in order
     stream: Stream | None  # the node's own stream input, all of its nodes joined

@@ -7,7 +7,6 @@ from typing import Any
 
 from pipeline.errors import StoreError
 from pipeline.store.objects import Store
-from pipeline.store.uris import masked
 
 
 def read_json(store: Store, name: str, then: str) -> Any | None:
@@ -20,4 +19,4 @@ def read_json(store: Store, name: str, then: str) -> Any | None:
     try:
         return json.loads(data)
     except ValueError as error:
-        raise StoreError(masked(store.uri(name)), f"damaged: {error}", "the JSON that a run wrote", then) from None
+        raise StoreError(store.uri(name), f"damaged: {error}", "the JSON that a run wrote", then) from None

@@ -252,7 +252,7 @@ class Ledger:
             inputs.setdefault(field, []).append(Input(self.place(parent), stream, phases))
         chains = self.graph.input_chains(node)
         return Binding(
-            store=self.store.root, place=self.place(node), inputs={k: tuple(v) for k, v in inputs.items()},
+            store=self.store.address, place=self.place(node), inputs={k: tuple(v) for k, v in inputs.items()},
             stream=self.stream(chains) if chains else None, sources=self.sources(node), phases=own,
             stop_name=stop_name, cpus=cpus,
         )  # fmt: skip

@@ -1,9 +1,4 @@
-"""Folders and objects behind one small interface: names, whole-object reads, atomic publish, exclusive create.
-
-A name is a relative path with `/`. An object is published whole or not at all: on a file system by a temporary name,
-fsync and rename; on an object store by one PUT. There is no directory rename and no listing that anything depends on:
-readers follow manifests and receipts. Stores are plain values (a root), so they travel to workers as they are.
-"""
+"""A place on a file system that all workers share, and the named errors of disks. See `pipeline.files.store`."""
 
 from __future__ import annotations
 
@@ -12,89 +7,17 @@ import errno
 import hashlib
 import os
 import shutil
-import uuid
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DiskFull, StoreError
-from pipeline.store.uris import masked
+from pipeline.files.address import Address
+from pipeline.files.store import Store
 
-
-class Store(ABC):
-    """A root and what can be done below it."""
-
-    root: str
-
-    @abstractmethod
-    def read(self, name: str) -> bytes | None:
-        """The whole object, or None where there is none."""
-
-    @abstractmethod
-    def write(self, name: str, data: bytes) -> None:
-        """Publish bytes, replacing what was there."""
-
-    @abstractmethod
-    def create(self, name: str, data: bytes) -> bool:
-        """Publish bytes unless the name is taken. Return whether it was free."""
-
-    @abstractmethod
-    def publish(self, path: Path, name: str) -> None:
-        """Move a finished local file to a name, replacing what was there."""
-
-    @abstractmethod
-    def publish_new(self, path: Path, name: str) -> bool:
-        """Move a finished local file to a name unless the name is taken. Return whether it was free."""
-
-    @abstractmethod
-    def link(self, source: str, name: str) -> None:
-        """Give an immutable object a second name."""
-
-    @abstractmethod
-    def size(self, name: str) -> int | None:
-        """Bytes of the object, or None where there is none."""
-
-    @abstractmethod
-    def names(self, prefix: str) -> list[str]:
-        """Names of the entries directly below a folder, sorted; empty where there is no folder."""
-
-    @abstractmethod
-    def sizes(self, prefix: str) -> dict[str, int]:
-        """Bytes of every object anywhere below a folder, by its name relative to the folder; empty where there is
-        none.
-        """
-
-    @abstractmethod
-    def delete(self, name: str) -> None:
-        """Remove an object or a folder with all it holds; nothing happens where there is none."""
-
-    @abstractmethod
-    def local(self, name: str, sha256: str = "") -> Path:
-        """A local path with the object's bytes. A store that is remote makes a copy, and holds it against `sha256`
-        where that is known.
-        """
-
-    @abstractmethod
-    def uri(self, name: str) -> str:
-        """What another program opens the object or folder by."""
-
-    @abstractmethod
-    def free_bytes(self) -> int | None:
-        """Room left, or None where that has no meaning."""
-
-    @contextlib.contextmanager
-    def temporary(self, name: str) -> Iterator[Path]:
-        """A local path to write a future object to, close to where it will be published; removed if it still exists."""
-        path = self.temporary_folder() / f"{uuid.uuid4().hex}{os.path.splitext(name)[1]}"
-        try:
-            yield path
-        finally:
-            path.unlink(missing_ok=True)
-
-    @abstractmethod
-    def temporary_folder(self) -> Path:
-        """Return the folder for files before they are published; on the store's disk where the store is a folder."""
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 
 @dataclass(frozen=True)
@@ -102,6 +25,10 @@ class LocalStore(Store):
     """A folder on a file system that all workers share."""
 
     root: str
+
+    @property
+    def address(self) -> Address:
+        return Address(self.root)
 
     def _at(self, name: str) -> str:  # to make a `Path` takes half as long as to read a receipt
         return f"{self.root}/{name}"
@@ -134,6 +61,11 @@ class LocalStore(Store):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             self._rename(path, name)
+
+    def upload(self, path: Path, name: str) -> None:
+        with explained(f"store {self.root}"), self.temporary(name) as copy:
+            shutil.copyfile(path, copy)
+            self.publish(copy, name)
 
     def publish_new(self, path: Path, name: str) -> bool:
         with explained(f"store {self.root}"):
@@ -214,6 +146,17 @@ class LocalStore(Store):
     def local(self, name: str, sha256: str = "") -> Path:
         return Path(self._at(name))
 
+    def fetch(self, name: str, path: Path) -> None:
+        shutil.copyfile(self._at(name), path)
+
+    def below(self, name: str) -> LocalStore:
+        return LocalStore(self._at(name))
+
+    def file_system(self) -> tuple[FileSystem, str]:
+        from pyarrow import fs
+
+        return fs.LocalFileSystem(), os.path.abspath(self.root)
+
     def uri(self, name: str) -> str:
         return os.path.abspath(self._at(name))
 
@@ -232,7 +175,7 @@ class LocalStore(Store):
 def unconditional(store: Store, found: str) -> StoreError:
     """The error of a store in which a name can be taken by two who both believe that it was free."""
     return StoreError(
-        f"store {masked(store.root)}", f"it cannot write on a condition: {found}",
+        f"store {store}", f"it cannot write on a condition: {found}",
         "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
     )  # fmt: skip
 

@@ -6,20 +6,22 @@ import json
 from pathlib import Path
 
 from pipeline.errors import StoreError
+from pipeline.files.address import Address
+from pipeline.files.store import Store
 from pipeline.store.json_files import read_json
-from pipeline.store.objects import LocalStore, Store, unconditional
-from pipeline.store.uris import is_uri, masked
+from pipeline.store.objects import LocalStore, unconditional
 
 MARK, FORMAT = "siftloom.json", 1
 
 
-def open_store(uri: str) -> Store:
-    """The store at a path, or at a URI of an object store (`pipeline.store.uris`)."""
-    if is_uri(uri):
+def open_store(place: str | Address) -> Store:
+    """The store at a path, or at a URI of an object store (`pipeline.files.address`)."""
+    address = Address(place)
+    if address.remote:
         from pipeline.store.remote import RemoteStore
 
-        return RemoteStore(uri.rstrip("/"))
-    return LocalStore(str(Path(uri.removeprefix("file://")).expanduser().absolute()))
+        return RemoteStore(address)
+    return LocalStore(str(Path(address).expanduser().absolute()))
 
 
 def mark_store(store: Store) -> None:
@@ -38,10 +40,8 @@ def require_store(store: Store) -> None:
     mark = read_json(store, MARK, f"write {{'format': {FORMAT}}} into it, if this is a store")
     if mark is None:
         raise StoreError(
-            f"store {masked(store.root)}", f"no store: it holds no {MARK}", "a folder that `siftloom run` wrote into",
+            f"store {store}", f"no store: it holds no {MARK}", "a folder that `siftloom run` wrote into",
             "name it with --store",
         )  # fmt: skip
     if not isinstance(mark, dict) or mark.get("format") != FORMAT:
-        raise StoreError(
-            f"store {masked(store.root)}", f"{MARK} says {mark}", f"format {FORMAT}", "name another with --store"
-        )
+        raise StoreError(f"store {store}", f"{MARK} says {mark}", f"format {FORMAT}", "name another with --store")

@@ -19,7 +19,6 @@ from pipeline.errors import BalanceError, DataError, DriftError, StoreError
 from pipeline.fingerprint import canonical_json, digest
 from pipeline.store.faults import point
 from pipeline.store.objects import Store, sha256_of
-from pipeline.store.uris import masked
 
 # A receipt is read whole by whoever needs one count of it; a task that lays down 20,000 shards stays below this.
 FACTS_LIMIT = 4 * 1024**2
@@ -72,7 +71,7 @@ def read_receipt(store: Store, folder: str, phase: str, key: str) -> Receipt | N
         return None if data is None else Receipt.parse(data)
     except (ValueError, TypeError):
         raise StoreError(
-            masked(store.uri(name)),
+            store.uri(name),
             "a damaged receipt",
             "JSON as a task wrote it",
             "siftloom verify, then siftloom run",

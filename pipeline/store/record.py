@@ -16,13 +16,13 @@ from typing import Any
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
 from pipeline.errors import RecipeError, StoreError
+from pipeline.files.address import masked_in
 from pipeline.graph import Graph
 from pipeline.recipe.read import NAME
 from pipeline.store.json_files import read_json
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
-from pipeline.store.uris import masked, masked_in
 
 FOLDER = re.compile(r"nodes/\w+-[0-9a-f]{12}")
 
@@ -43,7 +43,7 @@ def read_run(store: Store, name: str) -> dict[str, Any] | None:
     file, then = f"runs/{name}/run.json", "remove the file, then run the recipe again: the results are kept"
     record = read_json(store, file, then)
     if record is not None and not _is_record(record):
-        raise StoreError(masked(store.uri(file)), "no record of a run", "the JSON that a run wrote", then)
+        raise StoreError(store.uri(file), "no record of a run", "the JSON that a run wrote", then)
     return record
 
 
@@ -127,7 +127,7 @@ def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[st
         for node in graph.nodes
     }
     sources = [
-        {"index": s.index, "name": s.name, "path": s.path, "size": s.size, "digest": s.digest, "stamp": s.stamp}
+        {"index": s.index, "name": s.name, "path": s.path.plain(), "size": s.size, "digest": s.digest, "stamp": s.stamp}
         for node in graph.nodes for group in ledger.sources(node).values() for s in group
     ]  # fmt: skip
     digests = {source["digest"] for source in sources}

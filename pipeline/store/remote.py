@@ -11,52 +11,57 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pipeline.errors import StoreError
+from pipeline.files.address import Address
+from pipeline.files.opening import connect, explained, first_line
+from pipeline.files.store import Store
 from pipeline.store import cache
-from pipeline.store.objects import Store, explained, unconditional
+from pipeline.store.objects import explained as explained_disk
+from pipeline.store.objects import unconditional
 from pipeline.store.process_folder import process_folder
-from pipeline.store.uris import below, connect, first_line, masked
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 ONE_PUT = 256 * 1024**2  # bytes; more go up in parts, and a multipart upload has no condition on a free name
 CHUNK = 8 * 1024**2
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RemoteStore(Store):
-    """`root` is a URI; see `pipeline.store.uris`."""
+    """An address of an object store; see `pipeline.files.opening`."""
 
-    root: str
+    at: Address
+
+    def __repr__(self) -> str:
+        return f"RemoteStore({self.at!r})"
+
+    @property
+    def address(self) -> Address:
+        return self.at
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
         """Turn errors of the object store into named ones. What is not there stays a FileNotFoundError."""
         from obstore import exceptions
 
-        try:
-            yield
-        except (FileNotFoundError, FileExistsError, exceptions.AlreadyExistsError, StoreError):
-            raise
-        except exceptions.NotSupportedError as error:
-            raise unconditional(self, first_line(error)) from None
-        except (PermissionError, exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise StoreError(
-                f"store {masked(self.root)}", f"access denied: {first_line(error)}",
-                "credentials that may read and write", "set them in the environment (docs/store.md)",
-            ) from None  # fmt: skip
-        except (exceptions.BaseError, OSError) as error:
-            if "501 Not Implemented" in first_line(error):  # of all that is asked, S3's servers may lack this alone
-                raise unconditional(self, first_line(error)) from None
-            raise StoreError(
-                f"store {masked(self.root)}", f"{first_line(error)}", "a store that answers", "siftloom doctor"
-            ) from None
+        with explained(self.at):
+            try:
+                yield
+            except exceptions.BaseError as error:
+                # of all that is asked, S3's servers may lack a condition alone
+                if isinstance(error, exceptions.NotSupportedError) or "501 Not Implemented" in str(error):
+                    raise unconditional(self, first_line(self.at, error)) from None
+                raise
 
     def read(self, name: str) -> bytes | None:
         import obstore
 
         try:
             with self._explained():
-                return bytes(obstore.get(connect(self.root), name).bytes())
+                return bytes(obstore.get(connect(self.at), name).bytes())
         except FileNotFoundError:
             return None
 
@@ -69,6 +74,9 @@ class RemoteStore(Store):
     def publish(self, path: Path, name: str) -> None:
         self._put(name, path)
         path.unlink()
+
+    def upload(self, path: Path, name: str) -> None:
+        self._put(name, path)
 
     def publish_new(self, path: Path, name: str) -> bool:
         if path.stat().st_size > ONE_PUT:
@@ -84,34 +92,29 @@ class RemoteStore(Store):
     def _put(self, name: str, content: bytes | Path, new: bool = False) -> bool:
         """Return whether the name was free, or did not have to be."""
         import obstore
-        from obstore.exceptions import AlreadyExistsError
 
         parts = isinstance(content, Path) and content.stat().st_size > ONE_PUT
         try:
             with self._explained():
-                obstore.put(
-                    connect(self.root), name, content, mode="create" if new else "overwrite", use_multipart=parts
-                )
-        except (FileExistsError, AlreadyExistsError):
+                obstore.put(connect(self.at), name, content, mode="create" if new else "overwrite", use_multipart=parts)
+        except FileExistsError:
             return False
         except FileNotFoundError as error:
-            raise StoreError(
-                f"store {masked(self.root)}", f"{first_line(error)}", "a bucket that exists", "make it, or name another"
-            ) from None
+            raise StoreError(f"store {self}", str(error), "a bucket that exists", "make it, or name another") from None
         return True
 
     def link(self, source: str, name: str) -> None:
         import obstore
 
         with self._explained():
-            obstore.copy(connect(self.root), source, name)
+            obstore.copy(connect(self.at), source, name)
 
     def size(self, name: str) -> int | None:
         import obstore
 
         try:
             with self._explained():
-                return obstore.head(connect(self.root), name)["size"]
+                return obstore.head(connect(self.at), name)["size"]
         except FileNotFoundError:
             return None
 
@@ -119,7 +122,7 @@ class RemoteStore(Store):
         import obstore
 
         with self._explained():
-            found = obstore.list_with_delimiter(connect(self.root), prefix)
+            found = obstore.list_with_delimiter(connect(self.at), prefix)
         paths = [*found["common_prefixes"], *(entry["path"] for entry in found["objects"])]
         return sorted(path.rpartition("/")[2] for path in paths)
 
@@ -127,15 +130,16 @@ class RemoteStore(Store):
         import obstore
 
         with self._explained():
-            found = [entry for some in obstore.list(connect(self.root), prefix) for entry in some]
-        return {entry["path"][len(prefix) + 1 :]: entry["size"] for entry in found}
+            found = [entry for some in obstore.list(connect(self.at), prefix or None) for entry in some]
+        start = len(prefix) + 1 if prefix else 0
+        return {entry["path"][start:]: entry["size"] for entry in found}
 
     def delete(self, name: str) -> None:
         import obstore
 
         inside = [f"{name}/{found}" for found in self.sizes(name)]
         with self._explained(), contextlib.suppress(FileNotFoundError):
-            obstore.delete(connect(self.root), [*inside, name])
+            obstore.delete(connect(self.at), [*inside, name])
 
     def local(self, name: str, sha256: str = "") -> Path:
         """A copy in the private cache. `sha256`, where it is known, names the version and is held against the bytes."""
@@ -144,36 +148,43 @@ class RemoteStore(Store):
         try:
             with self._explained():
                 # A file may be replaced until its receipt is written; with the digest of a receipt, nothing is asked.
-                version = sha256 or obstore.head(connect(self.root), name)["e_tag"] or ""
+                version = sha256 or obstore.head(connect(self.at), name)["e_tag"] or ""
         except FileNotFoundError:
             raise self._missing(name) from None
-        key = hashlib.sha256(f"{self.root}\0{name}\0{version}".encode()).hexdigest()[:32]
-        return cache.cached(key, name, self.temporary_folder(), lambda path: self._fetch(name, path, sha256))
+        key = hashlib.sha256(f"{self.at.plain()}\0{name}\0{version}".encode()).hexdigest()[:32]
+        try:
+            return cache.cached(key, name, self.temporary_folder(), lambda path: self.fetch(name, path, sha256))
+        except FileNotFoundError:
+            raise self._missing(name) from None
 
-    def _fetch(self, name: str, path: Path, sha256: str) -> None:
+    def fetch(self, name: str, path: Path, sha256: str = "") -> None:
         import obstore
 
         state = hashlib.sha256()
-        try:
-            with self._explained():
-                found = obstore.get(connect(self.root), name)
-        except FileNotFoundError:
-            raise self._missing(name) from None
-        with self._explained(), explained(f"folder {path.parent}"), open(path, "wb") as file:
+        with self._explained():
+            found = obstore.get(connect(self.at), name)
+        with self._explained(), explained_disk(f"folder {path.parent}"), open(path, "wb") as file:
             for chunk in found.stream(min_chunk_size=CHUNK):
                 file.write(chunk)
                 state.update(chunk)
         if sha256 and state.hexdigest() != sha256:
             raise StoreError(
-                f"store {masked(self.root)}", f"other bytes in {name} ({state.hexdigest()[:12]}...)",
+                f"store {self}", f"other bytes in {name} ({state.hexdigest()[:12]}...)",
                 f"those of its receipt ({sha256[:12]}...)", "siftloom verify, then siftloom run",
             )  # fmt: skip
 
     def _missing(self, name: str) -> StoreError:
-        return StoreError(f"store {masked(self.root)}", f"no object {name}", "it to be there", "siftloom verify")
+        return StoreError(f"store {self}", f"no object {name}", "it to be there", "siftloom verify")
 
-    def uri(self, name: str) -> str:
-        return below(self.root, name)
+    def below(self, name: str) -> RemoteStore:
+        return RemoteStore(self.at.below(name))
+
+    def file_system(self) -> tuple[FileSystem, str]:
+        from pyarrow import fs
+
+        from pipeline.files.arrow_files import ArrowFiles, root_of
+
+        return fs.PyFileSystem(ArrowFiles(self)), root_of(self)
 
     def free_bytes(self) -> int | None:
         return None

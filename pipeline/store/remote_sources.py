@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pipeline.errors import SourceError, StoreError
-from pipeline.store.uris import below, connect, masked, split
+from pipeline.files.address import Address
+from pipeline.files.opening import connect, explained
 
 BUFFER = 1 << 20  # bytes that are asked for at least
 MAGIC = re.compile(r"[*\[]")
@@ -19,45 +20,49 @@ class Found(NamedTuple):
     """An object that a URI names."""
 
     name: str  # relative to where the pattern begins
-    uri: str
+    path: Address
     size: int
     stamp: str  # its etag
 
 
-def find(uri: str, place: str) -> Iterator[Found]:
+def find(address: Address, place: str) -> Iterator[Found]:
     """The objects that a URI names: itself, all below it, or what matches its glob, which means what it means locally:
     `*` stops at a `/`, `**` does not, names that begin with a dot are left out. Raises SourceError for a URI that is
     none; `place` names the field in it.
     """
+    try:
+        with explained(address):
+            yield from _find(*address.split())
+    except StoreError as error:
+        raise SourceError(f"{place}: {address}", error.found, error.expected, error.then) from None
+    except FileNotFoundError:
+        return
+
+
+def _find(bucket: Address, pattern: str) -> Iterator[Found]:
     import obstore
 
-    bucket, pattern = split(uri)
-    try:
-        store = connect(bucket)
-        if not MAGIC.search(pattern):
-            try:
-                yield _found(bucket, obstore.head(store, pattern), pattern.rpartition("/")[0])
-                return
-            except FileNotFoundError:
-                root, wanted = pattern, ["**"]
-        else:
-            parts = pattern.split("/")
-            first = next(i for i, part in enumerate(parts) if MAGIC.search(part))
-            root, wanted = "/".join(parts[:first]), parts[first:]
-        for some in obstore.list(store, root or None):
-            for entry in some:
-                names = entry["path"][len(root) :].lstrip("/").split("/")
-                if _matches(names, wanted) and not any(name.startswith(".") for name in names):
-                    yield _found(bucket, entry, root)
-    except StoreError as error:
-        raise SourceError(place, f"{masked(uri)}: {error.found}", error.expected, error.then) from None
-    except OSError as error:
-        raise SourceError(place, f"{masked(uri)}: {str(error).splitlines()[0]}", "a store that answers") from None
+    store = connect(bucket)
+    if not MAGIC.search(pattern):
+        try:
+            yield _found(bucket, obstore.head(store, pattern), pattern.rpartition("/")[0])
+            return
+        except FileNotFoundError:
+            root, wanted = pattern, ["**"]
+    else:
+        parts = pattern.split("/")
+        first = next(i for i, part in enumerate(parts) if MAGIC.search(part))
+        root, wanted = "/".join(parts[:first]), parts[first:]
+    for some in obstore.list(store, root or None):
+        for entry in some:
+            names = entry["path"][len(root) :].lstrip("/").split("/")
+            if _matches(names, wanted) and not any(name.startswith(".") for name in names):
+                yield _found(bucket, entry, root)
 
 
-def _found(bucket: str, entry, root: str) -> Found:
+def _found(bucket: Address, entry, root: str) -> Found:
     name = entry["path"][len(root) :].lstrip("/")
-    return Found(name, below(bucket, entry["path"]), entry["size"], (entry["e_tag"] or "").strip('"'))
+    return Found(name, bucket.below(entry["path"]), entry["size"], (entry["e_tag"] or "").strip('"'))
 
 
 def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
@@ -69,27 +74,28 @@ def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(names[0], parts[0]) and _matches(names[1:], parts[1:])
 
 
-def stat(uri: str) -> tuple[int, str]:
+def stat(address: Address) -> tuple[int, str]:
     """Size and stamp of an object. Raises FileNotFoundError where there is none."""
     import obstore
 
-    bucket, name = split(uri)
-    entry = obstore.head(connect(bucket), name)
+    bucket, name = address.split()
+    with explained(address):
+        entry = obstore.head(connect(bucket), name)
     return entry["size"], (entry["e_tag"] or "").strip('"')
 
 
-def open_uri(uri: str) -> io.BufferedReader:
+def open_uri(address: Address) -> io.BufferedReader:
     """A seekable stream of an object. Raises FileNotFoundError where there is none."""
-    return io.BufferedReader(_Ranges(uri), BUFFER)
+    return io.BufferedReader(_Ranges(address), BUFFER)
 
 
 class _Ranges(io.RawIOBase):
     """An object as a raw stream: each read is a GET of a range."""
 
-    def __init__(self, uri: str) -> None:
-        bucket, self._name = split(uri)
-        self._store, self._at = connect(bucket), 0
-        self._size, _ = stat(uri)
+    def __init__(self, address: Address) -> None:
+        bucket, self._name = address.split()
+        self._address, self._store, self._at = address, connect(bucket), 0
+        self._size, _ = stat(address)
 
     def readable(self) -> bool:
         return True
@@ -110,7 +116,8 @@ class _Ranges(io.RawIOBase):
         length = min(len(buffer), self._size - self._at)
         if length <= 0:
             return 0
-        found = obstore.get_range(self._store, self._name, start=self._at, length=length)
+        with explained(self._address):
+            found = obstore.get_range(self._store, self._name, start=self._at, length=length)
         buffer[: len(found)] = memoryview(found)
         self._at += len(found)
         return len(found)

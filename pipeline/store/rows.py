@@ -18,6 +18,7 @@ import numpy as np
 
 from pipeline.contract import Shard, Source
 from pipeline.errors import DataError, SourceChanged
+from pipeline.files.address import Address
 from pipeline.store.binding import BaseShard, Link, Stream
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
@@ -276,7 +277,7 @@ def alive_rows(
 class StreamReader:
     """A `RowReader`: alive rows of a stream, in a process that has the store and nothing else."""
 
-    store: str
+    store: Address
     stream: Stream
     columns: tuple[str, ...]
 

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
+from pipeline.files.address import Address
 from pipeline.fingerprint import canonical_json
 from pipeline.store import remote_sources
 from pipeline.store.local_files import local_files
 from pipeline.store.objects import Store
 from pipeline.store.remote_sources import find, open_uri
-from pipeline.store.uris import is_uri, masked
 
 CHUNK = 1 << 20  # bytes read at once
 
@@ -30,7 +30,7 @@ class Entry:
     """A file as a listing sees it. `stamp` changes when the file may have changed."""
 
     name: str  # relative to where its pattern begins
-    path: str  # absolute, or a URI
+    path: Address  # absolute, or a URI
     size: int  # bytes
     stamp: str
 
@@ -48,7 +48,7 @@ class Listing:
 
     @property
     def key(self) -> str:
-        form = [[e.name, e.path, e.size, e.stamp] for e in self.entries]
+        form = [[e.name, e.path.plain(), e.size, e.stamp] for e in self.entries]
         return hashlib.sha256(canonical_json(form)).hexdigest()[:24]
 
     def digests(self, store: Store) -> list[str] | None:
@@ -69,29 +69,30 @@ def expand(
     """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors;
     `schemes` are those of the field, see `contract.sources`.
     """
-    entries: dict[str, Entry] = {}
+    entries: dict[Address, Entry] = {}
     own = schemes or {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
         scheme, mark, rest = pattern.partition("://")
         if mark and scheme in own:
             found = [entry for path in own[scheme](rest) for entry in _files(path, place)]
-        elif is_uri(pattern):
-            found = [Entry(*each) for each in find(pattern, place)]
+        elif (address := Address(pattern)).remote:
+            found = [Entry(*each) for each in find(address, place)]
         else:
             found = _files(pattern.removeprefix("file://"), place)
         if not found:
             raise SourceError(
-                place, f"nothing matches {masked(pattern)!r}", "an existing file, folder or glob",
-                f"ls {os.path.dirname(masked(pattern)) or '.'}",
+                place, f"nothing matches {str(Address(pattern))!r}", "an existing file, folder or glob",
+                f"ls {os.path.dirname(str(Address(pattern))) or '.'}",
             )  # fmt: skip
         for entry in found:
             entries.setdefault(entry.path, entry)  # named twice, read once, under its first name
-    ordered = sorted(entries.values(), key=lambda e: (e.name, e.path))
+    ordered = sorted(entries.values(), key=lambda e: (e.name, e.path.plain()))
     return Listing(tuple(ordered))
 
 
 def _files(pattern: str, place: str) -> list[Entry]:
-    return [Entry(name, path, found.st_size, stamp_of(found)) for name, path, found in local_files(pattern, place)]
+    files = local_files(pattern, place)
+    return [Entry(name, Address(path), found.st_size, stamp_of(found)) for name, path, found in files]
 
 
 def stamp_of(status: os.stat_result) -> str:
@@ -101,12 +102,13 @@ def stamp_of(status: os.stat_result) -> str:
     return f"{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}"
 
 
-def open_stream(path: str):
+def open_stream(path: str | Address):
     """A seekable binary stream of a local path or a URI."""
-    return open_uri(path) if is_uri(path) else open(path.removeprefix("file://"), "rb")
+    address = Address(path)
+    return open_uri(address) if address.remote else open(address, "rb")
 
 
-def digest_file(path: str, size: int) -> str:
+def digest_file(path: str | Address, size: int) -> str:
     """SHA-256 of a source file; raises `SourceChanged` when it is gone, or its length is not the one listed."""
     state, length, found = hashlib.sha256(), 0, ""
     try:
@@ -118,7 +120,7 @@ def digest_file(path: str, size: int) -> str:
         found = "no file"
     if found or length != size:
         raise SourceChanged(
-            masked(path), found or f"{length} bytes read", f"the {size} bytes listed before",
+            str(path), found or f"{length} bytes read", f"the {size} bytes listed before",
             "run again when it is still; on a cluster every machine must see it",
         )  # fmt: skip
     return state.hexdigest()
@@ -135,14 +137,14 @@ def require_unchanged(source: Source) -> None:
     except FileNotFoundError:
         found = "no file"
     raise SourceChanged(
-        masked(source.path), found, f"the bytes with the SHA-256 {source.digest[:12]}...",
+        str(source.path), found, f"the bytes with the SHA-256 {source.digest[:12]}...",
         "put the file back, or run again to read the new one",
     )  # fmt: skip
 
 
-def _now(path: str) -> tuple[int, str]:
+def _now(path: Address) -> tuple[int, str]:
     """Size and stamp, as a listing would see them."""
-    if not is_uri(path):
+    if not path.remote:
         status = os.stat(path)
         return status.st_size, stamp_of(status)
     return remote_sources.stat(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from pipeline.contract import Context, Node, Of, Result, Shard, Source
+from pipeline.contract import Address, Context, Node, Of, Result, Shard, Source, Store
 from pipeline.errors import DataError, StoreError
 from pipeline.fingerprint import nodes_in
 from pipeline.store.binding import Binding, Input, Place, Stream
@@ -48,7 +48,7 @@ class TaskContext(Context):
         self.outputs: dict[str, Path] = {}
         self.reads: dict[tuple[str, str, str], str] = {}
         self._receipts: Receipts = {} if receipts is None else receipts
-        self._opened: dict[str, Source] = {}
+        self._opened: dict[Address, Source] = {}
         self._log_event = log_event
 
     # rows ------------------------------------------------------------------------------------------------------------
@@ -222,8 +222,12 @@ class TaskContext(Context):
     def temporary(self) -> Path:
         return Path(tempfile.mkdtemp(dir=process_folder()))
 
-    def scratch(self) -> str:
-        return self.store.uri(f"{self.binding.place.folder}/scratch")
+    def scratch(self) -> Store | str:
+        folder = self.store.below(f"{self.binding.place.folder}/scratch")
+        return folder if folder.address.remote else os.fspath(folder.address)
+
+    def target(self, address: str) -> Store:
+        return open_store(address)
 
     def stopping(self) -> bool:
         return bool(self.binding.stop_name) and self.store.size(self.binding.stop_name) is not None

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from pipeline.contract import RowPhase, ShardPhase
+from pipeline.files.address import Address
 from pipeline.store.binding import Binding
 from pipeline.worker.context import TaskContext
 
-Name = tuple[str, str, str]  # (fingerprint, phase, store)
+Name = tuple[str, str, Address]  # (fingerprint, phase, store)
 
 _functions: dict[Name, Any] = {}
 _loaded: dict[Name, tuple[Any, dict[tuple[str, str, str], str]]] = {}

@@ -19,6 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.contract import RowPhase
+from pipeline.files.address import Address
 from pipeline.store.binding import BaseShard
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
@@ -77,20 +78,20 @@ class Parcel:
 
 
 def run_shard(
-    store_root: str, phases: Sequence[PassPhase], work: ShardWork, receipts: Receipts | None = None
+    store: Address, phases: Sequence[PassPhase], work: ShardWork, receipts: Receipts | None = None
 ) -> list[Outcome]:
     """Run the due phases over one shard and commit them in order. A phase that fails stops those behind it, no others.
 
     `receipts` are those that shards before this one have read, as in `TaskContext`.
     """
-    return run_part(store_root, phases, range(len(phases)), Parcel(work), receipts).outcomes
+    return run_part(store, phases, range(len(phases)), Parcel(work), receipts).outcomes
 
 
 def run_part(
-    store_root: str, phases: Sequence[PassPhase], part: range, parcel: Parcel, receipts: Receipts | None = None
+    store: Address, phases: Sequence[PassPhase], part: range, parcel: Parcel, receipts: Receipts | None = None
 ) -> Parcel:
     """Run those due phases that have their index in `part`; return the parcel for the phases behind them."""
-    return _Part(open_store(store_root), phases, part, parcel, receipts).run()
+    return _Part(open_store(store), phases, part, parcel, receipts).run()
 
 
 class _Part:

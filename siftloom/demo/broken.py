@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.errors import UserError
+from pipeline.files.address import Address
 from pipeline.store.open import MARK
 from siftloom.demo.run import recipe_path, run_demo
 from siftloom.screen import say, say_json
@@ -46,8 +47,8 @@ def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO, chan
 
     Raises UserError where the second run's folder holds something else.
     """
-    if "://" in store:
-        raise UserError(f"store {store}", "a remote store", "a folder", "siftloom demo --break --store FOLDER")
+    if (address := Address(store)).remote:
+        raise UserError(f"store {address}", "a remote store", "a folder", "siftloom demo --break --store FOLDER")
     broken = Path(store.rstrip("/") + SUFFIX)
     if broken.exists() and not (broken / MARK).exists():
         raise UserError(f"{broken}", "a folder that is no store, which would be removed", "no such folder", "--store")

@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.quantities import duration, size
-from pipeline.store.uris import masked
 from siftloom.samples import samples
 from siftloom.screen import say, table
 
@@ -60,7 +59,7 @@ def show(run: Run, result: dict[str, Any]) -> None:
         for sample in score["texts"][:2]:
             say(f"{name}: {_short(sample['prompt'] + sample['text'])}")
 
-    store = masked(run.store.root)
+    store = run.store
     some = samples(run["unique"], 1)[0]["documents"][0]["id"]
     _title("where everything is")
     say(f"report   {result['report']}")

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from pipeline.files.address import Address
 from siftloom.demo.truth import planted_truth, removals, score
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def recipe_path() -> Path:
 
 
 def run_demo(
-    store: str, cpus: int | None, stream: TextIO | None, changes: Sequence[str] = ()
+    store: str | Address, cpus: int | None, stream: TextIO | None, changes: Sequence[str] = ()
 ) -> tuple[Run, dict[str, Any]]:
     """Return the run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
     from pipeline.driver.execute import Options

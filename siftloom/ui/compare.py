@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pipeline.store.uris import masked_in
 from siftloom.difference import difference
 from siftloom.ui.shelf import Shelf
 
@@ -14,7 +13,7 @@ def compared(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     """`siftloom diff` of the runs `one` and `two` after `node`, and the fields that differ in their recipes."""
     one, two = shelf.run(asked.get("one", "")), shelf.run(asked.get("two", ""))
     found = difference(one, two, asked.get("node") or None)
-    return {"one": one.name, "two": two.name, **found, "fields": masked_in(_fields(one.record, two.record))}
+    return {"one": one.name, "two": two.name, **found, "fields": _fields(one.record, two.record)}
 
 
 def _fields(one: Mapping[str, Any], two: Mapping[str, Any]) -> list[dict[str, Any]]:

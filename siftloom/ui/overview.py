@@ -9,7 +9,6 @@ from pipeline.report import dag
 from pipeline.report.collect import funnel, labels_in
 from pipeline.report.data import NodeReport
 from pipeline.store.events import read_events
-from pipeline.store.uris import masked, masked_in
 from siftloom.runs import all_runs, progress
 from siftloom.ui.shelf import Shelf
 
@@ -23,8 +22,8 @@ SAID = ("notice", "failed", "finished")
 
 def runs(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     """Every run of the store, the newest first."""
-    found = sorted(all_runs(shelf.store.root), key=lambda run: run["started"] or "", reverse=True)
-    return {"store": masked(shelf.store.root), "runs": [{**run, "report": bool(run["report"])} for run in found]}
+    found = sorted(all_runs(shelf.store.address), key=lambda run: run["started"] or "", reverse=True)
+    return {"store": str(shelf.store), "runs": [{**run, "report": bool(run["report"])} for run in found]}
 
 
 def run(shelf: Shelf, asked: Mapping[str, str]) -> Any:
@@ -38,7 +37,7 @@ def run(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     return {
         "run": opened.name,
         "finished": all(node["finished"] for node in told["nodes"]),
-        "recipe": masked_in(opened.record.get("recipe") or ""),
+        "recipe": opened.record.get("recipe") or "",
         "graph": {**dag.figure(plan), "actions": [_sign(known[node.label], live) for node in plan.nodes]},
         "nodes": [{**known[node.label], "inputs": node.inputs, "live": live.get(node.label, {}),
                    "scores": _has_scores(opened[node.label])} for node in plan.nodes],

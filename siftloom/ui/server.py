@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from pipeline.errors import DataError, SiftloomError, UserError
+from pipeline.files.address import Address
 from siftloom.ui import compare, documents, models, overview, thresholds
 from siftloom.ui.access import Access
 from siftloom.ui.shelf import Shelf
@@ -43,7 +44,7 @@ VIEWS: dict[str, View] = {
 }
 
 
-def application(store: str, token: str, port: int) -> Starlette:
+def application(store: str | Address, token: str, port: int) -> Starlette:
     """The page over a store, for whoever has the token."""
     shelf = Shelf(store)
     files = {name: _file(name) for name in (*SHARED, *OWN)}
@@ -61,7 +62,7 @@ def application(store: str, token: str, port: int) -> Starlette:
     return Starlette(routes=routes, middleware=[access])
 
 
-def serve(store: str, port: int, told: Callable[[str], None]) -> None:
+def serve(store: str | Address, port: int, told: Callable[[str], None]) -> None:
     """Serve a store on this machine until a signal comes. `told` is given the address once it can be opened."""
     import uvicorn
 

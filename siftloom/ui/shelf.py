@@ -12,8 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
+from pipeline.files.address import Address
 from pipeline.store.open import open_store, require_store
-from pipeline.store.uris import masked
 from siftloom.run import Run
 from siftloom.scores import Scores
 
@@ -26,7 +26,7 @@ MOST = 6  # nodes whose columns are held
 class Shelf:
     """One store, and the columns of nodes of it. Raises StoreError for a folder that is no store."""
 
-    def __init__(self, store: str) -> None:
+    def __init__(self, store: str | Address) -> None:
         self.store = open_store(store)
         require_store(self.store)
         self._held: OrderedDict[str, Any] = OrderedDict()
@@ -36,7 +36,7 @@ class Shelf:
     def run(self, name: str) -> Run:
         """A run by its exact name. Raises UserError where the store has none."""
         if name not in self.store.names("runs") or self.store.size(f"runs/{name}/run.json") is None:
-            raise UserError(f"store {masked(self.store.root)}", f"no run called {name!r}", "one of the list of runs")
+            raise UserError(f"store {self.store}", f"no run called {name!r}", "one of the list of runs")
         return Run(self.store, name)
 
     def scores(self, view: NodeView) -> Scores:

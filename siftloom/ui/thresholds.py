@@ -12,7 +12,6 @@ from pipeline.contract import Node
 from pipeline.errors import UserError
 from pipeline.recipe import parse
 from pipeline.recipe.vocabulary import fields_of
-from pipeline.store.uris import masked_in
 from siftloom.scores import Scores
 from siftloom.ui.shelf import Shelf
 from siftloom.vocabulary import vocabulary
@@ -72,7 +71,7 @@ def whatif(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     if name:
         found["histogram"] = histogram(scores, name, other, then)
         found["near"] = _near(scores, name, getattr(other, field))
-    found["line"] = changed_line(masked_in(run.record.get("recipe") or ""), label, field, value)
+    found["line"] = changed_line(run.record.get("recipe") or "", label, field, value)
     found["command"] = f"siftloom run {run.name.partition('@')[0]}.yaml -s {label}.{field}={value}"
     return found
 

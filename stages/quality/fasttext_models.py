@@ -41,8 +41,8 @@ def bundled_language_model() -> Path:
 def load_field(ctx: Context, field: str) -> Any:
     """The model behind a `file()` field."""
     (file,) = ctx.sources(field)
-    if "://" not in file.path:
-        return load(file.path)
+    if not file.path.remote:
+        return load(Path(file.path))
     with tempfile.NamedTemporaryFile(suffix=".bin") as local:
         with ctx.open_source(file) as remote:
             shutil.copyfileobj(remote, local)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, BinaryIO
 
-from pipeline.contract import Source
+from pipeline.contract import Address, Source
 from stages.read.batches import records
 from stages.read.given import Given
 from stages.read.parquet import open_parquet
@@ -21,7 +21,7 @@ def first_records(
 
     Raises SourceError for a file that is damaged there.
     """
-    source = Source(0, name, name, size, "")
+    source = Source(0, name, Address(name), size, "")
     return [record for _, record in islice(_rows(stream, source, form, most, encoding), most)]
 
 

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one, target
+from pipeline.contract import ONE, Address, Context, Law, Node, Result, TaskPhase, one, target
 from pipeline.errors import RecipeError
-from stages.publish import check_target, publish, shown
+from stages.publish import check_target, publish
 from stages.tokens.pack import Pack
 from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX
 
@@ -96,7 +96,7 @@ class ExportTokens(Node):
         copies["tokenizer.json"] = ctx.path("meta", ONE[0], "/tokenizer.json", of="rows")
         results = [ctx.result("files", shard).counts for shard in ctx.keys("files")]
         facts: dict[str, Any] = {name: sum(r[name] for r in results) for name in ("documents", "tokens")}
-        manifest = publish("export_tokens.to", self.to, copies, {}, {"node": ctx.fingerprint(), **facts})
+        manifest = publish(ctx, "export_tokens.to", self.to, copies, {}, {"node": ctx.fingerprint(), **facts})
         with ctx.create(".json") as path:
             path.write_bytes(manifest)
         return Result(counts={"files": len(copies)})
@@ -104,7 +104,7 @@ class ExportTokens(Node):
     def figures(self, ctx: Context):
         results = [ctx.result("files", shard).counts for shard in ctx.keys("files")]
         rows = [[name, sum(r[name] for r in results)] for name in ("documents", "tokens")]
-        rows += [["format", self.format], *([["in", shown(self.to)]] if self.to else [])]
+        rows += [["format", self.format], *([["in", Address(self.to).short()]] if self.to else [])]
         table = {"kind": "table", "title": "Exported tokens", "section": "tokens"}
         yield table | {"columns": ["", "value"], "rows": rows}
 

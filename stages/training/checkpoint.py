@@ -26,6 +26,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline.contract import Store
 from pipeline.errors import DataError, UserError
 from stages.training.scratch import Scratch, on_disk
 
@@ -63,7 +64,7 @@ class Saver:
     others.
     """
 
-    def __init__(self, scratch: str) -> None:
+    def __init__(self, scratch: Store | str) -> None:
         self.scratch = Scratch(scratch)
         self._looked = self._reported = float("-inf")
         self._aside: Future[None] | None = None

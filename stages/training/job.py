@@ -14,6 +14,7 @@ from models.optim_config import LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight
+from pipeline.contract import Store
 from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.order import MIXTURE, OpenOrder, Order
@@ -69,7 +70,7 @@ class Job:
     log_interval: int
     log_steps: bool = True
     save_aside: bool = False
-    scratch: str
+    scratch: Store | str
 
     @property
     def length(self) -> int:

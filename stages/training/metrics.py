@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Literal, Protocol
 
+from pipeline.contract import Store
+from pipeline.errors import StoreError
 from stages.training.scratch import Scratch
 from stages.training.step_log import LOG
 
@@ -84,7 +86,7 @@ class Follower:
         self._thread.join()
         try:
             self.poll()
-        except OSError as error:  # the training has ended well all the same
+        except (OSError, StoreError) as error:  # the training has ended well all the same
             self._tell("metrics failed", sink="the log", error=f"{type(error).__name__}: {error}"[:500])
         for sink in self.sinks:
             self._safely(sink, sink.close)
@@ -92,7 +94,7 @@ class Follower:
     def _run(self) -> None:
         wait = LOOK_SECONDS if self.scratch.local is not None else REMOTE_SECONDS
         while not self._over.wait(wait):
-            with suppress(OSError):  # a store that does not answer for a moment is asked again
+            with suppress(OSError, StoreError):  # a store that does not answer for a moment is asked again
                 self.poll()
 
     def poll(self) -> None:
@@ -152,7 +154,7 @@ def _numbers(values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 @contextmanager
 def following(
     metrics: Sequence[Metrics],
-    scratch: str,
+    scratch: Store | str,
     run: str,
     about: Mapping[str, Any],
     tell: Tell,

@@ -22,9 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from pipeline.errors import DiskFull, UserError
+from pipeline.contract import Store
+from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
+from stages.training.scratch import Scratch
 from stages.training.stream_rows import ROW_BITS, Packer
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ COLLECTIVE_SECONDS = 600  # a process that waits longer for another one fails, a
 class RaySaver(Saver):
     """Asks Ray Train whether a machine is about to go; checkpoints are the run's own (`stages.training.checkpoint`)."""
 
-    def __init__(self, scratch: str) -> None:
+    def __init__(self, scratch: Store | str) -> None:
         super().__init__(scratch)
         self._asked, self._known = time.monotonic(), None
 
@@ -90,6 +92,8 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
 
     try:
         train(job, saver, process_rank, world_size, local_rank, passes)
+    except StoreError:
+        raise  # one process has met it, and the others wait for it: the group is started again
     except UserError as error:
         # all processes computed the same numbers and are here together; raising would only start them again
         if process_rank == 0:
@@ -97,9 +101,8 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             # the others wait for this process: the group has to end, and its driver finds the reason
-            full = DiskFull(
-                job.scratch, "no space left for a checkpoint", "room for two checkpoints", "free space, then run again"
-            )
+            place, wanted = str(job.scratch), "room for two checkpoints"
+            full = DiskFull(place, "no space left for a checkpoint", wanted, "free space, then run again")
             with suppress(OSError):  # there may be no room for the reason either
                 saver.fail(full)
             raise full from error
@@ -114,7 +117,7 @@ class Pipeline:
     """
 
     maker: Packer
-    scratch: str
+    scratch: Store | str
     resumed: bool
 
     def __call__(self) -> Any:
@@ -183,7 +186,7 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
         ),
         run_config=RunConfig(
             name=tries,
-            storage_path=f"{job.scratch}/ray",
+            **Scratch(job.scratch).file_system("ray"),
             failure_config=FailureConfig(max_failures=max_failures),
             logging_config=LoggingConfig(log_level="ERROR"),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(job.threads)}},
@@ -243,7 +246,7 @@ class Watch:
     def _run(self) -> None:
         while not self._over.wait(0.5):
             # a store that does not answer for a moment is asked again: without this thread nothing stops the run
-            with suppress(OSError):
+            with suppress(OSError, StoreError):
                 self._look()
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""A folder for mutable files: on a file system, or at a URI that `pyarrow.fs` knows."""
+"""A folder for mutable files: on a file system, or a place on an object store."""
 
 from __future__ import annotations
 
@@ -8,26 +8,24 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from pipeline.contract import Store
 
 
 class Scratch:
     """Names may hold slashes. A reader of a file sees the old bytes or the new ones, never a part."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
-        self.local = Path(place) if "://" not in place else None
-        if self.local is None:
-            from pyarrow import fs
-
-            self._remote, self._root = fs.FileSystem.from_uri(place)
+    def __init__(self, place: Store | str) -> None:
+        """`place` is the path of a folder, or a place on an object store."""
+        self.local = Path(place) if isinstance(place, str) else None
+        self._remote: Any = None if isinstance(place, str) else place
 
     def exists(self, name: str) -> bool:
         """Whether there is a file of this name."""
         if self.local is not None:
             return (self.local / name).exists()
-        from pyarrow import fs
-
-        return self._remote.get_file_info(f"{self._root}/{name}").type != fs.FileType.NotFound
+        return self._remote.size(name) is not None
 
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
@@ -36,17 +34,12 @@ class Scratch:
                 return (self.local / name).read_bytes()
             except FileNotFoundError:
                 return None
-        try:
-            with self._remote.open_input_stream(f"{self._root}/{name}") as stream:
-                return stream.read()
-        except FileNotFoundError:
-            return None
+        return self._remote.read(name)
 
     def write(self, name: str, data: bytes) -> None:
         """Replace a file."""
         if self.local is None:
-            with self._remote.open_output_stream(f"{self._root}/{name}") as stream:
-                stream.write(data)
+            self._remote.write(name, data)
             return
         path = self.local / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -61,8 +54,8 @@ class Scratch:
         """Remove a file if it is there."""
         if self.local is not None:
             (self.local / name).unlink(missing_ok=True)
-        elif self.exists(name):
-            self._remote.delete_file(f"{self._root}/{name}")
+        else:
+            self._remote.delete(name)
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies in a folder; none where there is no folder."""
@@ -71,17 +64,21 @@ class Scratch:
                 return os.listdir(self.local / folder)
             except FileNotFoundError:
                 return []
-        from pyarrow import fs
-
-        selector = fs.FileSelector(f"{self._root}/{folder}", allow_not_found=True)
-        return [info.base_name for info in self._remote.get_file_info(selector)]
+        return self._remote.names(folder)
 
     def remove_folder(self, folder: str) -> None:
         """Remove a folder and all in it, if it is there."""
         if self.local is not None:
             shutil.rmtree(self.local / folder, ignore_errors=True)
-        elif self.names(folder):
-            self._remote.delete_dir(f"{self._root}/{folder}")
+        else:
+            self._remote.delete(folder)
+
+    def file_system(self, folder: str) -> dict[str, Any]:
+        """A folder of ours as Ray Train takes it: `storage_path`, and the file system that the path is in."""
+        if self.local is not None:
+            return {"storage_path": str(self.local / folder)}
+        files, path = self._remote.below(folder).file_system()
+        return {"storage_path": path, "storage_filesystem": files}
 
     @contextmanager
     def folder(self, name: str, files: Iterable[str]) -> Iterator[Path]:
@@ -99,8 +96,7 @@ class Scratch:
         if self.local is not None:
             shutil.copyfile(self.local / name, path)
             return
-        with self._remote.open_input_stream(f"{self._root}/{name}") as stream, open(path, "wb") as file:
-            shutil.copyfileobj(stream, file, 1 << 24)
+        self._remote.fetch(name, path)
 
     @contextmanager
     def new_files(self, name: str) -> Iterator[Path]:
@@ -116,8 +112,8 @@ class Scratch:
             return
         with tempfile.TemporaryDirectory() as temporary:
             yield Path(temporary)
-            for path in Path(temporary).iterdir():
-                self._upload(path, f"{name}/{path.name}")
+            for path in list(Path(temporary).iterdir()):
+                self._remote.publish(path, f"{name}/{path.name}")
 
     @contextmanager
     def new_file(self, name: str, near: Path) -> Iterator[Path]:
@@ -128,14 +124,10 @@ class Scratch:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield path
         if self.local is None:
-            self._upload(path, name)
+            self._remote.publish(path, name)
         else:
             on_disk(path)
             os.replace(path, self.local / name)
-
-    def _upload(self, path: Path, name: str) -> None:
-        with open(path, "rb") as file, self._remote.open_output_stream(f"{self._root}/{name}") as stream:
-            shutil.copyfileobj(file, stream, 1 << 24)
 
 
 def on_disk(path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.contract import Context, Node, Result, Shard, Source, TaskPhase
+from pipeline.store.open import open_store
 
 
 class LocalContext(Context):
@@ -92,6 +93,9 @@ class LocalContext(Context):
 
     def temporary(self):
         raise NotImplementedError
+
+    def target(self, address):
+        return open_store(address)
 
     def scratch(self):
         return str(self.folder)

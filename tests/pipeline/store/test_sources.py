@@ -63,7 +63,7 @@ def test_what_matches_nothing_is_named_with_its_place(folder, path):
 
 def test_a_scheme_of_the_fields_own_gives_the_files_behind_it(folder):
     entries = expand(["own://deep"], "x", {"own": lambda name: [str(folder / name / "c.txt")]}).entries
-    assert [(entry.name, entry.path) for entry in entries] == [("c.txt", str(folder / "deep" / "c.txt"))]
+    assert [(entry.name, str(entry.path)) for entry in entries] == [("c.txt", str(folder / "deep" / "c.txt"))]
 
 
 def test_an_empty_folder_is_named(tmp_path):

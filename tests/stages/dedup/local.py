@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase, Source
+from pipeline.store.open import open_store
 
 
 class Corpus(Node):
@@ -177,6 +178,9 @@ class LocalContext(Context):
 
     def temporary(self):
         raise NotImplementedError
+
+    def target(self, address):
+        return open_store(address)
 
     def scratch(self):
         return str(self.run.folder)
