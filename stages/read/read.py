@@ -8,6 +8,7 @@ bytes follow from what the files hold, so that a corpus which grows by a file is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -81,7 +82,7 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 4
+    version = 5
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
@@ -125,7 +126,7 @@ class Read(Node):
     def phases(self):
         law = Law("rows", "rows", ("kept", "rejected."))
         return (
-            TaskPhase(name=FIRST, keys=lambda ctx: ("all",) if self.limit is not None else (), run=self._count),
+            TaskPhase(name=FIRST, keys=self._first_keys, run=self._count),
             TaskPhase(name="survey", keys=self._survey_keys, run=self._survey),
             TaskPhase(name="shards", keys=self._shard_keys, run=self._read, law=law),
         )
@@ -175,8 +176,15 @@ class Read(Node):
         if self.limit is None:
             yield from ((unit, None) for unit in found.values())
             return
-        for key, rows in json.loads(ctx.path(FIRST, "all", ".json").read_text()):
+        (first,) = ctx.keys(FIRST)
+        for key, rows in json.loads(ctx.path(FIRST, first, ".json").read_text()):
             yield found[key], rows
+
+    def _first_keys(self, ctx: Context) -> Sequence[str]:
+        """The only task reads as many rows as the limit says, of any of the units: its key names both."""
+        if self.limit is None:
+            return ()
+        return (f"{self.limit}-{hashlib.sha256(' '.join(self._units(ctx)).encode()).hexdigest()[:16]}",)
 
     def _survey_keys(self, ctx: Context) -> Sequence[str]:
         listed = ctx.sources()

@@ -213,6 +213,22 @@ def test_a_run_without_the_limit_goes_on_from_the_run_with_it(local_ray, folder,
     assert seen(log) == sorted(["d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"])
 
 
+def test_every_limit_in_one_store_reads_the_rows_that_it_reads_in_a_store_of_its_own(local_ray, folder, tmp_path):
+    def texts(limit: int) -> list[str]:
+        raw = s.Read(paths=(str(folder),), shard_bytes=150, limit=limit)
+        found = Pipeline([raw], name="some", store=str(tmp_path / "store"), names={"raw": raw}).run(progress=False)
+        return [text.split()[-1] for text in found["raw"].rows(["text"])["text"].to_pylist()]
+
+    rows = ["b1", "b2", "b3", "d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"]
+    for limit in (5, 20, 3):
+        assert texts(limit) == rows[:limit]
+    lines(folder / "a.jsonl", "a1", "a2")
+    assert texts(7) == ["a1", "a2", *rows[:5]]
+    (folder / "a.jsonl").unlink()
+    (folder / "b.jsonl").unlink()
+    assert texts(9) == rows[3:12]
+
+
 def test_what_a_file_is_called_is_part_of_the_identity_as_far_as_it_says_the_format(local_ray, tmp_path):
     first, other = tmp_path / "one" / "a.jsonl", tmp_path / "two" / "a.txt"
     for path in (first, other):
