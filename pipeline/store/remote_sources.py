@@ -21,7 +21,7 @@ class Found(NamedTuple):
     name: str  # relative to where the pattern begins
     uri: str
     size: int
-    stamp: str  # its etag
+    stamp: str  # its etag; where the store has none, the time of its last change
 
 
 def find(uri: str, place: str) -> Iterator[Found]:
@@ -57,7 +57,11 @@ def find(uri: str, place: str) -> Iterator[Found]:
 
 def _found(bucket: str, entry, root: str) -> Found:
     name = entry["path"][len(root) :].lstrip("/")
-    return Found(name, below(bucket, entry["path"]), entry["size"], (entry["e_tag"] or "").strip('"'))
+    return Found(name, below(bucket, entry["path"]), entry["size"], _stamp(entry))
+
+
+def _stamp(entry) -> str:
+    return (entry["e_tag"] or "").strip('"') or entry["last_modified"].isoformat()
 
 
 def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
@@ -75,7 +79,7 @@ def stat(uri: str) -> tuple[int, str]:
 
     bucket, name = split(uri)
     entry = obstore.head(connect(bucket), name)
-    return entry["size"], (entry["e_tag"] or "").strip('"')
+    return entry["size"], _stamp(entry)
 
 
 def open_uri(uri: str) -> io.BufferedReader:

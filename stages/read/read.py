@@ -61,7 +61,8 @@ class Read(Node):
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines or CSV larger than this are read in ranges of about this many bytes
-    trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
+    trust        `listing` takes place, size, times and inode of a file, the etag of an object, for its digest: for lakes
+                 too large to hash. A file that is moved or copied is another one then
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
 
