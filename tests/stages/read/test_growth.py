@@ -193,6 +193,30 @@ def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(l
         assert verify(str(store), again.name) == []
 
 
+def test_scores_of_one_file_that_is_read_for_two_fields_are_not_mixed(local_ray, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+
+    def write(name: str, *rows: tuple[str, str]) -> None:
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps({"text": text, "title": title}) + "\n" for text, title in rows))
+
+    def letters(store: str, limit: int | None = None) -> list[int]:
+        texts = s.Read(paths=(str(folder),), text="text")
+        titles = s.Read(paths=(str(folder),), text="title", limit=limit)
+        node = s.Map(
+            docs=(texts, titles), fn="tests.stages.map_functions:noted", writes={"letters": "int32"}, new_text=True,
+            params={"log": str(tmp_path / "log")},
+        )  # fmt: skip
+        found = Pipeline([node], name="two", store=str(tmp_path / store), names={"n": node}).run(progress=False)
+        return found["n"].rows(["letters"])["letters"].to_pylist()
+
+    write("b", ("a long text", "short"), ("another long text", "title"))
+    assert letters("store", limit=1) == [11, 17, 5]
+    write("a", ("the first", "one"))
+    assert letters("store") == letters("fresh") == [9, 11, 17, 3, 5, 5]
+
+
 def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp_path):
     def numbers() -> set[bytes]:
         node = OutOf(docs=s.Read(paths=(str(folder),), shard_bytes=150))
