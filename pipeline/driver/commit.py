@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import code_hash
-from pipeline.errors import DataError, SourceError
+from pipeline.errors import DataError, SourceError, StoreError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
 from pipeline.store.known import outdated
@@ -71,6 +71,17 @@ def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases:
     point(folder, "after-manifest")
     state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
     state.reopen(node)
+
+
+def require_kept(state: Ledger) -> None:
+    """Raise StoreError where nodes are gone that were finished when they were looked at."""
+    gone = [node for node in state.graph.nodes if state.store.size(f"{state.folder(node)}/manifest.json") is None]
+    if gone:
+        names = ", ".join(state.graph.names[node] for node in gone)
+        raise StoreError(
+            f"store {masked(state.store.root)}", f"the results of {names} were removed while this run was at work",
+            "a store that keeps them", "run again, and forget no run that is at work",
+        )  # fmt: skip
 
 
 def _manifest(

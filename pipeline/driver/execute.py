@@ -15,14 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
+from pipeline.driver import prepare
 from pipeline.driver.cluster import Cluster
-from pipeline.driver.commit import finish, stale_keys, withdraw
+from pipeline.driver.commit import finish, require_kept, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.history import earlier
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.plan import make_plan
-from pipeline.driver.prepare import check_drift, check_space, digest_sources, nodes_over_holes, withdraw_damaged
 from pipeline.driver.progress import Finished, Notice, Started
 from pipeline.driver.reporter import Reporter
 from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
@@ -35,7 +35,6 @@ from pipeline.graph import Graph
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.open import mark_store, open_store
-from pipeline.store.record import claim_name, write_run
 
 if TYPE_CHECKING:
     from pipeline.driver.progress import Watcher
@@ -98,19 +97,18 @@ class Driver:
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        digest_sources(self.state, self._start_ray)
+        prepare.digest_sources(self.state, self._start_ray)
         mark_store(self.store)
         self.leases = Leases(self.store, tell=self._tell)
         try:
-            self.name = claim_name(self.store, self.leases, self.name, self.graph)
+            self.name, before = prepare.record(self.state, self.leases, self.name, self.recipe, self.options.packages)
             self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
-            withdraw_damaged(self.state, self._take)
-            plan = make_plan(self.state, self.name)
-            check_space(self.state, plan)
-            check_drift(self.state, self.options.accept_drift)
-            write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
+            prepare.withdraw_damaged(self.state, self._take)
+            plan = make_plan(self.state, self.name, before)
+            prepare.check_space(self.state, plan)
+            prepare.check_drift(self.state, self.options.accept_drift)
             self.reporter.notify(Started(plan, earlier(self.store, self.name)))
-            self._unchecked = nodes_over_holes(self.state)
+            self._unchecked = prepare.nodes_over_holes(self.state)
             with self.stop.listening():
                 self._walk()
         finally:
@@ -124,6 +122,7 @@ class Driver:
         if self.reporter.failures:
             raise self.reporter.first_failure(self.name)
         assert done, "nothing is left to do, and yet a node is not finished"
+        require_kept(self.state)
         self.reporter.notify(Finished(self.name))
 
     def _walk(self) -> None:

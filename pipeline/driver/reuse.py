@@ -7,11 +7,12 @@ from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
 from pipeline.driver.drift import code_hash
-from pipeline.errors import StoreError
+from pipeline.errors import DataError, StoreError
 from pipeline.fingerprint import canonical_json
 from pipeline.store.json_files import read_json
 from pipeline.store.known import AT_ONCE, outdated
 from pipeline.store.ledger import Ledger
+from pipeline.store.manifests import Manifest
 from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
 
@@ -41,17 +42,30 @@ def known_scores(state: Ledger, node: RowNode) -> dict[str, tuple[str, str, str]
     key, phase = state.score_key(node), state.link(node).phase
     if key is None or not (node.adds() or node.changes_text):
         return {}
-    content = {state.place(base).short[:8] for base in state.graph.input_chains(node) if base.content_keys}
-    own = {base.shard.name: base.shard.name for base in state.input_shards(node)}
-    by_key = {base.shard.key: base.shard.name for base in state.input_shards(node) if base.shard.base[:8] in content}
+    own = [base.shard.name for base in state.input_shards(node)]
     found: dict[str, tuple[str, str, str]] = {}
     for folder, manifest in siblings(state, node):
         if manifest["score_key"] == key:
-            for name in manifest["phases"].get(phase, ()):
-                here = own.get(name) or by_key.get(name.partition("-")[2])
-                if here is not None:
-                    found[here] = (folder, phase, name)
+            there = set(manifest["phases"].get(phase, ()))
+            names = _base_names(state, node, manifest)
+            for name in own:
+                base, _, rest = name.partition("-")
+                for theirs in (name, f"{names[base]}-{rest}" if base in names else name):
+                    if theirs in there:
+                        found[name] = (folder, phase, theirs)
     return found
+
+
+def _base_names(state: Ledger, node: Node, manifest: Manifest) -> dict[str, str]:
+    """First part of the names of shards here -> there, of the bases whose keys name content. Equal score keys name
+    bases of equal shapes in one order; two of them may have shards of equal keys (one file, read for two fields).
+    """
+    try:
+        theirs = state.manifests.input_chains(manifest)
+    except (DataError, StoreError):  # a base there was cleaned away, or is damaged
+        return {}
+    pairs = zip(state.graph.input_chains(node), theirs, strict=True)
+    return {state.place(base).short[:8]: their_base[:8] for base, their_base in pairs if base.content_keys}
 
 
 def link_equal_tasks(state: Ledger, node: Node, phase: Phase, keys: Sequence[str]) -> int:
@@ -106,13 +120,16 @@ def _link_task(state: Ledger, node: Node, donor: str, receipt: Receipt) -> bool:
 
 def take_over(store: Store, donor: str, theirs: Receipt, folder: str, form: dict[str, Any]) -> Receipt | None:
     """Link the files of a task of another node and write its receipt here, as `form` says it; None where a file is not
-    there whole.
+    there whole, or is just being cleaned away.
     """
     made = Receipt(**form)
     for file, entry in theirs.files.items():
         source, own = data_name(donor, theirs.phase, file), made.key + file.removeprefix(theirs.key)
         if store.size(source) != entry["size"]:
             return None
-        store.link(source, data_name(folder, made.phase, own))
+        try:
+            store.link(source, data_name(folder, made.phase, own))
+        except FileNotFoundError:
+            return None
     store.write(receipt_name(folder, made.phase, made.key), canonical_json(form))
     return made

@@ -150,7 +150,7 @@ class Unchanged:
             try:
                 receipts = list(self.state.known.get(donor.folder, phase.name, there[start : start + AT_ONCE]))
                 equal = self._equal(donor, [read for receipt in receipts for read in receipt.reads], phase.needs)
-            except (DataError, StoreError):  # damaged, perhaps of another run; this one can do without
+            except (DataError, StoreError, FileNotFoundError):  # of another run, perhaps; this one can do without
                 continue
             form = [self._form(donor, node, receipt, equal) for receipt in receipts]
             pairs = [(theirs, ours) for theirs, ours in zip(receipts, form, strict=True) if ours is not None]

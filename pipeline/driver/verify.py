@@ -24,7 +24,7 @@ from pipeline.store.lease import Leases
 from pipeline.store.objects import Store, sha256_of
 from pipeline.store.open import open_store, require_store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
-from pipeline.store.record import FOLDER, read_run
+from pipeline.store.record import CLEANING, FOLDER, read_run
 from pipeline.store.sources import parse_digests, require_unchanged
 from pipeline.store.withdrawal import withdraw
 
@@ -198,29 +198,32 @@ def clean(store: str | Address, *, dry_run: bool = False) -> list[Unused]:
     require_store(opened)
     leases = Leases(opened)
     try:
-        unused = [_measured(opened, name) for name in _unused_nodes(opened) if leases.holder(name) is None]
-        unused += [_measured(opened, name) for name in _unused_listings(opened)]
-        idle = all(leases.holder(f"nodes/{name}") is None for name in opened.names("nodes"))
-        if idle and opened.names("temporary"):
-            unused.append(_measured(opened, "temporary"))
         if dry_run:
-            return unused
-        gone = [each for each in unused if not each.name.startswith("nodes/") or _free(leases, each.name)]
-        for each in gone:
-            opened.delete(f"{each.name}/manifest.json")
-            opened.delete(each.name)
+            return _unused(opened, leases)
+        with leases.turn(CLEANING):  # a run that begins waits, and looks at no node before
+            gone = [
+                each for each in _unused(opened, leases)
+                if not each.name.startswith("nodes/") or leases.acquire(each.name)
+            ]  # fmt: skip
+            for each in gone:
+                opened.delete(f"{each.name}/manifest.json")
+                opened.delete(each.name)
     finally:
         leases.close()
     return gone
 
 
+def _unused(store: Store, leases: Leases) -> list[Unused]:
+    found = [_measured(store, name) for name in _unused_nodes(store) if leases.holder(name) is None]
+    found += [_measured(store, name) for name in _unused_listings(store)]
+    idle = all(leases.holder(f"nodes/{name}") is None for name in store.names("nodes"))
+    if idle and store.names("temporary"):
+        found.append(_measured(store, "temporary"))
+    return found
+
+
 def _measured(store: Store, name: str) -> Unused:
     return Unused(name, sum(store.sizes(name).values()))
-
-
-def _free(leases: Leases, folder: str) -> bool:
-    """Whether a node is ours to remove: taken, and still named by no run after it was taken."""
-    return leases.acquire(folder) and folder in _unused_nodes(leases.store)
 
 
 def _manifest(store: Store, folder: str) -> dict[str, Any]:

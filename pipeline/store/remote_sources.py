@@ -22,7 +22,7 @@ class Found(NamedTuple):
     name: str  # relative to where the pattern begins
     path: Address
     size: int
-    stamp: str  # its etag
+    stamp: str  # its etag; where the store has none, the time of its last change
 
 
 def find(address: Address, place: str) -> Iterator[Found]:
@@ -62,7 +62,11 @@ def _find(bucket: Address, pattern: str) -> Iterator[Found]:
 
 def _found(bucket: Address, entry, root: str) -> Found:
     name = entry["path"][len(root) :].lstrip("/")
-    return Found(name, bucket.below(entry["path"]), entry["size"], (entry["e_tag"] or "").strip('"'))
+    return Found(name, bucket.below(entry["path"]), entry["size"], _stamp(entry))
+
+
+def _stamp(entry) -> str:
+    return (entry["e_tag"] or "").strip('"') or entry["last_modified"].isoformat()
 
 
 def _matches(names: Sequence[str], parts: Sequence[str]) -> bool:
@@ -81,7 +85,7 @@ def stat(address: Address) -> tuple[int, str]:
     bucket, name = address.split()
     with explained(address):
         entry = obstore.head(connect(bucket), name)
-    return entry["size"], (entry["e_tag"] or "").strip('"')
+    return entry["size"], _stamp(entry)
 
 
 def open_uri(address: Address) -> io.BufferedReader:

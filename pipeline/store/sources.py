@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ from pipeline.store.objects import Store
 from pipeline.store.remote_sources import find, open_uri
 
 CHUNK = 1 << 20  # bytes read at once
+TICK = 0.02  # seconds; a kernel's clock of files moves 100 times a second, or more often
+COARSE_TICK = 2.0  # of file systems that keep whole seconds
 
 
 @dataclass(frozen=True)
@@ -34,10 +37,9 @@ class Entry:
     size: int  # bytes
     stamp: str
 
-    @property
-    def modified(self) -> str:
-        """What a copy that keeps its time keeps of the stamp: the modification time, or the etag."""
-        return self.stamp.partition(".")[0]
+    def stand_in(self) -> str:
+        """What stands for the digest of a file that is not read for it: its place, size and stamp, 64 hex digits."""
+        return hashlib.sha256(canonical_json([self.path.plain(), self.size, self.stamp])).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Listing:
     def key(self) -> str:
         form = [[e.name, e.path.plain(), e.size, e.stamp] for e in self.entries]
         return hashlib.sha256(canonical_json(form)).hexdigest()[:24]
+
+    def stand_ins(self) -> list[str]:
+        """Stand-ins for digests where the listing itself is trusted."""
+        return [entry.stand_in() for entry in self.entries]
 
     def digests(self, store: Store) -> list[str] | None:
         """The digests of all files, None until every one is known; what is damaged is not known."""
@@ -91,8 +97,17 @@ def expand(
 
 
 def _files(pattern: str, place: str) -> list[Entry]:
-    files = local_files(pattern, place)
-    return [Entry(name, Address(path), found.st_size, stamp_of(found)) for name, path, found in files]
+    found = list(local_files(pattern, place))
+    _outwait(max((status.st_ctime_ns for _, _, status in found), default=0))
+    return [Entry(name, Address(path), status.st_size, stamp_of(status)) for name, path, status in found]
+
+
+def _outwait(changed: int) -> None:
+    """Wait until a file that changes from now on has another time than this one (of its inode, in ns): many file
+    systems tell times by ticks of a clock, some by whole seconds, and a file may be listed and read within one.
+    """
+    tick = TICK if changed % 1_000_000_000 else COARSE_TICK
+    time.sleep(min(max(0.0, changed / 1e9 + tick - time.time()), tick))
 
 
 def stamp_of(status: os.stat_result) -> str:

@@ -13,6 +13,7 @@ The result is a *record*: one table row for each row of the batch, with the colu
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,10 +47,11 @@ class Scorer:
         self.changes_text = bool(getattr(node, "changes_text", False))
         self.row_errors: tuple[type[Exception], ...] = getattr(node, "row_errors", ())
         self._open_rows, self._function = open_rows, None
-        self._known = None
+        self._known: _KnownScores | None = None
         if known is not None and phase.reuse:
             names = [*self.types, *(["text"] if self.changes_text else [])]
-            self._known = _KnownScores(known, names, bool(self.row_errors))
+            with contextlib.suppress(FileNotFoundError):  # another run's, and cleaned away since
+                self._known = _KnownScores(known, names, bool(self.row_errors))
         fields = [("_row", pa.int64()), *self.types.items()]
         fields += [("text", pa.string())] if self.changes_text else []
         fields += [("reason", pa.string()), ("value", pa.float64()), ("threshold", pa.float64())]

@@ -1,13 +1,15 @@
 """Lay documents down as base shards, from files of many formats; Parquet of plain columns stays in place.
 
 Three phases. `first` counts rows, when a limit says that only the first ones are read. `survey` goes once through the
-files that are read in parts (Parquet, and plain lines or CSV larger than one range) and notes where they are cut.
+files that are read in parts (Parquet, and lines or CSV larger than one range, if their first bytes say that they are
+plain) and notes where they are cut.
 `shards` reads each part into shards, and puts aside, counted by reason, the rows that are none. Ids, cuts, keys and
 bytes follow from what the files hold, so that a corpus which grows by a file is read in that file alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +39,7 @@ from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, un
 from stages.read.readers import reader
 from stages.read.records import KINDS, Fields, Kept, Reject
 from stages.read.shard_files import Rejected, ShardFiles
-from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
+from stages.read.streams import Watched, codec_of
 
 FIRST = "first"
 
@@ -57,10 +59,11 @@ class Read(Node):
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
     encoding     of text files: null = UTF-8 (pages: the encoding that they name), the name of a codec, or `detect`
     txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
-    on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
+    on_error     `reject` puts unusable rows into a side file with id and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines or CSV larger than this are read in ranges of about this many bytes
-    trust        `listing` takes names, sizes and times of the files for their digests (lakes too large to hash)
+    trust        `listing` takes place, size, times and inode of a file, or the etag of an object, for its digest (lakes
+                 too large to hash): a file that is moved or copied is another one then
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
 
@@ -81,7 +84,7 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 4
+    version = 5
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
@@ -125,7 +128,7 @@ class Read(Node):
     def phases(self):
         law = Law("rows", "rows", ("kept", "rejected."))
         return (
-            TaskPhase(name=FIRST, keys=lambda ctx: ("all",) if self.limit is not None else (), run=self._count),
+            TaskPhase(name=FIRST, keys=self._first_keys, run=self._count),
             TaskPhase(name="survey", keys=self._survey_keys, run=self._survey),
             TaskPhase(name="shards", keys=self._shard_keys, run=self._read, law=law),
         )
@@ -166,8 +169,7 @@ class Read(Node):
 
     def _in_parts(self, unit: Unit, source: Source) -> bool:
         by_line = unit.form in ("jsonl", *SEPARATORS) or (unit.form == "txt" and self.txt_split == "line")
-        packed = source.name.lower().endswith(PACKED_ENDINGS)
-        return unit.form == "parquet" or (by_line and not packed and source.size > self.range_bytes)
+        return unit.form == "parquet" or (by_line and source.size > self.range_bytes)
 
     def _wanted(self, ctx: Context) -> Iterator[tuple[Unit, int | None]]:
         """Units, and how many rows of each are read (None = all)."""
@@ -175,8 +177,15 @@ class Read(Node):
         if self.limit is None:
             yield from ((unit, None) for unit in found.values())
             return
-        for key, rows in json.loads(ctx.path(FIRST, "all", ".json").read_text()):
+        (first,) = ctx.keys(FIRST)
+        for key, rows in json.loads(ctx.path(FIRST, first, ".json").read_text()):
             yield found[key], rows
+
+    def _first_keys(self, ctx: Context) -> Sequence[str]:
+        """The only task reads as many rows as the limit says, of any of the units: its key names both."""
+        if self.limit is None:
+            return ()
+        return (f"{self.limit}-{hashlib.sha256(' '.join(self._units(ctx)).encode()).hexdigest()[:16]}",)
 
     def _survey_keys(self, ctx: Context) -> Sequence[str]:
         listed = ctx.sources()

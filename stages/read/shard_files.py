@@ -121,8 +121,9 @@ class ShardFiles:
 class Rejected:
     """The side file `<key>.rejected.jsonl` and the counts of a task. Use as a context manager.
 
-    One object per unusable row: `file`, `line` (from 1), `reason`, `id` (what its id would have been) and
-    `clip`, the beginning of what was found. With `fail`, the first one raises `DataError` instead.
+    One object per unusable row: `id` (what its id would have been), `line` (from 1), `reason` and `clip`, the beginning
+    of what was found. The name of the file is not among them, as files of equal bytes share tasks, whatever they are
+    called; `run.json` has the name behind the digest in an id. With `fail`, the first one raises `DataError` instead.
     """
 
     def __init__(self, ctx: Context, fail: bool):
@@ -147,10 +148,9 @@ class Rejected:
             path = self._open.enter_context(self.ctx.create(".rejected.jsonl"))
             self._file = self._open.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
         entry = {
-            "file": file,
+            "id": row_id,
             "line": row + 1,
             "reason": reason,
-            "id": row_id,
             "clip": clip,
             **({"looks_like": likely} if likely else {}),
         }

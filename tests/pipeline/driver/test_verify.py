@@ -11,13 +11,17 @@ import pytest
 from corpus import times_of, write_corpus
 from nodes import Lines, Long
 
-from pipeline.driver.execute import Options, run
+from pipeline.driver import prepare
+from pipeline.driver.execute import Driver, Options, run
+from pipeline.driver.progress import Notice, Started
 from pipeline.driver.verify import clean, verify
 from pipeline.errors import StoreError, UserError
 from pipeline.graph import build
 from pipeline.run import open_run
+from pipeline.store import lease
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
+from pipeline.store.record import CLEANING
 from siftloom.runs import all_runs
 
 
@@ -253,6 +257,66 @@ def test_clean_takes_what_no_run_names(copy, tmp_path):
     assert {entry.action for entry in copy.plan().values()} == {"reuse"}
     assert not (copy.store / "temporary" / "half").exists()
     assert clean(str(copy.store)) == []
+
+
+@pytest.mark.parametrize("before", ["withdraw_damaged", "check_space", "check_drift", "nodes_over_holes"])
+def test_a_run_that_has_begun_keeps_what_it_plans_to_use(copy, monkeypatch, before):
+    """Its run was forgotten, so that `clean` would take all that the new run has just found finished."""
+    sound = copy.bytes()
+    shutil.rmtree(copy.store / "runs")
+    work = getattr(prepare, before)
+
+    def after_cleaning(*arguments):
+        assert clean(str(copy.store)) == []
+        return work(*arguments)
+
+    monkeypatch.setattr(prepare, before, after_cleaning)
+    copy.run()
+    assert copy.bytes() == sound
+    assert copy.open()["common"].rows(["id"]).num_rows > 0
+
+
+class _Cleans:
+    """A `clean` that began before the run: it waits until the run waits for it, then removes all nodes."""
+
+    def __init__(self, store: Path) -> None:
+        self.store, self.leases = store, Leases(LocalStore(str(store)))
+        assert self.leases.acquire(CLEANING)
+
+    def notify(self, event) -> None:
+        if isinstance(event, Notice) and event.text.startswith("waiting for cleaning"):
+            shutil.rmtree(self.store / "nodes")
+            self.leases.close()
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_looks_at_no_node_while_the_store_is_cleaned(copy, monkeypatch):
+    monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.0)
+    sound = copy.bytes()
+    Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, _Cleans(copy.store)).run()
+    assert copy.bytes() == sound
+
+
+class _Removes:
+    """Somebody who removes a finished node from under a run, whatever the run has recorded."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def notify(self, event) -> None:
+        if isinstance(event, Started):
+            shutil.rmtree(self.folder)
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_run_whose_results_were_removed_does_not_end_well(copy):
+    watcher = _Removes(copy.store / copy.open()["tally"].folder)
+    with pytest.raises(StoreError, match="the results of tally were removed while this run was at work"):
+        Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, watcher).run()
 
 
 def test_clean_leaves_a_folder_alone_that_is_no_store(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,57 @@ def test_a_file_whose_time_was_set_back_is_another_one(folder):
     assert expand(str(path), "x").key != Listing((entry,)).key
     with pytest.raises(SourceChanged, match="changed since it was listed"):
         require_unchanged(source)
+
+
+def test_a_trusted_listing_knows_places_and_files_whose_time_was_set_back(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(name)
+        os.utime(tmp_path / name / "a.txt", ns=(10**18, 10**18))
+    one, two = (expand(str(tmp_path / name), "x").stand_ins() for name in ("one", "two"))
+    assert one != two
+    assert expand(str(tmp_path / "one"), "x").stand_ins() == one
+    (tmp_path / "one" / "a.txt").write_text("eno")
+    os.utime(tmp_path / "one" / "a.txt", ns=(10**18, 10**18))
+    assert expand(str(tmp_path / "one"), "x").stand_ins() != one
+
+
+def test_a_trusted_listing_of_objects_knows_their_etags(monkeypatch):
+    import obstore
+    from s3 import CREDENTIALS, bucket, server
+
+    from pipeline.store.uris import below, connect, split
+
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    with server() as endpoint:
+        folders = [below(bucket(endpoint, name), "in") for name in ("one", "two")]
+
+        def put(folder: str, text: str) -> None:
+            opened, name = split(below(folder, "a.txt"))
+            obstore.put(connect(opened), name, text.encode())
+
+        def stand_ins(folder: str) -> list[str]:
+            return expand(folder, "x").stand_ins()
+
+        for folder in folders:
+            put(folder, "first")
+        one, two = map(stand_ins, folders)
+        assert one != two
+        assert stand_ins(folders[0].replace("s3://", "s3://key:secret@")) == stand_ins(
+            folders[0].replace("s3://", "s3://other:secret@")
+        )
+        put(folders[0], "first")  # written again with the same bytes
+        assert stand_ins(folders[0]) == one
+        put(folders[0], "other")
+        assert stand_ins(folders[0]) != one
+
+
+def test_a_file_that_changes_after_it_was_listed_has_another_time(folder):
+    """Also where the clock of the file system stands still for some milliseconds."""
+    (folder / "a.txt").write_text("now")
+    expand(str(folder), "x")
+    assert time.time_ns() >= (folder / "a.txt").stat().st_ctime_ns + 20_000_000
 
 
 def test_digests_are_known_once_they_are_saved(folder, tmp_path):

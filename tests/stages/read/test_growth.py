@@ -193,6 +193,30 @@ def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(l
         assert verify(str(store), again.name) == []
 
 
+def test_scores_of_one_file_that_is_read_for_two_fields_are_not_mixed(local_ray, tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+
+    def write(name: str, *rows: tuple[str, str]) -> None:
+        path = folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps({"text": text, "title": title}) + "\n" for text, title in rows))
+
+    def letters(store: str, limit: int | None = None) -> list[int]:
+        texts = s.Read(paths=(str(folder),), text="text")
+        titles = s.Read(paths=(str(folder),), text="title", limit=limit)
+        node = s.Map(
+            docs=(texts, titles), fn="tests.stages.map_functions:noted", writes={"letters": "int32"}, new_text=True,
+            params={"log": str(tmp_path / "log")},
+        )  # fmt: skip
+        found = Pipeline([node], name="two", store=str(tmp_path / store), names={"n": node}).run(progress=False)
+        return found["n"].rows(["letters"])["letters"].to_pylist()
+
+    write("b", ("a long text", "short"), ("another long text", "title"))
+    assert letters("store", limit=1) == [11, 17, 5]
+    write("a", ("the first", "one"))
+    assert letters("store") == letters("fresh") == [9, 11, 17, 3, 5, 5]
+
+
 def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp_path):
     def numbers() -> set[bytes]:
         node = OutOf(docs=s.Read(paths=(str(folder),), shard_bytes=150))
@@ -211,6 +235,22 @@ def test_a_run_without_the_limit_goes_on_from_the_run_with_it(local_ray, folder,
     assert seen(log) == ["b1", "b2", "b3", "d1"]
     run(folder, tmp_path / "store", log)
     assert seen(log) == sorted(["d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"])
+
+
+def test_every_limit_in_one_store_reads_the_rows_that_it_reads_in_a_store_of_its_own(local_ray, folder, tmp_path):
+    def texts(limit: int) -> list[str]:
+        raw = s.Read(paths=(str(folder),), shard_bytes=150, limit=limit)
+        found = Pipeline([raw], name="some", store=str(tmp_path / "store"), names={"raw": raw}).run(progress=False)
+        return [text.split()[-1] for text in found["raw"].rows(["text"])["text"].to_pylist()]
+
+    rows = ["b1", "b2", "b3", "d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"]
+    for limit in (5, 20, 3):
+        assert texts(limit) == rows[:limit]
+    lines(folder / "a.jsonl", "a1", "a2")
+    assert texts(7) == ["a1", "a2", *rows[:5]]
+    (folder / "a.jsonl").unlink()
+    (folder / "b.jsonl").unlink()
+    assert texts(9) == rows[3:12]
 
 
 def test_what_a_file_is_called_is_part_of_the_identity_as_far_as_it_says_the_format(local_ray, tmp_path):
