@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
+from pipeline.files.address import Address
 from pipeline.store.objects import LocalStore
 from pipeline.store.sources import Listing, digest_file, expand, require_unchanged, save_digests
 
@@ -125,15 +126,15 @@ def test_a_trusted_listing_of_objects_knows_their_etags(monkeypatch):
     import obstore
     from s3 import CREDENTIALS, bucket, server
 
-    from pipeline.store.uris import below, connect, split
+    from pipeline.files.opening import connect
 
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
     with server() as endpoint:
-        folders = [below(bucket(endpoint, name), "in") for name in ("one", "two")]
+        folders = [Address(bucket(endpoint, name)).below("in").reveal() for name in ("one", "two")]
 
         def put(folder: str, text: str) -> None:
-            opened, name = split(below(folder, "a.txt"))
+            opened, name = Address(folder).below("a.txt").split()
             obstore.put(connect(opened), name, text.encode())
 
         def stand_ins(folder: str) -> list[str]:
