@@ -32,9 +32,11 @@ from pipeline.driver.unchanged import Unchanged
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.files.address import Address
 from pipeline.graph import Graph
+from pipeline.store.holds import let_go
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.open import mark_store, open_store
+from pipeline.store.record import claim_name, write_run
 
 if TYPE_CHECKING:
     from pipeline.driver.progress import Watcher
@@ -101,12 +103,14 @@ class Driver:
         mark_store(self.store)
         self.leases = Leases(self.store, tell=self._tell)
         try:
-            self.name, before = prepare.record(self.state, self.leases, self.name, self.recipe, self.options.packages)
+            prepare.hold_nodes(self.state, self.leases)
+            self.name = claim_name(self.store, self.leases, self.name, self.graph)
             self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
             prepare.withdraw_damaged(self.state, self._take)
-            plan = make_plan(self.state, self.name, before)
+            plan = make_plan(self.state, self.name)
             prepare.check_space(self.state, plan)
             prepare.check_drift(self.state, self.options.accept_drift)
+            write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
             self.reporter.notify(Started(plan, earlier(self.store, self.name)))
             self._unchecked = prepare.nodes_over_holes(self.state)
             with self.stop.listening():
@@ -114,6 +118,7 @@ class Driver:
         finally:
             self.cluster.close()
             self.leases.close()
+            let_go(self.leases)
             if self.keys.stop_name:
                 self.store.delete(self.keys.stop_name)
         done = all(self.finished(node) for node in self.graph.targets)
@@ -204,9 +209,7 @@ class Driver:
         for node, phase in self.schedule.ready_tasks(busy):
             if len(self.jobs.running) >= MOST_JOBS:
                 return
-            if phase.place == "driver" and not self._has_cpus(phase):
-                continue
-            if not self._take(node):
+            if (phase.place == "driver" and not self._has_cpus(phase)) or not self._take(node):
                 continue
             keys = self.keys.of(node, phase)
             due = [key for key in keys if key not in self.state.done(node, phase.name)]
@@ -214,8 +217,7 @@ class Driver:
                 runner, binding = self._runner(), self.keys.binding(node)
                 job = Job(((node, phase.name),), phase.resources.cpus if phase.place == "driver" else 0)
                 yield job, partial(runner.tasks, node, phase, due, binding)
-        joined = [ready for ready in self.schedule.ready_pass(busy) if self._take(ready[0])]
-        joined = self.unchanged.until_written(joined)
+        joined = self.unchanged.until_written([r for r in self.schedule.ready_pass(busy) if self._take(r[0])])
         phases, works = pass_work(self.state, joined, self.keys.binding)
         if works:
             runner = self._runner()

@@ -64,16 +64,16 @@ class Plan:
 
 def plan(graph: Graph, store: str | Address, name: str = "") -> Plan:
     """The plan of a graph in a store; `name` is the run to compare with."""
-    opened = open_store(store)
-    return make_plan(Ledger(graph, opened), name, latest_run(opened, name.split("@")[0]) if name else None)
+    return make_plan(Ledger(graph, open_store(store)), name)
 
 
-def make_plan(state: Ledger, name: str, previous: dict[str, Any] | None) -> Plan:
-    """The plan, from what a driver knows already; `previous` is the record of the run to compare with."""
-    graph = state.graph
+def make_plan(state: Ledger, name: str) -> Plan:
+    """The plan, from what a driver knows already."""
+    graph, store = state.graph, state.store
     state.check_bases()
     actions = _actions(graph, state)
     passes = _passes(graph, {node for node in graph.nodes if actions[node] == "reuse"})
+    previous = latest_run(store, name.split("@")[0]) if name else None
     sizes = _sizes(graph, state)
     entries = []
     for node in graph.nodes:

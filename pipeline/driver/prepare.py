@@ -1,18 +1,17 @@
-"""Before the walk: digests, the record, damage, space, drift, and what stands on something that is to be done again."""
+"""Before the walk: digests, holds, damage, space, drift, and what stands on something that is to be done again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 from pipeline.contract import Node
 from pipeline.driver.commit import withdraw
 from pipeline.driver.drift import code_hash
 from pipeline.driver.plan import Plan
 from pipeline.errors import DiskFull, DriftError
+from pipeline.store.holds import hold
 from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
-from pipeline.store.record import CLEANING, claim_name, latest_run, write_run
 from pipeline.store.sources import digest_file, save_digests
 from pipeline.store.withdrawal import finish_withdrawal, is_interrupted
 
@@ -36,20 +35,11 @@ def digest_sources(state: Ledger, start_ray: Callable[[], None]) -> None:
         digests = digests[count:]
 
 
-def record(
-    state: Ledger, leases: Leases, name: str, recipe: str | None, packages: Iterable[str]
-) -> tuple[str, dict[str, Any] | None]:
-    """Name all nodes of a run in the store, before any of them is looked at: `clean` leaves them from then on, and what
-    it takes it has taken before. Return the label of the run, and the record that stood under its name.
-    """
-    state.check_bases()
-    with leases.turn(CLEANING):
-        label = claim_name(state.store, leases, name, state.graph)
-        before = latest_run(state.store, label.split("@")[0])
-        write_run(leases, label, state, recipe, packages)
+def hold_nodes(state: Ledger, leases: Leases) -> None:
+    """Keep `clean` from all nodes of the graph, and forget what was read of them before."""
+    hold(leases, map(state.folder, state.graph.nodes))
     for node in state.graph.nodes:
         state.reopen(node)
-    return label, before
 
 
 def withdraw_damaged(state: Ledger, take: Callable[[Node], bool]) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,11 +20,12 @@ from pipeline.contract import Source
 from pipeline.errors import SourceChanged
 from pipeline.files.address import Address
 from pipeline.run import open_run
+from pipeline.store.holds import CLEANING, held, left
 from pipeline.store.lease import Leases
 from pipeline.store.objects import Store, sha256_of
 from pipeline.store.open import open_store, require_store
 from pipeline.store.receipts import Receipt, data_name, receipt_name
-from pipeline.store.record import CLEANING, FOLDER, read_run
+from pipeline.store.record import FOLDER, read_run
 from pipeline.store.sources import parse_digests, require_unchanged
 from pipeline.store.withdrawal import withdraw
 
@@ -200,7 +201,7 @@ def clean(store: str | Address, *, dry_run: bool = False) -> list[Unused]:
     try:
         if dry_run:
             return _unused(opened, leases)
-        with leases.turn(CLEANING):  # a run that begins waits, and looks at no node before
+        with leases.turn(CLEANING):  # a driver that begins waits, and looks at no node before
             gone = [
                 each for each in _unused(opened, leases)
                 if not each.name.startswith("nodes/") or leases.acquire(each.name)
@@ -214,8 +215,8 @@ def clean(store: str | Address, *, dry_run: bool = False) -> list[Unused]:
 
 
 def _unused(store: Store, leases: Leases) -> list[Unused]:
-    found = [_measured(store, name) for name in _unused_nodes(store) if leases.holder(name) is None]
-    found += [_measured(store, name) for name in _unused_listings(store)]
+    names = [name for name in _unused_nodes(store, held(leases)) if leases.holder(name) is None]
+    found = [_measured(store, name) for name in [*names, *_unused_listings(store), *left(leases)]]
     idle = all(leases.holder(f"nodes/{name}") is None for name in store.names("nodes"))
     if idle and store.names("temporary"):
         found.append(_measured(store, "temporary"))
@@ -239,11 +240,13 @@ def _records(store: Store) -> list[dict[str, Any]]:
     return [record for name in store.names("runs") if (record := read_run(store, name)) is not None]
 
 
-def _unused_nodes(store: Store) -> list[str]:
-    """Folders of nodes that no run names, and that no node of a run was made from: its rows lie there."""
+def _unused_nodes(store: Store, held: Collection[str]) -> list[str]:
+    """Folders of nodes that no run names and no driver holds, and that no node of a run was made from: its rows lie
+    there.
+    """
     folders = {name.rpartition("-")[2]: f"nodes/{name}" for name in store.names("nodes")}
     used: set[str] = set()
-    todo = [entry["folder"] for record in _records(store) for entry in record["nodes"].values()]
+    todo = [*held, *(entry["folder"] for record in _records(store) for entry in record["nodes"].values())]
     while todo:
         if (folder := todo.pop()) not in used:
             used.add(folder)

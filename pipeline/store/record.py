@@ -24,7 +24,6 @@ from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.objects import Store
 
-CLEANING = "cleaning"  # its lease is held while a store is cleaned, and while a run writes which nodes it needs
 FOLDER = re.compile(r"nodes/\w+-[0-9a-f]{12}")
 
 

@@ -19,9 +19,9 @@ from pipeline.errors import StoreError, UserError
 from pipeline.graph import build
 from pipeline.run import open_run
 from pipeline.store import lease
+from pipeline.store.holds import CLEANING, hold, let_go
 from pipeline.store.lease import Leases
 from pipeline.store.objects import LocalStore
-from pipeline.store.record import CLEANING
 from siftloom.runs import all_runs
 
 
@@ -267,13 +267,31 @@ def test_a_run_that_has_begun_keeps_what_it_plans_to_use(copy, monkeypatch, befo
     work = getattr(prepare, before)
 
     def after_cleaning(*arguments):
-        assert clean(str(copy.store)) == []
+        assert not any(each.name.startswith("nodes/") for each in clean(str(copy.store)))
         return work(*arguments)
 
     monkeypatch.setattr(prepare, before, after_cleaning)
     copy.run()
     assert copy.bytes() == sound
     assert copy.open()["common"].rows(["id"]).num_rows > 0
+
+
+def test_what_a_driver_holds_stays_until_it_lets_go_or_is_dead(copy):
+    """Also where another driver of the run has recorded other nodes under their labels, and these are finished."""
+    shutil.rmtree(copy.store / "runs")
+    every = {f"nodes/{name}" for name in os.listdir(copy.store / "nodes")}
+    shutil.rmtree(copy.store / "sources")
+    holders = [Leases(LocalStore(str(copy.store))) for _ in range(2)]
+    one, *others = sorted(every)
+    hold(holders[0], [one])
+    hold(holders[1], others)
+    assert clean(str(copy.store)) == []
+    let_go(holders[1])
+    assert {each.name for each in clean(str(copy.store))} == set(others)
+    holders[0].close()  # as far as others can tell it is dead
+    assert {each.name for each in clean(str(copy.store))} == {one, f"drivers/{holders[0].owner.token}"}
+    assert clean(str(copy.store)) == []
+    holders[1].close()
 
 
 class _Cleans:
