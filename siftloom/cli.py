@@ -31,7 +31,7 @@ from siftloom import (
     commands_store,
     commands_ui,
 )
-from siftloom.packages import leave_out, shadowed
+from siftloom.packages import leave_out, shadowed, working_folder_first
 from siftloom.screen import complain, say
 
 app = typer.Typer(
@@ -84,6 +84,7 @@ def main() -> None:
     """Run the command of this process and exit."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, to their authors; ours are errors or notices
+    working_folder_first()
     for place in shadowed():
         print(f"note: {place} has the name of a package of siftloom and is not imported here", file=sys.stderr)
     signal.signal(signal.SIGTERM, _stop)

@@ -1,11 +1,15 @@
 """Our top-level packages have common names; a user's file of such a name must not take their place.
 
 `pipeline`, `stages`, `models` and `recipes` are found where `siftloom` itself is, whatever stands before that on the
-path. Nothing else on the path changes its order.
+path.
+
+The working folder stands first on the path of every command and of a pipeline in Python, as it does on that of every
+worker of Ray: a console script would have its own folder there, and a script in Python that of its file.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -29,6 +33,12 @@ def put_first() -> None:
     """Let imports of our packages find ours. Call it before any of them is imported."""
     if _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)  # type: ignore[arg-type]
+
+
+def working_folder_first() -> None:
+    """Let imports look into the working folder first, as workers do: the driver must see the code that they run."""
+    folder = os.getcwd()
+    sys.path[:] = [folder, *(entry for entry in sys.path if entry not in ("", folder))]
 
 
 def shadowed() -> list[Path]:

@@ -10,6 +10,7 @@ from pipeline.contract import Node
 from pipeline.files.address import Address
 from pipeline.graph import Graph, build
 from siftloom.notebook import html_table
+from siftloom.packages import working_folder_first
 from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Pipeline:
         """Return what a run would do, and why; runs nothing."""
         from pipeline.driver.plan import plan
 
+        working_folder_first()
         return plan(self.graph, self.store, self.name)
 
     def recipe(self) -> str:
@@ -79,6 +81,7 @@ class Pipeline:
         from siftloom.run import execute
         from siftloom.screen import listening
 
+        working_folder_first()
         try:
             recipe = self.recipe()
         except RecipeError:  # a node of the user's own class has no name in a recipe; the run is no worse for it

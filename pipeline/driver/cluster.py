@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -48,6 +49,13 @@ class Cluster:
 
             threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()
         return self._found
+
+    def renew(self) -> None:
+        """Leave the Ray of an earlier run of this process: its workers hold modules that have changed since."""
+        if "ray" in sys.modules:
+            from pipeline.ray_runtime import session
+
+            session.leave()
 
     @property
     def width(self) -> Width:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, RowPhase, ShardPhase
-from pipeline.driver.drift import code_hash
+from pipeline.driver.drift import NOTE, Code, as_seen, code_of
 from pipeline.errors import DataError, SourceError, StoreError
 from pipeline.store import withdrawal
 from pipeline.store.faults import point
@@ -110,13 +110,20 @@ def _manifest(
         "shape": state.shape(node),
         "score_key": state.score_key(node),
         "phase_keys": state.phase_keys(node),
-        "code": code_hash(type(node), node.code()),
+        **_made_by(state, node),
         "phases": {phase: list(names) for phase, names in keys.items()},
         "counts": {phase: found.counts for phase, found in sums.items()},
         "bytes": sum(size for found in sums.values() for size in found.sizes.values()),
         "files": {phase: found.sizes for phase, found in sums.items()},
         "shards": sums[node.new_base].shards if node.new_base else {},
     }
+
+
+def _made_by(state: Ledger, node: Node) -> dict[str, Any]:
+    """Return the code that made the node, and whether it was one from the first task to the last."""
+    now, noted = code_of(node), state.store.read(f"{state.folder(node)}/{NOTE}")
+    began = now if noted is None else Code.from_bytes(noted)
+    return {"code": now.digest, "libraries": now.libraries, "mixed": began != now or not as_seen(node)}
 
 
 def whole_of(phase: Any, context: TaskContext) -> Any:

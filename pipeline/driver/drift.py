@@ -1,91 +1,218 @@
-"""The code behind a node, as a hash: recorded, shown, never part of the identity.
+"""The code behind a node, as a hash, and the versions of the libraries in it: recorded, shown, never the identity.
 
 A comment edit must not cost a week, so changed code does not re-run a finished node; it is a notice. A half-done node
-is another matter: going on would mix two codes in one output, so `run` refuses unless `--accept-drift` allows it.
+is another matter: going on would mix two codes in one output, so `run` refuses unless `--accept-drift` allows it. What
+another node has done is taken over from equal code under equal versions only.
+
+The code behind a node is every file that its module reaches by imports, and that is no installed library's
+(`pipeline.driver.modules`), with the data files of those packages; from each library it is the version.
 """
 
 from __future__ import annotations
 
-import ast
+import dataclasses
 import hashlib
-import sys
+import inspect
+import json
+import platform
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pipeline.contract import Node
+from pipeline.driver import modules
+from pipeline.driver.modules import Module
+from pipeline.errors import RecipeError
+from pipeline.fingerprint import canonical_json
 
-OURS = ("stages", "models")
+# Libraries that move, bound, show or watch values and make none: their versions decide no byte.
+CARRIERS = frozenset({
+    "ray", "obstore", "isal", "requests", "urllib3", "filelock", "psutil", "pydantic", "annotated-types",
+    "typing-extensions", "tensorboardx", "wandb", "mlflow", "mlflow-skinny", "typer", "rich", "jinja2", "siftloom",
+})  # fmt: skip
+QUOTED = re.compile(rb"""["']([^"'\n\\]{1,200})["']""")
+NOTE = "scratch/code"  # of an unfinished node: the code that it began with
+LARGE = 64 * 1024**2  # bytes of a data file that stands for itself by size and time
+
+
+class Code(NamedTuple):
+    """What is compared."""
+
+    digest: str  # of the files, 16 hex digits
+    libraries: Mapping[str, str]  # distribution -> version, Python among them
+    mixed: bool = False  # a node that not all of one code has made: nothing is like it
+
+    @classmethod
+    def of_manifest(cls, manifest: Mapping[str, Any]) -> Code:
+        return cls(manifest["code"], manifest["libraries"], manifest["mixed"])
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Code:
+        return cls(**json.loads(data))
+
+    def to_bytes(self) -> bytes:
+        return canonical_json(self._asdict())
+
+    def changes(self, now: Code) -> str:
+        """What differs now, in words; empty where nothing does."""
+        if self.mixed:
+            return "its code has changed while it was made, or"
+        before = self.libraries
+        found = [
+            f"{name} was {before.get(name, 'not there')} and is {now.libraries.get(name, 'not there')}"
+            for name in sorted(before.keys() | now.libraries.keys())
+            if before.get(name) != now.libraries.get(name)
+        ]
+        return ", ".join(["its code has changed"] * (self.digest != now.digest) + found)
+
+
+def code_of(node: Node) -> Code:
+    """The code behind a node today. Raises RecipeError for modules of its `code()` that are not found."""
+    check_code(node)
+    digest, libraries, _ = _walked(_start(node))
+    unfiled = [_source(cls) for cls in _classes(node) if modules.module_of(cls.__module__) is None]
+    if unfiled:
+        digest = hashlib.sha256(canonical_json([digest, *unfiled])).hexdigest()[:16]
+    return Code(digest, libraries)
+
+
+def check_code(node: Node) -> None:
+    """Raise RecipeError where a module that the node names is not found: a change in it would not be seen."""
+    for name in node.code():
+        if not modules.is_found(name):
+            raise RecipeError(
+                node.kind(), f"no module {name!r} in the working folder, nor on the path of Python",
+                "a module that this process and every worker can import",
+                "run from the folder that holds it, or install its package",
+            )  # fmt: skip
+
+
+def as_seen(node: Node) -> bool:
+    """Whether the files behind the node are those that `code_of` saw last: workers may have imported others since."""
+    return all(_state(path) == state for path, state in _walked(_start(node)).files.items())
+
+
+def look_again() -> None:
+    """Forget what was seen of the code: a process may run twice, and its user edits in between."""
+    modules.forget()
+    _walked.cache_clear()
+
+
+def edited() -> bool:
+    """Whether files have changed since this process saw them first, or since the last `True`: workers that began before
+    may hold the modules of old ones.
+    """
+    found = any(_state(path) != state for path, state in _began_with.items())
+    if found:
+        _began_with.clear()
+    return found
+
+
+def _start(node: Node) -> tuple[str, ...]:
+    return tuple(sorted({cls.__module__ for cls in _classes(node)} | set(node.code())))
+
+
+def _classes(node: Node) -> list[type]:
+    """The class of the node, and those of the values in its fields, which may be the user's."""
+    found: dict[type, None] = {}
+    todo: list[Any] = [node]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, Node) and value is not node:
+            continue  # it has a manifest of its own
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            found[type(value)] = None
+            todo += [getattr(value, field.name) for field in dataclasses.fields(value)]
+        elif isinstance(value, Mapping):
+            todo += value.values()
+        elif isinstance(value, list | tuple):
+            todo += value
+    return list(found)
+
+
+def _source(cls: type) -> str:
+    """The source of a class that no file holds: a notebook keeps it; of `python -c` nothing is known."""
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        return cls.__qualname__
+
+
+_began_with: dict[Path, Any] = {}  # files, and the state in which this process has seen them first
+
+
+class _Walked(NamedTuple):
+    digest: str
+    libraries: dict[str, str]
+    files: dict[Path, Any]  # and the state in which they were read
 
 
 @cache
-def code_hash(node_class: type[Node], more: tuple[str, ...] = ()) -> str:
-    """Hash of the module that defines a node, of `more` modules, and of what they import of the project and of their
-    own packages, 16 hex digits.
-    """
-    seen: dict[str, bytes] = {}
-    todo = [node_class.__module__, *more]
-    own = {*OURS, *(name.partition(".")[0] for name in todo)}
+def _walked(start: tuple[str, ...]) -> _Walked:
+    """Hash of all files behind these modules, and the versions of the libraries behind them."""
+    seen: dict[str, str] = {}
+    files: dict[Path, Any] = {}
+    libraries: set[str] = set()
+    visited: set[str] = set()
+    todo = list(start)
     while todo:
         name = todo.pop()
-        if name in seen:
+        if name in visited:
             continue
-        path = _file_of(name)
-        if path is None:
+        visited.add(name)
+        owners = modules.libraries_of(name.partition(".")[0])
+        if owners is not None:
+            libraries.update(owner for owner in owners if owner.lower() not in CARRIERS)
             continue
-        seen[name] = path.read_bytes()
-        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
-        todo += [found for found in _imports(seen[name], str(path), package) if found.partition(".")[0] in own]
-    state = hashlib.sha256()
-    for name in sorted(seen):
-        state.update(name.encode() + b"\0" + hashlib.sha256(seen[name]).digest())
-    return state.hexdigest()[:16]
+        todo += modules.above(name)
+        module = modules.module_of(name)
+        if module is not None:
+            files[module.file] = _state(module.file)
+            code = module.file.read_bytes()
+            seen[name] = hashlib.sha256(code).hexdigest()
+            if module.file.suffix == ".py":
+                todo += modules.imports(code, str(module.file), module.package)
+                for path in _data_files(module, code):
+                    files[path] = _state(path)
+                    seen[f"{name}/{path.relative_to(module.file.parent).as_posix()}"] = _digest(path)
+    for path, state in files.items():
+        _began_with.setdefault(path, state)
+    versions = {"python": platform.python_version(), **modules.versions(sorted(libraries))}
+    return _Walked(hashlib.sha256(canonical_json(seen)).hexdigest()[:16], versions, files)
 
 
-def _file_of(module: str) -> Path | None:
-    loaded = getattr(sys.modules.get(module), "__file__", None)
-    if loaded:
-        return Path(loaded)
-    spec = _spec(module)
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    """Return where a module is, without importing the packages above it: the driver needs neither numba nor torch."""
-    above, _, _ = module.rpartition(".")
-    if not above:
-        try:
-            return find_spec(module)
-        except ValueError:  # `__main__` of a notebook or of `python -c`, which no file holds
-            return None
-    package = _spec(above)
-    inside = package.submodule_search_locations if package else None
-    if not inside:
-        return None
+def _state(path: Path) -> tuple[int, int, int] | None:
     try:
-        return PathFinder.find_spec(module, inside)
-    except KeyError:  # a folder without `__init__.py` is found through the package above it, once that is imported
-        found = ModuleSpec(module, None, is_package=True)
-        name = module.rpartition(".")[2]
-        found.submodule_search_locations = [str(Path(at, name)) for at in inside if Path(at, name).is_dir()]
-        return found
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-@cache
-def _imports(code: bytes, path: str, package: str) -> tuple[str, ...]:
-    """Modules that a file of a package imports, and names that it imports from modules, which may be modules too."""
-    found: list[str] = []
-    todo: list[ast.AST] = [ast.parse(code, path)]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, ast.Import):
-            found += [alias.name for alias in item.names]
-        elif isinstance(item, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) + 1 - item.level] if item.level else []
-            module = ".".join([*above, *([item.module] if item.module else [])])
-            found += [module, *(f"{module}.{alias.name}" for alias in item.names)]
-        for part in ("body", "orelse", "finalbody", "handlers", "cases"):  # no import stands inside an expression
-            inside = getattr(item, part, ())
-            todo += inside if isinstance(inside, list) else ()
-    return tuple(found)
+def _data_files(module: Module, code: bytes) -> list[Path]:
+    """The files that a module may read: all that lie beside a module of a package, and those whose name stands in its
+    text, in folders whose name stands there too.
+    """
+    names = {part for text in QUOTED.findall(code) for part in text.decode(errors="ignore").split("/")}
+    inside = [path for path in module.file.parent.iterdir() if path.suffix not in (".py", ".pyi")]
+    return sorted(_named(inside, names, everything=bool(module.package)))
+
+
+def _named(paths: Iterable[Path], names: set[str], everything: bool) -> Iterator[Path]:
+    for path in paths:
+        if path.name.startswith((".", "__pycache__")):
+            continue
+        if path.is_dir():
+            if path.name in names and not (path / "__init__.py").exists():
+                yield from _named(path.iterdir(), names, everything)
+        elif everything or path.name in names:
+            yield path
+
+
+def _digest(path: Path) -> str:
+    stat = path.stat()
+    if stat.st_size > LARGE:
+        return f"{stat.st_size} bytes of {stat.st_mtime_ns}"
+    return hashlib.sha256(path.read_bytes()).hexdigest()

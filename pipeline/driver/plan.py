@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.contract import Node, RowPhase, ShardPhase
-from pipeline.driver.drift import code_hash
+from pipeline.driver.drift import Code, check_code, code_of, look_again
 from pipeline.driver.schedule import Schedule
 from pipeline.files.address import Address
 from pipeline.graph import Graph
@@ -64,6 +64,7 @@ class Plan:
 
 def plan(graph: Graph, store: str | Address, name: str = "") -> Plan:
     """The plan of a graph in a store; `name` is the run to compare with."""
+    look_again()
     return make_plan(Ledger(graph, open_store(store)), name)
 
 
@@ -150,6 +151,9 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     if before.get("kind") != now["kind"]:
         return [f"kind: {before.get('kind')} -> {now['kind']}"]
     found = [] if before.get("version") == now["version"] else [f"version: {before.get('version')} -> {now['version']}"]
+    libraries = before.get("libraries", {}), now.get("libraries", {})
+    for name in sorted({*libraries[0], *libraries[1]}):
+        found += _differences(name, *(versions.get(name) for versions in libraries))
     old, new = before.get("fields", {}), now["fields"]
     return found + [
         change
@@ -250,8 +254,10 @@ def _bytes(node: Node, rows: int, text: int) -> int:
 def _notices(graph: Graph, state: Ledger, node: Node, passes: Mapping[Node, list[int]]) -> list[str]:
     notices = []
     manifest = state.manifest(node)
-    if manifest is not None and manifest["code"] != code_hash(type(node), node.code()):
-        notices.append("its code has changed since it ran; raise `version` to run it again")
+    if manifest is None:
+        check_code(node)
+    elif changes := Code.of_manifest(manifest).changes(code_of(node)):
+        notices.append(f"{changes} since it ran; raise `version` to run it again")
     if not node.deterministic:
         notices.append("it cannot promise the same bytes again: what its receipts name is what it is")
     laid_down = all(state.manifest(base) is not None for base in graph.input_chains(node))

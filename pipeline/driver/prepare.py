@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipeline.contract import Node
 from pipeline.driver.commit import withdraw
-from pipeline.driver.drift import code_hash
+from pipeline.driver.drift import NOTE, Code, code_of
 from pipeline.driver.plan import Plan
 from pipeline.errors import DiskFull, DriftError
 from pipeline.store.holds import hold
@@ -74,20 +74,33 @@ def check_space(state: Ledger, plan: Plan) -> None:
 
 
 def check_drift(state: Ledger, accept: bool) -> None:
-    """Raise `DriftError` for a half-done node whose code is not the one it began with; note the code of the others."""
+    """Raise `DriftError` for a half-done node whose code, or a library in it, is not the one that it began with; note
+    what the others begin with.
+    """
     for node in state.graph.nodes:
         if state.manifest(node) is not None:
             continue
-        name = f"{state.folder(node)}/scratch/code"
-        now, before = code_hash(type(node), node.code()).encode(), state.store.read(name)
-        half_done = any(state.done(node, phase.name) for phase in state.graph.phases(node))
-        if before is not None and before != now and half_done and not accept:
+        name = f"{state.folder(node)}/{NOTE}"
+        now, noted = code_of(node), state.store.read(name)
+        before = now if noted is None else Code.from_bytes(noted)
+        changes = before._replace(mixed=False).changes(now)
+        half_done = _half_done(state, node) if changes or before.mixed else False
+        if changes and half_done and not accept:
             raise DriftError(
-                state.graph.names[node], "a half-done node whose code has changed since it began",
-                "the same code to the end", "--accept-drift to mix them, or raise the node's version",
+                state.graph.names[node], f"a half-done node: {changes} since it began",
+                "the same code and libraries to the end", "--accept-drift to mix them, or raise the node's version",
             )  # fmt: skip
-        if before != now:
-            state.store.write(name, now)
+        now = now._replace(mixed=half_done)
+        if noted != now.to_bytes():
+            state.store.write(name, now.to_bytes())
+
+
+def _half_done(state: Ledger, node: Node) -> bool:
+    """Whether anything of the node is kept: receipts, or pieces of a shard or checkpoints of a training in scratch."""
+    if any(state.done(node, phase.name) for phase in state.graph.phases(node)):
+        return True
+    scratch = f"{state.folder(node)}/{NOTE.partition('/')[0]}"
+    return any(name != NOTE.partition("/")[2] for name in state.store.names(scratch))
 
 
 def nodes_over_holes(state: Ledger) -> set[Node]:

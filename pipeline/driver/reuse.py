@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
-from pipeline.driver.drift import code_hash
+from pipeline.driver.drift import Code, code_of
 from pipeline.errors import DataError, StoreError
 from pipeline.fingerprint import canonical_json
 from pipeline.store.json_files import read_json
@@ -18,11 +18,11 @@ from pipeline.store.receipts import Receipt, data_name, receipt_name
 
 
 def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (folder, manifest) of the store's other finished nodes of this kind that today's code wrote.
+    """Yield (folder, manifest) of the store's other finished nodes of this kind that today's code and libraries wrote.
 
     Those with a damaged manifest are left out: they may be of other runs, and nothing hangs on them here.
     """
-    own, code = state.folder(node), code_hash(type(node), node.code())
+    own, code = state.folder(node), code_of(node)
     for name in state.store.names("nodes"):
         folder = f"nodes/{name}"
         if name.rpartition("-")[0] == node.kind() and folder != own:
@@ -30,7 +30,7 @@ def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
                 manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
             except StoreError:
                 continue
-            if manifest is not None and manifest["code"] == code:
+            if manifest is not None and Code.of_manifest(manifest) == code:
                 yield folder, manifest
 
 

@@ -27,6 +27,7 @@ OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
 OBJECT_STORE_BYTES = 1024**3
 
 _local = False  # whether this process has started a Ray of its own
+_ours = False  # whether it was started or joined here
 
 
 def quiet_environment() -> None:
@@ -68,9 +69,9 @@ def start(cpus: int | None, address: str | None) -> int:
     atexit.register(sweep)  # before ray registers its own, so after that has ended the workers
     import ray
 
-    global _local
+    global _local, _ours
     if not ray.is_initialized():
-        _local = not address
+        _local, _ours = not address, True
         # Workers find our packages, and the user's own modules, where the driver finds them.
         home = str(Path(__file__).resolve().parents[2])
         paths = dict.fromkeys([home, os.getcwd(), *(p for p in sys.path if p and os.path.isdir(p))])
@@ -158,11 +159,19 @@ def _our_packages(home: str) -> Callable[[], None]:
     return put_first
 
 
+def leave() -> None:
+    """Let the next `start` begin with new workers, unless the user has started this Ray."""
+    if _ours:
+        stop()
+
+
 def stop() -> None:
     """Shut a local Ray down, or leave a cluster."""
+    global _ours
     import ray
 
     ray.shutdown()
+    _ours = False
 
 
 def kill() -> None:

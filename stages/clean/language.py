@@ -18,7 +18,7 @@ from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowN
 from pipeline.errors import RecipeError
 from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
-from stages.quality.fasttext_models import bundled_language_model
+from stages.quality.fasttext_models import LIBRARIES, bundled_language_model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,6 +53,7 @@ class Language(RowNode):
     skip_code: bool = True
 
     version = 3
+    libraries = LIBRARIES
     needs = ("text",)
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012

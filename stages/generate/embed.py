@@ -11,7 +11,7 @@ from pipeline.errors import DataError, RecipeError
 from stages.documents import TEXT
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import Pooling
-from stages.generate.loading import check_model, open_model, width_of
+from stages.generate.loading import check_model, libraries_of, open_model, width_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -43,6 +43,10 @@ class Embed(RowNode):
     as_: str = "vector"
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return libraries_of(self.model)
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]

@@ -14,7 +14,7 @@ from stages.generate.embed import whole_batches
 from stages.generate.endpoint import Endpoint
 from stages.generate.judge import ask
 from stages.generate.lm import Sampling, prompt_digest
-from stages.generate.loading import Backend, check_model, open_model, promises
+from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRows
 
@@ -62,6 +62,10 @@ class Generate(NewBaseNode):
     commit_rows: Positive | None = runtime(256)
 
     version = 2
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return libraries_of(self.model, self.backend)
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]

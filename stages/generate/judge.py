@@ -19,7 +19,7 @@ from stages.documents import ID
 from stages.generate.embed import whole_batches
 from stages.generate.endpoint import BadAnswer, Endpoint, EndpointLM, Refused
 from stages.generate.lm import Sampling, prompt_digest
-from stages.generate.loading import Backend, check_model, open_model, promises
+from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
 from stages.generate.prompt import Template
 
 if TYPE_CHECKING:
@@ -84,6 +84,10 @@ class Judge(RowNode):
 
     version = 2
     row_errors = (Refused, Unparsed, BadAnswer)  # the first class that fits names the reason
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return libraries_of(self.model, self.backend)
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]

@@ -46,6 +46,11 @@ def promises(model: Model, backend: Backend) -> bool:
     return not isinstance(model, Endpoint) and backend == "transformers"
 
 
+def libraries_of(model: Model, backend: Backend = "transformers") -> tuple[str, ...]:
+    """Libraries whose versions are in the identity of a node that asks the model; none where it promises nothing."""
+    return ("transformers", "tokenizers") if promises(model, backend) else ()
+
+
 def open_model(
     ctx: Context, field: Of, batch_rows: int, device: str = "cpu", *,
     backend: Backend = "transformers", window: int | None = None, token_budget: int | None = None,

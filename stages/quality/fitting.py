@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from stages.quality.drawing import Drawn
-from stages.quality.fasttext_models import LABEL, trainer, whole_line
+from stages.quality.fasttext_models import LABEL, build, whole_line
 
 # What 5 passes over 7,800 documents come to, where the choices of these files were measured. How far fastText gets is a
 # matter of learning rate times updates: 300 documents and 5 passes leave every score at 0.5, 40,000 updates rank as
@@ -42,7 +42,7 @@ class Fit:
             path = Path(folder, "train.txt")
             with open(path, "w", encoding="utf-8", newline="\n") as file:
                 file.writelines(f"{LABEL}{document.label} {whole_line(document.line)}\n" for document in documents)
-            return trainer().train_supervised(
+            return build().train_supervised(
                 input=str(path), lr=self.lr, epoch=self.epochs or max(5, -(-UPDATES // len(documents))), dim=self.dim,
                 bucket=self.buckets, minCount=1, loss="softmax", thread=1, verbose=0, **GRAMS[self.analyzer],
             )  # fmt: skip

@@ -41,6 +41,8 @@ class HfQuality(RowNode):
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
 
+    libraries = ("transformers", "tokenizers")
+
     def check(self) -> None:
         if self.model.kind() != "model_folder":
             raise RecipeError("hf_quality.model", f"a {self.model.kind()} node", "a model_folder node")

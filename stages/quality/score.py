@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.contract import ONE, Columns, Context, Node, RowFunction, RowNode
 from pipeline.errors import DataError, RecipeError
+from stages.quality.fasttext_models import LIBRARIES
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,6 +30,7 @@ class Quality(RowNode):
     as_: str = "quality"
 
     version = 2
+    libraries = LIBRARIES
 
     def check(self) -> None:
         if self.model.kind() not in ("train_quality", "fasttext_model"):

@@ -19,7 +19,7 @@ from stages.documents import given_or_not
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
 from stages.quality.drawing import Draw, Drawn, drawn_documents
-from stages.quality.fasttext_models import good_shares
+from stages.quality.fasttext_models import LIBRARIES, good_shares
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
 
@@ -71,6 +71,7 @@ class TrainQuality(Node):
     seed: int = 0
 
     version = 3
+    libraries = LIBRARIES
     stream = "good"
 
     def phases(self):

@@ -27,7 +27,7 @@ from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HALF, HELD_OUT, LANG, SOURCE, TEXT, carried, columns_of
-from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
+from stages.tokens.tokenizer import ENCODERS, END_OF_TEXT, tokenizer_file
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
 SHARDS_TOGETHER = 64  # in a row group of the barred documents, so that a shard reads its own and few others
@@ -63,6 +63,7 @@ class Pack(Node):
     carry: tuple[str, ...] = ()
 
     version = 3
+    libraries = ENCODERS
 
     def check(self) -> None:
         if self.half is not None and (self.half not in (0, 1) or HALF not in columns_of(self.docs)):

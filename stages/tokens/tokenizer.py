@@ -25,6 +25,7 @@ from stages.documents import HELD_OUT, ID, TEXT, carried, given_or_not
 if TYPE_CHECKING:
     import pyarrow as pa
 
+ENCODERS = ("kitoken", "tokenizers")  # libraries of every node that encodes texts
 END_OF_TEXT = "<|endoftext|>"
 SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 # Training keeps every distinct word with 24 bytes a character, and of some documents one word is all there is.
@@ -50,6 +51,7 @@ class Tokenizer(Node):
     specials: tuple[str, ...] = ()
 
     version = 2
+    libraries = ("tokenizers",)
 
     def check(self) -> None:
         least = 256 + 1 + len(self.specials)

@@ -11,6 +11,7 @@ from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, 
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
+from stages.tokens.tokenizer import ENCODERS
 from stages.training.lineage import sees_both_sides
 
 
@@ -43,6 +44,8 @@ class Evaluate(Node):
     temperature: Amount = 0.7
     prompts: tuple[str, ...] = ()
     seed: int = 0
+
+    libraries = ENCODERS
 
     def check(self) -> None:
         if self.model.gives != "model":

@@ -25,6 +25,7 @@ from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
+from stages.tokens.tokenizer import ENCODERS
 from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import FILES, of_files
@@ -155,6 +156,10 @@ class Pretrain(Node):
         for name in ("compile", "async_checkpoints"):
             if getattr(self, name) == "auto":
                 object.__setattr__(self, name, "on" if self.device == "cuda" else "off")
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return () if self.feed is None else ENCODERS  # of packed rows, the versions are those of `pack`
 
     @property
     def deterministic(self) -> bool:  # type: ignore[override]

@@ -56,6 +56,8 @@ class ScoreLoss(RowNode):
     gpu_share: ShareAboveZero = runtime(1.0)
     commit_rows: Positive | None = runtime(4096)
 
+    libraries = ("transformers", "tokenizers")
+
     def __post_init__(self) -> None:
         given = (self.proxies,) if isinstance(self.proxies, Node) else tuple(self.proxies)
         object.__setattr__(self, "proxies", given)

@@ -1,0 +1,133 @@
+"""Whatever can change a byte is in a node's name: one field of every kind is changed at random, 2,000 times in all with
+`--hypothesis-profile explore`, a few hundred times else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+
+import catalogue_nodes as catalogue
+import pytest
+from hypothesis import settings
+
+from pipeline.contract import Node
+from pipeline.driver import drift
+from pipeline.driver.prepare import digest_sources
+from pipeline.graph import build
+from pipeline.store.ledger import Ledger
+from pipeline.store.objects import LocalStore
+from stages.catalog import NODES
+
+CHANGES = 2000 if settings.default.max_examples >= 1000 else 280
+
+
+@pytest.fixture(scope="module")
+def at(tmp_path_factory) -> Iterator[dict[str, str]]:
+    folder = tmp_path_factory.mktemp("files")
+    sys.path.insert(0, str(folder))
+    yield catalogue.files(folder)
+    sys.path.remove(str(folder))
+
+
+@pytest.fixture(scope="module")
+def made(at: dict[str, str]) -> dict[str, Node]:
+    return catalogue.nodes(at)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> LocalStore:
+    return LocalStore(str(tmp_path_factory.mktemp("store")))
+
+
+def identity(node: Node, store: LocalStore) -> Ledger:
+    """What a driver knows of the node, its sources digested."""
+    state = Ledger(build([node]), store)
+    digest_sources(state, lambda: None)
+    return state
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_a_changed_field_changes_the_name_unless_it_is_runtime(kind, at, made, store):
+    node = made[kind]
+    before = identity(node, store).fingerprint(node)
+    roles = {field.name: field.metadata.get("role") for field in dataclasses.fields(node)}
+    drawn = catalogue.changes(node, at, random.Random(f"{kind} 1"))
+    for _, (name, changed) in zip(range(-(-CHANGES // len(NODES))), drawn, strict=False):
+        state = identity(changed, store)
+        found = state.fingerprint(changed)
+        if roles[name] == "runtime":
+            assert found == before, f"{kind}.{name} is runtime and changed the name"
+        elif roles[name] == "sources":
+            assert (found == before) == (sources(state, changed) == sources(identity(node, store), node)), (
+                f"{kind}.{name}: {getattr(changed, name)}"
+            )
+        else:
+            assert found != before, f"{kind}.{name}: {getattr(node, name)!r} -> {getattr(changed, name)!r}"
+
+
+def sources(state: Ledger, node: Node) -> list[tuple[str, ...]]:
+    return [tuple(source.digest for source in group) for group in state.sources(node).values()]
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_every_library_that_decides_bytes_is_in_the_identity_or_in_the_code(kind, made):
+    """By the imports of the code behind a node: one that the tables below do not know is a decision to make."""
+    node = made[kind]
+    drift.look_again()
+    behind = drift.code_of(node).libraries.keys() - {"python"}
+    assert behind <= RULES | EXECUTES, f"is what {behind - RULES - EXECUTES} makes its own rule, or what we told it?"
+    declared = {name.lower() for each in (node, *variants(kind, made)) for name in each.libraries}
+    missing = {name for name in behind & RULES if name.lower() not in declared and (kind, name) not in NOT_USED}
+    assert not missing, f"{kind}.libraries lacks {missing}, which its code imports"
+
+
+# What comes out is the library's to say, and another release may say otherwise: part of the identity.
+RULES = {
+    "fasttext-community", "tokenizers", "kitoken", "transformers", "datasketch", "trafilatura", "Resiliparse",
+    "charset-normalizer", "datatrove", "FastWARC",
+}  # fmt: skip
+# They do the arithmetic that our code spells out, and write the files: compared for drift.
+EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict"}
+# An import that the node never comes to, or that decides none of its bytes.
+NOT_USED = {
+    ("read", "Resiliparse"): "where it decides, its release is in the mark of the file",
+    ("read", "FastWARC"): "where it decides, its release is in the mark of the file",
+    ("fasttext_model", "fasttext-community"): "copies the file, and opens it to see that it is a model",
+    **{(kind, name): "knows `pretrain` by its class, and encodes nothing" for name in ("kitoken", "tokenizers")
+       for kind in ("pretrain", "compare", "ablation", "export", "export_tokens")},
+    **{(kind, "kitoken"): "asks transformers, which encodes by tokenizers"
+       for kind in ("hf_quality", "embed", "judge", "generate", "score_loss")},
+    ("generate", "charset-normalizer"): "makes a new base, and reads no file",
+    ("compact", "charset-normalizer"): "makes a new base, and reads no file",
+}  # fmt: skip
+
+
+def variants(kind: str, made: dict[str, Node]) -> list[Node]:
+    """The node again, where other fields take other libraries."""
+    more = {
+        "read": {"encoding": "detect"}, "extract": {"engine": "trafilatura"}, "minhash_dedup": {"similarity": 0.8},
+        **{name: {"words": "datatrove"} for name in ("gopher_quality", "gopher_repetition", "fineweb_quality")},
+    }  # fmt: skip
+    return [dataclasses.replace(made[kind], **more[kind])] if kind in more else []
+
+
+@pytest.mark.parametrize("kind", NODES)
+def test_another_release_of_a_declared_library_is_another_node(kind, made, store, monkeypatch):
+    release = metadata.version
+    for node in (made[kind], *variants(kind, made)):
+        before = identity(node, store)
+        names = before.fingerprint(node), before.score_key(node), before.phase_keys(node)
+        for library in node.libraries:
+            with monkeypatch.context() as other:
+                other.setattr(
+                    metadata, "version", lambda name, library=library: release(name) + ".1" * (name == library)
+                )
+                state = identity(node, store)
+                now = state.fingerprint(node), state.score_key(node), state.phase_keys(node)
+            assert now[0] != names[0], f"{kind}: {library}"
+            assert now[1] != names[1] or names[1] is None
+            assert all(now[2][phase] != key for phase, key in names[2].items())
