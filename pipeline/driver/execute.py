@@ -96,7 +96,8 @@ class Driver:
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        digest_sources(self.state, self._start_ray)
+        with self.cluster.explained():
+            digest_sources(self.state, self._start_ray)
         mark_store(self.store)
         self.leases = Leases(self.store, tell=self._tell)
         try:
@@ -143,9 +144,9 @@ class Driver:
                 stop_written = True
             if self.jobs.running:
                 for message in self.jobs.messages(POLL_SECONDS):
-                    self.cluster.heard()
+                    self.cluster.heard(trouble=isinstance(message, Failed | Ended))
                     self._receive(message)
-                self.cluster.require_head()
+                self.cluster.require_ray()
                 continue
             if self._taken and not self.stop.stopping():
                 continue  # of a node that another driver had done, so nothing was due, and more may be ready now
