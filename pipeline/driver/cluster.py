@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from pipeline.ray_runtime.tasks import Width
+    from pipeline.ray_runtime.unhandled import Unhandled
     from pipeline.ray_runtime.watch import Watch
 
 
@@ -24,6 +26,7 @@ class Cluster:
         self._cpus, self._address, self._tell, self._awaited = cpus, address, tell, awaited
         self._width: Width | None = None
         self._watch: Watch | None = None
+        self._unhandled: Unhandled | None = None
         self._found = 0
 
     def start(self, passes: bool) -> int:
@@ -37,13 +40,16 @@ class Cluster:
         have = os.cpu_count() or 1
         if not where and self._cpus is not None and self._cpus > have:
             self._tell(f"{self._cpus} CPUs are asked for, but this machine has {have}")
-        self._found = session.start(self._cpus, self._address)
+        self._found = session.start(self._cpus, self._address, self._tell)
         from pipeline.ray_runtime.tasks import Width  # this imports ray, which needs its settings first
+        from pipeline.ray_runtime.unhandled import Unhandled
         from pipeline.ray_runtime.watch import Watch
 
         self._width = Width(self._cpus)
         self._watch = Watch(self._tell, self._awaited, session.is_local())
         self._watch.start()
+        self._unhandled = Unhandled(self._tell)
+        self._unhandled.open()
         if passes:
             from pipeline.ray_runtime.passes import warm
 
@@ -63,24 +69,37 @@ class Cluster:
         assert self._width is not None
         return self._width
 
-    def heard(self) -> None:
-        """Note that a task has ended."""
+    def heard(self, trouble: bool) -> None:
+        """Note that a task has ended. In trouble, raise what `require_ray` does: tasks fail where Ray has died."""
+        if trouble:
+            self.require_ray()
         if self._watch is not None:
             self._watch.heard()
 
-    def require_head(self) -> None:
-        """Raise UserError where the head of a local Ray has died; what is left of that Ray is ended."""
-        if self._watch is None or not self._watch.lost:
-            return
-        from pipeline.ray_runtime import session
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raise what `require_ray` does in the place of an error that came of it."""
+        try:
+            yield
+        except UserError:
+            self.require_ray()
+            raise
 
-        session.kill()
-        raise UserError(
-            "Ray on this machine", f"its head has died: {self._watch.lost}", "a Ray that answers",
-            "run again: what has a receipt is kept",
-        )  # fmt: skip
+    def require_ray(self) -> None:
+        """Raise UserError where the head of a local Ray or this driver's raylet has died; end what is left."""
+        if self._watch is None:
+            return
+        try:
+            self._watch.require_ray()
+        except UserError:
+            from pipeline.ray_runtime import session
+
+            session.kill()
+            raise
 
     def close(self) -> None:
         """End the watch; Ray stays."""
         if self._watch is not None:
             self._watch.close()
+        if self._unhandled is not None:
+            self._unhandled.close()

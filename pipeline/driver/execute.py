@@ -103,7 +103,8 @@ class Driver:
         look_again()
         if edited():
             self.cluster.renew()
-        prepare.digest_sources(self.state, self._start_ray)
+        with self.cluster.explained():
+            prepare.digest_sources(self.state, self._start_ray)
         mark_store(self.store)
         self.leases = Leases(self.store, tell=self._tell)
         try:
@@ -153,9 +154,9 @@ class Driver:
                 stop_written = True
             if self.jobs.running:
                 for message in self.jobs.messages(POLL_SECONDS):
-                    self.cluster.heard()
+                    self.cluster.heard(trouble=isinstance(message, Failed | Ended))
                     self._receive(message)
-                self.cluster.require_head()
+                self.cluster.require_ray()
                 continue
             if self._taken and not self.stop.stopping():
                 continue  # of a node that another driver had done, so nothing was due, and more may be ready now

@@ -25,6 +25,7 @@ STORE = "SIFTLOOM_STORE"  # may hold a key; workers are told the store, and Ray 
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
 # Shard descriptors and receipts need little; the rows that flow to a phase with a model are whole shards of text.
 OBJECT_STORE_BYTES = 1024**3
+STARTS = 3  # of a local Ray: on a busy machine one of its processes may come too late, and Ray gives up
 
 _local = False  # whether this process has started a Ray of its own
 _ours = False  # whether it was started or joined here
@@ -48,6 +49,10 @@ def quiet_environment() -> None:
         # Of every pool of actors Ray's core says on the screen that its arguments could get lost.
         "RAY_BACKEND_LOG_LEVEL": "fatal",
         "RAY_task_oom_retries": "3",  # for ever, unless set
+        # What the processes of a local Ray have to come up, where Ray lets it be set; it waits 15 to 30 s.
+        "RAY_gcs_server_port_wait_time_s": "120",
+        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_agent_register_timeout_ms": "300000",
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_enable_metrics_collection": "0",
         "TOKENIZERS_PARALLELISM": "false",
@@ -57,10 +62,11 @@ def quiet_environment() -> None:
     warnings.filterwarnings("ignore", module="ray")
 
 
-def start(cpus: int | None, address: str | None) -> int:
+def start(cpus: int | None, address: str | None, tell: Callable[[str], None] = lambda line: None) -> int:
     """Join the cluster at `address` or RAY_ADDRESS, else start a local Ray sized to this machine.
 
-    Returns the CPUs that may be used: `cpus` when it is given and there are as many, else all.
+    Returns the CPUs that may be used: `cpus` when it is given and there are as many, else all. `tell` is given a line
+    where the start is tried again.
     """
     quiet_environment()
     address = address or os.environ.get("RAY_ADDRESS")
@@ -94,18 +100,23 @@ def start(cpus: int | None, address: str | None) -> int:
         else:
             options["address"] = address
         _hide_command_line()
-        try:
-            with _silent_stderr(), _kept_signals():
-                ray.init(**options)
-        except Stopped:
-            raise
-        except Exception as error:  # on a busy machine Ray gives up with a plain Exception
-            raise UserError(
-                f"ray at {address or 'this machine'}",
-                f"{error}",
-                "a Ray that answers",
-                "the same command again when the machine is less busy, or siftloom doctor",
-            ) from error
+        for left in range(0 if address else STARTS - 1, -1, -1):
+            before = _descendants()
+            try:
+                with _silent_stderr(), _kept_signals():
+                    ray.init(**options)
+                break
+            except Stopped:
+                raise
+            except Exception as error:  # on a busy machine Ray gives up with a plain Exception
+                if not left:
+                    raise UserError(
+                        f"ray at {address or 'this machine'}", f"{error}", "a Ray that answers",
+                        "the same command again when the machine is less busy, or siftloom doctor",
+                    ) from error  # fmt: skip
+                tell(f"Ray has not come up ({' '.join(str(error).split())}): starting it again")
+                ray.shutdown()
+                _end(_descendants() - before)
     _quiet_loggers()
     found = int(ray.cluster_resources().get("CPU", 1))
     return min(cpus or found, found)
@@ -184,11 +195,23 @@ def kill() -> None:
     if not _local or node is None:
         return
     started = [process.process.pid for group in node.all_processes.values() for process in group]
-    tree: list[psutil.Process] = []
+    tree: set[psutil.Process] = set()
     for pid in started:
         with contextlib.suppress(psutil.NoSuchProcess):
-            tree += [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    for process in tree:
+            tree |= {psutil.Process(pid), *psutil.Process(pid).children(recursive=True)}
+    _end(tree)
+
+
+def _descendants() -> set[Any]:
+    import psutil
+
+    return set(psutil.Process().children(recursive=True))
+
+
+def _end(processes: set[Any]) -> None:
+    import psutil
+
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 

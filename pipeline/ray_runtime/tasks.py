@@ -146,9 +146,16 @@ def in_flight(
 
 
 def digest_files(files: Sequence[tuple[Address, int]]) -> list[str]:
-    """Return the SHA-256 of each (path, size) in order, computed on the cluster. Raises what `digest_file` raises."""
+    """Return the SHA-256 of each (path, size) in order, computed on the cluster. Raises what `digest_file` raises, and
+    UserError where a worker dies.
+    """
     task = ray.remote(digest_file)
     try:
         return ray.get([task.remote(path, size) for path, size in files])
     except RayTaskError as error:  # its text is a trace of the worker
         raise error.cause from None
+    except RayError as error:
+        raise UserError(
+            "digests of the source files", f"a worker has died: {WorkerDied.of(error)}", "a worker that reads them all",
+            "run again",
+        ) from error  # fmt: skip

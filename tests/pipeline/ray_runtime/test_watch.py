@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import psutil
+import pytest
 from corpus import write_corpus
 from drive import finish, start
 
@@ -19,7 +23,14 @@ def watching(local: bool = True, awaited: str = "long (rows)") -> tuple[Watch, l
     return Watch(lines.append, lambda: awaited, local), lines
 
 
-def test_a_dead_head_ends_the_run_at_once_and_nothing_of_ray_stays(tmp_path):
+FOUND = {
+    "gcs_server": "its head has died: nothing listens any more at 127.0.0.1:",
+    "raylet": r"its raylet \(process \d+\) has died; expected a Ray that answers. Next: run again: what has a receipt ",
+}
+
+
+@pytest.mark.parametrize("which", FOUND)
+def test_a_dead_head_or_raylet_ends_the_run_at_once_and_nothing_of_ray_stays(tmp_path, which):
     store = tmp_path / "store"
     pauses = {"docs": {"pause": 2.0}, "long": {"pause": 60.0}}
     driver = start(store=store, paths=write_corpus(tmp_path / "in"), changed=pauses)
@@ -28,15 +39,38 @@ def test_a_dead_head_ends_the_run_at_once_and_nothing_of_ray_stays(tmp_path):
             assert driver.poll() is None, driver.communicate()
             time.sleep(0.05)
         started = psutil.Process(driver.pid).children(recursive=True)
-        (head,) = [process for process in started if "gcs_server" in process.name()]
+        (dying,) = [process for process in started if which in process.name()]
         assert any("Agent" in " ".join(process.cmdline()) for process in started)
-        head.kill()
+        dying.kill()
         said = finish(driver, 1)
     finally:
         driver.kill()
-    assert "its head has died: nothing listens any more at 127.0.0.1:" in said
+    assert re.fullmatch(rf"(UserE|e)rror: Ray on this machine: {FOUND[which]}.*\n", said), said
     _, left = psutil.wait_procs(started, timeout=20)
     assert left == []
+
+
+def last_words(raylet: int, *told: str) -> str:
+    """What is said of a driver that ends without a goodbye, `told` before."""
+    driver = (
+        "import os, sys; from pipeline.ray_runtime.last_words import LastWords; "
+        f"words = LastWords({raylet}, 'the raylet \\x1b'); [words.change(text) for text in {told!r}]; os._exit(1)"
+    )
+    return subprocess.run([sys.executable, "-c", driver], capture_output=True, text=True).stderr
+
+
+def test_a_driver_that_its_core_ends_has_a_last_word():
+    gone = subprocess.Popen(["true"])
+    assert last_words(os.getpid()) == "", "its raylet lives, so who ended it knows why"
+    assert last_words(gone.pid) == "error: the raylet ⟨U+001B⟩\n", "a raylet that nobody has reaped"
+    gone.wait()
+    assert last_words(gone.pid) == "error: the raylet ⟨U+001B⟩\n"
+    assert last_words(os.getpid(), "the head") == "error: the head\n"
+    assert last_words(os.getpid(), "the head", "") == ""
+    begin = f"from pipeline.ray_runtime.last_words import LastWords; words = LastWords({gone.pid}, 'no'); "
+    ends_itself = begin + "words.change('no')"
+    done = subprocess.run([sys.executable, "-c", ends_itself], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_head_of_a_cluster_is_waited_for(local_ray):
@@ -49,7 +83,7 @@ def test_the_head_of_a_cluster_is_waited_for(local_ray):
     seen.head = real
     seen.look_at_head()
     assert lines[1:] == [f"Ray's head at {real} answers again"]
-    assert seen.lost == ""
+    assert seen.lost is None
 
 
 def test_a_full_folder_is_named_once_and_again_when_it_has_room(local_ray, small_disk):
