@@ -1,7 +1,8 @@
 """Write the alive rows as files that any tool reads, and copy them to the user's target.
 
-Each shard becomes one file of the node: Parquet, or gzipped JSON lines. The same rows give the same bytes: no time and
-no name stands in a gzip header, and JSON has its fields in the order of `columns`.
+Each shard becomes one file of the node: Parquet, or gzipped JSON lines. The same rows give the same bytes: row groups
+and what gzip is fed at once are cut by the rows (`stages/row_groups.py`), no time and no name stands in a gzip header,
+and JSON has its fields in the order of `columns`.
 
 With `to`, the files are copied to a folder or an object store as one dataset:
 
@@ -20,6 +21,7 @@ import gzip
 import json
 import math
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -30,10 +32,13 @@ from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
 from stages.documents import LANG, SOURCE, TEXT, columns_of
 from stages.publish import check_target, describe, publish, shown
+from stages.read.shard_files import schema_of
+from stages.row_groups import RowGroups
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+GZIP_BYTES = 1 << 20  # of lines that gzip is fed at once: what it makes of equal bytes may depend on it
 TOLD_APART = 50  # languages and sources in the facts of a shard, so that a receipt stays small
 
 
@@ -54,7 +59,7 @@ class Write(Node):
     format: Literal["parquet", "jsonl.gz"] = "parquet"
     columns: tuple[str, ...] = ()
 
-    version = 4
+    version = 5
 
     def check(self) -> None:
         have = columns_of(self.docs)
@@ -82,7 +87,9 @@ class Write(Node):
         return int(0.45 * text_bytes) + 32 * rows
 
     def _open(self, ctx: Context, columns: tuple[str, ...]) -> _Files:
-        return (_ParquetFile if self.format == "parquet" else _JsonFile)(ctx, columns)
+        have = columns_of(self.docs)
+        kinds = {name: have[name] for name in columns}
+        return (_ParquetFile if self.format == "parquet" else _JsonFile)(ctx, kinds)
 
     def _copy(self, ctx: Context, key: str) -> Result:
         assert self.to is not None
@@ -127,12 +134,12 @@ class Write(Node):
 
 
 class _Files:
-    """A file that the first row opens."""
+    """A file that the first row opens. `columns`: those that are written -> their types."""
 
     ext: str
 
-    def __init__(self, ctx: Context, columns: tuple[str, ...]):
-        self.ctx, self.columns = ctx, list(columns)
+    def __init__(self, ctx: Context, columns: Mapping[str, str]):
+        self.ctx, self.columns = ctx, dict(columns)
         self._stack = ExitStack()
         self._file: Any = None
         self._counts = Counter(rows=0, written=0, text_bytes=0)
@@ -152,48 +159,73 @@ class _Files:
                     label = entry["values"] or "none"
                     found[label if label in found or len(found) < TOLD_APART else "others"] += entry["counts"]
         if self._file is None:
-            self._file = self._begin(self._stack.enter_context(self.ctx.create(self.ext)), table)
-        self._counts["written"] += self._put(table.select(self.columns))
+            self._file = self._begin(self._stack.enter_context(self.ctx.create(self.ext)))
+        self._put(table.select(list(self.columns)))
 
     def finish(self) -> Result:
+        if self._file is not None:
+            self._end()
         self._stack.close()
         facts = {"languages": dict(self._groups[LANG]), "sources": dict(self._groups[SOURCE])}
         return Result(counts=dict(self._counts), facts=facts)
 
-    def _begin(self, path: Any, first: pa.Table) -> Any:
+    def _begin(self, path: Any) -> Any:
         raise NotImplementedError
 
-    def _put(self, table: pa.Table) -> int:
-        """Write a batch and return how many rows were written."""
+    def _put(self, table: pa.Table) -> None:
+        """Take a batch, and count the rows that are written."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Write what is left of the batches."""
         raise NotImplementedError
 
 
 class _ParquetFile(_Files):
     ext = ".parquet"
 
-    def _begin(self, path, first):
+    def _begin(self, path):
         import pyarrow.parquet as pq
 
-        schema = first.select(self.columns).schema.remove_metadata()
+        self._cut, self._schema = RowGroups(), schema_of(self.columns)
         few = [name for name in self.columns if name not in ("id", "text")]  # a dictionary of those is given up again
-        return self._stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=few))
+        return self._stack.enter_context(pq.ParquetWriter(path, self._schema, compression="zstd", use_dictionary=few))
 
     def _put(self, table):
-        self._file.write_table(table.cast(self._file.schema), row_group_size=table.num_rows)
-        return table.num_rows
+        self._write(self._cut.add(table.cast(self._schema)))
+
+    def _end(self):
+        self._write(self._cut.end())
+
+    def _write(self, groups: Iterator[pa.Table]) -> None:
+        for group in groups:
+            self._file.write_table(group, row_group_size=len(group))
+            self._counts["written"] += len(group)
 
 
 class _JsonFile(_Files):
     ext = ".jsonl.gz"
 
-    def _begin(self, path, first):
+    def _begin(self, path):
+        self._waiting = bytearray()
         raw = self._stack.enter_context(open(path, "wb"))
         return self._stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0))
 
     def _put(self, table):
-        lines = [_line(row) + "\n" for row in table.to_pylist()]
-        self._file.write("".join(lines).encode("utf-8"))
-        return len(lines)
+        for row in table.to_pylist():
+            self._waiting += (_line(row) + "\n").encode("utf-8")
+            self._counts["written"] += 1
+            if len(self._waiting) >= GZIP_BYTES:
+                self._write_blocks()
+
+    def _write_blocks(self) -> None:
+        whole = len(self._waiting) // GZIP_BYTES * GZIP_BYTES
+        for start in range(0, whole, GZIP_BYTES):
+            self._file.write(bytes(self._waiting[start : start + GZIP_BYTES]))
+        del self._waiting[:whole]
+
+    def _end(self):
+        self._file.write(bytes(self._waiting))
 
 
 def _line(row: dict[str, Any]) -> str:
