@@ -51,6 +51,19 @@ class SourceError(UserError):
     """A source that is missing, unreadable, damaged or empty."""
 
 
+class SourceDamaged(SourceError):
+    """A source file that is no whole file of its format. `byte`: at or before which one the damage is, if known."""
+
+    def __init__(self, place: str, found: str, expected: str = "", then: str = "", byte: int | None = None) -> None:
+        super().__init__(
+            place, found, expected, then or "fetch it again, or set `on_damaged: skip` to go on without it"
+        )
+        self.byte = byte
+
+    def __reduce__(self):
+        return (type(self), (self.place, self.found, self.expected, self.then, self.byte))
+
+
 class SourceChanged(SourceError):
     """A source file whose bytes differ from the digest taken of it."""
 

@@ -18,6 +18,7 @@ import hashlib
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,7 @@ class BaseWriter:
         self.columns = {ID: "string", TEXT: "string", **columns}
         self._ctx, self._name, self._ext = ctx, name, ext
         self._file: ShardFile | None = None
+        self._files = ExitStack()
         self._cut = RowGroups()
 
     def add(self, table: pa.Table) -> None:
@@ -117,13 +119,17 @@ class BaseWriter:
     def close(self) -> list[NewShard]:
         """Return the shard, or none where there was no row."""
         self._write(self._cut.end())
-        return [] if self._file is None else [self._file.close()]
+        shards = [] if self._file is None else [self._file.close()]
+        self._files.close()
+        return shards
 
     def _write(self, groups: Iterable[pa.Table]) -> None:
         import pyarrow.compute as pc
 
         for group in groups:
-            self._file = self._file or ShardFile(self._ctx, self._name, self._ext, schema_of(self.columns))
+            if self._file is None:
+                path = self._files.enter_context(self._ctx.create(self._ext))
+                self._file = ShardFile(path, self._name, self._ext, schema_of(self.columns))
             self._file.write(group, pc.sum(pc.binary_length(group[TEXT])).as_py() or 0)
 
 

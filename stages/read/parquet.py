@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.contract import Source
-from pipeline.errors import DataError, SourceChanged, SourceError
+from pipeline.errors import DataError, SourceChanged, SourceDamaged
 from stages.documents import SOURCE, SOURCE_ID, TEXT
 from stages.read.batches import needed, records
 from stages.read.records import KINDS, Kept, Reject, missing_column
@@ -148,7 +148,25 @@ def rows(
         batches = file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=names)
         yield from records(batches, run[2])
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+        raise SourceDamaged(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+
+
+def verify(stream: BinaryIO, source: Source, plan: Runs, fields: Sequence[str]) -> None:
+    """Read the columns behind some fields through; raises `SourceDamaged` for a file that cannot be read to its end."""
+    import pyarrow as pa
+
+    file = same_file(stream, source, plan)
+    names = needed(file.schema_arrow, fields, source.name)
+    for group in range(file.metadata.num_row_groups):
+        try:
+            for _ in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
+                pass
+        except (pa.ArrowInvalid, OSError) as error:
+            last = file.metadata.row_group(group).column(file.metadata.num_columns - 1)
+            byte = last.data_page_offset + last.total_compressed_size
+            raise SourceDamaged(
+                source.name, f"row group {group}: {error}", "a whole Parquet file", byte=byte
+            ) from error
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -176,9 +194,9 @@ def open_parquet(stream: BinaryIO, source: Source) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(stream)
+        return pq.ParquetFile(stream, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
+        raise SourceDamaged(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
 
 
 def footer_digest(stream: BinaryIO, source: Source) -> str:
@@ -192,7 +210,7 @@ def footer_digest(stream: BinaryIO, source: Source) -> str:
             "run again when the file no longer changes",
         )
     if size < 12:
-        raise SourceError(source.name, f"{size} bytes", "a whole Parquet file")
+        raise SourceDamaged(source.name, f"{size} bytes", "a whole Parquet file")
     stream.seek(size - 8)
     length = int.from_bytes(stream.read(4), "little")
     stream.seek(max(0, size - 8 - length))

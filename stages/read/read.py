@@ -9,7 +9,6 @@ bytes follow from what the files hold, so that a corpus which grows by a file is
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -29,7 +28,8 @@ from pipeline.contract import (
 )
 from pipeline.errors import RecipeError
 from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id
-from stages.read import encodings, in_place, parquet, ranges
+from stages.read import charts, encodings, in_place, parquet, ranges
+from stages.read.damaged import Damage, left_out
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
@@ -57,6 +57,8 @@ class Read(Node):
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
     encoding     of text files: null = UTF-8 (pages: the encoding that they name), the name of a codec, or `detect`
     txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
+    on_damaged   a file that is cut off or corrupt: `fail` ends the run, `skip` leaves it out whole, counts it
+                 (`damaged_files`) and names it in the report, with the byte and what was found
     on_error     `reject` puts unusable rows into a side file with file and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines or CSV larger than this are read in ranges of about this many bytes
@@ -64,7 +66,7 @@ class Read(Node):
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
 
-    Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
+    Errors: `SourceError` (missing), `SourceDamaged` (cut off, corrupt), `SourceChanged`, `DataError` (no text column in a whole
     file).
     """
 
@@ -75,13 +77,14 @@ class Read(Node):
     keep: tuple[str, ...] = ()
     encoding: str | None = None
     txt_split: Frame = "file"
+    on_damaged: Literal["fail", "skip"] = "fail"
     on_error: Literal["reject", "fail"] = runtime("reject")
     shard_bytes: Positive = 128 * 1024**2
     range_bytes: Positive = 256 * 1024**2
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 4
+    version = 5
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True
@@ -131,25 +134,7 @@ class Read(Node):
         )
 
     def figures(self, ctx: Context):
-        aside: Counter[str] = Counter()
-        notes: dict[str, Counter[str]] = {"encodings": Counter(), "looks_like": Counter()}
-        for key in ctx.keys("shards"):
-            result = ctx.result("shards", key)
-            for name, count in result.counts.items():
-                if name.startswith("rejected."):
-                    aside[name.removeprefix("rejected.")] += count
-            for name, counter in notes.items():
-                counter.update(result.facts.get(name, {}))
-        titles = {
-            "Rows put aside": aside,
-            "Files read from another encoding than UTF-8": notes["encodings"],
-            "Files with rows that are not UTF-8, by the `encoding:` that they look like": notes["looks_like"],
-        }
-        return [
-            {"kind": "bars", "title": title, "labels": sorted(bars), "values": [bars[name] for name in sorted(bars)]}
-            for title, bars in titles.items()
-            if bars
-        ]
+        return list(charts.figures(ctx))
 
     # which tasks there are
     # -------------------------------------------------------------------------------------------
@@ -199,7 +184,7 @@ class Read(Node):
         """How far a limit reaches: the units that are read, the last of them perhaps in part."""
         left, found = self.limit or 0, []
         for unit in self._units(ctx).values():
-            rows = sum(1 for _ in islice(self._all_rows(ctx, unit, {}), left + 1))
+            rows = self._rows_up_to(ctx, unit, left + 1)
             found.append([unit.key, None if rows <= left else left])
             left -= min(rows, left)
             if not left:
@@ -208,12 +193,26 @@ class Read(Node):
             path.write_text(json.dumps(found))
         return Result()
 
+    def _rows_up_to(self, ctx: Context, unit: Unit, most: int) -> int:
+        damage = self._damage(ctx)
+        return damage.without(lambda: sum(1 for _ in islice(self._all_rows(ctx, unit, {}, damage), most)))
+
+    def _damage(self, ctx: Context) -> Damage:
+        return Damage(ctx, self.on_damaged == "skip", self._digest)
+
     def _survey(self, ctx: Context, key: str) -> Result:
-        unit = self._units(ctx)[key]
+        damage = self._damage(ctx)
+        return damage.without(lambda: self._cut(ctx, self._units(ctx)[key], damage))
+
+    def _cut(self, ctx: Context, unit: Unit, damage: Damage) -> Result:
         source = ctx.sources()[unit.files[0]]
-        with ctx.open_source(source) as stream, ctx.create(".json") as path:
+        if damage.files:
+            return Result(counts={"parts": 1}, facts=damage.facts())  # a part that says so, like other damage
+        with damage.of(source), ctx.open_source(source) as stream, ctx.create(".json") as path:
             if unit.form == "parquet":
                 plan = self._plan(stream, source)
+                if damage.skip:  # so that no part of it is found damaged later
+                    parquet.verify(stream, source, plan, self._wanted_fields())
                 plan.save(path)
                 return Result(counts={"parts": len(plan.runs)})
             whole = codec_of(stream, source) or self.encoding or encodings.marked(stream)
@@ -222,6 +221,9 @@ class Read(Node):
             ranges.save(cuts, path)
             return Result(counts={"parts": 1 if whole else len(cuts)})
 
+    def _wanted_fields(self) -> tuple[str, ...]:
+        return (self.text, self.id, SOURCE, *(kept.field for kept in self._kept()))
+
     def _plan(self, stream, source: Source) -> parquet.Runs:
         return parquet.survey(stream, source, self.text, self.id, self._kept(), self.shard_bytes)
 
@@ -229,11 +231,17 @@ class Read(Node):
         return None if self.trust == "listing" else source.digest
 
     def _read(self, ctx: Context, key: str) -> Result:
+        damage = self._damage(ctx)
+        return damage.without(lambda: self._lay_down(ctx, key, damage))
+
+    def _lay_down(self, ctx: Context, key: str, damage: Damage) -> Result:
         name, _, part = key.rpartition("-")
         unit = self._units(ctx)[name]
         source, rows, piece, run = ctx.sources()[unit.files[0]], None, None, None
         if part.startswith(FIRST):
             rows = int(part.removeprefix(FIRST))
+        elif self._in_parts(unit, source) and (found := left_out(ctx.result("survey", name))):
+            return found
         elif unit.form == "parquet":
             plan = parquet.Runs.load(ctx.path("survey", name, ".json"))
             if plan.columns is not None:
@@ -249,7 +257,7 @@ class Read(Node):
         ):
             fields: Fields | None = None
             place: Source | None = None
-            for found, number, record in islice(self._all_rows(ctx, unit, notes, piece, run), rows):
+            for found, number, record in islice(self._all_rows(ctx, unit, notes, damage, piece, run), rows):
                 if found is not place or fields is None:
                     if fields is not None:
                         fields.finish()
@@ -266,6 +274,7 @@ class Read(Node):
                     bad.add(found.name, row_id, number, reject)
             if fields is not None:
                 fields.finish()
+            bad.leave_out(damage)
         return bad.result(out.shards, notes.values())
 
     def _fields(self, form: str, place: str) -> Fields:
@@ -277,22 +286,22 @@ class Read(Node):
         ctx: Context,
         unit: Unit,
         notes: dict[str, str],
+        damage: Damage,
         piece: ranges.Range | None = None,
         run: Sequence[int] | None = None,
     ) -> Iterator[tuple[Source, int, Any]]:
         """(file, row number, record or `Reject`) of the files of a unit, or of a part of its only file."""
         listed = ctx.sources()
-        for source in (listed[i] for i in unit.files):
-            with ctx.open_source(source) as stream:
+        for source in damage.sound(listed[i] for i in unit.files):
+            with damage.of(source), ctx.open_source(source) as stream:
                 for number, record in self._rows(stream, source, unit.form, notes, piece, run):
                     yield source, number, record
 
     def _rows(self, stream, source: Source, form: str, notes: dict[str, str], piece, run) -> Iterator[Row]:
         if form == "parquet":
             plan = self._plan(stream, source)
-            wanted = (self.text, self.id, *(kept.field for kept in self._kept()))
             for each in plan.runs if run is None else [run]:
-                yield from parquet.rows(stream, source, plan, each, wanted)
+                yield from parquet.rows(stream, source, plan, each, self._wanted_fields())
             return
         given = Given(source, stream, self._digest(source), self.encoding, self.txt_split, piece)
         yield from reader(form)(given)

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, NewShard, Result, arrow_type, shard_facts
 from pipeline.errors import DataError
 from stages.documents import PARENT, PARENTS
+from stages.read.damaged import Damage
 from stages.read.encodings import guess
 from stages.read.records import Reject, Row
 
@@ -37,28 +39,23 @@ def schema_of(columns: dict[str, str]) -> pa.Schema:
 class ShardFile:
     """One base shard, written row group by row group. `close` returns its description for the engine."""
 
-    def __init__(self, ctx: Context, task: str, ext: str, schema: pa.Schema):
+    def __init__(self, path: Path, task: str, ext: str, schema: pa.Schema):
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         self._shard = NewShard(key=task + ext.removesuffix(".parquet"), rows=0, text_bytes=0, ext=ext)
         self._schema = schema
-        with ExitStack() as stack:
-            path = stack.enter_context(ctx.create(ext))
+        self._writer = pq.ParquetWriter(
+            path,
+            schema,
+            compression="zstd",
+            compression_level=3,
+            use_dictionary=[name for name in schema.names if name in PARENT and name != PARENTS],
             # statistics of whole documents would store the smallest and largest text of every row group twice
-            self._writer = stack.enter_context(
-                pq.ParquetWriter(
-                    path,
-                    schema,
-                    compression="zstd",
-                    compression_level=3,
-                    use_dictionary=[name for name in schema.names if name in PARENT and name != PARENTS],
-                    write_statistics=False,
-                    # without it a vector comes back as a list of any length
-                    store_schema=any(pa.types.is_fixed_size_list(kind) for kind in schema.types),
-                )
-            )
-            self._open = stack.pop_all()
+            write_statistics=False,
+            # without it a vector comes back as a list of any length
+            store_schema=any(pa.types.is_fixed_size_list(kind) for kind in schema.types),
+        )
 
     def write(self, table: pa.Table, text_bytes: int) -> None:
         """One row group."""
@@ -66,13 +63,16 @@ class ShardFile:
         rows, size = self._shard.rows + table.num_rows, self._shard.text_bytes + text_bytes
         self._shard = replace(self._shard, rows=rows, text_bytes=size)
 
-    def close(self, *error: Any) -> NewShard:
-        self._open.__exit__(*(error or (None, None, None)))
+    def close(self) -> NewShard:
+        self._writer.close()
         return self._shard
 
 
 class ShardFiles:
-    """Writes rows to as many shards as they fill. Use as a context manager; `shards` lists them."""
+    """Writes rows to as many shards as they fill. Use as a context manager; `shards` lists them.
+
+    An error takes all of them back, those that are full too: a task may begin anew (`stages/read/damaged.py`).
+    """
 
     def __init__(self, ctx: Context, key: str, columns: dict[str, str], shard_bytes: int):
         self.ctx, self.key, self.shard_bytes = ctx, key, shard_bytes
@@ -81,6 +81,7 @@ class ShardFiles:
         self._columns: list[list[Any]] = [[] for _ in columns]
         self._group_bytes = self._shard_bytes = 0
         self._shard: ShardFile | None = None
+        self._files = ExitStack()
 
     def add(self, row_id: str, row: Row, text_bytes: int) -> None:
         for column, value in zip(self._columns, (row_id, *row), strict=True):
@@ -95,7 +96,8 @@ class ShardFiles:
 
         if self._columns[0]:
             if self._shard is None:
-                self._shard = ShardFile(self.ctx, self.key, f"-{len(self.shards):03d}.parquet", self.schema)
+                ext = f"-{len(self.shards):03d}.parquet"
+                self._shard = ShardFile(self._files.enter_context(self.ctx.create(ext)), self.key, ext, self.schema)
             arrays = [pa.array(c, field.type) for c, field in zip(self._columns, self.schema, strict=True)]
             self._shard.write(pa.Table.from_arrays(arrays, schema=self.schema), self._group_bytes)
             self._columns, self._group_bytes = [[] for _ in self._columns], 0
@@ -115,14 +117,16 @@ class ShardFiles:
             self._flush()
             self._end()
         elif self._shard is not None:
-            self._shard.close(kind, error, trace)
+            self._shard.close()
+        self._files.__exit__(kind, error, trace)
 
 
 class Rejected:
     """The side file `<key>.rejected.jsonl` and the counts of a task. Use as a context manager.
 
     One object per unusable row: `file`, `line` (from 1), `reason`, `id` (what its id would have been) and
-    `clip`, the beginning of what was found. With `fail`, the first one raises `DataError` instead.
+    `clip`, the beginning of what was found. With `fail`, the first one raises `DataError` instead. A file that is left
+    out for its damage is one object too: `file`, `reason` = `damaged`, `byte`, `found`.
     """
 
     def __init__(self, ctx: Context, fail: bool):
@@ -131,6 +135,7 @@ class Rejected:
         self._open: ExitStack | None = None
         self._file: Any = None
         self._likely: dict[str, str] = {}
+        self.facts: dict[str, Any] = {}
 
     def add(self, file: str, row_id: str, row: int, reject: Reject) -> None:
         content, reason = reject.clip, reject.reason
@@ -142,10 +147,6 @@ class Rejected:
                 f"set `encoding: {likely}` in `read`, which it looks like" if likely
                 else "mend the line, or set `on_error: reject` to go on without it",
             )  # fmt: skip
-        if self._open is None:
-            self._open = ExitStack()
-            path = self._open.enter_context(self.ctx.create(".rejected.jsonl"))
-            self._file = self._open.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
         entry = {
             "file": file,
             "line": row + 1,
@@ -154,8 +155,22 @@ class Rejected:
             "clip": clip,
             **({"looks_like": likely} if likely else {}),
         }
-        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        self._write(entry)
         self.counts[f"rejected.{reason}"] += 1
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        if self._open is None:
+            self._open = ExitStack()
+            path = self._open.enter_context(self.ctx.create(".rejected.jsonl"))
+            self._file = self._open.enter_context(open(path, "w", encoding="utf-8", newline="\n"))
+        self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
+
+    def leave_out(self, damage: Damage) -> None:
+        """Note the files that are damaged, once all others have been read."""
+        for entry in damage.entries():
+            self._write({"file": entry["file"], "reason": "damaged", "byte": entry["byte"], "found": entry["found"]})
+        self.counts.update(damage.counts())
+        self.facts.update(damage.facts())
 
     def _encoding(self, file: str, content: bytes) -> str:
         """Return the likely encoding of a file that is not UTF-8, by its first such line."""
@@ -166,7 +181,7 @@ class Rejected:
     def result(self, shards: list[NewShard], encodings: Iterable[str] = ()) -> Result:
         """`encodings`: of the files that were not in UTF-8. Counts of them, and of the likely ones of files with rows
         that could not be decoded, stand in the facts."""
-        facts = shard_facts(shards)
+        facts = {**shard_facts(shards), **self.facts}
         for name, found in (("encodings", encodings), ("looks_like", self._likely.values())):
             if number := Counter(found):
                 facts[name] = dict(sorted(number.items()))
