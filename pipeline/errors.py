@@ -6,6 +6,8 @@ exception that reaches the terminal is a bug of ours; a `UserError` is something
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class SiftloomError(Exception):
     """The root of all named errors."""
@@ -28,7 +30,7 @@ class UserError(SiftloomError):
             message += f". Next: {then}"
         super().__init__(message)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders: Exception's own pickling would call __init__ with the finished message only.
         return (type(self), (self.place, self.found, self.expected, self.then))
 
@@ -60,7 +62,7 @@ class SourceDamaged(SourceError):
         )
         self.byte = byte
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return (type(self), (self.place, self.found, self.expected, self.then, self.byte))
 
 

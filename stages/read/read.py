@@ -66,8 +66,8 @@ class Read(Node):
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
 
-    Errors: `SourceError` (missing), `SourceDamaged` (cut off, corrupt), `SourceChanged`, `DataError` (no text column in a whole
-    file).
+    Errors: `SourceError` (missing), `SourceDamaged` (cut off, corrupt), `SourceChanged`, `DataError` (no text column in
+    a whole file).
     """
 
     paths: tuple[str, ...] | str = sources(schemes=SCHEMES)

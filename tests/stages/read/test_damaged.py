@@ -1,4 +1,4 @@
-"""A damaged file ends `read`, or is left out whole: counted, named with the byte and the reason, no other one touched."""
+"""A damaged file ends `read`, or is left out whole: counted, named with the byte and the reason."""
 
 import gzip
 import io
