@@ -16,6 +16,7 @@ from typing import Any
 
 from pipeline.contract import Node
 from stages.read.damaged import COUNT as DAMAGED
+from stages.source_fields import JSON
 
 CROISSANT = {
     "@language": "en",
@@ -163,6 +164,7 @@ def croissant(dataset: Dataset) -> dict[str, Any]:
             "source": {"fileSet": {"@id": "rows"}, "extract": {"column": name}},
         }
         for name, kind in dataset.columns.items()
+        if parquet or kind != JSON
     ]
     return {
         "@context": CROISSANT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.contract import Context, InPlace, NewShard, Result, Source, shard_facts
 from pipeline.errors import SourceDamaged, SourceError
-from stages.documents import TEXT, id_prefix
+from stages.documents import SOURCE_FIELDS, TEXT, id_prefix
 from stages.read.layout import Unit
 from stages.read.parquet import BATCH_ROWS, Runs, same_file
 
@@ -37,6 +37,7 @@ def lay_down(ctx: Context, key: str, unit: Unit, source: Source, plan: Runs, run
         row_groups=(run[0], run[1]),
         first_row=run[2],
         columns=plan.columns or {},
+        objects={SOURCE_FIELDS: plan.rest} if plan.rest else {},
     )
     shard = NewShard(key=key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=write_state(ctx, state))
     return Result(counts=counts, facts=shard_facts([shard]))

@@ -27,15 +27,16 @@ from pipeline.contract import (
     sources,
 )
 from pipeline.errors import RecipeError
-from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id
+from stages.documents import BASE_COLUMNS, SOURCE, SOURCE_ID, TEXT, document_id
 from stages.read import charts, encodings, in_place, parquet, ranges
 from stages.read.damaged import Damage, left_out
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, units
+from stages.read.keep import REST, Keep
+from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, refuse_hub, units
 from stages.read.readers import reader
-from stages.read.records import KINDS, Fields, Kept, Reject
+from stages.read.records import Fields, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import PACKED_ENDINGS, Watched, codec_of
 
@@ -46,15 +47,15 @@ _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last li
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read(Node):
-    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` explains
-    them.
+    """Documents from files. Adds `source`, `source_id` and the kept columns (see `stages/documents.py`).
 
     paths        files, folders, globs, `demo://corpus`
     format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
                  .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
-    keep         more fields to carry: `name` (a string column, other values as JSON), `name:type` with int64, float64
-                 or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
+    keep         the fields that travel: `name` (a string column, other values as JSON), `name:type` with int64, float64
+                 or bool, `name=field` for a field of another name or in a field (`url=meta.url`); `*` stands for all
+                 others, in one column `source_fields`, which `write` lays out again. Rules use named fields
     encoding     of text files: null = UTF-8 (pages: the encoding that they name), the name of a codec, or `detect`
     txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
     on_damaged   a file that is cut off or corrupt: `fail` ends the run, `skip` leaves it out whole, counts it
@@ -66,15 +67,14 @@ class Read(Node):
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
 
-    Errors: `SourceError` (missing), `SourceDamaged` (cut off, corrupt), `SourceChanged`, `DataError` (no text column in
-    a whole file).
+    Errors: `SourceError` (missing), `SourceDamaged`, `SourceChanged`, `DataError` (no text column in a whole file).
     """
 
     paths: tuple[str, ...] | str = sources(schemes=SCHEMES)
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "txt", "html", "warc", "parquet", "arrow", "tar"] = "auto"
     text: str = "text"
     id: str = "id"
-    keep: tuple[str, ...] = ()
+    keep: tuple[str, ...] = (REST,)
     encoding: str | None = None
     txt_split: Frame = "file"
     on_damaged: Literal["fail", "skip"] = "fail"
@@ -97,27 +97,19 @@ class Read(Node):
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
             raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
         for path in (self.paths,) if isinstance(self.paths, str) else self.paths:
-            if path.startswith("hf://"):
-                name = path.removeprefix("hf://").removeprefix("datasets/")
-                raise RecipeError(
-                    f"read.paths: {path}", "a data set of the Hugging Face hub", "files, which a run can digest",
-                    f"hf download {name} --repo-type dataset --local-dir DIR, then `paths: [DIR]`",
-                )  # fmt: skip
-        names: set[str] = set()
-        for kept in self._kept():
-            if kept.kind not in KINDS:
-                raise RecipeError(
-                    f"read.keep: {kept.name}:{kept.kind}", f"the type {kept.kind!r}", f"one of {', '.join(KINDS)}"
-                )
-            if kept.name in RESERVED or kept.name in names:
-                raise RecipeError(f"read.keep: {kept.name}", "a name that the base has already", "another name")
-            names.add(kept.name)
+            refuse_hub(path, "read.paths")
+        self._keep().check()
 
-    def _kept(self) -> tuple[Kept, ...]:
-        return tuple(Kept.parse(entry) for entry in self.keep)
+    def _keep(self) -> Keep:
+        return Keep.parse(self.keep)
 
     def adds(self) -> dict[str, str]:
-        return {SOURCE: "string", SOURCE_ID: "string", **{kept.name: kept.kind for kept in self._kept()}}
+        return {SOURCE: "string", SOURCE_ID: "string", **self._keep().columns()}
+
+    def column_hint(self, name: str) -> str:
+        named = [entry for entry in self.keep if entry != REST]
+        entries = ", ".join([*named, name, *(['"*"'] if REST in self.keep else [])])
+        return f"where the files have it, `keep: [{entries}]` in `read`"
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return int(0.45 * text_bytes) + 24 * rows
@@ -134,10 +126,9 @@ class Read(Node):
         )
 
     def figures(self, ctx: Context):
-        return list(charts.figures(ctx))
+        return charts.figures(ctx)
 
-    # which tasks there are
-    # -------------------------------------------------------------------------------------------
+    # which tasks there are ------------------------------------------------------------------------------------------
 
     def _units(self, ctx: Context) -> Mapping[str, Unit]:
         """Made once per process and listing: every task asks, and there may be as many as there are files."""
@@ -177,8 +168,7 @@ class Read(Node):
             found += [f"{unit.key}-{part:04d}" for part in range(parts)]
         return found
 
-    # the tasks
-    # -------------------------------------------------------------------------------------------------------
+    # the tasks -------------------------------------------------------------------------------------------------------
 
     def _count(self, ctx: Context, key: str) -> Result:
         """How far a limit reaches: the units that are read, the last of them perhaps in part."""
@@ -221,11 +211,12 @@ class Read(Node):
             ranges.save(cuts, path)
             return Result(counts={"parts": 1 if whole else len(cuts)})
 
-    def _wanted_fields(self) -> tuple[str, ...]:
-        return (self.text, self.id, SOURCE, *(kept.field for kept in self._kept()))
+    def _wanted_fields(self) -> tuple[str, ...] | None:
+        keep = self._keep()
+        return None if keep.rest else (self.text, self.id, SOURCE, *(kept.field for kept in keep.named))
 
     def _plan(self, stream, source: Source) -> parquet.Runs:
-        return parquet.survey(stream, source, self.text, self.id, self._kept(), self.shard_bytes)
+        return parquet.survey(stream, source, self.text, self.id, self._keep(), self.shard_bytes)
 
     def _digest(self, source: Source) -> str | None:
         return None if self.trust == "listing" else source.digest
@@ -249,7 +240,7 @@ class Read(Node):
             run = plan.runs[int(part)]
         elif self._in_parts(unit, source) and (cuts := ranges.load(ctx.path("survey", name, ".json"))):
             piece = cuts[int(part)]
-        columns = {**BASE_COLUMNS, **{kept.name: kept.kind for kept in self._kept()}}
+        columns = {**BASE_COLUMNS, **self._keep().columns()}
         notes: dict[str, str] = {}
         with (
             Rejected(ctx, self.on_error == "fail") as bad,
@@ -279,7 +270,7 @@ class Read(Node):
 
     def _fields(self, form: str, place: str) -> Fields:
         text, own_id = (TEXT, "id") if form in OWN_NAMES else (self.text, self.id)
-        return Fields(text, own_id, self._kept(), place)
+        return Fields(text, own_id, self._keep(), place)
 
     def _all_rows(
         self,

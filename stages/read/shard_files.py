@@ -1,8 +1,8 @@
 """Base shards as Parquet files, cut by bytes of text; and the side file of rows that could not be read.
 
-Cuts depend on the rows alone: a row group is closed by the row that brings it to 16 MB of text, a shard by
-the row group that brings it to `shard_bytes`. So every reader of a shard needs one row group of memory, and
-no re-run cuts elsewhere.
+Cuts depend on the rows alone: a row group is closed by the row that brings it to 16 MB of text and other columns, a
+shard by the row group that brings it to `shard_bytes` of text. So every reader of a shard needs one row group of
+memory, and no re-run cuts elsewhere.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, NewShard, Result, arrow_type, shard_facts
 from pipeline.errors import DataError
+from stages import row_groups
 from stages.documents import PARENT, PARENTS
 from stages.read.damaged import Damage
 from stages.read.encodings import guess
@@ -25,7 +26,6 @@ from stages.read.records import Reject, Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROW_GROUP_BYTES = 16 * 1024**2
 CLIP = 200  # characters of an unusable row that are kept for the eye
 
 
@@ -79,16 +79,18 @@ class ShardFiles:
         self.schema = schema_of(columns)
         self.shards: list[NewShard] = []
         self._columns: list[list[Any]] = [[] for _ in columns]
-        self._group_bytes = self._shard_bytes = 0
+        self._group_bytes = self._group_text = self._shard_bytes = 0
         self._shard: ShardFile | None = None
         self._files = ExitStack()
 
     def add(self, row_id: str, row: Row, text_bytes: int) -> None:
         for column, value in zip(self._columns, (row_id, *row), strict=True):
             column.append(value)
-        self._group_bytes += text_bytes
+        beside = sum(len(value) for value in row[1:] if isinstance(value, str))
+        self._group_bytes += text_bytes + beside
+        self._group_text += text_bytes
         self._shard_bytes += text_bytes
-        if self._group_bytes >= ROW_GROUP_BYTES or self._shard_bytes >= self.shard_bytes:
+        if self._group_bytes >= row_groups.GROUP_BYTES or self._shard_bytes >= self.shard_bytes:
             self._flush()
 
     def _flush(self) -> None:
@@ -99,8 +101,8 @@ class ShardFiles:
                 ext = f"-{len(self.shards):03d}.parquet"
                 self._shard = ShardFile(self._files.enter_context(self.ctx.create(ext)), self.key, ext, self.schema)
             arrays = [pa.array(c, field.type) for c, field in zip(self._columns, self.schema, strict=True)]
-            self._shard.write(pa.Table.from_arrays(arrays, schema=self.schema), self._group_bytes)
-            self._columns, self._group_bytes = [[] for _ in self._columns], 0
+            self._shard.write(pa.Table.from_arrays(arrays, schema=self.schema), self._group_text)
+            self._columns, self._group_bytes, self._group_text = [[] for _ in self._columns], 0, 0
         if self._shard is not None and self._shard_bytes >= self.shard_bytes:
             self._end()
 

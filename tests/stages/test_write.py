@@ -17,7 +17,7 @@ from stages.write import Write
 from tests.pipeline import s3
 from tests.stages.local_context import LocalContext
 
-DOCS = Language(docs=Read(paths=("/home/someone/private/a.jsonl",)), keep=("en", "de"))
+DOCS = Language(docs=Read(paths=("/home/someone/private/a.jsonl",), keep=()), keep=("en", "de"))
 NAMES = ("id", "text", "source", "source_id", "lang", "lang_p")
 
 
