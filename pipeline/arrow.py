@@ -18,6 +18,25 @@ def contiguous(values: Any) -> pa.Array:
     return values if isinstance(values, pa.Array) else pa.array(values)
 
 
+def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch as Python has them; of a string that is no UTF-8, its bytes."""
+    try:
+        return batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = [_plain_values(column) for column in batch.columns]
+        return [dict(zip(batch.schema.names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _plain_values(column: pa.Array) -> list[Any]:
+    found = []
+    for value in column:
+        try:
+            found.append(value.as_py())
+        except UnicodeDecodeError:  # of a string in a list or a struct, nothing
+            found.append(value.as_buffer().to_pybytes() if hasattr(value, "as_buffer") else None)
+    return found
+
+
 _VECTOR = re.compile(r"(?P<item>float16|float32)\[(?P<length>[1-9][0-9]*)\]")
 _LIST = re.compile(r"list<(?P<item>\w+)>")
 

@@ -50,6 +50,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Literal, Protocol
 
 from pipeline.arrow import arrow_type as arrow_type
 from pipeline.arrow import contiguous as contiguous
+from pipeline.arrow import plain_rows as plain_rows
 from pipeline.arrow import width
 from pipeline.fields import file as file
 from pipeline.fields import reach as reach
@@ -60,6 +61,7 @@ from pipeline.fields import threshold as threshold
 from pipeline.files.address import Address as Address
 from pipeline.files.address import masked_in
 from pipeline.files.store import Store as Store
+from pipeline.json_object import json_object as json_object
 from pipeline.resources import ONE_CPU
 from pipeline.resources import Resources as Resources
 from pipeline.results import Columns as Columns
@@ -306,6 +308,10 @@ class Node:
     def adds(self) -> Mapping[str, str]:
         """Columns that the row phase adds: name -> type, as `arrow_type` reads it (`string`, `float16[384]`)."""
         return {}
+
+    def column_hint(self, name: str) -> str | None:
+        """What to change in this node, which lays rows down, so that they have a column; None where nothing helps."""
+        return None
 
     def original_column(self) -> str | None:
         """The added column that names, in the row of a removed copy, the id of the document that stays."""

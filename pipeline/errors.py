@@ -6,6 +6,8 @@ exception that reaches the terminal is a bug of ours; a `UserError` is something
 
 from __future__ import annotations
 
+from typing import Any
+
 from pipeline.files.address import masked_in
 
 
@@ -31,7 +33,7 @@ class UserError(SiftloomError):
             message += f". Next: {self.then}"
         super().__init__(message)
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders: Exception's own pickling would call __init__ with the finished message only.
         return (type(self), (self.place, self.found, self.expected, self.then))
 
@@ -52,6 +54,19 @@ class IdentityError(RecipeError):
 
 class SourceError(UserError):
     """A source that is missing, unreadable, damaged or empty."""
+
+
+class SourceDamaged(SourceError):
+    """A source file that is no whole file of its format. `byte`: at or before which one the damage is, if known."""
+
+    def __init__(self, place: str, found: str, expected: str = "", then: str = "", byte: int | None = None) -> None:
+        super().__init__(
+            place, found, expected, then or "fetch it again, or set `on_damaged: skip` to go on without it"
+        )
+        self.byte = byte
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (type(self), (self.place, self.found, self.expected, self.then, self.byte))
 
 
 class SourceChanged(SourceError):

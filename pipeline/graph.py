@@ -132,7 +132,8 @@ class Graph:
                             self.names[node],
                             f"no column {name!r} on the way from {self.names[base]!r}",
                             f"one of {', '.join(sorted(have))}" + (f" (did you mean {near[0]!r}?)" if near else ""),
-                            f"put a node that adds {name!r} before it",
+                            f"put a node that adds {name!r} before it"
+                            + (f", or {hint}" if (hint := base.column_hint(name)) else ""),
                         )
 
     def ancestors(self, node: Node) -> set[Node]:

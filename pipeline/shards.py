@@ -6,7 +6,7 @@ Stages take these from `pipeline.contract`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,7 @@ class InPlace:
     row_groups  the first row group, and the one behind the last
     first_row   number of the first row in the file, from 0
     columns     column of ours -> column of the file
+    objects     column of ours -> columns of the file that it holds, as one JSON object (`json_object`)
     """
 
     digest: str
@@ -69,6 +70,7 @@ class InPlace:
     row_groups: tuple[int, int]
     first_row: int
     columns: Mapping[str, str]
+    objects: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +103,9 @@ class NewShard:
         """Return the JSON form, without what is not given."""
         form = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         if self.in_place is not None:
-            form["in_place"] |= {"row_groups": list(self.in_place.row_groups), "columns": dict(self.in_place.columns)}
+            objects = {ours: list(theirs) for ours, theirs in self.in_place.objects.items()}
+            columns = dict(self.in_place.columns)
+            form["in_place"] |= {"row_groups": list(self.in_place.row_groups), "columns": columns, "objects": objects}
         return form
 
     @staticmethod

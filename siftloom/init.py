@@ -13,7 +13,8 @@ from pipeline.files.address import Address
 from pipeline.quantities import size
 from pipeline.store.sources import expand
 from siftloom.dclm_steps import Translation
-from siftloom.look import Found, Kind
+from siftloom.look import URL, Found, Kind
+from stages.read.keep import REST
 from stages.read.layout import PACKED
 
 NAMED_FILES = 200  # files that a recipe names one by one where no glob names just them
@@ -30,6 +31,9 @@ def summary(found: Found) -> Iterator[str]:
             yield f"    columns    {', '.join(kind.columns)}"
             yield f"    text       {kind.text}" + (f" (or {', '.join(kind.other_texts)}?)" if kind.other_texts else "")
             yield f"    id         {kind.id or '(none; documents are named after their file and row)'}"
+        if kind.columns or kind.url:
+            others = "every other field travels with its document and is written again"
+            yield f"    keep       {f'{kind.url}, a column that rules can use; ' if kind.url else ''}{others}"
         if kind.pages:
             yield "    pages      `extract` takes the main text out of the HTML"
         if kind.encoding:
@@ -106,8 +110,8 @@ def recipe_of(dclm: Translation, found: Found, out: Path) -> str:
     """Return the recipe's text: the steps of a file of DCLM's over the user's files."""
     from pipeline.recipe.write import flow
 
-    keep = ["url"] if any(fields["use"] in ("url", "url_dedup") for fields in dclm.nodes.values()) else []
-    lines, docs = _reads(found, out.absolute().parent, keep)
+    by_url = any(fields["use"] in ("url", "url_dedup") for fields in dclm.nodes.values())
+    lines, docs = _reads(found, out.absolute().parent, by_url)
     steps = {
         name: {field: docs if value == "docs" else value for field, value in fields.items()}
         for name, fields in dclm.nodes.items()
@@ -125,10 +129,11 @@ nodes:
 """
 
 
-def _reads(found: Found, folder: Path, keep: Sequence[str] = ()) -> tuple[str, str | list[str]]:
+def _reads(found: Found, folder: Path, by_url: bool = False) -> tuple[str, str | list[str]]:
     """Return the lines of the nodes that read, and the name or the names of the nodes that give the documents.
 
-    `keep`: further columns of the files.
+    `by_url`: whether nodes need the column `url`. Where the files have addresses it is a column anyhow, so that such
+    nodes can be added without reading again.
     """
     from pipeline.recipe.write import flow
 
@@ -139,7 +144,7 @@ def _reads(found: Found, folder: Path, keep: Sequence[str] = ()) -> tuple[str, s
         read |= {"text": kind.text} if kind.text not in (None, "text") else {}
         read |= {"id": kind.id} if kind.id not in (None, "id") else {}
         read |= {"encoding": kind.encoding} if kind.encoding else {}
-        read |= {"keep": list(keep)} if keep else {}
+        read |= {"keep": [URL, REST]} if by_url or kind.url else {}
         hint = f"  # or text: {', '.join(kind.other_texts)}" if kind.other_texts else ""
         lines.append(f"  {name}: {flow(read)}{hint}")
         if kind.pages:

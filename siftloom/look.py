@@ -30,6 +30,7 @@ from stages.read.streams import PACKED_ENDINGS
 
 PACKED_TEXT = 3  # bytes of text in a byte of a compressed file, about
 LOOK_FILES, LOOK_ROWS = 12, 200  # files of a format that are looked at, and rows of each
+URL = "url"
 PAGES = ("html", "warc")  # formats whose text is HTML
 EXAMPLE = 160  # characters
 SHARE = 0.1  # of the documents that a language must have to be kept
@@ -44,6 +45,7 @@ class Kind:
     bytes: int = 0
     text: str | None = None  # the field that holds the text; None where a format has only one
     id: str | None = None
+    url: str | None = None  # the field that holds the address of a page, in every row that was looked at
     columns: list[str] = field(default_factory=list)
     other_texts: list[str] = field(default_factory=list)
     encoding: str | None = None
@@ -66,6 +68,7 @@ class Kind:
         for name in ("bytes", "documents", "rows", "characters", "not_utf8"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.text, self.id = self.text or other.text, self.id or other.id
+        self.url = self.url if self.url == other.url else None
         self.encoding = self.encoding or other.encoding
 
 
@@ -228,7 +231,7 @@ def _examine(kind: Kind, files: Sequence[Looked]) -> list[str]:
     if not rows:
         raise SourceError(form, f"no document in the {form} files", "documents")
     records = [dict(flat(row)) for row in rows]
-    name = "text"
+    name, kind.url = "text", URL if form == "warc" else None
     if form not in OWN_NAMES:
         kind.columns = list(dict.fromkeys(key for row in records for key in row))
         fields = text_fields(records, kind.columns)
@@ -236,6 +239,7 @@ def _examine(kind: Kind, files: Sequence[Looked]) -> list[str]:
             raise SourceError(form, f"no column of text among {', '.join(kind.columns)}", "a column of sentences")
         kind.text = name = next(iter(fields))
         kind.other_texts = [key for key in fields if key != name and fields[key] * 2 > fields[name]]
+        kind.url = URL if all(isinstance(row.get(URL), str) for row in rows) else None
         kind.id = next((key for key in LIKELY_ID if key in kind.columns and key != name), None)
     texts = [row[name] for row in records if isinstance(row.get(name), str)]
     kind.rows, kind.characters = len(texts), sum(map(len, texts))

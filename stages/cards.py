@@ -15,6 +15,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.contract import Node
+from stages.read.damaged import COUNT as DAMAGED
+from stages.source_fields import JSON
 
 CROISSANT = {
     "@language": "en",
@@ -162,6 +164,7 @@ def croissant(dataset: Dataset) -> dict[str, Any]:
             "source": {"fileSet": {"@id": "rows"}, "extract": {"column": name}},
         }
         for name, kind in dataset.columns.items()
+        if parquet or kind != JSON
     ]
     return {
         "@context": CROISSANT,
@@ -234,10 +237,13 @@ class Step:
     def _seen(self) -> str:
         if "documents" not in self.counts:
             return ""
-        gone = sorted((-n, name) for name, n in self.counts.items() if name != "documents")
+        gone = sorted((-n, name) for name, n in self.counts.items() if "." in name)
         reasons = ", ".join(f"`{name.partition('.')[2]}` {-n:,}" for n, name in gone)
-        return f": {self.counts['documents']:,} documents, {-sum(n for n, _ in gone):,} removed" + (
-            f" ({reasons})" if reasons else ""
+        damaged = self.counts.get(DAMAGED, 0)
+        return (
+            f": {self.counts['documents']:,} documents, {-sum(n for n, _ in gone):,} removed"
+            + (f" ({reasons})" if reasons else "")
+            + (f"; {damaged:,} damaged files left out" if damaged else "")
         )
 
 
@@ -266,7 +272,7 @@ def steps(node: Node, passed: Mapping[Node, Mapping[str, int]]) -> list[Step]:
 def _documents(counts: Mapping[str, int]) -> dict[str, int]:
     """How many documents a row phase or a reader saw, and how many of them went for which reason."""
     seen = counts.get("alive_in", counts.get("rows"))
-    gone = {name: n for name, n in counts.items() if name.startswith(("removed.", "rejected.")) and n}
+    gone = {name: n for name, n in counts.items() if name.startswith(("removed.", "rejected.", DAMAGED)) and n}
     return {} if seen is None else {"documents": seen, **gone}
 
 

@@ -25,8 +25,11 @@ class Compact(NewBaseNode):
     Adds: `parents` list<string> [ids], `parent_base`, `parent_shard` string, `parent_row` int64.
     """
 
-    version = 2
+    version = 3
     carries = True
+
+    def phases(self):
+        return (self.rows_phase(batch_rows=None),)
 
     def reads(self) -> tuple[str, ...]:
         return (ID, TEXT, *self.columns())

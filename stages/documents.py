@@ -11,6 +11,8 @@ A base shard holds, in this order:
                        must not depend on how they are called
     source_id  string  the user's own id, null where there is none
     ...        the kept columns of the user
+    source_fields  string  every other field of the record, one JSON object in the record's own order; null where
+                   there is none. Not there with a `keep` without `*`. `write` lays its fields out again
 
 Stages add columns beside these. The ones that other stages look for by name stand below.
 """
@@ -26,8 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ID, TEXT, SOURCE, SOURCE_ID = "id", "text", "source", "source_id"
+SOURCE_FIELDS = "source_fields"
 BASE_COLUMNS = {ID: "string", TEXT: "string", SOURCE: "string", SOURCE_ID: "string"}
-RESERVED = (*BASE_COLUMNS, "state", "_row")  # names that a user's column cannot have
+RESERVED = (*BASE_COLUMNS, SOURCE_FIELDS, "state", "_row")  # names that a user's column cannot have
 
 LANG, LANG_P = "lang", "lang_p"  # `language`
 HELD_OUT = "held_out"  # `split`

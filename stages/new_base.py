@@ -17,18 +17,21 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Context, Law, NewShard, Node, Result, ShardPhase, shard_facts
 from pipeline.errors import DataError
 from stages.documents import ID, PARENT, PARENTS, TEXT
-from stages.read.shard_files import ROW_GROUP_BYTES, ShardFile, schema_of
+from stages.read.shard_files import ShardFile, schema_of
+from stages.row_groups import RowGroups
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+BATCH_ROWS = 1024
 ID_DIGITS = 16  # of the hash that names the parents
 NewRows = Callable[["pa.Table"], "pa.Table"]
 
@@ -38,7 +41,8 @@ class NewBaseNode(Node):
     """A node that makes new documents from the rows of `docs`; `open` says how.
 
     A subclass declares further columns in `columns()`. Rows that are made from the same parents must come from one
-    batch: their ids count from 0 in it.
+    batch: their ids count from 0 in it. Batches are of `BATCH_ROWS` alive rows of a shard, or of as many as
+    `rows_phase` is told, so that rows that are made from several do not hang on how rows arrive.
     """
 
     docs: Node
@@ -70,9 +74,12 @@ class NewBaseNode(Node):
         return (self.rows_phase(),)
 
     def rows_phase(
-        self, *, batch_rows: int | None = None, commit_rows: int | None = None, own_pass: bool = False
+        self, *, batch_rows: int | None = BATCH_ROWS, commit_rows: int | None = None, own_pass: bool = False
     ) -> ShardPhase:
-        """Return the phase of the node; the options are those of a `ShardPhase`."""
+        """Return the phase of the node; the options are those of a `ShardPhase`.
+
+        `batch_rows=None`, batches as they come, is for a node that makes each new row from one row.
+        """
         return ShardPhase(
             name="shards",
             load=self.open,
@@ -94,13 +101,12 @@ class BaseWriter:
         self.columns = {ID: "string", TEXT: "string", **columns}
         self._ctx, self._name, self._ext = ctx, name, ext
         self._file: ShardFile | None = None
-        self._waiting: list[pa.Table] = []
-        self._bytes = 0
+        self._files = ExitStack()
+        self._cut = RowGroups()
 
     def add(self, table: pa.Table) -> None:
         """Take rows; columns of the parents' places that a table lacks are null."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
         if not table.num_rows:
             return
@@ -108,24 +114,23 @@ class BaseWriter:
         for name in self.columns:
             if name in PARENT and name not in table.column_names:
                 table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
-        # after removals a batch may hold a few rows only
-        self._waiting.append(table.select(list(self.columns)).cast(schema))
-        self._bytes += pc.sum(pc.binary_length(self._waiting[-1][TEXT])).as_py() or 0
-        if self._bytes >= ROW_GROUP_BYTES:
-            self._flush()
+        self._write(self._cut.add(table.select(list(self.columns)).cast(schema)))
 
     def close(self) -> list[NewShard]:
         """Return the shard, or none where there was no row."""
-        self._flush()
-        return [] if self._file is None else [self._file.close()]
+        self._write(self._cut.end())
+        shards = [] if self._file is None else [self._file.close()]
+        self._files.close()
+        return shards
 
-    def _flush(self) -> None:
-        import pyarrow as pa
+    def _write(self, groups: Iterable[pa.Table]) -> None:
+        import pyarrow.compute as pc
 
-        if self._waiting:
-            self._file = self._file or ShardFile(self._ctx, self._name, self._ext, schema_of(self.columns))
-            self._file.write(pa.concat_tables(self._waiting), self._bytes)
-        self._waiting, self._bytes = [], 0
+        for group in groups:
+            if self._file is None:
+                path = self._files.enter_context(self._ctx.create(self._ext))
+                self._file = ShardFile(path, self._name, self._ext, schema_of(self.columns))
+            self._file.write(group, pc.sum(pc.binary_length(group[TEXT])).as_py() or 0)
 
 
 class _Writer:

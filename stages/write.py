@@ -1,7 +1,12 @@
 """Write the alive rows as files that any tool reads, and copy them to the user's target.
 
-Each shard becomes one file of the node: Parquet, or gzipped JSON lines. The same rows give the same bytes: no time and
-no name stands in a gzip header, and JSON has its fields in the order of `columns`.
+Each shard becomes one file of the node: Parquet, or gzipped JSON lines. The same rows give the same bytes: row groups
+and what gzip is fed at once are cut by the rows (`stages/row_groups.py`), no time and no name stands in a gzip header,
+and JSON has its fields in the order of `columns`.
+
+Fields of the source that travel in `source_fields` are laid out beside them again: in JSON under their own names, as
+the record had them; in Parquet as columns of the type that their values have in all shards, or as JSON where they have
+none in common. So Parquet needs two passes, one that looks and one that writes.
 
 With `to`, the files are copied to a folder or an object store as one dataset:
 
@@ -16,25 +21,18 @@ them and another target costs a copy only; `siftloom clean` removes them like an
 
 from __future__ import annotations
 
-import gzip
-import json
-import math
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from pipeline.contract import ONE, Address, Context, Law, Node, Result, ShardPhase, TaskPhase, nothing, one, target
 from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
-from stages.documents import LANG, SOURCE, TEXT, columns_of
+from stages.documents import SOURCE_FIELDS, columns_of
 from stages.publish import check_target, describe, publish
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-TOLD_APART = 50  # languages and sources in the facts of a shard, so that a receipt stays small
+from stages.source_fields import layout
+from stages.written_rows import FieldsFound, JsonRows, ParquetRows
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -44,7 +42,8 @@ class Write(Node):
     to       a folder, or an `s3://` or `gs://` URI, that gets the files as a dataset which `datasets.load_dataset`,
              pandas and polars open; null = the files stay in the store only
     format   the format of the files; JSON has no NaN and no infinity, so there they are null
-    columns  the columns to write, in this order; empty = all columns of the documents
+    columns  the columns to write, in this order; empty = all columns of the documents. `source_fields` is laid out:
+             each field of the source's records stands beside the columns, but for one that has the name of a column
 
     Errors: `DataError` when the target holds files that this node did not write, or when no row is alive.
     """
@@ -54,35 +53,76 @@ class Write(Node):
     format: Literal["parquet", "jsonl.gz"] = "parquet"
     columns: tuple[str, ...] = ()
 
-    version = 4
+    version = 5
 
     def check(self) -> None:
         have = columns_of(self.docs)
         for name in self.columns:
             if name not in have:
-                raise RecipeError(f"write.columns: {name}", "no column of the documents", ", ".join(sorted(have)))
+                raise RecipeError(
+                    f"write.columns: {name}", "no column of the documents", ", ".join(sorted(have)),
+                    f"where the files have it, `keep: [{name}, \"*\"]` in `read`" if SOURCE_FIELDS in have else "",
+                )  # fmt: skip
         check_target("write.to", self.to)
 
     def phases(self):
         law = Law("rows", "rows", ("written",))
-        needs = self.columns or tuple(columns_of(self.docs))
+        fields = ShardPhase(
+            name="fields", open=lambda ctx: FieldsFound(), needs=(SOURCE_FIELDS,), fields=(), whole=nothing
+        )
+        layout = TaskPhase(name="layout", keys=one, run=self._layout, fields=("columns",))
         files = ShardPhase(
             name="files",
-            open=lambda ctx: self._open(ctx, needs),
-            needs=needs,
+            open=self._open,
+            needs=tuple(self._columns()),
             law=law,
             fields=("format", "columns"),
             whole=nothing,
         )
         # in the driver, since a relative folder and a user's credentials are the driver's
         copy = TaskPhase(name="target", keys=one, run=self._copy, place="driver")
-        return (files,) if self.to is None else (files, copy)
+        first = (fields, layout) if self._has_types() else ()
+        return (*first, files) if self.to is None else (*first, files, copy)
+
+    def _columns(self) -> dict[str, str]:
+        have = columns_of(self.docs)
+        return {name: have.get(name, "string") for name in self.columns or have}  # `check` comes after the phases
+
+    def _has_types(self) -> bool:
+        """Whether the files have a column of one type for each of the source's fields, as JSON need not."""
+        return self.format == "parquet" and SOURCE_FIELDS in self._columns()
+
+    def _layout(self, ctx: Context, key: str) -> Result:
+        """Fields of all shards -> their types: the files of a dataset have the same columns."""
+        found = [ctx.result("fields", shard).facts["fields"] for shard in ctx.keys("fields")]
+        whole = layout(found, self._columns())
+        stays = any(name not in whole for each in found for name in each)
+        return Result(facts={"types": whole, "stays": stays})
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return int(0.45 * text_bytes) + 32 * rows
 
-    def _open(self, ctx: Context, columns: tuple[str, ...]) -> _Files:
-        return (_ParquetFile if self.format == "parquet" else _JsonFile)(ctx, columns)
+    def _open(self, ctx: Context) -> ParquetRows | JsonRows:
+        if self.format != "parquet":
+            return JsonRows(ctx, self._columns())
+        if not self._has_types():
+            return ParquetRows(ctx, self._columns())
+        facts = ctx.result("layout", ONE[0]).facts
+        return ParquetRows(ctx, self._columns(), facts["types"], facts["stays"])
+
+    def _written(self, ctx: Context) -> dict[str, str]:
+        """The columns of the files, those of the source's fields too."""
+        own = self._columns()
+        if SOURCE_FIELDS not in own:
+            return own
+        found = [ctx.result("files", shard).facts["fields"] for shard in ctx.keys("files")]
+        if self._has_types():
+            types, stays = (ctx.result("layout", ONE[0]).facts[name] for name in ("types", "stays"))
+        else:
+            types = layout(found, own)
+            stays = any(name in own for each in found for name in each)
+        kind = own.pop(SOURCE_FIELDS)
+        return {**own, **types, **({SOURCE_FIELDS: kind} if stays else {})}
 
     def _copy(self, ctx: Context, key: str) -> Result:
         assert self.to is not None
@@ -102,17 +142,16 @@ class Write(Node):
             raise DataError("write.to", "no document is left to write", "one document or more")
         copies = {f"data/train-{i:05d}-of-{len(paths):05d}.{self.format}": path for i, path in enumerate(paths)}
         files = {name: {"rows": n} | describe(path) for n, (name, path) in zip(rows, copies.items(), strict=True)}
-        have = columns_of(self.docs)
         dataset = Dataset(
             name=Address(self.to).name,
             node=self,
             fingerprint=ctx.fingerprint(),
-            columns={name: have[name] for name in self.columns or have},
+            columns=self._written(ctx),
             files=files,
             counts={"text_bytes": counts["text_bytes"], **{name: dict(found) for name, found in by.items()}},
             passed=dict(ctx.behind()),
         )
-        facts = {"node": dataset.fingerprint, "rows": dataset.rows, "columns": dataset.columns}
+        facts = {"node": dataset.fingerprint, "rows": dataset.rows, "columns": dict(dataset.columns)}
         manifest = publish(ctx, "write.to", self.to, copies, cards(dataset), facts, files)
         with ctx.create(".json") as path:
             path.write_bytes(manifest)
@@ -124,88 +163,3 @@ class Write(Node):
             rows = [["files", counts["files"]], ["rows", counts["rows"]], ["in", Address(self.to).short()]]
             table = {"kind": "table", "title": "Written dataset", "section": "files"}
             yield table | {"columns": ["", "value"], "rows": rows}
-
-
-class _Files:
-    """A file that the first row opens."""
-
-    ext: str
-
-    def __init__(self, ctx: Context, columns: tuple[str, ...]):
-        self.ctx, self.columns = ctx, list(columns)
-        self._stack = ExitStack()
-        self._file: Any = None
-        self._counts = Counter(rows=0, written=0, text_bytes=0)
-        self._groups: dict[str, Counter[str]] = {LANG: Counter(), SOURCE: Counter()}
-
-    def add(self, table: pa.Table) -> None:
-        import pyarrow.compute as pc
-
-        if not table.num_rows:
-            return
-        self._counts["rows"] += table.num_rows
-        if TEXT in table.column_names:
-            self._counts["text_bytes"] += pc.sum(pc.binary_length(table[TEXT])).as_py() or 0
-        for name, found in self._groups.items():
-            if name in table.column_names:
-                for entry in pc.value_counts(table[name]).to_pylist():
-                    label = entry["values"] or "none"
-                    found[label if label in found or len(found) < TOLD_APART else "others"] += entry["counts"]
-        if self._file is None:
-            self._file = self._begin(self._stack.enter_context(self.ctx.create(self.ext)), table)
-        self._counts["written"] += self._put(table.select(self.columns))
-
-    def finish(self) -> Result:
-        self._stack.close()
-        facts = {"languages": dict(self._groups[LANG]), "sources": dict(self._groups[SOURCE])}
-        return Result(counts=dict(self._counts), facts=facts)
-
-    def _begin(self, path: Any, first: pa.Table) -> Any:
-        raise NotImplementedError
-
-    def _put(self, table: pa.Table) -> int:
-        """Write a batch and return how many rows were written."""
-        raise NotImplementedError
-
-
-class _ParquetFile(_Files):
-    ext = ".parquet"
-
-    def _begin(self, path, first):
-        import pyarrow.parquet as pq
-
-        schema = first.select(self.columns).schema.remove_metadata()
-        few = [name for name in self.columns if name not in ("id", "text")]  # a dictionary of those is given up again
-        return self._stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=few))
-
-    def _put(self, table):
-        self._file.write_table(table.cast(self._file.schema), row_group_size=table.num_rows)
-        return table.num_rows
-
-
-class _JsonFile(_Files):
-    ext = ".jsonl.gz"
-
-    def _begin(self, path, first):
-        raw = self._stack.enter_context(open(path, "wb"))
-        return self._stack.enter_context(gzip.GzipFile(filename="", mode="wb", fileobj=raw, compresslevel=6, mtime=0))
-
-    def _put(self, table):
-        lines = [_line(row) + "\n" for row in table.to_pylist()]
-        self._file.write("".join(lines).encode("utf-8"))
-        return len(lines)
-
-
-def _line(row: dict[str, Any]) -> str:
-    try:
-        return json.dumps(row, ensure_ascii=False, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(row), ensure_ascii=False)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {name: _finite(each) for name, each in value.items()}
-    return [_finite(each) for each in value] if isinstance(value, list) else value

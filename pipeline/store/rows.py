@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.arrow import plain_rows
 from pipeline.contract import Shard, Source
-from pipeline.errors import DataError, SourceChanged
+from pipeline.errors import DataError, SourceChanged, SourceDamaged
 from pipeline.files.address import Address
+from pipeline.json_object import json_object
 from pipeline.store.binding import BaseShard, Link, Stream
 from pipeline.store.objects import Store
 from pipeline.store.open import open_store
@@ -154,12 +156,13 @@ class ShardView:
         groups = range(*place.row_groups)
         # what the file lacks (`source`, `source_id`) is null; never the file's name, which is no part of its content
         theirs = {ours: place.columns[ours] for ours in columns if ours in place.columns}
+        objects = {ours: list(place.objects[ours]) for ours in columns if ours in place.objects}
         with _as_listed(source), open_stream(source.path) as stream:
             file = pq.ParquetFile(stream)
             sizes = [(file.metadata.row_group(g).num_rows, file.metadata.row_group(g).total_byte_size) for g in groups]
             whole = sum(size for _, size in sizes) or 1
             per_batch = max(1, min(MOST_ROWS, self.base.shard.rows * BATCH_BYTES // whole))
-            wanted = sorted(set(theirs.values()))
+            wanted = sorted({*theirs.values(), *(name for names in objects.values() for name in names)})
             starts = np.concatenate([[0], np.cumsum([rows for rows, _ in sizes])]).tolist()
             # one after another when some are skipped, else together, so that a batch may hold several small ones
             parts = [(0, list(groups))]
@@ -182,6 +185,9 @@ class ShardView:
                             count = pa.array(np.arange(first, first + rows)).cast(pa.string())
                             ids = pc.binary_join_element_wise(place.ids, count, ":")
                             table = table.append_column("id", ids)
+                        elif ours in objects:
+                            found = [json_object(row) for row in plain_rows(batch.select(objects[ours]))]
+                            table = table.append_column(ours, pa.array(found, pa.string()))
                         elif ours not in theirs:
                             table = table.append_column(ours, pa.nulls(rows, pa.string()))
                     if _holds(start, rows, only):
@@ -219,14 +225,14 @@ def _named(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _as_listed(source: Source) -> Iterator[None]:
-    """Raise SourceChanged where a file cannot be read because it is not the one that was listed."""
+    """Raise SourceChanged where a file cannot be read because it is not the one that was listed, else SourceDamaged."""
     import pyarrow as pa
 
     try:
         yield
-    except (OSError, pa.ArrowInvalid):
+    except (OSError, pa.ArrowInvalid) as error:
         require_unchanged(source)
-        raise
+        raise SourceDamaged(source.name, str(error).partition("\n")[0], "a whole Parquet file") from error
 
 
 def _plain(name: str, values: pa.Array) -> pa.Array:

@@ -31,6 +31,8 @@ class Pii(RowNode):
     action    `mask`: the text has `<email>`, `<ip>`, ... in their place; `flag`: columns only
     max_hits  a document with more hits is removed (dolma: 5 for phone numbers); null = no limit
 
+    Other fields of the source's records (`source_fields`, the named ones) stay as they are.
+
     Adds `pii_email`, `pii_ip`, `pii_phone`, `pii_iban`, `pii_key` and `pii_hits` (their sum), int32.
     """
 

@@ -61,7 +61,7 @@ class Generate(NewBaseNode):
     token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
-    version = 2
+    version = 3
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from pipeline.errors import SourceError
+from pipeline.errors import SourceDamaged
 from stages.read.batches import records
 from stages.read.given import Given, Row
 from stages.read.streams import Pipe
@@ -31,6 +31,7 @@ def rows(given: Given) -> Iterator[Row]:
         if not pipe.drain().endswith(MAGIC) and is_file:
             raise pa.ArrowInvalid("no footer at the end, so the file is cut off")
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(
-            given.source.name, f"Arrow data that cannot be read ({error})", "a whole Arrow file or stream"
-        ) from error
+        raise SourceDamaged(
+            given.source.name, f"Arrow data that cannot be read ({error})", "a whole Arrow file or stream",
+            byte=given.byte,
+        ) from error  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pipeline.contract import plain_rows
 from pipeline.errors import DataError
 from stages.read.records import Reject
 
@@ -13,33 +14,28 @@ if TYPE_CHECKING:
 
 
 def records(batches: Iterable[pa.RecordBatch], first: int = 0) -> Iterator[tuple[int, Mapping[str, Any] | Reject]]:
-    """Row number -> record. Strings whose bytes are no UTF-8 (writers need not check) put their row aside alone."""
+    """Row number -> record. A string whose bytes are no UTF-8 (writers need not check) is there as bytes; those of a
+    text put its row aside alone.
+    """
     number = first
     for batch in batches:
-        for record in _plain(batch):
+        for record in plain_rows(batch):
             yield number, record
             number += 1
 
 
-def _plain(batch: pa.RecordBatch) -> Iterator[Mapping[str, Any] | Reject]:
-    try:
-        yield from batch.to_pylist()
-    except UnicodeDecodeError:
-        for row in range(batch.num_rows):
-            try:
-                yield batch.slice(row, 1).to_pylist()[0]
-            except UnicodeDecodeError:
-                yield Reject("invalid_utf8")
-
-
-def needed(schema: pa.Schema, fields: Iterable[str], place: str) -> list[str]:
-    """The top-level columns behind some fields, those that are there. Raises `DataError` for a column there twice."""
+def needed(schema: pa.Schema, fields: Iterable[str] | None, place: str) -> list[str]:
+    """The top-level columns behind some fields (None: all), those that are there. Raises `DataError` for a column there
+    twice."""
     found = []
-    for field in fields:
+    for field in schema.names if fields is None else fields:
         name = field if field in schema.names else field.partition(".")[0]
         if schema.names.count(name) > 1:
             raise DataError(
-                place, f"the column {name!r} {schema.names.count(name)} times", "columns of different names"
+                place,
+                f"the column {name!r} {schema.names.count(name)} times",
+                "columns of different names",
+                "mend the file, or name the fields that travel in `keep` of `read`",
             )
         if name in schema.names:
             found.append(name)

@@ -30,6 +30,12 @@ class Given:
     frame: Frame = "file"
     piece: Range | None = None
     found: dict[str, str] = field(default_factory=dict)
+    _watched: Watched | None = None
+
+    @property
+    def byte(self) -> int | None:
+        """How far the file has been read."""
+        return None if self._watched is None else self._watched.position
 
     def chunks(self) -> Iterator[bytes]:
         """The file's bytes, unpacked."""
@@ -37,7 +43,8 @@ class Given:
             yield from Watched(self.stream, self.source, self.piece.digest, self.piece.start, self.piece.stop)
             return
         codec = codec_of(self.stream, self.source)
-        yield from decompress(Watched(self.stream, self.source, self.digest), codec)
+        self._watched = Watched(self.stream, self.source, self.digest)
+        yield from decompress(self._watched, codec)
 
     def text(self) -> Iterator[bytes]:
         """The file's bytes, unpacked and in UTF-8, without a byte order mark."""

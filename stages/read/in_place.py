@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.contract import Context, InPlace, NewShard, Result, Source, shard_facts
-from pipeline.errors import SourceError
-from stages.documents import TEXT, id_prefix
+from pipeline.errors import SourceDamaged, SourceError
+from stages.documents import SOURCE_FIELDS, TEXT, id_prefix
 from stages.read.layout import Unit
 from stages.read.parquet import BATCH_ROWS, Runs, same_file
 
@@ -37,6 +37,7 @@ def lay_down(ctx: Context, key: str, unit: Unit, source: Source, plan: Runs, run
         row_groups=(run[0], run[1]),
         first_row=run[2],
         columns=plan.columns or {},
+        objects={SOURCE_FIELDS: plan.rest} if plan.rest else {},
     )
     shard = NewShard(key=key, rows=len(state), text_bytes=text_bytes, in_place=place, state_ext=write_state(ctx, state))
     return Result(counts=counts, facts=shard_facts([shard]))
@@ -62,7 +63,7 @@ def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tup
             text_bytes += pc.sum(pc.binary_length(text).filter(pc.equal(state, 0))).as_py() or 0
             states.append(state)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+        raise SourceDamaged(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
     return pa.chunked_array(states, pa.int16()), text_bytes
 
 

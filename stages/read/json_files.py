@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.errors import SourceError
+from pipeline.errors import SourceDamaged, SourceError
 from stages.read.framing import cut
 from stages.read.given import Given, Row
 from stages.read.records import DEEPEST, LONGEST, Reject, decode
@@ -25,7 +25,8 @@ def lines(given: Given) -> Iterator[Row]:
 
 def file(given: Given) -> Iterator[Row]:
     """`.json` is used for both: an array of objects (its rows are counted from 0), one object over many lines, or an
-    object a line. Raises `SourceError` for an array that is cut off, or larger than a document may be."""
+    object a line. Raises `SourceDamaged` for an array that is cut off, `SourceError` for a larger one than a
+    document may be."""
     chunks = given.text()
     head, line = _first_line(chunks)
     if not line.startswith(b"[") and _is_whole(line):
@@ -47,7 +48,7 @@ def file(given: Given) -> Iterator[Row]:
     try:
         value = json.loads(whole.decode("utf-8", "surrogateescape"))
     except (ValueError, RecursionError) as error:
-        raise SourceError(given.source.name, f"JSON that cannot be parsed ({error})", "a whole JSON array") from error
+        raise SourceDamaged(given.source.name, f"JSON that cannot be parsed ({error})", "a whole JSON array") from error
     for number, record in enumerate(value if isinstance(value, list) else [value]):
         plain = isinstance(record, dict)
         yield number, _undamaged(record) if plain else Reject("bad_json", repr(record)[:1000].encode())

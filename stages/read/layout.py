@@ -108,6 +108,16 @@ def require_library(form: str, place: str) -> None:
             )  # fmt: skip
 
 
+def refuse_hub(path: str, place: str) -> None:
+    """Raise `RecipeError` for a data set of the Hugging Face hub, whose files a run cannot digest."""
+    if path.startswith("hf://"):
+        name = path.removeprefix("hf://").removeprefix("datasets/")
+        raise RecipeError(
+            f"{place}: {path}", "a data set of the Hugging Face hub", "files, which a run can digest",
+            f"hf download {name} --repo-type dataset --local-dir DIR, then `paths: [DIR]`",
+        )  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Unit:
     """Files that are read together.

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.contract import Source
-from pipeline.errors import DataError, SourceChanged, SourceError
+from pipeline.errors import DataError, SourceChanged, SourceDamaged
 from stages.documents import SOURCE, SOURCE_ID, TEXT
 from stages.read.batches import needed, records
-from stages.read.records import KINDS, Kept, Reject, missing_column
+from stages.read.keep import KINDS, Keep, Kept
+from stages.read.records import Reject, missing_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,13 +33,14 @@ BATCH_ROWS = 4096
 class Runs:
     """Runs of row groups: (first group, group after the last, row number of the first row, rows).
 
-    `columns`: our columns -> the file's, None where the rows have to be copied. `footer`: SHA-256 of the file's
-    footer, which names every byte range in it.
+    `columns`: our columns -> the file's, None where the rows have to be copied. `rest`: the file's columns that travel
+    together in `source_fields`. `footer`: SHA-256 of the file's footer, which names every byte range in it.
     """
 
     runs: list[list[int]]
     columns: dict[str, str] | None
     footer: str
+    rest: list[str]
 
     def save(self, path: Path) -> None:
         path.write_text(json.dumps(vars(self), sort_keys=True), encoding="utf-8")
@@ -48,14 +50,17 @@ class Runs:
         return Runs(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Sequence[Kept], run_bytes: int) -> Runs:
+def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Keep, run_bytes: int) -> Runs:
     """Where the file is cut, by bytes of its text column; raises `DataError` for a column that is missing or there
     twice, or a text of another type."""
     footer = footer_digest(stream, source)
     file = open_parquet(stream, source)
     schema = file.schema_arrow
-    needed(schema, (text, id_field, SOURCE, *(kept.field for kept in keep)), source.name)
-    columns = _columns(schema, source, text, id_field, keep)
+    fields = None if keep.rest else (text, id_field, SOURCE, *(kept.field for kept in keep.named))
+    needed(schema, fields, source.name)
+    columns = _columns(schema, source, text, id_field, keep.named)
+    taken = keep.taken(text, id_field, SOURCE)
+    rest = [name for name in schema.names if name not in taken] if keep.rest else []
     top = text if text in schema.names else text.partition(".")[0]
     runs: list[list[int]] = []
     first = first_row = rows = size = 0
@@ -70,7 +75,7 @@ def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Seq
         if rows and (size >= run_bytes or group + 1 == file.metadata.num_row_groups):
             runs.append([first, group + 1, first_row, rows])
             first, first_row, rows, size = group + 1, first_row + rows, 0, 0
-    return Runs(runs, columns, footer)
+    return Runs(runs, columns, footer, rest)
 
 
 def _columns(
@@ -137,18 +142,36 @@ def _type_of(schema: pa.Schema, field: str) -> pa.DataType | None:
 
 
 def rows(
-    stream: BinaryIO, source: Source, plan: Runs, run: Sequence[int], fields: Sequence[str]
+    stream: BinaryIO, source: Source, plan: Runs, run: Sequence[int], fields: Sequence[str] | None
 ) -> Iterator[tuple[int, Mapping[str, Any] | Reject]]:
     """The rows of a run as records, for a file that cannot stay in place, or of which only the first rows are read."""
     import pyarrow as pa
 
     file = same_file(stream, source, plan)
-    names = needed(file.schema_arrow, (*fields, SOURCE), source.name)
+    names = needed(file.schema_arrow, fields, source.name)
     try:
         batches = file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=names)
         yield from records(batches, run[2])
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+        raise SourceDamaged(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+
+
+def verify(stream: BinaryIO, source: Source, plan: Runs, fields: Sequence[str] | None) -> None:
+    """Read the columns behind some fields through; raises `SourceDamaged` for a file that cannot be read to its end."""
+    import pyarrow as pa
+
+    file = same_file(stream, source, plan)
+    names = needed(file.schema_arrow, fields, source.name)
+    for group in range(file.metadata.num_row_groups):
+        try:
+            for _ in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
+                pass
+        except (pa.ArrowInvalid, OSError) as error:
+            last = file.metadata.row_group(group).column(file.metadata.num_columns - 1)
+            byte = last.data_page_offset + last.total_compressed_size
+            raise SourceDamaged(
+                source.name, f"row group {group}: {error}", "a whole Parquet file", byte=byte
+            ) from error
 
 
 def _is_string(kind: pa.DataType) -> bool:
@@ -176,9 +199,9 @@ def open_parquet(stream: BinaryIO, source: Source) -> pq.ParquetFile:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(stream)
+        return pq.ParquetFile(stream, page_checksum_verification=True)
     except (pa.ArrowInvalid, OSError) as error:
-        raise SourceError(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
+        raise SourceDamaged(source.name, f"not a readable Parquet file ({error})", "a whole Parquet file") from error
 
 
 def footer_digest(stream: BinaryIO, source: Source) -> str:
@@ -192,7 +215,7 @@ def footer_digest(stream: BinaryIO, source: Source) -> str:
             "run again when the file no longer changes",
         )
     if size < 12:
-        raise SourceError(source.name, f"{size} bytes", "a whole Parquet file")
+        raise SourceDamaged(source.name, f"{size} bytes", "a whole Parquet file")
     stream.seek(size - 8)
     length = int.from_bytes(stream.read(4), "little")
     stream.seek(max(0, size - 8 - length))

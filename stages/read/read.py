@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -30,14 +29,16 @@ from pipeline.contract import (
     sources,
 )
 from pipeline.errors import RecipeError
-from stages.documents import BASE_COLUMNS, RESERVED, SOURCE, SOURCE_ID, TEXT, document_id
-from stages.read import encodings, in_place, parquet, ranges
+from stages.documents import BASE_COLUMNS, SOURCE, SOURCE_ID, TEXT, document_id
+from stages.read import charts, encodings, in_place, parquet, ranges
+from stages.read.damaged import Damage, left_out
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, units
+from stages.read.keep import REST, Keep
+from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, refuse_hub, units
 from stages.read.readers import reader
-from stages.read.records import KINDS, Fields, Kept, Reject
+from stages.read.records import Fields, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import Watched, codec_of
 
@@ -48,17 +49,19 @@ _units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last li
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Read(Node):
-    """Documents from files. Adds `source`, `source_id` and the kept columns; `stages/documents.py` explains
-    them.
+    """Documents from files. Adds `source`, `source_id` and the kept columns (see `stages/documents.py`).
 
     paths        files, folders, globs, `demo://corpus`
     format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
                  .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
-    keep         more fields to carry: `name` (a string column, other values as JSON), `name:type` with int64, float64
-                 or bool, `name=field` for a field of another name or in a field (`url=meta.url`)
+    keep         the fields that travel: `name` (a string column, other values as JSON), `name:type` with int64, float64
+                 or bool, `name=field` for a field of another name or in a field (`url=meta.url`); `*` stands for all
+                 others, in one column `source_fields`, which `write` lays out again. Rules use named fields
     encoding     of text files: null = UTF-8 (pages: the encoding that they name), the name of a codec, or `detect`
     txt_split    the document of a text file: the whole file, a line, or a paragraph (blank lines between)
+    on_damaged   a file that is cut off or corrupt: `fail` ends the run, `skip` leaves it out whole, counts it
+                 (`damaged_files`) and names it in the report, with the byte and what was found
     on_error     `reject` puts unusable rows into a side file with id and line, `fail` stops at the first
     shard_bytes  UTF-8 bytes of text in a shard
     range_bytes  plain files of lines or CSV larger than this are read in ranges of about this many bytes
@@ -67,17 +70,17 @@ class Read(Node):
     limit        rows to read, from the first on, to try a recipe; a later run without a limit reuses the files that
                  this run has read whole
 
-    Errors: `SourceError` (missing, damaged, cut off), `SourceChanged`, `DataError` (no text column in a whole
-    file).
+    Errors: `SourceError` (missing), `SourceDamaged`, `SourceChanged`, `DataError` (no text column in a whole file).
     """
 
     paths: tuple[str, ...] | str = sources(schemes=SCHEMES)
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "txt", "html", "warc", "parquet", "arrow", "tar"] = "auto"
     text: str = "text"
     id: str = "id"
-    keep: tuple[str, ...] = ()
+    keep: tuple[str, ...] = (REST,)
     encoding: str | None = None
     txt_split: Frame = "file"
+    on_damaged: Literal["fail", "skip"] = "fail"
     on_error: Literal["reject", "fail"] = runtime("reject")
     shard_bytes: Positive = 128 * 1024**2
     range_bytes: Positive = 256 * 1024**2
@@ -97,27 +100,19 @@ class Read(Node):
         if self.encoding not in (None, encodings.DETECT) and not encodings.known(self.encoding):
             raise RecipeError("read.encoding", f"{self.encoding!r}", "a codec of Python (`latin-1`), or `detect`")
         for path in (self.paths,) if isinstance(self.paths, str) else self.paths:
-            if path.startswith("hf://"):
-                name = path.removeprefix("hf://").removeprefix("datasets/")
-                raise RecipeError(
-                    f"read.paths: {path}", "a data set of the Hugging Face hub", "files, which a run can digest",
-                    f"hf download {name} --repo-type dataset --local-dir DIR, then `paths: [DIR]`",
-                )  # fmt: skip
-        names: set[str] = set()
-        for kept in self._kept():
-            if kept.kind not in KINDS:
-                raise RecipeError(
-                    f"read.keep: {kept.name}:{kept.kind}", f"the type {kept.kind!r}", f"one of {', '.join(KINDS)}"
-                )
-            if kept.name in RESERVED or kept.name in names:
-                raise RecipeError(f"read.keep: {kept.name}", "a name that the base has already", "another name")
-            names.add(kept.name)
+            refuse_hub(path, "read.paths")
+        self._keep().check()
 
-    def _kept(self) -> tuple[Kept, ...]:
-        return tuple(Kept.parse(entry) for entry in self.keep)
+    def _keep(self) -> Keep:
+        return Keep.parse(self.keep)
 
     def adds(self) -> dict[str, str]:
-        return {SOURCE: "string", SOURCE_ID: "string", **{kept.name: kept.kind for kept in self._kept()}}
+        return {SOURCE: "string", SOURCE_ID: "string", **self._keep().columns()}
+
+    def column_hint(self, name: str) -> str:
+        named = [entry for entry in self.keep if entry != REST]
+        entries = ", ".join([*named, name, *(['"*"'] if REST in self.keep else [])])
+        return f"where the files have it, `keep: [{entries}]` in `read`"
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return int(0.45 * text_bytes) + 24 * rows
@@ -134,28 +129,9 @@ class Read(Node):
         )
 
     def figures(self, ctx: Context):
-        aside: Counter[str] = Counter()
-        notes: dict[str, Counter[str]] = {"encodings": Counter(), "looks_like": Counter()}
-        for key in ctx.keys("shards"):
-            result = ctx.result("shards", key)
-            for name, count in result.counts.items():
-                if name.startswith("rejected."):
-                    aside[name.removeprefix("rejected.")] += count
-            for name, counter in notes.items():
-                counter.update(result.facts.get(name, {}))
-        titles = {
-            "Rows put aside": aside,
-            "Files read from another encoding than UTF-8": notes["encodings"],
-            "Files with rows that are not UTF-8, by the `encoding:` that they look like": notes["looks_like"],
-        }
-        return [
-            {"kind": "bars", "title": title, "labels": sorted(bars), "values": [bars[name] for name in sorted(bars)]}
-            for title, bars in titles.items()
-            if bars
-        ]
+        return charts.figures(ctx)
 
-    # which tasks there are
-    # -------------------------------------------------------------------------------------------
+    # which tasks there are ------------------------------------------------------------------------------------------
 
     def _units(self, ctx: Context) -> Mapping[str, Unit]:
         """Made once per process and listing: every task asks, and there may be as many as there are files."""
@@ -201,14 +177,13 @@ class Read(Node):
             found += [f"{unit.key}-{part:04d}" for part in range(parts)]
         return found
 
-    # the tasks
-    # -------------------------------------------------------------------------------------------------------
+    # the tasks -------------------------------------------------------------------------------------------------------
 
     def _count(self, ctx: Context, key: str) -> Result:
         """How far a limit reaches: the units that are read, the last of them perhaps in part."""
         left, found = self.limit or 0, []
         for unit in self._units(ctx).values():
-            rows = sum(1 for _ in islice(self._all_rows(ctx, unit, {}), left + 1))
+            rows = self._rows_up_to(ctx, unit, left + 1)
             found.append([unit.key, None if rows <= left else left])
             left -= min(rows, left)
             if not left:
@@ -217,12 +192,26 @@ class Read(Node):
             path.write_text(json.dumps(found))
         return Result()
 
+    def _rows_up_to(self, ctx: Context, unit: Unit, most: int) -> int:
+        damage = self._damage(ctx)
+        return damage.without(lambda: sum(1 for _ in islice(self._all_rows(ctx, unit, {}, damage), most)))
+
+    def _damage(self, ctx: Context) -> Damage:
+        return Damage(ctx, self.on_damaged == "skip", self._digest)
+
     def _survey(self, ctx: Context, key: str) -> Result:
-        unit = self._units(ctx)[key]
+        damage = self._damage(ctx)
+        return damage.without(lambda: self._cut(ctx, self._units(ctx)[key], damage))
+
+    def _cut(self, ctx: Context, unit: Unit, damage: Damage) -> Result:
         source = ctx.sources()[unit.files[0]]
-        with ctx.open_source(source) as stream, ctx.create(".json") as path:
+        if damage.files:
+            return Result(counts={"parts": 1}, facts=damage.facts())  # a part that says so, like other damage
+        with damage.of(source), ctx.open_source(source) as stream, ctx.create(".json") as path:
             if unit.form == "parquet":
                 plan = self._plan(stream, source)
+                if damage.skip:  # so that no part of it is found damaged later
+                    parquet.verify(stream, source, plan, self._wanted_fields())
                 plan.save(path)
                 return Result(counts={"parts": len(plan.runs)})
             whole = codec_of(stream, source) or self.encoding or encodings.marked(stream)
@@ -231,18 +220,28 @@ class Read(Node):
             ranges.save(cuts, path)
             return Result(counts={"parts": 1 if whole else len(cuts)})
 
+    def _wanted_fields(self) -> tuple[str, ...] | None:
+        keep = self._keep()
+        return None if keep.rest else (self.text, self.id, SOURCE, *(kept.field for kept in keep.named))
+
     def _plan(self, stream, source: Source) -> parquet.Runs:
-        return parquet.survey(stream, source, self.text, self.id, self._kept(), self.shard_bytes)
+        return parquet.survey(stream, source, self.text, self.id, self._keep(), self.shard_bytes)
 
     def _digest(self, source: Source) -> str | None:
         return None if self.trust == "listing" else source.digest
 
     def _read(self, ctx: Context, key: str) -> Result:
+        damage = self._damage(ctx)
+        return damage.without(lambda: self._lay_down(ctx, key, damage))
+
+    def _lay_down(self, ctx: Context, key: str, damage: Damage) -> Result:
         name, _, part = key.rpartition("-")
         unit = self._units(ctx)[name]
         source, rows, piece, run = ctx.sources()[unit.files[0]], None, None, None
         if part.startswith(FIRST):
             rows = int(part.removeprefix(FIRST))
+        elif self._in_parts(unit, source) and (found := left_out(ctx.result("survey", name))):
+            return found
         elif unit.form == "parquet":
             plan = parquet.Runs.load(ctx.path("survey", name, ".json"))
             if plan.columns is not None:
@@ -250,7 +249,7 @@ class Read(Node):
             run = plan.runs[int(part)]
         elif self._in_parts(unit, source) and (cuts := ranges.load(ctx.path("survey", name, ".json"))):
             piece = cuts[int(part)]
-        columns = {**BASE_COLUMNS, **{kept.name: kept.kind for kept in self._kept()}}
+        columns = {**BASE_COLUMNS, **self._keep().columns()}
         notes: dict[str, str] = {}
         with (
             Rejected(ctx, self.on_error == "fail") as bad,
@@ -258,7 +257,7 @@ class Read(Node):
         ):
             fields: Fields | None = None
             place: Source | None = None
-            for found, number, record in islice(self._all_rows(ctx, unit, notes, piece, run), rows):
+            for found, number, record in islice(self._all_rows(ctx, unit, notes, damage, piece, run), rows):
                 if found is not place or fields is None:
                     if fields is not None:
                         fields.finish()
@@ -275,33 +274,34 @@ class Read(Node):
                     bad.add(found.name, row_id, number, reject)
             if fields is not None:
                 fields.finish()
+            bad.leave_out(damage)
         return bad.result(out.shards, notes.values())
 
     def _fields(self, form: str, place: str) -> Fields:
         text, own_id = (TEXT, "id") if form in OWN_NAMES else (self.text, self.id)
-        return Fields(text, own_id, self._kept(), place)
+        return Fields(text, own_id, self._keep(), place)
 
     def _all_rows(
         self,
         ctx: Context,
         unit: Unit,
         notes: dict[str, str],
+        damage: Damage,
         piece: ranges.Range | None = None,
         run: Sequence[int] | None = None,
     ) -> Iterator[tuple[Source, int, Any]]:
         """(file, row number, record or `Reject`) of the files of a unit, or of a part of its only file."""
         listed = ctx.sources()
-        for source in (listed[i] for i in unit.files):
-            with ctx.open_source(source) as stream:
+        for source in damage.sound(listed[i] for i in unit.files):
+            with damage.of(source), ctx.open_source(source) as stream:
                 for number, record in self._rows(stream, source, unit.form, notes, piece, run):
                     yield source, number, record
 
     def _rows(self, stream, source: Source, form: str, notes: dict[str, str], piece, run) -> Iterator[Row]:
         if form == "parquet":
             plan = self._plan(stream, source)
-            wanted = (self.text, self.id, *(kept.field for kept in self._kept()))
             for each in plan.runs if run is None else [run]:
-                yield from parquet.rows(stream, source, plan, each, wanted)
+                yield from parquet.rows(stream, source, plan, each, self._wanted_fields())
             return
         given = Given(source, stream, self._digest(source), self.encoding, self.txt_split, piece)
         yield from reader(form)(given)

@@ -1,7 +1,8 @@
 """One record to one row, or to the reason why it is none.
 
 A record is a mapping from names to values: a JSON object, a line of a table, a page with its headers. A row is a
-tuple in the order of the base columns after `id`: text, source, source_id, then the kept ones. The reasons:
+tuple in the order of the base columns after `id`: text, source, source_id, the kept ones, and the rest where it
+travels. The reasons:
 
     invalid_utf8    bytes that are not UTF-8, or not of the encoding that they should be in
     bad_json        not JSON, or JSON that is not an object
@@ -23,14 +24,15 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from pipeline.contract import json_object
 from pipeline.errors import DataError
+from stages.documents import SOURCE
+from stages.read.keep import KINDS, Keep, without
 
 LONGEST = 512 * 1024**2  # bytes of one document; a row group of Arrow strings can hold 2 GiB
 DEEPEST = 200  # brackets around a value; where Python itself gives up depends on who called whom
-KINDS = {"string": str, "int64": int, "float64": float, "bool": bool}
 EARLY = 1000  # rows without any text after which the column's name must be wrong
 
 Row = tuple[Any, ...]
@@ -66,27 +68,12 @@ def usable(text: str) -> int:
     return size
 
 
-@dataclass(frozen=True)
-class Kept:
-    """A column that is carried: its name, the field that it comes from, its type."""
-
-    name: str
-    field: str
-    kind: str
-
-    @staticmethod
-    def parse(entry: str) -> Kept:
-        """`name`, `name:type`, `name=field` or `name=field:type`."""
-        name, _, kind = entry.partition(":")
-        name, _, field = name.partition("=")
-        return Kept(name, field or name, kind or "string")
-
-
 class Fields:
     """Takes the wanted fields out of records. `place` names the file in errors."""
 
-    def __init__(self, text: str, id_field: str, keep: tuple[Kept, ...], place: str):
+    def __init__(self, text: str, id_field: str, keep: Keep, place: str):
         self.text, self.id_field, self.keep, self.place = text, id_field, keep, place
+        self.taken = keep.taken(text, id_field, SOURCE)
         self.records = 0
         self.found_text = False
         self.seen: dict[str, str] = {}  # fields of the first records -> type, for the error message
@@ -105,10 +92,17 @@ class Fields:
             raise Reject("wrong_type")
         self.found_text = True
         size = usable(text)
-        own_id, source = field_of(record, self.id_field), record.get("source")
-        kept = tuple(_kept(field_of(record, kept.field), kept.kind) for kept in self.keep)
+        own_id, source = field_of(record, self.id_field), record.get(SOURCE)
+        kept = tuple(_kept(field_of(record, kept.field), kept.kind) for kept in self.keep.named)
+        rest = (self._rest(record),) if self.keep.rest else ()
         own_id = None if own_id is None else _as_text(own_id)
-        return (text, source if source is None else _as_text(source), own_id, *kept), size
+        return (text, source if source is None else _as_text(source), own_id, *kept, *rest), size
+
+    def _rest(self, record: Mapping[str, Any]) -> str | None:
+        """The fields of a record that have no column of their own."""
+        if self.text not in record:
+            record = without(record, self.text)
+        return json_object({name: value for name, value in record.items() if name not in self.taken})
 
     def _look_at(self, record: Mapping[str, Any]) -> None:
         if len(self.seen) < 100:

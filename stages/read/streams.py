@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pipeline.contract import Source
-from pipeline.errors import SourceChanged, SourceError
+from pipeline.errors import SourceChanged, SourceDamaged, SourceError
 
 CHUNK = 1 << 20
 MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -31,10 +31,11 @@ def codec_of(stream: BinaryIO, source: Source) -> str | None:
     codec = next((codec for mark, codec in MAGIC.items() if head.startswith(mark)), None)
     promised = CODECS.get(source.name[source.name.rfind(".") :].lower())
     if promised is not None and codec != promised and head.strip(b"\0"):
-        found = f"{codec} data" if codec else f"damaged {promised} data: the first bytes are {head!r}"
-        raise SourceError(
-            source.name, found, f"a {promised} file, as its name says", "fetch it again, or rename it after its content"
-        )
+        expected, then = f"a {promised} file, as its name says", "fetch it again, or rename it after its content"
+        if codec is None:
+            found = f"damaged {promised} data: the first bytes are {head!r}"
+            raise SourceDamaged(source.name, found, expected, f"{then}, or set `on_damaged: skip`", byte=0)
+        raise SourceError(source.name, f"{codec} data", expected, then)
     return codec if promised is None else promised
 
 
@@ -78,7 +79,7 @@ class Watched:
 
 
 def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
-    """The plain bytes of a file. Raises `SourceError` with the offset where a compressed file is damaged or
+    """The plain bytes of a file. Raises `SourceDamaged` with the offset where a compressed file is damaged or
     cut off."""
     if codec is None:
         yield from raw
@@ -88,11 +89,12 @@ def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
     except (OSError, EOFError, _zlib().error) as error:
         damaged_at = raw.position
         raw.drain()  # a file that is being rewritten looks damaged too; then this raises SourceChanged
-        raise SourceError(
+        raise SourceDamaged(
             raw.source.name,
             f"damaged {codec} data at or before byte {damaged_at} of {raw.source.size} ({error})",
             f"a whole {codec} file",
-            f"{codec} -t on the file, then fetch it again",
+            f"{codec} -t on the file, then fetch it again, or set `on_damaged: skip` to go on without it",
+            damaged_at,
         ) from error
 
 

@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.errors import SourceError
+from pipeline.errors import SourceDamaged
 from stages.documents import TEXT
 from stages.read.charset import decode_page
 from stages.read.given import Given, Row
@@ -43,11 +43,12 @@ def rows(given: Given) -> Iterator[Row]:
         if pipe.drain().strip(b"\0"):  # tarfile takes a header that is cut off for the end
             raise tarfile.ReadError("no empty block at the end, so the file is cut off")
     except tarfile.TarError as error:
-        raise SourceError(
+        raise SourceDamaged(
             given.source.name,
             f"sample {number}: {error}",
             "a whole tar file",
-            "tar -tf on the file, then fetch it again",
+            "tar -tf on the file, then fetch it again, or set `on_damaged: skip` to go on without it",
+            given.byte,
         ) from error
     if name is not None:
         yield number, _record(name, sample)

@@ -4,7 +4,7 @@ A document is a `response`, `resource` or `conversion` record; its row number is
 file. Its text is the page's HTML for `extract`, or the plain text of a WET record. Fields for `id` and `keep`: `id`
 (the record's), `url`, `date`, `charset`, `content_type`. A record that ends before its length says is put aside, and so
 is an answer other than 200 or of another type than HTML and text (style sheets, scripts and names of hosts are none).
-A packed file that is cut off is a `SourceError`.
+A packed file that is cut off is a `SourceDamaged`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.errors import SourceError
+from pipeline.errors import SourceDamaged
 from stages.documents import TEXT
 from stages.read.charset import decode_page
 from stages.read.given import Given, Row
@@ -39,9 +39,9 @@ def rows(given: Given) -> Iterator[Row]:
             if record is None:
                 return
             found = _page(record) if record.record_type in wanted else None
-        except OSError as error:  # not of our own pipe, which raises a SourceError
-            raise SourceError(
-                given.source.name, f"record {number} cannot be parsed ({error})", "a whole WARC file", "fetch it again"
+        except OSError as error:  # not of our own pipe, which raises a SourceDamaged
+            raise SourceDamaged(
+                given.source.name, f"record {number} cannot be parsed ({error})", "a whole WARC file", byte=given.byte
             ) from error
         if found is not None:
             yield number, found

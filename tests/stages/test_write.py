@@ -17,7 +17,7 @@ from stages.write import Write
 from tests.pipeline import s3
 from tests.stages.local_context import LocalContext
 
-DOCS = Language(docs=Read(paths=("/home/someone/private/a.jsonl",)), keep=("en", "de"))
+DOCS = Language(docs=Read(paths=("/home/someone/private/a.jsonl",), keep=()), keep=("en", "de"))
 NAMES = ("id", "text", "source", "source_id", "lang", "lang_p")
 
 
@@ -44,7 +44,7 @@ def write(folder, to, shards=SHARDS, **fields):
     node = Write(docs=DOCS, to=str(to), **fields)
     node.check()
     ctx = LocalContext(node, folder)
-    ctx.passed = {DOCS.docs: {"rows": 5003, "kept": 5000, "rejected.bad_json": 3}, DOCS: PASSED}
+    ctx.passed = {DOCS.docs: {"rows": 5003, "kept": 5000, "rejected.bad_json": 3, "damaged_files": 2}, DOCS: PASSED}
     files, target = node.phases()
     for key, table in shards.items():
         ctx.shard, ctx.phase, ctx.key = Shard("0" * 12, key, table.num_rows, 0), "files", key
@@ -189,7 +189,9 @@ def test_the_cards_say_how_many_documents_each_node_removed_and_why(tmp_path):
     write(tmp_path / "store", tmp_path / "out")
     lines = (tmp_path / "out" / "README.md").read_text().splitlines()
     assert any(
-        line.startswith("- 1. `read`") and line.endswith("5,003 documents, 3 removed (`bad_json` 3)") for line in lines
+        line.startswith("- 1. `read`")
+        and line.endswith("5,003 documents, 3 removed (`bad_json` 3); 2 damaged files left out")
+        for line in lines
     )
     gone = "5,000 documents, 4,992 removed (`language.other` 4,990, `language.unsure` 2)"
     assert any(line.startswith("- 2. `language` of 1") and line.endswith(gone) for line in lines)

@@ -100,7 +100,7 @@ def test_any_documents_come_back_whatever_the_cuts(
 
 
 def test_shards_and_row_groups_are_cut_by_bytes_of_text(tmp_path, monkeypatch):
-    monkeypatch.setattr("stages.read.shard_files.ROW_GROUP_BYTES", 100)
+    monkeypatch.setattr("stages.row_groups.GROUP_BYTES", 100)
     path = write(tmp_path / "a.jsonl", "\n".join(json.dumps({"text": "x" * 40}) for _ in range(20)).encode(), "")
     ctx, _, results = read(tmp_path / "out", [path], shard_bytes=300)
     ((key, result),) = results.items()
