@@ -215,9 +215,10 @@ def clean(store: str | Address, *, dry_run: bool = False) -> list[Unused]:
 
 
 def _unused(store: Store, leases: Leases) -> list[Unused]:
-    names = [name for name in _unused_nodes(store, held(leases)) if leases.holder(name) is None]
+    of_drivers = held(leases)
+    names = [name for name in _unused_nodes(store, of_drivers) if leases.holder(name) is None]
     found = [_measured(store, name) for name in [*names, *_unused_listings(store), *left(leases)]]
-    idle = all(leases.holder(f"nodes/{name}") is None for name in store.names("nodes"))
+    idle = not of_drivers and all(leases.holder(f"nodes/{name}") is None for name in store.names("nodes"))
     if idle and store.names("temporary"):
         found.append(_measured(store, "temporary"))
     return found

@@ -1,0 +1,175 @@
+"""Graphs for walks, from plain settings; and the settings that may change between two runs."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract import Node
+from siftloom import stages as s
+
+LIMITS = (None, None, None, 1, 2, 3, 5, 8, 13, 21, 34, 100)
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "limit": LIMITS,
+    "more_limit": LIMITS,
+    "shard_bytes": (150, 500, 2000),
+    "range_bytes": (300, 100_000),
+    "trust": ("digest", "digest", "listing"),
+    "txt_split": ("file", "line", "paragraph"),
+    "keep_stars": (False, True),
+    "order": ("web more", "more web", "web", "web titles"),
+    "least": (0, 40, 120),
+    "min_words": (1, 12, 30),
+    "words": ("whitespace", "unicode"),
+    "min_line_words": (None, 3, 6),
+    "match": ("bytes", "words"),
+    "keep": ("first", "longest"),
+    "min_jaccard": (None, 0.4, 0.6, 0.8),
+    "ngram": (2, 5),
+    "line_keep": ("first", "none"),
+    "min_copies": (2, 3),
+    "held_out": (0.1, 0.3, 0.5),
+    "seed": (0, 1),
+    "keep_fraction": (0.5, 0.9, 1.0),
+    "where": ("letters > 60", "letters > 20 or not held_out"),
+    "compact": (False, True),
+    "format": ("parquet", "jsonl.gz"),
+    "columns": ((), ("id", "text")),
+    "length": (16, 32),
+    "vocab_size": (300, 320),
+    "gopher_version": (101, 102),
+    "exact_version": (101, 102),
+}
+
+CODE = '''"""A function of a user's."""
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def look(table, least):
+    count = pc.add(pc.utf8_length(table["text"]), {number})
+    removed = pc.if_else(pc.less(count, least), "short", pa.scalar(None, pa.string()))
+    text = pc.if_else(pc.greater(count, {longer}), pc.utf8_replace_slice(table["text"], 0, 1, "{letter}"), None)
+    return {{"letters": count, "removed": removed, "text": text}}
+'''
+
+
+def code(version: int) -> str:
+    """The user's module in one of its versions."""
+    return CODE.format(number=version % 7, longer=60 + version * 13 % 90, letter="abcdefgh"[version % 8].upper())
+
+
+def start(rng: random.Random) -> dict[str, Any]:
+    """Settings to begin with."""
+    return {name: rng.choice(values) for name, values in CHOICES.items()} | {"code": 1}
+
+
+def change(settings: dict[str, Any], rng: random.Random, used: set[str]) -> str:
+    """Change one of the settings that a recipe uses; limits and the user's code more often than others."""
+    name = rng.choice([*sorted(used & CHOICES.keys()), "limit", "limit", *(["code"] * 3 if "code" in used else [])])
+    if name == "code":
+        known = settings.setdefault("codes", [1])
+        version = rng.choice([*known, max(known) + 1, max(known) + 1])
+        settings["codes"] = sorted({*known, version})
+        settings["code"] = version
+    else:
+        others = [value for value in CHOICES[name] if value != settings[name]]
+        settings[name] = rng.choice(others or CHOICES[name])
+    return f"{name} = {settings[name]}"
+
+
+class Asked(dict):
+    """Settings that remember which of them were asked for."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        super().__init__(settings)
+        self.used: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.used.add(name)
+        return super().__getitem__(name)
+
+
+def _read(of: Asked, folder: Path, limit: str, **more: Any) -> Node:
+    keep = ("stars",) if of["keep_stars"] else ()
+    return s.Read(
+        paths=(str(folder),), limit=of[limit], shard_bytes=of["shard_bytes"], range_bytes=of["range_bytes"],
+        trust=of["trust"], txt_split=of["txt_split"], keep=keep, **more,
+    )  # fmt: skip
+
+
+def _bases(of: Asked, folder: Path) -> Any:
+    """One or two bases; the second reads other files in the same way, or other fields of the same files."""
+    bases = {
+        "web": _read(of, folder / "web", "limit"),
+        "more": _read(of, folder / "more", "more_limit"),
+        "titles": _read(of, folder / "web", "more_limit", text="title"),
+    }
+    return tuple(bases[name] for name in of["order"].split())
+
+
+def rules(of: Asked, folder: Path) -> dict[str, Node]:
+    """Rules by column, a user's function, cuts by rank."""
+    docs = _bases(of, folder)
+    own = s.Map(
+        docs=docs, fn="own_code:look", version_=of["code"], writes={"letters": "int64"}, removes=("short",),
+        new_text=True, params={"least": of["least"]}, allow_empty=True,
+    )  # fmt: skip
+    plain = s.GopherQuality(docs=own, min_words=of["min_words"], min_stop_words=0, words=of["words"], allow_empty=True)
+    tidy = s.C4(docs=plain, min_line_words=of["min_line_words"], min_sentences=0, policy=False, allow_empty=True)
+    marked = s.Split(docs=tidy, held_out=of["held_out"], seed=of["seed"], allow_empty=True)
+    best = s.Select(docs=marked, by="letters", keep_fraction=of["keep_fraction"], allow_empty=True)
+    some = s.Select(docs=best, where=of["where"], allow_empty=True)
+    files = s.Write(docs=some, format=of["format"], columns=of["columns"])
+    return {"own": own, "plain": plain, "tidy": tidy, "marked": marked, "best": best, "some": some, "files": files}
+
+
+def dedup(of: Asked, folder: Path) -> dict[str, Node]:
+    """Every dedup, behind one another."""
+    docs = _bases(of, folder)
+    distinct = s.ExactDedup(docs=docs, match=of["match"], keep=of["keep"], max_removed_fraction=1.0)
+    unique = s.MinHashDedup(
+        docs=distinct, ngram=of["ngram"], min_jaccard=of["min_jaccard"], keep=of["keep"], bands=8, rows=2,
+        max_removed_fraction=1.0,
+    )  # fmt: skip
+    once = s.LineDedup(docs=unique, keep=of["line_keep"], min_copies=of["min_copies"], allow_empty=True)
+    plain = s.GopherQuality(docs=once, min_words=of["min_words"], min_stop_words=0, allow_empty=True)
+    marked = s.Split(docs=plain, held_out=of["held_out"], seed=of["seed"], allow_empty=True)
+    files = s.Write(docs=marked, format=of["format"], columns=of["columns"], to="published")
+    return {"distinct": distinct, "unique": unique, "once": once, "plain": plain, "marked": marked, "files": files}
+
+
+def tokens(of: Asked, folder: Path) -> dict[str, Node]:
+    """A new base in the middle, a trainer, packed rows."""
+    docs: Any = _bases(of, folder)
+    distinct = s.ExactDedup(docs=docs, match=of["match"], keep=of["keep"], max_removed_fraction=1.0)
+    nodes: dict[str, Node] = {"distinct": distinct}
+    docs = distinct
+    if of["compact"]:
+        nodes["new"] = docs = s.Compact(docs=docs)
+    once = s.LineDedup(docs=docs, keep=of["line_keep"], min_copies=of["min_copies"], allow_empty=True)
+    marked = s.Split(docs=once, held_out=of["held_out"], seed=of["seed"], allow_empty=True)
+    tokenizer = s.Tokenizer(docs=marked, vocab_size=of["vocab_size"])
+    packed = s.Pack(docs=marked, tokenizer=tokenizer, length=of["length"])
+    model = s.TrainNgram(docs=marked, min_count=1)
+    scored = s.Perplexity(docs=marked, model=model, allow_empty=True)
+    return nodes | {
+        "once": once, "marked": marked, "tokenizer": tokenizer, "packed": packed, "model": model, "scored": scored
+    }  # fmt: skip
+
+
+RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens}
+
+
+def graph(recipe: str, settings: Mapping[str, Any], folder: Path) -> tuple[dict[str, Node], set[str]]:
+    """The nodes of a recipe by label, and the settings that they hang on."""
+    of = Asked(settings)
+    if recipe == "rules":
+        s.GopherQuality.version = of["gopher_version"]
+    if recipe != "rules":
+        s.ExactDedup.version = of["exact_version"]
+    return RECIPES[recipe](of, folder), of.used

@@ -1,0 +1,127 @@
+"""One run in a process of its own, and all that it leaves."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import pkgutil
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pipeline.contract import Node
+from tests.stages.walk.here import KILLED, HereDriver
+from tests.stages.walk.recipes import graph
+
+NOT_DATA = ("lease", "scratch")
+ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
+LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
+ENGINE = ("pipeline.driver.verify", "pipeline.run", "pipeline.store.documents", "pipeline.worker.pieces")
+
+
+def preload(nodes: Iterable[Node]) -> None:
+    """Import once what every run needs, so that a process that is forked for one begins at once. No work is done that
+    starts a thread: a forked process would not have it.
+    """
+    for room in ROOMS:
+        package = importlib.import_module(f"stages.{room}")
+        for found in pkgutil.iter_modules(package.__path__, f"stages.{room}."):
+            importlib.import_module(found.name)
+    for name in (*LIBRARIES, *ENGINE):
+        importlib.import_module(name)
+    from pipeline.driver.drift import code_hash
+    from stages.clean.characters import table
+
+    table()
+    for node in nodes:
+        code_hash(type(node))
+
+
+def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
+    """Exit code and result of some work in a forked process: what a run leaves in memory is gone with it."""
+    told.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            told.write_text(json.dumps(work()))
+            code = 0
+        except BaseException:
+            told.write_text(json.dumps({"broken": traceback.format_exc()}))
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    code = os.waitstatus_to_exitcode(status)
+    return code, None if code == KILLED else json.loads(told.read_text())
+
+
+def run(
+    recipe: str, settings: Mapping[str, Any], place: Path, store: str, only: str | None = None, most: int | None = None
+) -> dict[str, Any]:
+    """Run a recipe over the files of `place`, in its folder `store`; return what became of it."""
+    from pipeline.driver.execute import Options
+    from pipeline.errors import SiftloomError
+    from pipeline.graph import build
+
+    (place / store).mkdir(exist_ok=True)
+    os.chdir(place / store)
+    sys.path.insert(0, str(place / "code"))
+    nodes, _ = graph(recipe, settings, place)
+    targets = [node for label, node in nodes.items() if only in (None, label)]
+    driver = HereDriver(build(targets, nodes), "walk", str(place / store / "store"), Options(), None, None, most)
+    try:
+        driver.run()
+    except SiftloomError as error:
+        cause = error.__cause__ or error
+        text = str(cause).replace(str(place / store), "")
+        return {"failed": f"{type(error).__name__}: {type(cause).__name__}: {text}", "files": {}, "name": driver.name}
+    return {"failed": None, "files": left(driver, place / store), "name": driver.name}
+
+
+def left(driver: HereDriver, folder: Path) -> dict[str, str]:
+    """Name -> SHA-256 of all that the nodes of a run have left, and of the rows as a user reads them."""
+    found = {}
+    for node in driver.graph.nodes:
+        root = Path(driver.store.root, driver.state.folder(node))
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and path.relative_to(root).parts[0] not in NOT_DATA:
+                found[f"{driver.graph.names[node]}: {path.relative_to(folder / 'store')}"] = _sha(path.read_bytes())
+    for path in sorted((folder / "published").rglob("*")):
+        if path.is_file():
+            found[str(path.relative_to(folder))] = _sha(path.read_bytes())
+    return found | _rows(driver)
+
+
+def _rows(driver: HereDriver) -> dict[str, str]:
+    from pipeline.run import open_run
+
+    opened, found = open_run(driver.store.root, driver.name), {}
+    for node in driver.graph.nodes:
+        if driver.graph.chains(node):
+            label = driver.graph.names[node]
+            rows = opened[label].rows(["id", "text"])
+            found[f"{label}: rows"] = f"{len(rows)} {_sha(json.dumps(rows.to_pylist()).encode())}"
+            removed = opened[label].removed()
+            found[f"{label}: removed"] = f"{len(removed)} {_sha(json.dumps(removed.to_pylist()).encode())}"
+    return found
+
+
+def _sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def cleaned(place: Path, store: str) -> list[str]:
+    """Forget the runs of a store but for the newest, and clean it."""
+    from pipeline.driver.verify import clean
+    from pipeline.store.open import open_store
+    from pipeline.store.record import run_names
+    from siftloom.runs import forget
+
+    root = str(place / store / "store")
+    for name in run_names(open_store(root), "walk")[:-1]:
+        forget(root, name)
+    return [each.name for each in clean(root)]

@@ -1,0 +1,34 @@
+"""One store that lasts gives what fresh stores give, whatever changes between two runs: `__main__.py` says what."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+def walk(*arguments: str) -> tuple[int, int]:
+    """(steps, those that failed in a fresh store too) of a walk in a process of its own, which no Ray has touched."""
+    command = [sys.executable, "-m", "tests.stages.walk", *arguments]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout + found.stderr
+    told = re.search(r"^(\d+) steps, 0 differ, (\d+) failed in both stores$", found.stdout, re.MULTILINE)
+    assert told, found.stdout
+    return int(told[1]), int(told[2])
+
+
+def test_a_store_that_lasts_gives_what_fresh_stores_give():
+    steps, failed = walk("--seeds", "1", "--steps", "4")
+    assert steps == 12
+    assert failed < 4
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("recipe", ["rules", "dedup", "tokens"])
+def test_a_long_walk(recipe):
+    steps, failed = walk("--recipe", recipe, "--seeds", "11", "12", "--steps", "35")
+    assert steps == 70
+    assert failed < 20
