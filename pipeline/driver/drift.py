@@ -97,6 +97,7 @@ def as_seen(node: Node) -> bool:
 def look_again() -> None:
     """Forget what was seen of the code: a process may run twice, and its user edits in between."""
     modules.forget()
+    _read.cache_clear()
     _walked.cache_clear()
 
 
@@ -149,6 +150,29 @@ class _Walked(NamedTuple):
     files: dict[Path, Any]  # and the state in which they were read
 
 
+class _Read(NamedTuple):
+    imports: tuple[str, ...]
+    digests: dict[str, str]  # of the module, and of the data files beside it
+    files: dict[Path, Any]
+
+
+@cache
+def _read(name: str) -> _Read | None:
+    """What stands in a module, None where no file holds it."""
+    module = modules.module_of(name)
+    if module is None:
+        return None
+    files = {module.file: _state(module.file)}
+    code = module.file.read_bytes()
+    digests = {name: hashlib.sha256(code).hexdigest()}
+    if module.file.suffix != ".py":
+        return _Read((), digests, files)
+    for path in _data_files(module, code):
+        files[path] = _state(path)
+        digests[f"{name}/{path.relative_to(module.file.parent).as_posix()}"] = _digest(path)
+    return _Read(modules.imports(code, str(module.file), module.package), digests, files)
+
+
 @cache
 def _walked(start: tuple[str, ...]) -> _Walked:
     """Hash of all files behind these modules, and the versions of the libraries behind them."""
@@ -167,16 +191,11 @@ def _walked(start: tuple[str, ...]) -> _Walked:
             libraries.update(owner for owner in owners if owner.lower() not in CARRIERS)
             continue
         todo += modules.above(name)
-        module = modules.module_of(name)
-        if module is not None:
-            files[module.file] = _state(module.file)
-            code = module.file.read_bytes()
-            seen[name] = hashlib.sha256(code).hexdigest()
-            if module.file.suffix == ".py":
-                todo += modules.imports(code, str(module.file), module.package)
-                for path in _data_files(module, code):
-                    files[path] = _state(path)
-                    seen[f"{name}/{path.relative_to(module.file.parent).as_posix()}"] = _digest(path)
+        found = _read(name)
+        if found is not None:
+            todo += found.imports
+            seen |= found.digests
+            files |= found.files
     for path, state in files.items():
         _began_with.setdefault(path, state)
     versions = {"python": platform.python_version(), **modules.versions(sorted(libraries))}
