@@ -221,13 +221,13 @@ def _data_files(module: Module, code: bytes) -> list[Path]:
 
 def _named(paths: Iterable[Path], names: set[str], everything: bool) -> Iterator[Path]:
     for path in paths:
-        if path.name.startswith((".", "__pycache__")):
-            continue
-        if path.is_dir():
-            if path.name in names and not (path / "__init__.py").exists():
-                yield from _named(path.iterdir(), names, everything)
-        elif everything or path.name in names:
+        named = path.name in names
+        if path.name.startswith((".", "__pycache__")) or not (named or everything):
+            continue  # a working folder may hold many files: of most no more than the name is looked at
+        if not path.is_dir():
             yield path
+        elif named and not (path / "__init__.py").exists():
+            yield from _named(path.iterdir(), names, everything)
 
 
 def _digest(path: Path) -> str:
