@@ -278,7 +278,7 @@ class Node:
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
     stream: ClassVar[str] = "docs"  # the field whose rows its row and shard phases run over
     content_keys: ClassVar[bool] = False  # a task's key names all that it reads; see `Node.source_marks`
-    libraries: ClassVar[tuple[str, ...]] = ()  # distributions that make the bytes: their versions are in the identity
+    libraries: ClassVar[tuple[str, ...]] = ()  # distributions that make rules of their own: versions in the identity
     deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
@@ -325,7 +325,9 @@ class Node:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
 
     def code(self) -> tuple[str, ...]:
-        """Names of modules, beside the node's own, that hold code which makes its rows (a user's function)."""
+        """Names of modules, beside the node's own, that hold code which makes its rows (a user's function). One that is
+        not found is an error of `plan`; imports are followed from there.
+        """
         return ()
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str] | None:

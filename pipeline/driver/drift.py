@@ -97,6 +97,7 @@ def as_seen(node: Node) -> bool:
 def look_again() -> None:
     """Forget what was seen of the code: a process may run twice, and its user edits in between."""
     modules.forget()
+    _read.cache_clear()
     _walked.cache_clear()
 
 
@@ -149,6 +150,29 @@ class _Walked(NamedTuple):
     files: dict[Path, Any]  # and the state in which they were read
 
 
+class _Read(NamedTuple):
+    imports: tuple[str, ...]
+    digests: dict[str, str]  # of the module, and of the data files beside it
+    files: dict[Path, Any]
+
+
+@cache
+def _read(name: str) -> _Read | None:
+    """What stands in a module, None where no file holds it."""
+    module = modules.module_of(name)
+    if module is None:
+        return None
+    files = {module.file: _state(module.file)}
+    code = module.file.read_bytes()
+    digests = {name: hashlib.sha256(code).hexdigest()}
+    if module.file.suffix != ".py":
+        return _Read((), digests, files)
+    for path in _data_files(module, code):
+        files[path] = _state(path)
+        digests[f"{name}/{path.relative_to(module.file.parent).as_posix()}"] = _digest(path)
+    return _Read(modules.imports(code, str(module.file), module.package), digests, files)
+
+
 @cache
 def _walked(start: tuple[str, ...]) -> _Walked:
     """Hash of all files behind these modules, and the versions of the libraries behind them."""
@@ -167,16 +191,11 @@ def _walked(start: tuple[str, ...]) -> _Walked:
             libraries.update(owner for owner in owners if owner.lower() not in CARRIERS)
             continue
         todo += modules.above(name)
-        module = modules.module_of(name)
-        if module is not None:
-            files[module.file] = _state(module.file)
-            code = module.file.read_bytes()
-            seen[name] = hashlib.sha256(code).hexdigest()
-            if module.file.suffix == ".py":
-                todo += modules.imports(code, str(module.file), module.package)
-                for path in _data_files(module, code):
-                    files[path] = _state(path)
-                    seen[f"{name}/{path.relative_to(module.file.parent).as_posix()}"] = _digest(path)
+        found = _read(name)
+        if found is not None:
+            todo += found.imports
+            seen |= found.digests
+            files |= found.files
     for path, state in files.items():
         _began_with.setdefault(path, state)
     versions = {"python": platform.python_version(), **modules.versions(sorted(libraries))}
@@ -202,13 +221,13 @@ def _data_files(module: Module, code: bytes) -> list[Path]:
 
 def _named(paths: Iterable[Path], names: set[str], everything: bool) -> Iterator[Path]:
     for path in paths:
-        if path.name.startswith((".", "__pycache__")):
-            continue
-        if path.is_dir():
-            if path.name in names and not (path / "__init__.py").exists():
-                yield from _named(path.iterdir(), names, everything)
-        elif everything or path.name in names:
+        named = path.name in names
+        if path.name.startswith((".", "__pycache__")) or not (named or everything):
+            continue  # a working folder may hold many files: of most no more than the name is looked at
+        if not path.is_dir():
             yield path
+        elif named and not (path / "__init__.py").exists():
+            yield from _named(path.iterdir(), names, everything)
 
 
 def _digest(path: Path) -> str:

@@ -37,7 +37,7 @@ class Module(NamedTuple):
 
 def module_of(name: str) -> Module | None:
     """The module, None where it is not found, or no file of its own holds it (a folder without `__init__.py`)."""
-    spec = _spec(name)
+    spec = None if name == "__main__" else _spec(name)  # which is the script that runs, whatever the path leads to
     file = spec.origin if spec else getattr(sys.modules.get(name), "__file__", None)
     if not file or not Path(file).is_file():
         return None
@@ -109,7 +109,7 @@ def _top(name: str) -> ModuleSpec | None:
     for finder in sys.meta_path:
         try:
             found = finder.find_spec(name, None)
-        except (ImportError, ValueError):  # left out in this process, or `__main__`
+        except (ImportError, ValueError, AttributeError):  # left out in this process, or a finder of an old kind
             continue
         if found is not None:
             return found

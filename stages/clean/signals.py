@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.errors import RecipeError
+from stages.clean.stop_words import STOP_WORDS
 from stages.documents import LANG, carried
 
 INTEGERS = ("rps_doc_word_count", "rps_doc_num_sentences")
@@ -61,6 +63,12 @@ class Signals(RowNode):
         "rps_doc_curly_bracket": (0, 0.05, 40),
         "rps_doc_lorem_ipsum": (0, 0.01, 10),
     }
+
+    def check(self) -> None:
+        if self.language not in STOP_WORDS:
+            raise RecipeError(
+                "signals.language", f"{self.language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS))
+            )
 
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -12,8 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import DOCS
 
+from pipeline.errors import RecipeError
+from pipeline.graph import build
 from stages.clean.signals import Signals
 from stages.clean.stop_words import STOP_WORDS
+from stages.read.read import Read
 
 NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -96,3 +99,8 @@ def test_unlisted_languages_have_no_stop_words():
     assert signals(["the cat of", "the cat of"], lang=["en", "tlh"])["rps_doc_stop_word_fraction"] == [
         pytest.approx(2 / 3), None
     ]  # fmt: skip
+
+
+def test_a_language_without_stop_words_is_told_by_the_plan():
+    with pytest.raises(RecipeError, match=r"signals\.language: 'xx', which has no stop words"):
+        build([Signals(docs=Read(paths=("a.jsonl",)), language="xx")])

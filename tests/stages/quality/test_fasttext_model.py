@@ -1,11 +1,14 @@
 """A model of somebody else's scores as it does by itself, on DCLM's line of a text."""
 
+import sys
+
 import pyarrow as pa
 import pytest
 from local_context import LocalContext
 
-from pipeline.errors import DataError
+from pipeline.errors import DataError, MissingExtra
 from stages.quality.fasttext_model import FasttextModel
+from stages.quality.fasttext_models import bundled_language_model, load
 from stages.quality.score import Quality
 from stages.read.read import Read
 
@@ -33,3 +36,13 @@ def test_a_released_model_scores_as_by_itself(tmp_path):
     (tmp_path / "bad.bin").write_bytes(b"no model")
     with pytest.raises(DataError, match="not a fastText model"):
         LocalContext(node, tmp_path / "b", files={"path": [tmp_path / "bad.bin"]}).run_all()
+
+
+def test_the_build_that_is_in_no_identity_answers_nothing(tmp_path, monkeypatch):
+    """`fasttext-predict` brings a module of the same name."""
+    (tmp_path / "fasttext").mkdir()
+    (tmp_path / "fasttext" / "__init__.py").write_text("def load_model(path): return None\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "fasttext", raising=False)
+    with pytest.raises(MissingExtra, match="predict-only build"):
+        load(bundled_language_model())
