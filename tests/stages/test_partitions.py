@@ -3,6 +3,7 @@
 import hashlib
 import json
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -77,7 +78,7 @@ def shards_of(node, folder, parts):
         ctx.shard, ctx.phase, ctx.key = Shard("0" * 12, "a", ROWS, 0), phase.name, "a"
         if phase.load is not None:
             ctx.loaded = phase.load(ctx)
-        writer = phase.open(ctx)
+        writer: Any = phase.open(ctx)
         for part in parts:
             part = part.select(list(phase.needs))
             writer.add(part, writer.work(part)) if hasattr(writer, "work") else writer.add(part)

@@ -138,15 +138,15 @@ def test_a_growing_corpus_writes_only_what_is_new_while_its_fields_have_their_ty
     folder = tmp_path / "in"
     folder.mkdir()
 
-    def names_and_times(name):
+    def inodes(name):
         run, _ = go(tmp_path, folder, name=name, form="parquet")
         data = Path(tmp_path / "store", run["out"].folder, "data", "files")
         return {path.name.split("-")[1]: path.stat().st_ino for path in data.glob("*.parquet")}
 
     lines(folder / "a.jsonl", RECORDS[:1])
-    before = names_and_times("one")
+    before = inodes("one")
     lines(folder / "b.jsonl", [{**RECORDS[0], "text": "another text of the mill"}])
-    after = names_and_times("two")
+    after = inodes("one")
     assert len(after) == 2
     assert before.items() <= after.items()
 
