@@ -47,7 +47,7 @@ def submit(
     for change in changes:
         if masked_in(change) != change:
             raise UserError(
-                f"-s {masked_in(change)}", "a key, which the job's command line would show to everybody",
+                f"-s {change}", "a key, which the job's command line would show to everybody",
                 "credentials in the environment of the nodes", "leave it out of the URI (docs/store.md)",
             )  # fmt: skip
     script = inside(recipe, folder)

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import secrets
-import shlex
 import signal
 import sys
 import threading
@@ -129,8 +128,14 @@ def _hide_command_line() -> None:
 
     private: Any = _raylet
     words = psutil.Process().cmdline()
-    if (shown := [masked_in(word) for word in words]) != words:
-        private.setproctitle(shlex.join(shown))
+    if any(masked_in(word) != word for word in words):
+        private.setproctitle(" ".join(map(_masked_alike, words)))
+
+
+def _masked_alike(word: str) -> str:
+    """Return a word masked in as many bytes: a shorter command line would end in as many empty words."""
+    shown = masked_in(word)
+    return shown.replace("***", "*" * (3 + len(word.encode()) - len(shown.encode())), 1) if shown != word else word
 
 
 def _close_to_others() -> None:

@@ -202,8 +202,8 @@ def test_ray_is_shown_no_secret_of_the_command_line_and_the_environment():
         )  # fmt: skip
     jobs, runtime_env, words = json.loads(done.stdout)
     assert leaks("ray", done.stdout.encode(), forms()) == []
-    assert jobs[0]["Entrypoint"].endswith("--store s3a://***@vault/runs")
-    assert words[-1] == "s3a://***@vault/runs"
+    assert re.search(r"--store s3a://\*+@vault/runs$", jobs[0]["Entrypoint"])
+    assert re.fullmatch(r"s3a://\*+@vault/runs", words[-1])
     assert runtime_env["env_vars"]["SIFTLOOM_OTHER"] == "seen"
 
 

@@ -163,6 +163,10 @@ def test_a_store_that_cannot_be_and_a_silent_server_are_named(tmp_path: Path) ->
     done = siftloom("submit", "job.yaml", "--store", "s3://KEY:S3CRET@bucket/runs", cwd=tmp_path / "job", code=1)
     assert "s3://***@bucket/runs: a key in the URI" in done.stderr
     assert "S3CRET" not in done.stderr
+    change = "docs.paths=[s3://KEY:S3CRET@bucket/x]"
+    done = siftloom("submit", "job.yaml", "--store", "/x", "-s", change, cwd=tmp_path / "job", code=1)
+    assert "-s docs.paths=[s3://***@bucket/x]: a key, which the job's command line would show" in done.stderr
+    assert "S3CRET" not in done.stderr
     (port,) = free_ports(1)
     done = siftloom("submit", "job.yaml", "--address", f"http://127.0.0.1:{port}", cwd=tmp_path / "job", code=1)
     assert "nothing answers" in done.stderr
