@@ -92,13 +92,23 @@ class Jobs:
         """Sends a working directory and starts a command in it; returns the submission id, `<name>-<n>`."""
         # Not the job's own `env_vars`: Ray refuses a driver that sets a variable which the job sets too.
         words = ["env", *(f"{key}={value}" for key, value in env.items()), *command] if env else command
-        with self._explained():
-            return self._client.submit_job(
-                entrypoint=shlex.join(words),
-                submission_id=self._free_id(name),
-                metadata=dict(metadata),
-                runtime_env={"working_dir": str(Path(folder).absolute()), "excludes": list(EXCLUDES)},
-            )
+        while True:
+            job = self._free_id(name)
+            try:
+                with self._explained():
+                    return self._client.submit_job(
+                        entrypoint=shlex.join(words),
+                        submission_id=job,
+                        metadata=dict(metadata),
+                        runtime_env={"working_dir": str(Path(folder).absolute()), "excludes": list(EXCLUDES)},
+                    )
+            except RuntimeError as error:
+                if f"{job} already exists" in str(error):
+                    continue  # another client has taken the id since it was seen to be free
+                raise UserError(
+                    f"job server {self.address}", f"it does not take the job: {_answer(error)}",
+                    "a job server that starts it", "mend what it says, then the same command again",
+                ) from error  # fmt: skip
 
     def follow(self, job: str, write: Callable[[str], Any]) -> int:
         """Passes the log on as it comes; returns the exit code of the command."""
@@ -178,3 +188,9 @@ class Jobs:
                 f"job server {self.address}", "nothing answers", "the address of a cluster's dashboard",
                 "ray start --head, or siftloom submit --address http://HEAD:8265",
             ) from error  # fmt: skip
+
+
+def _answer(error: RuntimeError) -> str:
+    """Return what a job server says, without the trace that it sends."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else "no answer"

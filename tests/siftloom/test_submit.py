@@ -156,6 +156,39 @@ def test_the_exit_code_is_that_of_the_run(head: Head, tmp_path: Path) -> None:
     assert seven.returncode == 7, seven.stderr.decode()
 
 
+def test_submits_of_one_name_at_once_are_jobs_of_their_own(head: Head, tmp_path: Path) -> None:
+    if "RAY_AUTH_TOKEN_PATH" not in head.env:
+        pytest.skip("shown on the head with a token")
+    probe = (
+        "import sys; from concurrent.futures import ThreadPoolExecutor; from pipeline.ray_runtime.jobs import Jobs; "
+        "send = lambda jobs: jobs.submit(['true'], name='same', folder='.', metadata={}, env={}); "
+        "print(*sorted(ThreadPoolExecutor(4).map(send, [Jobs(sys.argv[1]) for _ in range(4)])))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", probe, head.address], cwd=tmp_path, env=head.env, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["same-1", "same-2", "same-3", "same-4"], done.stderr
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_two_submits_of_one_recipe_at_once_end_in_one_result(head: Head, tmp_path: Path) -> None:
+    if "RAY_AUTH_TOKEN_PATH" not in head.env:
+        pytest.skip("shown on the head with a token")
+    folder, flag = tmp_path / "job", tmp_path / "flag"
+    make_job(folder, tmp_path / "store", flag)
+    flag.write_text("")
+    command = [sys.executable, "-m", "siftloom", "submit", "job.yaml", "--address", head.address]
+    both = [
+        subprocess.Popen(command, cwd=folder, env=head.env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        for _ in range(2)
+    ]
+    said = [each.communicate(timeout=500)[0] for each in both]
+    assert [each.returncode for each in both] == [0, 0], said
+    assert all("small is finished" in text and "Traceback" not in text for text in said), said
+    assert sorted(re.search(r"^job +\S+-(\d): ", text, re.M)[1] for text in said) == ["1", "2"], said
+
+
 def test_a_store_that_cannot_be_and_a_silent_server_are_named(tmp_path: Path) -> None:
     make_job(tmp_path / "job", tmp_path / "store", tmp_path / "flag")
     done = siftloom("submit", "job.yaml", "--store", "runs", cwd=tmp_path / "job", code=1)
