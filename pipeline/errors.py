@@ -6,6 +6,8 @@ exception that reaches the terminal is a bug of ours; a `UserError` is something
 
 from __future__ import annotations
 
+from pipeline.text import visible
+
 
 class SiftloomError(Exception):
     """The root of all named errors."""
@@ -26,7 +28,7 @@ class UserError(SiftloomError):
             message += f"; expected {expected}"
         if then:
             message += f". Next: {then}"
-        super().__init__(message)
+        super().__init__(visible(message))  # file names and rows may hold characters that steer a terminal
 
     def __reduce__(self):
         # Errors cross process borders: Exception's own pickling would call __init__ with the finished message only.

@@ -13,6 +13,7 @@ from typing import Any
 from pipeline.errors import RecipeError, UserError
 from pipeline.quantities import size
 from pipeline.store.uris import masked
+from pipeline.text import visible
 from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
@@ -62,7 +63,7 @@ def submit(
         say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0
     log = sys.stderr if as_json else sys.stdout
-    code = jobs.follow(job, lambda text: print(text, end="", file=log, flush=True))
+    code = jobs.follow(job, lambda text: print(visible(text), end="", file=log, flush=True))
     if as_json:
         say_json({"job": job, "exit_code": code, "package": summary})
     elif code:

@@ -54,7 +54,7 @@ class Write(Node):
     format: Literal["parquet", "jsonl.gz"] = "parquet"
     columns: tuple[str, ...] = ()
 
-    version = 4
+    version = 5
 
     def check(self) -> None:
         have = columns_of(self.docs)
