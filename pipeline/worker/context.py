@@ -13,7 +13,6 @@ import numpy as np
 
 from pipeline.contract import Context, Node, Of, Result, Shard, Source
 from pipeline.errors import DataError, StoreError
-from pipeline.fingerprint import nodes_in
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
 from pipeline.store.manifests import Manifest, Manifests, base_shards, finished
