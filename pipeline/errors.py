@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.files.address import masked_in
+from pipeline.text import visible
 
 
 class SiftloomError(Exception):
@@ -31,7 +32,7 @@ class UserError(SiftloomError):
             message += f"; expected {self.expected}"
         if then:
             message += f". Next: {self.then}"
-        super().__init__(message)
+        super().__init__(visible(message))  # file names and rows may hold characters that steer a terminal
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Errors cross process borders: Exception's own pickling would call __init__ with the finished message only.

@@ -25,7 +25,7 @@ from pathlib import PurePath
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pipeline.contract import Node
+from pipeline.contract import Node, nodes_in
 from pipeline.errors import IdentityError, RecipeError
 from pipeline.files.address import Address
 
@@ -45,8 +45,12 @@ def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> A
     if isinstance(value, PurePath):
         return value.as_posix()
     if isinstance(value, Mapping):
+        if value and all(type(key) is int for key in value):  # `1` and `"1"` are two keys
+            return {"pairs": [[key, canonical(value[key], node_identity, f"{place}.{key}")] for key in sorted(value)]}
         if bad := [key for key in value if not isinstance(key, str)]:
-            raise IdentityError(place, f"a mapping with the key {bad[0]!r}", "string keys")
+            raise IdentityError(
+                place, f"a mapping with the key {bad[0]!r}", "keys that are all strings or all whole numbers"
+            )
         return {key: canonical(value[key], node_identity, f"{place}.{key}") for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [canonical(item, node_identity, f"{place}[{i}]") for i, item in enumerate(value)]
@@ -93,7 +97,7 @@ def as_declared(value: Any, hints: Sequence[Any]) -> Any:
     """The value with floats for the whole numbers in it that are declared as floats: `1` and `1.0` in a field of floats
     are one configuration. `hints` are the types that it may have.
     """
-    types = list(_alternatives(hints))
+    types = list(alternatives(hints))
     if type(value) is int:
         return float(value) if float in types and int not in types else value
     inner = [arguments for each in types if get_origin(each) is not Literal and (arguments := get_args(each))]
@@ -109,13 +113,13 @@ def as_declared(value: Any, hints: Sequence[Any]) -> Any:
     return value
 
 
-def _alternatives(hints: Iterable[Any]) -> Iterator[Any]:
+def alternatives(hints: Iterable[Any]) -> Iterator[Any]:
     """The types behind unions, and without their bounds."""
     for hint in hints:
         if get_origin(hint) in (Union, UnionType):
-            yield from _alternatives(get_args(hint))
+            yield from alternatives(get_args(hint))
         elif get_origin(hint) is Annotated:
-            yield from _alternatives(get_args(hint)[:1])
+            yield from alternatives(get_args(hint)[:1])
         else:
             yield hint
 
@@ -191,16 +195,3 @@ def phase_keys(
         form = {"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts}
         keys[name] = digest(form | _libraries(node))
     return keys
-
-
-def nodes_in(value: Any) -> Iterable[Node]:
-    """Every node inside a field's value, in order."""
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from nodes_in(key)
-            yield from nodes_in(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from nodes_in(item)

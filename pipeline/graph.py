@@ -11,9 +11,8 @@ import difflib
 from collections.abc import Mapping, Sequence
 
 from pipeline import bounds
-from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
+from pipeline.contract import Node, RowNode, RowPhase, ShardPhase, inputs_first, nodes_in
 from pipeline.errors import GraphError
-from pipeline.fingerprint import nodes_in
 
 SPECIAL = ("_row",)  # columns that the engine makes
 
@@ -23,15 +22,19 @@ class Graph:
 
     def __init__(self, targets: Sequence[Node], names: Mapping[str, Node]) -> None:
         self.targets = list(targets)
-        self.nodes = _topological(targets)
+        self.nodes = inputs_first(targets)
         self.names = _label(self.nodes, names)
+        # filled in the order of the nodes, so that neither asks further back than an input
         self._chains: dict[int, dict[Node, tuple[Node, ...]]] = {}
+        self._base_columns: dict[int, dict[str, str]] = {}
         self._inputs = {id(node): _inputs(node) for node in self.nodes}
         self._phases = {id(node): node.phases() for node in self.nodes}
         for node in self.nodes:
             bounds.check(node)
             node.check()
             self._check_columns(node)
+            if node.new_base is not None:
+                self.base_columns(node)
 
     def phases(self, node: Node):
         return self._phases[id(node)]
@@ -98,6 +101,11 @@ class Graph:
 
     def base_columns(self, base: Node) -> dict[str, str]:
         """Columns of a base's own files; a base derived from rows carries the columns of those rows along."""
+        if id(base) not in self._base_columns:
+            self._base_columns[id(base)] = self._columns_of(base)
+        return self._base_columns[id(base)]
+
+    def _columns_of(self, base: Node) -> dict[str, str]:
         columns = dict(base.adds())
         for parent_base, chain in self.input_chains(base).items() if base.carries and self.stream_inputs(base) else ():
             for node in (parent_base, *chain):
@@ -151,29 +159,6 @@ class Graph:
 def build(targets: Sequence[Node], names: Mapping[str, Node] | None = None) -> Graph:
     """A checked graph of everything that `targets` need. `names` labels nodes; the others are named by their kind."""
     return Graph(targets, names or {})
-
-
-def _topological(targets: Sequence[Node]) -> list[Node]:
-    order: list[Node] = []
-    mark: dict[int, str] = {}
-
-    def visit(node: Node, path: tuple[Node, ...]) -> None:
-        if not isinstance(node, Node):
-            raise GraphError("graph", f"a {type(node).__name__} where a node belongs", "nodes")
-        if mark.get(id(node)) == "done":
-            return
-        if mark.get(id(node)) == "open":
-            loop = " -> ".join(n.kind() for n in (*path[path.index(node) :], node))
-            raise GraphError("graph", f"a cycle: {loop}", "a graph without cycles")
-        mark[id(node)] = "open"
-        for _, _, parent in _inputs(node):
-            visit(parent, (*path, node))
-        mark[id(node)] = "done"
-        order.append(node)
-
-    for target in targets:
-        visit(target, ())
-    return order
 
 
 def _inputs(node: Node) -> list[tuple[str, int, Node]]:

@@ -1,11 +1,13 @@
 """Text that is safe to show on a page and on a terminal: characters that act are written out, long texts are cut.
 
-Escaping for HTML happens where markup is rendered (Jinja's autoescape and markupsafe).
+Escaping for HTML happens where markup is rendered (Jinja's autoescape and markupsafe), for Markdown and JSON here.
 """
 
 from __future__ import annotations
 
+import json
 import re
+from typing import Any
 
 ELLIPSIS = "…"
 ACTING = re.compile(
@@ -13,6 +15,7 @@ ACTING = re.compile(
     "\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"  # direction, no width, separators
     "\ud800-\udfff\U000e0000-\U000e007f]"  # lone surrogates, tags
 )
+MARKS = re.compile(r"[\\`*_\[\]<>&|~$!]")  # that begin something in Markdown, also inside of a line
 
 
 def visible(text: str) -> str:
@@ -30,3 +33,26 @@ def clipped(text: str, letters: int, lines: int | None = None) -> str:
     if lines is not None and head.count("\n") >= lines:
         head, cut = "\n".join(head.split("\n")[:lines]), True
     return head.rstrip() + ELLIPSIS if cut else head
+
+
+def markdown(text: str) -> str:
+    """Return the visible text on one line of Markdown, where nothing of it is a mark, a link or HTML."""
+    return MARKS.sub(r"\\\g<0>", _on_one_line(text))
+
+
+def markdown_code(text: str) -> str:
+    """Return the visible text as a code span of Markdown, in a table too: no text of its own can end it."""
+    text = _on_one_line(text).replace("|", "\\|") or " "
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    space = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{space}{text}{space}{fence}"
+
+
+def visible_json(value: Any, indent: int | None = None) -> str:
+    """Return JSON that reads as the same value and holds no character that acts; what JSON has no form for is text."""
+    text = json.dumps(value, default=str, ensure_ascii=False, indent=indent)
+    return ACTING.sub(lambda found: json.dumps(found[0])[1:-1], text)
+
+
+def _on_one_line(text: str) -> str:
+    return visible(text).replace("\n", "⟨U+000A⟩").replace("\t", "⟨U+0009⟩")

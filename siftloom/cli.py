@@ -32,7 +32,7 @@ from siftloom import (
     commands_ui,
 )
 from siftloom.packages import leave_out, shadowed, working_folder_first
-from siftloom.screen import complain, say
+from siftloom.screen import complain, note, say
 
 app = typer.Typer(
     name="siftloom",
@@ -86,7 +86,7 @@ def main() -> None:
         warnings.simplefilter("ignore")  # of libraries, to their authors; ours are errors or notices
     working_folder_first()
     for place in shadowed():
-        print(f"note: {place} has the name of a package of siftloom and is not imported here", file=sys.stderr)
+        note(f"note: {place} has the name of a package of siftloom and is not imported here")
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, _stop)
     sys.exit(_code())
@@ -99,8 +99,8 @@ def _code() -> int:
         return code if isinstance(code, int) else 0
     except Stopped as stopped:
         works = sys.argv[1:2] and sys.argv[1] in WORKERS
-        note = f"; finished work is kept. Resume with:\n  {command()}" if works else ""
-        print(f"stopped{note}", file=sys.stderr, flush=True)
+        resume = f"; finished work is kept. Resume with:\n  {command()}" if works else ""
+        note(f"stopped{resume}")
         return stopped.exit_code
     except SiftloomError as error:
         return complain(error, as_json=as_json)

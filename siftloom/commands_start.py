@@ -7,9 +7,8 @@ from typing import Annotated
 
 import typer
 
-from pipeline.text import visible
 from siftloom.commands_run import CPUS, JSON, check_cpus
-from siftloom.screen import say, say_json
+from siftloom.screen import note, say, say_json
 
 
 def init(
@@ -27,12 +26,12 @@ def init(
     from siftloom.look import look
 
     dclm = None if from_dclm is None else translate(from_dclm)
-    found = look(path, note=lambda text: print(visible(text), file=sys.stderr, flush=True))
+    found = look(path, note=note)
     write_recipe(found, out, force, dclm)
     if as_json:
         say_json({"recipe": out, "limit": first_limit(found), **found.to_json()})
         return
-    for line in [*summary(found), *(f"  note       {note}" for note in dict.fromkeys(dclm.notes if dclm else ()))]:
+    for line in [*summary(found), *(f"  note       {one}" for one in dict.fromkeys(dclm.notes if dclm else ()))]:
         say(line)
     say(f"\nwrote {out}")
     say(f"  try it     siftloom run {out} {CURATED} --limit {first_limit(found)}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.files.address import Address
-from siftloom.screen import find_store
+from siftloom.screen import find_store, note
 
 if TYPE_CHECKING:
     from siftloom.run import Run
@@ -39,7 +38,7 @@ def open_found(text: str, store: str | None) -> Run:
     place, name = find_run(text, store)
     run = open_run(place, name)
     if run.name != name and "@" not in name:
-        print(f"note: this is {run.name}, the newest run of {name}", file=sys.stderr, flush=True)
+        note(f"note: this is {run.name}, the newest run of {name}")
     return run
 
 

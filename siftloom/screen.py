@@ -6,7 +6,6 @@ With `--json` standard output holds JSON only: one object, or for `run` one obje
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Any, TextIO
 
 from pipeline.errors import SiftloomError, UserError
 from pipeline.files.address import Address
-from pipeline.text import ACTING, visible
+from pipeline.text import visible, visible_json
 
 
 def say(text: str = "") -> None:
@@ -22,16 +21,20 @@ def say(text: str = "") -> None:
     print(visible(text), flush=True)
 
 
+def note(text: str) -> None:
+    """Print a remark on standard error."""
+    print(visible(text), file=sys.stderr, flush=True)
+
+
 def begin(text: str, *, as_json: bool = False) -> None:
     """Say what a command does before it imports anything that takes time, on standard error; not with `--json`."""
     if not as_json:
-        print(f"{visible(text)}...", file=sys.stderr, flush=True)
+        note(f"{text}...")
 
 
 def say_json(value: Any) -> None:
     """Print one object on one line; what JSON has no form for is written as text."""
-    text = json.dumps(value, default=str, ensure_ascii=False)
-    print(ACTING.sub(lambda found: json.dumps(found[0])[1:-1], text), flush=True)
+    print(visible_json(value), flush=True)
 
 
 def confirm(question: str) -> bool:
@@ -49,7 +52,7 @@ def complain(error: BaseException, *, as_json: bool = False) -> int:
         parts = {key: getattr(error, key) for key in ("place", "found", "expected", "then") if hasattr(error, key)}
         say_json({"error": type(error).__name__, "message": str(error), **parts, "notes": notes})
     for line in (str(error), *notes):
-        print(f"error: {visible(line)}", file=sys.stderr, flush=True)
+        note(f"error: {line}")
     return error.exit_code if isinstance(error, SiftloomError) else 1
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import RecipeError, UserError
 from pipeline.files.address import Address, masked_in
 from pipeline.quantities import size
+from pipeline.text import visible
 from siftloom.private_files import private_files
 from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
@@ -81,7 +82,7 @@ def submit(
         say_json({"job": job, "package": summary}) if as_json else say(f"follow it with: ray job logs -f {job}")
         return 0
     log = sys.stderr if as_json else sys.stdout
-    code = jobs.follow(job, lambda text: print(text, end="", file=log, flush=True))
+    code = jobs.follow(job, lambda text: print(visible(text), end="", file=log, flush=True))
     if as_json:
         say_json({"job": job, "exit_code": code, "package": summary})
     elif code:

@@ -1,20 +1,22 @@
 """Cards of a dataset: a Hugging Face card, Croissant and PROV, made from the graph and the counts alone.
 
 Nothing here is typed by a person, and nothing depends on the clock or the machine: of paths only the last part is
-named, so a card can be published. Sources: Hugging Face's dataset cards (a YAML header in README.md); Croissant 1.0
-(MLCommons 2024); PROV-JSON (W3C member submission 2013).
+named, so a card can be published. What comes from data or a configuration is shown and cannot act. Sources: Hugging
+Face's dataset cards (a YAML header in README.md); Croissant 1.0 (MLCommons 2024); PROV-JSON (W3C member submission
+2013).
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.contract import Node
+from pipeline.text import markdown, markdown_code, visible, visible_json
 from stages.read.damaged import COUNT as DAMAGED
 from stages.source_fields import JSON
 
@@ -54,6 +56,7 @@ CROISSANT = {
 }
 SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M"), (10**7, "1M<n<10M"),
          (10**8, "10M<n<100M"), (10**9, "100M<n<1B"), (10**10, "1B<n<10B"), (10**11, "10B<n<100B"))  # fmt: skip
+CODE = re.compile("[a-z]{2,3}")  # of a language (ISO 639)
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,17 @@ def cards(dataset: Dataset) -> dict[str, str]:
     """File name -> content of every card."""
     return {
         "README.md": readme(dataset),
-        "croissant.json": _json(croissant(dataset)),
-        "prov.json": _json(prov(dataset)),
+        "croissant.json": visible_json(croissant(dataset), indent=1) + "\n",
+        "prov.json": visible_json(prov(dataset), indent=1) + "\n",
     }
 
 
 def readme(dataset: Dataset) -> str:
     """The dataset card."""
-    first = next(iter(dataset.files))
+    first, place = next(iter(dataset.files)), visible_json(visible(dataset.name))
     ext = first[first.index(".") :]
     size = next((name for limit, name in SIZES if dataset.rows < limit), "n>100B")
-    languages = sorted(name for name in dataset.counts["languages"] if 2 <= len(name) <= 3)
+    languages = sorted(name for name in dataset.counts["languages"] if CODE.fullmatch(name))
     header = [
         "---",
         "configs:",
@@ -110,9 +113,9 @@ def readme(dataset: Dataset) -> str:
     ]
     parts = [
         "\n".join(header),
-        f"# {dataset.name}",
+        f"# {markdown(dataset.name)}",
         f"{dataset.rows:,} rows, {dataset.counts['text_bytes']:,} bytes of text, {len(dataset.files):,} files.",
-        f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset("{dataset.name}", split="train")\n```',
+        f'```python\nfrom datasets import load_dataset\n\nrows = load_dataset({place}, split="train")\n```',
         _table("Columns", "type", dataset.columns),
         *(_table(f"Rows by {by[:-1]}", "rows", dataset.counts[by]) for by in ("languages", "sources")),
         "## How it came to be\n\nOne line a node, inputs first, with the fields that are no defaults, and how many "
@@ -128,7 +131,8 @@ def _table(title: str, column: str, values: Mapping[str, Any]) -> str:
         return ""
     numbers = all(isinstance(value, int) for value in values.values())
     shown = sorted(values.items(), key=lambda item: (-item[1], item[0])) if numbers else list(values.items())
-    lines = [f"| `{name}` | {value:,} |" if numbers else f"| `{name}` | {value} |" for name, value in shown]
+    cells = [(markdown_code(name), f"{value:,}" if numbers else markdown(str(value))) for name, value in shown]
+    lines = [f"| {name} | {value} |" for name, value in cells]
     return "\n".join([f"## {title}", "", f"| | {column} |", "|---|---|", *lines])
 
 
@@ -230,7 +234,7 @@ class Step:
 
     @property
     def text(self) -> str:
-        values = "".join(f", {name}={value!r}" for name, value in self.fields.items())
+        values = "".join(f", {markdown_code(f'{name}={value!r}')}" for name, value in self.fields.items())
         return f"{self.number}. `{self.kind}` of {', '.join(map(str, self.inputs)) or 'files'}{values}{self._seen}"
 
     @property
@@ -238,7 +242,7 @@ class Step:
         if "documents" not in self.counts:
             return ""
         gone = sorted((-n, name) for name, n in self.counts.items() if "." in name)
-        reasons = ", ".join(f"`{name.partition('.')[2]}` {-n:,}" for n, name in gone)
+        reasons = ", ".join(f"{markdown_code(name.partition('.')[2])} {-n:,}" for n, name in gone)
         damaged = self.counts.get(DAMAGED, 0)
         return (
             f": {self.counts['documents']:,} documents, {-sum(n for n, _ in gone):,} removed"
@@ -283,7 +287,3 @@ def _nodes(value: Any) -> Iterator[Node]:
     elif isinstance(value, tuple):
         for item in value:
             yield from _nodes(item)
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n"

@@ -3,9 +3,9 @@
 Builds the corpus, runs our rule sets and datatrove's filters on the same English pages in one process, and prints CPU a
 document, verdicts side by side, the share of pages that stays per language, quality models on seen and unseen kinds of
 pages, what a small language model makes of their choice, a whole recipe run three ways, a corpus that grows and one
-that is larger than memory, encoding, the whole chain against datatrove's, and the acceptance rows. `--small`: 100 pages
-for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The peers need the extra
-`parity`.
+that is larger than memory, HTML to text, encoding, the whole chain against datatrove's, and the acceptance rows.
+`--small`: 100 pages for the peers and one round, else 300 and three. `--only C-3,C-6` measures some of them. The peers
+need the extra `parity`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.curation import arms, languages, peers, quality, runs, whole
+from benchmarks.curation import arms, extraction, languages, peers, quality, runs, whole
 from benchmarks.curation.corpus import EIGHT, build
 from benchmarks.dedup.records import Records, say
 
-ROWS = (*(f"C-{number}" for number in range(1, 10)), "encoding", "chain")
+ROWS = (*(f"C-{number}" for number in range(1, 11)), "encoding", "chain")
 LEAST_GAIN = {"random - cascade": 0.25, "word - cascade": 0.08}  # bits per byte
 
 
@@ -31,6 +31,9 @@ def main() -> None:
     wish.add_argument("--only", default=",".join(ROWS), help="rows, commas between")
     wish.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "siftloom-curation")
     wish = wish.parse_args()
+    records, only = Records(), set(wish.only.split(","))
+    if "C-10" in only:
+        pages_to_text(records, wish.cache)
     pages = build(wish.cache)
     good = sum(pages["good"].to_pylist())
     say(f"corpus: {len(pages):,} pages, {good:,} good ones; {pages['text'].nbytes / 1e6:.0f} MB")
@@ -39,7 +42,6 @@ def main() -> None:
         text for text, lang in zip(pages["text"].to_pylist(), pages["lang"].to_pylist(), strict=True) if lang == "en"
     ]
     english = english[:: max(len(english) // (100 if wish.small else 300), 1)]
-    records, only = Records(), set(wish.only.split(","))
     if "C-5" in only:
         kept(records, pages)
     if "C-2" in only:
@@ -204,6 +206,17 @@ def more_than_memory(records: Records, cache: Path) -> None:
     records.at_least("C-9", "text through `tokenizer` and `pack`, times the object store", times, 10, "")
     records.equal("C-9", f"all {found['documents']:,} documents packed", found["packed"] == found["documents"])
     records.shown("C-9", f"largest process of that run ({found['cpu']:.0f} CPU s)", found["memory"] / 1e6, "MB")
+
+
+def pages_to_text(records: Records, cache: Path) -> None:
+    """C-10."""
+    found = extraction.measured(extraction.manuals(cache))
+    rates = {name: found["pages"] * extraction.ROUNDS / found[name] for name in ("alone", "ours")}
+    say(f"\n{found['pages']} manuals, {found['bytes'] / 1e6:.1f} MB, the largest {found['largest'] / 1e3:.0f} kB")
+    say(f"pages per second of CPU: resiliparse alone {rates['alone']:,.0f}, `extract` {rates['ours']:,.0f}")
+    records.at_most("C-10", "CPU of `extract`, of that of resiliparse alone", found["ours"] / found["alone"], 1.5, "")
+    records.equal("C-10", "no manual is removed", not found["errors"])
+    records.equal("C-10", "texts are those of the library", not found["others"])
 
 
 def encoding(records: Records, pages) -> None:

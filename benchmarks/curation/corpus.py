@@ -54,10 +54,10 @@ def build(cache: Path) -> pa.Table:
 
 def pages_of(cache: Path, package: str) -> Iterator[dict]:
     """Every page of a package: id, text, source, lang, good."""
-    return _pages(package, _unpacked(cache, package))
+    return _pages(package, unpacked(cache, package))
 
 
-def _unpacked(cache: Path, package: str) -> Path:
+def unpacked(cache: Path, package: str) -> Path:
     tree = cache / "trees" / package
     if not tree.exists():
         debs = cache / "debs"

@@ -60,13 +60,13 @@ class LiveTable:
             table = Table(box=None, pad_edge=False, header_style="bold")
             below = Text(summary(self.board, now - self._began, now), style="italic", no_wrap=True, overflow="ellipsis")
             nodes = shown(list(self.board.nodes.values()), self.console.height - AROUND)
-            rows = [cells(node, now) for node in nodes]
+            rows = [[visible(cell) for cell in cells(node, now)] for node in nodes]
             widths = fitted([[TITLES[i], *(row[i] for row in rows)] for i in columns], self.console.width)
             for i, width in zip(columns, widths, strict=True):
                 justify = "right" if i in RIGHT else "left"
                 table.add_column(TITLES[i], justify=justify, no_wrap=True, overflow="ellipsis", width=width)
             for node, row in zip(nodes, rows, strict=True):
-                table.add_row(*(row[i] for i in columns), style=COLOURS.get(node.state))
+                table.add_row(*(Text(row[i]) for i in columns), style=COLOURS.get(node.state))
         return Group(table, below)  # a caption would be cut where the table is narrow
 
 

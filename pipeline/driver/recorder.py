@@ -17,6 +17,7 @@ from pipeline.driver.progress import Event, Finished, NodeProgress, Notice, Star
 from pipeline.errors import StoreError
 from pipeline.store.events import EventLog
 from pipeline.store.objects import Store
+from pipeline.text import visible
 
 OWN = ("time", "event", "node")  # fields of every event; a value of a task by such a name gets an underscore
 
@@ -77,4 +78,4 @@ class Recorder:
         except (OSError, StoreError) as error:
             self._log = None
             with contextlib.suppress(OSError):  # the stream may be on the same full disk
-                print(f"the event log is not written any more: {error}", file=sys.stderr, flush=True)
+                print(visible(f"the event log is not written any more: {error}"), file=sys.stderr, flush=True)

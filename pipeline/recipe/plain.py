@@ -7,10 +7,12 @@ point is wanted. Lists become tuples, since nodes are frozen.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.recipe.tree import Items, Mark, Table, Tree, plain, shown
+from pipeline.fingerprint import alternatives
+from pipeline.recipe.tree import DIGITS, INTEGER, Items, Mark, Table, Tree, plain, shown
 
 # what pydantic calls a type, and what a recipe calls it
 OURS = {
@@ -40,7 +42,7 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
     from pydantic import ValidationError
 
     try:
-        return _adapter(hint).validate_python(_tuples(plain(tree)))
+        return _adapter(hint).validate_python(_keyed(hint, tree, key, _tuples(plain(tree))))
     except ValidationError as errors:
         tried = [(*_followed(tree, key, error["loc"]), error["msg"]) for error in errors.errors()]
     # A union fails once per member: the members that came furthest are what the writer meant.
@@ -55,6 +57,25 @@ def checked(hint: Any, tree: Tree, key: str) -> Any:
     raise Misfit(
         [(place.mark, f"{at} is {shown(place)}", " or ".join(wanted)) for (place, at), wanted in found.items()]
     )
+
+
+def _keyed(hint: Any, tree: Tree, at: str, value: Any) -> Any:
+    """The value with whole numbers for the keys of a mapping that is declared so: a recipe's keys are texts."""
+    if not isinstance(tree, Table) or not any(_has_whole_keys(one) for one in alternatives([hint])):
+        return value
+    found: dict[Any, Any] = {}
+    for text, item in value.items():
+        if not INTEGER.fullmatch(text) or len(text) > DIGITS:
+            raise Misfit([(tree.keys[text], f"{at} has the key {text!r}", "whole numbers as keys")])
+        if (number := int(text)) in found:
+            raise Misfit([(tree.keys[text], f"{at} has the key {number} twice", "each key once")])
+        found[number] = item
+    return found
+
+
+def _has_whole_keys(hint: Any) -> bool:
+    keys = typing.get_args(hint)[:1]
+    return typing.get_origin(hint) in (dict, Mapping) and list(alternatives(keys)) == [int]
 
 
 def _followed(tree: Tree, at: str, path: Sequence[int | str]) -> tuple[int, Tree, str]:

@@ -19,9 +19,10 @@ from pipeline import bounds
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.recipe.plain import Misfit, checked
-from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
+from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, inner, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
+MOST_ROUND = 100  # nodes that wait for one another while a cycle is looked for
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -70,8 +71,41 @@ class Reader:
         for name, mark in table.keys.items():
             if not NAME.fullmatch(name):
                 self.note(mark, f"the node name {name!r}", "letters, digits, '_', '-' and '.'")
-            self._attempt(lambda name=name, mark=mark: self.named(name, mark))
+        for name in self._inputs_first():
+            self._attempt(lambda name=name: self.named(name, table.keys[name]))
         return {name: node for name in table.entries if (node := self.nodes.get(name)) is not None}
+
+    def _inputs_first(self) -> list[str]:
+        """The names of all nodes, each behind those that its tree names, so that reading one asks for no long chain.
+
+        As the recipe has them where names go round in a circle: reading tells what the circle is.
+        """
+        order: dict[str, None] = {}
+        for first in self.trees:
+            path, is_open = [(first, iter(self._named_in(first)))], {first}
+            while path:
+                name, left = path[-1]
+                after = None if name in order else next(left, None)
+                if after is None:
+                    order[name] = None
+                    is_open.discard(name)
+                    path.pop()
+                elif after in is_open:
+                    return list(self.trees)
+                elif after not in order:
+                    path.append((after, iter(self._named_in(after))))
+                    is_open.add(after)
+        return list(order)
+
+    def _named_in(self, name: str) -> list[str]:
+        """Names of nodes that stand in the tree of one, as values or as keys."""
+        found, todo = [], [self.trees[name]]
+        while todo:
+            tree = todo.pop()
+            words = list(tree.entries) if isinstance(tree, Table) else [tree.value] if isinstance(tree, Leaf) else []
+            found += [word for word in words if isinstance(word, str) and word in self.trees and word != name]
+            todo += inner(tree)
+        return found
 
     def _attempt(self, step: Callable[[], Any]) -> Any:
         try:
@@ -80,6 +114,8 @@ class Reader:
             return None
 
     def named(self, name: str, mark: Mark) -> Node:
+        if len(self.path) > MOST_ROUND:
+            raise self.note(mark, f"a cycle through {name!r} of more than {MOST_ROUND} nodes", "no cycle")
         if name in self.path:
             circle = " -> ".join([*self.path[self.path.index(name) :], name])
             raise self.note(mark, f"a cycle: {circle}", "nodes that follow one another")

@@ -22,6 +22,7 @@ INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(_[0-9]+)*(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 DIGITS = 300  # of a whole number: a number with a point holds no longer one, and Python converts only 4,300
 MOST_VALUES = 100_000  # of a recipe with all its aliases written out: anchors of anchors grow without bound
+MOST_NESTED = 100  # lists and mappings in one another, aliases written out: more is read by no eye, nor by a stack
 SCALARS = {
     "": None,
     "~": None,
@@ -80,6 +81,11 @@ def plain(tree: Tree) -> Any:
     if isinstance(tree, Items):
         return [plain(item) for item in tree.items]
     return {key: plain(value) for key, value in tree.entries.items()}
+
+
+def inner(tree: Tree) -> tuple[Tree, ...]:
+    """The values of a list or a mapping, in order."""
+    return tree.items if isinstance(tree, Items) else tuple(tree.entries.values()) if isinstance(tree, Table) else ()
 
 
 def shown(tree: Tree) -> str:
@@ -148,19 +154,32 @@ class _Converter:
         self.done: dict[int, Tree] = {}  # an alias is the same tree: two users of one anchor share one node
         self.open: set[int] = set()
         self.sizes: dict[int, int] = {}  # values of a tree with all its aliases written out
+        self.heights: dict[int, int] = {}  # levels of a tree, likewise
 
     def mark(self, node: yaml.Node) -> Mark:
         return Mark(self.source, node.start_mark.line + 1, node.start_mark.column + 1)
 
+    @staticmethod
+    def too_deep(mark: Mark) -> RecipeError:
+        return RecipeError(
+            str(mark), "lists or mappings in one another", f"at most {MOST_NESTED} levels",
+            "give inner nodes names of their own: `nodes` may hold a chain of any length",
+        )  # fmt: skip
+
     def convert(self, node: yaml.Node) -> Tree:
         if id(node) in self.open:
             raise RecipeError(str(self.mark(node)), "an anchor that holds itself")
+        if len(self.open) > MOST_NESTED:
+            raise self.too_deep(self.mark(node))
         if id(node) not in self.done:
             self.open.add(id(node))
             tree = self.done[id(node)] = self._convert(node)
             self.open.remove(id(node))
-            inside = tree.items if isinstance(tree, Items) else tree.entries.values() if isinstance(tree, Table) else ()
+            inside = inner(tree)
             self.sizes[id(tree)] = 1 + sum(self.sizes[id(child)] for child in inside)
+            self.heights[id(tree)] = 1 + max((self.heights[id(child)] for child in inside), default=0)
+            if self.heights[id(tree)] > MOST_NESTED + 1:
+                raise self.too_deep(tree.mark)
             if self.sizes[id(tree)] > MOST_VALUES:
                 raise RecipeError(str(tree.mark), f"more than {MOST_VALUES:,} values once its aliases are written out")
         return self.done[id(node)]

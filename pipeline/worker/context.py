@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from pipeline.contract import Address, Context, Node, Of, Result, Shard, Source, Store
+from pipeline.contract import Address, Context, Node, Of, Result, Shard, Source, Store, inputs_first, nodes_in
 from pipeline.errors import DataError, StoreError
-from pipeline.fingerprint import nodes_in
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
 from pipeline.store.manifests import Manifest, Manifests, base_shards, finished
@@ -175,20 +174,17 @@ class TaskContext(Context):
         return self._input(of).place.node
 
     def behind(self) -> Iterator[tuple[Node, Mapping[str, int]]]:
-        manifests, seen = Manifests(self.store), set[int]()
-
-        def visit(node: Node, manifest: Manifest) -> Iterator[tuple[Node, Mapping[str, int]]]:
-            if id(node) in seen:
-                return
-            seen.add(id(node))
-            for field, names in manifest["inputs"].items():
-                for parent, name in zip(nodes_in(getattr(node, field)), names, strict=True):
-                    yield from visit(parent, manifests.by_fingerprint(name))
+        inputs = [(each.place.node, each.place.fingerprint) for found in self.binding.inputs.values() for each in found]
+        manifests, known, todo = Manifests(self.store), dict[int, Manifest](), [*inputs]
+        while todo:
+            node, fingerprint = todo.pop()
+            if id(node) not in known:
+                known[id(node)] = manifest = manifests.by_fingerprint(fingerprint)
+                for field, names in manifest["inputs"].items():
+                    todo += zip(nodes_in(getattr(node, field)), names, strict=True)
+        for node in inputs_first(node for node, _ in inputs):
+            manifest = known[id(node)]
             yield node, manifest["counts"].get(manifest["row_phase"] or manifest["new_base"], {})
-
-        for found in self.binding.inputs.values():
-            for each in found:
-                yield from visit(each.place.node, manifests.by_fingerprint(each.place.fingerprint))
 
     # output -------------------------------------------------------------------------------------------------
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
 import re
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import Context, contiguous
+from pipeline.contract import Context, Source, contiguous
 from pipeline.errors import DataError
+from stages.read.streams import Watched, codec_of, decompress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+MOST = 1 << 30  # bytes of one list, unpacked: UT1's largest has 100 MB
 ALTERNATIVES = 400  # words in one regular expression: more of them pass the memory of the library
 
 
@@ -19,15 +20,29 @@ def entries(ctx: Context, field: str, lower: bool = True) -> list[str]:
     """The entries of all files of a field, each once, in lower case if asked for."""
     found: dict[str, None] = {}
     for source in ctx.sources(field):
-        with ctx.open_source(source) as stream:
-            raw = stream.read()
         try:
-            text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-        except (UnicodeDecodeError, OSError, EOFError) as error:
-            raise DataError(source.name, f"{error}", "lines of UTF-8, or a gzip file of them") from error
+            text = _content(ctx, source).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise DataError(source.name, f"{error}", "lines of UTF-8, or a gzip or zstd file of them") from error
         lines = (line.strip() for line in (text.lower() if lower else text).splitlines())
         found.update(dict.fromkeys(line for line in lines if line and not line.startswith("#")))
     return list(found)
+
+
+def _content(ctx: Context, source: Source) -> bytes:
+    """The bytes of a list, unpacked; a packed file of a few MB may hold a thousand times as much."""
+    parts, size = [], 0
+    with ctx.open_source(source) as stream:
+        for chunk in decompress(Watched(stream, source, source.digest), codec_of(stream, source)):
+            size += len(chunk)
+            if size > MOST:
+                raise DataError(
+                    source.name, f"more than {MOST >> 20:,} MiB of words once it is unpacked",
+                    "a list that memory holds",
+                    "split the list into several files, or leave it out",
+                )  # fmt: skip
+            parts.append(chunk)
+    return b"".join(parts)
 
 
 class Lists:

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.bounds import AmountAboveZero, Positive
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, runtime
 from stages.extract.apart import Apart, Failed
+from stages.extract.work import most, work
 
-FAILURES = ("too_large", "too_deep", "time_limit", "crashed", "parser_error", "empty")
-TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)")
-# elements that hold nothing, or that the next one of their kind closes
-FLAT = frozenset(
-    "area base br col embed hr img input link meta param source track wbr p li dt dd tr td th thead tbody tfoot "
-    "colgroup option optgroup rt rp html head body".split()
-)
+FAILURES = ("skipped", "too_large", "too_deep", "too_much_work", "crashed", "parser_error", "empty")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,18 +20,20 @@ class Extract(RowNode):
 
     Adds `title` (string), `n_links` (int32, links on the whole page), `extract_error` (string: why there is no text,
     null where there is) and with `keep_links` `links` (string, a JSON list as they stand on the page). Removes with
-    `extract.<error>`: `too_large` and `too_deep` are measured before anything is parsed, since parsers take time that
-    grows with the square of the depth; `time_limit` and `crashed` are of a process that parsed the page and is started
-    anew; `parser_error`, and `empty` where nothing is left.
+    `extract.<error>`: `too_large`, `too_deep` and `too_much_work` are counted in the source before anything is parsed;
+    `crashed` is of a process that parsed the page, twice, and is started anew; `parser_error`, and `empty` where
+    nothing is left. No reason depends on the speed of a machine: a parser that finds no end is an error.
 
     engine        resiliparse (Bevendorff et al. 2021; DCLM's) or trafilatura (Barbaresi 2021; FineWeb's)
     main_content  leave menus, headers and footers out
     keep_links    add the column `links`
     max_chars     characters of HTML, at most
     max_depth     elements around a piece of text
-    time_limit    seconds of CPU that a page may take. This verdict alone depends on the machine: a page near the limit
-                  may fail on a slow one. Pages within the two bounds above stay far below it, and an extracted page
-                  is not extracted again
+    max_work      elements around each tag, added up over all tags of the page: what parsers take their time for. A
+                  manual of 6 MB has 2 million, and 20 million take some ten seconds
+    skip          ids of pages that are not parsed (`extract.skipped`): those that an error named
+    time_limit    seconds of CPU after which the parser's process is ended and the page tried once more; the second time
+                  stops the run. Pages within the bounds stay far below it
 
     The versions of the extractor's libraries are part of the identity.
     """
@@ -48,10 +44,12 @@ class Extract(RowNode):
     keep_links: bool = False
     max_chars: Positive = 8_000_000
     max_depth: Positive = 1000
-    time_limit: AmountAboveZero = 30.0
+    max_work: Positive = 20_000_000
+    skip: tuple[str, ...] = ()
+    time_limit: AmountAboveZero = runtime(600.0)
 
-    version = 1
-    needs = ("text",)
+    version = 2
+    needs = ("id", "text")
     reasons = tuple(f"extract.{failure}" for failure in FAILURES)
     changes_text = True
 
@@ -69,10 +67,11 @@ class Extract(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
 
-        apart = Apart(self.engine, self.main_content, self.time_limit)
+        apart, skip = Apart(self.engine, self.main_content, self.keep_links, self.time_limit), frozenset(self.skip)
 
         def rows(table: pa.Table) -> Columns:
-            found = [self._page(apart, html) for html in table["text"].to_pylist()]
+            ids, pages = (table[name].to_pylist() for name in ("id", "text"))
+            found = [self._page(apart, skip, str(name), html) for name, html in zip(ids, pages, strict=True)]
             added = {
                 name: pa.array([row[name] for row in found], pa.type_for_alias(kind))
                 for name, kind in self.adds().items()
@@ -81,21 +80,28 @@ class Extract(RowNode):
 
         return rows
 
-    def _page(self, apart: Apart, html: str) -> dict[str, Any]:
+    def _page(self, apart: Apart, skip: frozenset[str], name: str, html: str) -> dict[str, Any]:
         row: dict[str, Any] = {"text": None, "title": None, "n_links": None, "extract_error": None, "links": None}
         try:
+            if name in skip:
+                raise Failed("skipped")
             if len(html) > self.max_chars:
                 raise Failed("too_large")
-            if depth(html) > self.max_depth:
+            found = most(html)
+            if found.depth > self.max_depth or found.steps > self.max_work:
+                found = work(html)
+            if found.depth > self.max_depth:
                 raise Failed("too_deep")
-            text, title, links = apart.extract(html)
+            if found.steps > self.max_work:
+                raise Failed("too_much_work")
+            text, title, n_links, links = apart.extract(html, name)
         except Failed as failed:
             return row | {"extract_error": failed.args[0]}
         text = _clean(text)
         row |= {
             "title": " ".join(_clean(title or "").split()) or None,
-            "n_links": len(links),
-            "links": _clean(json.dumps(links, ensure_ascii=False)),
+            "n_links": n_links,
+            "links": None if links is None else _clean(json.dumps(links, ensure_ascii=False)),
         }
         return row | ({"text": text} if text and not text.isspace() else {"extract_error": "empty"})
 
@@ -105,16 +111,6 @@ class Extract(RowNode):
 
         error = scores["extract_error"].combine_chunks()
         return Removed(pc.binary_join_element_wise(pa.scalar("extract"), error, pa.scalar(".")))
-
-
-def depth(html: str) -> int:
-    """Elements around a piece of text at most, before a parser mends them; `FLAT` ones are not counted."""
-    import numpy as np
-
-    if html.count("<") < 2:
-        return 0
-    steps = [-1 if slash else 1 for slash, name in TAG.findall(html) if name.lower() not in FLAT]
-    return int(np.cumsum(steps).max(initial=0)) if steps else 0
 
 
 def _clean(text: str) -> str:

@@ -41,8 +41,9 @@ class Cluster(RowNode):
         if not isinstance(self.model, TrainClusters):
             raise RecipeError("cluster.model", f"a {self.model.kind()} node", "a train_clusters node")
         k = self.model.k
-        if odd := [n for n in (*self.drop, *map(int, self.weights)) if not 0 <= n < k]:
-            raise RecipeError("cluster.drop, weights", f"cluster {odd[0]}", f"a number from 0 to {k - 1}")
+        for name in ("drop", "weights"):
+            if odd := [n for n in getattr(self, name) if type(n) is not int or not 0 <= n < k]:
+                raise RecipeError(f"cluster.{name}", f"cluster {odd[0]!r}", f"a whole number from 0 to {k - 1}")
 
     @property
     def needs(self):  # type: ignore[override]
@@ -62,7 +63,7 @@ class Cluster(RowNode):
         centres = np.load(ctx.path("centres", ONE[0], ".npy", of="model"))
         factor = np.ones(len(centres), np.float32)
         for number, weight in self.weights.items():
-            factor[int(number)] = weight
+            factor[number] = weight
 
         def rows(table: pa.Table) -> Columns:
             column = table[self._by()]

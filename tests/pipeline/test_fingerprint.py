@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from nodes import Lines, Long, Twins, Vowels
 
 from pipeline.bounds import Share
-from pipeline.contract import Node
+from pipeline.contract import Node, nodes_in
 from pipeline.errors import IdentityError
-from pipeline.fingerprint import canonical, canonical_json, digest, node_form, nodes_in, phase_keys
+from pipeline.fingerprint import canonical, canonical_json, digest, node_form, phase_keys
 from stages.select import Select
 
 HERE = Path(__file__).parent
@@ -92,8 +92,8 @@ class Plain:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), -float("inf"), len, lambda: 0, Plain(), Plain, {Plain()}, {1: "a"}, b"bytes",
-     [1, {"a": float("nan")}], object(), {("a", "b")}, 1j],
+    [float("nan"), float("inf"), -float("inf"), len, lambda: 0, Plain(), Plain, {Plain()}, {1: "a", "b": 2}, {1.5: "a"},
+     {True: "a"}, b"bytes", [1, {"a": float("nan")}], object(), {("a", "b")}, 1j],
     ids=lambda value: re.sub(r" at 0x\w+", "", repr(value)),  # the same in every process of `pytest -n`
 )  # fmt: skip
 def test_values_without_a_stable_form_are_refused(value):

@@ -7,9 +7,11 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from markdown_it import MarkdownIt
 
 from pipeline.contract import Shard
 from pipeline.errors import DataError, RecipeError
+from pipeline.text import ACTING
 from stages import publish
 from stages.clean.language import Language
 from stages.read.read import Read
@@ -183,6 +185,25 @@ def test_croissant_and_prov_pass_their_own_readers(tmp_path, monkeypatch):
     document = ProvDocument.deserialize(str(out / "prov.json"), format="json")
     labels = {str(record.label) for record in document.get_records(ProvActivity)}
     assert labels == {"read", "language", "write"}
+
+
+def test_nothing_of_the_data_or_the_configuration_acts_in_a_card(tmp_path):
+    """Once a raw ESC stood in it, and a backtick in a source freed the HTML behind it."""
+    import yaml
+
+    hostile = "\x1b]0;owned\x07`<script>alert(1)</script>|x\n---\n\u202e"
+    table = rows(0, 3).set_column(2, "source", pa.array([hostile] * 3))
+    table = table.set_column(4, "lang", pa.array(['a"\n', "x\x1b", "en"]))
+    write(tmp_path / "store", tmp_path / 'a`<b>"out', {"a": table})
+    for name in ("README.md", "croissant.json", "prov.json"):
+        assert not ACTING.search((tmp_path / 'a`<b>"out' / name).read_text()), name
+    page = (tmp_path / 'a`<b>"out' / "README.md").read_text()
+    tokens = MarkdownIt("commonmark").enable("table").parse(page.split("---\n", 2)[2])
+    inside = [child.type for token in tokens for child in token.children or ()]
+    assert not {"html_block", "html_inline", "link_open", "image"} & {*inside, *(token.type for token in tokens)}
+    assert any("<script>alert(1)</script>" in child.content for token in tokens for child in token.children or ()
+               if child.type == "code_inline")  # fmt: skip
+    assert yaml.safe_load(page.split("---\n")[1])["language"] == ["en"]
 
 
 def test_the_cards_say_how_many_documents_each_node_removed_and_why(tmp_path):

@@ -67,7 +67,7 @@ def test_thresholds_have_a_reason_each_and_files_hold_terms(tmp_path):
     assert reasons == [None, "keyword.min_terms", "keyword.min_hits", "keyword.min_terms"]
     (tmp_path / "net.txt").write_text("# nothing\n")
     with pytest.raises(RecipeError, match="no term"):
-        node.open(ctx)
+        node.open(LocalContext(node, tmp_path, files={"lists": [tmp_path / "net.txt"]}))
     with pytest.raises(RecipeError, match="no term"):
         Keyword(docs=DOCS).check()
 

@@ -6,9 +6,11 @@ import pytest
 from local_context import LocalContext
 from rows import applied
 
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError, RecipeError, SourceError
+from stages.clean import url_lists
 from stages.clean.url import Url
 from stages.read.read import Read
+from stages.read.streams import decompress
 
 DOCS = Read(paths=("unread",), keep=("url",))
 
@@ -57,6 +59,27 @@ def look(folder, urls, fields=("domains", "urls", "strict", "hard", "soft", "all
 def test_an_address_is_removed_for_its_list(tmp_path, url, rule):
     _, reasons, _ = look(tmp_path, ["https://fine.example/page", url])
     assert reasons == [None, rule and f"url.{rule}"]
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_list_that_no_memory_holds_is_an_error_before_it_is_read(tmp_path, monkeypatch, packed):
+    """64 MB of zeros in a gzip file of 64 kB were unpacked at once."""
+    monkeypatch.setattr(url_lists, "MOST", 1 << 20)
+    taken = []
+    monkeypatch.setattr(url_lists, "decompress", lambda *given: (taken.append(c) or c for c in decompress(*given)))
+    words = bytes(64 << 20)
+    (tmp_path / "bomb").write_bytes(gzip.compress(words) if packed else words)
+    node = Url(docs=DOCS, hard=(str(tmp_path / "bomb"),))
+    with pytest.raises(DataError, match=r"bomb: more than 1 MiB of words.*Next: split the list"):
+        url_lists.entries(LocalContext(node, tmp_path, files={"hard": (str(tmp_path / "bomb"),)}), "hard")
+    assert sum(map(len, taken)) <= 2 << 20
+
+
+def test_a_list_that_is_cut_off_is_named(tmp_path):
+    (tmp_path / "words.gz").write_bytes(gzip.compress(b"poker\n" * 1000)[:-9])
+    files = {"hard": (str(tmp_path / "words.gz"),)}
+    with pytest.raises(SourceError, match=r"words.gz: damaged gzip data.*fetch it again"):
+        url_lists.entries(LocalContext(Url(docs=DOCS, **files), tmp_path, files=files), "hard")
 
 
 def test_soft_words_are_a_threshold_and_lists_may_be_missing(tmp_path):

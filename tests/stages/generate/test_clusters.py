@@ -1,9 +1,16 @@
-"""k-means over vectors in memory: rows without a vector have no say, and portraits are of the members."""
+"""k-means over vectors in memory: rows without a vector have no say, portraits are of the members."""
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from local_context import LocalContext
 
+from pipeline.contract import Node
+from pipeline.errors import RecipeError
+from pipeline.fingerprint import node_form
+from pipeline.recipe import dump, parse
+from siftloom.vocabulary import vocabulary
+from stages.generate.cluster import Cluster
 from stages.generate.train_clusters import TrainClusters, _Portraits
 from stages.map import Map
 from stages.read.read import Read
@@ -49,3 +56,44 @@ def test_a_portrait_is_of_the_members_of_its_cluster():
     assert [p["middles"] for p in portraits] == [
         [None], [round(float(np.median(scores[nearest == 0])), 4)], [round(float(np.median(scores[nearest == 1])), 4)]
     ]  # fmt: skip
+
+
+RECIPE = """
+nodes:
+  docs: {use: read, paths: [a.jsonl]}
+  vectors: {use: map, docs: docs, fn: "a:b", writes: {vector: "float32[2]"}}
+  centres: {use: train_clusters, docs: vectors, k: 4}
+  found: {use: cluster, docs: vectors, model: centres, weights: {2: 0.5, 0: 3}}
+"""
+
+
+def test_weights_of_clusters_are_given_in_a_recipe_and_read_back():
+    """The keys of a recipe's mappings are texts: `2; expected a whole number`."""
+    recipe = parse(RECIPE, vocabulary())
+    assert recipe.nodes["found"].weights == {2: 0.5, 0: 3.0}
+    names = {node: name for name, node in recipe.nodes.items()}
+    written = dump(list(names), names, vocabulary(), name="x")
+    assert "{2: 0.5, 0: 3.0}" in written
+    again = parse(written, vocabulary())
+    form, other = (node_form(one.nodes["found"], lambda node: node.kind(), {}) for one in (recipe, again))
+    assert form == other
+    assert form["fields"]["weights"] == {"pairs": [[0, 3.0], [2, 0.5]]}
+
+
+@pytest.mark.parametrize(
+    ("weights", "words"),
+    [
+        ("{two: 1}", r"6:\d+: weights has the key 'two'; expected whole numbers as keys"),
+        ("{2: -1}", r"6:\d+: weights.2 is -1; expected at least 0"),
+        ("{1: 1, '01': 2}", r"6:\d+: weights has the key 1 twice"),
+        ("{7: 1}", r"6:\d+: cluster.weights: cluster 7; expected a whole number from 0 to 3"),
+    ],
+)
+def test_a_wrong_weight_has_its_place(weights, words):
+    with pytest.raises(RecipeError, match=words):
+        parse(RECIPE.replace("{2: 0.5, 0: 3}", weights), vocabulary())
+
+
+def test_a_text_is_no_cluster():
+    with pytest.raises(RecipeError, match=r"cluster.weights: cluster '2'; expected a whole number from 0 to 3"):
+        Cluster(docs=Node(), model=TrainClusters(docs=Node(), k=4), weights={"2": 1.0}).check()  # type: ignore[dict-item]
