@@ -4,17 +4,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import MinLen
+
+from pipeline.construct import placed
 from pipeline.contract import Node
+from pipeline.errors import RecipeError
 from pipeline.graph import Graph, build
 from pipeline.store.uris import masked
+from pipeline.values import Misfit, fitted
 from siftloom.notebook import html_table
 from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     from pipeline.driver.plan import Plan
     from siftloom.run import Run
+
+
+def _held(name: str, hint: Any, value: Any) -> Any:
+    """An argument as its hint wants it. Raises RecipeError for another one."""
+    try:
+        return fitted(hint, value)
+    except Misfit as misfit:
+        first = misfit.problems[0]
+        raise RecipeError(placed(f"Pipeline.{name}", first), first.found, first.expected) from None
 
 
 class Pipeline:
@@ -32,8 +46,12 @@ class Pipeline:
         store: str = "runs/",
         names: Mapping[str, Node] | None = None,
     ) -> None:
-        self.graph: Graph = build([targets] if isinstance(targets, Node) else list(targets), names or {})
-        self.name, self.store = name, store
+        given = [targets] if isinstance(targets, Node) else targets
+        if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
+            given = list(given)
+        several = _held("targets", Annotated[tuple[Node, ...], MinLen(1)], given)
+        self.graph: Graph = build(several, _held("names", Mapping[str, Node], {} if names is None else names))
+        self.name, self.store = _held("name", str, name), _held("store", str, store)
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {masked(self.store)}>"
@@ -75,7 +93,6 @@ class Pipeline:
         DriftError, or another named error.
         """
         from pipeline.driver.execute import Options
-        from pipeline.errors import RecipeError
         from siftloom.run import execute
         from siftloom.screen import listening
 

@@ -55,6 +55,7 @@ class Write(Node):
     columns: tuple[str, ...] = ()
 
     version = 4
+    gives = "files"
 
     def check(self) -> None:
         have = columns_of(self.docs)

@@ -20,6 +20,7 @@ from stages.quality.drawing import Draw, drawn_documents
 from stages.quality.fasttext_models import load, predict
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
+from stages.wants import Classifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,6 +56,7 @@ class TrainClassifier(Node):
     seed: int = 0
 
     version = 2
+    gives = "classifier"
 
     def check(self) -> None:
         if self.label not in columns_of(self.docs):
@@ -119,14 +121,10 @@ class Classify(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: Classifier
     as_: str = "topic"
 
     version = 2
-
-    def check(self) -> None:
-        if self.model.kind() != "train_classifier":
-            raise RecipeError("classify.model", f"a {self.model.kind()} node", "a train_classifier node")
 
     def adds(self):
         return {self.as_: "string", self.as_ + "_p": "float32"}

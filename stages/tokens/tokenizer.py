@@ -50,6 +50,7 @@ class Tokenizer(Node):
     specials: tuple[str, ...] = ()
 
     version = 2
+    gives = "tokenizer"
 
     def check(self) -> None:
         least = 256 + 1 + len(self.specials)
