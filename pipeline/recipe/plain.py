@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import types
+import typing
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline import values
-from pipeline.recipe.tree import Items, Mark, Table, Tree
+from pipeline.recipe.tree import DIGITS, INTEGER, Items, Mark, Table, Tree
 
 
 class Misfit(Exception):
@@ -19,11 +21,34 @@ class Misfit(Exception):
 
 def held(hint: Any, value: Any, tree: Tree, key: str) -> Any:
     """`value`, which was made of a tree, as its type hint wants it. Raises Misfit."""
+    value = _keyed(hint, value, tree, key)
     try:
         return values.fitted(hint, value)
     except values.Misfit as misfit:
         problems = [(*_followed(tree, key, each.path), each) for each in misfit.problems]
     raise Misfit([(place.mark, f"{at} is {each.found}", each.expected) for place, at, each in problems])
+
+
+def _keyed(hint: Any, value: Any, tree: Tree, at: str) -> Any:
+    """The value with whole numbers for the keys of a mapping that is declared so: a recipe's keys are texts."""
+    if not isinstance(tree, Table) or not isinstance(value, Mapping) or not _has_whole_keys(hint):
+        return value
+    found: dict[Any, Any] = {}
+    for text, item in value.items():
+        if not INTEGER.fullmatch(text) or len(text) > DIGITS:
+            raise Misfit([(tree.keys[text], f"{at} has the key {text!r}", "whole numbers as keys")])
+        if (number := int(text)) in found:
+            raise Misfit([(tree.keys[text], f"{at} has the key {number} twice", "each key once")])
+        found[number] = item
+    return found
+
+
+def _has_whole_keys(hint: Any) -> bool:
+    """Whether a hint is a mapping from whole numbers, or has one among its alternatives."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return arguments[0] is int
+    return origin in (typing.Union, types.UnionType, typing.Annotated) and any(map(_has_whole_keys, arguments))
 
 
 def _followed(tree: Tree, at: str, path: Sequence[int | str]) -> tuple[Tree, str]:

@@ -99,6 +99,10 @@ IN_A_RECIPE = [
         "{use: pretrain, rows: rows, model: {low_rank: 1m, rank: 1}, match: {parameters_of: tok}}",
         "run is a tokenizer node",
     ),
+    (
+        "{use: cluster, weights: {one: 2.0}, docs: docs, model: tok}",
+        "weights has the key 'one'; expected whole numbers as keys",
+    ),
     # words and columns
     (
         "{use: embed, docs: docs, model: dense, device: gpu}",
