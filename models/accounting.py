@@ -69,6 +69,18 @@ def count_parameters(config: Llama, vocab_size: int) -> Parameters:
     )
 
 
+def parameter_names(config: Llama) -> list[str]:
+    """The names of all parameters, those of the built module."""
+    names = ["embed_tokens.weight"]
+    for layer in range(config.shape.layers):
+        for projection, o, i in projections(config.shape):
+            # some projection may have fewer tensors: LOST without kept channels
+            parts = zip(config.tensors, config.shapes(o, i), strict=False)
+            names += [f"layers.{layer}.{projection}.{part}" for part, _ in parts]
+        names += [f"layers.{layer}.{norm}.weight" for norm in ("input_layernorm", "post_attention_layernorm")]
+    return [*names, "norm.weight", "lm_head.weight"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Flops:
     """Forward operations per token."""

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from models.accounting import projections
+from models.hf_settings import check
 from models.llama import LlamaModel
 from models.lost import LostLinear
 from models.presets import Llama
@@ -152,24 +153,8 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
     or when it has what this Llama has not: grouped queries, biases, scaled rotary positions, other tensors.
     """
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    check(settings, config)
     shape = config.shape
-    scaling = settings.get("rope_scaling") or settings.get("rope_parameters") or {}
-    theta = scaling.get("rope_theta", settings.get("rope_theta", 10_000.0))
-    wanted = {
-        "hidden_size": (settings.get("hidden_size"), shape.hidden),
-        "intermediate_size": (settings.get("intermediate_size"), shape.inter),
-        "num_hidden_layers": (settings.get("num_hidden_layers"), shape.layers),
-        "num_attention_heads": (settings.get("num_attention_heads"), shape.heads),
-        "num_key_value_heads": (settings.get("num_key_value_heads", shape.heads), shape.heads),
-        "attention_bias": (bool(settings.get("attention_bias")), False),
-        "mlp_bias": (bool(settings.get("mlp_bias")), False),
-        "rms_norm_eps": (settings.get("rms_norm_eps"), config.norm_eps),
-        "rope_theta": (theta, config.rope_theta),
-        "rope_type": (scaling.get("rope_type", scaling.get("type", "default")), "default"),
-    }
-    wrong = [f"{key}: found {found}, expected {want}" for key, (found, want) in wanted.items() if found != want]
-    if wrong:
-        raise ValueError(f"{folder / 'config.json'}: " + "; ".join(wrong))
     tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:

@@ -13,6 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
+from models.fields import Typed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -29,7 +31,7 @@ class TokenLosses(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Objective:
+class Objective(metaclass=Typed):
     """Base of all objectives. `reads` names the carried columns that `Batch.columns` must hold; `asks_start`: it reads
     the model that the run starts from.
     """

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from models.fields import Typed
 from models.optimiser import Optimiser, both_moments
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class AdamW(Optimiser):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cosine:
+class Cosine(metaclass=Typed):
     """Linear warm-up over `warmup` of the run, then half a cosine down to `final` of the peak.
 
     - `warmup`: share of the run
@@ -45,7 +46,7 @@ class Cosine:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WSD:
+class WSD(metaclass=Typed):
     """Warm-up, stable, decay (Hu et al. 2024): a plateau, then linear over the last `decay` of the run.
 
     - `warmup`, `decay`: shares of the run
@@ -61,7 +62,7 @@ class WSD:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Linear:
+class Linear(metaclass=Typed):
     """Linear warm-up over `warmup` of the run, then linear down to `final` of the peak.
 
     - `warmup`: share of the run

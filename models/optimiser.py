@@ -9,13 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from models.fields import Typed
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 
 @dataclass(frozen=True, kw_only=True)
-class Optimiser:
+class Optimiser(metaclass=Typed):
     """The settings that all kinds share.
 
     - `lr`: the peak of the learning rate

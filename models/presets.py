@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from models.fields import Typed
 from models.shapes import SHAPES, Activation, Shape, check_rank
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Llama:
+class Llama(metaclass=Typed):
     """A dense Llama (Touvron et al. 2023): RMSNorm, rotary positions, SwiGLU.
 
     - `size`: a row of `SHAPES`, such as 1m; the next four replace single entries of it
@@ -49,6 +50,7 @@ class Llama:
 
     factored: ClassVar[bool] = False  # whether each projection is two factors with `rank` numbers between them
     takes_weights: ClassVar[bool] = True  # whether it may start from trained dense weights
+    tensors: ClassVar[tuple[str, ...]] = ("weight",)  # names of a projection's trained tensors, as `shapes` orders them
 
     def __post_init__(self) -> None:
         if self.size not in SHAPES:
@@ -132,6 +134,7 @@ class LowRank(Llama):
     init: Literal["svd", "cola"] = "svd"
 
     factored: ClassVar[bool] = True
+    tensors: ClassVar[tuple[str, ...]] = ("A", "B")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -202,6 +205,7 @@ class Lost(Llama):
     scale: Literal["gamma", "exact"] = "gamma"
 
     factored: ClassVar[bool] = True
+    tensors: ClassVar[tuple[str, ...]] = ("A", "B", "W_s")
 
     def __post_init__(self) -> None:
         super().__post_init__()

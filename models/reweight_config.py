@@ -11,9 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from models.fields import Typed
+
 
 @dataclass(frozen=True, kw_only=True)
-class Uniform:
+class Uniform(metaclass=Typed):
     """Every token counts the same, or every sample does.
 
     - `by_tokens`: true = every token, false = every sample
@@ -23,7 +25,7 @@ class Uniform:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossShaped:
+class LossShaped(metaclass=Typed):
     """What the strategies share.
 
     - `r`: temperature, > 0. The authors use 1.0 at 124M parameters and 0.4 above.

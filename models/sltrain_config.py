@@ -31,6 +31,7 @@ class SLTrain(Llama):
     alpha: float = 32.0
 
     takes_weights: ClassVar[bool] = False
+    tensors: ClassVar[tuple[str, ...]] = ("A", "B", "values")
 
     def __post_init__(self) -> None:
         super().__post_init__()

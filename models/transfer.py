@@ -13,6 +13,7 @@ from models.convert import dense_tensors
 from models.files import load
 from models.llama import LlamaModel
 from models.presets import Llama
+from models.starting import no_way
 from models.starts import Keep
 
 
@@ -27,17 +28,11 @@ def start_from(
     trained = load(path)
     if trained.vocab_size != vocab_size:
         raise NoWay(f"a vocabulary of {trained.vocab_size}, and rows of one of {vocab_size}")
-    for name in ("shape", "rope_theta", "norm_eps"):
-        found, wanted = getattr(trained.config, name), getattr(config, name)
-        if found != wanted:
-            raise NoWay(f"a model of {name} {found}, and one of {wanted} to train")
+    if reason := no_way(trained.config, config):
+        raise NoWay("; expected ".join(reason))
     if trained.config == config:
         model = structure(config, vocab_size, max_length)
         model.load_state_dict(trained.state_dict())
         return model
-    if not trained.config.merges:
-        raise NoWay(f"a {type(trained.config).__name__} with an activation between its factors, which no matrix equals")
-    if not config.takes_weights:
-        raise NoWay(f"a {type(config).__name__}, which has no rule for a start from trained weights")
     dense = {name.removeprefix("model."): tensor for name, tensor in dense_tensors(trained).items()}
     return build(config, vocab_size, max_length, seed, dense=dense, keep=keep)

@@ -1,21 +1,17 @@
 """Types of fields that say which numbers make sense, and the check of a node's fields against them.
 
-A recipe's reader holds these types against the text, with line and column, and `siftloom schema` prints them as
-`minimum` and `maximum`. `check` does the same for nodes that Python code builds. Standard library and annotated-types
-only.
+`pipeline.values` holds these types against what a recipe says and against what Python code gives, and `siftloom schema`
+prints them as `minimum` and `maximum`. Standard library and annotated-types only.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Interval, Le, Lt
-
-from pipeline.errors import RecipeError
 
 Count = Annotated[int, Ge(0)]
 Positive = Annotated[int, Ge(1)]
@@ -29,19 +25,15 @@ Test = Ge | Gt | Le | Lt
 WORDS = {Ge: "at least", Gt: "above", Le: "at most", Lt: "below"}
 
 
-def check(node: Any) -> None:
-    """Raise RecipeError for a number outside the bounds of its field, and for a `min_...` above its `max_...`."""
-    for name, tests in _bounded(type(node)).items():
-        for value in _numbers(getattr(node, name)):
-            if not all(_holds(test, value) for test in tests):
-                raise RecipeError(f"{node.kind()}.{name}", f"{value}", f"a number {described(tests)}")
+def crossed(node: Any) -> tuple[str, str, str] | None:
+    """The first `min_...` of a node that is above its `max_...`: the field, what was found, what was expected."""
     for field in dataclasses.fields(node):
         if not field.name.startswith("min_"):
             continue
         low, high = getattr(node, field.name), getattr(node, "max_" + field.name[4:], None)
         if _is_number(low) and _is_number(high) and low > high:
-            place = f"{node.kind()}.{field.name}"
-            raise RecipeError(place, f"{low}, above max_{field.name[4:]}, {high}", f"a number of at most {high}")
+            return field.name, f"{low}, above max_{field.name[4:]}, {high}", f"a number of at most {high}"
+    return None
 
 
 def described(tests: tuple[Test, ...]) -> str:
@@ -54,29 +46,25 @@ def bounds_of(hint: Any) -> tuple[Test, ...]:
     return tuple(dict.fromkeys(_tests(hint)))
 
 
-@functools.cache
-def _bounded(cls: type) -> dict[str, tuple[Test, ...]]:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    found = {field.name: bounds_of(hints[field.name]) for field in dataclasses.fields(cls)}
-    return {name: tests for name, tests in found.items() if tests}
+def tests_in(metadata: Sequence[Any]) -> tuple[Test, ...]:
+    """Return the bounds among what an `Annotated` says."""
+    found: list[Test] = []
+    for item in metadata:
+        found += [test for test in item if isinstance(test, Test)] if isinstance(item, Interval) else ()
+        found += [item] if isinstance(item, Test) else ()
+    return tuple(found)
+
+
+def fails(tests: Iterable[Test], value: int | float) -> bool:
+    """Whether a number is outside of some bound."""
+    return not all(_holds(test, value) for test in tests)
 
 
 def _tests(hint: Any) -> Iterator[Test]:
-    for argument in typing.get_args(hint):
-        if isinstance(argument, Interval):
-            yield from (test for test in argument if isinstance(test, Test))
-        elif isinstance(argument, Test):
-            yield argument
-        else:
-            yield from _tests(argument)
-
-
-def _numbers(value: Any) -> Iterator[int | float]:
-    if _is_number(value):
-        yield value
-    elif isinstance(value, tuple | list | Mapping):
-        for item in value.values() if isinstance(value, Mapping) else value:
-            yield from _numbers(item)
+    if typing.get_origin(hint) is Annotated:
+        yield from tests_in(hint.__metadata__)
+    for argument in typing.get_args(hint)[:1] if typing.get_origin(hint) is Annotated else typing.get_args(hint):
+        yield from _tests(argument)
 
 
 def _is_number(value: Any) -> bool:

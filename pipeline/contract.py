@@ -52,6 +52,7 @@ from pipeline.arrow import arrow_type as arrow_type
 from pipeline.arrow import contiguous as contiguous
 from pipeline.arrow import plain_rows as plain_rows
 from pipeline.arrow import width
+from pipeline.construct import Checked
 from pipeline.errors import GraphError
 from pipeline.fields import file as file
 from pipeline.fields import reach as reach
@@ -77,6 +78,8 @@ from pipeline.shards import NewShard as NewShard
 from pipeline.shards import Shard as Shard
 from pipeline.shards import Source as Source
 from pipeline.shards import shard_facts as shard_facts
+from pipeline.values import Form as Form
+from pipeline.values import Gives as Gives
 
 if TYPE_CHECKING:
     import numpy as np
@@ -272,8 +275,10 @@ def _shown(self: Any) -> str:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Node:
-    """A frozen value: what to do, to what. See the module's docstring for how one is written."""
+class Node(metaclass=Checked):
+    """A frozen value: what to do, to what. See the module's docstring for how one is written. Making one holds every
+    field against its type (`pipeline.construct`); what fields say together is for `check`.
+    """
 
     version: ClassVar[int] = 1  # raise it when the same configuration gives other bytes
     reasons: ClassVar[tuple[str, ...]] = ()  # every reason it may remove a row for; order is part of the format
@@ -283,7 +288,7 @@ class Node:
     deterministic: ClassVar[bool] = True  # False: it cannot promise bytes, so its finished receipts are what it is
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
-    gives: ClassVar[str | None] = None  # what its phase `train` leaves, for nodes that take any such node: "model"
+    gives: ClassVar[str] = "documents"  # what other nodes take it for: a field asks with `Annotated[Node, Gives(...)]`
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
     progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
 

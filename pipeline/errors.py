@@ -44,6 +44,9 @@ class RecipeError(UserError):
 
     exit_code = 2
 
+    def __init__(self, place: str, found: str, expected: str = "", then: str = "") -> None:
+        super().__init__(place, found, expected, then or "mend it, then siftloom plan")
+
 
 class GraphError(RecipeError):
     """A cycle, a missing or doubled column, two branches of one base."""

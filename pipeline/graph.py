@@ -10,7 +10,6 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
-from pipeline import bounds
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase, inputs_first, nodes_in
 from pipeline.errors import GraphError
 
@@ -30,7 +29,6 @@ class Graph:
         self._inputs = {id(node): _inputs(node) for node in self.nodes}
         self._phases = {id(node): node.phases() for node in self.nodes}
         for node in self.nodes:
-            bounds.check(node)
             node.check()
             self._check_columns(node)
             if node.new_base is not None:

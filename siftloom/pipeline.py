@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from annotated_types import MinLen
+
+from pipeline.construct import placed
 from pipeline.contract import Node
+from pipeline.errors import RecipeError
 from pipeline.files.address import Address
 from pipeline.graph import Graph, build
+from pipeline.values import Misfit, fitted
 from siftloom.notebook import html_table
 from siftloom.packages import working_folder_first
 from siftloom.vocabulary import vocabulary
@@ -16,6 +21,15 @@ from siftloom.vocabulary import vocabulary
 if TYPE_CHECKING:
     from pipeline.driver.plan import Plan
     from siftloom.run import Run
+
+
+def _held(name: str, hint: Any, value: Any) -> Any:
+    """An argument as its hint wants it. Raises RecipeError for another one."""
+    try:
+        return fitted(hint, value)
+    except Misfit as misfit:
+        first = misfit.problems[0]
+        raise RecipeError(placed(f"Pipeline.{name}", first), first.found, first.expected) from None
 
 
 class Pipeline:
@@ -33,8 +47,13 @@ class Pipeline:
         store: str | Address = "runs/",
         names: Mapping[str, Node] | None = None,
     ) -> None:
-        self.graph: Graph = build([targets] if isinstance(targets, Node) else list(targets), names or {})
-        self.name, self.store = name, Address(store)
+        given = [targets] if isinstance(targets, Node) else targets
+        if isinstance(given, Iterable) and not isinstance(given, str | Mapping):
+            given = list(given)
+        several = _held("targets", Annotated[tuple[Node, ...], MinLen(1)], given)
+        self.graph: Graph = build(several, _held("names", Mapping[str, Node], {} if names is None else names))
+        self.name = _held("name", str, name)
+        self.store = store if isinstance(store, Address) else Address(_held("store", str, store))
 
     def __repr__(self) -> str:
         return f"<Pipeline {self.name!r}: {len(self.graph.nodes)} nodes, store {self.store}>"
@@ -77,7 +96,6 @@ class Pipeline:
         DriftError, or another named error.
         """
         from pipeline.driver.execute import Options
-        from pipeline.errors import RecipeError
         from siftloom.run import execute
         from siftloom.screen import listening
 

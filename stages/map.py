@@ -25,9 +25,9 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode
+from pipeline.contract import Columns, Context, Form, Node, Removed, RowFunction, RowNode
 from pipeline.errors import DataError, RecipeError
 from stages.documents import RESERVED, TEXT
 
@@ -56,7 +56,7 @@ class Map(RowNode):
     """
 
     docs: Node
-    fn: str
+    fn: Annotated[str, Form("the name of a function that workers can import, package.module:function")]
     version_: int = 1
     per: Literal["batch", "row"] = "batch"
     reads: tuple[str, ...] = (TEXT,)

@@ -54,6 +54,7 @@ class Write(Node):
     columns: tuple[str, ...] = ()
 
     version = 5
+    gives = "files"
 
     def check(self) -> None:
         have = columns_of(self.docs)

@@ -11,6 +11,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from models.fields import Typed
+
 Shape = Literal["linear", "quadratic", "root", "exponential", "logarithm", "step"]
 SHAPES = {
     "linear": lambda x: x,
@@ -23,7 +25,7 @@ SHAPES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pacing:
+class Pacing(metaclass=Typed):
     """The fields of what climbs, with the authors' values. `begin`: the share of the whole (rows, vocabulary) that the
     first steps see.
     """

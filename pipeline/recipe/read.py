@@ -3,7 +3,7 @@
 A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`); a list where several
 are allowed becomes a tuple; a mapping from names to numbers is a mixture. A field that holds a value takes
 `{lost: 1m, rank: 16}` (the kind's first field, the others beside it), `{lin_upper: {r: 1.0}}`, or the bare
-kind. Every other field is checked by pydantic against its type hint, strictly: text is no number. Relative
+kind. Every field is held against its type hint by `pipeline.values`, strictly: text is no number. Relative
 paths start at the recipe's folder.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline import bounds
+from pipeline.construct import hint_of
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
-from pipeline.recipe.plain import Misfit, checked
+from pipeline.recipe.plain import Misfit, held
 from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, inner, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
@@ -168,10 +168,11 @@ class Reader:
                     place,
                     f"unknown key {key!r} for {_kind(cls)}{nearest(key, iter(fields))}",
                     f"one of {', '.join(fields)}",
+                    self.help(cls),
                 )
                 continue
             try:
-                values[fields[key].name] = self.field(fields[key], value)
+                values[fields[key].name] = self.field(fields[key], value, cls)
             except _Problem:
                 failed = True
         missing = [
@@ -180,7 +181,12 @@ class Reader:
             if field.required and field.name not in values and key not in tree.entries
         ]
         if missing:
-            self.note(mark, f"{_kind(cls)} without {', '.join(missing)}", f"a value for {' and '.join(missing)}")
+            self.note(
+                mark,
+                f"{_kind(cls)} without {', '.join(missing)}",
+                f"a value for {' and '.join(missing)}",
+                self.help(cls),
+            )
         if failed or len(self.problems) > before:
             raise _Problem
         try:
@@ -188,30 +194,33 @@ class Reader:
                 values = self.everywhere[cls.kind()](values)
             value = cls(**values)
             if isinstance(value, Node):
-                bounds.check(value)
                 value.check()
-        except (ValueError, RecipeError) as error:
+        except RecipeError as error:
+            place = tree.keys.get(error.place.partition(":")[0].rpartition(".")[2], mark)
+            raise self.note(place, f"{error.place}: {error.found}", error.expected, error.then) from None
+        except ValueError as error:
             # a message that begins with the name of a field is about that field
-            name = str(error).partition(":")[0].rpartition(".")[2]
-            place = tree.keys.get(name, mark)
-            raise self.note(place, str(error)) from None
+            found, _, expected = str(error).partition(", expected ")
+            place = tree.keys.get(found.partition(":")[0], mark)
+            raise self.note(place, found, expected or "another value", self.help(cls)) from None
         return value
 
     # fields
 
-    def field(self, field: Field, tree: Tree) -> Any:
+    def field(self, field: Field, tree: Tree, cls: type) -> Any:
         empty = isinstance(tree, Leaf) and tree.value is None
         if empty and field.optional:
             return None
         kinds = self.vocabulary.kinds_for(field)
         if field.takes_node and not (isinstance(tree, Table) and kinds.keys() & tree.entries.keys()):
-            return self.reference(field, tree)
+            hint = hint_of(cls, field.name) if issubclass(cls, Node) else field.hint
+            return self.held(hint, self.reference(field, tree), tree, field.key, cls)
         if kinds and not empty:
             if field.takes_list:
                 items = tree.items if isinstance(tree, Items) else [tree]
                 return tuple(self.value(field, item, kinds) for item in items)
             return self.value(field, tree, kinds)
-        return self.checked(field, tree)
+        return self.checked(field, tree, cls)
 
     def reference(self, field: Field, tree: Tree) -> Any:
         if isinstance(tree, Leaf) and isinstance(tree.value, str):
@@ -276,18 +285,26 @@ class Reader:
         if not (isinstance(inner, Leaf) and inner.value is None):
             if first is None:
                 raise self.note(inner.mark, f"{kind}: {shown(inner)}", f"`{kind}: {{field: value}}`")
-            given[first.name] = self.field(first, inner)
+            given[first.name] = self.field(first, inner, cls)
         return self.build(cls, tree, {kind}, place, given)
 
-    def checked(self, field: Field, tree: Tree) -> Any:
+    def checked(self, field: Field, tree: Tree, cls: type) -> Any:
         """A plain value, held against its type hint."""
+        value = self.held(field.hint, plain(tree), tree, field.key, cls)
+        return _located(value, self.located) if field.role in ("sources", "target") else value
+
+    def held(self, hint: Any, value: Any, tree: Tree, key: str, cls: type) -> Any:
         try:
-            value = checked(field.hint, tree, field.key)
+            return held(hint, value, tree, key)
         except Misfit as misfit:
             for problem in misfit.problems:
-                self.note(*problem)
+                self.note(*problem, self.help(cls))
             raise _Problem from None
-        return _located(value, self.located) if field.role in ("sources", "target") else value
+
+    def help(self, cls: type) -> str:
+        """The command that explains the fields of a class."""
+        kind = cls.kind() if issubclass(cls, Node) else self.vocabulary.kind_of_class(cls)
+        return f"siftloom help {kind}" if kind else ""
 
     def located(self, path: str) -> str:
         """A path from the recipe's folder; URIs and absolute paths stay as they are."""

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any, ClassVar
 
 import yaml
 
+from pipeline import values
 from pipeline.errors import RecipeError
 
 INTEGER = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
@@ -90,17 +90,12 @@ def inner(tree: Tree) -> tuple[Tree, ...]:
 
 def shown(tree: Tree) -> str:
     """Return the tree as an error message shows it, at most a line of it."""
-    value = plain(tree)
-    kind = {bool: "true or false", str: "text", type(None): "nothing"}.get(type(value))
-    text = "an empty value" if value is None else repr(value)
-    text = text if len(text) <= 60 else text[:57] + "..."
-    return f"{text} ({kind})" if kind == "text" else text
+    return values.shown(plain(tree))
 
 
-def nearest(word: str, words: Iterator[str] | list[str]) -> str:
+def nearest(word: str, words: Iterable[str]) -> str:
     """Return `; did you mean 'x'?`, or nothing."""
-    close = get_close_matches(word, list(words), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return values.nearest(word, list(words))
 
 
 def compose(text: str, source: str) -> Tree:
@@ -168,7 +163,9 @@ class _Converter:
 
     def convert(self, node: yaml.Node) -> Tree:
         if id(node) in self.open:
-            raise RecipeError(str(self.mark(node)), "an anchor that holds itself")
+            raise RecipeError(
+                str(self.mark(node)), "an anchor that holds itself", "an anchor without its own alias in it"
+            )
         if len(self.open) > MOST_NESTED:
             raise self.too_deep(self.mark(node))
         if id(node) not in self.done:
@@ -181,7 +178,11 @@ class _Converter:
             if self.heights[id(tree)] > MOST_NESTED + 1:
                 raise self.too_deep(tree.mark)
             if self.sizes[id(tree)] > MOST_VALUES:
-                raise RecipeError(str(tree.mark), f"more than {MOST_VALUES:,} values once its aliases are written out")
+                raise RecipeError(
+                    str(tree.mark),
+                    f"more than {MOST_VALUES:,} values once its aliases are written out",
+                    "fewer aliases",
+                )
         return self.done[id(node)]
 
     def _convert(self, node: yaml.Node) -> Tree:
@@ -205,7 +206,9 @@ class _Converter:
             if not isinstance(key, yaml.ScalarNode):
                 raise RecipeError(str(place), "a key that is not a name", "a name")
             if key.value in table.entries:
-                raise RecipeError(str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})")
+                raise RecipeError(
+                    str(place), f"the key {key.value!r} twice (first at {table.keys[key.value]})", "each key once"
+                )
             table.entries[key.value], table.keys[key.value] = self.convert(value), place
         return table
 

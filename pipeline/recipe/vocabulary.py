@@ -32,7 +32,10 @@ class Vocabulary:
 
     def kind_of(self, value: Any) -> str | None:
         """The recipe name of a value, None when it is no value of ours."""
-        return next((kind for kind, cls in self.values.items() if type(value) is cls), None)
+        return self.kind_of_class(type(value))
+
+    def kind_of_class(self, cls: type) -> str | None:
+        return next((kind for kind, known in self.values.items() if known is cls), None)
 
 
 @dataclasses.dataclass(frozen=True)

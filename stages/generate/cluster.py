@@ -11,6 +11,7 @@ from pipeline.contract import ONE, Columns, Context, Node, Removed, RowFunction,
 from pipeline.errors import RecipeError
 from stages.generate.train_clusters import TrainClusters
 from stages.generate.vectors import assign, vectors_of
+from stages.wants import Clusters
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ class Cluster(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: Clusters
     drop: tuple[Count, ...] = threshold(())
     weights: Mapping[int, Amount] = field(default_factory=dict)
     as_: str = "cluster"
@@ -38,11 +39,9 @@ class Cluster(RowNode):
     reasons = ("cluster.dropped",)
 
     def check(self) -> None:
-        if not isinstance(self.model, TrainClusters):
-            raise RecipeError("cluster.model", f"a {self.model.kind()} node", "a train_clusters node")
-        k = self.model.k
+        k = getattr(self.model, "k", 2**31)  # a node of one's own that gives clusters may not say how many
         for name in ("drop", "weights"):
-            if odd := [n for n in getattr(self, name) if type(n) is not int or not 0 <= n < k]:
+            if odd := [n for n in getattr(self, name) if not 0 <= n < k]:
                 raise RecipeError(f"cluster.{name}", f"cluster {odd[0]!r}", f"a whole number from 0 to {k - 1}")
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
@@ -12,6 +12,7 @@ from stages.documents import TEXT
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import Pooling
 from stages.generate.loading import check_model, libraries_of, open_model, width_of
+from stages.wants import ModelOrFolder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,13 +34,13 @@ class Embed(RowNode):
     """
 
     docs: Node
-    model: Node | Endpoint
+    model: ModelOrFolder | Endpoint
     pooling: Pooling = "mean"
     width: Positive | None = None
     max_chars: Positive = 10_000
     batch_rows: Positive = 32
     batch_tokens: Positive | None = None
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "vector"
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)

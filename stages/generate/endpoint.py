@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from models.fields import Typed
 from pipeline.errors import DataError, UserError
 from stages.generate.lm import Answer, Likelihood, Pooling, Sampling
 
@@ -26,7 +27,7 @@ LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
 
 
 @dataclass(frozen=True, kw_only=True)
-class Endpoint:
+class Endpoint(metaclass=Typed):
     """The address of a server, and how to ask it.
 
     - `url`: up to the version, such as `http://127.0.0.1:8000/v1`.

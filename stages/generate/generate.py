@@ -17,6 +17,7 @@ from stages.generate.lm import Sampling, prompt_digest
 from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRows
+from stages.wants import ModelOrFolder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,7 +44,7 @@ class Generate(NewBaseNode):
     """
 
     docs: Node
-    model: Node | Endpoint
+    model: ModelOrFolder | Endpoint
     prompt: str
     samples: Positive = 1
     max_tokens: Positive = 256
@@ -54,7 +55,7 @@ class Generate(NewBaseNode):
     seed: int = 0
     max_chars: Positive = 3000
     batch_rows: Positive = 16
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     backend: Backend = "transformers"
     on_error: Literal["fail", "skip"] = "fail"
     in_flight: Positive = runtime(8)
@@ -77,7 +78,7 @@ class Generate(NewBaseNode):
         try:
             self._sampling()
         except ValueError as error:
-            raise RecipeError("generate", f"{error}") from error
+            raise RecipeError("generate", f"{error}", "settings that a draw can have") from error
 
     def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE))))

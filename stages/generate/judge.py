@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.bounds import Amount, Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
@@ -21,6 +21,7 @@ from stages.generate.endpoint import BadAnswer, Endpoint, EndpointLM, Refused
 from stages.generate.lm import Sampling, prompt_digest
 from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
 from stages.generate.prompt import Template
+from stages.wants import ModelOrFolder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +64,7 @@ class Judge(RowNode):
     """
 
     docs: Node
-    model: Node | Endpoint
+    model: ModelOrFolder | Endpoint
     prompt: str = PROMPT
     pattern: str = r"[Ss]core:?\s*(-?\d+(?:\.\d+)?)"
     low: float = 0.0
@@ -74,10 +75,10 @@ class Judge(RowNode):
     seed: int = 0
     max_chars: Positive = 3000
     batch_rows: Positive = 16
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     backend: Backend = "transformers"
     as_: str = "judge"
-    on_error: str = runtime("fail")
+    on_error: Literal["fail", "reason"] = runtime("fail")
     in_flight: Positive = runtime(8)
     token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
@@ -107,7 +108,7 @@ class Judge(RowNode):
         try:
             self._sampling()
         except ValueError as error:
-            raise RecipeError("judge", f"{error}") from error
+            raise RecipeError("judge", f"{error}", "settings that a draw can have") from error
         if self.on_error not in ("fail", "reason"):
             raise RecipeError("judge.on_error", f"{self.on_error!r}", "fail or reason")
 

@@ -28,6 +28,8 @@ class ModelFolder(Node):
     paths: tuple[str, ...] = sources()
     trust_code: bool = False
 
+    gives = "model folder"
+
     def phases(self):
         return (TaskPhase(name="files", keys=one, run=self._copy),)
 

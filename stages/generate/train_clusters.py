@@ -64,6 +64,7 @@ class TrainClusters(Node):
     seed: int = 0
 
     version = 2
+    gives = "clusters"
 
     def check(self) -> None:
         have = columns_of(self.docs)

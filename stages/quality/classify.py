@@ -20,6 +20,7 @@ from stages.quality.drawing import Draw, drawn_documents
 from stages.quality.fasttext_models import LIBRARIES, load, predict
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
+from stages.wants import Classifier
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +57,7 @@ class TrainClassifier(Node):
 
     version = 2
     libraries = LIBRARIES
+    gives = "classifier"
 
     def check(self) -> None:
         if self.label not in columns_of(self.docs):
@@ -120,15 +122,11 @@ class Classify(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: Classifier
     as_: str = "topic"
 
     version = 2
     libraries = LIBRARIES
-
-    def check(self) -> None:
-        if self.model.kind() != "train_classifier":
-            raise RecipeError("classify.model", f"a {self.model.kind()} node", "a train_classifier node")
 
     def adds(self):
         return {self.as_: "string", self.as_ + "_p": "float32"}

@@ -30,6 +30,8 @@ class FasttextModel(Node):
     max_chars: Positive | None = None
     min_chars: Count = 1
 
+    gives = "quality model"
+
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._copy),)
 

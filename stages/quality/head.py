@@ -16,6 +16,7 @@ from pipeline.errors import DataError, RecipeError
 from stages.chance import draws, share_limit
 from stages.documents import HELD_OUT, ID, columns_of
 from stages.generate.vectors import save, vectors_of
+from stages.wants import TrainedHead
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,7 @@ class TrainHead(Node):
     seed: int = 0
 
     version = 2
+    gives = "head"
 
     def check(self) -> None:
         have = columns_of(self.docs)
@@ -126,12 +128,8 @@ class Head(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: TrainedHead
     as_: str = "quality"
-
-    def check(self) -> None:
-        if not isinstance(self.model, TrainHead):
-            raise RecipeError("head.model", f"a {self.model.kind()} node", "a train_head node")
 
     @property
     def needs(self):  # type: ignore[override]

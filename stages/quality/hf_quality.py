@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError
 from stages.documents import TEXT
 from stages.generate.embed import whole_batches
 from stages.generate.loading import model_files
+from stages.wants import ModelFiles
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,20 +33,16 @@ class HfQuality(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: ModelFiles
     label: str | None = None
     max_tokens: Positive = 512
     batch_rows: Positive = 32
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "quality"
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
 
     libraries = ("transformers", "tokenizers")
-
-    def check(self) -> None:
-        if self.model.kind() != "model_folder":
-            raise RecipeError("hf_quality.model", f"a {self.model.kind()} node", "a model_folder node")
 
     def adds(self):
         return {self.as_: "float32"}

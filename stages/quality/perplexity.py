@@ -15,6 +15,7 @@ from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, 
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws
 from stages.documents import HELD_OUT, ID, TEXT
+from stages.wants import NgramModel
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,7 @@ class TrainNgram(Node):
     seed: int = 0
 
     version = 2
+    gives = "n-gram model"
 
     def check(self) -> None:
         if not 1 <= self.order <= 8:
@@ -151,12 +153,8 @@ class Perplexity(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: NgramModel
     as_: str = "perplexity"
-
-    def check(self) -> None:
-        if self.model.kind() != "train_ngram":
-            raise RecipeError("perplexity.model", f"a {self.model.kind()} node", "a train_ngram node")
 
     def adds(self):
         return {self.as_: "float32"}

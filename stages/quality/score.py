@@ -6,8 +6,9 @@ import json
 from dataclasses import dataclass
 
 from pipeline.contract import ONE, Columns, Context, Node, RowFunction, RowNode
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError
 from stages.quality.fasttext_models import LIBRARIES
+from stages.wants import QualityModel
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,18 +26,12 @@ class Quality(RowNode):
     """
 
     docs: Node
-    model: Node
+    model: QualityModel
     calibrated: bool = False
     as_: str = "quality"
 
     version = 2
     libraries = LIBRARIES
-
-    def check(self) -> None:
-        if self.model.kind() not in ("train_quality", "fasttext_model"):
-            raise RecipeError(
-                "quality.model", f"a {self.model.kind()} node", "a train_quality node, or a fasttext_model"
-            )
 
     def adds(self):
         return {self.as_: "float32"}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
-from pipeline.errors import DataError
+from pipeline.errors import DataError, RecipeError
 from stages.documents import given_or_not
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
@@ -22,6 +22,8 @@ from stages.quality.drawing import Draw, Drawn, drawn_documents
 from stages.quality.fasttext_models import LIBRARIES, good_shares
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
+from stages.training.lineage import alike
+from stages.wants import Documents
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,7 +59,7 @@ class TrainQuality(Node):
     """
 
     good: Node | tuple[Node, ...]
-    bad: Node | tuple[Node, ...]
+    bad: Documents | tuple[Documents, ...]
     analyzer: Analyzer = "char"
     dim: Positive = 16
     buckets: Positive = 200_000
@@ -72,7 +74,14 @@ class TrainQuality(Node):
 
     version = 3
     libraries = LIBRARIES
+    gives = "quality model"
     stream = "good"
+
+    def check(self) -> None:
+        if alike(self.good, self.bad):
+            raise RecipeError(
+                "train_quality.bad", "the same documents on both sides", "documents that are worse than `good`"
+            )
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train, fresh=True),)

@@ -23,8 +23,8 @@ import numpy as np
 from pipeline.contract import ONE, Address, Context, Law, Node, Result, TaskPhase, one, target
 from pipeline.errors import RecipeError
 from stages.publish import check_target, publish
-from stages.tokens.pack import Pack
 from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX
+from stages.wants import PackedRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -49,15 +49,15 @@ class ExportTokens(Node):
     Law: documents packed = documents exported. Of tokens: exported = text tokens + one a document.
     """
 
-    rows: Node
+    rows: PackedRows
     format: Literal["megatron", "datatrove", "parquet"] = "megatron"
     to: str | None = target()
 
+    gives = "files"
+
     def check(self) -> None:
-        if not isinstance(self.rows, Pack):
-            raise RecipeError("export_tokens.rows", f"a {self.rows.kind()}", "a pack node")
-        if self.rows.max_rows is not None:
-            raise RecipeError("export_tokens.rows", f"max_rows: {self.rows.max_rows}", "a pack node of all its rows")
+        if (most := getattr(self.rows, "max_rows", None)) is not None:
+            raise RecipeError("export_tokens.rows", f"max_rows: {most}", "a pack node of all its rows")
         check_target("export_tokens.to", self.to)
 
     def phases(self):

@@ -28,6 +28,7 @@ from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Res
 from pipeline.errors import RecipeError
 from stages.documents import HALF, HELD_OUT, LANG, SOURCE, TEXT, carried, columns_of
 from stages.tokens.tokenizer import ENCODERS, END_OF_TEXT, tokenizer_file
+from stages.wants import Documents, TokenizerNode
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
 SHARDS_TOGETHER = 64  # in a row group of the barred documents, so that a shard reads its own and few others
@@ -53,10 +54,10 @@ class Pack(Node):
     """
 
     docs: Node | tuple[Node, ...]
-    tokenizer: Node
+    tokenizer: TokenizerNode
     length: int = 256
     window: Positive = 100_000
-    holdout: Node | None = None
+    holdout: Documents | None = None
     half: Annotated[int, Interval(ge=0, le=1)] | None = None
     max_rows: Positive | None = None
     seed: int = 0
@@ -64,6 +65,7 @@ class Pack(Node):
 
     version = 3
     libraries = ENCODERS
+    gives = "packed rows"
 
     def check(self) -> None:
         if self.half is not None and (self.half not in (0, 1) or HALF not in columns_of(self.docs)):

@@ -52,6 +52,7 @@ class Tokenizer(Node):
 
     version = 2
     libraries = ("tokenizers",)
+    gives = "tokenizer"
 
     def check(self) -> None:
         least = 256 + 1 + len(self.specials)

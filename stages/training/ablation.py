@@ -18,7 +18,7 @@ from annotated_types import Interval
 from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.training.evaluate import Evaluate
+from stages.wants import Evaluation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,11 +40,13 @@ class Ablation(Node):
     evaluations are not of the same documents.
     """
 
-    runs: tuple[Node, ...]
+    runs: tuple[Evaluation, ...]
     labels: tuple[str, ...]
     resamples: Positive = 2000
     level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     seed: int = 0
+
+    gives = "table"
 
     def check(self) -> None:
         if len(self.labels) < 2 or len(set(self.labels)) < len(self.labels):
@@ -53,9 +55,6 @@ class Ablation(Node):
             raise RecipeError(
                 "ablation.runs", f"{len(self.runs)} for {len(self.labels)} arms", "as many evaluations of every arm"
             )
-        for run in self.runs:
-            if not isinstance(run, Evaluate):
-                raise RecipeError("ablation.runs", f"a {run.kind()}", "evaluate nodes")
         if self.resamples < 100 or not 0 < self.level < 1:
             raise RecipeError("ablation.resamples, level", f"{self.resamples}, {self.level}", "100 and more, a share")
 

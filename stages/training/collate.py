@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from models.fields import Typed
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -78,7 +80,7 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Collator:
+class Collator(metaclass=Typed):
     """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold, `needs` the special
     tokens that `Rows.specials` must hold; `both_sides`: a place sees what stands behind it, so that the model is no
     causal one afterwards.

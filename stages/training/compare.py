@@ -13,6 +13,7 @@ from stages.documents import HELD_OUT
 from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
 from stages.training.lineage import alike, inputs_in
+from stages.wants import EvaluationOrModel
 
 WEIGHTS = "How unevenly reweighting spread the loss over the samples of a batch."
 UNEVEN = 1e-5  # without weights every curve is 1, up to rounding
@@ -29,8 +30,10 @@ class Compare(Node):
     Writes `table/all.json`.
     """
 
-    runs: tuple[Node, ...]
+    runs: tuple[EvaluationOrModel, ...]
     labels: tuple[str, ...] = ()
+
+    gives = "table"
 
     def __post_init__(self) -> None:
         runs = (self.runs,) if isinstance(self.runs, Node) else tuple(self.runs)
@@ -39,9 +42,6 @@ class Compare(Node):
     def check(self) -> None:
         if not self.runs:
             raise RecipeError("compare.runs", "none", "evaluate nodes, or nodes that give a model")
-        for run in self.runs:
-            if not isinstance(run, Evaluate):
-                raise RecipeError("compare.runs", f"a {run.kind()}", "evaluate nodes, or nodes that give a model")
         if self.labels and (len(self.labels) != len(self.runs) or len(set(self.labels)) != len(self.labels)):
             raise RecipeError("compare.labels", f"{self.labels}", f"{len(self.runs)} different names, or none")
 

@@ -13,6 +13,7 @@ from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
 from stages.tokens.tokenizer import ENCODERS
 from stages.training.lineage import sees_both_sides
+from stages.wants import TrainedNode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,7 +34,7 @@ class Evaluate(Node):
     `source`, `nats`, `tokens`, `bytes` of every document). Law: documents = scored + skipped (by reason).
     """
 
-    model: Node
+    model: TrainedNode
     docs: Node | tuple[Node, ...]
     which: Literal["held_out", "all"] = "held_out"
     sample_bytes: Positive | None = 10_000_000
@@ -46,10 +47,9 @@ class Evaluate(Node):
     seed: int = 0
 
     libraries = ENCODERS
+    gives = "evaluation"
 
     def check(self) -> None:
-        if self.model.gives != "model":
-            raise RecipeError("evaluate.model", f"a {self.model.kind()}", "a node that gives a model, as pretrain")
         if sees_both_sides(self.model):
             raise RecipeError(
                 "evaluate.model", "a model that was trained last to see both sides, whose causal loss says nothing",

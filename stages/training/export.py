@@ -12,6 +12,7 @@ from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.training.lineage import lineage, sees_both_sides
+from stages.wants import TrainedNode
 
 if TYPE_CHECKING:
     from stages.training.results import TrainedModel
@@ -30,13 +31,13 @@ class Export(Node):
            wherever it is exact
     """
 
-    model: Node
+    model: TrainedNode
     form: Literal["auto", "dense", "factors", "bidirectional"] = "auto"
     dtype: Literal["fp32", "bf16"] = "fp32"
 
+    gives = "model folder"
+
     def check(self) -> None:
-        if self.model.gives != "model":
-            raise RecipeError("export.model", f"a {self.model.kind()}", "a node that gives a model, as pretrain")
         config = getattr(self.model, "model", None)
         if not isinstance(config, Llama):
             return  # known when the model is: a folder of another's

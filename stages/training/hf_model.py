@@ -6,15 +6,12 @@ import json
 from dataclasses import dataclass
 
 from models.accounting import count_parameters
-from models.presets import Llama
+from models.hf_settings import llama_of
 from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
+from stages.training.known import checked_llama, folder_settings
 
 NEEDED = ("config.json", "tokenizer.json")
-SETTINGS = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "rms_norm_eps", "vocab_size",
-    "max_position_embeddings", "eos_token_id",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +25,10 @@ class HfModel(Node):
 
     version = 2
     gives = "model"
+
+    def check(self) -> None:
+        if (settings := folder_settings(self)) is not None:
+            checked_llama(settings)
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._read),)
@@ -52,26 +53,13 @@ class HfModel(Node):
                 if not (folder / name).exists():
                     raise DataError("hf_model.paths", f"no {name}", "the files of a Hugging Face folder, as folder/*")
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            for name in SETTINGS:
-                if settings.get(name) is None:
-                    raise DataError("hf_model.paths", f"in config.json, no {name}", "the settings of a dense Llama")
             if '"ByteLevel"' not in json.dumps(json.loads((folder / "tokenizer.json").read_bytes())["decoder"]):
                 raise DataError(
                     "hf_model.paths", "a tokenizer.json whose tokens are not pieces of bytes",
                     "byte-level BPE, as of GPT-2, Llama 3 or siftloom",
                 )  # fmt: skip
             try:
-                config = Llama(
-                    "1m",
-                    hidden=settings["hidden_size"],
-                    inter=settings["intermediate_size"],
-                    layers=settings["num_hidden_layers"],
-                    heads=settings["num_attention_heads"],
-                    norm_eps=settings["rms_norm_eps"],
-                    rope_theta=(settings.get("rope_parameters") or {}).get(
-                        "rope_theta", settings.get("rope_theta", 10_000.0)
-                    ),
-                )
+                config = llama_of(settings)
                 words, length = settings["vocab_size"], settings["max_position_embeddings"]
                 model = build(config, words, length, 0, dense=read_dense(folder, config))
             except KeyError as error:

@@ -70,8 +70,9 @@ class LossWeights(Node):
             raise RecipeError("loss_weights.low, high", f"{self.low}, {self.high}", "two quantiles in order")
         if self.domain_step and self.minus is None:
             raise RecipeError(
-                "loss_weights.domain_step", f"{self.domain_step}, and no column of a reference in `minus`"
-            )
+                "loss_weights.domain_step", f"{self.domain_step}, and no column of a reference in `minus`",
+                "a column of losses under a reference", "set minus, or leave domain_step 0",
+            )  # fmt: skip
 
     def adds(self):
         return {self.as_: "float32"}

@@ -11,19 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models.accounting import count_flops, count_parameters, rank_for_flops, rank_for_parameters
+from models.fields import Typed
 from models.presets import Llama
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
+from stages.wants import TrainedNode
 
 
 @dataclass(frozen=True, kw_only=True)
-class ParametersOf:
+class ParametersOf(metaclass=Typed):
     """As many parameters in the projections as the model of a run, from below.
 
     - `run`: the other training
     """
 
-    run: Node = field(kw_only=False)
+    run: TrainedNode = field(kw_only=False)
 
     def solve(self, model: Llama) -> Llama:
         """The model with the rank that fits; the rank that it came with is not used. Raises RecipeError."""
@@ -32,13 +34,13 @@ class ParametersOf:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlopsOf:
+class FlopsOf(metaclass=Typed):
     """As many operations per token in the projections as the model of a run, from below.
 
     - `run`: the other training
     """
 
-    run: Node = field(kw_only=False)
+    run: TrainedNode = field(kw_only=False)
 
     def solve(self, model: Llama) -> Llama:
         """The model with the rank that fits; the rank that it came with is not used. Raises RecipeError."""

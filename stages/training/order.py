@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from models.fields import Typed
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -33,7 +35,7 @@ class OpenOrder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Order(metaclass=Typed):
     """Base of all orders. `reads` names carried columns that every source must have. `weighs`: rows are drawn by a
     prior, so that the loss must not count one too.
     """

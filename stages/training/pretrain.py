@@ -26,6 +26,7 @@ from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Res
 from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import ENCODERS
+from stages.training import known
 from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import FILES, of_files
@@ -38,6 +39,7 @@ from stages.training.mixture import mixture_figures
 from stages.training.order import MIXTURE, Order
 from stages.training.stage import Stage, check_stages, last_collator
 from stages.training.stream import Stream, check_stream
+from stages.wants import PackedRows, RowsOrDocuments, TokenizerNode, TrainedNode
 
 ADAMW, COSINE = AdamW(), Cosine()
 
@@ -102,12 +104,12 @@ class Pretrain(Node):
 
     progress_formats = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s"}  # noqa: RUF012
 
-    rows: Node | tuple[tuple[Node, float], ...]
+    rows: RowsOrDocuments | tuple[tuple[PackedRows, float], ...]
     feed: Stream | None = None
-    tokenizer: Node | None = None
+    tokenizer: TokenizerNode | None = None
     model: Llama
     match: Match | None = None
-    start: Node | None = None
+    start: TrainedNode | None = None
     objective: Objective = CROSS_ENTROPY
     collate: Collator = NEXT_TOKEN
     order: Order = MIXTURE
@@ -193,22 +195,25 @@ class Pretrain(Node):
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong)
-        if self.start is not None and self.start.gives != "model":
-            raise RecipeError("pretrain.start", f"a {self.start.kind()}", "a node that gives a model")
         objectives = [self.objective, *(stage.objective for stage in self.schedule)]
         collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
         check_start(self.start, objectives)
+        known.check_freeze(self)
+        known.check_start(self)
         if self.feed is not None:
             check_stream(self, [*objectives, *collators, self.reweight], collators)
             return
         if self.tokenizer is not None:
             raise RecipeError("pretrain.tokenizer", "a tokenizer beside packed rows", "the tokenizer of pack alone")
+        if not self.mixture:
+            raise RecipeError("pretrain.rows", "an empty mixture", "a pack node, or a mapping of pack nodes to shares")
         for node, share in self.mixture:
             if not isinstance(node, Pack):
                 raise RecipeError("pretrain.rows", f"{node!r:.60}", "a pack node, or a mapping of pack nodes to shares")
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
         packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
+        known.check_mixture(packs)
         check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
 
     def phases(self):

@@ -13,7 +13,7 @@ a reference's losses; cross-fitting after Chernozhukov et al. 2018 (arXiv 1608.0
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
 
@@ -25,6 +25,7 @@ from stages.generate.embed import whole_batches
 from stages.generate.lm import LM
 from stages.generate.loading import check_model, open_model
 from stages.training.lineage import alike, bases_behind, nearest, rows_behind
+from stages.wants import ModelOrFolder
 
 CROSS_FIT = "two proxies, each trained on one half: `halves` before `pack` with half: 0 and half: 1"
 
@@ -47,10 +48,10 @@ class ScoreLoss(RowNode):
     """
 
     docs: Node
-    proxies: Node | tuple[Node, ...]
+    proxies: ModelOrFolder | tuple[ModelOrFolder, ...]
     window: Annotated[int, Ge(2)] | None = None
     batch_rows: Positive = 32
-    device: str = "cpu"
+    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "ref"
     actors: tuple[Positive, Positive] = runtime((1, 2))
     gpu_share: ShareAboveZero = runtime(1.0)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
+from models.fields import Typed
 from models.objective import Objective
 from stages.training.collate import Collator
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stage:
+class Stage(metaclass=Typed):
     """Part of a run. A field that is null is that of the run itself.
 
     until      share of the run's steps at which it ends, above that of the stage before; 1.0 for the last one

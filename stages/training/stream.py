@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
+from models.fields import Typed
 from pipeline.bounds import Positive
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream:
+class Stream(metaclass=Typed):
     """How rows are made of documents while the training runs (`stages.training.stream`).
 
     length  T, tokens a model sees at once

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from models.accounting import (
     count_flops,
     count_parameters,
+    parameter_names,
     rank_for_flops,
     rank_for_parameters,
     table_bytes,
@@ -75,6 +76,18 @@ def test_counts_are_the_published_ones_and_those_of_the_module(size) -> None:
         model = structure(config, VOCABULARY, 256, "meta")
         assert sum(p.numel() for p in model.parameters()) == expected
         assert sum(b.numel() for b in model.buffers()) == counts.indices
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        Llama("1m"), LowRank("1m", rank=4), Lost("1m", rank=4, density=0.1), Lost("1m", rank=4, density=0.0),
+        SLTrain("1m", rank=4, density=0.1),
+    ],
+)  # fmt: skip
+def test_names_of_parameters_are_those_of_the_module(config) -> None:
+    built = structure(config, 300, 16, device="meta")
+    assert sorted(parameter_names(config)) == sorted(name for name, _ in built.named_parameters())
 
 
 @pytest.mark.parametrize("size", GIGABYTES)

@@ -82,6 +82,11 @@ def test_another_process_agrees(least, letters, min_chars):
     assert other.stdout.strip() == identity(node)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Anything(Node):
+    value: Any
+
+
 class Colour(enum.Enum):
     RED = "red"
 
@@ -102,8 +107,8 @@ def test_values_without_a_stable_form_are_refused(value):
 
 
 def test_the_error_names_the_field_and_the_item():
-    with pytest.raises(IdentityError, match=r"Vowels\.letters\.deep\[1\]"):
-        identity(Vowels(docs=Lines(paths=("a",)), letters={"deep": [1, float("nan")]}))
+    with pytest.raises(IdentityError, match=r"Anything\.value\.deep\[1\]"):
+        identity(Anything(value={"deep": [1, float("nan")]}))
 
 
 def test_enumerations_and_paths_stand_for_their_values():
@@ -140,12 +145,12 @@ def test_a_share_of_a_stage_is_a_float_too():
     assert identity(one) == identity(other)
 
 
-@pytest.mark.parametrize("annotation", [int, "int | float", Any, tuple[int, float]])
+@pytest.mark.parametrize("annotation", ["int | float", Any, tuple[int | float, float]])
 def test_a_whole_number_is_another_value_where_it_may_mean_another_thing(annotation):
     made = dataclasses.make_dataclass(
         "Made", [("value", annotation)], bases=(Node,), frozen=True, kw_only=True, eq=False
     )
-    whole, broken = ((1, 1), (1.0, 1)) if annotation == tuple[int, float] else (1, 1.0)
+    whole, broken = ((1, 1), (1.0, 1)) if annotation == tuple[int | float, float] else (1, 1.0)
     assert identity(made(value=whole)) != identity(made(value=broken))
 
 

@@ -178,9 +178,9 @@ def test_a_contradiction_is_named(fields, what):
 
 
 def test_zero_is_a_value_like_any_other(tmp_path):
-    Select(docs=None, by="q", min=0.0).check()
+    Select(docs=DOCS, by="quality", min=0.0).check()
     with pytest.raises(RecipeError, match="keep_fraction and min"):
-        Select(docs=None, by="q", min=0.0, keep_fraction=0.5).check()
+        Select(docs=DOCS, by="quality", min=0.0, keep_fraction=0.5).check()
 
 
 KINDS = {"q": "float32", "n": "int64", "lang": "string", "good": "bool", "vector": "float32[8]"}

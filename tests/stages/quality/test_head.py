@@ -69,5 +69,5 @@ def test_too_few_documents_and_wrong_columns_are_named(tmp_path):
         train(tmp_path, table(15))
     with pytest.raises(RecipeError, match="no column 'nothing'"):
         TrainHead(docs=DOCS, label="nothing").check()
-    with pytest.raises(RecipeError, match="train_head node"):
-        Head(docs=DOCS, model=DOCS).check()
+    with pytest.raises(RecipeError, match="gives a head, as train_head"):
+        Head(docs=DOCS, model=DOCS)

@@ -75,8 +75,8 @@ def test_sentences_are_lines():
 def test_no_text_and_wrong_models_are_named(tmp_path):
     with pytest.raises(DataError, match=r"train_ngram\.docs"):
         train(tmp_path, table(3, held_out=[True] * 3))
-    with pytest.raises(RecipeError, match="train_ngram node"):
-        Perplexity(docs=DOCS, model=DOCS).check()
+    with pytest.raises(RecipeError, match="gives an n-gram model, as train_ngram"):
+        Perplexity(docs=DOCS, model=DOCS)
 
 
 def test_no_more_is_held_than_what_may_be_counted(tmp_path, monkeypatch):

@@ -126,8 +126,8 @@ def test_too_few_documents_and_wrong_inputs_are_named(tmp_path):
     few = tables() | {"good": table(PROSE, 10, 1)}
     with pytest.raises(DataError, match=r"train_quality\.good: \d+ documents"):
         train(tmp_path, few)
-    with pytest.raises(RecipeError, match="train_quality node"):
-        Quality(docs=GOOD, model=BAD).check()
+    with pytest.raises(RecipeError, match="gives a quality model, as train_quality or fasttext_model"):
+        Quality(docs=GOOD, model=BAD)
 
 
 @example("__label__bad\n__label____label__ x")

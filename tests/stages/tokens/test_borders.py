@@ -42,7 +42,7 @@ def model(tokenizer):
 
 
 def packed(folder, tokenizer, texts):
-    ctx = LocalContext(Pack(docs=None, tokenizer=None, length=LENGTH), folder)
+    ctx = LocalContext(Pack(docs=DOCS, tokenizer=Tokenizer(docs=DOCS), length=LENGTH), folder)
     ctx.shard, ctx.phase, ctx.key = Shard("base12345678", "s0", len(texts), 0), "pack", "s0"
     writer = PackWriter(ctx, tokenizer, LENGTH + 1, 100)
     writer.add(pa.table({"_row": range(len(texts)), "text": texts}))

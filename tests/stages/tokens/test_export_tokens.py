@@ -116,7 +116,7 @@ def test_parquet_names_the_row_that_each_document_is(packed, tmp_path):
 def test_only_a_whole_pack_can_be_exported():
     pack = Pack(docs=DOCS, tokenizer=Tokenizer(docs=DOCS))
     for rows, fields, message in (
-        (DOCS, {}, "a read; expected a pack node"),
+        (DOCS, {}, "a read node; expected a node that gives packed rows"),
         (Pack(docs=DOCS, tokenizer=pack.tokenizer, max_rows=5), {}, "max_rows: 5"),
         (pack, {"to": "ftp://x"}, "ftp"),
     ):

@@ -31,6 +31,7 @@ TEXTS = [
 
 
 DOCS = Read(paths=("corpus.jsonl",))
+TOKENIZER = Tokenizer(docs=DOCS)
 
 
 def documents(texts=TEXTS, **columns):
@@ -56,7 +57,7 @@ class _Open(LocalContext):
 
 
 def pack(tokenizer, folder, table, *, length=16, window=1000, barred=frozenset(), batch=7, carry=None):
-    ctx = _Open(Pack(docs=None, tokenizer=None, length=length), folder)
+    ctx = _Open(Pack(docs=DOCS, tokenizer=TOKENIZER, length=length), folder)
     ctx.shard, ctx.phase, ctx.key = Shard("base12345678", "s0", table.num_rows, 0), "pack", "s0"
     writer = PackWriter(ctx, tokenizer, length + 1, window, barred, carry or {})
     for start in range(0, table.num_rows, batch):
@@ -132,11 +133,13 @@ def test_the_rows_of_a_source_weigh_together_what_its_documents_do(tokenizer, tm
 )
 def test_a_column_that_cannot_be_carried_is_named(name, message):
     class Scored(Pack):
+        gives = "documents"
+
         def adds(self):
             return {"quality": "float32"}
 
     with pytest.raises(RecipeError, match=message):
-        Pack(docs=Scored(docs=None, tokenizer=None), tokenizer=None, carry=(name,)).check()
+        Pack(docs=Scored(docs=DOCS, tokenizer=TOKENIZER), tokenizer=TOKENIZER, carry=(name,)).check()
 
 
 def test_more_shards_than_open_files_can_be_read(tokenizer, tmp_path):
@@ -189,6 +192,8 @@ def test_rows_of_a_document_are_all_its_rows_and_a_budget_draws_distinct_ones(to
 
 def test_copies_of_held_out_documents_are_barred_through_chains_and_clusters(tmp_path):
     class Held(Pack):
+        gives = "documents"
+
         def adds(self):
             return {
                 "held_out": "bool",
@@ -197,7 +202,7 @@ def test_copies_of_held_out_documents_are_barred_through_chains_and_clusters(tmp
                 "cluster_id": "string",
             }
 
-    held = Held(docs=None, tokenizer=None)
+    held = Held(docs=DOCS, tokenizer=TOKENIZER)
     table = pa.table(
         {
             "id": ["a", "b", "c", "d", "e", "f"],
@@ -209,7 +214,7 @@ def test_copies_of_held_out_documents_are_barred_through_chains_and_clusters(tmp
             "cluster_id": ["a", None, None, "a", None, None],
         }
     )
-    ctx = LocalContext(Pack(docs=None, tokenizer=None, holdout=held), tmp_path, {"holdout": table})
+    ctx = LocalContext(Pack(docs=DOCS, tokenizer=TOKENIZER, holdout=held), tmp_path, {"holdout": table})
     assert list(barred_documents(ctx, "holdout")) == [("0" * 12, "all", [0, 1, 2, 3])]
 
 

@@ -50,12 +50,13 @@ def test_a_match_is_its_rank_and_no_input():
         (Llama("1m"), ParametersOf(LOST), "a Llama, which has no rank"),
         (SLTrain("1m", rank=1, density=0.5), ParametersOf(LOST), "rank 1 above"),
         (SLTrain("1m", rank=1, density=0.01), FlopsOf(LOST), "rank 1 above .* operations per token"),
-        (LowRank("1m", rank=1), ParametersOf(ROWS), "a pack; expected a pretrain node"),
     ],
 )
 def test_what_cannot_be_matched_is_named(model, match, said):
     with pytest.raises(RecipeError, match=rf"pretrain\.match: .*{said}"):
         Pretrain(rows=ROWS, model=model, match=match)
+    with pytest.raises(RecipeError, match=r"Pretrain\.match\.run: a pack node; expected a node that gives a model"):
+        Pretrain(rows=ROWS, model=LowRank("1m", rank=1), match=ParametersOf(ROWS))
 
 
 def test_the_controls_of_the_shipped_recipe_hold_as_much_as_lost():

@@ -210,13 +210,17 @@ def test_contradicting_fields_are_named_before_anything_runs(tmp_path):
         (Pretrain(rows=rows, model=Llama("1m"), micro_batches=3), "pretrain.micro_batches"),
         (Pretrain(rows=rows, model=Llama("1m"), workers=4), "pretrain.workers"),
         (Pretrain(rows=rows, model=Llama("1m"), batch_rows=9), "pretrain.batch_rows"),
-        (Pretrain(rows={named["docs"]: 1.0}, model=Llama("1m")), "pretrain.rows"),
         (Evaluate(model=lost, docs=named["docs"].docs), "evaluate.docs"),
         (Compare(runs=(lost, named["dense"]), labels=("one",)), "compare.labels"),
     ]:
         with pytest.raises(RecipeError, match=place.replace(".", r"\.")):
             build([wrong])
-    other = Pack(docs=named["docs"], tokenizer=rows.tokenizer, length=64)
+    with pytest.raises(RecipeError, match=r"^Pretrain\.rows\[0\]\[0\]: a split node; expected a node that gives pack"):
+        Pretrain(rows={named["docs"]: 1.0}, model=Llama("1m"))
+    longer = Pack(docs=named["docs"], tokenizer=rows.tokenizer, length=64)
+    with pytest.raises(RecipeError, match=r"pretrain\.rows\[1\]: rows of length 64; expected 32, as in the first"):
+        build([Pretrain(rows={rows: 0.8, longer: 0.2}, model=Llama("1m"))])
+    other = Pack(docs=named["docs"], tokenizer=rows.tokenizer, length=32, seed=1)
     mixture = Pretrain(rows={rows: 0.8, other: 0.2}, model=Llama("1m"))
     assert [share for _, share in mixture.mixture] == [0.8, 0.2]
     assert rows in build([mixture]).ancestors(mixture)

@@ -93,7 +93,7 @@ def test_what_a_stream_cannot_do_is_named_before_anything_runs(tmp_path):
     shared = {"model": good.model, "feed": Stream(), "tokenizer": tokenizer}
     for wrong, place in [
         (Pretrain(**shared, rows=rows), "pretrain.rows"),
-        (Pretrain(**shared, rows=((docs, 1.0),)), "pretrain.rows"),
+        (Pretrain(**shared, rows=((rows, 1.0),)), "pretrain.rows"),
         (Pretrain(**{**shared, "tokenizer": None}, rows=docs), "pretrain.tokenizer"),
         (Pretrain(**{**shared, "feed": None}, rows=rows), "pretrain.tokenizer"),
         (Pretrain(**shared, rows=docs, order=ByPrior()), "pretrain.feed"),

@@ -1,0 +1,39 @@
+"""Whether a trained model can start another one, from their configurations alone; `models.transfer` does it.
+
+Torch is not loaded: a plan asks before anything runs.
+"""
+
+from __future__ import annotations
+
+from models.presets import Llama
+
+
+def no_way(trained: Llama, wanted: Llama) -> tuple[str, str] | None:
+    """Why a model of one configuration cannot start one of another: what was found, and what could. None: it can.
+
+    Of the same configuration all tensors are taken over. Another kind starts from the equal dense matrices.
+    """
+    for name in ("shape", "rope_theta", "norm_eps"):
+        found, expected = getattr(trained, name), getattr(wanted, name)
+        if found != expected:
+            return f"a model of {_said(found, name)}", f"one of {_said(expected, name)}, as the model to train"
+    if trained == wanted:
+        return None
+    if not trained.merges:
+        kind = type(trained).__name__
+        return (
+            f"a {kind} with an activation between its factors, which no matrix equals",
+            f"a model that has an equal dense one, or the same {kind} to train",
+        )
+    if not wanted.takes_weights:
+        kind = type(wanted).__name__
+        return f"a {type(trained).__name__} to start a {kind}, which has no rule for a start from trained weights", (
+            f"the same {kind}, or a kind that takes weights to train"
+        )
+    return None
+
+
+def _said(value: object, name: str) -> str:
+    if name != "shape":
+        return f"{name} {value}"
+    return ", ".join(f"{part} {number}" for part, number in value._asdict().items())  # type: ignore[attr-defined]

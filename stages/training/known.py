@@ -1,0 +1,105 @@
+"""What the configurations of a training tell of its model before anything runs, and what of that cannot be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+from models.accounting import parameter_names
+from models.hf_settings import llama_of
+from models.presets import Llama
+from models.starting import no_way
+from pipeline.contract import Node
+from pipeline.errors import RecipeError
+from stages.training.lineage import alike
+
+ONE_TOKENIZER = "pack the rows with the tokenizer of the model, or start from a draw"
+
+
+def check_freeze(node: Any) -> None:
+    """Raise RecipeError for a policy that names what the model of a `pretrain` has not."""
+    if node.freeze is not None and (wrong := node.freeze.unfit(parameter_names(node.model))):
+        raise RecipeError("pretrain.freeze", *wrong)
+
+
+def check_mixture(packs: Sequence[Any]) -> None:
+    """Raise RecipeError for packed rows of another length, or with other ids, than the first ones of a mixture."""
+    for place, pack in enumerate(packs[1:], 1):
+        if pack.length != packs[0].length:
+            raise RecipeError(
+                f"pretrain.rows[{place}]", f"rows of length {pack.length}", f"{packs[0].length}, as in the first",
+                "pack all sources with one length",
+            )  # fmt: skip
+        if not alike(pack.tokenizer, packs[0].tokenizer):
+            raise RecipeError(
+                f"pretrain.rows[{place}]", f"{_said(pack.tokenizer)}", f"{_said(packs[0].tokenizer)}, as in the first",
+                "pack all sources with one tokenizer: equal ids stand for other texts",
+            )  # fmt: skip
+
+
+def check_start(node: Any) -> None:
+    """Raise RecipeError for a start that no rule makes the model of a `pretrain` from, or whose ids are others."""
+    start = node.start
+    if start is None or (trained := trained_by(start)) is None:
+        return
+    if reason := no_way(trained, node.model):
+        raise RecipeError("pretrain.start", *reason)
+    ours, theirs = tokenizer_of(node), tokenizer_of(start)
+    if ours is not None and theirs is not None and not alike(ours, theirs):
+        raise RecipeError("pretrain.start", _said(theirs), f"{_said(ours)}, as the rows have", ONE_TOKENIZER)
+    if ours is not None and theirs is None:
+        words, most = (folder_settings(start) or {})["vocab_size"], getattr(ours, "vocab_size", None)
+        if most is not None and words > most:  # a small corpus may give fewer than were asked for
+            found = f"a model with a vocabulary of {words:,}"
+            raise RecipeError("pretrain.start", found, f"one of {most:,}, as the rows have", ONE_TOKENIZER)
+
+
+def trained_by(node: Node) -> Llama | None:
+    """The model that a node gives, as far as anything tells it before the node has run."""
+    config = getattr(node, "model", None)
+    if isinstance(config, Llama):
+        return config
+    settings = folder_settings(node)
+    return None if settings is None else checked_llama(settings)
+
+
+def checked_llama(settings: dict[str, Any]) -> Llama:
+    """The Llama of a `config.json`. Raises RecipeError for another model."""
+    try:
+        return llama_of(settings)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
+
+
+def folder_settings(node: Node) -> dict[str, Any] | None:
+    """The `config.json` among the local files of an `hf_model`, where one can be read now."""
+    given = getattr(node, "paths", ())
+    found: set[str] = set()
+    for path in (given,) if isinstance(given, str) else given:
+        if "://" not in path:
+            found |= {name for name in (path, *glob(path), f"{path}/config.json") if Path(name).name == "config.json"}
+    files = [Path(name) for name in sorted(found) if Path(name).is_file()]
+    if len(files) != 1:
+        return None
+    try:
+        settings = json.loads(files[0].read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError("hf_model.paths", f"{files[0].name}: {error}", "the settings of a dense Llama") from None
+    return settings if isinstance(settings, dict) else None
+
+
+def tokenizer_of(node: Node) -> Node | None:
+    """The tokenizer node of what a training reads."""
+    if (given := getattr(node, "tokenizer", None)) is not None:
+        return given
+    mixture = getattr(node, "mixture", ())
+    return getattr(mixture[0][0], "tokenizer", None) if mixture else None
+
+
+def _said(tokenizer: Any) -> str:
+    specials = ", ".join(getattr(tokenizer, "specials", ()))
+    more = f" and the special tokens {specials}" if specials else ""
+    return f"the ids of a tokenizer of {getattr(tokenizer, 'vocab_size', '?')} entries{more}"

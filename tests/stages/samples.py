@@ -1,0 +1,58 @@
+"""A small node of every kind of the catalogue, whose fields fit their types."""
+
+from __future__ import annotations
+
+import typing
+from typing import Any
+
+from models import Llama
+from pipeline.construct import hint_of
+from pipeline.contract import Gives
+from pipeline.recipe.vocabulary import fields_of
+from stages.catalog import load
+from stages.read.read import Read
+
+WIDE = {"a": "float32", "vector": "float32[4]", "url": "string", "ref_loss": "float32", "ref_tokens": "int32"}
+NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside what a type can say
+    "url": {"domains": ("list.txt",)}, "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
+    "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
+    "select": {"where": "text == 'a'"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
+}  # fmt: skip
+WIDER = ("url", "url_dedup", "ensemble", "train_head", "head", "train_clusters", "cluster", "loss_weights")
+
+
+def sample(kind: str, **fields: Any) -> Any:
+    """A node of this kind that a graph takes."""
+    cls = load(kind)
+    for name, value in NEEDS_MORE.get(kind, {}).items():
+        fields.setdefault(name, value)
+    if kind in WIDER and "docs" not in fields:
+        fields["docs"] = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
+    if kind == "evaluate" and "docs" not in fields:
+        fields["docs"] = load("split")(docs=Read(paths=["docs.jsonl"]))
+    if kind == "score_loss" and "proxies" not in fields:
+        fields["proxies"] = sample("model_folder")
+    if kind in ("compare", "ablation") and "runs" not in fields:
+        fields["runs"] = (sample("evaluate"), sample("evaluate"))
+    for field in fields_of(cls).values():
+        if field.required and field.name not in fields:
+            fields[field.name] = fitting(kind, field)
+    return cls(**fields)
+
+
+def fitting(kind: str, field: Any) -> Any:
+    """A value that a required field of this kind takes."""
+    if (kind, field.name) == ("pretrain", "model"):
+        return Llama("1m")
+    if field.takes_node:
+        wanted = next(wants(hint_of(load(kind), field.name)), None)
+        node = sample(wanted.kinds[0]) if wanted and wanted.kinds else Read(paths=[f"{field.name}.jsonl"])
+        return (node,) if typing.get_origin(field.hint) is tuple else node
+    return 3 if field.hint is int else ("a",) if field.takes_list else "a"
+
+
+def wants(hint: Any) -> typing.Iterator[Gives]:
+    """What the nodes of a hint must give."""
+    yield from (item for item in getattr(hint, "__metadata__", ()) if isinstance(item, Gives))
+    for argument in typing.get_args(hint):
+        yield from wants(argument)
