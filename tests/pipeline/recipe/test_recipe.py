@@ -78,7 +78,7 @@ def test_an_alias_is_one_node() -> None:
         ("bad: {use: train, rows: ok, model: {^dens: 1m}}", "no kind of model 'dens'; did you mean 'dense'?"),
         ("bad: {use: train, rows: ok, model: {^rope: 1}}", "no kind of model 'rope'"),
         ("bad: {use: train, rows: ok, model: {^small: 1m}}", "Small without rank"),
-        ("bad: {use: train, rows: ok, model: {dense: 1m, ^width: 0}}", "width: found 0, expected at least 1"),
+        ("bad: {use: train, rows: ok, model: {dense: 1m, ^width: 0}}", "width: found 0; expected at least 1"),
         ("bad: {use: train, rows: ok, model: {dense: {size: 1m}, ^width: 1}}", "'width' beside"),
         ("bad: {use: train, rows: ok, model: {dense: 1m}, weights: {flat: ^1}}", "flat: 1"),
         ("bad: {use: train, rows: ok, model: {dense: 1m}, steps: ^1.5}", "expected a whole number"),
