@@ -310,7 +310,9 @@ class Node:
         return ()
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str] | None:
-        """What the names of source files decide about their bytes (a format), one mark a file; part of the identity.
+        """What the names of source files decide, one mark a file: a format; the name itself, where a file is found by
+        it. Part of the identity. May raise an error for names that the node cannot take: it is asked when files are
+        listed, before anything runs.
 
         A node with `content_keys` gives its tasks keys that name the digests and marks of the files they read. Two
         nodes that differ in their source files and `reach` fields only then share the tasks, and the shards, of

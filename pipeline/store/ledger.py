@@ -46,6 +46,7 @@ class Ledger:
                     found = expand(value, place, field.metadata["schemes"])
                     if field.metadata.get("one") and len(found.entries) != 1:
                         raise SourceError(place, f"{len(found.entries)} files", "one file")
+                    node.source_marks(field.name, [entry.name for entry in found.entries])  # names that it refuses
                     self.listings[node, field.name] = found
 
     # identity --------------------------------------------------------------------------------------------------------
