@@ -305,6 +305,12 @@ class Node:
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
 
+    def check_files(self, files: Callable[[Node], frozenset[str]]) -> None:
+        """Raise a `RecipeError` where inputs read the same files and must not. `files` names the files that a node has
+        in its fields of paths: by place, and by digest once that is known. Called when files are listed, and again when
+        they are digested.
+        """
+
     def code(self) -> tuple[str, ...]:
         """Names of modules, beside the node's own, that hold code which makes its rows (a user's function)."""
         return ()
