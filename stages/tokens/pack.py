@@ -26,7 +26,7 @@ from annotated_types import Interval
 from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
-from stages.documents import HALF, HELD_OUT, LANG, SOURCE, TEXT, carried, columns_of
+from stages.documents import HALF, HELD_OUT, LANG, LOG_PRIOR, SOURCE, TEXT, carried, columns_of
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
 
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
@@ -62,7 +62,9 @@ class Pack(Node):
     seed: int = 0
     carry: tuple[str, ...] = ()
 
-    version = 3
+    @property
+    def version(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return 4 if LOG_PRIOR in self.carry else 3  # the mean of priors alone has changed: the name seeds a row order
 
     def check(self) -> None:
         if self.half is not None and (self.half not in (0, 1) or HALF not in columns_of(self.docs)):
