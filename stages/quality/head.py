@@ -129,6 +129,8 @@ class Head(RowNode):
     model: Node
     as_: str = "quality"
 
+    version = 2
+
     def check(self) -> None:
         if not isinstance(self.model, TrainHead):
             raise RecipeError("head.model", f"a {self.model.kind()} node", "a train_head node")
@@ -149,7 +151,8 @@ class Head(RowNode):
             import pyarrow as pa
 
             column = table[self.needs[0]]
-            marks = (with_constant(column) @ weights).astype(np.float32)
+            # row by row: the last bits of a product of matrices hang on how many rows it has
+            marks = (with_constant(column) * weights).sum(1).astype(np.float32)
             return Columns(added={self.as_: pa.array(marks, mask=column.is_null().to_numpy())})
 
         return rows
