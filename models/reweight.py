@@ -9,6 +9,9 @@ per micro-batch is another algorithm. So this module works on the gathered vecto
 g alone, which needs only bounds known beforehand: accumulate the gradient of `sum g_i ell_i`, add up g,
 divide once. `micro_weights` is that other algorithm, for whom it is asked.
 
+Weights are ratios, so g is given over the highest prior of the whole batch (`highest`): whatever number is added to
+every log q cancels, and none is too large. A log q of -inf is weight 0.
+
 Everything here is detached and fp64, and a pure function of its arguments. Not taken over from the authors'
 code: "uniform" as exp(h / r) (`KlDro` is that), slices by local rank, and weights from local token counts. To
 reweight by excess loss over a reference model, pass `ell - reference` as the score.
@@ -18,6 +21,7 @@ Letters: m samples of the global batch.
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -93,6 +97,15 @@ def next_bounds(config: Reweight, previous: Bounds | None, current: Bounds) -> B
 
 
 @torch.no_grad()
+def highest_prior(tokens_m: Tensor, log_prior_m: Tensor | None) -> float:
+    """The largest log q of the samples that have tokens; -inf where there is none."""
+    if log_prior_m is None:
+        return 0.0
+    priors = log_prior_m[tokens_m > 0]
+    return priors.max().item() if len(priors) else -math.inf
+
+
+@torch.no_grad()
 def raw_weights(
     config: Reweight,
     score_m: Tensor,
@@ -102,16 +115,19 @@ def raw_weights(
     step: int,
     steps: int,
     bounds: Bounds | None,
+    highest: float = 0.0,
 ) -> Tensor:
     """g, fp64 `[m]`, for any subset of the batch's samples; 0 for a sample without tokens.
 
     `score_m`: mean loss per sample [nats]; it may be NaN where there are no tokens. `bounds` None (no step
-    seen yet) weighs uniformly. `log_prior_m`: log q. Losses outside the bounds count as at the bounds.
+    seen yet) weighs uniformly. `log_prior_m`: log q; `highest`: the largest of the whole batch, that all of it is given
+    over. Losses outside the bounds count as at the bounds.
     """
     valid_m = tokens_m > 0
     g_m = tokens_m.double() if config.by_tokens else valid_m.double()
     if log_prior_m is not None:
-        g_m = g_m * log_prior_m.double().exp()
+        over = highest if math.isfinite(highest) else 0.0  # no sample has a weight
+        g_m = g_m * (log_prior_m.double() - over).where(valid_m, 0.0).exp()
     beta = inverse_temperature(config, step, steps)
     if beta and bounds is not None:
         score_m = score_m.double().where(valid_m, bounds.low)
@@ -129,12 +145,13 @@ def micro_weights(
     *,
     step: int,
     steps: int,
+    highest: float = 0.0,
 ) -> Tensor:
     """g of one micro-batch by itself, fp64 `[m]`: its own bounds and its own softmax, whose sum is the uniform one."""
-    at = {"step": step, "steps": steps}
-    bounds = batch_bounds(config, score_m, tokens_m)
-    g_m = raw_weights(config, score_m, tokens_m, log_prior_m, **at, bounds=bounds)
-    uniform_m = raw_weights(config, score_m, tokens_m, log_prior_m, **at, bounds=None)
+    g_m, uniform_m = (
+        raw_weights(config, score_m, tokens_m, log_prior_m, step=step, steps=steps, bounds=bounds, highest=highest)
+        for bounds in (batch_bounds(config, score_m, tokens_m), None)
+    )
     return g_m * (uniform_m.sum() / g_m.sum().clamp_min(torch.finfo(torch.float64).tiny))
 
 
@@ -154,19 +171,21 @@ def weights(
     """
     if bounds is None:
         bounds = batch_bounds(config, score_m, tokens_m)
-    g_m = raw_weights(config, score_m, tokens_m, log_prior_m, step=step, steps=steps, bounds=bounds)
+    highest = highest_prior(tokens_m, log_prior_m)
+    g_m = raw_weights(config, score_m, tokens_m, log_prior_m, step=step, steps=steps, bounds=bounds, highest=highest)
     return g_m / g_m.sum().clamp_min(torch.finfo(torch.float64).tiny)
 
 
 @torch.no_grad()
 def spread(w_m: Tensor, uniform_m: Tensor) -> Spread:
-    """Diagnostics of normalised or raw weights against uniform ones, over the samples of non-zero weight.
+    """Diagnostics of normalised or raw weights against uniform ones, over the samples that count in plain training: one
+    of weight 0 among them is lost, and one that holds all weight is one effective sample.
 
-    `uniform_m`: what each sample weighs in plain training, its tokens or 1; so plain training is 1, 1, 1 however full
-    rows are. An effective share below one half says that r is too small for the batch.
+    `uniform_m`: what each sample weighs in plain training, its tokens or 1, and 0 without tokens; so plain training is
+    1, 1, 1 however full rows are. An effective share below one half says that r is too small for the batch.
     """
-    w, uniform = w_m[w_m > 0].double(), uniform_m[w_m > 0].double()
-    if not len(w):
+    w, uniform = w_m[uniform_m > 0].double(), uniform_m[uniform_m > 0].double()
+    if float(w.sum()) == 0.0:
         return Spread(0.0, 0.0, 0.0)
     uniform = uniform / uniform.sum()
     share = w / w.sum() / uniform

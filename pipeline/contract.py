@@ -330,6 +330,12 @@ class Node(metaclass=Checked):
     def check(self) -> None:
         """Raise a `RecipeError` when the fields contradict each other; called when the graph is built."""
 
+    def check_files(self, files: Callable[[Node], frozenset[str]]) -> None:
+        """Raise a `RecipeError` where inputs read the same files and must not. `files` names the files that a node has
+        in its fields of paths: by place, and by digest once that is known. Called when files are listed, and again when
+        they are digested.
+        """
+
     def code(self) -> tuple[str, ...]:
         """Names of modules, beside the node's own, that hold code which makes its rows (a user's function). One that is
         not found is an error of `plan`; imports are followed from there.
@@ -337,7 +343,9 @@ class Node(metaclass=Checked):
         return ()
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str] | None:
-        """What the names of source files decide about their bytes (a format), one mark a file; part of the identity.
+        """What the names of source files decide, one mark a file: a format; the name itself, where a file is found by
+        it. Part of the identity. May raise an error for names that the node cannot take: it is asked when files are
+        listed, before anything runs.
 
         A node with `content_keys` gives its tasks keys that name the digests and marks of the files they read. Two
         nodes that differ in their source files and `reach` fields only then share the tasks, and the shards, of

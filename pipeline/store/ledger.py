@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.store.manifests import Manifests, base_shards
 from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, done_keys
 from pipeline.store.sources import Listing, expand
+from pipeline.store.uris import is_uri
 
 
 class Ledger:
@@ -45,6 +47,7 @@ class Ledger:
                     found = expand(value, place, field.metadata["schemes"])
                     if field.metadata.get("one") and len(found.entries) != 1:
                         raise SourceError(place, f"{len(found.entries)} files", "one file")
+                    node.source_marks(field.name, [entry.name for entry in found.entries])  # names that it refuses
                     self.listings[node, field.name] = found
 
     # identity --------------------------------------------------------------------------------------------------------
@@ -154,9 +157,21 @@ class Ledger:
             self._phase_keys[node] = identity.phase_keys(node, named, self.fingerprint, digests)
         return self._phase_keys[node]
 
+    def files(self, node: Node) -> frozenset[str]:
+        """The source files of a node, each by its place and, once it is known, its digest."""
+        found: set[str] = set()
+        for (owner, _), listing in self.listings.items():
+            if owner is node:
+                found.update(e.path if is_uri(e.path) else os.path.realpath(e.path) for e in listing.entries)
+                found.update(self._digests_of(node, listing) or ())
+        return frozenset(found)
+
     def check_bases(self) -> None:
-        """Raise GraphError for a node that is given one base under two names: every document would come twice."""
+        """Raise GraphError for a node that is given one base under two names: every document would come twice; and what
+        a node itself has against the files behind its inputs.
+        """
         for node in self.graph.nodes:
+            node.check_files(self.files)
             seen: dict[str, Node] = {}
             for base in self.graph.input_chains(node):
                 fingerprint = self.fingerprint(base)

@@ -156,14 +156,14 @@ def corpus(ctx: Context) -> Corpus:
 
 
 def _folders(ctx: Context) -> Iterator[Part]:
-    """Yield the parts of the node folders in `against_folders`, in order of the folders' names."""
+    """Yield the parts of the node folders in `against_folders`, in order of the nodes' fingerprints."""
     if not getattr(ctx.node, "against_folders", ()):
         return
     found = {Path(s.path).parent for s in ctx.sources("against_folders") if Path(s.path).name == "manifest.json"}
     if not found:
         raise _no_dedup(ctx, "no manifest.json in them")
-    for folder in sorted(found, key=lambda path: path.name):
-        origin = Origin(folder=folder)
+    # a folder may be called anything: its name is no part of the identity, and the order decides who wins a tie
+    for origin in sorted((Origin(folder=folder) for folder in found), key=lambda one: one.manifest["fingerprint"]):
         _check_hashes(ctx, origin)
         rows = dict(shards_of(ctx, origin))
         for name in origin.manifest["phases"][KEYS]:

@@ -7,7 +7,7 @@ a method by this class, and `DedupNode` in `node.py` puts them together.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -102,6 +102,9 @@ class Method(Node):
     copy: ClassVar[str] = ""  # the reason of a removal as a copy
     hash_fields: ClassVar[tuple[str, ...]] = ()  # all fields that can change the keys
     judge_fields: ClassVar[tuple[str, ...]] = ("keep",)  # with these, all that can change which documents go
+
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
+        return list(names)  # a file of an earlier node is found by its name
 
     @abstractmethod
     def hasher(self) -> Callable[[pa.Table], Hashes]:

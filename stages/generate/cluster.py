@@ -36,6 +36,7 @@ class Cluster(RowNode):
     weights: Mapping[int, Amount] = field(default_factory=dict)
     as_: str = "cluster"
 
+    version = 2
     reasons = ("cluster.dropped",)
 
     def check(self) -> None:

@@ -1,14 +1,16 @@
-"""A Hugging Face folder as an input: its files enter the identity by their digests, and every worker finds them in the
-store.
+"""A Hugging Face folder as an input: its files enter the identity by their names and digests, and every worker finds
+them in the store.
 """
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
+from stages.one_folder import by_name, marks
 
 WANTED = "config.json"
 
@@ -30,11 +32,14 @@ class ModelFolder(Node):
 
     gives = "model folder"
 
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
+        return marks("model_folder.paths", names)
+
     def phases(self):
         return (TaskPhase(name="files", keys=one, run=self._copy),)
 
     def _copy(self, ctx: Context, key: str) -> Result:
-        files = {source.name.rpartition("/")[2]: source for source in ctx.sources() if source.name.count("/") == 0}
+        files = by_name("model_folder.paths", ctx.sources())
         if WANTED not in files:
             have = ", ".join(sorted(source.name for source in ctx.sources())[:5])
             raise DataError("model_folder.paths", f"no {WANTED} among {have}", "one Hugging Face folder")

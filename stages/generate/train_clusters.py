@@ -63,7 +63,7 @@ class TrainClusters(Node):
     scores: tuple[str, ...] = ()
     seed: int = 0
 
-    version = 2
+    version = 3
     gives = "clusters"
 
     def check(self) -> None:

@@ -9,6 +9,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+NEAR = 1e-9  # of a closeness: rounding is far below, and two centres are hardly ever as near
+
+
 def vectors_of(column: pa.ChunkedArray) -> np.ndarray:
     """float32 `[rows, width]`; zeros where a row has no vector."""
     import numpy as np
@@ -24,19 +27,28 @@ def vectors_of(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def assign(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(nearest centre int64, its distance float32) of every vector; the lower number where two are as near."""
+    """(nearest centre int64, its distance float32) of every vector; the lower number where two are as near.
+
+    The last bits of a product of matrices hang on how many rows it has, so it only finds the centres that may be the
+    nearest: what is told of a vector is computed for it alone.
+    """
     import numpy as np
 
-    nearest, distance = np.empty(len(vectors), np.int64), np.empty(len(vectors), np.float32)
-    half = (centres.astype(np.float64) ** 2).sum(1) / 2
+    nearest, squares = np.empty(len(vectors), np.int64), np.full(len(vectors), np.inf)
+    wide = centres.astype(np.float64)
+    half = (wide**2).sum(1) / 2
     step = max(1, (1 << 22) // len(centres))
     for start in range(0, len(vectors), step):
         part = vectors[start : start + step].astype(np.float64)
-        closeness = part @ centres.T.astype(np.float64) - half
-        nearest[start : start + step] = closeness.argmax(1)
-        best = closeness[np.arange(len(part)), nearest[start : start + step]]
-        distance[start : start + step] = np.sqrt(np.maximum((part**2).sum(1) - 2 * best, 0.0))
-    return nearest, distance
+        closeness = part @ wide.T - half
+        best = closeness.max(1, keepdims=True)
+        near = closeness >= best - NEAR * (1 + np.abs(best))
+        for centre in np.flatnonzero(near.any(0)):  # ascending, so the lower number wins
+            at = np.flatnonzero(near[:, centre])
+            found = ((part[at] - wide[centre]) ** 2).sum(1)
+            closer = found < squares[start + at]
+            squares[start + at[closer]], nearest[start + at[closer]] = found[closer], centre
+    return nearest, np.sqrt(squares).astype(np.float32)
 
 
 def save(path: Any, array: np.ndarray) -> None:

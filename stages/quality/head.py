@@ -131,6 +131,8 @@ class Head(RowNode):
     model: TrainedHead
     as_: str = "quality"
 
+    version = 2
+
     @property
     def needs(self):  # type: ignore[override]
         return (self.model.by if isinstance(self.model, TrainHead) else "vector",)
@@ -147,7 +149,8 @@ class Head(RowNode):
             import pyarrow as pa
 
             column = table[self.needs[0]]
-            marks = (with_constant(column) @ weights).astype(np.float32)
+            # row by row: the last bits of a product of matrices hang on how many rows it has
+            marks = (with_constant(column) * weights).sum(1).astype(np.float32)
             return Columns(added={self.as_: pa.array(marks, mask=column.is_null().to_numpy())})
 
         return rows

@@ -19,6 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.tokens.kitoken_library import kitoken
+
 SAMPLE = 101  # one document in so many is encoded twice, which takes a tenth of the time of encoding
 # An apostrophe after white space other than a blank: GPT-2's own rule splits "\n'd" in one library as "\n" and "'d", in
 # the other as "\n'" and "d". The apostrophe comes first in the expression, since `re` searches a literal fast.
@@ -34,14 +36,13 @@ class Encoder:
     """
 
     def __init__(self, tokenizer_json: str) -> None:
-        import kitoken
         from tokenizers import Tokenizer
 
         definition = json.loads(tokenizer_json)
         self.special = {entry["content"]: entry["id"] for entry in definition["added_tokens"]}
         plain = json.dumps(definition | {"added_tokens": []})
         self._vocabulary: dict[str, int] = definition["model"]["vocab"]
-        self._fast = kitoken.Kitoken.from_tokenizers(plain.encode())
+        self._fast = kitoken().Kitoken.from_tokenizers(plain.encode())
         self._reference = Tokenizer.from_str(plain)
         self.differing = 0
         self.differs: str | None = None

@@ -63,7 +63,7 @@ class Pack(Node):
     seed: int = 0
     carry: tuple[str, ...] = ()
 
-    version = 3
+    version = 4
     libraries = ENCODERS
     gives = "packed rows"
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Context, Result
+from pipeline.errors import DataError
 from stages.documents import HALF, LOG_PRIOR
 from stages.tokens.encoder import Encoder
 from stages.tokens.packing import Piece, best_fit, cut
@@ -81,6 +82,7 @@ class PackWriter:
             else:
                 texts.append(text)
                 documents.append(entry)
+                self._check_prior(entry)
         differing = self.encoder.differing
         for entry, ids in zip(documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
             self.counts["packed"] += 1
@@ -97,6 +99,15 @@ class PackWriter:
                 first=(self.encoder.differs or "")[:SHOWN],
                 all_by_tokenizers_now=self.encoder.is_reference,
             )
+
+    def _check_prior(self, entry: Mapping[str, Any]) -> None:
+        """Raise DataError for a weight that is no number."""
+        prior = entry[LOG_PRIOR] if self.carry.get(LOG_PRIOR) else None
+        if prior is not None and (math.isnan(prior) or prior == math.inf):
+            raise DataError(
+                f"pack.carry: {LOG_PRIOR}, row {entry['_row']} of {self.ctx.shard.name}", f"{prior}",
+                "the logarithm of a weight: -inf for weight 0, null for weight 1",
+            )  # fmt: skip
 
     def _write_window(self) -> None:
         lengths = [len(entry["ids"]) for entry in self.waiting]
@@ -185,6 +196,9 @@ def _mean(column: str, pieces: list[tuple[dict, Piece]]) -> float | None:
     tokens = sum(piece.length for _, piece in pieces)
     if column == LOG_PRIOR:
         # the mean of the weights themselves, so that a source's rows weigh together what its documents do
-        weight = sum(math.exp(entry[column]) * piece.length for entry, piece in pieces) / tokens
-        return math.log(weight) if weight else -math.inf
+        highest = max(entry[column] for entry, _ in pieces)
+        if highest == -math.inf:
+            return highest
+        weight = sum(math.exp(entry[column] - highest) * piece.length for entry, piece in pieces) / tokens
+        return highest + math.log(weight)
     return sum(entry[column] * piece.length for entry, piece in pieces) / tokens

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ByPrior(Order):
     """Every source in its share; inside a source rows by their weight.
 
-    by  carried column: the logarithm of a row's weight. Rows without a value have weight 1
+    by  carried column: the logarithm of a row's weight. Rows without a value have weight 1, those of -inf are not drawn
     """
 
     by: str = LOG_PRIOR
@@ -43,7 +43,8 @@ class ByPrior(Order):
         plain = MIXTURE.open(sources, batch_rows=batch_rows, steps=steps, seed=seed)
         weights = []
         for source in sources:
-            logs = np.nan_to_num(source.rows.means(self.by, np.arange(source.rows.rows)))
+            logs = source.rows.means(self.by, np.arange(source.rows.rows))
+            logs = np.where(np.isnan(logs), 0.0, logs)
             found = np.exp(logs - logs.max())  # their scale is lost in the mean, and would overflow before
             weights.append(found / found.mean())
         return Weighted(plain.names, plain.rows, plain.shares, batch_rows, seed, tuple(weights))

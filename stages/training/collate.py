@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from models.fields import Typed
+from pipeline.errors import DataError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +95,7 @@ class Collator(metaclass=Typed):
         return ()
 
     def collate(self, rows: Rows, key: Key) -> Batch:
-        """The batch, on the CPU; a function of its arguments alone."""
+        """The batch, on the CPU, a row for each that is given; a function of its arguments alone."""
         raise NotImplementedError(f"{type(self).__name__}.collate")
 
 
@@ -142,3 +143,24 @@ def tensor(values: np.ndarray) -> torch.Tensor:
     import torch
 
     return torch.from_numpy(np.ascontiguousarray(values).copy())
+
+
+def check_shape(collator: Collator, batch: Batch, rows: int) -> None:
+    """Raise DataError unless a batch has one row for each that its collator was given: samples are gathered over all
+    processes by these numbers, so one row more would count twice, or cut another off.
+    """
+    place = f"collate: {type(collator).__name__}"
+    shape = tuple(batch.ids_bt.shape)
+    if batch.labels_bt is None:
+        raise DataError(place, "a batch without labels", "`labels_bt` of the shape of `ids_bt`")
+    if len(shape) != 2 or shape[0] != rows:
+        raise DataError(place, f"ids of the shape {list(shape)}", f"[{rows}, t]: one row for each that it is given")
+    by_row = {f"columns[{name!r}]": values for name, values in batch.columns.items()}
+    by_row |= {name: getattr(batch, name) for name in ("rows_b", "log_prior_b", "objective_b")}
+    by_place = {name: getattr(batch, name) for name in ("labels_bt", "documents_bt", "prefix_bt")}
+    for wanted, parts in (((rows,), by_row), (shape, by_place)):
+        for name, values in parts.items():
+            if values is not None and tuple(values.shape) != wanted:
+                raise DataError(place, f"{name} of the shape {list(values.shape)}", f"{list(wanted)}, as its rows")
+    if batch.documents_bt is not None and int(batch.documents_bt.min()) < 0:
+        raise DataError(place, f"the document {int(batch.documents_bt.min())}", "numbers from 1, and 0 for filling")

@@ -11,7 +11,7 @@ from pipeline.errors import Stopped
 from stages.training.checkpoint import ERROR, RESULT, STOP, Saver
 from stages.training.job import Job
 from stages.training.metrics import Metrics, following
-from stages.training.mixture import check_reference
+from stages.training.mixture import check_priors, check_reference
 from stages.training.ray_trainer import Watch, fit
 from stages.training.results import describe_job, documents_of
 from stages.training.stream_rows import Packer
@@ -33,9 +33,11 @@ def finished(
 ) -> tuple[Saver, dict[str, Any]]:
     """Train, or go on, to the end: where the result lies, and its JSON values. `maker` makes the rows of a stream.
 
-    Raises DataError for rows without a reference, the error that ended the run, and Stopped after a request to stop.
+    Raises DataError for rows without a reference or with a weight that is no number, the error that ended the run, and
+    Stopped after a request to stop.
     """
     check_reference(job)
+    check_priors(job)
     files, name = Saver(job.scratch), f"train-{ctx.fingerprint()[:12]}"
     with following(runtime.metrics, job.scratch, name, describe_job(job, label), ctx.log, partial(documents_of, job)):
         if not files.scratch.exists(RESULT):

@@ -17,7 +17,7 @@ import torch
 from models.batch import Batch
 from pipeline.errors import DataError
 from stages.tokens.rows import LOG_PRIOR
-from stages.training.collate import Key, Rows
+from stages.training.collate import Key, Rows, check_shape
 from stages.training.gradients import subtrees
 from stages.training.job import Job
 
@@ -79,6 +79,7 @@ class Feed:
         made = []
         for rows in self._rows(step, part.cut):
             batch = part.collate.collate(rows, key)
+            check_shape(part.collate, batch, len(rows.ids))
             if batch.rows_b is None:
                 batch = replace(batch, rows_b=torch.from_numpy(rows.numbers))
             if self.job.unit == "document":

@@ -133,6 +133,7 @@ def gather_columns(mine: Tensor, flag: float, counts: Sequence[int] | None) -> t
         counts = [int(count) for count in gather(mine.new_tensor([mine.shape[1]])).tolist()]
     # processes may have more or fewer, and only equal lengths can be gathered
     widest = max(counts)
+    assert mine.shape[1] <= widest, "more samples than were told: filling up would cut some off"
     filled = torch.nn.functional.pad(mine, (0, widest - mine.shape[1]))
     parts = gather(torch.cat([mine.new_tensor([flag]), filled.T.reshape(-1)])).view(len(counts), -1)
     columns = zip(parts[:, 1:].reshape(-1, widest, len(mine)), counts, strict=True)

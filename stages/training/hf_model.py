@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.accounting import count_parameters
 from models.hf_settings import llama_of
 from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
+from stages.one_folder import by_name, marks
 from stages.training.known import checked_llama, folder_settings
 
 NEEDED = ("config.json", "tokenizer.json")
@@ -18,17 +20,22 @@ NEEDED = ("config.json", "tokenizer.json")
 class HfModel(Node):
     """Read a dense Llama: `config.json`, `tokenizer.json` and one or more `.safetensors` of one folder.
 
-    paths  the folder's files, as `folder/*`; their digests are the identity
+    paths  the folder's files, as `folder/*`; their names and digests are the identity
+
+    A folder below it is left out. Errors: `DataError` for files of several folders, and for what is no dense Llama.
     """
 
     paths: tuple[str, ...] = sources()
 
-    version = 2
+    version = 3
     gives = "model"
 
     def check(self) -> None:
         if (settings := folder_settings(self)) is not None:
             checked_llama(settings)
+
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
+        return marks("hf_model.paths", names)
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._read),)
@@ -44,8 +51,7 @@ class HfModel(Node):
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            for source in ctx.sources():
-                name = source.name.rpartition("/")[2]
+            for name, source in by_name("hf_model.paths", ctx.sources()).items():
                 if name in NEEDED or name.endswith(".safetensors"):
                     with ctx.open_source(source) as stream, open(folder / name, "wb") as file:
                         shutil.copyfileobj(stream, file, 1 << 24)

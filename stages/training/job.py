@@ -15,6 +15,7 @@ from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight
 from pipeline.contract import Store
+from stages.documents import LOG_PRIOR
 from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.order import MIXTURE, OpenOrder, Order
@@ -90,6 +91,11 @@ class Job:
     def reference(self) -> str | None:
         """The carried column above which losses are ranked."""
         return getattr(self.reweight, "reference", None)
+
+    @cached_property
+    def prior_in_loss(self) -> bool:
+        """Whether rows carry a prior that the loss counts."""
+        return not self.order.weighs and any(source.rows.carries(LOG_PRIOR) for source in self.sources)
 
     @cached_property
     def configuration(self) -> str:

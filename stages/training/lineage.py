@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline.contract import Node
+from stages.documents import HALF
 
 
 def lineage(node: Node) -> list[str]:
@@ -43,16 +44,19 @@ def inputs_in(value: object) -> Iterator[Node]:
             yield from inputs_in(item)
 
 
-def rows_behind(model: Node) -> Iterator[Node]:
-    """Every node of packed rows that a model, or a model that it started from, was trained on. Of a model that comes
-    from elsewhere nothing is known.
+def trained_on(model: Node) -> Iterator[tuple[Node, int | None]]:
+    """The documents that a model, or a model that it started from, was trained on, and which half of them (None = all).
+    Of a model that comes from elsewhere nothing is known.
     """
     if model.kind() == "pretrain":
-        yield from inputs_in(getattr(model, "rows", ()))
+        streamed = getattr(model, "feed", None) is not None  # then its rows are documents, else packed ones
+        for rows in inputs_in(getattr(model, "rows", ())):
+            for docs in inputs_in(rows if streamed else getattr(rows, "docs", ())):
+                yield docs, None if streamed else getattr(rows, HALF, None)
     for field in ("start", "model"):
         inner = getattr(model, field, None)
         if isinstance(inner, Node):
-            yield from rows_behind(inner)
+            yield from trained_on(inner)
 
 
 def bases_behind(docs: Node | tuple[Node, ...]) -> Iterator[Node]:

@@ -65,6 +65,8 @@ class LossWeights(Node):
     seed: int = 0
     as_: str = LOG_PRIOR
 
+    version = 2
+
     def check(self) -> None:
         if self.low > self.high:
             raise RecipeError("loss_weights.low, high", f"{self.low}, {self.high}", "two quantiles in order")
@@ -107,13 +109,17 @@ class LossWeights(Node):
                 weight = self._weights(score, *cuts.setdefault(name, np.array([-UNSEEN, UNSEEN])))
                 sums.setdefault(name, np.zeros(4))
                 sums[name] += [len(score), tokens.sum(), weight @ tokens, score @ tokens]
-        factors = {name: np.exp(self.domain_step * max(0.0, float(s[3] / max(1.0, s[1])))) for name, s in sums.items()}
+        logs = {name: self.domain_step * max(0.0, float(s[3] / max(1.0, s[1]))) for name, s in sums.items()}
+        highest = max(logs.values())  # it cancels, and what is left is at most 1
+        factors = {name: np.exp(log - highest) for name, log in logs.items()}
         mean = sum(factors[name] * s[1] for name, s in sums.items()) / max(1.0, sum(s[1] for s in sums.values()))
         bands = {
             name: {
                 "documents": int(s[0]), "tokens": int(s[1]), "low": float(cuts[name][0]), "high": float(cuts[name][1]),
                 "share": float(factors[name] / mean),
-                "log_scale": float(np.log(factors[name] / mean) - (np.log(s[2] / s[1]) if s[1] else 0.0)),
+                "log_scale": float(
+                    logs[name] - highest - np.log(mean) - (np.log(s[2] / s[1]) if s[1] else 0.0)
+                ),
             }
             for name, s in sorted(sums.items())
         }  # fmt: skip

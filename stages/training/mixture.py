@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, Node
 from pipeline.errors import DataError
+from stages.documents import LOG_PRIOR
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,3 +137,20 @@ def check_reference(job: Job) -> None:
                 "a number for every document",
                 "score_loss on the documents that are packed",
             )
+
+
+def check_priors(job: Job) -> None:
+    """Raises DataError for the first row whose weight is no number, and for a source without a row that has weight."""
+    import numpy as np
+
+    names = list(job.order.reads if job.order.weighs else [LOG_PRIOR] * job.prior_in_loss)
+    for place, source in enumerate(job.sources):
+        for name in (name for name in names if source.rows.carries(name)):
+            values = source.rows.means(name, np.arange(source.rows.rows))
+            if len(wrong := np.flatnonzero(values == np.inf)):
+                raise DataError(
+                    f"pretrain.rows[{place}], row {wrong[0]}", f"a {name} of inf, in {len(wrong)} rows",
+                    "the logarithm of a weight, -inf for weight 0",
+                )  # fmt: skip
+            if (values == -np.inf).all():
+                raise DataError(f"pretrain.rows[{place}]", f"a {name} of -inf in all rows", "a row of some weight")

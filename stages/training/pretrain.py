@@ -139,7 +139,7 @@ class Pretrain(Node):
     metrics: tuple[Metrics, ...] = runtime(("jsonl",))
     max_failures: Count = runtime(3)
 
-    version = 4
+    version = 5
     gives = "model"
 
     def __post_init__(self) -> None:

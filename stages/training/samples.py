@@ -8,12 +8,16 @@ Letters: b rows, t places, u samples.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from models.batch import Batch
 from models.losses import sum_documents, sum_rows
+from models.reweight import highest_prior
 from stages.tokens.rows import LOG_PRIOR
+from stages.training.gradients import gather
 
 
 class Samples:
@@ -59,6 +63,12 @@ class Samples:
         if self._index_bt is None:
             return sum_rows(losses_bt, self._labels_bt)
         return sum_documents(losses_bt, self._labels_bt, self._index_bt, self._count)
+
+
+def highest_of_all(samples: Sequence[Samples]) -> float:
+    """The highest prior of the whole batch, over the micro-batches of all processes."""
+    mine = max(highest_prior(held.tokens_u, held.log_prior_u) for held in samples)
+    return float(gather(torch.tensor([mine], dtype=torch.float64, device=samples[0].tokens_u.device)).max())
 
 
 def _by_number(values_bd: Tensor, stride: int) -> Tensor:

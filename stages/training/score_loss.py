@@ -2,8 +2,9 @@
 
 A model that was trained on a document tells by its loss how well it remembers. So a proxy scores only what it was not
 trained on: of two proxies, each trained on one half of the documents (`halves`, `pack` with `half`), each scores the
-other half. Which rows a proxy was trained on is read from the graph, before anything runs. Of a model that was trained
-elsewhere (`model_folder`) nothing is known, and it scores everything.
+other half. Which documents a proxy was trained on is read from the graph and from the files behind it, by place and by
+digest, before anything runs. Of a model that was trained elsewhere (`model_folder`) nothing is known, and it scores
+everything; so it is with the same documents in files of other bytes.
 
 Documents longer than the proxy's length are scored in windows that overlap by half, so that every token but the first
 ones stands behind half a window of context. Sources: Mindermann et al. 2022 (RHO-LOSS, arXiv 2206.07137) for the use of
@@ -12,6 +13,7 @@ a reference's losses; cross-fitting after Chernozhukov et al. 2018 (arXiv 1608.0
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -24,10 +26,16 @@ from stages.documents import HALF, TEXT, columns_of
 from stages.generate.embed import whole_batches
 from stages.generate.lm import LM
 from stages.generate.loading import check_model, open_model
-from stages.training.lineage import alike, bases_behind, nearest, rows_behind
+from stages.training.lineage import alike, bases_behind, nearest, trained_on
 from stages.wants import ModelOrFolder
 
+Files = Callable[[Node], frozenset[str]]
 CROSS_FIT = "two proxies, each trained on one half: `halves` before `pack` with half: 0 and half: 1"
+
+
+def no_files(node: Node) -> frozenset[str]:
+    """Of a graph alone, before files are listed."""
+    return frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -68,17 +76,21 @@ class ScoreLoss(RowNode):
             check_model(proxy, "score_loss.proxies")
         if len(self._proxies) not in (1, 2):
             raise RecipeError("score_loss.proxies", f"{len(self._proxies)} models", "one, or one for each half")
-        _ = self.scores
+        _ = self.scores()
+
+    def check_files(self, files: Files) -> None:
+        self.scores(files)
 
     @property
     def _proxies(self) -> tuple[Node, ...]:
         return self.proxies if isinstance(self.proxies, tuple) else (self.proxies,)
 
-    @property
-    def scores(self) -> tuple[int | None, ...]:
-        """The half that each proxy scores; None = all documents. Raises `RecipeError` where one was trained on it."""
+    def scores(self, files: Files = no_files) -> tuple[int | None, ...]:
+        """The half that each proxy scores; None = all documents. Raises `RecipeError` where one was trained on it, as
+        far as the nodes tell, and the `files` that they read.
+        """
         halves = tuple(
-            trained_half(proxy, self.docs, f"score_loss.proxies[{i}]") for i, proxy in enumerate(self._proxies)
+            trained_half(proxy, self.docs, f"score_loss.proxies[{i}]", files) for i, proxy in enumerate(self._proxies)
         )
         if len(halves) == 1 and halves[0] is not None:
             raise RecipeError(
@@ -105,7 +117,7 @@ class ScoreLoss(RowNode):
         return (
             RowPhase(
                 open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=whole_batches(self.commit_rows, self.batch_rows),
+                commit_rows=whole_batches(self.commit_rows, self.batch_rows), reuse="batches",
             ),
         )  # fmt: skip
 
@@ -116,7 +128,7 @@ class ScoreLoss(RowNode):
         places = [("proxies", i) for i in range(len(self._proxies))]
         models = [open_model(ctx, at, self.batch_rows, self.device, window=self.window) for at in places]
         names = [f"{ctx.input(at).kind()}-{ctx.fingerprint(at)[:12]}" for at in places]
-        scores = self.scores
+        scores = self.scores()
 
         def rows(table: pa.Table) -> Columns:
             texts = np.array(table[TEXT].to_pylist(), object)
@@ -143,22 +155,24 @@ def losses(lm: LM, texts: list[str]) -> tuple[list[float], list[int]]:
     return [one.nats for one in found], [one.tokens for one in found]
 
 
-def trained_half(model: Node, docs: Node, place: str) -> int | None:
-    """The half of the documents that a model was trained on; None when it was trained on none of them.
+def trained_half(model: Node, docs: Node, place: str, files: Files) -> int | None:
+    """The half of the documents that a model was trained on; None when it was trained on none of them. `files`: of a
+    node that reads some, to know two nodes that read the same ones in whatever way.
 
     Raises `RecipeError` when it was trained on documents of both halves, or on halves of other documents.
     """
     bases = list(bases_behind(docs))
+    here = frozenset[str]().union(*map(files, bases))
     halves = set()
-    for rows in rows_behind(model):
-        trained = getattr(rows, "docs", ())
-        if not any(alike(one, base) for one in bases_behind(trained) for base in bases):
+    for trained, half in trained_on(model):
+        theirs = list(bases_behind(trained))
+        shared = any(here & files(base) for base in theirs)
+        if not shared and not any(alike(one, base) for one in theirs for base in bases):
             continue
-        half = getattr(rows, HALF, None)
         if half is None:
             raise RecipeError(place, "a model that was trained on the documents which it would score", CROSS_FIT)
         halves_node = nearest(docs, "halves") if HALF in columns_of(docs) else None
-        if halves_node is None or not isinstance(trained, Node) or not alike(nearest(trained, "halves"), halves_node):
+        if halves_node is None or not alike(nearest(trained, "halves"), halves_node):
             raise RecipeError(
                 place, f"a model that was trained on half {half} of other halves than those of the documents",
                 "one `halves` node, before the rows of the proxies and before score_loss",

@@ -63,7 +63,7 @@ from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
 from stages.training.record import Record
-from stages.training.samples import Samples
+from stages.training.samples import Samples, highest_of_all
 from stages.training.scratch import Scratch
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
@@ -154,14 +154,14 @@ class Trainer:
         job, step = self.job, self.step
         batch = self.feed.batch(step)
         samples = [Samples(micro, job.unit, job.reference) for micro in batch]
-        bounds = self._bounds(batch, samples)
+        bounds, highest = self._bounds(batch, samples), highest_of_all(samples) if job.prior_in_loss else 0.0
         measured = []
         self.optimizer.zero_grad()
         for micro, held in zip(batch, samples, strict=True):
             losses = self._losses(micro)
             means_u = held.means(losses.score_bt)
             score_u = held.scores(means_u)
-            g_u = self._raw_weights(held, score_u, bounds)
+            g_u = self._raw_weights(held, score_u, bounds, highest)
             self.parallel.backward((held.by_token(g_u) * losses.loss_bt).sum(), last=micro is batch[-1])
             loss_u = held.means(losses.loss_bt.detach())
             measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
@@ -188,14 +188,14 @@ class Trainer:
         objective = float((g_m * loss_m).sum() / total)
         masses = (self.feed.by_source(rows_m, g_m) / total).tolist()
         marks = (float(expected is not None), float(not finite))
-        weights = spread(g_m, tokens_m if job.reweight.by_tokens else torch.ones_like(tokens_m))
+        weights = spread(g_m, tokens_m if job.reweight.by_tokens else (tokens_m > 0).double())
         self.feed.note(step, rows_m)
         self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *masses))
         self.step += 1
         return request
 
-    def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None) -> torch.Tensor:
-        config, at = self.job.reweight, {"step": self.step, "steps": self.job.steps}
+    def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None, highest: float) -> torch.Tensor:
+        config, at = self.job.reweight, {"step": self.step, "steps": self.job.steps, "highest": highest}
         if not isinstance(config, Uniform) and config.scope == "micro":
             return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
         return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)

@@ -241,3 +241,52 @@ def test_noise_undoes_what_favours_high_losses() -> None:
     lin, uniform, kl = (steps_to_learn(config, 0, noise=0.05) for config in (sharp(LinUpper), Uniform(), sharp(KlDro)))
     assert uniform < lin
     assert kl == 2000
+
+
+@pytest.mark.parametrize("kind", [Uniform, *STRATEGIES])
+@pytest.mark.parametrize("shift", [800.0, -800.0, 1e6])
+def test_a_number_that_is_added_to_every_prior_changes_nothing(kind, shift) -> None:
+    config = Uniform() if kind is Uniform else sharp(kind)
+    score, tokens = torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([3, 5, 2, 7])
+    prior = torch.tensor([0.0, 0.5, -1.0, 2.0], dtype=torch.float64)
+    found = weights(config, score, tokens, prior + shift, **AT)
+    torch.testing.assert_close(found, weights(config, score, tokens, prior, **AT), rtol=1e-9, atol=0)
+    torch.testing.assert_close(found.sum(), torch.tensor(1.0, dtype=torch.float64), rtol=1e-15, atol=0)
+    # q n exp((f - 1) / r), as it is written
+    plain = weights(config, score, tokens, **AT) * prior.exp()
+    torch.testing.assert_close(weights(config, score, tokens, prior, **AT), plain / plain.sum(), rtol=1e-15, atol=1e-15)
+
+
+def test_parts_of_a_batch_are_given_over_the_highest_prior_of_all() -> None:
+    score, tokens = torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([3, 5, 2, 7])
+    prior, at = torch.tensor([900.0, 900.5, 899.0, 902.0]), {**AT, "highest": 902.0}
+    halves, config = [slice(0, 2), slice(2, 4)], sharp(LinUpper)
+    bounds = batch_bounds(config, score, tokens)
+    whole = weights(config, score, tokens, prior, **AT)
+    parts = torch.cat([raw_weights(config, score[h], tokens[h], prior[h], **at, bounds=bounds) for h in halves])
+    torch.testing.assert_close(parts / parts.sum(), whole, rtol=1e-15, atol=0)
+    micro = torch.cat([micro_weights(config, score[h], tokens[h], prior[h], **at) for h in halves])
+    low = torch.cat([micro_weights(config, score[h], tokens[h], prior[h] - 900, **AT) for h in halves])
+    torch.testing.assert_close(micro / micro.sum(), low / low.sum(), rtol=1e-6, atol=0)
+
+
+def test_a_prior_of_minus_infinity_is_weight_0_and_one_of_a_sample_without_tokens_is_none() -> None:
+    score, tokens = torch.tensor([1.0, 2.0, 3.0, 5.0]), torch.tensor([4, 4, 0, 4])
+    prior = torch.tensor([0.0, -math.inf, math.inf, 1.0])
+    found = weights(sharp(LinUpper), score, tokens, prior, **AT)
+    kept = torch.tensor([True, False, False, True])
+    assert found[~kept].tolist() == [0.0, 0.0]
+    assert found.sum().item() == pytest.approx(1.0, abs=1e-15)
+    bounds = batch_bounds(sharp(LinUpper), score, tokens)
+    alone = weights(sharp(LinUpper), score[kept], tokens[kept], prior[kept], **AT, bounds=bounds)
+    assert torch.equal(found[kept], alone)
+    assert weights(sharp(LinUpper), score[1:2], tokens[1:2], prior[1:2], **AT).tolist() == [0.0]
+
+
+def test_samples_of_weight_0_are_lost_and_those_without_tokens_are_not_missed() -> None:
+    weight = torch.tensor([2.0, 0.0, 0.0, 0.0])
+    assert spread(weight, torch.ones(4)) == (0.25, 4.0, 0.0)
+    tokens = torch.tensor([6.0, 2.0, 0.0, 0.0])
+    assert spread(weight, tokens) == (0.75, 4 / 3, 0.0)
+    assert spread(tokens, tokens) == (1.0, 1.0, 1.0)
+    assert spread(0 * weight, tokens) == (0.0, 0.0, 0.0)

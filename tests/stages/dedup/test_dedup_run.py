@@ -3,13 +3,16 @@
 import hashlib
 import json
 import random
+import shutil
 
 import pytest
 
 from pipeline.errors import NodeFailed
 from siftloom import Pipeline
 from siftloom import stages as s
+from stages.dedup.corpus import _folders
 from tests.stages.dedup.planted import document, edited
+from tests.stages.local_context import LocalContext
 
 PHASES = ("keys", "merge", "edges", "components")
 
@@ -141,6 +144,21 @@ def test_against_a_folder_of_a_dry_run_equals_against_the_node(first, folder, tm
     other = Pipeline([there], name="there", store=str(tmp_path)).run(cpus=2, progress=False)[there].removed()
     assert other["duplicate_of"] == found[here].removed()["duplicate_of"]
     assert other["duplicate_of"] != found[real].removed()["duplicate_of"]
+
+
+def test_what_folders_are_called_does_not_decide_which_documents_win(first, tmp_path):
+    """The name of a folder is no part of the identity, and the first of the earlier documents win a tie."""
+    found, store = first
+    orders = []
+    for names in (("a", "b"), ("b", "a")):
+        place = tmp_path / "".join(names)
+        for name, node in zip(names, ("old", "new"), strict=True):
+            shutil.copytree(store / found[node].folder, place / name)
+        node = s.MinHashDedup(docs=s.Read(paths=("demo://corpus",)), against_folders=(str(place),))
+        ctx = LocalContext(node, place, files={"against_folders": sorted(place.glob("*/manifest.json"))})
+        orders.append([part.shard.name for part in _folders(ctx)])
+    assert orders[0] == orders[1]
+    assert len(orders[0]) == 6
 
 
 def test_the_guard_holds_after_the_dry_run_that_it_advises(local_ray, tmp_path):

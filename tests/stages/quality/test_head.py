@@ -45,6 +45,24 @@ def test_the_weights_that_made_the_labels_are_found(tmp_path):
     assert [found[0], found[2]] == pytest.approx([3.0, 2.0], abs=1e-4)
 
 
+def test_a_mark_hangs_on_no_other_document_of_the_batch(tmp_path):
+    """Where much cancels, the last bits of a product of matrices are all there is, and they hang on its shape."""
+    rng = np.random.default_rng(0)
+    weights, vector = rng.standard_normal(385), rng.standard_normal(384).astype(np.float32)
+    weights[-1] = -(vector.astype(np.float64) @ weights[:-1])
+    np.save(tmp_path / "weights.npy", weights)
+    marker = Head(docs=DOCS, model=TrainHead(docs=DOCS, label="mark"))
+    reader = LocalContext(marker, tmp_path)
+    reader.path = lambda phase, key, ext, of: tmp_path / "weights.npy"
+    rows = marker.open(reader)
+    found = {
+        mark
+        for count in (1, 2, 3, 7, 64)
+        for mark in rows(pa.table({"vector": pa.array([vector] * count, pa.list_(pa.float32(), 384))})).added["quality"]
+    }
+    assert len({mark.as_py() for mark in found}) == 1
+
+
 def test_rows_without_label_or_vector_or_held_out_are_not_used(tmp_path):
     docs = table(300)
     marks = [None if i % 5 == 0 else m for i, m in enumerate(docs["mark"].to_pylist())]

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.contract import Shard
-from pipeline.errors import RecipeError
+from pipeline.errors import DataError, RecipeError
 from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.holdout import barred_documents
@@ -224,3 +224,37 @@ def test_a_row_of_documents_that_weigh_nothing_weighs_nothing(tokenizer, tmp_pat
     lines = read(folder, 16)[1]
     found = {line["log_prior"] for line in lines if set(line["doc_log_prior"]) == {-np.inf}}
     assert found == {-np.inf}
+
+
+@pytest.mark.parametrize("level", [800.0, -800.0])
+def test_priors_are_averaged_by_their_differences(tokenizer, tmp_path, level):
+    """As numbers they overflow, or are nothing."""
+    priors = ([0.0, 1.0, -2.0] * len(TEXTS))[: len(TEXTS)]
+    means = []
+    for name, added in (("plain", 0.0), ("far", level)):
+        table = documents(log_prior=[prior + added for prior in priors])
+        _, folder = pack(tokenizer, tmp_path / name, table, carry={"log_prior": True})
+        lines = read(folder, 16)[1]
+        means.append([line["log_prior"] - added for line in lines])
+    assert means[1] == pytest.approx(means[0], abs=1e-12)
+    assert len(set(means[0])) > 3
+    plain = [np.average(np.exp(line["doc_log_prior"]), weights=line["doc_tokens"])
+             for line in read(tmp_path / "plain" / "pack", 16)[1]]  # fmt: skip
+    assert np.exp(means[0]) == pytest.approx(plain, rel=1e-15)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_weight_that_is_no_number_is_named_with_its_document(tokenizer, tmp_path, wrong):
+    table = documents(["one", "two", "three"], log_prior=[None, 1.0, wrong])
+    with pytest.raises(
+        DataError, match=rf"log_prior, row 2 of base1234-s0: {wrong}; expected the logarithm of a weight"
+    ):
+        pack(tokenizer, tmp_path, table, carry={"log_prior": True})
+
+
+def test_rows_without_a_prior_keep_their_name():
+    """It seeds the order in which a training reads them."""
+    shared = {"docs": DOCS, "tokenizer": Tokenizer(docs=DOCS)}
+    assert (
+        Pack(**shared).version == Pack(**shared, carry=("id",)).version != Pack(**shared, carry=("log_prior",)).version
+    )

@@ -4,7 +4,9 @@ reach the rows of a training.
 
 import dataclasses
 import json
+import os
 import random
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,12 +15,17 @@ import torch
 
 from models.files import load
 from models.presets import Llama
+from pipeline.driver.plan import plan
+from pipeline.driver.prepare import digest_sources
 from pipeline.errors import RecipeError
 from pipeline.graph import build
+from pipeline.store.ledger import Ledger
+from pipeline.store.objects import LocalStore
 from siftloom import Pipeline
 from siftloom import stages as s
 from stages.documents import LOG_PRIOR
 from stages.tokens.encoder import Encoder
+from stages.training.stream import Stream
 from tests.models.calls import losses
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
@@ -26,12 +33,12 @@ WORDS = "tide moon harbour salt rope lantern gull anchor mist kelp oar rhythm of
 LENGTH = 32
 
 
-def documents(folder):
-    draw = random.Random(0)
+def documents(folder, seed=0, each=40):
+    draw = random.Random(seed)
     folder.mkdir()
     for name in ("a", "b"):
         with open(folder / f"{name}.jsonl", "w") as file:
-            for number in range(40):
+            for number in range(each):
                 text = " ".join(draw.choices(WORDS, k=draw.choice([3, 20, 120])))
                 file.write(json.dumps({"text": text, "source": "sea" if number % 3 else "land"}) + "\n")
     return f"{folder}/*.jsonl"
@@ -152,3 +159,76 @@ def test_a_proxy_that_was_trained_on_what_it_scores_is_named(made):
     s.ScoreLoss(docs=foreign, proxies=whole).check()
     with pytest.raises(RecipeError, match=r"pack\.half"):
         s.Pack(docs=named["docs"], tokenizer=tokenizer, half=0).check()
+
+
+def spelled(folder, way):
+    """The files of a folder, named in another way."""
+    other = folder.parent / way
+    if way == "a folder":
+        return (str(folder),)
+    if way == "one of its files":
+        return (f"{folder}/b.jsonl",)
+    if way == "another glob":
+        return (f"{folder.parent}/./{folder.name}/[ab].jsonl",)
+    if way == "a link":
+        other.symlink_to(folder)
+    elif way == "linked files":
+        other.mkdir()
+        for path in folder.iterdir():
+            os.link(path, other / f"of-{path.name}")
+    else:
+        shutil.copytree(folder, other)
+    return (f"{other}/*",)
+
+
+@pytest.mark.parametrize(
+    ("way", "by_digest"),
+    [("a folder", False), ("one of its files", False), ("another glob", False), ("a link", False),
+     ("linked files", True), ("a copy", True)],
+)  # fmt: skip
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_proxy_that_was_trained_on_the_same_files_in_another_spelling_is_named(tmp_path, way, by_digest, streamed):
+    pattern = documents(tmp_path / "in")
+    docs, same = s.Read(paths=(pattern,)), s.Read(paths=spelled(tmp_path / "in", way), keep=("url",))
+    tokenizer = s.Tokenizer(docs=docs, vocab_size=320)
+    shared = {"model": Llama("1m", **TINY), "steps": 3, "batch_rows": 4}
+    if streamed:
+        proxy = s.Pretrain(rows=same, feed=Stream(length=LENGTH), tokenizer=tokenizer, **shared)
+    else:
+        proxy = s.Pretrain(rows=s.Pack(docs=same, tokenizer=tokenizer, length=LENGTH), **shared)
+    graph = build([s.ScoreLoss(docs=s.Split(docs=docs, held_out=0.1), proxies=proxy)])
+    store = tmp_path / "store"
+    if by_digest:  # nobody knows yet that the bytes are the same; a run digests them before it plans
+        plan(graph, str(store))
+        digest_sources(Ledger(graph, LocalStore(str(store))), lambda: None)
+    with pytest.raises(RecipeError, match=r"score_loss\.proxies\[0\].*trained on the documents which it would score"):
+        plan(graph, str(store))
+
+
+def test_a_proxy_of_a_stream_over_the_documents_is_an_error_of_the_recipe():
+    docs = s.Read(paths=("a.jsonl",))
+    proxy = s.Pretrain(
+        rows=docs, feed=Stream(length=LENGTH), tokenizer=s.Tokenizer(docs=docs, vocab_size=320),
+        model=Llama("1m", **TINY),
+    )  # fmt: skip
+    with pytest.raises(RecipeError, match="trained on the documents which it would score"):
+        build([s.ScoreLoss(docs=docs, proxies=proxy)])
+
+
+def test_a_score_does_not_depend_on_what_was_scored_before(made, tmp_path):
+    """Its last bits hang on the documents that share its batch, so it is copied with its whole batch or not at all."""
+    named, _, places = made
+    pattern = documents(tmp_path / "in", seed=1, each=400)  # one in a hundred has another last bit
+
+    def scores(store, least):
+        kept = s.GopherQuality(docs=s.Read(paths=(pattern,)), min_words=least, min_stop_words=None)
+        scored = s.ScoreLoss(docs=kept, proxies=named["first"], batch_rows=7)
+        found = Pipeline([scored], name="again", store=str(store), names=named).run(progress=False)
+        return found[scored].rows(["id", "ref_loss_sum", "ref_loss"])
+
+    store = places["first"].parents[2]
+    before = scores(store, 2)
+    after = scores(store, 10)
+    shutil.copytree(store, tmp_path / "fresh", ignore=shutil.ignore_patterns("score_loss-*", "again*"))
+    assert 400 < len(after) < len(before)
+    assert after.equals(scores(tmp_path / "fresh", 10))

@@ -173,3 +173,17 @@ def test_two_priors_and_what_rows_lack_are_named_before_anything_runs():
     Pretrain(rows=reserved, model=Llama("1m"), schedule=(hidden,)).check()
     with pytest.raises(RecipeError, match=r"Emo by the model that the run starts from, and no start"):
         Pretrain(rows=rows, model=Llama("1m"), objective=Emo(cost="start")).check()
+
+
+def test_a_large_excess_of_a_domain_is_a_weight_and_no_overflow(tmp_path):
+    rows, step = table(), 2000.0
+    fields = {"minus": "easy_loss", "domain": "source", "low": 0.0, "high": 1.0}
+    found = log_priors(tmp_path, rows, domain_step=step, **fields)
+    assert np.isfinite(found).all()
+    kept, prose = ~np.array(rows["held_out"]), np.array(rows["source"].to_pylist()) == "prose"
+    tokens = rows["ref_tokens"].to_numpy()
+    loss = rows["ref_loss"].to_numpy().astype(np.float64) - rows["easy_loss"].to_numpy().astype(np.float64)
+    excess = [max(0.0, np.average(loss[kept & of], weights=tokens[kept & of])) for of in (prose, ~prose)]
+    between = found[prose][0] - found[~prose][0]
+    assert between == pytest.approx(step * (excess[0] - excess[1]), rel=1e-6)
+    assert step * (excess[0] - excess[1]) > 800

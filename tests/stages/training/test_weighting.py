@@ -16,10 +16,14 @@ from models.presets import Llama
 from models.reweight import weights
 from models.reweight_config import KlDro, LinUpper, Uniform
 from pipeline.errors import DataError
+from stages.tokens.rows import PackedRows
 from stages.training.asks import columns
+from stages.training.by_prior import ByPrior
 from stages.training.checkpoint import Saver
 from stages.training.feed import Feed
-from stages.training.mixture import check_reference
+from stages.training.mixture import check_priors, check_reference
+from stages.training.order import MIXTURE
+from stages.training.row_source import RowSource
 from stages.training.worker import Trainer, train
 from tests.models.calls import losses as token_losses
 from tests.stages.training.test_worker import TINY, assert_same_bits, at, finish, job, result, start
@@ -101,13 +105,57 @@ def test_the_gradient_is_that_of_documents_with_their_own_weights_priors_and_ref
 
 @pytest.mark.parametrize("scope", ["micro", "global_exact", "global_lagged"])
 def test_documents_give_the_same_bits_for_one_process_and_two(job, tmp_path, scope):
-    carry(job, log_prior=lambda row, piece: 0.3 * piece, ref_loss=lambda row, piece: 0.1 * (row % 5))
+    far = 900.0 if scope == "micro" else 0.0
+    carry(job, log_prior=lambda row, piece: far * (row % 2) + 0.3 * piece, ref_loss=lambda row, piece: 0.1 * (row % 5))
     config = LinUpper(r=0.5, warmup=0.0, ramp=0.1, scope=scope, unit="document", reference="ref_loss")
     job = dataclasses.replace(job, reweight=config, attend="document")
     train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(job, tmp_path / "two", 2))
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "two"))
     assert min(result(tmp_path / "one")["record"]["effective"]) < 0.95
+
+
+@pytest.mark.parametrize("unit", ["row", "document"])
+@pytest.mark.parametrize("level", [800.0, -800.0])
+def test_a_prior_that_all_rows_have_alike_changes_nothing_however_large(job, tmp_path, unit, level):
+    job = dataclasses.replace(job, steps=4, reweight=LinUpper(r=0.5, warmup=0.0, ramp=0.0, unit=unit))
+    train(at(job, tmp_path / "none"), Saver(str(tmp_path / "none")), 0, 1)
+    carry(job, log_prior=lambda row, piece: level)
+    train(at(job, tmp_path / "level"), Saver(str(tmp_path / "level")), 0, 1)
+    assert_same_bits(result(tmp_path / "none"), result(tmp_path / "level"))
+
+
+def test_a_row_that_holds_all_weight_is_the_only_effective_one(job):
+    chosen = int(job.sampler.batch(0, 1)[1][0][0])
+    carry(job, log_prior=lambda row, piece: 3.0 if row == chosen else -np.inf)
+    trainer = Trainer(dataclasses.replace(job, reweight=Uniform(by_tokens=False)), 0, 1, CPU)
+    trainer.train_step()
+    trainer.feed.close()
+    assert trainer.record["effective"][0] == pytest.approx(1 / 16)
+    assert trainer.record["weight_max"][0] == pytest.approx(16.0)
+    assert trainer.record["weight_min"][0] == 0.0
+
+
+@pytest.mark.parametrize("order", [MIXTURE, ByPrior()])
+def test_a_weight_that_is_no_number_is_named_before_the_run(job, order):
+    carry(job, log_prior=lambda row, piece: np.inf if row in (9, 11) else 0.0)
+    with pytest.raises(
+        DataError, match=r"rows\[0\], row 9: a log_prior of inf, in 2 rows; expected the logarithm of a"
+    ):
+        check_priors(dataclasses.replace(job, order=order))
+
+
+def test_rows_of_which_none_has_a_weight_are_named_before_the_run(job):
+    check_priors(job)
+    carry(job, log_prior=lambda row, piece: -np.inf if row else None)  # none is weight 1
+    check_priors(job)
+    files = [(_, path, _)] = job.sources[0].rows.files
+    table = pq.read_table(path)
+    values = pa.array([-np.inf] * len(table), pa.float64())
+    pq.write_table(table.set_column(table.column_names.index("log_prior"), "log_prior", values), path)
+    fresh = RowSource("rows", PackedRows(tuple(files), 16, "uint16", 0, 50), 1.0)  # which has read nothing yet
+    with pytest.raises(DataError, match=r"-inf in all rows"):
+        check_priors(dataclasses.replace(job, sources=(fresh,)))
 
 
 def test_a_document_without_a_reference_is_named_before_the_run(job):
