@@ -22,7 +22,6 @@ from pipeline.store.manifests import Manifests, base_shards
 from pipeline.store.objects import Store
 from pipeline.store.receipts import Receipt, done_keys
 from pipeline.store.sources import Listing, expand
-from pipeline.store.uris import is_uri
 
 
 class Ledger:
@@ -162,7 +161,7 @@ class Ledger:
         found: set[str] = set()
         for (owner, _), listing in self.listings.items():
             if owner is node:
-                found.update(e.path if is_uri(e.path) else os.path.realpath(e.path) for e in listing.entries)
+                found.update(e.path.plain() if e.path.remote else os.path.realpath(e.path) for e in listing.entries)
                 found.update(self._digests_of(node, listing) or ())
         return frozenset(found)
 
