@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from models.lost import NotMergeable
 from models.optim_config import AdamW
 from models.presets import Llama, Lost, LowRank
 from models.sltrain_config import SLTrain
+from models.starting import no_way
+from models.transfer import NoWay, start_from
 from tests.models.calls import logits, losses
 
 WORDS, LENGTH = 200, 64
@@ -226,3 +229,25 @@ def test_a_file_that_contradicts_itself_is_refused(tmp_path) -> None:
     path.write_bytes(b"text")
     with pytest.raises(files.ModelFileError, match="not a readable"):
         files.load(path)
+
+
+def test_a_plan_refuses_the_starts_that_a_training_refuses(tmp_path) -> None:
+    tiny = {"hidden": 32, "inter": 48, "layers": 1, "heads": 2}
+    configs = [
+        Llama("1m", **tiny), LowRank("1m", rank=4, **tiny), LowRank("1m", rank=4, activation="silu", **tiny),
+        Lost("1m", rank=4, density=0.1, **tiny), Lost("1m", rank=4, density=0.1, activation="none", **tiny),
+        SLTrain("1m", rank=4, density=0.1, **tiny), Llama("1m", **{**tiny, "layers": 2}),
+        Llama("1m", rope_theta=5.0, **tiny),
+    ]  # fmt: skip
+    refused = 0
+    for first in configs:
+        files.save(tmp_path / "trained.safetensors", build(first, 64, 16, seed=0))
+        for wanted in configs:
+            reason = no_way(first, wanted)
+            refused += reason is not None
+            if reason is None:
+                assert start_from(tmp_path / "trained.safetensors", wanted, 64, 16, seed=0).config == wanted
+            else:
+                with pytest.raises(NoWay, match=re.escape(reason[0])):
+                    start_from(tmp_path / "trained.safetensors", wanted, 64, 16, seed=0)
+    assert refused == 39
