@@ -39,11 +39,12 @@ nodes:
   alone: {use: pretrain, rows: rows, TRAINED}
   pair: {use: pretrain, rows: rows, TRAINED, workers: 2, seed: 1}
   wild: {use: pretrain, rows: rows, TRAINED, optimizer: {adamw: {lr: 1.0e+30, clip: 0.0}}}
-  folder: {use: export, model: pair}
+  folder: {use: export, model: alone}
   out: {use: write, docs: plain, to: "SOURCE/out"}
   out_of_place: {use: write, docs: table}
 """.replace("TRAINED", TRAINED)
-FINISHED = ("alone", "pair", "folder", "out", "out_of_place")
+FIRST = ("alone", "wild", "folder", "out", "out_of_place")
+FINISHED = ("pair", "folder", "out", "out_of_place")
 NO_KEYS = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
 
 
@@ -138,7 +139,7 @@ def test_a_run_with_training_leaves_no_secret_anywhere(hidden):
     """Reading, curation, one and two training processes, a training that fails, export and writing."""
     printed = {}
     printed["plan"] = hidden("plan", "hidden.yaml")
-    printed["run"] = hidden("run", "hidden.yaml", "--cpus", "2", "--store", hidden.store, code=1)
+    printed["run"] = hidden("run", "hidden.yaml", *FIRST, "--cpus", "2", "--store", hidden.store, code=1)
     assert "wild" in printed["run"].stderr
     assert "loss" in printed["run"].stderr
     printed["again"] = hidden("run", "hidden.yaml", *FINISHED, "--cpus", "2")
