@@ -26,6 +26,7 @@ from pipeline.contract import Store
 from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
+from stages.training.ray_deaths import death_of, free_group
 from stages.training.scratch import Scratch
 from stages.training.stream_rows import ROW_BITS, Packer
 
@@ -141,13 +142,15 @@ class Pipeline:
 
 
 def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None = None) -> None:
-    """Train to the end, or to a request to stop; raises Ray's error when a worker failed too often.
+    """Train to the end, or to a request to stop; raises UserError where processes died too often, Ray's error where a
+    worker failed otherwise.
 
     One worker on one machine needs no group: its loop is a plain task, which starts in a quarter of the time and gives
     the same bits. With a pair of workers, Ray Train starts as many as the cluster has room for between the two, and
     starts the group anew from the last checkpoint when that number has changed.
     """
     import ray
+    from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
     machines = len(ray.nodes())
     least = workers if isinstance(workers, int) else workers[0]
@@ -156,13 +159,37 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
         gpus = 1 if job.device == "cuda" else 0
         # the process ends with its task: determinism and threads are settings of a whole process
         task = ray.remote(num_cpus=job.threads, num_gpus=gpus, max_retries=max_failures, max_calls=1)(run_alone)
-        ray.get(task.remote(job))
+        try:
+            ray.get(task.remote(job))
+        except (OutOfMemoryError, WorkerCrashedError) as error:
+            raise death_of("the training process", error, max_failures) from error
         return
+    from ray.train import WorkerGroupError
+
+    settings(workers, machines)
+    for left in range(max_failures, -1, -1):
+        try:
+            _fit_group(job, name, workers, max_failures, maker)
+            return
+        except RayActorError as error:
+            died = isinstance(error, ActorDiedError)  # else it may be alive where it cannot be reached
+            if died:
+                free_group(error.actor_id)
+            if not died or not left:
+                raise death_of("Ray Train's controller", error, max_failures) from error
+        except WorkerGroupError as error:
+            deaths = [each for each in error.worker_failures.values() if isinstance(each, RayActorError)]
+            if len(deaths) < len(error.worker_failures):
+                raise
+            raise death_of("a training process", deaths[0], max_failures) from error
+
+
+def _fit_group(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None) -> None:
+    """Train with a group of Ray Train; raises RayActorError where its controller dies."""
     from ray.data import ExecutionOptions
     from ray.train import DataConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    settings(workers, machines)
     use_gpu = job.device == "cuda"
     # what Ray Train keeps of a run is of no use to a later one, and a kill may leave it half written
     tries = f"{name}-{os.urandom(4).hex()}"

@@ -38,3 +38,32 @@ def test_a_local_ray_listens_on_loopback_and_asks_for_a_token() -> None:
     assert found["works"] == 3
     assert {address.removeprefix("::ffff:") for address in found["addresses"]} == {"127.0.0.1"}
     assert found["answer"] == "UNAUTHENTICATED"
+
+
+AGAIN = """
+import os, psutil
+from pipeline.ray_runtime import session
+
+def tell(line):
+    print(line)
+    os.environ["RAY_gcs_server_port_wait_time_s"] = "120"
+
+session.start(1, None, tell)
+import ray
+print(ray.get(ray.put(3)), sorted(each.name() for each in psutil.Process().children() if "_" in each.name()))
+session.stop()
+"""
+
+
+def test_a_ray_that_does_not_come_up_in_time_is_started_again() -> None:
+    environment = {**os.environ, "RAY_gcs_server_port_wait_time_s": "0"}  # no head is up at once
+    done = subprocess.run(
+        [sys.executable, "-c", AGAIN], env=environment, capture_output=True, text=True, timeout=200, check=True
+    )
+    *said, works = done.stdout.splitlines()
+    assert said
+    for line in said:  # two on a machine so busy that Ray is late by itself
+        assert line.startswith("Ray has not come up (")
+        assert line.endswith("): starting it again")
+    assert works == "3 ['gcs_server']", "that of the first start is gone"
+    assert "Traceback" not in done.stderr

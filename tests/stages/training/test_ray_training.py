@@ -1,5 +1,6 @@
 """Real Ray Train: the bits of a plain process for 1, 2 and a pair of workers, after a SIGKILL of one, after a stop."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import threading
 import time
 
+import psutil
 import pytest
 
 from models.optim_config import AdamW
@@ -84,6 +86,72 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(
     fitting.join()
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
     assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 100
+
+
+def kill_at_a_checkpoint(name, scratch, fitting):
+    """Kill the process of Ray that has a name, once the run has a checkpoint and goes on."""
+    files, known = Saver(scratch), Saver(scratch).scratch.read(PROGRESS)
+    found = []
+
+    def begun():
+        found.clear()
+        for each in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.Error):  # it ends while the others are looked at
+                if f"ray::{name}" in " ".join(each.cmdline()):
+                    found.append(each)
+        return found and files.scratch.read(PROGRESS) != known
+
+    wait_until(begun, fitting)
+    wait_until(files.whole, fitting)
+    found[0].kill()
+
+
+@pytest.fixture
+def brief(job):
+    return dataclasses.replace(job, steps=150, checkpoint_every=10, log_interval=1)
+
+
+def test_a_killed_controller_counts_as_a_lost_worker(brief, tmp_path):
+    train(at(brief, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
+    broken = at(brief, tmp_path / "broken")
+    fitting = threading.Thread(target=fit, args=(broken, "run", 2, 1))
+    fitting.start()
+    kill_at_a_checkpoint("TrainController", broken.scratch, fitting)
+    fitting.join()
+    assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
+    assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 10
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+def test_too_many_deaths_are_named_and_the_same_command_goes_on(brief, tmp_path):
+    train(at(brief, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
+    broken = at(brief, tmp_path / "broken")
+    raised = []
+
+    def try_it(workers):
+        try:
+            fit(broken, "run", workers, max_failures=0)
+        except BaseException as error:
+            raised.append(error)
+
+    cases = [
+        (2, "TrainController", "Ray Train's controller"), (2, "RayTrainWorker", "a training process"),
+        (1, "run_alone", "the training process"),
+    ]  # fmt: skip
+    for workers, name, who in cases:
+        fitting = threading.Thread(target=try_it, args=(workers,))
+        fitting.start()
+        kill_at_a_checkpoint(name, broken.scratch, fitting)
+        fitting.join()
+        error = raised.pop()
+        assert isinstance(error, UserError), error
+        assert error.found.startswith(who)
+        assert "has died: " in error.found
+        assert "\n" not in str(error)
+        assert str(error).endswith("at most 0 (max_failures). Next: run again: it goes on from its last checkpoint")
+    fit(broken, "run", workers=2, max_failures=0)
+    assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
 
 
 def test_a_diverging_run_ends_in_its_own_error_at_once(job, tmp_path):
