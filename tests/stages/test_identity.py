@@ -29,6 +29,14 @@ from stages.catalog import NODES
 CHANGES = 2000 if settings.default.max_examples >= 1000 else 280
 
 
+@pytest.fixture(autouse=True)
+def looked_again(monkeypatch):
+    """Versions that a test changed are seen by no other one."""
+    yield
+    monkeypatch.undo()
+    drift.look_again()
+
+
 @pytest.fixture(scope="module")
 def at(tmp_path_factory) -> Iterator[dict[str, str]]:
     folder = tmp_path_factory.mktemp("files")
@@ -159,8 +167,6 @@ def test_a_finished_node_is_told_of_another_version_and_gives_its_scores_to_none
     told = f"pyarrow was {release('pyarrow')} and is 99.0 since it ran; raise `version` to run it again"
     assert (entry().action, entry().notices) == ("reuse", (told,))
     assert donors() == []
-    monkeypatch.undo()
-    drift.look_again()
 
 
 def test_the_plan_names_the_library_that_changed():
