@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from pipeline.contract import Node, TaskPhase
 from pipeline.driver.cluster import Cluster
 from pipeline.driver.commit import finish, stale_keys, withdraw
-from pipeline.driver.drift import edited, look_again
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.history import earlier
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
@@ -97,9 +96,7 @@ class Driver:
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        look_again()
-        if edited():
-            self.cluster.renew()
+        self.cluster.look_again()
         digest_sources(self.state, self._start_ray)
         mark_store(self.store)
         self.leases = Leases(self.store, tell=self._tell)
