@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from pipeline.driver.drift import edited, look_again
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
@@ -56,9 +57,12 @@ class Cluster:
             threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()
         return self._found
 
-    def renew(self) -> None:
-        """Leave the Ray of an earlier run of this process: its workers hold modules that have changed since."""
-        if "ray" in sys.modules:
+    def look_again(self) -> None:
+        """Look at the code anew, and leave the Ray of an earlier run of this process if its workers hold modules that
+        have changed since.
+        """
+        look_again()
+        if edited() and "ray" in sys.modules:
             from pipeline.ray_runtime import session
 
             session.leave()

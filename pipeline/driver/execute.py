@@ -18,7 +18,6 @@ from pipeline.contract import Node, TaskPhase
 from pipeline.driver import prepare
 from pipeline.driver.cluster import Cluster
 from pipeline.driver.commit import finish, require_kept, stale_keys, withdraw
-from pipeline.driver.drift import edited, look_again
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.history import earlier
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
@@ -100,9 +99,7 @@ class Driver:
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        look_again()
-        if edited():
-            self.cluster.renew()
+        self.cluster.look_again()
         with self.cluster.explained():
             prepare.digest_sources(self.state, self._start_ray)
         mark_store(self.store)

@@ -34,6 +34,19 @@ from stages.catalog import (
     load_value,
 )  # fmt: skip
 
+FUNCTIONS = """
+def f(table):
+    return {"chars": [len(text) for text in table["text"].to_pylist()]}
+
+def g(table):
+    return {"chars": [len(text) + 1 for text in table["text"].to_pylist()]}
+
+def scores(table):
+    sizes = [len(text) for text in table["text"].to_pylist()]
+    parts = {"quality": [size % 97 / 97 for size in sizes], "topic": ["ab"[size % 2] for size in sizes]}
+    losses = {"ref_loss": [size % 11 / 5 for size in sizes], "other_loss": [1.0] * len(sizes), "ref_tokens": sizes}
+    return parts | losses
+"""
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, STAGES, MATCH, FEEDS,
@@ -66,7 +79,7 @@ def files(folder: Path) -> dict[str, str]:
         "evals.jsonl": json.dumps({"text": "which words are in the evaluation " * 4}) + "\n",
         "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": "{}", "other/config.json": '{"a": 1}',
         "model.bin": "m", "other.bin": "o", "e2/evals.jsonl": json.dumps({"text": "another set " * 9}) + "\n",
-        "catalogue_rules.py": "def f(table): return {}\n\n\ndef g(table): return {}\n",
+        "catalogue_rules.py": FUNCTIONS,
     }  # fmt: skip
     for name, text in content.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +97,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     made: dict[str, Node] = {}
     docs = node("read", paths=(at["a.jsonl"],), keep=("url",))
     chars = node("map", docs=docs, fn="catalogue_rules:f", writes={"chars": "int64"})
-    scored = load("map")(docs=chars, fn="catalogue_rules:f", writes={
+    scored = load("map")(docs=chars, fn="catalogue_rules:scores", writes={
         "quality": "float32", "topic": "string", "ref_loss": "float32", "other_loss": "float32", "ref_tokens": "int32",
     })  # fmt: skip
     for kind in ("language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines",

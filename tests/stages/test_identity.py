@@ -13,10 +13,13 @@ from importlib import metadata
 import catalogue_nodes as catalogue
 import pytest
 from hypothesis import settings
+from run_here import Here
 
 from pipeline.contract import Node
 from pipeline.driver import drift
+from pipeline.driver.plan import Entry, _changes, plan
 from pipeline.driver.prepare import digest_sources
+from pipeline.driver.reuse import siblings
 from pipeline.errors import SourceError
 from pipeline.graph import build
 from pipeline.store.ledger import Ledger
@@ -24,6 +27,14 @@ from pipeline.store.objects import LocalStore
 from stages.catalog import NODES
 
 CHANGES = 2000 if settings.default.max_examples >= 1000 else 280
+
+
+@pytest.fixture(autouse=True)
+def looked_again(monkeypatch):
+    """Versions that a test changed are seen by no other one."""
+    yield
+    monkeypatch.undo()
+    drift.look_again()
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +147,29 @@ def test_another_release_of_a_declared_library_is_another_node(kind, made, store
             assert now[0] != names[0], f"{kind}: {library}"
             assert now[1] != names[1] or names[1] is None
             assert all(now[2][phase] != key for phase, key in names[2].items())
+
+
+def test_a_finished_node_is_told_of_another_version_and_gives_its_scores_to_none(made, tmp_path, monkeypatch):
+    done = Here(made["tidy"], tmp_path)
+    other = dataclasses.replace(made["tidy"], min_left_chars=2)
+
+    def entry() -> Entry:
+        return plan(build([done.target]), str(tmp_path)).entries[-1]
+
+    def donors() -> list[str]:
+        state = identity(other, done.store)
+        return [folder for folder, _ in siblings(state, other)]
+
+    assert (entry().action, entry().notices) == ("reuse", ())
+    assert donors() == [done.state.folder(done.target)]
+    release = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda name: "99.0" if name == "pyarrow" else release(name))
+    told = f"pyarrow was {release('pyarrow')} and is 99.0 since it ran; raise `version` to run it again"
+    assert (entry().action, entry().notices) == ("reuse", (told,))
+    assert donors() == []
+
+
+def test_the_plan_names_the_library_that_changed():
+    before = {"kind": "pack", "version": 3, "fields": {}, "libraries": {"kitoken": "0.11.1", "tokenizers": "0.23.3"}}
+    now = before | {"libraries": {"kitoken": "0.11.1", "tokenizers": "0.24.0"}}
+    assert _changes(before, now) == ['tokenizers: "0.23.3" -> "0.24.0"']

@@ -26,10 +26,12 @@ from pipeline.errors import SiftloomError
 KINDS = (
     "read", "language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines", "signals",
     "url", "pii", "garbled", "code", "keyword", "safety", "tidy", "exact_dedup", "minhash_dedup", "url_dedup",
-    "line_dedup", "decontaminate", "coherence", "halves", "extract", "write",
+    "line_dedup", "decontaminate", "coherence", "halves", "extract", "write", "map", "split", "select", "ensemble",
+    "train_ngram", "perplexity", "train_quality", "quality", "train_classifier", "classify", "loss_weights",
+    "tokenizer", "pack", "export_tokens",
 )  # fmt: skip
 DECIDED = {"state", "duplicate_of", "removed_value", "removed_threshold"}  # by thresholds, from the scores
-DRAWN = 40 if settings.default.max_examples >= 1000 else 4
+DRAWN = 40 if settings.default.max_examples >= 1000 else 2
 CORPUS = Path(__file__).parents[2] / "recipes" / "corpus" / "corpus-00.jsonl.gz"
 
 

@@ -23,6 +23,14 @@ from stages.read.read import Read
 from stages.training.pretrain import Pretrain
 
 
+@pytest.fixture(autouse=True)
+def looked_again(monkeypatch):
+    """What a test changed is seen by no other one."""
+    yield
+    monkeypatch.undo()
+    drift.look_again()
+
+
 def behind(fn: str) -> drift.Code:
     """The code behind a node that calls this function, as it is on the disk now."""
     drift.look_again()
@@ -136,8 +144,6 @@ def test_data_files_beside_our_modules_are_code(monkeypatch, name):
     monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * path.as_posix().endswith(name))
     drift.look_again()
     after = drift.code_of(node)
-    monkeypatch.undo()
-    drift.look_again()
     assert before.changes(after) == "its code has changed"
 
 
@@ -245,8 +251,6 @@ def test_what_is_kept_of_a_half_done_node_is_not_gone_on_with_under_another_libr
     noted = drift.Code.from_bytes(store.read(f"{state.folder(node)}/{drift.NOTE}"))
     assert noted.mixed
     assert noted.libraries["pyarrow"] == "99.0"
-    monkeypatch.undo()
-    drift.look_again()
 
 
 def test_torch_is_behind_a_training_and_not_in_its_name():
