@@ -603,5 +603,6 @@ class Context(ABC):
     @abstractmethod
     def log(self, event: str, **values: Any) -> None:
         """Report to the event log and the progress table (never the data): losses, rates, and `step` of `steps`, from
-        which the time left is estimated. The progress shows what the node's `progress_formats` name.
+        which the time left is estimated. The progress shows what the node's `progress_formats` name, and `notice` as a
+        line of its own.
         """

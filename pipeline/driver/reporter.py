@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.contract import Node
-from pipeline.driver.progress import Event, NodeProgress, State, TaskEvent, TaskFailed, Watcher
+from pipeline.driver.progress import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
 from pipeline.errors import NodeFailed
 from pipeline.files.address import masked_in
 from pipeline.store.receipts import Receipt
@@ -55,7 +55,11 @@ class Reporter:
         self.notify(TaskFailed(self.names[node], key, error, masked_in(trace)))
 
     def event(self, node: Node, kind: str, values: Mapping[str, Any]) -> None:
-        """A task reports something; its node knows which values are shown to people, and how."""
+        """A task reports something; its node knows which values are shown to people, and how. A `notice` among them is
+        a line by itself.
+        """
+        if notice := values.get("notice"):
+            self.notify(Notice(f"{self.names[node]}: {notice}"))
         formats = node.progress_formats.items()
         shown = [_shown(name, how, value) for name, how in formats if (value := values.get(name)) is not None]
         if "step" in values:

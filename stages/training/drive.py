@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from pipeline.contract import Context
 from pipeline.errors import Stopped
+from stages.training import deaths
 from stages.training.checkpoint import ERROR, RESULT, STOP, Saver
 from stages.training.job import Job
 from stages.training.metrics import Metrics, following
@@ -43,6 +44,7 @@ def finished(
         if not files.scratch.exists(RESULT):
             for old in (STOP, ERROR):
                 files.scratch.remove(old)
+            deaths.forget(files.scratch)
             with Watch(files, ctx.stopping, lambda values: ctx.log("training", **values)):
                 try:
                     fit(job, name, runtime.workers, runtime.max_failures, maker)

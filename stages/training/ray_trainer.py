@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pipeline.contract import Store
 from pipeline.errors import DiskFull, StoreError, UserError
+from stages.training import deaths
 from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
 from stages.training.ray_deaths import death_of, free_group
@@ -80,12 +81,16 @@ def run_worker(config: dict[str, Any]) -> None:
 
         first, later = (cast("Any", ray.train.get_dataset_shard(name)) for name in ("first", "later"))
         passes = Passes(first, later)
-    _run(job, RaySaver(job.scratch), *places, passes)
+    saver = RaySaver(job.scratch)
+    deaths.enter(saver.scratch, *places[:2])
+    _run(job, saver, *places, passes)
 
 
 def run_alone(job: Job) -> None:
     """What the only process runs when no group is needed."""
-    _run(job, Saver(job.scratch), 0, 1, 0, None)
+    saver = Saver(job.scratch)
+    deaths.enter_alone(saver.scratch)
+    _run(job, saver, 0, 1, 0, None)
 
 
 def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int, passes: Passes | None) -> None:
@@ -215,11 +220,29 @@ def _fit_group(job: Job, name: str, workers: int | tuple[int, int], max_failures
             name=tries,
             **Scratch(job.scratch).file_system("ray"),
             failure_config=FailureConfig(max_failures=max_failures),
+            callbacks=[_notes_deaths(job.scratch)],
             logging_config=LoggingConfig(log_level="ERROR"),
             worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(job.threads)}},
         ),
     )
     trainer.fit()
+
+
+def _notes_deaths(scratch: str) -> Any:
+    """What the controller calls when workers are lost."""
+    from ray.train import UserCallback
+
+    class NotesDeaths(UserCallback):
+        def after_exception(self, run_context: Any, worker_exceptions: dict[int, Exception]) -> None:
+            with suppress(OSError):  # the training starts again all the same
+                deaths.note(Scratch(scratch), {rank: cause(one) for rank, one in worker_exceptions.items()})
+
+    def cause(error: Exception) -> str | None:
+        if type(error).__name__ == "WorkerHealthCheckFailedError":  # no public name of Ray's
+            return None
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[-1] if str(error).strip() else ''}"
+
+    return NotesDeaths()
 
 
 def settings(workers: int | tuple[int, int], machines: int) -> None:
@@ -255,7 +278,7 @@ def _check_room(job: Job, workers: int) -> None:
 
 
 class Watch:
-    """While a run goes on: tells its progress, and passes a request to stop on to it."""
+    """While a run goes on: tells its progress, and what it has got over; passes a request to stop on to it."""
 
     def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
         self.files, self._stopping, self._tell, self._reported = files, stopping, tell, b""
@@ -282,4 +305,7 @@ class Watch:
         progress = self.files.scratch.read(PROGRESS)
         if progress is not None and progress != self._reported:
             self._reported = progress
-            self._tell(json.loads(progress))
+            values = json.loads(progress)
+            if (line := deaths.told(self.files.scratch, values)) is not None:
+                values["notice"] = line
+            self._tell(values)

@@ -272,6 +272,7 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None)
                 loss=trainer.record["loss"][-1],
                 tokens_per_second=round(rate, 1),
                 pid=os.getpid(),
+                resumed_at=first,
             )
         if not done and (early or trainer.step % job.checkpoint_every == 0):
             if log is not None:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import threading
 import time
 
@@ -79,11 +80,20 @@ def test_shards_under_ray_leave_a_checkpoint_that_one_plain_process_goes_on_from
 def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(long, tmp_path, workers):
     train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(long, tmp_path / "broken")
+    told = []
     fitting = threading.Thread(target=fit, args=(broken, "run", workers, 3))
-    fitting.start()
-    wait_until(lambda: Saver(broken.scratch).whole() and Saver(broken.scratch).scratch.exists(PROGRESS), fitting)
-    os.kill(json.loads(Saver(broken.scratch).scratch.read(PROGRESS))["pid"], signal.SIGKILL)
-    fitting.join()
+    with Watch(Saver(broken.scratch), lambda: False, told.append):
+        fitting.start()
+        wait_until(lambda: Saver(broken.scratch).whole() and Saver(broken.scratch).scratch.exists(PROGRESS), fitting)
+        pid = json.loads(Saver(broken.scratch).scratch.read(PROGRESS))["pid"]
+        os.kill(pid, signal.SIGKILL)
+        fitting.join()
+    resumed = result(tmp_path / "broken")["resources"]["resumed_at"]
+    who = "the training process" if workers == 1 else "worker 1 of 2"
+    [line] = [values["notice"] for values in told if "notice" in values]
+    assert line == (
+        f"{who} (pid {pid} on {socket.gethostname()}) died; the training goes on from step {resumed} of 400"
+    )
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
     assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 100
 
