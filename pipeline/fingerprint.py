@@ -47,7 +47,9 @@ def canonical(value: Any, node_identity: Callable[[Node], Any], place: str) -> A
         if value and all(type(key) is int for key in value):  # `1` and `"1"` are two keys
             return {"pairs": [[key, canonical(value[key], node_identity, f"{place}.{key}")] for key in sorted(value)]}
         if bad := [key for key in value if not isinstance(key, str)]:
-            raise IdentityError(place, f"a mapping with the key {bad[0]!r}", "keys that are all strings or all whole numbers")
+            raise IdentityError(
+                place, f"a mapping with the key {bad[0]!r}", "keys that are all strings or all whole numbers"
+            )
         return {key: canonical(value[key], node_identity, f"{place}.{key}") for key in sorted(value)}
     if isinstance(value, list | tuple):
         return [canonical(item, node_identity, f"{place}[{i}]") for i, item in enumerate(value)]

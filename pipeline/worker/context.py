@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from pipeline.contract import Context, Node, Of, Result, Shard, Source
+from pipeline.contract import Context, Node, Of, Result, Shard, Source, inputs_first, nodes_in
 from pipeline.errors import DataError, StoreError
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
-from pipeline.store.manifests import Manifest, Manifests, base_shards, finished
+from pipeline.store.manifests import Manifests, base_shards, finished
 from pipeline.store.objects import explained
 from pipeline.store.open import open_store
 from pipeline.store.process_folder import process_folder
@@ -174,20 +174,15 @@ class TaskContext(Context):
         return self._input(of).place.node
 
     def behind(self) -> Iterator[tuple[Node, Mapping[str, int]]]:
-        manifests, seen = Manifests(self.store), set[int]()
-
-        def visit(node: Node, manifest: Manifest) -> Iterator[tuple[Node, Mapping[str, int]]]:
-            if id(node) in seen:
-                return
-            seen.add(id(node))
-            for field, names in manifest["inputs"].items():
-                for parent, name in zip(nodes_in(getattr(node, field)), names, strict=True):
-                    yield from visit(parent, manifests.by_fingerprint(name))
+        manifests = Manifests(self.store)
+        names = {each.place.node: each.place.fingerprint for found in self.binding.inputs.values() for each in found}
+        order = inputs_first(names)
+        for node in reversed(order):  # a manifest names what its node was made from
+            for field, inputs in manifests.by_fingerprint(names[node])["inputs"].items():
+                names.update(zip(nodes_in(getattr(node, field)), inputs, strict=True))
+        for node in order:
+            manifest = manifests.by_fingerprint(names[node])
             yield node, manifest["counts"].get(manifest["row_phase"] or manifest["new_base"], {})
-
-        for found in self.binding.inputs.values():
-            for each in found:
-                yield from visit(each.place.node, manifests.by_fingerprint(each.place.fingerprint))
 
     # output -------------------------------------------------------------------------------------------------
 

@@ -37,7 +37,8 @@ def _content(ctx: Context, source: Source) -> bytes:
             size += len(chunk)
             if size > MOST:
                 raise DataError(
-                    source.name, f"more than {MOST >> 20:,} MiB of words once it is unpacked", "a list that memory holds",
+                    source.name, f"more than {MOST >> 20:,} MiB of words once it is unpacked",
+                    "a list that memory holds",
                     "split the list into several files, or leave it out",
                 )  # fmt: skip
             parts.append(chunk)

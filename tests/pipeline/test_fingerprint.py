@@ -92,7 +92,8 @@ class Plain:
 
 @pytest.mark.parametrize(
     "value",
-    [float("nan"), float("inf"), -float("inf"), len, lambda: 0, Plain(), Plain, {Plain()}, {1: "a", "b": 2}, {1.5: "a"}, {True: "a"}, b"bytes",
+    [float("nan"), float("inf"), -float("inf"), len, lambda: 0, Plain(), Plain, {Plain()}, {1: "a", "b": 2},
+     {1.5: "a"}, {True: "a"}, b"bytes",
      [1, {"a": float("nan")}], object(), {("a", "b")}, 1j],
     ids=lambda value: re.sub(r" at 0x\w+", "", repr(value)),  # the same in every process of `pytest -n`
 )  # fmt: skip
