@@ -400,9 +400,9 @@ def inputs_first(targets: Iterable[Node]) -> list[Node]:
     A loop and no recursion, for a chain may be longer than the interpreter's stack. Raises GraphError for a cycle.
     """
     order: dict[int, Node] = {}
-    for end in targets:
-        path = [(end, iter(parents_of(_known(end))))]
-        is_open = {id(end)}
+    for last in targets:
+        path = [(last, iter(parents_of(_known(last))))]
+        is_open = {id(last)}
         while path:
             node, left = path[-1]
             parent = None if id(node) in order else next(left, None)

@@ -40,9 +40,9 @@ def markdown(text: str) -> str:
     return MARKS.sub(r"\\\g<0>", _on_one_line(text))
 
 
-def markdown_code(text: str) -> str:
-    """Return the visible text as a code span of Markdown, in a table too: no text of its own can end it."""
-    text = _on_one_line(text).replace("|", "\\|") or " "
+def markdown_code(text: str, *, cell: bool = False) -> str:
+    """Return the visible text as a code span of Markdown, `cell` in a table: no text of its own can end it."""
+    text = _on_one_line(text).replace("|", "\\|" if cell else "|") or " "
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     space = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{fence}{space}{text}{space}{fence}"

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.contract import Node
+from pipeline.contract import Node, inputs_first, nodes_in, parents_of
 from pipeline.text import markdown, markdown_code, visible, visible_json
 from stages.read.damaged import COUNT as DAMAGED
 from stages.source_fields import JSON
@@ -131,7 +131,9 @@ def _table(title: str, column: str, values: Mapping[str, Any]) -> str:
         return ""
     numbers = all(isinstance(value, int) for value in values.values())
     shown = sorted(values.items(), key=lambda item: (-item[1], item[0])) if numbers else list(values.items())
-    cells = [(markdown_code(name), f"{value:,}" if numbers else markdown(str(value))) for name, value in shown]
+    cells = [
+        (markdown_code(name, cell=True), f"{value:,}" if numbers else markdown(str(value))) for name, value in shown
+    ]
     lines = [f"| {name} | {value} |" for name, value in cells]
     return "\n".join([f"## {title}", "", f"| | {column} |", "|---|---|", *lines])
 
@@ -254,22 +256,15 @@ class Step:
 def steps(node: Node, passed: Mapping[Node, Mapping[str, int]]) -> list[Step]:
     """Every node that a node depends on and the node itself, inputs first."""
     found: dict[int, Step] = {}
-
-    def visit(one: Node) -> int:
-        if id(one) not in found:
-            fields, inputs = {}, []
-            for field in dataclasses.fields(one):
-                value, role = getattr(one, field.name), field.metadata.get("role")
-                parents = list(_nodes(value))
-                inputs += [visit(parent) for parent in parents]
-                if not parents and role not in ("runtime", "target") and value != field.default:
-                    fields[field.name] = [PurePosixPath(path).name for path in value] if role == "sources" else value
-            unique = tuple(dict.fromkeys(inputs))
-            counts = _documents(passed.get(one, {}))
-            found[id(one)] = Step(len(found) + 1, one.kind(), one.version, fields, unique, counts)
-        return found[id(one)].number
-
-    visit(node)
+    for one in inputs_first([node]):
+        fields = {}
+        for field in dataclasses.fields(one):
+            value, role = getattr(one, field.name), field.metadata.get("role")
+            if not any(nodes_in(value)) and role not in ("runtime", "target") and value != field.default:
+                fields[field.name] = [PurePosixPath(path).name for path in value] if role == "sources" else value
+        inputs = tuple(dict.fromkeys(found[id(parent)].number for parent in parents_of(one)))
+        counts = _documents(passed.get(one, {}))
+        found[id(one)] = Step(len(found) + 1, one.kind(), one.version, fields, inputs, counts)
     return list(found.values())
 
 
@@ -278,12 +273,3 @@ def _documents(counts: Mapping[str, int]) -> dict[str, int]:
     seen = counts.get("alive_in", counts.get("rows"))
     gone = {name: n for name, n in counts.items() if name.startswith(("removed.", "rejected.", DAMAGED)) and n}
     return {} if seen is None else {"documents": seen, **gone}
-
-
-def _nodes(value: Any) -> Iterator[Node]:
-    """The nodes in a field: one, several, or the keys of a mixture."""
-    if isinstance(value, Node):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
-            yield from _nodes(item)

@@ -76,10 +76,7 @@ class Reader:
         return {name: node for name in table.entries if (node := self.nodes.get(name)) is not None}
 
     def _inputs_first(self) -> list[str]:
-        """The names of all nodes, each behind those that its tree names, so that reading one asks for no long chain.
-
-        As the recipe has them where names go round in a circle: reading tells what the circle is.
-        """
+        """The names of all nodes, each behind those that its tree names, so that reading one asks for no long chain."""
         order: dict[str, None] = {}
         for first in self.trees:
             path, is_open = [(first, iter(self._named_in(first)))], {first}
@@ -90,9 +87,7 @@ class Reader:
                     order[name] = None
                     is_open.discard(name)
                     path.pop()
-                elif after in is_open:
-                    return list(self.trees)
-                elif after not in order:
+                elif after not in order and after not in is_open:  # reading tells of a circle
                     path.append((after, iter(self._named_in(after))))
                     is_open.add(after)
         return list(order)

@@ -110,13 +110,13 @@ def compose(text: str, source: str) -> Tree:
     except yaml.reader.ReaderError as error:
         raise RecipeError(source, f"character {error.character!r} at position {error.position}", "YAML text") from None
     except RecursionError:
-        raise RecipeError(source, "lists or mappings nested hundreds of levels deep", "a recipe") from None
+        raise RecipeError(source, "lists or mappings in one another", f"at most {MOST_NESTED} levels") from None
     if root is None:
         raise RecipeError(source, "an empty file", "a recipe with `nodes:`", "siftloom init PATH writes one")
     try:
         return _Converter(source).convert(root)
     except RecursionError:
-        raise RecipeError(source, "lists or mappings nested hundreds of levels deep", "a recipe") from None
+        raise RecipeError(source, "lists or mappings in one another", f"at most {MOST_NESTED} levels") from None
 
 
 def override(root: Table, path: list[str], value: Tree, source: str) -> Table:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source
+from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source, inputs_first
 from pipeline.files.address import Address
 
 
@@ -115,6 +116,14 @@ class Binding:
     phases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # own finished phases -> keys
     stop_name: str = ""  # object that appears when the driver is asked to stop
     cpus: int = 1
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Inputs first: a node is pickled behind those that it names, and so a chain longer than the stack is too.
+        places = [self.place, *(each.place for found in self.inputs.values() for each in found)]
+        return {"nodes": inputs_first(place.node for place in places), **self.__dict__}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update({name: value for name, value in state.items() if name != "nodes"})
 
     def only(self, *shards: BaseShard) -> Binding:
         """Return what a task over these shards needs: of the node's stream these shards alone, so that what

@@ -38,6 +38,8 @@ class Ledger:
         self._keys: dict[Node, list[str]] = {}
         self._phase_keys: dict[Node, dict[str, str]] = {}
         self._shapes: dict[Node, str | None] = {}
+        self._score_keys: dict[Node, str | None] = {}
+        self._waiting: set[tuple[Node, str]] | None = None  # fields of paths whose digests are not known
         for node in graph.nodes:
             for field in dataclasses.fields(node):
                 value = getattr(node, field.name)
@@ -77,20 +79,31 @@ class Ledger:
 
     def fingerprint(self, node: Node) -> str | None:
         """The node's identity, None until the digests it hangs on are known."""
-        if node not in self._fingerprints:
-            stand_ins = {}
-            for (owner, field), listing in self.listings.items():
-                if owner is node:
-                    digests = self._digests_of(owner, listing)
-                    if digests is None:
-                        return None
-                    names = [entry.name for entry in listing.entries]
-                    stand_ins[field] = identity.source_form(node, field, names, digests)
-            if any(self.fingerprint(parent) is None for _, _, parent in self.graph.inputs(node)):
-                return None
-            form = identity.node_form(node, self.fingerprint, stand_ins)
-            self._fingerprints[node] = identity.digest(form)
-        return self._fingerprints[node]
+        if node not in self._fingerprints and self._know_more():
+            for one in self.graph.nodes:  # inputs first, so that a chain may be longer than the stack
+                if one not in self._fingerprints and (found := self._fingerprint(one)) is not None:
+                    self._fingerprints[one] = found
+        return self._fingerprints.get(node)
+
+    def _know_more(self) -> bool:
+        """Whether digests have become known since the last time that somebody asked."""
+        waiting = {place for place, listing in self.listings.items() if self._digests_of(place[0], listing) is None}
+        before, self._waiting = self._waiting, waiting
+        return waiting != before
+
+    def _fingerprint(self, node: Node) -> str | None:
+        """The same, where those of the inputs are known as far as they can be."""
+        stand_ins = {}
+        for (owner, field), listing in self.listings.items():
+            if owner is node:
+                digests = self._digests_of(owner, listing)
+                if digests is None:
+                    return None
+                names = [entry.name for entry in listing.entries]
+                stand_ins[field] = identity.source_form(node, field, names, digests)
+        if any(parent not in self._fingerprints for _, _, parent in self.graph.inputs(node)):
+            return None
+        return identity.digest(identity.node_form(node, self._fingerprints.__getitem__, stand_ins))
 
     def place(self, node: Node) -> Place:
         fingerprint = self.fingerprint(node)
@@ -106,6 +119,17 @@ class Ledger:
         Bases of equal shape have equal shards under equal keys: their fingerprint changes with every file that comes or
         goes, their shape does not. None for a base whose keys do not say what it read.
         """
+        behind = [node] if node not in self._shapes else []
+        seen = set(behind)
+        for one in behind:  # then those nearest to the files first, so that none asks further back than an input
+            more = [] if one.content_keys else self.graph.stream_inputs(one)
+            behind += [parent for parent in more if parent not in seen and parent not in self._shapes]
+            seen.update(more)
+        for one in reversed(behind[1:]):
+            self._shape(one)
+        return self._shape(node)
+
+    def _shape(self, node: Node) -> str | None:
         if node not in self._shapes:
             form = None
             if node.content_keys:
@@ -114,7 +138,7 @@ class Ledger:
                 return None
             elif node.new_base is None and self.graph.stream_inputs(node):
                 rows = getattr(node, node.stream)  # the same node in another field counts there with all that it is
-                behind = identity.canonical(rows, lambda one: self.shape(one) or self.fingerprint(one), node.stream)
+                behind = identity.canonical(rows, lambda one: self._shape(one) or self.fingerprint(one), node.stream)
                 form = identity.node_form(node, self.fingerprint, {**self._source_forms(node), node.stream: behind})
             self._shapes[node] = None if form is None else identity.digest({"shape": form})
         return self._shapes[node]
@@ -131,6 +155,17 @@ class Ledger:
 
         None for a node whose columns cannot be copied, and None where the store cannot tell.
         """
+        if node in self._score_keys:
+            return self._score_keys[node]
+        if self.fingerprint(node) is None:  # not kept: it changes with what becomes known
+            return self._score_key(node)
+        chains = self.graph.input_chains(node).values()
+        for one in dict.fromkeys(itertools.chain(*chains, [node])):  # in order, so that none asks further back
+            if one not in self._score_keys:
+                self._score_keys[one] = self._score_key(one)
+        return self._score_keys[node]
+
+    def _score_key(self, node: Node) -> str | None:
         phase = self.graph.row_phase(node)
         if phase is None or not reusable(node):
             return None

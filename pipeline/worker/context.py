@@ -15,7 +15,7 @@ from pipeline.contract import Address, Context, Node, Of, Result, Shard, Source,
 from pipeline.errors import DataError, StoreError
 from pipeline.store.binding import Binding, Input, Place, Stream
 from pipeline.store.faults import point
-from pipeline.store.manifests import Manifest, Manifests, base_shards, finished
+from pipeline.store.manifests import Manifests, base_shards, finished
 from pipeline.store.objects import explained
 from pipeline.store.open import open_store
 from pipeline.store.process_folder import process_folder
@@ -174,16 +174,14 @@ class TaskContext(Context):
         return self._input(of).place.node
 
     def behind(self) -> Iterator[tuple[Node, Mapping[str, int]]]:
-        inputs = [(each.place.node, each.place.fingerprint) for found in self.binding.inputs.values() for each in found]
-        manifests, known, todo = Manifests(self.store), dict[int, Manifest](), [*inputs]
-        while todo:
-            node, fingerprint = todo.pop()
-            if id(node) not in known:
-                known[id(node)] = manifest = manifests.by_fingerprint(fingerprint)
-                for field, names in manifest["inputs"].items():
-                    todo += zip(nodes_in(getattr(node, field)), names, strict=True)
-        for node in inputs_first(node for node, _ in inputs):
-            manifest = known[id(node)]
+        manifests = Manifests(self.store)
+        names = {each.place.node: each.place.fingerprint for found in self.binding.inputs.values() for each in found}
+        order = inputs_first(names)
+        for node in reversed(order):  # a manifest names what its node was made from
+            for field, inputs in manifests.by_fingerprint(names[node])["inputs"].items():
+                names.update(zip(nodes_in(getattr(node, field)), inputs, strict=True))
+        for node in order:
+            manifest = manifests.by_fingerprint(names[node])
             yield node, manifest["counts"].get(manifest["row_phase"] or manifest["new_base"], {})
 
     # output -------------------------------------------------------------------------------------------------

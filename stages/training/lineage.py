@@ -5,22 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from pipeline.contract import Node
+from pipeline.contract import Node, inputs_first
+from pipeline.text import markdown_code
 from stages.documents import HALF
 
 
 def lineage(node: Node) -> list[str]:
     """A line for each node that this one depends on, inputs first, with the fields that are not the defaults."""
     lines: list[str] = []
-    seen: set[int] = set()
-
-    def visit(one: Node) -> None:
-        if id(one) in seen:
-            return
-        seen.add(id(one))
-        for field in dataclasses.fields(one):
-            for parent in inputs_in(getattr(one, field.name)):
-                visit(parent)
+    for one in inputs_first([node]):
         values = [
             f"{field.name}={getattr(one, field.name)!r}"
             for field in dataclasses.fields(one)
@@ -29,9 +22,7 @@ def lineage(node: Node) -> list[str]:
             and not list(inputs_in(getattr(one, field.name)))
             and getattr(one, field.name) != field.default
         ]
-        lines.append(f"- `{one.kind()}`" + (f": `{', '.join(values)}`" if values else ""))
-
-    visit(node)
+        lines.append(f"- `{one.kind()}`" + (f": {markdown_code(', '.join(values))}" if values else ""))
     return lines
 
 

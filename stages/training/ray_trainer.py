@@ -183,10 +183,10 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
             if not died or not left:
                 raise death_of("Ray Train's controller", error, max_failures) from error
         except WorkerGroupError as error:
-            deaths = [each for each in error.worker_failures.values() if isinstance(each, RayActorError)]
-            if len(deaths) < len(error.worker_failures):
+            dead = [each for each in error.worker_failures.values() if isinstance(each, RayActorError)]
+            if len(dead) < len(error.worker_failures):
                 raise
-            raise death_of("a training process", deaths[0], max_failures) from error
+            raise death_of("a training process", dead[0], max_failures) from error
 
 
 def _fit_group(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None) -> None:
@@ -228,7 +228,7 @@ def _fit_group(job: Job, name: str, workers: int | tuple[int, int], max_failures
     trainer.fit()
 
 
-def _notes_deaths(scratch: str) -> Any:
+def _notes_deaths(scratch: Store | str) -> Any:
     """What the controller calls when workers are lost."""
     from ray.train import UserCallback
 

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
+import cloudpickle
 import pytest
 from nodes import Common, Lines, Long, Strip, Tally, Twins, Vowels
 
 from pipeline.contract import Columns, Node, RowNode
+from pipeline.driver.plan import plan
 from pipeline.errors import GraphError, RecipeError
 from pipeline.graph import build
+from pipeline.store.binding import Binding, Place
+
+sys.path.insert(0, str(Path(__file__).parent / "store"))
+from test_ledger import digested
 
 
 @pytest.fixture
@@ -24,6 +34,36 @@ def test_inputs_come_before_what_uses_them(docs):
     graph = build([common, tally])
     assert graph.nodes == [docs, long, tally, common]
     assert graph.ancestors(common) == {docs, long, tally}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Same(RowNode):
+    """Looks at rows and changes nothing."""
+
+    docs: Node
+    number: int = 0
+
+    def open(self, ctx):
+        return lambda table: Columns(added={})
+
+
+def test_a_chain_longer_than_the_stack_is_planned_named_and_sent_to_workers(tmp_path):
+    """400 nodes behind one another were a RecursionError."""
+    (tmp_path / "a").write_text("one\n")
+    node: Any = Lines(paths=(str(tmp_path / "a"),))
+    for number in range(1000):
+        node = Same(docs=node, number=number)
+    graph = build([node])
+    assert [getattr(one, "number", None) for one in graph.nodes] == [None, *range(1000)]
+    assert len(plan(graph, str(tmp_path / "store")).entries) == 1001
+    ledger = digested(graph, tmp_path / "store")
+    assert len({ledger.fingerprint(one) for one in reversed(graph.nodes)}) == 1001
+    assert ledger.shape(node) != ledger.shape(node.docs)
+    assert ledger.score_key(node) != ledger.score_key(node.docs)
+    binding = Binding("", Place(node, ledger.fingerprint(node) or ""), {}, None)
+    sent: Any = pickle.loads(cloudpickle.dumps(binding))
+    assert (sent.place.node.number, sent.place.node.docs.number) == (999, 998)
+    assert vars(sent).keys() == vars(binding).keys()
 
 
 def test_nodes_are_named_by_kind_and_number_unless_named(docs):

@@ -28,13 +28,13 @@ def written_out(text):
 def test_a_code_span_holds_any_text_and_nothing_leaves_it(text):
     (line,) = [token for token in PAGE.parse(f"x {markdown_code(text)} y <b>") if token.type == "inline"]
     assert [token.type for token in line.children] == ["text", "code_inline", "text", "html_inline"]
-    assert line.children[1].content == (written_out(text).replace("|", "\\|") or " ")
+    assert line.children[1].content == (written_out(text) or " ")
 
 
 @given(texts)
 @example(HOSTILE)
 def test_a_cell_of_a_table_is_one_cell(text):
-    table = f"| a | b |\n|---|---|\n| {markdown_code(text)} | {markdown(text)} |"
+    table = f"| a | b |\n|---|---|\n| {markdown_code(text, cell=True)} | {markdown(text)} |"
     cells = [token for token in PAGE.parse(table) if token.type == "inline"][2:]
     assert len(cells) == 2
     assert [token.type for token in cells[0].children] == ["code_inline"]

@@ -48,6 +48,36 @@ def test_every_form_of_a_field() -> None:
     assert (recipe.name, recipe.store, recipe.located_store) == ("first", "runs/", "/base/runs")
 
 
+def chain(many: int) -> list[str]:
+    return ["n0: {use: source, paths: [x]}", *(f"n{i}: {{use: sieve, docs: n{i - 1}}}" for i in range(1, many))]
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_a_chain_of_names_may_have_any_length_in_any_order(step) -> None:
+    recipe = parse("\n  ".join(["nodes:", *chain(600)[::step]]), VOCABULARY)
+    assert len(recipe.nodes) == 600
+    assert all(recipe.nodes[f"n{i}"].docs is recipe.nodes[f"n{i - 1}"] for i in range(1, 600))
+
+
+@pytest.mark.parametrize("many", [110, 400])
+def test_inline_nodes_have_a_bound_that_is_said(many) -> None:
+    def nested(levels):
+        return "{use: sieve, docs: " * levels + "{use: source, paths: [x]}" + "}" * levels
+
+    assert len(parse(f"nodes: {{a: {nested(90)}}}", VOCABULARY).nodes) == 1
+    with pytest.raises(RecipeError, match="lists or mappings in one another; expected at most 100 levels"):
+        parse(f"nodes: {{a: {nested(many)}}}", VOCABULARY)
+    anchors = "\n  ".join(f"n{i}: &n{i} {{use: sieve, docs: *n{i - 1}}}" for i in range(1, many))
+    with pytest.raises(RecipeError, match="expected at most 100 levels"):
+        parse(f"nodes:\n  n0: &n0 {{use: source, paths: [x]}}\n  {anchors}", VOCABULARY)
+
+
+def test_a_long_circle_of_names_is_named() -> None:
+    lines = [f"n{i}: {{use: sieve, docs: n{(i + 1) % 500}}}" for i in range(500)]
+    with pytest.raises(RecipeError, match=r"a cycle through 'n\d+' of more than 100 nodes"):
+        parse("\n  ".join(["nodes:", *lines]), VOCABULARY)
+
+
 def test_an_alias_is_one_node() -> None:
     recipe = parse(
         "nodes: {a: {use: sieve, docs: &d {use: source, paths: [x]}}, b: {use: sieve, docs: *d}}", VOCABULARY
@@ -319,7 +349,7 @@ def test_a_recipe_that_grows_without_bound_is_refused_at_once() -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: "])
 def test_a_recipe_nested_too_deeply_is_refused(opening: str) -> None:
-    with pytest.raises(RecipeError, match="nested hundreds of levels deep"):
+    with pytest.raises(RecipeError, match="lists or mappings in one another; expected at most 100 levels"):
         parse("nodes: " + opening * 5000, VOCABULARY)
 
 

@@ -1,4 +1,4 @@
-"""k-means over vectors in memory: rows without a vector have no say, portraits are of the members."""
+"""k-means over vectors in memory: rows without a vector have no say, portraits are of members, weights are given."""
 
 import numpy as np
 import pyarrow as pa
