@@ -11,7 +11,7 @@ from pipeline.files.store import Store
 from pipeline.store.json_files import read_json
 from pipeline.store.objects import LocalStore, unconditional
 
-MARK, FORMAT = "siftloom.json", 1
+MARK, FORMAT = "siftloom.json", 2
 
 
 def open_store(place: str | Address) -> Store:
