@@ -18,8 +18,9 @@ from typing import Any
 from pipeline.construct import hint_of
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
+from pipeline.recipe.order import inputs_first
 from pipeline.recipe.plain import Misfit, held
-from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, inner, nearest, plain, shown
+from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
 MOST_ROUND = 100  # nodes that wait for one another while a cycle is looked for
@@ -71,36 +72,9 @@ class Reader:
         for name, mark in table.keys.items():
             if not NAME.fullmatch(name):
                 self.note(mark, f"the node name {name!r}", "letters, digits, '_', '-' and '.'")
-        for name in self._inputs_first():
+        for name in inputs_first(self.trees):
             self._attempt(lambda name=name: self.named(name, table.keys[name]))
         return {name: node for name in table.entries if (node := self.nodes.get(name)) is not None}
-
-    def _inputs_first(self) -> list[str]:
-        """The names of all nodes, each behind those that its tree names, so that reading one asks for no long chain."""
-        order: dict[str, None] = {}
-        for first in self.trees:
-            path, is_open = [(first, iter(self._named_in(first)))], {first}
-            while path:
-                name, left = path[-1]
-                after = None if name in order else next(left, None)
-                if after is None:
-                    order[name] = None
-                    is_open.discard(name)
-                    path.pop()
-                elif after not in order and after not in is_open:  # reading tells of a circle
-                    path.append((after, iter(self._named_in(after))))
-                    is_open.add(after)
-        return list(order)
-
-    def _named_in(self, name: str) -> list[str]:
-        """Names of nodes that stand in the tree of one, as values or as keys."""
-        found, todo = [], [self.trees[name]]
-        while todo:
-            tree = todo.pop()
-            words = list(tree.entries) if isinstance(tree, Table) else [tree.value] if isinstance(tree, Leaf) else []
-            found += [word for word in words if isinstance(word, str) and word in self.trees and word != name]
-            todo += inner(tree)
-        return found
 
     def _attempt(self, step: Callable[[], Any]) -> Any:
         try:

@@ -1,0 +1,39 @@
+"""In which order the nodes of a recipe are read: each behind those that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pipeline.recipe.tree import Leaf, Table, Tree, inner
+
+
+def inputs_first(trees: Mapping[str, Tree]) -> list[str]:
+    """The names of all nodes, each behind those that its tree names, so that reading one asks for no long chain.
+
+    A word that is the name of a node counts as one wherever it stands; a circle is left for the reader to tell of.
+    """
+    order: dict[str, None] = {}
+    for first in trees:
+        path, is_open = [(first, iter(_named_in(first, trees)))], {first}
+        while path:
+            name, left = path[-1]
+            after = None if name in order else next(left, None)
+            if after is None:
+                order[name] = None
+                is_open.discard(name)
+                path.pop()
+            elif after not in order and after not in is_open:
+                path.append((after, iter(_named_in(after, trees))))
+                is_open.add(after)
+    return list(order)
+
+
+def _named_in(name: str, trees: Mapping[str, Tree]) -> list[str]:
+    """Names of nodes that stand in the tree of one, as values or as keys."""
+    found, todo = [], [trees[name]]
+    while todo:
+        tree = todo.pop()
+        words = list(tree.entries) if isinstance(tree, Table) else [tree.value] if isinstance(tree, Leaf) else []
+        found += [word for word in words if isinstance(word, str) and word in trees and word != name]
+        todo += inner(tree)
+    return found
