@@ -1,6 +1,7 @@
 """A driver in a process of its own: `python drive.py JSON` runs the whole test graph and prints what became of it.
 
-Keys: store, paths, name, cpus, wait, lease (seconds), changed (fields by label). Exit codes are those of the command.
+Keys: store, paths, name, cpus, address, wait, lines (of progress, printed), changed (fields by label). Exit codes are
+those of the command.
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ def main(wish: dict[str, Any]) -> int:
     from corpus import whole
 
     from pipeline.driver.execute import Options, run
+    from pipeline.driver.lines import Lines
     from pipeline.errors import SiftloomError
 
     graph = whole(tuple(wish["paths"]), **wish.get("changed", {}))
-    options = Options(cpus=wish.get("cpus", 1), wait=wish.get("wait", True))
+    options = Options(cpus=wish.get("cpus", 1), address=wish.get("address"), wait=wish.get("wait", True))
+    watcher = Lines(sys.stderr) if wish.get("lines") else None
     try:
-        run(graph, name=wish.get("name", "whole"), store=wish["store"], options=options)
+        run(graph, name=wish.get("name", "whole"), store=wish["store"], options=options, watcher=watcher)
     except SiftloomError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return error.exit_code
