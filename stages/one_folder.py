@@ -29,7 +29,7 @@ def by_name(place: str, sources: Sequence[Source]) -> Mapping[str, Source]:
     """
     marks(place, [source.name for source in sources])
     found = {source.name: source for source in sources if "/" not in source.name}
-    folders = {source.path.rpartition("/")[0] for source in found.values()}
+    folders = {source.path.short().rpartition("/")[0] for source in found.values()}
     if len(folders) > 1:
         raise DataError(place, f"files of {len(folders)} folders", ONE_FOLDER)
     return found

@@ -79,7 +79,7 @@ def require_kept(state: Ledger) -> None:
     if gone:
         names = ", ".join(state.graph.names[node] for node in gone)
         raise StoreError(
-            f"store {state.store.root}", f"the results of {names} were removed while this run was at work",
+            f"store {state.store}", f"the results of {names} were removed while this run was at work",
             "a store that keeps them", "run again, and forget no run that is at work",
         )  # fmt: skip
 
