@@ -14,9 +14,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipeline.bounds import Amount, Positive
+from annotated_types import Interval
+
+from pipeline.bounds import Amount
 from pipeline.contract import (
     ONE,
     Context,
@@ -48,7 +50,7 @@ class TrainClusters(Node):
     docs        documents with a column of vectors, as `embed` adds it; those without a vector have no say
     k           the number of clusters
     by          the column of vectors
-    rounds      of k-means, at most
+    rounds      of k-means, at most; each is a phase of its own
     tolerance   stop when the centres move by less, as the root mean square over all centres
     scores      number columns whose middles the report shows for each cluster
 
@@ -58,7 +60,7 @@ class TrainClusters(Node):
     docs: Node | tuple[Node, ...]
     k: int
     by: str = "vector"
-    rounds: Positive = 25
+    rounds: Annotated[int, Interval(ge=1, le=1000)] = 25
     tolerance: Amount = 1e-4
     scores: tuple[str, ...] = ()
     seed: int = 0
