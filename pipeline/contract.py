@@ -353,6 +353,12 @@ class Node(metaclass=Checked):
         """
         return None
 
+    def overwritten(self, ctx: Context) -> str | None:
+        """The phase that delivers the node's files to a place of the user's, where another node has delivered to that
+        place since; None otherwise. Asked of a finished node, which is then to deliver again.
+        """
+        return None
+
     def figures(self, ctx: Context) -> Iterable[Mapping[str, Any]]:
         """Return chart descriptions for the report, computed once at commit; see `docs/figures.md` for the kinds."""
         return ()

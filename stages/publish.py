@@ -71,6 +71,15 @@ def publish(
     return manifest
 
 
+def is_overwritten(ctx: Context, to: str) -> bool:
+    """Whether what a target holds was published by another node than that of the context."""
+    try:
+        found = json.loads(ctx.target(to).read(MANIFEST) or b"{}")
+    except ValueError:  # a file of somebody else, which `publish` refuses
+        return False
+    return isinstance(found, dict) and found.get("made_by") == MADE_BY and found.get("node") != ctx.fingerprint()
+
+
 def _place(place: str, folder: Path, copies: Mapping[str, Path], texts: Mapping[str, bytes], manifest: bytes) -> None:
     """Publish in a local folder."""
     if folder.exists() and not folder.is_dir():

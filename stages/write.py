@@ -30,7 +30,7 @@ from pipeline.contract import ONE, Address, Context, Law, Node, Result, ShardPha
 from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
 from stages.documents import SOURCE_FIELDS, columns_of
-from stages.publish import check_target, describe, publish
+from stages.publish import check_target, describe, is_overwritten, publish
 from stages.source_fields import layout
 from stages.written_rows import FieldsFound, JsonRows, ParquetRows
 
@@ -157,6 +157,9 @@ class Write(Node):
         with ctx.create(".json") as path:
             path.write_bytes(manifest)
         return Result(counts={"files": len(paths), "rows": dataset.rows})
+
+    def overwritten(self, ctx: Context) -> str | None:
+        return "target" if self.to is not None and is_overwritten(ctx, self.to) else None
 
     def figures(self, ctx: Context):
         if self.to is not None:

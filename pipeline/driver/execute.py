@@ -109,6 +109,7 @@ class Driver:
             self.name = claim_name(self.store, self.leases, self.name, self.graph)
             self.keys.stop_name = f"runs/{self.name}/stop-{os.getpid()}-{os.urandom(4).hex()}"
             prepare.withdraw_damaged(self.state, self._take)
+            prepare.withdraw_overwritten(self.state, self._take, self.keys.context)
             plan = make_plan(self.state, self.name)
             prepare.check_space(self.state, plan)
             prepare.check_drift(self.state, self.options.accept_drift)

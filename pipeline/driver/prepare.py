@@ -14,6 +14,7 @@ from pipeline.store.lease import Leases
 from pipeline.store.ledger import Ledger
 from pipeline.store.sources import digest_file, save_digests
 from pipeline.store.withdrawal import finish_withdrawal, is_interrupted
+from pipeline.worker.context import TaskContext
 
 SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
 
@@ -61,6 +62,17 @@ def withdraw_damaged(state: Ledger, take: Callable[[Node], bool]) -> None:
         if bad and take(node):
             receipts = [(p, r) for p, keys in manifest["phases"].items() for r in state.receipts(node, p, keys)]
             withdraw(state, node, [(p, r.key) for p, r in receipts if any((p, file) in bad for file in r.files)])
+
+
+def withdraw_overwritten(state: Ledger, take: Callable[[Node], bool], context: Callable[[Node], TaskContext]) -> None:
+    """Make deliveries of finished nodes due again whose place another node has delivered to since."""
+    for node in state.graph.nodes:
+        manifest = state.manifest(node)
+        if manifest is None or any(state.manifest(parent) is None for _, _, parent in state.graph.inputs(node)):
+            continue
+        phase = node.overwritten(context(node))
+        if phase is not None and take(node):
+            withdraw(state, node, [(phase, key) for key in manifest["phases"][phase]])
 
 
 def check_space(state: Ledger, plan: Plan) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.contract import ONE, Address, Context, Law, Node, Result, TaskPhase, one, target
 from pipeline.errors import RecipeError
-from stages.publish import check_target, publish
+from stages.publish import check_target, is_overwritten, publish
 from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.wants import PackedRows
 
@@ -100,6 +100,9 @@ class ExportTokens(Node):
         with ctx.create(".json") as path:
             path.write_bytes(manifest)
         return Result(counts={"files": len(copies)})
+
+    def overwritten(self, ctx: Context) -> str | None:
+        return "target" if self.to is not None and is_overwritten(ctx, self.to) else None
 
     def figures(self, ctx: Context):
         results = [ctx.result("files", shard).counts for shard in ctx.keys("files")]

@@ -10,7 +10,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipeline.contract import Shard
+from pipeline.driver.execute import Options
 from pipeline.errors import DataError, RecipeError
+from pipeline.graph import build
 from pipeline.text import ACTING
 from stages import publish
 from stages.clean.language import Language
@@ -18,6 +20,7 @@ from stages.read.read import Read
 from stages.write import Write
 from tests.pipeline import s3
 from tests.stages.local_context import LocalContext
+from tests.stages.walk.here import HereDriver
 
 DOCS = Language(docs=Read(paths=("/home/someone/private/a.jsonl",), keep=()), keep=("en", "de"))
 NAMES = ("id", "text", "source", "source_id", "lang", "lang_p")
@@ -253,3 +256,14 @@ def test_lines_of_json_hold_no_number_that_json_lacks(tmp_path):
 
     found = gzip.decompress(ctx.path("files", "a", ".jsonl.gz").read_bytes()).splitlines()
     assert [json.loads(line, parse_constant=refuse)["lang_p"] for line in found] == [0.5, None, None, None]
+
+
+def test_a_target_that_another_node_has_delivered_to_is_delivered_to_again(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"text": "one", "id": "1"}\n{"text": "two", "id": "2"}\n')
+    seen = []
+    for columns in (("id", "text"), ("text",), ("id", "text")):
+        docs = Read(paths=(str(tmp_path / "a.jsonl"),))
+        node = Write(docs=docs, to=str(tmp_path / "out"), columns=columns)
+        HereDriver(build([node]), "twice", str(tmp_path / "store"), Options(), None, None).run()
+        seen.append(content(tmp_path / "out"))
+    assert seen[2] == seen[0] != seen[1]

@@ -17,7 +17,7 @@ from pipeline.contract import Node
 from tests.stages.walk.here import KILLED, HereDriver
 from tests.stages.walk.recipes import graph
 
-NOT_DATA, OF_ANOTHER = ("lease", "scratch"), "published by another node"
+NOT_DATA = ("lease", "scratch")
 ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
 ENGINE = ("pipeline.driver.verify", "pipeline.run", "pipeline.store.documents", "pipeline.worker.pieces")
@@ -90,17 +90,10 @@ def left(driver: HereDriver, folder: Path) -> dict[str, str]:
         for path in sorted(root.rglob("*")):
             if path.is_file() and path.relative_to(root).parts[0] not in NOT_DATA:
                 found[f"{driver.graph.names[node]}: {path.relative_to(folder / 'store')}"] = _sha(path.read_bytes())
-    return found | _rows(driver) | _published(driver, folder / "published")
+    return found | _rows(driver) | _published(folder / "published")
 
 
-def _published(driver: HereDriver, folder: Path) -> dict[str, str]:
-    """A node delivers once (docs/store.md): who comes back to it finds there what another has delivered since."""
-    if not (folder / "manifest.json").exists():
-        return {}
-    if json.loads((folder / "manifest.json").read_text())["node"] not in map(
-        driver.state.fingerprint, driver.graph.nodes
-    ):
-        return {OF_ANOTHER: ""}
+def _published(folder: Path) -> dict[str, str]:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {str(path.relative_to(folder.parent)): _sha(path.read_bytes()) for path in files}
 
