@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.errors import RecipeError
 from stages.dedup.method import Hashes, Members, Verdict
 from stages.dedup.node import DedupNode
 
@@ -57,8 +56,3 @@ class ExactDedup(DedupNode):
 
     def columns(self) -> Mapping[str, str]:
         return {"duplicate_of": "exact_duplicate_of", "cluster_size": "exact_copies"}
-
-    def check(self) -> None:
-        super().check()
-        if self.match not in ("bytes", "words"):
-            raise RecipeError("exact_dedup.match", f"{self.match!r}", "bytes or words")

@@ -10,7 +10,9 @@ import itertools
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,14 +21,12 @@ from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, S
 from pipeline.store.open import open_store
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Corpus(Node):
     """A base of given tables, one a shard."""
 
-    tables: Sequence[pa.Table]
-
-    def __init__(self, tables: Sequence[pa.Table], name: str = "0" * 12) -> None:
-        object.__setattr__(self, "tables", [_with_ids(table, f"{name}:{i}") for i, table in enumerate(tables)])
-        object.__setattr__(self, "name", name)
+    tables: Any
+    name: str
 
     def shards(self) -> list[Shard]:
         return [Shard(self.name, f"{i:03d}", len(table), 0) for i, table in enumerate(self.tables)]
@@ -39,7 +39,8 @@ def corpus(texts: Sequence[str], shards: int = 1, name: str = "0" * 12, **column
     """Texts dealt to shards in runs."""
     table = pa.table({"text": pa.array(texts, pa.string()), **columns})
     cuts = [len(texts) * i // shards for i in range(shards + 1)]
-    return Corpus([table.slice(a, b - a) for a, b in itertools.pairwise(cuts)], name)
+    parts = [table.slice(a, b - a) for a, b in itertools.pairwise(cuts)]
+    return Corpus(tables=tuple(_with_ids(part, f"{name}:{i}") for i, part in enumerate(parts)), name=name)
 
 
 class Run:
