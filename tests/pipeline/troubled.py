@@ -134,7 +134,7 @@ class Careless(Lines):
     def _read(self, ctx: Context, key: str) -> Result:
         result = super()._read(ctx, key)
         path = Path(self.edited)
-        if ctx.sources()[int(key)].path == str(path):
+        if ctx.sources()[int(key)].path.plain() == str(path):
             text = path.read_text()
             path.write_text(text if self.as_it_was else text.swapcase())
         return result
