@@ -68,8 +68,8 @@ def withdraw_overwritten(state: Ledger, take: Callable[[Node], bool], context: C
     """Make deliveries of finished nodes due again whose place another node has delivered to since."""
     for node in state.graph.nodes:
         manifest = state.manifest(node)
-        if manifest is None or any(state.manifest(parent) is None for _, _, parent in state.graph.inputs(node)):
-            continue
+        if manifest is None or any(state.manifest(one) is None for one in state.graph.ancestors(node)):
+            continue  # its delivery is looked at when what it stands on is finished again
         phase = node.overwritten(context(node))
         if phase is not None and take(node):
             withdraw(state, node, [(phase, key) for key in manifest["phases"][phase]])
