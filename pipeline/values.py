@@ -249,7 +249,12 @@ def _is_utf8(text: str) -> bool:
 
 
 def _unless(fits: bool, path: tuple[int | str, ...], value: Any, hint: Any) -> list[tuple[Any, Any, str]]:
-    return [] if fits else [(path, value, hint if isinstance(hint, str) else _words(hint))]
+    if fits:
+        return []
+    expected = hint if isinstance(hint, str) else _words(hint)
+    if hint is str and value is False:
+        expected += " (in quotes: older YAML takes an unquoted `no` for false)"
+    return [(path, value, expected)]
 
 
 def _words(hint: Any) -> str:

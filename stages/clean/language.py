@@ -69,10 +69,6 @@ class Language(RowNode):
             object.__setattr__(self, "keep", lower)
 
     def check(self) -> None:
-        for code in self.keep:
-            if not isinstance(code, str):
-                meant = " (older YAML takes an unquoted `no`, Norwegian, for false)" if code is False else ""
-                raise RecipeError("language.keep", f"{code!r}{meant}", "codes of languages, like 'no'")
         for one, other in combinations(self.keep if isinstance(self.keep, Mapping) else (), 2):
             if same(one, other):
                 raise RecipeError("language.keep", f"{one!r} and {other!r}, two names of one language", "one of them")

@@ -94,7 +94,7 @@ def test_another_copy_of_equal_length_is_fetched_again(store, tmp_path):
     store.write("data", b"old")
     assert store.local("data").read_bytes() == b"old"
     store.write("data", b"new")
-    assert open_store(store.root).local("data").read_bytes() == b"new"
+    assert open_store(store.address).local("data").read_bytes() == b"new"
 
 
 def test_a_place_that_nothing_opens_is_a_named_error():

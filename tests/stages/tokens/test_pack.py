@@ -250,11 +250,3 @@ def test_a_weight_that_is_no_number_is_named_with_its_document(tokenizer, tmp_pa
         DataError, match=rf"log_prior, row 2 of base1234-s0: {wrong}; expected the logarithm of a weight"
     ):
         pack(tokenizer, tmp_path, table, carry={"log_prior": True})
-
-
-def test_rows_without_a_prior_keep_their_name():
-    """It seeds the order in which a training reads them."""
-    shared = {"docs": DOCS, "tokenizer": Tokenizer(docs=DOCS)}
-    assert (
-        Pack(**shared).version == Pack(**shared, carry=("id",)).version != Pack(**shared, carry=("log_prior",)).version
-    )
