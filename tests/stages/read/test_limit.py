@@ -59,5 +59,5 @@ def test_files_read_whole_have_the_keys_that_a_reading_without_a_limit_gives_the
 
 
 def test_no_rows_is_no_limit(tmp_path):
-    with pytest.raises(RecipeError, match=r"read\.limit"):
+    with pytest.raises(RecipeError, match=r"Read\.limit"):
         build([Read(paths=[str(tmp_path)], limit=0)])
