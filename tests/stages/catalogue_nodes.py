@@ -70,6 +70,12 @@ WORDS = {
 }  # fmt: skip
 
 
+LLAMA = {
+    "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 1, "num_attention_heads": 2,
+    "rms_norm_eps": 1e-5, "vocab_size": 300, "max_position_embeddings": 64, "eos_token_id": 0,
+}  # fmt: skip
+
+
 def files(folder: Path) -> dict[str, str]:
     """Files that the nodes read, by name."""
     rows = [{"id": f"{n}", "text": f"the text {n} of a few words and more", "url": f"http://e.x/{n}"} for n in range(9)]
@@ -77,7 +83,8 @@ def files(folder: Path) -> dict[str, str]:
         "a.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
         "b.jsonl": "".join(json.dumps(row) + "\n" for row in rows[:4]),
         "evals.jsonl": json.dumps({"text": "which words are in the evaluation " * 4}) + "\n",
-        "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": "{}", "other/config.json": '{"a": 1}',
+        "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
+        "other/config.json": json.dumps({**LLAMA, "num_hidden_layers": 2}),
         "model.bin": "m", "other.bin": "o", "e2/evals.jsonl": json.dumps({"text": "another set " * 9}) + "\n",
         "catalogue_rules.py": FUNCTIONS,
     }  # fmt: skip

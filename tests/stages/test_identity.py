@@ -119,6 +119,7 @@ NOT_USED = {
        for kind in ("hf_quality", "embed", "judge", "generate", "score_loss")},
     ("generate", "charset-normalizer"): "makes a new base, and reads no file",
     ("compact", "charset-normalizer"): "makes a new base, and reads no file",
+    ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",
 }  # fmt: skip
 
 
