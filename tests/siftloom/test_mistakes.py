@@ -328,7 +328,7 @@ def test_no_value_in_a_recipe_leaves_as_a_bare_exception() -> None:
         graph = build([sample(kind)])
         names = {node: f"{name}_" for node, name in graph.names.items()}
         for key in fields_of(load(kind)):
-            for value in draw.sample(PLAIN, 2):
+            for value in draw.sample(PLAIN, 4):
                 *before, wrong = [(names[node], _Writer(names, known).node(node)) for node in graph.nodes]
                 nodes = dict([*before, (wrong[0], {**wrong[1], key: value})])
                 text = base + "".join(f"  {flow(name)}: {flow(node)}\n" for name, node in nodes.items())
