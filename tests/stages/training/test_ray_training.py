@@ -122,7 +122,7 @@ def brief(job):
 
 
 def test_a_killed_controller_counts_as_a_lost_worker(brief, tmp_path):
-    brief = dataclasses.replace(brief, steps=600)  # its workers live on for a moment, and may not end meanwhile
+    brief = dataclasses.replace(brief, steps=300)  # its workers live on for a moment, and may not end meanwhile
     train(at(brief, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(brief, tmp_path / "broken")
     fitting = threading.Thread(target=fit, args=(broken, "run", 2, 1))
