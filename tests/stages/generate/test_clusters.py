@@ -84,7 +84,7 @@ def test_weights_of_clusters_are_given_in_a_recipe_and_read_back():
     ("weights", "words"),
     [
         ("{two: 1}", r"6:\d+: weights has the key 'two'; expected whole numbers as keys"),
-        ("{2: -1}", r"6:\d+: weights.2 is -1; expected at least 0"),
+        ("{2: -1}", r"6:\d+: weights\[2\] is -1; expected at least 0"),
         ("{1: 1, '01': 2}", r"6:\d+: weights has the key 1 twice"),
         ("{7: 1}", r"6:\d+: cluster.weights: cluster 7; expected a whole number from 0 to 3"),
     ],
@@ -95,5 +95,5 @@ def test_a_wrong_weight_has_its_place(weights, words):
 
 
 def test_a_text_is_no_cluster():
-    with pytest.raises(RecipeError, match=r"cluster.weights: cluster '2'; expected a whole number from 0 to 3"):
+    with pytest.raises(RecipeError, match=r"Cluster.weights: '2' \(text\); expected a whole number as a key"):
         Cluster(docs=Node(), model=TrainClusters(docs=Node(), k=4), weights={"2": 1.0}).check()  # type: ignore[dict-item]

@@ -20,6 +20,7 @@ from stages.training.ray_trainer import Watch, fit
 from stages.training.worker import train
 from tests.stages.training.test_shards import assert_close
 from tests.stages.training.test_worker import assert_same_bits, at, job, result
+from tests.stages.training.toys.held import Held
 
 __all__ = ["job"]  # the fixture
 
@@ -98,22 +99,23 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(
     assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 100
 
 
-def kill_at_a_checkpoint(name, scratch, fitting):
+def processes(name):
+    """Those of Ray that have this name."""
+    found = []
+    for each in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it ends while the others are looked at
+            if f"ray::{name}" in " ".join(each.cmdline()):
+                found.append(each)
+    return found
+
+
+def kill_at_a_checkpoint(name, scratch, fitting, meanwhile=lambda: None):
     """Kill the process of Ray that has a name, once the run has a checkpoint and goes on."""
     files, known = Saver(scratch), Saver(scratch).scratch.read(PROGRESS)
-    found = []
-
-    def begun():
-        found.clear()
-        for each in psutil.Process().children(recursive=True):
-            with contextlib.suppress(psutil.Error):  # it ends while the others are looked at
-                if f"ray::{name}" in " ".join(each.cmdline()):
-                    found.append(each)
-        return found and files.scratch.read(PROGRESS) != known
-
-    wait_until(begun, fitting)
+    wait_until(lambda: processes(name) and files.scratch.read(PROGRESS) != known, fitting)
     wait_until(files.whole, fitting)
-    found[0].kill()
+    meanwhile()
+    processes(name)[0].kill()
 
 
 @pytest.fixture
@@ -122,12 +124,18 @@ def brief(job):
 
 
 def test_a_killed_controller_counts_as_a_lost_worker(brief, tmp_path):
-    brief = dataclasses.replace(brief, steps=300)  # its workers live on for a moment, and may not end meanwhile
+    hold = tmp_path / "hold"
+    brief = dataclasses.replace(brief, objective=Held(file=str(hold)))
     train(at(brief, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(brief, tmp_path / "broken")
     fitting = threading.Thread(target=fit, args=(broken, "run", 2, 1))
     fitting.start()
-    kill_at_a_checkpoint("TrainController", broken.scratch, fitting)
+    kill_at_a_checkpoint("TrainController", broken.scratch, fitting, meanwhile=hold.touch)
+    # its workers live on for a moment: held, they cannot end the run before they are ended themselves
+    left = processes("RayTrainWorker")
+    assert left
+    wait_until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left), fitting)
+    hold.unlink()
     fitting.join()
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
     assert result(tmp_path / "broken")["resources"]["resumed_at"] >= 10

@@ -145,7 +145,7 @@ def test_columns_that_the_parts_of_a_run_ask_for_and_rows_do_not_carry_are_found
 
 
 def test_a_policy_that_leaves_nothing_or_names_nothing_is_refused(job):
-    with pytest.raises(DataError, match="leaves no parameter"):
+    with pytest.raises(DataError, match=r"'no such name', which matches no parameter of the model"):
         Trainer(dataclasses.replace(job, freeze=ByName(train=("no such name",))), 0, 1, CPU)
     trainer = Trainer(dataclasses.replace(job, freeze=ByName(train=(r"\.W_s$",))), 0, 1, CPU)
     assert {name.rpartition(".")[2] for name, p in trainer.model.named_parameters() if p.requires_grad} == {"W_s"}
