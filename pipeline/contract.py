@@ -66,12 +66,12 @@ from pipeline.files.store import Store as Store
 from pipeline.json_object import json_object as json_object
 from pipeline.resources import ONE_CPU
 from pipeline.resources import Resources as Resources
-from pipeline.results import Columns as Columns
-from pipeline.results import PieceWriter as PieceWriter
-from pipeline.results import Removed as Removed
-from pipeline.results import Result as Result
-from pipeline.results import RowFunction as RowFunction
-from pipeline.results import ShardWriter as ShardWriter
+from pipeline.returned import Columns as Columns
+from pipeline.returned import PieceWriter as PieceWriter
+from pipeline.returned import Removed as Removed
+from pipeline.returned import Result as Result
+from pipeline.returned import RowFunction as RowFunction
+from pipeline.returned import ShardWriter as ShardWriter
 from pipeline.shards import DocumentRow as DocumentRow
 from pipeline.shards import InPlace as InPlace
 from pipeline.shards import NewShard as NewShard

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from pipeline.files.address import masked_in
-from pipeline.text import visible
+from pipeline.safe_text import visible
 
 
 class SiftloomError(Exception):

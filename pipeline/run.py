@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, Self
 from pipeline.contract import Node, Source
 from pipeline.errors import DataError, UserError
 from pipeline.files.address import Address
-from pipeline.store.json_files import read_json
-from pipeline.store.manifests import Manifest, Manifests
-from pipeline.store.objects import Store
-from pipeline.store.open import open_store
-from pipeline.store.receipts import Receipt, data_name, done_keys, read_receipt
-from pipeline.store.record import read_run, resolve
+from pipeline.files.json_files import read_json
+from pipeline.files.objects import Store
+from pipeline.files.open_store import open_store
+from pipeline.results.manifests import Manifest, Manifests
+from pipeline.results.receipts import Receipt, data_name, done_keys, read_receipt
+from pipeline.results.run_record import read_run, resolve
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.store.documents import Documents
+    from pipeline.results.documents import Documents
 
 
 def open_run(store: str | Address, name: str) -> Run:
@@ -155,7 +155,7 @@ class Run:
     @cached_property
     def documents(self) -> Documents:
         """The rows of all nodes."""
-        from pipeline.store.documents import Documents  # numpy and what it needs take a fifth of a second
+        from pipeline.results.documents import Documents  # numpy and what it needs take a fifth of a second
 
         return Documents(self.manifests)
 

@@ -1,6 +1,6 @@
 """`python -m siftloom`: the command line, also in a bare checkout."""
 
-from siftloom.cli import main
+from siftloom.cli.main import main
 
 if __name__ == "__main__":
     main()

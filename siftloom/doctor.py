@@ -109,7 +109,7 @@ def _memory() -> Finding:
 
 
 def _store(uri: Address) -> Iterator[Finding]:
-    from pipeline.store.open import open_store
+    from pipeline.files.open_store import open_store
 
     name = f"doctor-{os.getpid()}-{os.urandom(4).hex()}"
     try:
@@ -129,8 +129,8 @@ def _store(uri: Address) -> Iterator[Finding]:
 
 
 def _cluster(address: str, store: Address) -> Iterator[Finding]:
-    from pipeline.ray_runtime.nodes import ask_nodes
-    from pipeline.store.record import versions
+    from pipeline.ray_runtime.machines import ask_nodes
+    from pipeline.results.run_record import versions
     from siftloom.run import LIBRARIES
 
     here = json.loads(os.environ.get("SIFTLOOM_EXPECTED_VERSIONS", "null")) or versions(LIBRARIES)

@@ -15,8 +15,8 @@ from typing import Any
 
 from pipeline.errors import DataError, UserError
 from pipeline.files.address import Address
+from siftloom.ask.runs import all_runs
 from siftloom.run import NodeView, Run, open_run
-from siftloom.runs import all_runs
 from siftloom.vocabulary import vocabulary
 
 TOKENS = 128

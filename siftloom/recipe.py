@@ -23,7 +23,7 @@ def open_recipe(
 
 def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     """Return the fields of a `read` that stops early and does not even hash the files that it will not come to."""
-    from pipeline.store.sources import expand
+    from pipeline.files.sources import expand
     from stages.read.demo import SCHEMES
 
     kept, bytes_ = [], 0

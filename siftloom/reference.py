@@ -43,7 +43,7 @@ def value_page() -> str:
 
 def command_page() -> str:
     """Return every command with its arguments and options as Markdown."""
-    from siftloom.cli import command_line
+    from siftloom.cli.main import command_line
 
     lines = ["# Reference: commands", "", "Exit codes: 0 done, 1 a node failed, 2 usage or recipe error, 75 another"]
     lines += ["driver holds a node (`--no-wait`), 130 and 143 stopped by a signal after the work in flight."]

@@ -67,7 +67,7 @@ class Run(reader.Run):
         """Write the HTML report, with figures of the whole run beside those of its nodes. Return its local path."""
         from pipeline.report.collect import collect
         from pipeline.report.page import render
-        from siftloom.groups import groups
+        from siftloom.ask.groups import groups
 
         name = f"runs/{self.name}/report.html"
         self.store.write(name, render(collect(self, figures=[*groups(self), *figures])).encode())

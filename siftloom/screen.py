@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 from pipeline.errors import SiftloomError, UserError
 from pipeline.files.address import Address
-from pipeline.text import visible, visible_json
+from pipeline.safe_text import visible, visible_json
 
 
 def say(text: str = "") -> None:
@@ -79,10 +79,10 @@ def listening(
     store: str | Address, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
 ) -> Iterator[Any]:
     """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
-    from pipeline.driver.lines import JsonLines, Lines
-    from pipeline.driver.progress import Watchers
-    from pipeline.driver.recorder import Recorder
-    from pipeline.store.open import open_store
+    from pipeline.files.open_store import open_store
+    from pipeline.progress.lines import JsonLines, Lines
+    from pipeline.progress.recorder import Recorder
+    from pipeline.progress.watcher import Watchers
 
     watchers: list[Any] = [Recorder(open_store(store), name)]
     stream = _own_file(stream)
@@ -91,7 +91,7 @@ def listening(
     elif stream is not None and stream.isatty():
         from rich.console import Console
 
-        from pipeline.driver.progress_table import LiveTable
+        from pipeline.progress.table import LiveTable
 
         watchers.append(LiveTable(Console(file=stream)))
     elif stream is not None:

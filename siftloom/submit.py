@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import RecipeError, UserError
 from pipeline.files.address import Address, masked_in
 from pipeline.quantities import size
-from pipeline.text import visible
+from pipeline.safe_text import visible
 from siftloom.private_files import private_files
 from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
@@ -142,7 +142,7 @@ def inside(recipe: str, folder: str) -> str:
 
 def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: str, as_json: bool) -> None:
     """Run `siftloom doctor` on the cluster: versions on head and workers, and whether each node reaches the store."""
-    from pipeline.store.record import versions
+    from pipeline.results.run_record import versions
     from siftloom.run import LIBRARIES
 
     entry = ["python", "-m", "siftloom", "doctor", "--address", "auto", "--store", store, "--json"]
@@ -181,7 +181,7 @@ def _last(log: list[str]) -> str:
 
 def _digest(graph: Any) -> str:
     """Return eight digits that name the graph: the same recipe and changes give the same name."""
+    from pipeline.driver.recording import graph_form
     from pipeline.fingerprint import canonical_json
-    from pipeline.store.record import graph_form
 
     return hashlib.sha256(canonical_json(graph_form(graph))).hexdigest()[:8]

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from pipeline.contract import Node, inputs_first, nodes_in, parents_of
-from pipeline.text import markdown, markdown_code, visible, visible_json
+from pipeline.safe_text import markdown, markdown_code, visible, visible_json
 from stages.read.damaged import COUNT as DAMAGED
 from stages.source_fields import JSON
 

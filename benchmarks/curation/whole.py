@@ -67,7 +67,7 @@ def bytes_are_equal(folder: Path) -> dict[str, bool]:
 
 def answers(folder: Path) -> tuple[int, int, bool]:
     """(removed documents, those of which `why` names the node and the reason, whether documents are conserved)."""
-    from siftloom.runs import open_found
+    from siftloom.ask.runs import open_found
 
     run = open_found(NAME, str(folder / "one"))
     removed = run["best"].removed().to_pylist()

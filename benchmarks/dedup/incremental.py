@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.store.sources import digest_file
+from pipeline.files.sources import digest_file
 from stages.dedup.anchors import judge
 from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
 from stages.hashing.sketch import Sketches, sketch

@@ -27,7 +27,7 @@ from pipeline.driver.execute import run
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.plan import plan
 from pipeline.graph import build
-from pipeline.store.receipts import Receipt, data_name
+from pipeline.results.receipts import Receipt, data_name
 
 MOST_PLAN, MOST_RUN, MOST_DRIVER, MOST_WORKER = 2.0, 5.0, 500.0, 5.0  # s, s, MB, MB
 LINKS = 30_000  # to one file: file systems bound them

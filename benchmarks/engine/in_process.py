@@ -8,11 +8,11 @@ from pathlib import Path
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.commit import finish
 from pipeline.driver.fanout import pass_work
+from pipeline.driver.ledger import Ledger
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.binding import Binding
-from pipeline.store.lease import Leases
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
+from pipeline.results.binding import Binding
+from pipeline.results.lease import Leases
 from pipeline.worker.passes import run_shard
 from pipeline.worker.tasks import run_task
 

@@ -20,9 +20,9 @@ from benchmarks.engine.in_process import Engine
 from benchmarks.engine.nodes import NODES, Made, chain
 from benchmarks.engine.records import record
 from pipeline.driver.execute import Options, run
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
 from pipeline.ray_runtime import session
-from pipeline.store.objects import LocalStore
 
 MOST = 3.0  # requests to S3 per shard and node
 MOST_RECEIPTS = 2.0  # read by workers, per shard

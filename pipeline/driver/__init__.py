@@ -1,1 +1,1 @@
-"""What decides: plan, schedule, execution, commit, progress."""
+"""What decides: plan, schedule, execution, commit."""

@@ -9,13 +9,13 @@ from typing import Any
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import NOTE, Code, as_seen, code_of
+from pipeline.driver.ledger import Ledger
 from pipeline.errors import DataError, SourceError, StoreError
-from pipeline.store import withdrawal
-from pipeline.store.faults import point
-from pipeline.store.known import outdated
-from pipeline.store.lease import Leases
-from pipeline.store.ledger import Ledger
-from pipeline.store.receipts import ROWS_LAW, Summary, check_law
+from pipeline.files.faults import point
+from pipeline.results.lease import Leases
+from pipeline.results.receipts import ROWS_LAW, Summary, check_law
+from pipeline.results.seen_receipts import outdated
+from pipeline.results import withdrawal
 from pipeline.worker.context import TaskContext
 from pipeline.worker.pieces import pieces_folder
 

@@ -19,11 +19,11 @@ from pipeline.driver import prepare
 from pipeline.driver.cluster import Cluster
 from pipeline.driver.commit import finish, require_kept, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
-from pipeline.driver.history import earlier
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
 from pipeline.driver.keys import PhaseKeys
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import make_plan
-from pipeline.driver.progress import Finished, Notice, Started
+from pipeline.driver.recording import claim_name, write_run
 from pipeline.driver.reporter import Reporter
 from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
@@ -31,15 +31,15 @@ from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.driver.unchanged import Unchanged
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.files.address import Address
+from pipeline.files.open_store import mark_store, open_store
 from pipeline.graph import Graph
-from pipeline.store.holds import let_go
-from pipeline.store.lease import Leases
-from pipeline.store.ledger import Ledger
-from pipeline.store.open import mark_store, open_store
-from pipeline.store.record import claim_name, write_run
+from pipeline.progress.history import earlier
+from pipeline.progress.watcher import Finished, Notice, Started
+from pipeline.results.holds import let_go
+from pipeline.results.lease import Leases
 
 if TYPE_CHECKING:
-    from pipeline.driver.progress import Watcher
+    from pipeline.progress.watcher import Watcher
     from pipeline.run import Run
 
 POLL_SECONDS = 0.2

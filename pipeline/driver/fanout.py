@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.reuse import known_scores
-from pipeline.store.binding import Binding
-from pipeline.store.ledger import Ledger
+from pipeline.results.binding import Binding
 from pipeline.worker.passes import PassPhase, ShardWork
 
 

@@ -18,9 +18,9 @@ from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.schedule import Key
 from pipeline.errors import Stopped
 from pipeline.files.address import Address
-from pipeline.store.binding import Binding
-from pipeline.store.process_folder import sweep
-from pipeline.store.receipts import Receipt
+from pipeline.files.process_folder import sweep
+from pipeline.results.binding import Binding
+from pipeline.results.receipts import Receipt
 
 MOST_JOBS = 16
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.contract import Node, Phase, TaskPhase
+from pipeline.driver.ledger import Ledger, per_shard
 from pipeline.driver.schedule import Key
 from pipeline.errors import DataError
-from pipeline.store.binding import Binding
-from pipeline.store.ledger import Ledger, per_shard
+from pipeline.results.binding import Binding
 from pipeline.worker.context import TaskContext
 
 

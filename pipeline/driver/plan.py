@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from pipeline.contract import Node, RowPhase, ShardPhase
 from pipeline.driver.drift import Code, check_code, code_of, look_again
+from pipeline.driver.ledger import Ledger, per_shard
+from pipeline.driver.recording import graph_form
 from pipeline.driver.schedule import Schedule
 from pipeline.files.address import Address
+from pipeline.files.open_store import open_store
 from pipeline.graph import Graph
-from pipeline.store.ledger import Ledger, per_shard
-from pipeline.store.open import open_store
-from pipeline.store.record import graph_form, latest_run
+from pipeline.results.run_record import latest_run
 
 TEXT_PER_COMPRESSED_BYTE = 3.0  # gzip and zstd on prose
 TEXT_PER_DOCUMENT = 2000  # bytes, where nothing better is known

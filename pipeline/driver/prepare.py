@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pipeline.contract import Node
 from pipeline.driver.commit import withdraw
 from pipeline.driver.drift import NOTE, Code, code_of
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import Plan
 from pipeline.errors import DiskFull, DriftError
-from pipeline.store.holds import hold
-from pipeline.store.lease import Leases
-from pipeline.store.ledger import Ledger
-from pipeline.store.sources import digest_file, save_digests
-from pipeline.store.withdrawal import finish_withdrawal, is_interrupted
+from pipeline.files.sources import digest_file, save_digests
+from pipeline.results.holds import hold
+from pipeline.results.lease import Leases
+from pipeline.results.withdrawal import finish_withdrawal, is_interrupted
 from pipeline.worker.context import TaskContext
 
 SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start

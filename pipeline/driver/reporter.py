@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.contract import Node
-from pipeline.driver.progress import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
 from pipeline.errors import NodeFailed
 from pipeline.files.address import masked_in
-from pipeline.store.receipts import Receipt
+from pipeline.progress.watcher import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
+from pipeline.results.receipts import Receipt
 
 
 @dataclass(frozen=True)

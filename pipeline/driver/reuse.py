@@ -7,14 +7,14 @@ from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
 from pipeline.driver.drift import Code, code_of
+from pipeline.driver.ledger import Ledger
 from pipeline.errors import DataError, StoreError
+from pipeline.files.json_files import read_json
+from pipeline.files.objects import Store
 from pipeline.fingerprint import canonical_json
-from pipeline.store.json_files import read_json
-from pipeline.store.known import AT_ONCE, outdated
-from pipeline.store.ledger import Ledger
-from pipeline.store.manifests import Manifest
-from pipeline.store.objects import Store
-from pipeline.store.receipts import Receipt, data_name, receipt_name
+from pipeline.results.manifests import Manifest
+from pipeline.results.receipts import Receipt, data_name, receipt_name
+from pipeline.results.seen_receipts import AT_ONCE, outdated
 
 
 def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:

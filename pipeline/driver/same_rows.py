@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.store.binding import Link
+from pipeline.results.binding import Link
 
 
 def taken(link: Link, needs: Sequence[str]) -> list[str]:
@@ -22,7 +22,7 @@ def same_rows(one: Path, other: Path, columns: Sequence[str]) -> bool:
     """Return whether two side-cars hold the same rows alive, with the same values in these columns."""
     import pyarrow.compute as pc
 
-    from pipeline.store.rows import read_columns
+    from pipeline.results.rows import read_columns
 
     tables = [read_columns(path, ["state", *columns]) for path in (one, other)]
     alive = [pc.fill_null(pc.equal(table["state"], 0), False) for table in tables]

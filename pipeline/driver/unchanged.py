@@ -20,15 +20,15 @@ from typing import Any
 
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.commit import whole_of
+from pipeline.driver.ledger import Ledger, reusable
 from pipeline.driver.reuse import siblings, take_over
 from pipeline.driver.same_rows import same_rows, taken
 from pipeline.driver.schedule import Key
 from pipeline.errors import DataError, StoreError
-from pipeline.store.binding import Link
-from pipeline.store.known import AT_ONCE, READERS
-from pipeline.store.ledger import Ledger, reusable
-from pipeline.store.manifests import Manifest, folder_of
-from pipeline.store.receipts import Receipt, data_name
+from pipeline.results.binding import Link
+from pipeline.results.manifests import Manifest, folder_of
+from pipeline.results.receipts import Receipt, data_name
+from pipeline.results.seen_receipts import AT_ONCE, READERS
 from pipeline.worker.context import TaskContext
 
 Joined = Sequence[tuple[Node, RowPhase | ShardPhase]]

@@ -18,8 +18,8 @@ def dataset_of(store: Address, run: str, label: str, columns: Sequence[str], sha
     context.enable_progress_bars = context.print_on_execution_start = False
 
     def read(batch):
+        from pipeline.files.open_store import open_store
         from pipeline.run import Run
-        from pipeline.store.open import open_store
 
         return Run(open_store(store), run)[label].shard_rows(str(batch["shard"][0]), columns)
 

@@ -12,7 +12,7 @@ import json
 import subprocess
 import sys
 
-from pipeline.text import visible
+from pipeline.safe_text import visible
 
 # It has the interpreter alone, since it is started in every run. A line of its input is a JSON value: the words from
 # now on, "" for those it began with, null for a driver that ends by itself.

@@ -16,8 +16,8 @@ import ray
 
 from pipeline.contract import Resources
 from pipeline.files.address import Address
+from pipeline.files.open_store import open_store
 from pipeline.ray_runtime.tasks import shared
-from pipeline.store.open import open_store
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts
 from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, portable, run_part

@@ -22,12 +22,12 @@ import ray
 
 from pipeline.contract import Resources
 from pipeline.files.address import Address
+from pipeline.files.open_store import open_store
 from pipeline.ray_runtime import operators
 from pipeline.ray_runtime.admission import admitted
 from pipeline.ray_runtime.operators import Job, Operator
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, require_gpus
-from pipeline.store.open import open_store
-from pipeline.store.receipts import read_receipt
+from pipeline.results.receipts import read_receipt
 from pipeline.worker.passes import Outcome, PassPhase, ShardWork
 
 if TYPE_CHECKING:

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import Stopped, UserError
+from pipeline.files import faults
 from pipeline.files.address import masked_in
-from pipeline.store import faults
-from pipeline.store.process_folder import sweep
+from pipeline.files.process_folder import sweep
 
 STORE = "SIFTLOOM_STORE"  # may hold a key; workers are told the store, and Ray shows what stands in an environment
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")

@@ -14,9 +14,9 @@ from ray.exceptions import RayError, RayTaskError
 from pipeline.contract import Resources, TaskPhase
 from pipeline.errors import UserError
 from pipeline.files.address import Address
+from pipeline.files.sources import digest_file
 from pipeline.ray_runtime import session
-from pipeline.store.binding import Binding
-from pipeline.store.sources import digest_file
+from pipeline.results.binding import Binding
 from pipeline.worker import opened
 from pipeline.worker.tasks import TaskOutcome, try_task
 

@@ -17,7 +17,7 @@ from pipeline.report import numbers
 from pipeline.report.data import Figure, FunnelStep, Highlight, NodeReport, Reason, ReportData
 from pipeline.report.examples import examples_of
 from pipeline.report.figures import problem
-from pipeline.store.events import read_events
+from pipeline.results.events import read_events
 
 if TYPE_CHECKING:
     from pipeline.run import NodeView, Run

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
-from pipeline.text import ELLIPSIS, clipped, visible
+from pipeline.safe_text import ELLIPSIS, clipped, visible
 
 WORD = re.compile(r"\S+\s*|\s+")
 WORDS = 1200  # of each text that are compared

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.data import Example
-from pipeline.store.rows import ShardView
+from pipeline.results.rows import ShardView
 
 if TYPE_CHECKING:
+    from pipeline.results.binding import BaseShard, Link
     from pipeline.run import Run
-    from pipeline.store.binding import BaseShard, Link
 
 EACH = 3  # examples of one reason
 SHARDS, ROWS = 4, 20_000  # how many shards are looked through, and rows of each

@@ -23,7 +23,7 @@ from pipeline.report.curves import drawable
 from pipeline.report.data import Figure, ReportData
 from pipeline.report.markup import element, json_data
 from pipeline.report.sentences import sentence
-from pipeline.text import clipped
+from pipeline.safe_text import clipped
 
 DRAWN = ("histogram", "lines", "bars")
 MOST = 8  # figures of a section that are seen at once; the others are folded

@@ -11,7 +11,7 @@ from pipeline.report import numbers
 from pipeline.report.difference import Span, compared
 from pipeline.report.figures import Diff, Figure, Table, Text
 from pipeline.report.markup import element
-from pipeline.text import ELLIPSIS, clipped
+from pipeline.safe_text import ELLIPSIS, clipped
 
 ROWS = 200  # of a table that are shown
 LINES = 60  # of a text

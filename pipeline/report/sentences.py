@@ -7,7 +7,7 @@ from typing import Any
 
 from pipeline.report import numbers
 from pipeline.report.figures import Mark
-from pipeline.text import clipped
+from pipeline.safe_text import clipped
 
 LETTERS = 600
 

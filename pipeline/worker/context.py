@@ -13,15 +13,15 @@ import numpy as np
 
 from pipeline.contract import Address, Context, Node, Of, Result, Shard, Source, Store, inputs_first, nodes_in
 from pipeline.errors import DataError, StoreError
-from pipeline.store.binding import Binding, Input, Place, Stream
-from pipeline.store.faults import point
-from pipeline.store.manifests import Manifests, base_shards, finished
-from pipeline.store.objects import explained
-from pipeline.store.open import open_store
-from pipeline.store.process_folder import process_folder
-from pipeline.store.receipts import Receipt, data_name, finished_receipt
-from pipeline.store.rows import ShardView, StreamReader, alive_rows
-from pipeline.store.sources import open_stream, require_unchanged
+from pipeline.files.faults import point
+from pipeline.files.objects import explained
+from pipeline.files.open_store import open_store
+from pipeline.files.process_folder import process_folder
+from pipeline.files.sources import open_stream, require_unchanged
+from pipeline.results.binding import Binding, Input, Place, Stream
+from pipeline.results.manifests import Manifests, base_shards, finished
+from pipeline.results.receipts import Receipt, data_name, finished_receipt
+from pipeline.results.rows import ShardView, StreamReader, alive_rows
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,7 @@ from typing import Any
 
 from pipeline.contract import RowPhase, ShardPhase
 from pipeline.files.address import Address
-from pipeline.store.binding import Binding
+from pipeline.results.binding import Binding
 from pipeline.worker.context import TaskContext
 
 Name = tuple[str, str, Address]  # (fingerprint, phase, store)

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.contract import RowPhase
 from pipeline.files.address import Address
-from pipeline.store.binding import BaseShard
-from pipeline.store.objects import Store
-from pipeline.store.open import open_store
-from pipeline.store.receipts import Receipt, read_receipt
-from pipeline.store.rows import ShardView
+from pipeline.files.objects import Store
+from pipeline.files.open_store import open_store
+from pipeline.results.binding import BaseShard
+from pipeline.results.receipts import Receipt, read_receipt
+from pipeline.results.rows import ShardView
 from pipeline.worker.context import Receipts
 from pipeline.worker.phase_run import PassPhase, PhaseRun, known_receipt
 

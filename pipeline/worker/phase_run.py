@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import RowPhase, ShardPhase
 from pipeline.errors import Stopped, StoreError
-from pipeline.store.binding import BaseShard, Binding, Link
-from pipeline.store.faults import point
-from pipeline.store.objects import Store, sha256_of
-from pipeline.store.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
+from pipeline.files.faults import point
+from pipeline.files.objects import Store, sha256_of
+from pipeline.results.binding import BaseShard, Binding, Link
+from pipeline.results.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
 from pipeline.worker.pieces import Pieces, Units, cut_into_batches, rows_digest

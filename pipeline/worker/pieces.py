@@ -12,8 +12,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.files.objects import Store
 from pipeline.fingerprint import canonical_json
-from pipeline.store.objects import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa

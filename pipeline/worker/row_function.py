@@ -22,7 +22,7 @@ import numpy as np
 
 from pipeline.contract import Columns, Removed, RowFunction, RowNode, RowPhase, Shard, arrow_type
 from pipeline.errors import DataError
-from pipeline.store.rows import read_columns
+from pipeline.results.rows import read_columns
 from pipeline.worker.arrays import as_array, concat, one_a_row
 
 if TYPE_CHECKING:

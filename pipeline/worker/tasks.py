@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pipeline.contract import TaskPhase
 from pipeline.errors import Stopped
-from pipeline.store.binding import Binding
-from pipeline.store.receipts import Receipt, commit
+from pipeline.results.binding import Binding
+from pipeline.results.receipts import Receipt, commit
 from pipeline.worker.context import LogEvent, TaskContext
 from pipeline.worker.passes import peak_memory, portable
 

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from pipeline.errors import UserError
 from pipeline.files.address import Address
-from pipeline.store.open import MARK
+from pipeline.files.open_store import MARK
 from siftloom.demo.run import recipe_path, run_demo
 from siftloom.screen import say, say_json
 

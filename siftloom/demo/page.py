@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.quantities import duration, size
-from siftloom.samples import samples
+from siftloom.ask.samples import samples
 from siftloom.screen import say, table
 
 if TYPE_CHECKING:

@@ -145,6 +145,6 @@ def models(run: Run) -> dict[str, dict[str, Any]]:
 
 
 def _speeds(run: Run) -> dict[str, float]:
-    from pipeline.store.events import read_events
+    from pipeline.results.events import read_events
 
     return {e["node"]: e["tokens_per_second"] for e in read_events(run.store, run.name) if e["event"] == "trained"}

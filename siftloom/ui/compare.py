@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from siftloom.difference import difference
+from siftloom.ask.difference import difference
 from siftloom.ui.shelf import Shelf
 
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import UserError
-from siftloom.scores import Scores
-from siftloom.trace import trace
+from siftloom.ask.scores import Scores
+from siftloom.ask.why import trace
 from siftloom.ui.shelf import Shelf
 from siftloom.ui.thresholds import numbers_of
 

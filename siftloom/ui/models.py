@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.report.curves import drawable
 from pipeline.report.figures import problem
-from pipeline.store.events import read_events
+from pipeline.results.events import read_events
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pipeline.report import dag
 from pipeline.report.collect import funnel, labels_in
 from pipeline.report.data import NodeReport
-from pipeline.store.events import read_events
-from siftloom.runs import all_runs, progress
+from pipeline.results.events import read_events
+from siftloom.ask.runs import all_runs, progress
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:

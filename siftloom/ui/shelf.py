@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import UserError
 from pipeline.files.address import Address
-from pipeline.store.open import open_store, require_store
+from pipeline.files.open_store import open_store, require_store
+from siftloom.ask.scores import Scores
 from siftloom.run import Run
-from siftloom.scores import Scores
 
 if TYPE_CHECKING:
     from siftloom.run import NodeView

@@ -12,10 +12,10 @@ from pipeline.contract import Node
 from pipeline.errors import UserError
 from pipeline.recipe import parse
 from pipeline.recipe.vocabulary import fields_of
-from siftloom.scores import Scores
+from siftloom.ask.scores import Scores
+from siftloom.ask.whatif import changed, counted
 from siftloom.ui.shelf import Shelf
 from siftloom.vocabulary import vocabulary
-from siftloom.whatif import changed, counted
 
 if TYPE_CHECKING:
     import pyarrow as pa

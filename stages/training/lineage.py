@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline.contract import Node, inputs_first
-from pipeline.text import markdown_code
+from pipeline.safe_text import markdown_code
 from stages.documents import HALF
 
 

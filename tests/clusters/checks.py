@@ -174,7 +174,7 @@ def _program(name: str) -> Any:
         return cli
     import typer
 
-    from siftloom.cli import app
+    from siftloom.cli.main import app
 
     return typer.main.get_command(app)
 

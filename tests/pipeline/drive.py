@@ -21,8 +21,8 @@ def main(wish: dict[str, Any]) -> int:
     from corpus import whole
 
     from pipeline.driver.execute import Options, run
-    from pipeline.driver.lines import Lines
     from pipeline.errors import SiftloomError
+    from pipeline.progress.lines import Lines
 
     graph = whole(tuple(wish["paths"]), **wish.get("changed", {}))
     options = Options(cpus=wish.get("cpus", 1), address=wish.get("address"), wait=wish.get("wait", True))

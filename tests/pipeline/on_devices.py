@@ -24,8 +24,8 @@ def main(asked: dict[str, Any]) -> None:
 
     from pipeline.contract import Resources
     from pipeline.driver.execute import Options, run
-    from pipeline.driver.progress import TaskEvent
     from pipeline.graph import build
+    from pipeline.progress.watcher import TaskEvent
     from pipeline.ray_runtime.session import quiet_environment
 
     class Events:

@@ -16,7 +16,7 @@ from pipeline.contract import Columns, Node, RowNode
 from pipeline.driver.plan import plan
 from pipeline.errors import GraphError, RecipeError
 from pipeline.graph import build
-from pipeline.store.binding import Binding, Place
+from pipeline.results.binding import Binding, Place
 
 sys.path.insert(0, str(Path(__file__).parent / "store"))
 from test_ledger import digested

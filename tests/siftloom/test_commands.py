@@ -15,7 +15,7 @@ import pytest
 from command_line import RECIPE, ROOT, Small, environment, siftloom, write_documents
 
 from siftloom import open_run
-from siftloom.groups import groups
+from siftloom.ask.groups import groups
 
 HEAVY = ("ray", "torch", "numba", "fasttext", "pandas._libs", "datasets", "transformers")
 
@@ -218,8 +218,8 @@ def test_a_missing_source_is_named_before_anything_starts(tmp_path: Path) -> Non
 
 
 def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
-    from pipeline.store.lease import Leases
-    from pipeline.store.open import open_store
+    from pipeline.files.open_store import open_store
+    from pipeline.results.lease import Leases
 
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  plain:")[0])
@@ -307,7 +307,7 @@ def test_doctor_finds_the_rooms_and_a_store_that_cannot_be(small: Small) -> None
     assert [f["what"] for f in bad if f["state"] == "bad"] == [f"store {'file/store'}"]
 
 
-@pytest.mark.parametrize("entry", [["-m", "siftloom"], ["-c", "from siftloom.cli import main; main()"]])
+@pytest.mark.parametrize("entry", [["-m", "siftloom"], ["-c", "from siftloom.cli.main import main; main()"]])
 def test_a_users_files_take_the_place_of_no_package(tmp_path: Path, entry: list[str]) -> None:
     """Neither in the driver nor in workers, which still find the user's own modules."""
     for name in ("models.py", "pipeline.py", "stages/__init__.py"):

@@ -11,7 +11,7 @@ from command_line import PROSE, siftloom
 
 from pipeline.errors import RecipeError
 from pipeline.recipe import load
-from siftloom.dclm import translate
+from siftloom.begin.dclm import translate
 from siftloom.vocabulary import vocabulary
 
 # the functions, in their order, and the numbers of the authors' dclm_baseline_refinedweb.yaml

@@ -14,8 +14,8 @@ import pytest
 from command_line import siftloom
 
 from pipeline.recipe import load
+from siftloom.ask.why import trace
 from siftloom.demo.run import recipe_path
-from siftloom.trace import trace
 from siftloom.vocabulary import vocabulary
 
 pytestmark = pytest.mark.timeout(600)

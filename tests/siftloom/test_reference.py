@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.recipe.schema import schema
 from siftloom import reference
-from siftloom.cli import command_line
+from siftloom.cli.main import command_line
 from siftloom.explain import explain, sentence
 from siftloom.vocabulary import vocabulary
 

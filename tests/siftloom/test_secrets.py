@@ -20,8 +20,8 @@ from urllib.parse import quote, quote_plus
 import pytest
 from command_line import environment, siftloom, write_documents
 
+from pipeline.files.open_store import open_store
 from pipeline.files.store import Store
-from pipeline.store.open import open_store
 from tests.pipeline import s3
 
 pytest.importorskip("moto.server", reason="moto[server] is not installed")

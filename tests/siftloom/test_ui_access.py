@@ -11,8 +11,8 @@ pytest.importorskip("starlette")
 from starlette.testclient import TestClient
 
 from pipeline.errors import UserError
-from pipeline.store.objects import LocalStore
-from pipeline.store.open import mark_store
+from pipeline.files.objects import LocalStore
+from pipeline.files.open_store import mark_store
 from siftloom.ui.server import HOST, application, serve
 
 TOKEN = "a-token-of-this-test"

@@ -9,8 +9,8 @@ import pytest
 from command_line import Small
 
 from pipeline.recipe import parse
+from siftloom.ask.scores import Scores
 from siftloom.run import open_run
-from siftloom.scores import Scores
 from siftloom.ui.models import joined
 from siftloom.ui.thresholds import changed_line
 from siftloom.vocabulary import vocabulary

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.contract import Context, Node, Result, Shard, Source, TaskPhase
-from pipeline.store.open import open_store
+from pipeline.files.open_store import open_store
 
 
 class LocalContext(Context):

@@ -12,11 +12,11 @@ from pipeline.contract import Node, TaskPhase
 from pipeline.driver.commit import finish
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.keys import PhaseKeys
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.prepare import digest_sources
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.lease import Leases
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
+from pipeline.results.lease import Leases
 from pipeline.worker.passes import run_shard
 from pipeline.worker.tasks import run_task
 

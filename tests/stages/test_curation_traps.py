@@ -10,7 +10,7 @@ import pytest
 from local_context import LocalContext
 
 from pipeline.errors import SourceError
-from pipeline.store.sources import expand
+from pipeline.files.sources import expand
 from siftloom import Pipeline
 from stages.clean.c4 import C4
 from stages.clean.fineweb_quality import FinewebQuality

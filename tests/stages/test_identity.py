@@ -17,13 +17,13 @@ from run_here import Here
 
 from pipeline.contract import Node
 from pipeline.driver import drift
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import Entry, _changes, plan
 from pipeline.driver.prepare import digest_sources
 from pipeline.driver.reuse import siblings
 from pipeline.errors import SourceError
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
 from stages.catalog import NODES
 
 CHANGES = 2000 if settings.default.max_examples >= 1000 else 280

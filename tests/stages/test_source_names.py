@@ -6,12 +6,12 @@ import shutil
 import pytest
 
 from pipeline.contract import Source
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import plan
 from pipeline.driver.prepare import digest_sources
 from pipeline.errors import DataError
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
 from siftloom import stages as s
 from stages.catalog import NODES, load
 from stages.one_folder import by_name

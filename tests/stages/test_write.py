@@ -13,7 +13,7 @@ from pipeline.contract import Shard
 from pipeline.driver.execute import Options
 from pipeline.errors import DataError, RecipeError
 from pipeline.graph import build
-from pipeline.text import ACTING
+from pipeline.safe_text import ACTING
 from stages import publish
 from stages.clean.language import Language
 from stages.read.read import Read

@@ -13,9 +13,9 @@ from corpus import times_of, write_corpus
 from nodes import Lines, Long, Vowels
 
 from pipeline.driver.execute import Options, run
-from pipeline.driver.progress import Started
 from pipeline.errors import DriftError
 from pipeline.graph import build
+from pipeline.progress.watcher import Started
 from stages.lines.line_dedup import LineDedup
 
 BELOW = {

@@ -13,11 +13,11 @@ import pytest
 from models import Llama
 from pipeline.contract import Node
 from pipeline.driver import drift, modules
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.prepare import check_drift
 from pipeline.errors import DriftError, RecipeError
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
 from stages.map import Map
 from stages.read.read import Read
 from stages.training.pretrain import Pretrain

@@ -20,15 +20,15 @@ from troubled import Careless, Chokes, Dies, Draws, Large, Leaks, Silent, Unsure
 from pipeline.contract import Node, Result, TaskPhase
 from pipeline.driver.execute import Options, run
 from pipeline.driver.keys import PhaseKeys
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import Plan, plan
-from pipeline.driver.progress import Notice, Started, TaskFailed
-from pipeline.driver.recorder import Recorder
 from pipeline.errors import BalanceError, DataError, DiskFull, NodeFailed, SourceChanged, SourceError, StoreError
+from pipeline.files.objects import LocalStore
+from pipeline.files.open_store import open_store
 from pipeline.graph import build
+from pipeline.progress.recorder import Recorder
+from pipeline.progress.watcher import Notice, Started, TaskFailed
 from pipeline.run import open_run
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
-from pipeline.store.open import open_store
 
 ROOT = Path(__file__).parents[3]
 

@@ -13,17 +13,17 @@ import pytest
 from rich.console import Console
 
 from pipeline.contract import Node
-from pipeline.driver.board import Board, NodeStatus, line
-from pipeline.driver.history import Took, earlier, time_left
-from pipeline.driver.lines import JsonLines, Lines
-from pipeline.driver.progress import Finished, NodeProgress, Started, TaskEvent, TaskFailed, Watchers
-from pipeline.driver.progress_table import LiveTable, cells, shown
-from pipeline.driver.recorder import Recorder
 from pipeline.driver.reporter import Reporter
 from pipeline.errors import UserError
+from pipeline.files.open_store import open_store
+from pipeline.progress.board import Board, NodeStatus, line
+from pipeline.progress.history import Took, earlier, time_left
+from pipeline.progress.lines import JsonLines, Lines
+from pipeline.progress.recorder import Recorder
+from pipeline.progress.table import LiveTable, cells, shown
+from pipeline.progress.watcher import Finished, NodeProgress, Started, TaskEvent, TaskFailed, Watchers
 from pipeline.quantities import duration, number, setting, size
-from pipeline.store.events import EventLog, read_events
-from pipeline.store.open import open_store
+from pipeline.results.events import EventLog, read_events
 
 
 @dataclass

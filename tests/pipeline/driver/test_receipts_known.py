@@ -6,8 +6,8 @@ from corpus import write_corpus
 from nodes import Lines, Long, Vowels
 
 from pipeline.driver.execute import Options, run
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.objects import LocalStore
 
 
 def test_a_driver_reads_no_receipt_that_its_tasks_returned(local_ray, tmp_path, monkeypatch):

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 from corpus import times_of
 from drive import finish, start
+from pipeline.store import lease
 
 from pipeline.driver.execute import Driver, Options
-from pipeline.driver.progress import Notice
-from pipeline.store import lease
-from pipeline.store.lease import Leases
-from pipeline.store.objects import LocalStore
+from pipeline.files.objects import LocalStore
+from pipeline.progress.watcher import Notice
+from pipeline.results.lease import Leases
 
 SLOW = {"docs": {"pause": 0.5}, "long": {"pause": 0.5}, "twins": {"pause": 0.3}, "tally": {"pause": 0.5}}
 

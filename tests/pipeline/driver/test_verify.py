@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 from corpus import times_of, write_corpus
 from nodes import Lines, Long
+from pipeline.store import lease
 
 from pipeline.driver import prepare
+from pipeline.driver.clean import clean
 from pipeline.driver.execute import Driver, Options, run
-from pipeline.driver.progress import Notice, Started
-from pipeline.driver.verify import clean, verify
+from pipeline.driver.verify import verify
 from pipeline.errors import StoreError, UserError
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
+from pipeline.progress.watcher import Notice, Started
+from pipeline.results.holds import CLEANING, hold, let_go
+from pipeline.results.lease import Leases
 from pipeline.run import open_run
-from pipeline.store import lease
-from pipeline.store.holds import CLEANING, hold, let_go
-from pipeline.store.lease import Leases
-from pipeline.store.objects import LocalStore
-from siftloom.runs import all_runs
+from siftloom.ask.runs import all_runs
 
 
 def data_file(finished, label: str, phase: str, key: str, ext: str = ".parquet") -> Path:

@@ -15,9 +15,9 @@ from nodes import Lines, Strip, Tally
 
 from pipeline.driver.execute import run
 from pipeline.errors import DataError, UserError
+from pipeline.files.objects import LocalStore, sha256_of
 from pipeline.graph import build
 from pipeline.run import open_run
-from pipeline.store.objects import LocalStore, sha256_of
 
 
 def expected(paths: tuple[str, ...]) -> list[dict]:

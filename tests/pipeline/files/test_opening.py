@@ -13,9 +13,9 @@ import s3
 
 from pipeline.errors import SourceError, StoreError
 from pipeline.files.address import Address, masked_in
+from pipeline.files.open_store import mark_store, open_store
 from pipeline.files.opening import connect
-from pipeline.store.open import mark_store, open_store
-from pipeline.store.sources import expand
+from pipeline.files.sources import expand
 
 KEY, SECRET = "AKIAOPENSESAME77", "sw0rdf1sh/plus+Slash/9Zqx"
 WHOLE = f"s3a://{KEY}:{SECRET}@bucket/a/b@2?region=x&session_token=t0ken&skip_signature=false"

@@ -16,11 +16,11 @@ from nodes import Lines, Long, Vowels
 from pipeline.contract import Node, Resources
 from pipeline.driver.execute import Options, run
 from pipeline.errors import NodeFailed
+from pipeline.files.cache import private_folder
 from pipeline.graph import build
 from pipeline.ray_runtime.operators import operators
 from pipeline.ray_runtime.passes import _spare_cpus
-from pipeline.store.binding import Binding, Place
-from pipeline.store.cache import private_folder
+from pipeline.results.binding import Binding, Place
 from pipeline.worker.passes import PassPhase
 
 ROWS = 40

@@ -14,8 +14,8 @@ from nodes import Lines
 
 from pipeline.contract import Resources
 from pipeline.driver.execute import Options, run
-from pipeline.driver.progress import Notice
 from pipeline.graph import build
+from pipeline.progress.watcher import Notice
 from pipeline.ray_runtime.admission import admitted
 
 HOLDS = """

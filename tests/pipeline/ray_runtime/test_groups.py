@@ -22,7 +22,7 @@ from pipeline.driver.jobs import Runner
 from pipeline.errors import NodeFailed, Stopped
 from pipeline.graph import build
 from pipeline.ray_runtime.passes import WORTH_A_BLOCK, next_group
-from pipeline.store.binding import BaseShard
+from pipeline.results.binding import BaseShard
 from pipeline.worker.passes import ShardWork
 from siftloom.stages import ExactDedup
 

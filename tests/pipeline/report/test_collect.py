@@ -9,12 +9,12 @@ import pytest
 from report_nodes import SameBeginning
 
 from pipeline.driver import execute
-from pipeline.driver.recorder import Recorder
+from pipeline.files.open_store import open_store
 from pipeline.graph import build
+from pipeline.progress.recorder import Recorder
 from pipeline.report.collect import collect
 from pipeline.report.page import render
 from pipeline.run import Run
-from pipeline.store.open import open_store
 from stages.clean.gopher_quality import GopherQuality
 from stages.read.read import Read
 

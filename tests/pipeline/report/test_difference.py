@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.report.difference import LETTERS, compared
-from pipeline.text import ELLIPSIS, clipped, visible
+from pipeline.safe_text import ELLIPSIS, clipped, visible
 
 WORDS = st.lists(st.sampled_from(["a", "b", "cat", "dog", "run,"]), max_size=20).map(" ".join)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pipeline.contract import Columns, Node, Removed, RowNode, RowPhase, Shard
 from pipeline.errors import DataError
-from pipeline.store.objects import sha256_of
+from pipeline.files.objects import sha256_of
 from pipeline.worker.pieces import cut_into_batches
 from pipeline.worker.row_function import Scorer, rest
 from pipeline.worker.sidecar import SideCar

@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import Stopped
-from pipeline.store.binding import Binding, Place
-from pipeline.store.objects import LocalStore
+from pipeline.files.objects import LocalStore
+from pipeline.results.binding import Binding, Place
 from pipeline.worker.tasks import try_task
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase, Source
-from pipeline.store.open import open_store
+from pipeline.files.open_store import open_store
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

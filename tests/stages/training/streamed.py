@@ -13,10 +13,10 @@ from pathlib import Path
 from models.optim_config import AdamW
 from models.presets import Llama
 from pipeline.driver.execute import run
+from pipeline.driver.ledger import Ledger
+from pipeline.files.open_store import open_store
 from pipeline.graph import build
 from pipeline.ray_runtime import session
-from pipeline.store.ledger import Ledger
-from pipeline.store.open import open_store
 from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.tokenizer import Tokenizer

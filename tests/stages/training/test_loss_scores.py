@@ -15,12 +15,12 @@ import torch
 
 from models.files import load
 from models.presets import Llama
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import plan
 from pipeline.driver.prepare import digest_sources
 from pipeline.errors import RecipeError
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
-from pipeline.store.ledger import Ledger
-from pipeline.store.objects import LocalStore
 from siftloom import Pipeline
 from siftloom import stages as s
 from stages.documents import LOG_PRIOR

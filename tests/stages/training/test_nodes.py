@@ -65,8 +65,8 @@ def made(tmp_path_factory, local_ray):
     named = nodes(folder / "input")
     graph = build(list(named.values()), named)
     found = run(graph, name="run", store=str(folder / "store"))
-    from pipeline.store.ledger import Ledger
-    from pipeline.store.open import open_store
+    from pipeline.driver.ledger import Ledger
+    from pipeline.files.open_store import open_store
 
     state = Ledger(graph, open_store(str(folder / "store")))
     places = {name: folder / "store" / state.folder(node) / "data" for name, node in named.items()}

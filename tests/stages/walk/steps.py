@@ -20,7 +20,13 @@ from tests.stages.walk.recipes import graph
 NOT_DATA = ("lease", "scratch")
 ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
-ENGINE = ("pipeline.driver.verify", "pipeline.run", "pipeline.store.documents", "pipeline.worker.pieces")
+ENGINE = (
+    "pipeline.driver.clean",
+    "pipeline.driver.verify",
+    "pipeline.run",
+    "pipeline.results.documents",
+    "pipeline.worker.pieces",
+)
 
 
 def preload(nodes: Iterable[Node]) -> None:
@@ -119,10 +125,10 @@ def _sha(data: bytes) -> str:
 
 def cleaned(place: Path, store: str) -> list[str]:
     """Forget the runs of a store but for the newest, and clean it."""
-    from pipeline.driver.verify import clean
-    from pipeline.store.open import open_store
-    from pipeline.store.record import run_names
-    from siftloom.runs import forget
+    from pipeline.driver.clean import clean
+    from pipeline.files.open_store import open_store
+    from pipeline.results.run_record import run_names
+    from siftloom.ask.runs import forget
 
     root = str(place / store / "store")
     for name in run_names(open_store(root), "walk")[:-1]:

@@ -1,1 +1,0 @@
-"""What a store holds: objects, receipts, leases, sources, rows, run records."""

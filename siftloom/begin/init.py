@@ -1,0 +1,187 @@
+"""`siftloom init`: write a recipe for what `look` has found in the user's files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import RecipeError, SourceError
+from pipeline.files.address import Address
+from pipeline.files.sources import expand
+from pipeline.quantities import size
+from siftloom.begin.dclm_steps import Translation
+from siftloom.begin.look import URL, Found, Kind
+from stages.read.keep import REST
+from stages.read.layout import PACKED
+
+NAMED_FILES = 200  # files that a recipe names one by one where no glob names just them
+TRY = 10_000  # documents of a first try, at most
+CURATED = "curated"  # the node that writes the result
+
+
+def summary(found: Found) -> Iterator[str]:
+    """Yield the lines that `init` prints about the files."""
+    yield f"{found.path}: {found.files:,} files, {size(found.bytes)}"
+    for kind in found.kinds:
+        yield f"  {', '.join(kind.formats)}: {len(kind.files):,} files, {size(kind.bytes)}"
+        if kind.columns:
+            yield f"    columns    {', '.join(kind.columns)}"
+            yield f"    text       {kind.text}" + (f" (or {', '.join(kind.other_texts)}?)" if kind.other_texts else "")
+            yield f"    id         {kind.id or '(none; documents are named after their file and row)'}"
+        if kind.columns or kind.url:
+            others = "every other field travels with its document and is written again"
+            yield f"    keep       {f'{kind.url}, a column that rules can use; ' if kind.url else ''}{others}"
+        if kind.pages:
+            yield "    pages      `extract` takes the main text out of the HTML"
+        if kind.encoding:
+            yield f"    encoding   {kind.not_utf8:,} rows are not UTF-8; the encoding of each file is detected"
+    if found.left_out:
+        kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(found.left_out.items()))
+        yield f"  left out   files of other formats: {kinds}"
+    for form, why in found.unused.items():
+        yield f"  left out   {form} files: {why}"
+    for name, why in found.damaged.items():
+        yield f"  damaged    {name}: {why}"
+    if found.languages:
+        shares = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6])
+        yield f"  languages  {shares} of the documents looked at"
+    yield f"  size       about {found.documents:,} documents of {found.mean:,} characters"
+    yield f"  example    {found.example}"
+
+
+def first_limit(found: Found) -> int:
+    """Return how many documents a first try should read: a tenth of them, in round numbers, at most `TRY`."""
+    tenth = max(1, min(TRY, found.documents // 10))
+    power = 10 ** (len(str(tenth)) - 1)
+    return tenth // power * power
+
+
+def write_recipe(found: Found, out: str, force: bool, dclm: Translation | None = None) -> None:
+    """Write the recipe, with the curation of a file of DCLM's if there is one. Raises RecipeError when there is a file
+    already, unless forced, or no such folder.
+    """
+    path = Path(out)
+    if path.exists() and not force:
+        raise RecipeError(out, "there is a file already", "a new name", f"siftloom init {found.path} --out OTHER.yaml")
+    try:
+        text = recipe_for(found, path) if dclm is None else recipe_of(dclm, found, path)
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(out, error.strerror or str(error), "a file in a folder that exists") from None
+
+
+def recipe_for(found: Found, out: Path) -> str:
+    """Return the recipe's text: curation up to files of your own, then a small model to see the rest."""
+    from pipeline.recipe.write import flow
+
+    name = out.name
+    lines, last = _reads(found, out.absolute().parent)
+    seen = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6]) or "unknown"
+    return f"""\
+# {found.files:,} files, about {found.documents:,} documents of {found.mean:,} characters.
+#   siftloom plan {name}                        what would be done, and why; runs nothing
+#   siftloom run {name} {CURATED} --limit {first_limit(found)}   tries it on the first documents
+#   siftloom run {name} {CURATED}                the curation of all of them
+#   siftloom run {name}                        the small model too
+name: first
+store: runs/
+nodes:
+{lines}
+  language: {{use: language, docs: {flow(last)}, keep: {flow(found.kept_languages)}}}  # found: {seen}
+  plain: {{use: gopher_quality, docs: language}}
+  clean: {{use: gopher_repetition, docs: plain}}
+  distinct: {{use: exact_dedup, docs: clean}}
+  unique: {{use: minhash_dedup, docs: distinct, min_jaccard: 0.6}}
+  once: {{use: split, docs: unique, held_out: 0.02}}
+  {CURATED}: {{use: write, docs: once, to: {CURATED}}}  # a folder that datasets, pandas and polars open
+
+  # a small model, to see the rest: a few minutes on two cores
+  tokenizer: {{use: tokenizer, docs: once, vocab_size: 2048}}
+  rows: {{use: pack, docs: once, tokenizer: tokenizer, length: 256}}
+  lost: {{use: pretrain, rows: rows, model: {{lost: 1m, rank: 16, density: 0.05}}, steps: 60, batch_rows: 16}}
+  model: {{use: export, model: lost}}  # a folder for transformers
+"""
+
+
+def recipe_of(dclm: Translation, found: Found, out: Path) -> str:
+    """Return the recipe's text: the steps of a file of DCLM's over the user's files."""
+    from pipeline.recipe.write import flow
+
+    by_url = any(fields["use"] in ("url", "url_dedup") for fields in dclm.nodes.values())
+    lines, docs = _reads(found, out.absolute().parent, by_url)
+    steps = {
+        name: {field: docs if value == "docs" else value for field, value in fields.items()}
+        for name, fields in dclm.nodes.items()
+    }
+    notes = "".join(f"# {note}\n" for note in dict.fromkeys(dclm.notes))
+    nodes = "\n".join(f"  {name}: {flow(fields)}" for name, fields in steps.items())
+    return f"""\
+# The steps of a configuration of DCLM's over {found.files:,} files.
+{notes}name: first
+store: runs/
+nodes:
+{lines}
+{nodes}
+  {CURATED}: {{use: write, docs: {flow(next(reversed(steps), docs))}, to: {CURATED}}}
+"""
+
+
+def _reads(found: Found, folder: Path, by_url: bool = False) -> tuple[str, str | list[str]]:
+    """Return the lines of the nodes that read, and the name or the names of the nodes that give the documents.
+
+    `by_url`: whether nodes need the column `url`. Where the files have addresses it is a column anyhow, so that such
+    nodes can be added without reading again.
+    """
+    from pipeline.recipe.write import flow
+
+    lines, names = [], []
+    for kind in found.kinds:
+        name = "pages" if kind.pages else "docs" if not names else f"docs_{kind.formats[0]}"
+        read: dict[str, Any] = {"use": "read", "paths": _paths(found, kind, folder)}
+        read |= {"text": kind.text} if kind.text not in (None, "text") else {}
+        read |= {"id": kind.id} if kind.id not in (None, "id") else {}
+        read |= {"encoding": kind.encoding} if kind.encoding else {}
+        read |= {"keep": [URL, REST]} if by_url or kind.url else {}
+        hint = f"  # or text: {', '.join(kind.other_texts)}" if kind.other_texts else ""
+        lines.append(f"  {name}: {flow(read)}{hint}")
+        if kind.pages:
+            lines.append(f"  page_text: {{use: extract, docs: {name}}}")
+            name = "page_text"
+        names.append(name)
+    return "\n".join(lines), names[0] if len(names) == 1 else names
+
+
+def _paths(found: Found, kind: Kind, folder: Path) -> list[str]:
+    """Return globs that name just the files that were taken, or else the files themselves, from the recipe's folder."""
+    if Address(found.path).remote:
+        return [found.path]
+    whole = os.path.expanduser(found.path)
+    if not os.path.isdir(whole) and _names_just(whole, kind.files):
+        return [os.path.relpath(whole, folder)]
+    if os.path.isdir(whole):
+        endings = sorted({_ending(name) for name in kind.files})
+        for depth in ("*", "**/*"):
+            globs = [os.path.join(glob.escape(whole), depth + ending) for ending in endings]
+            if _names_just(globs, kind.files):
+                return [os.path.relpath(pattern, folder) for pattern in globs]
+    if len(kind.files) > NAMED_FILES:
+        raise SourceError(
+            found.path, f"{len(kind.files):,} {kind.formats[0]} files that no pattern tells from the others",
+            "a folder or a glob that holds just the files to read",
+        )  # fmt: skip
+    return [os.path.relpath(name, folder) for name in kind.files]
+
+
+def _ending(name: str) -> str:
+    return "".join(Path(name).suffixes[-2 if name.endswith(PACKED) else -1 :])
+
+
+def _names_just(patterns: str | Sequence[str], files: Sequence[str]) -> bool:
+    try:
+        found = {os.fspath(entry.path) for entry in expand(patterns, "init").entries}
+    except SourceError:
+        return False
+    return {os.path.realpath(path) for path in found} == {os.path.realpath(path) for path in files}
