@@ -98,11 +98,11 @@ def _by_ours(
     from tokenizers import Tokenizer
 
     from models.files import load
-    from models.generate import Sampling
+    from models.generate import TokenSampling
     from models.generate import generate as write
     from stages.tokens.encoder import Encoder
 
-    sampling = Sampling(**settings)
+    sampling = TokenSampling(**settings)
     start = Encoder.load(files["tokenizer.json"]).encode([prompt])[0].tolist() if prompt else []
     model = load(files["model.safetensors"]).eval()
     begin, end = config.get("begin_id"), config["end_id"]
@@ -115,7 +115,7 @@ def _by_transformers(
     files: Mapping[str, Path], prompt: str, samples: int, tokens: int | None, seed: int, settings: Any
 ) -> list[str]:
     from stages.generate.folder import FolderLM
-    from stages.generate.lm import Sampling
+    from stages.generate.lm import TokenSampling
 
     # A store may keep every file in a place of its own; transformers wants one folder.
     with tempfile.TemporaryDirectory(prefix="siftloom-model-") as place:
@@ -123,7 +123,7 @@ def _by_transformers(
             (Path(place) / name).symlink_to(path.absolute())
         model = FolderLM(Path(place), batch_rows=samples, trust_code=_brings_our_code_only(files))
         most = tokens or min(TOKENS, (model.longest or 2 * TOKENS) // 2)  # a prompt needs room too
-        sampling = Sampling(samples=samples, max_tokens=most, seed=seed, **settings)
+        sampling = TokenSampling(samples=samples, max_tokens=most, seed=seed, **settings)
         return [answer.text for answer in model.generate([prompt], [prompt], sampling)[0]]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
+from stages.generate.lm import Answer, Likelihood, Pooling, TokenSampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class FolderLM:
 
         return self._load(AutoModel)
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: TokenSampling) -> list[list[Answer]]:
         """Answers in the order of the prompts; those that ask the longest prompts are batched together."""
         asked = [(prompt, key, sample) for prompt, key in zip(prompts, keys, strict=True)
                  for sample in range(sampling.samples)]  # fmt: skip
@@ -158,11 +158,11 @@ class FolderLM:
             )
         return int(self.tokenizer.eos_token_id)
 
-    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[Answer]:
+    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: TokenSampling) -> list[Answer]:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
-        from models.generate import Sampling as Rules
+        from models.generate import TokenSampling as Rules
         from models.generate import next_tokens
 
         end = self._end()

@@ -119,7 +119,7 @@ def refuse_hub(path: str, place: str) -> None:
 
 
 @dataclass(frozen=True)
-class Unit:
+class FileGroup:
     """Files that are read together.
 
     files   their places in the listing
@@ -136,10 +136,12 @@ class Unit:
         return self.copies[self.files.index(source.index)]
 
 
-def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int) -> Mapping[str, Unit]:
+def units(
+    sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int
+) -> Mapping[str, FileGroup]:
     """Key -> unit, in the order of the listing. `bundled`: which files hold one document each; `size`: bytes of files
     in a bundle, on average at most."""
-    found: dict[str, Unit] = {}
+    found: dict[str, FileGroup] = {}
     seen: Counter[str] = Counter()
     copies = []  # whatever the format, since an id names the bytes alone
     for source, form in zip(sources, forms, strict=True):
@@ -154,7 +156,7 @@ def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[boo
         else:
             names = [sources[i].digest + (f".{copies[i]}" if copies[i] else "") for i in files]
             key = f"{hashlib.sha256(''.join(names).encode()).hexdigest()[:16]}-{mark_of(form)}-files"
-        found[key] = Unit(key, form, tuple(files), tuple(copies[i] for i in files))
+        found[key] = FileGroup(key, form, tuple(files), tuple(copies[i] for i in files))
 
     bundle: list[int] = []
     held = 0
