@@ -115,7 +115,7 @@ def _by_transformers(
     files: Mapping[str, Path], prompt: str, samples: int, tokens: int | None, seed: int, settings: Any
 ) -> list[str]:
     from stages.generate.folder import FolderLM
-    from stages.generate.lm import TokenSampling
+    from stages.generate.lm import Sampling
 
     # A store may keep every file in a place of its own; transformers wants one folder.
     with tempfile.TemporaryDirectory(prefix="siftloom-model-") as place:
@@ -123,7 +123,7 @@ def _by_transformers(
             (Path(place) / name).symlink_to(path.absolute())
         model = FolderLM(Path(place), batch_rows=samples, trust_code=_brings_our_code_only(files))
         most = tokens or min(TOKENS, (model.longest or 2 * TOKENS) // 2)  # a prompt needs room too
-        sampling = TokenSampling(samples=samples, max_tokens=most, seed=seed, **settings)
+        sampling = Sampling(samples=samples, max_tokens=most, seed=seed, **settings)
         return [answer.text for answer in model.generate([prompt], [prompt], sampling)[0]]
 
 

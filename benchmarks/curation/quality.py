@@ -15,9 +15,9 @@ import pyarrow as pa
 from benchmarks.curation.corpus import PIECE
 from benchmarks.curation.peers import ROUNDS, _median
 from stages.chance import draws, share_limit
+from stages.fasttext_models import good_shares
 from stages.quality.auc import auc
 from stages.quality.drawing import LabelledLine
-from stages.quality.fasttext_models import good_shares
 from stages.quality.fitting import Fit
 from stages.quality.lines import Normaliser
 from stages.quality.ngram import estimate

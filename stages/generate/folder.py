@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, TokenSampling, cut_at_stop, draw, prompt_room
+from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class FolderLM:
 
         return self._load(AutoModel)
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: TokenSampling) -> list[list[Answer]]:
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
         """Answers in the order of the prompts; those that ask the longest prompts are batched together."""
         asked = [(prompt, key, sample) for prompt, key in zip(prompts, keys, strict=True)
                  for sample in range(sampling.samples)]  # fmt: skip
@@ -158,15 +158,14 @@ class FolderLM:
             )
         return int(self.tokenizer.eos_token_id)
 
-    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: TokenSampling) -> list[Answer]:
+    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[Answer]:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
-        from models.generate import TokenSampling as Rules
-        from models.generate import next_tokens
+        from models.generate import TokenSampling, next_tokens
 
         end = self._end()
-        rules = Rules(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
+        rules = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
         begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
         texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)

@@ -16,10 +16,10 @@ from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import given_or_not
+from stages.fasttext_models import LIBRARIES, good_shares
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
 from stages.quality.drawing import Draw, LabelledLine, drawn_documents
-from stages.quality.fasttext_models import LIBRARIES, good_shares
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
 from stages.training.lineage import alike

@@ -136,11 +136,26 @@ class FileGroup:
         return self.copies[self.files.index(source.index)]
 
 
-def units(
+_last: tuple[Sequence[Source] | None, tuple, Mapping[str, FileGroup]] = (None, (), {})
+
+
+def groups(listed: Sequence[Source], form: str, txt_split: str, size: int) -> Mapping[str, FileGroup]:
+    """Key -> group, in the order of the listing; the last answer is kept, since every task of a process asks for it.
+
+    The last three are fields of `read`; `size` is how many bytes of small files are read together at most, on average.
+    """
+    global _last
+    if _last[0] is not listed or _last[1] != (form, txt_split, size):
+        forms = formats([source.name for source in listed], form, "read")
+        bundled = [each == "html" or (each == "txt" and txt_split == "file") for each in forms]
+        _last = (listed, (form, txt_split, size), _grouped(listed, forms, bundled, size))
+    return _last[2]
+
+
+def _grouped(
     sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int
 ) -> Mapping[str, FileGroup]:
-    """Key -> unit, in the order of the listing. `bundled`: which files hold one document each; `size`: bytes of files
-    in a bundle, on average at most."""
+    """Key -> group. `bundled`: which files hold one document each."""
     found: dict[str, FileGroup] = {}
     seen: Counter[str] = Counter()
     copies = []  # whatever the format, since an id names the bytes alone

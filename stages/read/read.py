@@ -17,17 +17,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from pipeline.bounds import Positive
-from pipeline.contract import (
-    Context,
-    Law,
-    Node,
-    Result,
-    Source,
-    TaskPhase,
-    reach,
-    runtime,
-    sources,
-)
+from pipeline.contract import Context, Law, Node, Result, Source, TaskPhase, reach, runtime, sources
 from pipeline.errors import RecipeError
 from stages.documents import BASE_COLUMNS, SOURCE, SOURCE_ID, TEXT, document_id
 from stages.read import charts, encodings, in_place, parquet, ranges
@@ -36,15 +26,13 @@ from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
 from stages.read.keep import REST, KeptFields
-from stages.read.layout import OWN_NAMES, SEPARATORS, FileGroup, formats, mark_of, refuse_hub, units
+from stages.read.layout import OWN_NAMES, SEPARATORS, FileGroup, formats, groups, mark_of, refuse_hub
 from stages.read.readers import reader
 from stages.read.record_to_row import Fields, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import Watched, codec_of
 
 FIRST = "first"
-
-_units: tuple[Any, Any, Mapping[str, FileGroup]] = (None, None, {})  # of the last listing that this process has seen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -134,14 +122,7 @@ class Read(Node):
     # which tasks there are ------------------------------------------------------------------------------------------
 
     def _units(self, ctx: Context) -> Mapping[str, FileGroup]:
-        """Made once per process and listing: every task asks, and there may be as many as there are files."""
-        global _units
-        listed = ctx.sources()
-        if _units[0] is not listed or _units[1] is not self:
-            forms = formats([source.name for source in listed], self.format, "read")
-            alone = [form == "html" or (form == "txt" and self.txt_split == "file") for form in forms]
-            _units = (listed, self, units(listed, forms, alone, self.shard_bytes))
-        return _units[2]
+        return groups(ctx.sources(), self.format, self.txt_split, self.shard_bytes)
 
     def _in_parts(self, unit: FileGroup, source: Source) -> bool:
         by_line = unit.form in ("jsonl", *SEPARATORS) or (unit.form == "txt" and self.txt_split == "line")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
+from stages.fasttext_models import bundled_language_model, load, predict
 from stages.quality.auc import auc
 from stages.quality.calibration import calibrate, isotonic
 from stages.quality.drawing import LabelledLine, _Smallest
-from stages.quality.fasttext_models import bundled_language_model, load, predict
 from stages.quality.lines import Normaliser
 from stages.quality.score import Quality
 from stages.quality.train import TrainQuality
