@@ -289,6 +289,8 @@ class Node(metaclass=Checked):
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
     gives: ClassVar[str] = "documents"  # what other nodes take it for: a field asks with `Annotated[Node, Gives(...)]`
+    made: ClassVar[tuple[str, ...]] = ()  # of a node that gives no documents: the counts that say best what it made
+    becomes: ClassVar[str | None] = None  # what the documents of its stream become, a count of a phase: `tokens`
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
     progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
 

@@ -1,7 +1,8 @@
 """Every code block of README, CONTRIBUTING and docs is executed, page by page and in the order of the page.
 
 Each page has a folder of its own with a few files in `corpus/`. `python` blocks of one page share a process; `bash`
-blocks run line by line with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned;
+blocks run line by line with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned,
+under the name that their first line gives (`# mine.yaml`);
 `text` is not code. A line that needs a cluster (it names an `--address`) is checked to the last option, and run by
 `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked only that make knows the
 target. The cells of a notebook are blocks of `python`.
@@ -33,6 +34,7 @@ PAGES = sorted(
     if path.exists()
 )
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(r"# (\S+\.yaml)\n")  # the first line of a recipe that the reader saves for the commands below
 LANGUAGES = {"python", "bash", "yaml", "text", "json"}
 
 
@@ -103,8 +105,10 @@ def test_blocks_run(page, folder):
             for line in commands(body):
                 check(line, folder)
         elif language == "yaml" and "nodes:" in body:
-            (folder / f"page-{number}.yaml").write_text(body)
-            run(["siftloom", "plan", f"page-{number}.yaml", "--json"], folder)
+            named_so = SAVED.match(body)
+            name = named_so[1] if named_so else f"page-{number}.yaml"
+            (folder / name).write_text(body)
+            run(["siftloom", "plan", name, "--json"], folder)
     rest, _ = python.communicate(timeout=60)
     assert python.returncode == 0, rest
 

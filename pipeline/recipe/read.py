@@ -19,6 +19,7 @@ from pipeline.construct import hint_of
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.recipe.order import inputs_first
+from pipeline.recipe.own_nodes import is_place
 from pipeline.recipe.plain import RecipeMisfit, held
 from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
@@ -113,14 +114,18 @@ class Reader:
         kind = tree.entries.get("use")
         if kind is None:
             raise self.note(tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds")
-        if not isinstance(kind, Leaf) or kind.value not in self.vocabulary.nodes:
-            word = str(plain(kind))
+        word = str(plain(kind))
+        if not isinstance(kind, Leaf) or not (kind.value in self.vocabulary.nodes or is_place(kind.value)):
             raise self.note(
                 kind.mark,
                 f"no kind of node {word!r}{nearest(word, iter(self.vocabulary.nodes))}",
-                "a kind that `siftloom schema` lists",
+                "a kind that `siftloom schema` lists, or `module:Class` for a node of your own",
             )
-        node = self.build(self.vocabulary.node(str(kind.value)), tree, {"use"}, tree.mark)
+        try:
+            cls = self.vocabulary.node(word)
+        except RecipeError as error:
+            raise self.note(kind.mark, error.found, error.expected, error.then) from None
+        node = self.build(cls, tree, {"use"}, tree.mark)
         self.inline[key] = node
         return node
 
@@ -272,7 +277,7 @@ class Reader:
 
     def help(self, cls: type) -> str:
         """The command that explains the fields of a class."""
-        kind = cls.kind() if issubclass(cls, Node) else self.vocabulary.kind_of_class(cls)
+        kind = self.vocabulary.use_of(cls) if issubclass(cls, Node) else self.vocabulary.kind_of_class(cls)
         return f"siftloom help {kind}" if kind else ""
 
     def located(self, path: str) -> str:

@@ -28,7 +28,7 @@ def dump(
 ) -> str:
     """The recipe of `nodes` (inputs before their users), each of which has a name in `names`.
 
-    Raises RecipeError for a node or a value without a name, such as a class that is in no catalogue.
+    Raises RecipeError for a node or a value without a name, such as a class of a script.
     """
     writer = _RecipeWriter(names, vocabulary)
     lines = [f"name: {flow(name)}"] + ([f"store: {flow(store)}"] if store is not None else []) + ["nodes:"]
@@ -41,14 +41,14 @@ class _RecipeWriter:
         self.names, self.vocabulary = names, vocabulary
 
     def node(self, node: Node) -> dict[str, Any]:
-        kind = node.kind()
-        if kind not in self.vocabulary.nodes or self.vocabulary.node(kind) is not type(node):
+        use = self.vocabulary.use_of(type(node))
+        if use is None:
             raise RecipeError(
                 f"node {self.names[node]!r}",
                 f"{type(node).__qualname__} has no name in a recipe",
-                "a kind that `siftloom schema` lists; your own code is `map`",
+                "a kind that `siftloom schema` lists, or a class in a module that can be imported",
             )
-        return {"use": kind, **self.fields(node)}
+        return {"use": use, **self.fields(node)}
 
     def fields(self, value: Any, skip: str | None = None) -> dict[str, Any]:
         found = {}
