@@ -150,3 +150,10 @@ def run(words: list[str], folder: Path) -> str:
     done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
     return done.stdout
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert len(pages) > 25
+    assert pages <= named
