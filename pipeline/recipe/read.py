@@ -1,10 +1,10 @@
 """From a recipe's tree to its nodes. Every problem is named with its line and column, all of them at once.
 
-A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`); a list where several
-are allowed becomes a tuple; a mapping from names to numbers is a mixture. A field that holds a value takes
-`{lost: 1m, rank: 16}` (the kind's first field, the others beside it), `{lin_upper: {r: 1.0}}`, or the bare
-kind. Every field is held against its type hint by `pipeline.values`, strictly: text is no number. Relative
-paths start at the recipe's folder.
+A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`). Where several nodes are
+allowed, a list of them becomes a tuple. A mapping from names to numbers is a mixture. A field that holds a value takes
+one of three forms: `{lost: 1m, rank: 16}` (the kind with its first field, the others beside it),
+`{lin_upper: {r: 1.0}}`, or the bare kind. Every field is held against its type hint by `pipeline.values`, strictly: text is no number.
+Relative paths start at the recipe's folder.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Reader:
         return node
 
     def build(self, cls: type, tree: Table, skip: set[str], mark: Mark, given: Mapping[str, Any] | None = None) -> Any:
-        """A node or a value from the fields beside it; all its problems are noted before it is given up."""
+        """Make a node or a value from its fields. All problems are noted before this one is given up."""
         fields, values, before = fields_of(cls), dict(given or {}), len(self.problems)
         failed = False
         for key, value in tree.entries.items():

@@ -1,4 +1,4 @@
-"""From a graph to a recipe's text, which `parse` reads back as the same graph: what a run from Python keeps.
+"""From a graph to the text of a recipe, which `parse` reads back as the same graph. A run from Python keeps that text.
 
 Every node is written flat under its name, with the fields that differ from their defaults, so the text shows
 what was decided and nothing else.
