@@ -9,7 +9,7 @@ from typing import Any
 
 
 def threshold(default: Any) -> Any:
-    """A field that only `decide` reads. It is in a node's identity and not in that of its scores, so they survive it."""
+    """A field that only `decide` reads. It is in a node's identity but not in that of its scores."""
     return field(default=default, metadata={"role": "threshold"})
 
 
@@ -41,5 +41,5 @@ def target(default: Any = None) -> Any:
 
 
 def reach(default: Any) -> Any:
-    """A field, such as a limit, that says which tasks there are and never what one of them makes. Needs `content_keys`."""
+    """A field, such as a limit, that says which tasks there are and never what one makes. Needs `content_keys`."""
     return field(default=default, metadata={"role": "reach"})

@@ -156,7 +156,7 @@ def named(address: Address, error: BaseException) -> StoreError:
 
 
 def first_line(address: Address, error: BaseException) -> str:
-    """Return the first line of an error, without secrets. The other lines are a server's answer or the library's state."""
+    """Return the first line of an error, without secrets. The others are a server's answer or the library's state."""
     return address.hide((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
 
 

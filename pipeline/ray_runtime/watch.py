@@ -106,7 +106,7 @@ class Watch:
             self._lose(self._raylet_lost())
 
     def look_at_nodes(self) -> None:
-        """Say which node of a cluster has died. What ran there is run again, so nothing else would tell of the death."""
+        """Say which node of a cluster has died. What ran there is run again, so nothing else would tell of it."""
         if self._local or time.monotonic() < self._nodes_due:
             return
         nodes = {node["NodeID"]: node for node in ray.nodes()}

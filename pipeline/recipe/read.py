@@ -3,8 +3,8 @@
 A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`). Where several nodes are
 allowed, a list of them becomes a tuple. A mapping from names to numbers is a mixture. A field that holds a value takes
 one of three forms: `{lost: 1m, rank: 16}` (the kind with its first field, the others beside it),
-`{lin_upper: {r: 1.0}}`, or the bare kind. Every field is held against its type hint by `pipeline.values`, strictly: text is no number.
-Relative paths start at the recipe's folder.
+`{lin_upper: {r: 1.0}}`, or the bare kind. Every field is held against its type hint by `pipeline.values`, strictly:
+text is no number. Relative paths start at the recipe's folder.
 """
 
 from __future__ import annotations

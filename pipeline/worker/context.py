@@ -37,7 +37,7 @@ class TaskContext(Context):
         self, binding: Binding, phase: str, key: str, shard: Shard | None = None, log_event: LogEvent | None = None,
         receipts: Receipts | None = None,
     ) -> None:  # fmt: skip
-        """`receipts` are those that earlier tasks of this process have read. They can be kept, since none ever changes."""
+        """`receipts` are those that earlier tasks of this process have read. They are kept, since none ever changes."""
         self.binding, self.phase, self.key = binding, phase, key
         if shard is not None:
             self.shard = shard
@@ -235,7 +235,7 @@ class TaskContext(Context):
 
 
 def _threads(binding: Binding, phase: str) -> int:
-    """Return how many threads the CPUs of a phase allow. For the driver's own questions these are the CPUs of the run."""
+    """Return how many threads the CPUs of a phase allow. For the driver's own questions: those of the run."""
     for found in binding.place.node.phases():
         if found.name == phase:
             return max(1, int(found.resources.cpus))
