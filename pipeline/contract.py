@@ -537,7 +537,7 @@ class Context(ABC):
 
     @abstractmethod
     def reader(self, columns: Sequence[str], of: Of = "docs") -> RowReader:
-        """Return a plain value that reads alive rows in processes which the task starts itself, such as workers of a Ray
+        """Return a plain value that reads alive rows in processes that the task starts itself, such as workers of a Ray
         Dataset. The receipt names every shard as read, whether or not it is.
         """
 
