@@ -1,8 +1,7 @@
 """Every code block of README, CONTRIBUTING and docs is executed, page by page and in the order of the page.
 
 Each page has a folder of its own with a few files in `corpus/`. `python` blocks of one page share a process; `bash`
-blocks run line by line with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned,
-under the name that their first line gives (`# mine.yaml`);
+blocks run line by line with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned;
 `text` is not code. A line that needs a cluster (it names an `--address`) is checked to the last option, and run by
 `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked only that make knows the
 target. The cells of a notebook are blocks of `python`.
