@@ -60,3 +60,13 @@ def test_every_file_that_a_page_for_developers_names_is_there():
         # inside of a sentence on the engine a page leaves `pipeline/` out
         places = [ROOT / "pipeline" / name if name.partition("/")[0] in ROOMS else ROOT / name for name in named]
         assert [str(place.relative_to(ROOT)) for place in places if not place.exists()] == [], page
+
+
+def test_the_packages_that_are_found_first_are_the_same_in_driver_and_workers():
+    """The driver needs its list before it may import the engine, so there are two."""
+    from pipeline.ray_runtime import session
+    from siftloom.packages import PACKAGES
+
+    assert set(session.OURS) == {"siftloom", *PACKAGES}
+    ours = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert set(session.OURS) == ours - {"tests", "benchmarks"}
