@@ -19,7 +19,7 @@ def contiguous(values: Any) -> pa.Array:
 
 
 def plain_rows(batch: pa.RecordBatch) -> list[dict[str, Any]]:
-    """Return the rows of a batch as Python has them; of a string that is no UTF-8, its bytes."""
+    """Return the rows of a batch as Python values. A string that is not UTF-8 is returned as its bytes."""
     try:
         return batch.to_pylist()
     except UnicodeDecodeError:

@@ -47,7 +47,7 @@ def bounds_of(hint: Any) -> tuple[Test, ...]:
 
 
 def tests_in(metadata: Sequence[Any]) -> tuple[Test, ...]:
-    """Return the bounds among what an `Annotated` says."""
+    """Return those parts of an `Annotated` that are bounds."""
     found: list[Test] = []
     for item in metadata:
         found += [test for test in item if isinstance(test, Test)] if isinstance(item, Interval) else ()

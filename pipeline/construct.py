@@ -1,6 +1,6 @@
 """A node is held against its types before it is made, so that a mistake in Python is told as one in a recipe is.
 
-The metaclass of nodes does it: unpickled nodes, which were held against them once, are not asked again.
+The metaclass of nodes does it. A node that is unpickled was checked when it was made and is not checked again.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def held(cls: Any, args: tuple[Any, ...], given: Mapping[str, Any]) -> dict[str,
 
 @functools.cache
 def hint_of(cls: Any, name: str) -> Any:
-    """The hint of a field. Where a node takes its rows from, it takes documents, and several nodes of them."""
+    """Return the hint of a field. The field of a node's stream takes documents, of one node or of several."""
     hint = hints_of(cls).get(name, Any)
     node = next(base for base in reversed(cls.__mro__) if isinstance(base, Checked))
     if name == cls.stream and hint in (node, node | tuple[node, ...]):

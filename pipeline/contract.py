@@ -105,21 +105,21 @@ class Law:
 class RowPhase:
     """One side-car per shard. Rows are balanced by the engine: alive before = alive after + removed per reason.
 
-    load         runs once per worker, before any row: what it returns is `ctx.loaded` of every later `open`. Of no use
-                 where `open` itself runs once
+    load         runs once per worker, before any row. What it returns is `ctx.loaded` of every later `open`. It serves
+                 phases with `per_shard`, whose `open` runs for every shard
     open         returns the function for one batch of alive rows. Runs once per worker, or once per shard with
                  `per_shard` (then `ctx.shard` is set)
     needs        columns that the function reads; `_row` is the int64 row number inside the base shard
     batch_rows   rows in every batch but a shard's last; None: batches as they are read. Where the values of a row
                  depend on the others in its batch (padding in torch), make it a plain field of the node, so that it is
                  part of the identity
-    batch_tokens  with `batch_rows`: a batch ends sooner where its rows, each padded to the longest text among them,
-                 would be more tokens than that; a token is taken for four UTF-8 bytes of `text`. A row by itself may
-                 be more
-    commit_rows  what is known of every so many rows of a shard is kept in the store at once, so that a killed worker
-                 loses at most so many. A multiple of `batch_rows`. The bytes of the side-car do not depend on it
+    batch_tokens  most tokens of a batch, with its rows padded to the longest text among them; such a batch ends before
+                 it has `batch_rows`. A token is taken for four UTF-8 bytes of `text`. A single row may have more
+    commit_rows  a long shard is stored in pieces of so many rows while it is at work, so that a killed worker loses at
+                 most one piece. A multiple of `batch_rows`. The bytes of the side-car do not depend on it
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
-                 removes the row for the reason `<kind>.error.<class>`, its text stands in the column `removed_error`
+                 removes the row. The reason is `<kind>.error.<class>`, and the error's text stands in the column
+                 `removed_error`
     own_pass     shares a pass with no other phase
     reuse        whether columns may be copied from an earlier side-car of the same score key, and a side-car be
                  linked whole where a corpus has grown in other shards; `batches`: columns are copied only with their
@@ -162,7 +162,7 @@ class ShardPhase:
     """Files per shard. `open(ctx)` is called for each shard (`ctx.shard` is set) and returns its writer.
 
     `load`, `needs`, `batch_rows`, `batch_tokens` and `own_pass` are those of a `RowPhase`. With `commit_rows` the
-    writer is a `PieceWriter`, and what its `work` returned of every so many rows is kept in the store at once.
+    writer is a `PieceWriter`, and the results of its `work` are stored in pieces of so many rows.
 
     `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
     with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
@@ -289,6 +289,8 @@ class Node(metaclass=Checked):
     carries: ClassVar[bool] = True  # whether a new base that is made from rows has their columns too
     new_base: ClassVar[str | None] = None  # the phase whose receipts list new base shards (`shard_facts`)
     gives: ClassVar[str] = "documents"  # what other nodes take it for: a field asks with `Annotated[Node, Gives(...)]`
+    made: ClassVar[tuple[str, ...]] = ()  # of a node that gives no documents: the counts that say best what it made
+    becomes: ClassVar[str | None] = None  # what the documents of its stream become, a count of a phase: `tokens`
     recipe_name: ClassVar[str | None] = None  # only where snake case would split a word (`minhash_dedup`)
     progress_formats: ClassVar[Mapping[str, str]] = {}  # value of `Context.log` -> how the progress shows it
 
@@ -316,7 +318,7 @@ class Node(metaclass=Checked):
         return {}
 
     def column_hint(self, name: str) -> str | None:
-        """What to change in this node, which lays rows down, so that they have a column; None where nothing helps."""
+        """Say what to change in this node so that the rows that it lays down have a column, if that can be done."""
         return None
 
     def original_column(self) -> str | None:
@@ -535,8 +537,8 @@ class Context(ABC):
 
     @abstractmethod
     def reader(self, columns: Sequence[str], of: Of = "docs") -> RowReader:
-        """What reads alive rows where this context is not: in workers that the task starts itself, from which a stage
-        makes a Ray Dataset, say. Every shard counts as read by this task, whether or not it is.
+        """Return a plain value that reads alive rows in processes that the task starts itself, such as workers of a Ray
+        Dataset. The receipt names every shard as read, whether or not it is.
         """
 
     @abstractmethod
@@ -590,7 +592,7 @@ class Context(ABC):
 
     @abstractmethod
     def temporary(self) -> Path:
-        """A new local folder for files of any size, there as long as this process: what a killed one leaves goes."""
+        """A new local folder for files of any size. It goes with this process, also where that is killed."""
 
     @abstractmethod
     def scratch(self) -> Store | str:

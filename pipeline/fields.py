@@ -9,7 +9,7 @@ from typing import Any
 
 
 def threshold(default: Any) -> Any:
-    """A field that only `decide` reads: part of the identity, not of the score key, so changing it rescores nothing."""
+    """A field that only `decide` reads. It is in a node's identity but not in that of its scores."""
     return field(default=default, metadata={"role": "threshold"})
 
 
@@ -29,8 +29,8 @@ def sources(
 
 
 def file(default: Any = dataclasses.MISSING) -> Any:
-    """A field of the path of one file, as `sources` is of many. Every file that a node reads stands in a field of one
-    of the two, so that its bytes, and not its name, are in the identity. An empty path is no file.
+    """A field with the path of one file; `sources` has many. Every file that a node reads must stand in such a field,
+    so that its bytes and not its name are in the identity. An empty path is no file.
     """
     return field(default=default, metadata={"role": "sources", "schemes": {}, "one": True})
 
@@ -41,5 +41,5 @@ def target(default: Any = None) -> Any:
 
 
 def reach(default: Any) -> Any:
-    """A field that says which tasks there are and never what one of them makes (a limit); only where `content_keys`."""
+    """A field, such as a limit, that says which tasks there are and never what one makes. Needs `content_keys`."""
     return field(default=default, metadata={"role": "reach"})

@@ -12,8 +12,8 @@ from typing import Any
 def json_object(fields: Mapping[str, Any]) -> str | None:
     """Return the object, its names in the order of the fields; None where there are no fields.
 
-    What JSON has no word for: an infinity and a NaN are null, times are in ISO 8601, decimals as they are written,
-    bytes as text where they are UTF-8 and else in base64. Half a surrogate pair stays as its escape.
+    JSON has no form for some values. An infinity and a NaN become null, times are in ISO 8601, decimals as they are
+    written, bytes are text where they are UTF-8 and base64 elsewhere. Half a surrogate pair stays as its escape.
     """
     if not fields:
         return None

@@ -102,9 +102,10 @@ class ShardWriter(Protocol):
 
 
 class PieceWriter(Protocol):
-    """A writer whose costly part is a function of one batch, so that what it returned outlives a killed worker.
+    """A writer in two steps, so that the costly one is not lost with a killed worker.
 
-    `work` is that part; `add` takes rows and what `work` returned of them, in the order of the rows. See
+    `work` is the costly step and a function of one batch alone. `add` takes rows, with what `work` returned of them, in
+    the order of the rows. See
     `ShardPhase.commit_rows`.
     """
 

@@ -1,4 +1,4 @@
-"""Text that is safe to show on a page and on a terminal: characters that act are written out, long texts are cut.
+"""Text that is safe to show on a page and on a terminal. Characters that act are written out, and long texts are cut.
 
 Escaping for HTML happens where markup is rendered (Jinja's autoescape and markupsafe), for Markdown and JSON here.
 """

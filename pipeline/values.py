@@ -1,7 +1,8 @@
 """A value against the type that its field declares: one set of rules for what a recipe says and for what Python gives.
 
-Strict: text is no number, 1 is not true. What means the same is taken, and held in one form: a list as a tuple, a whole
-number as one with a point where the field has those, numbers of numpy as Python's, a `pathlib` path as text.
+The rules are strict: text is no number, and 1 is not true. Values that mean the same are taken and held in one form: a
+list as a tuple, a whole number as a float where the field has floats, numpy's numbers as Python's, a `pathlib` path as
+text.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def nearest(word: str, words: Sequence[str]) -> str:
 
 
 def hints_of(cls: type) -> Mapping[str, Any]:
-    """The type hints of a class with their bounds; of one whose hints only type checkers can read, none."""
+    """Return the type hints of a class with their bounds. A class whose hints only type checkers can read has none."""
     return _hints(cls)
 
 

@@ -52,7 +52,7 @@ def _files(run: Run, label: str) -> dict[str, Path]:
     if view.kind == EXPORT and view.finished:
         names = view.receipt("folder", "all").facts["files"]
         return {name: view.path("folder", "all", f"/{name}") for name in names}
-    if getattr(vocabulary().node(view.kind), "gives", None) != "model":
+    if not _gives_model(view):
         models = [v.label for v in run.nodes if v.kind == EXPORT or _gives_model(v)]
         raise UserError(
             f"{run.name}, {label}", f"a {view.kind}, which is no model", f"one of {', '.join(models) or '-'}"

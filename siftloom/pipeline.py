@@ -75,7 +75,7 @@ class Pipeline:
         return plan(self.graph, self.store, self.name)
 
     def recipe(self) -> str:
-        """Return the same graph as YAML. Raises RecipeError for a node that no catalogue holds."""
+        """Return the same graph as YAML. Raises RecipeError for a node of a class that a script defines."""
         from pipeline.recipe import dump
 
         return dump(self.graph.nodes, self.graph.names, vocabulary(), name=self.name, store=str(self.store))
@@ -102,7 +102,7 @@ class Pipeline:
         working_folder_first()
         try:
             recipe = self.recipe()
-        except RecipeError:  # a node of the user's own class has no name in a recipe; the run is no worse for it
+        except RecipeError:  # a class of a script has no name in a recipe; the run is no worse for it
             recipe = None
         options = Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift)
         with listening(self.store, self.name, stream=sys.stderr if progress else None, more=watcher) as watch:

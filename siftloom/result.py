@@ -16,7 +16,7 @@ def result(run: StoredRun) -> dict[str, Any]:
     from pipeline.report.collect import funnel
 
     steps = [
-        {"node": step.label, "documents": step.documents, "bytes": step.text_bytes, "tokens": step.tokens}
+        {"node": step.label, "documents": step.documents, "bytes": step.text_bytes, "tokens": step.became}
         for step in funnel(run)
     ]
     return {"funnel": steps, "tables": highlighted(run), "outputs": outputs(run)}

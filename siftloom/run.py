@@ -58,7 +58,7 @@ class Run(reader.StoredRun):
 
         rows = [
             (step.label, *("" if value is None else show(value) for value, show in (
-                (step.documents, number), (step.text_bytes, size), (step.tokens, number))))
+                (step.documents, number), (step.text_bytes, size), (step.became, number))))
             for step in funnel(self)
         ]  # fmt: skip
         return html_table(self.name, ("after", "documents", "text", "tokens"), rows)

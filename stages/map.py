@@ -14,8 +14,8 @@ time.
         count = pc.utf8_length(table["text"])
         return {"letters": count, "removed": pc.if_else(pc.less(count, least), "short", None)}
 
-The engine cannot see into the function: raise `version_` when it gives other values, and write it so that a
-row's values depend on nothing but the row and `params`.
+The engine runs a function again when `version` is raised (in Python the field is `version_`). Raise it when the
+function gives other values. A row's values may depend on nothing but the row and `params`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Map(RowNode):
     removes   the names of its reasons; it returns one of them, or None, under the name `removed`; the reason is then
               `map.<name>`
     new_text  whether it may return `text`; None there leaves the text of a row unchanged
-    version_  part of the identity: another number runs the function again
+    version_  (`version` in a recipe) part of the identity: another number runs the function again
 
     Errors: `DataError` names the function for what it raises and for results that do not fit.
     """

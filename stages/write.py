@@ -55,6 +55,7 @@ class Write(Node):
 
     version = 5
     gives = "files"
+    made = ("rows",)
 
     def check(self) -> None:
         have = columns_of(self.docs)

@@ -33,6 +33,7 @@ PAGES = sorted(
     if path.exists()
 )
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+SAVED = re.compile(r"# (\S+\.yaml)\n")  # the first line of a recipe that the reader saves for the commands below
 LANGUAGES = {"python", "bash", "yaml", "text", "json"}
 
 
@@ -103,8 +104,10 @@ def test_blocks_run(page, folder):
             for line in commands(body):
                 check(line, folder)
         elif language == "yaml" and "nodes:" in body:
-            (folder / f"page-{number}.yaml").write_text(body)
-            run(["siftloom", "plan", f"page-{number}.yaml", "--json"], folder)
+            named_so = SAVED.match(body)
+            name = named_so[1] if named_so else f"page-{number}.yaml"
+            (folder / name).write_text(body)
+            run(["siftloom", "plan", name, "--json"], folder)
     rest, _ = python.communicate(timeout=60)
     assert python.returncode == 0, rest
 
@@ -146,3 +149,10 @@ def run(words: list[str], folder: Path) -> str:
     done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
     return done.stdout
+
+
+def test_every_page_is_in_the_navigation_of_the_site():
+    named = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text()))
+    pages = {str(path.relative_to(ROOT / "docs")) for path in (ROOT / "docs").rglob("*.md")}
+    assert len(pages) > 25
+    assert pages <= named

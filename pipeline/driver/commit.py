@@ -106,6 +106,8 @@ def _manifest(
         "original": node.original_column(),
         "changes_text": bool(getattr(node, "changes_text", False)),
         "new_base": node.new_base,
+        "made": list(node.made),
+        "becomes": node.becomes,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
         "shape": state.shape(node),
         "score_key": state.score_key(node),

@@ -159,7 +159,7 @@ def _changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return found + [
         change
         for field in sorted(old.keys() | new.keys())
-        for change in _differences(field, old.get(field), new.get(field))
+        for change in _differences(field.removesuffix("_"), old.get(field), new.get(field))
     ]
 
 

@@ -103,8 +103,8 @@ class Address:
         return Address(f"{head}{mark}{query}"), path
 
     def plain(self) -> str:
-        """The path, or the URI without secrets, which whoever has credentials in the environment can open: what records
-        keep, and what tells two places apart.
+        """The path, or the URI without secrets. Records keep this form, and it tells two places apart. Whoever has
+        credentials in the environment can open it.
         """
         if not self.secret:
             return self._whole
@@ -127,11 +127,13 @@ class Address:
         return masked_in(text)
 
     def reveal(self) -> str:
-        """The whole address with its secrets, for what opens it and for nothing else."""
+        """The whole address with its secrets. Only code that opens it may ask for it."""
         return self._whole
 
     def revealed(self) -> tuple[str, str, str, dict[str, str]]:
-        """The URI without user and options, the user, the secret, and the options: for what opens it alone."""
+        """The four parts of the URI: itself without the others, user, secret, options. Only code that opens it asks for
+        them.
+        """
         return *self._parts(), self.options()
 
     def options(self) -> dict[str, str]:
@@ -158,7 +160,7 @@ class Address:
 
 
 def masked_in(value: Any) -> Any:
-    """A text that people write, such as a recipe, or a value of JSON with texts in it, with every URI masked."""
+    """Return the value with every URI in its texts masked. The value is a text, such as a recipe, or JSON."""
     if isinstance(value, str):
         return URI.sub(lambda found: _masked(found[0]), value)
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
 """A place as a file system of Arrow's, for programs that take no other: Ray Train's storage.
 
-Paths in it are names below the place, whose own name stands before them: Ray shows them, and the place itself nowhere.
-A stream that is written becomes an object, whole, when it is closed: it is held in memory until then.
+A path begins with the name of the place and goes on below it. Ray shows such paths, and never the address.
+A stream that is written is held in memory and becomes a whole object when it is closed.
 """
 
 from __future__ import annotations

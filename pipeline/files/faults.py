@@ -19,7 +19,7 @@ VARIABLE, GROUP, MARK, ALONE = "SIFTLOOM_KILL", "SIFTLOOM_KILL_GROUP", "SIFTLOOM
 
 
 def environment() -> Mapping[str, str]:
-    """What the workers of this driver need to know in order to end it: its process group."""
+    """Return the variable that tells workers the driver's process group, which a kill test ends."""
     return {GROUP: str(os.getpgid(0))} if os.environ.get(VARIABLE) else {}
 
 

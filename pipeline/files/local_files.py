@@ -1,9 +1,8 @@
 """The files below a folder, or behind a glob, on a file system: links followed, and nothing passed over in silence.
 
-A linked folder is read as if it lay there; one that leads back to a folder above itself would never end, and is an
-error. So are a link to nothing, what is no file (a pipe, a socket, a device: reading it may wait for ever), a folder
-or a file that may not be read, and a name that is not UTF-8, which no recipe and no report can write down. Names that
-begin with a dot are left out.
+A linked folder is read as if it lay there. Errors are: a link back to a folder above itself, which would never end; a
+link to nothing; a pipe, socket or device, since reading one may wait for ever; a folder or file that may not be read;
+and a name that is not UTF-8, which no recipe and no report can write down. Names that begin with a dot are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ KINDS = {
 
 
 def local_files(pattern: str, place: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """(name relative to the folder, path, what the system says of it) of every file; `place` names the field."""
+    """Yield (name relative to the folder, path, `stat`) of every file; `place` names the field in errors."""
     pattern = os.path.expanduser(pattern)
     if os.path.isdir(pattern):
         root, paths = pattern, list(_walk(pattern, (_identity(pattern, place),), place))

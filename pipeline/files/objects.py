@@ -77,7 +77,9 @@ class LocalStore(Store):
         return True
 
     def _link(self, path: Path, name: str) -> bool:
-        """Give a whole file one more name. Return False where the name is taken: O_EXCL would show half a file."""
+        """Give a finished file one more name. Return False where the name is taken. With O_EXCL others could see half a
+        file.
+        """
         target = self._at(name)
         try:
             os.link(path, target)
@@ -173,7 +175,7 @@ class LocalStore(Store):
 
 
 def unconditional(store: Store, found: str) -> StoreError:
-    """The error of a store in which a name can be taken by two who both believe that it was free."""
+    """Return the error of a store that lets two processes take one name, each believing that it was free."""
     return StoreError(
         f"store {store}", f"it cannot write on a condition: {found}",
         "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",

@@ -48,7 +48,7 @@ ANSWER = re.compile(r"<Code>([^<]*)</Code>(?:.*?<Message>([^<]*)</Message>)?", r
 
 @lru_cache(maxsize=16)
 def connect(address: Address) -> ObjectStore:
-    """The object store at an address, with its connections; one for all who ask in this process. Names are relative
+    """Return the object store at an address. All callers in a process share it and its connections. Names are relative
     to the address. Raises StoreError for a scheme or an option that there is not.
     """
     from obstore import exceptions
@@ -100,8 +100,8 @@ def _arguments(address: Address) -> tuple[str, dict[str, Any]]:
 
 @contextlib.contextmanager
 def explained(address: Address) -> Iterator[None]:
-    """Turn what an object store, or the library that asks it, says into named errors without secrets. What is not
-    there stays a FileNotFoundError, what is there already a FileExistsError.
+    """Turn errors of an object store and of its library into named errors without secrets. FileNotFoundError (not
+    there) and FileExistsError (there already) stay as they are.
     """
     from obstore import exceptions
 
@@ -156,7 +156,7 @@ def named(address: Address, error: BaseException) -> StoreError:
 
 
 def first_line(address: Address, error: BaseException) -> str:
-    """The first line of an error without secrets. What follows is a server's answer, or the library's own state."""
+    """Return the first line of an error, without secrets. The others are a server's answer or the library's state."""
     return address.hide((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
 
 

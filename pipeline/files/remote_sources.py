@@ -26,9 +26,9 @@ class FoundObject(NamedTuple):
 
 
 def find(address: Address, place: str) -> Iterator[FoundObject]:
-    """The objects that a URI names: itself, all below it, or what matches its glob, which means what it means locally:
-    `*` stops at a `/`, `**` does not, names that begin with a dot are left out. Raises SourceError for a URI that is
-    none; `place` names the field in it.
+    """Yield the objects that a URI names: itself, all below it, or those that match its glob. A glob means what it
+    means on a disk: `*` stops at a `/`, `**` does not, and names that begin with a dot are left out. Raises SourceError
+    for a URI that is none; `place` names the field in it.
     """
     try:
         with explained(address):

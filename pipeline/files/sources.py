@@ -1,8 +1,8 @@
 """Source files: from paths and globs to a listing, from a listing to digests.
 
-A listing is the sorted places, sizes and stamps (times and inode, or the etag) of what the paths name now. Its hash
-says whether a file may have changed; the digests behind it are computed once per listing and say whether one has.
-Identity uses the digests, so a copied or touched file costs a digest and never a re-run.
+A listing holds the place, size and stamp (times and inode, or the etag) of each file that the paths name now. A changed
+listing says that a file may have changed. The digests, computed once per listing, say whether one has. Identities use
+the digests, so a copied or touched file costs a digest and never a second run.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def _outwait(changed: int) -> None:
 
 
 def stamp_of(status: os.stat_result) -> str:
-    """Another one whenever a local file may have other bytes. A modification time can be set (`touch -r`, `tar`); the
-    time of the last change of the inode cannot.
+    """Return a text that is another one whenever a local file may have other bytes. It has the time of the inode's last
+    change, because a modification time can be set (`touch -r`, `tar`).
     """
     return f"{status.st_mtime_ns}.{status.st_ctime_ns}.{status.st_ino}"
 
@@ -158,7 +158,7 @@ def require_unchanged(source: Source) -> None:
 
 
 def _now(path: Address) -> tuple[int, str]:
-    """Size and stamp, as a listing would see them."""
+    """Return size and stamp of a file as a listing of this moment would have them."""
     if not path.remote:
         status = os.stat(path)
         return status.st_size, stamp_of(status)
@@ -166,7 +166,7 @@ def _now(path: Address) -> tuple[int, str]:
 
 
 def parse_digests(data: bytes) -> list[str] | None:
-    """The digests in a file of them, None where it is damaged."""
+    """Return the digests that a stored file lists, None where that file is damaged."""
     try:
         found = json.loads(data)
     except ValueError:

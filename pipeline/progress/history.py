@@ -1,8 +1,8 @@
 """How long the nodes of a run took before, and the time that is left of a whole graph.
 
 The event logs of earlier runs of one name say how long each node took, and over how many rows. A node that waits is
-taken to need as long again, scaled by the rows of this run where nodes of both are known. Nodes that share a pass end
-together, so they count once.
+expected to take as long as before, scaled by how many rows this run has against the earlier one. Nodes that share a
+pass end together, so they count once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The watcher that keeps the event log of a run in its store.
 
-The log is a help for people and holds no truth, so a log that cannot be written ends no run: the recorder says so once
-and stops recording.
+The log helps people, and no result depends on it. So a log that cannot be written ends no run: the recorder says so
+once and stops recording.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Actors keep their CPUs until their pass ends, and are fed by tasks. So the actor
 between them, and neither pass could read: both would wait for ever. A pass begins when the CPUs that it may hold, with
 one for the task that feeds it, fit beside those of the passes at work; the first fits always.
 
-A pass at work is a named actor of Ray that holds nothing and whose name says the CPUs; who decides has another, since
-Ray gives a name once. Ray ends both with their driver.
+Ray gives a name to one actor only. So a pass at work is a named actor that holds nothing and whose name says the CPUs,
+and the driver that decides holds a second named actor as a lock. Ray ends both with their driver.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ AT_THE_GATE_SECONDS = 0.05
 
 
 class _Name:
-    """Nothing: what counts is that it is there."""
+    """An actor that does nothing. Its name is all that counts."""
 
 
 @contextlib.contextmanager

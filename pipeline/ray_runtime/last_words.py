@@ -1,7 +1,7 @@
-"""The word of a driver that Ray's core ends: where the raylet or the head is gone, the core leaves the process at once.
+"""The error of a driver that Ray's core ends: where the raylet or the head is gone, the core leaves the process.
 
-No line of Python runs then, so no error is raised or printed. A small process beside the driver waits for its end, and
-says what there is to say where the driver has not said goodbye.
+No line of Python runs then, so the driver cannot print an error. A small process beside it waits for its end, and
+prints the error where the driver has not said goodbye.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Operator:
 
 
 def operators(phases: Sequence[PassPhase], names: Sequence[str]) -> list[Operator]:
-    """Cut the phases of a pass where their resources differ; phases that hold what they have stand alone.
+    """Cut the phases of a pass where their resources differ. A phase that runs in actors is an operator by itself.
 
     A pass that would begin with such a phase begins with an operator that reads for it. `names` are the nodes' names.
     """

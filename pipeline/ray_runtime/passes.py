@@ -130,7 +130,7 @@ class Pass:
         self.stats.append(dataset.stats())
 
     def _is_new(self, outcome: Outcome) -> bool:
-        """Return whether an outcome tells something new: a model that cannot be loaded is named once."""
+        """Return whether an outcome is news. That a model cannot be loaded is told once, not for every shard."""
         if outcome.shard != "load":
             return True
         known = outcome.index in self._load_failures
@@ -217,10 +217,10 @@ def _spare_cpus(found: Sequence[Operator]) -> float:
 
 
 def next_group(waiting: deque[ShardWork], most: int) -> list[ShardWork]:
-    """Take shards off the front for one block: one, or up to `most` that together are no more text than it is worth.
+    """Take the shards of one block off the front: one, or up to `most` whose text together is small enough.
 
-    With the waiting ones over the tasks in flight as `most`, groups shrink towards the end, so that the last workers
-    finish at about the same time.
+    The caller gives as `most` the shards that wait, divided by the tasks in flight. So groups shrink towards the end,
+    and the last workers finish at about the same time.
     """
     group: list[ShardWork] = []
     text = 0

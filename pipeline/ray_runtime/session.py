@@ -133,7 +133,7 @@ def _hide_command_line() -> None:
 
 
 def _masked_alike(word: str) -> str:
-    """Return a word masked in as many bytes: a shorter command line would end in as many empty words."""
+    """Return a word masked in as many bytes as it had. What a shorter one would leave over shows as empty words."""
     shown = masked_in(word)
     return shown.replace("***", "*" * (3 + len(word.encode()) - len(shown.encode())), 1) if shown != word else word
 
@@ -156,7 +156,7 @@ def _our_packages(home: str) -> Callable[[], None]:
     """Return a function for the start of a worker: imports of our packages then find ours.
 
     Ray puts the driver's folder before PYTHONPATH, and that folder may hold a user's `models.py`. The function travels
-    by value, since to import it would be too late.
+    by value, because importing it would already need our packages.
     """
     names = OURS
 

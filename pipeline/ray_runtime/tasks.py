@@ -28,9 +28,9 @@ _shared: dict[str, Any] = {}  # of this worker process: what the tasks that it w
 
 
 def shared(content: list[ray.ObjectRef]) -> Any:
-    """Return what a phase or a pass gives to every task; a worker unpickles it once, for it names all shards.
+    """Return what a phase or a pass gives to every task. It names all shards, so a worker unpickles it only once.
 
-    Inside a list it stays a reference; as an argument by itself Ray would unpickle it for each task.
+    It comes inside a list, where it stays a reference. As an argument by itself Ray would unpickle it for each task.
     """
     name = content[0].hex()
     if name not in _shared:
@@ -82,7 +82,7 @@ class WorkerDied(RuntimeError):
 
     @staticmethod
     def of(error: BaseException) -> WorkerDied:
-        """Return what Ray says of a death: the sentence with the cause, without names of tasks and traces."""
+        """Make the error from what Ray says of a death: the sentence with the cause, without tasks and traces."""
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         causes = [line for line in lines if any(word in line.lower() for word in ("died", "killed", "memory", "crash"))]
         return WorkerDied((causes or lines or [type(error).__name__])[-1])

@@ -12,8 +12,8 @@ CALL = re.compile(r"ray::(?P<actor>\w+)[^\s(]*\(|class_name: (?P<named>\w+)")
 
 
 class Unhandled(logging.Filter):
-    """Tells one line for each helper that fails, in the place of Ray's traces. Whatever a run needs, its driver asks
-    for itself, and then an error is its answer.
+    """Tells one line for each helper that fails, in the place of Ray's traces. A run loses nothing by that: the driver
+    asks for every result that it needs, and gets the error as its answer.
     """
 
     def __init__(self, tell: Callable[[str], None]) -> None:

@@ -81,7 +81,7 @@ class Watch:
                     self.look_at_quiet()
 
     def look_at_head(self) -> None:
-        """See whether anyone listens where Ray's head did. A local head never comes back, that of a cluster may."""
+        """See whether Ray's head still answers. A local head never comes back, the head of a cluster may."""
         host, _, port = self.head.rpartition(":")
         try:
             socket.create_connection((host.strip("[]"), int(port)), LOOK_SECONDS).close()
@@ -106,7 +106,7 @@ class Watch:
             self._lose(self._raylet_lost())
 
     def look_at_nodes(self) -> None:
-        """Say which node of a cluster has died. What ran there is run again, so that nothing else would tell it."""
+        """Say which node of a cluster has died. What ran there is run again, so nothing else would tell of it."""
         if self._local or time.monotonic() < self._nodes_due:
             return
         nodes = {node["NodeID"]: node for node in ray.nodes()}

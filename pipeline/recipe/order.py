@@ -8,7 +8,7 @@ from pipeline.recipe.tree import Leaf, Table, Tree, inner
 
 
 def inputs_first(trees: Mapping[str, Tree]) -> list[str]:
-    """The names of all nodes, each behind those that its tree names, so that reading one asks for no long chain.
+    """Return the names of all nodes, each behind those that it uses. So the reader never follows a long chain at once.
 
     A word that is the name of a node counts as one wherever it stands; a circle is left for the reader to tell of.
     """

@@ -20,7 +20,7 @@ class RecipeMisfit(Exception):
 
 
 def held(hint: Any, value: Any, tree: Tree, key: str) -> Any:
-    """`value`, which was made of a tree, as its type hint wants it. Raises Misfit."""
+    """Return `value`, which was made from a tree, in the form that its type hint wants. Raises RecipeMisfit."""
     value = _keyed(hint, value, tree, key)
     try:
         return values.fitted(hint, value)
@@ -30,7 +30,7 @@ def held(hint: Any, value: Any, tree: Tree, key: str) -> Any:
 
 
 def _keyed(hint: Any, value: Any, tree: Tree, at: str) -> Any:
-    """The value with whole numbers for the keys of a mapping that is declared so: a recipe's keys are texts."""
+    """Return the value with whole numbers as keys, where its hint declares them. The keys of a recipe are texts."""
     if not isinstance(tree, Table) or not isinstance(value, Mapping) or not _has_whole_keys(hint):
         return value
     found: dict[Any, Any] = {}
@@ -52,7 +52,7 @@ def _has_whole_keys(hint: Any) -> bool:
 
 
 def _followed(tree: Tree, at: str, path: Sequence[int | str]) -> tuple[Tree, str]:
-    """What stands where a path leads in the tree, as far as the tree says it."""
+    """Follow a path into the tree as far as it goes. Return the place that it leads to."""
     for step in path:
         at += f"[{step}]" if isinstance(step, int) else f".{step}"
         if isinstance(tree, Items) and isinstance(step, int) and step < len(tree.items):

@@ -1,10 +1,10 @@
 """From a recipe's tree to its nodes. Every problem is named with its line and column, all of them at once.
 
-A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`); a list where several
-are allowed becomes a tuple; a mapping from names to numbers is a mixture. A field that holds a value takes
-`{lost: 1m, rank: 16}` (the kind's first field, the others beside it), `{lin_upper: {r: 1.0}}`, or the bare
-kind. Every field is held against its type hint by `pipeline.values`, strictly: text is no number. Relative
-paths start at the recipe's folder.
+A field that holds a node takes a name, or an inline node (`{use: read, paths: [...]}`). Where several nodes are
+allowed, a list of them becomes a tuple. A mapping from names to numbers is a mixture. A field that holds a value takes
+one of three forms: `{lost: 1m, rank: 16}` (the kind with its first field, the others beside it),
+`{lin_upper: {r: 1.0}}`, or the bare kind. Every field is held against its type hint by `pipeline.values`, strictly:
+text is no number. Relative paths start at the recipe's folder.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pipeline.construct import hint_of
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.recipe.order import inputs_first
+from pipeline.recipe.own_nodes import is_place
 from pipeline.recipe.plain import RecipeMisfit, held
 from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
@@ -113,19 +114,23 @@ class Reader:
         kind = tree.entries.get("use")
         if kind is None:
             raise self.note(tree.mark, "a node without `use`", "`use: KIND`", "siftloom schema lists the kinds")
-        if not isinstance(kind, Leaf) or kind.value not in self.vocabulary.nodes:
-            word = str(plain(kind))
+        word = str(plain(kind))
+        if not isinstance(kind, Leaf) or not (kind.value in self.vocabulary.nodes or is_place(kind.value)):
             raise self.note(
                 kind.mark,
                 f"no kind of node {word!r}{nearest(word, iter(self.vocabulary.nodes))}",
-                "a kind that `siftloom schema` lists",
+                "a kind that `siftloom schema` lists, or `module:Class` for a node of your own",
             )
-        node = self.build(self.vocabulary.node(str(kind.value)), tree, {"use"}, tree.mark)
+        try:
+            cls = self.vocabulary.node(word)
+        except RecipeError as error:
+            raise self.note(kind.mark, error.found, error.expected, error.then) from None
+        node = self.build(cls, tree, {"use"}, tree.mark)
         self.inline[key] = node
         return node
 
     def build(self, cls: type, tree: Table, skip: set[str], mark: Mark, given: Mapping[str, Any] | None = None) -> Any:
-        """A node or a value from the fields beside it; all its problems are noted before it is given up."""
+        """Make a node or a value from its fields. All problems are noted before this one is given up."""
         fields, values, before = fields_of(cls), dict(given or {}), len(self.problems)
         failed = False
         for key, value in tree.entries.items():
@@ -272,7 +277,7 @@ class Reader:
 
     def help(self, cls: type) -> str:
         """The command that explains the fields of a class."""
-        kind = cls.kind() if issubclass(cls, Node) else self.vocabulary.kind_of_class(cls)
+        kind = self.vocabulary.use_of(cls) if issubclass(cls, Node) else self.vocabulary.kind_of_class(cls)
         return f"siftloom help {kind}" if kind else ""
 
     def located(self, path: str) -> str:

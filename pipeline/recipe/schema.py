@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.recipe.descriptions import descriptions, summary
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
+OWN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # the place of a node of the user's own, whose fields no schema knows
 NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 
 
@@ -22,7 +23,7 @@ def schema(vocabulary: Vocabulary) -> dict[str, Any]:
     definitions["node"] = {
         "type": "object",
         "required": ["use"],
-        "properties": {"use": {"enum": list(kinds)}},
+        "properties": {"use": {"anyOf": [{"enum": list(kinds)}, {"type": "string", "pattern": OWN}]}},
         "allOf": [
             {
                 "if": {"properties": {"use": {"const": kind}}, "required": ["use"]},

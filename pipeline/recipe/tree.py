@@ -1,8 +1,7 @@
 """YAML text as a tree that remembers where everything stands.
 
-Scalars follow the core schema of YAML 1.2 rather than PyYAML's 1.1, where `no` is false, `1e-3` a string and
-`12:30` a number: a list of languages may hold `no`, a learning rate may be written as people write it.
-`10_000` is a number too.
+Scalars follow the core schema of YAML 1.2. By PyYAML's 1.1 `no` is false, `1e-3` a string and `12:30` a number. So a
+list of languages may hold `no`, and a learning rate may be written as people write it. `10_000` is a number too.
 """
 
 from __future__ import annotations

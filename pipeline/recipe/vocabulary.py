@@ -5,26 +5,43 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import keyword
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any
 
 from pipeline.contract import Node
+from pipeline.errors import RecipeError
+from pipeline.recipe.own_nodes import is_place, own_node, place_of
 
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """`nodes`: name -> "module:Class", imported when first used. `values`: name -> frozen dataclass."""
+    """`nodes`: kind -> "module:Class", imported when first used. `values`: name -> frozen dataclass."""
 
     nodes: Mapping[str, str]
     values: Mapping[str, type]
 
     def node(self, kind: str) -> type[Node]:
-        """The class of a kind of node; KeyError for a kind that does not exist."""
+        """The class behind `use`: a kind, or the place of a user's own class. KeyError for a kind that does not exist,
+        RecipeError for a place that holds no node.
+        """
+        if is_place(kind):
+            own = own_node(kind)
+            if own.kind() in self.nodes and self.node(own.kind()) is not own:
+                raise RecipeError(
+                    "use", f"{kind} is of the kind {own.kind()!r}, as a node of siftloom is", "a class of another name"
+                )
+            return own
         module, _, name = self.nodes[kind].partition(":")
         return getattr(importlib.import_module(module), name)
+
+    def use_of(self, cls: type[Node]) -> str | None:
+        """How a recipe names a class of nodes; None for one that no recipe can name, as a class of a script."""
+        kind = cls.kind()
+        if kind in self.nodes:
+            return kind if self.node(kind) is cls else None
+        return place_of(cls)
 
     def kinds_for(self, field: Field) -> dict[str, type]:
         """The kinds of values that a field takes, by its type hint."""
@@ -40,7 +57,7 @@ class Vocabulary:
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """One field of a node or value: `name` in Python, `key` in a recipe (`as_` is `as`)."""
+    """One field of a node or value: `name` in Python, `key` in a recipe (`as_` is `as`, `version_` is `version`)."""
 
     name: str
     key: str
@@ -85,10 +102,9 @@ def _field(field: dataclasses.Field, hint: Any, stream: str | None) -> Field:
     default = field.default
     if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
         default = field.default_factory()
-    bare = field.name.rstrip("_")
     return Field(
         name=field.name,
-        key=bare if keyword.iskeyword(bare) else field.name,
+        key=field.name.removesuffix("_"),  # which keeps a name apart from Python's words and from those of `Node`
         hint=hint,
         default=default,
         role=field.metadata.get("role"),

@@ -1,4 +1,4 @@
-"""From a graph to a recipe's text, which `parse` reads back as the same graph: what a run from Python keeps.
+"""From a graph to the text of a recipe, which `parse` reads back as the same graph. A run from Python keeps that text.
 
 Every node is written flat under its name, with the fields that differ from their defaults, so the text shows
 what was decided and nothing else.
@@ -28,7 +28,7 @@ def dump(
 ) -> str:
     """The recipe of `nodes` (inputs before their users), each of which has a name in `names`.
 
-    Raises RecipeError for a node or a value without a name, such as a class that is in no catalogue.
+    Raises RecipeError for a node or a value without a name, such as a class of a script.
     """
     writer = _RecipeWriter(names, vocabulary)
     lines = [f"name: {flow(name)}"] + ([f"store: {flow(store)}"] if store is not None else []) + ["nodes:"]
@@ -41,14 +41,14 @@ class _RecipeWriter:
         self.names, self.vocabulary = names, vocabulary
 
     def node(self, node: Node) -> dict[str, Any]:
-        kind = node.kind()
-        if kind not in self.vocabulary.nodes or self.vocabulary.node(kind) is not type(node):
+        use = self.vocabulary.use_of(type(node))
+        if use is None:
             raise RecipeError(
                 f"node {self.names[node]!r}",
                 f"{type(node).__qualname__} has no name in a recipe",
-                "a kind that `siftloom schema` lists; your own code is `map`",
+                "a kind that `siftloom schema` lists, or a class in a module that can be imported",
             )
-        return {"use": kind, **self.fields(node)}
+        return {"use": use, **self.fields(node)}
 
     def fields(self, value: Any, skip: str | None = None) -> dict[str, Any]:
         found = {}

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pipeline.run import StoredNode, StoredRun
 
 GONE = ("removed.", "rejected.", "dropped.")  # beginnings of counts of things that left, by reason
-MADE = ("rows", "tokens", "steps", "scored", "documents")  # the counts that describe a node without rows best
 WHY = {"reuse": "finished before", "resume": "partly done before", "run": "not in this store before"}
 
 
@@ -122,14 +121,14 @@ def _reasons(run: StoredRun, manifest: dict[str, Any]) -> tuple[Reason, ...]:
 
 
 def _result(manifest: Mapping[str, Any]) -> str:
-    """Return what a node without rows wrote, from the counts of its phases: `1,276 rows, 327,840 tokens`."""
+    """Return what a node without rows made, from the counts of its phases: `1,276 rows, 327,840 tokens`."""
     counts = {name: number for phase in manifest["counts"].values() for name, number in phase.items()}
-    names = [name for name in MADE if counts.get(name)][:2] or [name for name in counts if "." not in name][:2]
+    names = [name for name in manifest["made"] if counts.get(name)] or [name for name in counts if "." not in name][:2]
     return ", ".join(f"{numbers.count(counts[name])} {name.replace('_', ' ')}" for name in names)
 
 
 def funnel(run: StoredRun) -> tuple[FunnelStep, ...]:
-    """Return what is left after each node of the longest chain of row nodes, and the tokens of the last documents.
+    """Return what is left after each node of the longest chain of row nodes, and what the last documents became.
 
     The text left after a node is what the next one that reads text found, where no document left between them. Rows
     of other bases that a node did not see (pages go through `extract`, JSON lines do not) count as left.
@@ -138,11 +137,11 @@ def funnel(run: StoredRun) -> tuple[FunnelStep, ...]:
     ends = {
         label: max(run.manifests.chains(manifest).values(), key=len, default=())
         for label, manifest in finished.items()
-        if manifest["row_phase"] or _tokens(manifest)
+        if manifest["row_phase"] or _became(manifest)
     }
     if not ends:
         return ()
-    last = max(ends, key=lambda label: (len(ends[label]), bool(_tokens(finished[label]))))
+    last = max(ends, key=lambda label: (len(ends[label]), bool(_became(finished[label]))))
     chain, end = ends[last], finished[last]
     shards = [base.shard for base in run.manifests.stream(end).shards]
     chains = run.manifests.chains(end)
@@ -160,7 +159,7 @@ def funnel(run: StoredRun) -> tuple[FunnelStep, ...]:
             text_bytes=sum(shard.text_bytes for shard in shards),
         )
     ]
-    packed = _tokens(end)
+    packed, unit = _became(end), end["becomes"]
     for number, manifest in enumerate(chain):
         alive = manifest["counts"][manifest["row_phase"]]["alive_out"] + unseen[manifest["fingerprint"]]
         text = next(
@@ -175,15 +174,15 @@ def funnel(run: StoredRun) -> tuple[FunnelStep, ...]:
     if packed:
         documents = packed.get("packed", packed.get("documents"))
         steps.append(
-            FunnelStep(label=last, documents=documents, text_bytes=packed.get("bytes"), tokens=packed["tokens"])
+            FunnelStep(label=last, documents=documents, text_bytes=packed.get("bytes"), became=packed[unit], unit=unit)
         )
     return tuple(steps)
 
 
-def _tokens(manifest: Mapping[str, Any]) -> Mapping[str, int] | None:
-    """Return the counts of the phase that tokenised the node's stream."""
-    packed = (counts for counts in manifest["counts"].values() if counts.get("tokens") and "documents" in counts)
-    return next(packed, None) if not manifest["row_phase"] and manifest["inputs"].get(manifest["stream"]) else None
+def _became(manifest: Mapping[str, Any]) -> Mapping[str, int] | None:
+    """Return the counts of the phase in which the documents of the node's stream became something else."""
+    unit = manifest["becomes"]
+    return next((each for each in manifest["counts"].values() if each.get(unit) and "documents" in each), None)
 
 
 def _headline(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> str:
@@ -194,12 +193,13 @@ def _headline(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> str:
         return f"{len(nodes)} nodes finished."
     first, last = funnel[0].documents, _kept(funnel)
     words = f"Of {numbers.count(first)} documents {numbers.count(last)} were kept ({numbers.percent(last / first)})"
-    return f"{words}, {numbers.count(funnel[-1].tokens)} tokens." if funnel[-1].tokens else f"{words}."
+    end = funnel[-1]
+    return f"{words}, {numbers.count(end.became)} {end.unit}." if end.became else f"{words}."
 
 
 def _kept(funnel: Sequence[FunnelStep]) -> int:
-    """Return the documents that are left; those set aside before tokenisation (held out) do not count as removed."""
-    return next((step.documents or 0 for step in reversed(funnel) if step.tokens is None), 0)
+    """Return the documents that are left; those that its end leaves aside (held out) do not count as removed."""
+    return next((step.documents or 0 for step in reversed(funnel) if step.became is None), 0)
 
 
 def _highlights(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> Iterator[Highlight]:
@@ -207,8 +207,9 @@ def _highlights(funnel: Sequence[FunnelStep], nodes: Sequence[NodeReport]) -> It
         first, last = funnel[0].documents, _kept(funnel)
         note = f"{numbers.count(last)} of {numbers.count(first)}"
         yield Highlight(label="documents kept", value=numbers.percent(last / first), note=note)
-        if funnel[-1].tokens:
-            yield Highlight(label="tokens", value=numbers.short(funnel[-1].tokens), note=f"in {funnel[-1].label}")
+        end = funnel[-1]
+        if end.became:
+            yield Highlight(label=end.unit, value=numbers.short(end.became), note=f"in {end.label}")
     for figure in (figure for node in nodes for figure in node.figures):
         if problem(figure) or figure["kind"] != "table":
             continue

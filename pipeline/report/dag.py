@@ -31,7 +31,7 @@ class Layout:
 
 
 def layout(nodes: Sequence[NodeReport]) -> Layout:
-    """Inputs above their readers; sources just above their first reader, lanes as few as this order allows."""
+    """Lay the graph out: inputs above their readers, sources just above the first of these, in few lanes."""
     ordered = _ordered(nodes)
     row_of = {node.label: row for row, node in enumerate(ordered)}
     inputs = [[row_of[label] for label in node.inputs if label in row_of] for node in ordered]

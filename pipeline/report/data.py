@@ -69,7 +69,8 @@ class FunnelStep:
     label: str
     documents: int | None = None
     text_bytes: int | None = None
-    tokens: int | None = None
+    became: int | None = None  # what the documents have become in a node that ends the path
+    unit: str = ""  # of that: `tokens`
 
 
 @dataclass(frozen=True, kw_only=True)

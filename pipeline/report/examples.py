@@ -19,7 +19,7 @@ LETTERS = 40_000  # of a text that are kept
 
 
 def examples_of(run: StoredRun, manifest: dict[str, Any]) -> dict[str, tuple[Example, ...]]:
-    """Reason -> examples, chosen by a hash of the document's id; none where the rows looked through hold none."""
+    """Return reason -> examples, chosen by a hash of the document's id. Only the first rows are looked through."""
     stream = run.manifests.stream(manifest)
     found: dict[str, list[dict[str, Any]]] = {reason: [] for reason in manifest["reasons"]}
     for base in stream.shards[:SHARDS]:

@@ -1,7 +1,7 @@
 """The figures that nodes describe, as types, and the check that a description is one of them.
 
-Any node describes figures as JSON, a user's own node included, so a description is checked before it is drawn: a figure
-that cannot be drawn costs its own place on the page, never the page. Authors read `docs/figures.md`.
+Any node describes figures as JSON, also a user's own. So each description is checked before it is drawn, and a figure
+that cannot be drawn loses its own place on the page and spoils nothing else. Authors read `docs/figures.md`.
 """
 
 from __future__ import annotations

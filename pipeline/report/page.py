@@ -1,8 +1,8 @@
 """ReportData as one HTML page that needs nothing else: style, scripts and the figures' numbers are inside.
 
 The page forbids itself everything from outside by its own Content-Security-Policy; its one script is named there by
-its hash, so that no text of a document could run as one even if escaping failed. The script draws the figures, which
-stand in the page as JSON, by Apache ECharts, which it begins with.
+its hash, so that no text of a document could run as one even if escaping failed. The script begins
+with Apache ECharts, and draws the figures with it, which stand in the page as JSON.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Artist:
     drawn: list[Figure]
 
     def place(self, described: Sequence[Figure]) -> list[Placed]:
-        """Charts stand two in a row; the first of an odd number has a row for itself, as have tables and texts."""
+        """Place figures: charts two in a row, of an odd number the first alone; tables and texts in a row each."""
         problems = [figures.problem(figure) for figure in described]
         charts = [i for i, figure in enumerate(described) if not problems[i] and figure["kind"] in DRAWN]
         alone = charts[0] if len(charts) % 2 else None

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup, escape
 
 from pipeline.report import numbers
-from pipeline.report.difference import Span, compared
+from pipeline.report.difference import TextSpan, compared
 from pipeline.report.figures import Diff, Figure, TableFigure, Text
 from pipeline.report.markup import element
 from pipeline.safe_text import ELLIPSIS, clipped
@@ -131,7 +131,7 @@ def _decimals(values: Sequence[float]) -> int | None:
     return max(0, 3 - max(sizes))
 
 
-def _marked(spans: Sequence[Span], tag: str) -> list[Markup]:
+def _marked(spans: Sequence[TextSpan], tag: str) -> list[Markup]:
     """Each span in its element; the spacing behind a marked word stands outside of the mark."""
     kinds = {"same": "span", "changed": tag, "skipped": "i"}
     marked: list[Markup] = []

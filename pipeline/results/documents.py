@@ -1,4 +1,4 @@
-"""Look documents up in finished nodes: the shard and row of one, a node's facts about it, and the rows removed."""
+"""Look documents up in finished nodes: where one lies, what each node says of it, and which rows were removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The event log of a run: what happened when, where, and under which process. Data never hold a clock, these do.
+"""The event log of a run: what happened when, where, and in which process. Clocks stand here and nowhere in the data.
 
 One append-only segment of JSON lines per driver, `runs/<name>/events/<driver>.jsonl`, so that drivers never write to
 one file. On a file system a line is there once `write` returns; on an object store, which cannot append, the segment
@@ -50,7 +50,7 @@ class EventLog:
                 self._publish()
 
     def close(self) -> None:
-        """Publish what an object store has not yet."""
+        """Publish the lines that are not yet on the object store."""
         with self._lock:
             if self._path is None:
                 self._publish()

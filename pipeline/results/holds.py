@@ -1,8 +1,8 @@
 """What live drivers hold, so that `clean` leaves it: all nodes of their graphs, whatever the records of runs say.
 
 A driver writes the folders of its nodes to `<store>/drivers/<its token>/nodes.json` before it looks at any of them,
-and keeps a lease of that place as long as it lives. It does so in turns with `clean` (the lease of `cleaning`): what
-`clean` takes is gone before the driver looks, or is not taken.
+and keeps a lease of that place as long as it lives. A driver that writes this and a `clean` exclude each other by the
+lease of `cleaning`. So `clean` has removed a folder before the driver looks at it, or leaves it alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def hold(leases: Leases, folders: Iterable[str]) -> None:
 
 
 def let_go(leases: Leases) -> None:
-    """Hold nothing any more."""
+    """End the hold of this driver."""
     leases.release(_place(leases))
     leases.store.delete(_place(leases))
 
@@ -41,7 +41,7 @@ def held(leases: Leases) -> set[str]:
 
 
 def left(leases: Leases) -> list[str]:
-    """What drivers have left here that were killed."""
+    """Return the places of drivers that were killed and could not remove them."""
     return [place for place in _places(leases.store) if leases.holder(place) is None]
 
 

@@ -7,7 +7,7 @@ create and written by nobody but its owner, so two drivers never take the same o
 store.
 
 A heartbeat renews every lease that this driver holds. Before a driver commits, it looks whether its turn is still the
-highest: a process that was stopped and went on after its lease went to another learns it there. Tasks are
+highest. So a process that was stopped for a while, and whose lease went to another meanwhile, learns of it. Tasks are
 deterministic, so a lease saves work and never guards bytes.
 """
 
@@ -43,7 +43,7 @@ class Lease:
 
     @staticmethod
     def parse(data: bytes | None) -> Lease | None:
-        """The lease, None for what is gone or damaged: that is nobody's."""
+        """Return the lease; None for a file that is gone or damaged, which holds for nobody."""
         try:
             record = json.loads(data or b"")
             owner = Owner(
@@ -134,7 +134,7 @@ class Leases:
         return None if found is None or found.is_stale() else found.owner
 
     def told(self, folder: str) -> str:
-        """Who holds a node now, and until when unless renewed, in words; nothing where nobody alive does."""
+        """Return in words who holds a node now, and until when; empty where nobody alive does."""
         turn = self._last(folder)
         found = Lease.parse(self.store.read(_name(folder, turn))) if turn else None
         if found is None or found.is_stale():
@@ -179,7 +179,7 @@ class Leases:
                         self._note(folder, None)
 
     def _note(self, folder: str, error: Exception | None) -> None:
-        """Tell what has become of a renewal, where it is not what became of the one before."""
+        """Tell how a renewal went, where the one before went otherwise."""
         if (error is not None) == (folder in self._failed):
             return
         self._failed ^= {folder}

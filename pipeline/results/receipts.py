@@ -133,7 +133,7 @@ def commit(
 
 
 def _same(known: Receipt, fresh: Receipt, folder: str) -> Receipt:
-    """The receipt that is there. Raises `DriftError` unless it is of the same bytes, facts and counts."""
+    """Return the receipt that is there already. Raises `DriftError` unless bytes, facts and counts are the same."""
     found = next((f"bytes for the finished file {n}" for n, f in fresh.files.items() if known.files.get(n) != f), "")
     for part in ("facts", "counts"):
         if not found and canonical_json(known.form()[part]) != canonical_json(fresh.form()[part]):
@@ -162,7 +162,7 @@ class Summary:
 
     @staticmethod
     def of(receipts: Iterable[Receipt]) -> Summary:
-        """Read each receipt once, so that an iterator of a hundred thousand does."""
+        """Add receipts up. Each is read once, so an iterator over a hundred thousand of them will do."""
         found = Summary()
         for receipt in receipts:
             for name, count in receipt.counts.items():

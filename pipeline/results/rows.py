@@ -203,7 +203,7 @@ class ShardView:
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> pa.Table:
-    """Columns of a small file. Not by `pq.read_table`: it loads Arrow's dataset library first, which takes longer."""
+    """Return columns of a small file. `pq.read_table` would load Arrow's dataset library first, which takes longer."""
     import pyarrow.parquet as pq
 
     with _named(path), pq.ParquetFile(path) as file:
@@ -236,7 +236,7 @@ def _as_listed(source: Source) -> Iterator[None]:
 
 
 def _plain(name: str, values: pa.Array) -> pa.Array:
-    """Text of whatever type as plain strings, so that a column has one type over all shards; numbers stay."""
+    """Return texts of any Arrow type as plain strings, so that a column has one type in all shards. Numbers stay."""
     import pyarrow as pa
 
     kind = values.type.value_type if pa.types.is_dictionary(values.type) else values.type
@@ -245,12 +245,12 @@ def _plain(name: str, values: pa.Array) -> pa.Array:
 
 
 def _holds(start: int, rows: int, only: np.ndarray | None) -> bool:
-    """Whether one of the rows start.. is wanted; `only` ascends."""
+    """Return whether one of `rows` rows from `start` on is in `only`, which ascends."""
     return only is None or bool(np.searchsorted(only, start + rows) > np.searchsorted(only, start))
 
 
 def _rows_only(rows: int) -> pa.Table:
-    """A table without columns still has to say how many rows it stands for."""
+    """Return a table of no column that still knows its number of rows."""
     import pyarrow as pa
 
     return pa.table({"_": pa.nulls(rows, pa.bool_())})

@@ -29,7 +29,7 @@ def read_run(store: Store, name: str) -> dict[str, Any] | None:
 
 
 def _is_record(record: Any) -> bool:
-    """Whether it names nodes, and folders of the store only: a store may be somebody else's."""
+    """Return whether a record names nodes, in folders of this store only. The store may be somebody else's."""
     nodes = record.get("nodes") if isinstance(record, dict) else None
     return isinstance(nodes, dict) and all(
         isinstance(entry, dict) and FOLDER.fullmatch(str(entry.get("folder"))) for entry in nodes.values()
@@ -49,7 +49,7 @@ def number_of(label: str) -> int:
 
 
 def resolve(store: Store, name: str) -> str | None:
-    """The run that a name means, None where there is none: `name@2` that one, `name@1` the first, `name` the newest."""
+    """Return the run that a name means, or None. `name@2` is that run, `name@1` the first, `name` the newest."""
     plain, _, number = name.rpartition("@")
     if plain and number.isdigit():
         label = plain if number == "1" else name
@@ -59,7 +59,7 @@ def resolve(store: Store, name: str) -> str | None:
 
 
 def latest_run(store: Store, name: str) -> dict[str, Any] | None:
-    """The newest record under a name that names nodes: a label that was just taken does not yet."""
+    """Return the newest record under a name that has nodes. A label that was only just taken has none yet."""
     records = (read_run(store, label) for label in reversed(run_names(store, name)))
     return next((record for record in records if record and record["nodes"]), None)
 

@@ -15,7 +15,7 @@ AT_ONCE = 1024  # receipts that are asked for before the first is used
 
 
 class KnownReceipts:
-    """Receipts by folder, phase and key. They are kept packed: as objects those of 10^5 shards take gigabytes."""
+    """Receipts by folder, phase and key, kept packed. As Python objects, those of 10^5 shards would take gigabytes."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -55,7 +55,7 @@ def _pack(receipt: Receipt) -> bytes:
 
 
 def outdated(known: KnownReceipts, receipts: Iterable[Receipt]) -> set[tuple[str, str]]:
-    """(phase, key) of those receipts that name something which has other bytes now, or is gone."""
+    """Return (phase, key) of the receipts whose task read something that is gone now, or has other bytes."""
     reads: dict[tuple[str, str], dict[str, list[tuple[str, str, str]]]] = {}  # (folder, phase) -> key -> readers
     for receipt in receipts:
         for read_folder, read_phase, read_key, digest in receipt.reads:

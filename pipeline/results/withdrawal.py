@@ -1,7 +1,7 @@
 """Making finished tasks due again, so that a crash at any moment leaves none of them half withdrawn.
 
-A receipt vouches for its files, so one that is known to be wrong must go, and before it the manifest, so that nobody
-reads a node with a hole. What is to go is written down first; whoever finds that note does the rest.
+A receipt vouches for its files, so a receipt that is known to be wrong must go. The manifest goes before it, so that
+nobody reads a node with a hole. A note of what is to go is written first, and whoever finds the note does the rest.
 """
 
 from __future__ import annotations

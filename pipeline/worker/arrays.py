@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def one_a_row(values: Any, kind: pa.DataType, rows: int, place: str) -> pa.Array:
-    """Return `rows` values of a type, nulls where `values` is None. Raises DataError for what is none, or a NaN."""
+    """Return `rows` values of a type, nulls where `values` is None. Raises DataError for a NaN and for other types."""
     import pyarrow as pa
 
     if values is None:
@@ -81,7 +81,7 @@ def _normal(values: pa.Array, place: str) -> pa.Array:
 
 
 def _normal_lists(values: pa.Array, place: str) -> pa.Array:
-    """Return lists of normal numbers. What memory holds under a null list does not count."""
+    """Return lists of normal numbers. Numbers that memory holds under a null list are left out."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

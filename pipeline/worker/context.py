@@ -37,7 +37,7 @@ class TaskContext(Context):
         self, binding: Binding, phase: str, key: str, shard: Shard | None = None, log_event: LogEvent | None = None,
         receipts: Receipts | None = None,
     ) -> None:  # fmt: skip
-        """`receipts` are those that tasks before this one have read: what is finished does not change."""
+        """`receipts` are those that earlier tasks of this process have read. They are kept, since none ever changes."""
         self.binding, self.phase, self.key = binding, phase, key
         if shard is not None:
             self.shard = shard
@@ -155,7 +155,9 @@ class TaskContext(Context):
         return self._receipts[name]
 
     def _receipt_of(self, folder: str, phase: str, key: str) -> Receipt:
-        """Return a receipt, and record that it was read. Those of rows are not kept: there may be very many."""
+        """Return a receipt, and record that it was read. Receipts of row phases are not kept, as there may be very
+        many.
+        """
         receipt = self._receipts.get((folder, phase, key)) or finished_receipt(self.store, folder, phase, key)
         self.reads[folder.removeprefix("nodes/"), phase, key] = receipt.digest
         return receipt
@@ -233,7 +235,7 @@ class TaskContext(Context):
 
 
 def _threads(binding: Binding, phase: str) -> int:
-    """Return how many threads the CPUs of a phase allow; of the driver's own questions, those of the run."""
+    """Return how many threads the CPUs of a phase allow. For the driver's own questions: those of the run."""
     for found in binding.place.node.phases():
         if found.name == phase:
             return max(1, int(found.resources.cpus))

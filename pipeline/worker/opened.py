@@ -1,7 +1,7 @@
 """What a worker process has opened: row functions and loaded models, kept from shard to shard.
 
-A pass keeps all that it opens, however many nodes it joins; what an earlier pass has opened goes when a later one opens
-something of its own.
+A pass keeps all that it opens, however many nodes it joins. When a later pass opens something, what earlier passes
+opened goes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _loaded: dict[Name, tuple[Any, dict[tuple[str, str, str], str]]] = {}
 
 
 def keep_only(names: Iterable[Name]) -> None:
-    """Drop what no phase of the pass that this worker is at needs."""
+    """Drop all that no phase of the present pass needs."""
     wanted = set(names)
     for cache in (_functions, _loaded):
         for name in [name for name in cache if name not in wanted]:

@@ -40,7 +40,7 @@ class ShardWork:
 
     due     indices into the pass's phases
     scores  index -> (folder, phase, shard) of a finished side-car whose values may be copied
-    tried   whether a worker may have died over this shard: then it is looked for receipts that it left
+    tried   whether a worker may have died over this shard; then receipts that it left are looked for
     """
 
     base: BaseShard
@@ -148,7 +148,7 @@ class _Part:
     # which rows ------------------------------------------------------------------------------------------------------
 
     def _done_before(self) -> list[Outcome]:
-        """Return what an earlier try of this shard, whose worker died later on, has committed."""
+        """Return the receipts that an earlier try of this shard committed before its worker died."""
         found, shard = [], self.base.shard.name
         for index in self.parcel.work.due:
             phase = self.phases[index]
@@ -244,7 +244,7 @@ class _Part:
         return found
 
     def _rows_to_hand_on(self) -> dict[int, pa.Table]:
-        """Return the rows for the parts behind; those of a phase that has no receipt are of no use to anyone."""
+        """Return the rows for the parts behind, without those of phases that have no receipt."""
         import pyarrow as pa
 
         return {

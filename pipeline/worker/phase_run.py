@@ -95,7 +95,9 @@ class PhaseRun:
         return self.phase.open(self.context)
 
     def guarded(self, work: Callable[[], Any]) -> Any:
-        """Return what `work` returns. Whatever it raises belongs to this shard and this phase; the rest goes on."""
+        """Return what `work` returns. An error that it raises is noted for this shard and phase, and other phases go
+        on.
+        """
         try:
             return work()
         except Stopped:
@@ -113,7 +115,7 @@ class PhaseRun:
         return self.guarded(lambda: list(self._take(table))) or []
 
     def end(self) -> list[pa.Table]:
-        """Return the rows that stay of those that have not been looked at yet; no more rows come."""
+        """Finish: no more rows come. Return the rows that stay of those that were still waiting."""
         if self.error is not None or self.stopped:
             return []
         return self.guarded(lambda: [rows for unit in self._units.end() for rows in self._unit(unit)]) or []
@@ -137,7 +139,7 @@ class PhaseRun:
             self.writer.add(table.select(self._needs()))
 
     def _kept(self, table: pa.Table, work: Callable[[pa.Table], pa.Table]) -> pa.Table:
-        """Return what `work` returns of a unit: from the store where its piece is there, which is kept there else."""
+        """Return what `work` returns of a unit. Where its piece is stored already, return that; else store it."""
         if self._pieces is None or len(table) < (self.phase.commit_rows or 0):
             return work(table)
         rows = rows_digest(table.select(list(dict.fromkeys(["_row", *self._needs()]))), self._other_reads())
@@ -227,7 +229,7 @@ class PhaseRun:
 
 
 def known_receipt(store: Store, receipts: Receipts, folder: str, phase: str, key: str) -> Receipt:
-    """Return a receipt of `receipts`; it is read, and kept there, where it is not yet among them."""
+    """Return a receipt from `receipts`, after reading it into them where it is not there yet."""
     name = (folder, phase, key)
     if name not in receipts:
         receipts[name] = finished_receipt(store, *name)

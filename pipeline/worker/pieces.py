@@ -1,9 +1,9 @@
-"""What is known of a long shard before all of it is known: the records of every so many rows, kept in the store.
+"""Parts of a long shard, stored while the shard is at work, so that a killed worker loses no more than one part.
 
 A piece is stored under the node's `scratch/`, named by its number. It holds the records of `commit_rows` rows in the
-order in which they came, and a digest of everything that they hang on. So a piece is used again only for equal rows,
+order in which they came, and a digest of everything that they depend on. So a piece is used again only for equal rows,
 and a worker that takes over from a killed one goes on behind the last piece. When the shard has its receipt the pieces
-go; the side-car does not tell that there were any.
+are removed. The bytes of the side-car are the same with pieces and without.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class _Hashing:
 
 
 class RowCutter:
-    """Rows cut anew: tables of so many rows whatever batches come, the last one shorter; with None, the batches."""
+    """Batches of any size in, tables of `rows` rows out, the last one shorter. With None, the batches as they come."""
 
     def __init__(self, rows: int | None) -> None:
         self.rows = rows

@@ -1,4 +1,4 @@
-"""One batch of rows through a row function: what it says is checked, and an error of one row may stand for its row.
+"""One batch of rows through a row function. What it returns is checked. An error of one row may remove that row.
 
 The result is a *record*: one table row for each row of the batch, with the columns
 
@@ -122,7 +122,7 @@ class Scorer:
         return Columns(added=added, text=text), errors
 
     def _call(self, table: pa.Table) -> tuple[Columns, list[Exception | None]]:
-        """Call the function; where it raises an error that a row may stand for, halve the batch down to the row."""
+        """Call the function. Where it raises one of the node's `row_errors`, halve the batch until the row is found."""
         function = self.open()
         nothing: list[Exception | None] = [None] * len(table)
         if self.phase.on_error == "fail" or not self.row_errors:
@@ -238,7 +238,7 @@ class _KnownScores:
         self.scored = scored.to_numpy().astype(bool)
 
     def had_batch(self, rows: np.ndarray, phase: RowPhase) -> bool:
-        """Whether just these rows were a batch then. With `batch_tokens` that cannot be told from the rows."""
+        """Whether just these rows were one batch when they were scored. With `batch_tokens` the rows cannot tell."""
         size, at = phase.batch_rows, int(np.searchsorted(self._alive, rows[0]))
         if size is None or phase.batch_tokens is not None or at % size:
             return False

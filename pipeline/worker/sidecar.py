@@ -2,7 +2,7 @@
 
 `state` is null for a row gone before this node, 0 for one alive after it, else 1 + the index of its reason in the
 node's `all_reasons()`. Bytes are a function of the values: columns are combined, -0.0 becomes 0.0, a NaN is refused,
-row groups and compression are fixed. In which batches, and in which pieces, the rows came does not show.
+row groups and compression are fixed. The batches and pieces in which the rows came leave no trace.
 """
 
 from __future__ import annotations

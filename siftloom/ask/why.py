@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import DocumentRow
+from pipeline.contract import DocumentRow, Node
+from pipeline.errors import RecipeError
+from pipeline.recipe import parse
 from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def trace(run: StoredRun, document: str) -> list[dict[str, Any]]:
     explained: dict[str, Explanation] = {}
     for view in run.nodes:
         step = by_node.get(view.label)
-        if not view.finished or view.kind not in vocabulary().nodes or base.fingerprint not in _ancestors(run, view):
+        if not view.finished or base.fingerprint not in _ancestors(run, view) or (cls := _class(run, view)) is None:
             continue
         if step is not None and step not in kept:
             continue
@@ -58,7 +60,7 @@ def trace(run: StoredRun, document: str) -> list[dict[str, Any]]:
             reached=any(run.label_of(parent) in {step["node"] for step in kept} for parent in inputs),
             inputs={parent: explained[parent] for parent in inputs if parent in explained},
         )
-        found = vocabulary().node(view.kind).explain(asked, place)
+        found = cls.explain(asked, place)
         if found:
             explained[view.fingerprint] = found
             if step is None:
@@ -66,6 +68,18 @@ def trace(run: StoredRun, document: str) -> list[dict[str, Any]]:
             else:
                 step.update(found)
     return steps
+
+
+def _class(run: StoredRun, view: StoredNode) -> type[Node] | None:
+    """Return the class of a node. None for a user's own one that the run's recipe does not name, or not any more."""
+    known = vocabulary()
+    if view.kind in known.nodes:
+        return known.node(view.kind)
+    try:
+        nodes = parse(run.record.get("recipe") or "", known).nodes
+    except RecipeError:
+        return None
+    return type(nodes[view.label]) if view.label in nodes else None
 
 
 def _inputs(view: StoredNode) -> Iterator[str]:

@@ -12,7 +12,7 @@ from siftloom.screen import say, say_json, table
 
 
 def help(
-    kind: Annotated[str | None, typer.Argument(help="a node or value of a recipe", metavar="[NODE]")] = None,
+    kind: Annotated[str | None, typer.Argument(help="a node or value, or module:Class", metavar="[NODE]")] = None,
     as_json: JSON = False,
 ) -> None:
     """Explain a node: its purpose, its fields and an example. Without a name, list all nodes."""
@@ -40,11 +40,12 @@ def help(
 
 def _class(kind: str) -> type:
     from pipeline.errors import UserError
+    from pipeline.recipe.own_nodes import is_place
     from pipeline.recipe.tree import nearest
     from siftloom.vocabulary import vocabulary
 
     known = vocabulary()
-    if kind in known.nodes:
+    if kind in known.nodes or is_place(kind):
         return known.node(kind)
     if kind in known.values:
         return known.values[kind]

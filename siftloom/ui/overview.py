@@ -42,7 +42,7 @@ def run(shelf: Shelf, asked: Mapping[str, str]) -> Any:
         "nodes": [{**known[node.label], "inputs": node.inputs, "live": live.get(node.label, {}),
                    "scores": _has_scores(opened[node.label])} for node in plan.nodes],
         "failed": told["failed"],
-        "funnel": [{"node": s.label, "documents": s.documents, "bytes": s.text_bytes, "tokens": s.tokens}
+        "funnel": [{"node": s.label, "documents": s.documents, "bytes": s.text_bytes, "tokens": s.became}
                    for s in funnel(opened)],
         "events": [event for event in events if event["event"] in SAID][-LATEST:],
     }  # fmt: skip

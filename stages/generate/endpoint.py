@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.fields import Typed
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling
+from stages.generate.lm import GeneratedText, Likelihood, Pooling, Sampling
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +90,7 @@ class EndpointLM:
         if key := os.environ.get(endpoint.key_variable):
             self._session.headers["Authorization"] = f"Bearer {key}"
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """One request for each prompt. Raises EndpointFailed and BadAnswer."""
         return [self._chat(prompt, sampling) for prompt in prompts]
 
@@ -114,7 +114,7 @@ class EndpointLM:
             ) from error
         return vectors
 
-    def _chat(self, prompt: str, sampling: Sampling) -> list[Answer]:
+    def _chat(self, prompt: str, sampling: Sampling) -> list[GeneratedText]:
         messages = [{"role": "user", "content": prompt}]
         if self.endpoint.system:
             messages.insert(0, {"role": "system", "content": self.endpoint.system})
@@ -140,7 +140,7 @@ class EndpointLM:
         self._count(seen + tokens)
         # a server counts the tokens of all samples together
         return [
-            Answer(text, "length" if finish == "length" else "stop", seen, tokens // len(texts))
+            GeneratedText(text, "length" if finish == "length" else "stop", seen, tokens // len(texts))
             for text, finish in texts
         ]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
+from stages.generate.lm import GeneratedText, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,11 +71,11 @@ class FolderLM:
 
         return self._load(AutoModel)
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """Answers in the order of the prompts; those that ask the longest prompts are batched together."""
         asked = [(prompt, key, sample) for prompt, key in zip(prompts, keys, strict=True)
                  for sample in range(sampling.samples)]  # fmt: skip
-        answers: list[Answer | None] = [None] * len(asked)
+        answers: list[GeneratedText | None] = [None] * len(asked)
         order = sorted(range(len(asked)), key=lambda i: (-len(asked[i][0]), i))
         for start in range(0, len(order), self.batch_rows):
             chosen = order[start : start + self.batch_rows]
@@ -158,7 +158,7 @@ class FolderLM:
             )
         return int(self.tokenizer.eos_token_id)
 
-    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[Answer]:
+    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[GeneratedText]:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
@@ -206,7 +206,7 @@ class FolderLM:
             mask_bt = torch.cat([mask_bt, torch.ones_like(given)], 1)
             places_bt = places_bt[:, -1:] + 1
         return [
-            Answer(text, "stop" if end == "stop" else "length", seen, len(ids))
+            GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids))
             for text, end, seen, ids in zip(texts, finish, prompt_tokens, written, strict=True)
         ]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from stages.generate.lm import LM, Answer
+    from stages.generate.lm import LM, GeneratedText
 
 PROMPT = """Judge how useful the following text is for teaching a language model, from 0 (useless) to 5 (excellent).
 End your answer with one line: "Score: <number>".
@@ -165,7 +165,7 @@ class Judge(RowNode):
 
         return rows
 
-    def _verdict(self, answers: Sequence[Answer] | Exception) -> tuple[float | None, str, int, Exception | None]:
+    def _verdict(self, answers: Sequence[GeneratedText] | Exception) -> tuple[float | None, str, int, Exception | None]:
         """(mean of the numbers, first answer, votes that count, what is wrong)."""
         if isinstance(answers, Exception):
             return None, "", 0, answers
@@ -191,7 +191,7 @@ def _number(text: str | None) -> float | None:
 
 def ask(
     lm: LM, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling, in_flight: int
-) -> list[Sequence[Answer] | Exception]:
+) -> list[Sequence[GeneratedText] | Exception]:
     """The answers to every prompt, or what went wrong with it alone. An endpoint is asked by `in_flight` threads.
 
     Raises `EndpointFailed` when the server does not answer at all: then no row is at fault.
@@ -199,7 +199,7 @@ def ask(
     if not isinstance(lm, EndpointLM):
         return list(lm.generate(prompts, keys, sampling))
 
-    def one(request: tuple[str, str]) -> Sequence[Answer] | Exception:
+    def one(request: tuple[str, str]) -> Sequence[GeneratedText] | Exception:
         try:
             return lm.generate([request[0]], [request[1]], sampling)[0]
         except (Refused, BadAnswer) as error:

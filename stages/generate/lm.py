@@ -54,7 +54,7 @@ class Sampling:
 
 
 @dataclass(frozen=True)
-class Answer:
+class GeneratedText:
     """One answer to one prompt.
 
     text           without the prompt, and without the stop text that ended it
@@ -80,7 +80,7 @@ class Likelihood:
 class LM(Protocol):
     """A language model that is loaded, or an endpoint that answers."""
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """`sampling.samples` answers to every prompt; `keys` name the requests, one for each prompt."""
         ...
 

@@ -67,6 +67,7 @@ class TrainClusters(Node):
 
     version = 3
     gives = "clusters"
+    made = ("documents",)
 
     def check(self) -> None:
         have = columns_of(self.docs)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import Answer, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
+from stages.generate.lm import GeneratedText, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,7 +51,7 @@ class VllmLM:
         self.tokenizer: Any = self._model.get_tokenizer()
         self.longest: int = self._model.llm_engine.model_config.max_model_len
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[Answer]]:
+    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """Answers in the order of the prompts. Of a prompt that is too long the end is kept."""
         room = prompt_room(self._name, self.longest, sampling)
         asked, how = [], []
@@ -86,13 +86,13 @@ class VllmLM:
             seed=int(draw(sampling.seed, key, sample, 0) * 2**31),
         )  # fmt: skip
 
-    def _answer(self, output: Any, stop: Sequence[str]) -> Answer:
+    def _answer(self, output: Any, stop: Sequence[str]) -> GeneratedText:
         """Its own text leaves out characters that are cut off at the end."""
         (one,) = output.outputs
         tokens = [token for token in one.token_ids if token != self.tokenizer.eos_token_id]
         text, stopped = cut_at_stop(self.tokenizer.decode(tokens, skip_special_tokens=True), stop)
         finish = "stop" if stopped or one.finish_reason == "stop" else "length"
-        return Answer(text, finish, len(output.prompt_token_ids), len(tokens))
+        return GeneratedText(text, finish, len(output.prompt_token_ids), len(tokens))
 
     def _begun(self, prompt: str) -> str:
         """The prompt behind the token that a text of this model begins with."""

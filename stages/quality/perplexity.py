@@ -64,6 +64,7 @@ class TrainNgram(Node):
 
     version = 2
     gives = "n-gram model"
+    made = ("documents", "words")
 
     def check(self) -> None:
         if not 1 <= self.order <= 8:

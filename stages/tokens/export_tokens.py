@@ -54,6 +54,7 @@ class ExportTokens(Node):
     to: str | None = target()
 
     gives = "files"
+    made = ("tokens", "documents")
 
     def check(self) -> None:
         if (most := getattr(self.rows, "max_rows", None)) is not None:

@@ -66,6 +66,8 @@ class Pack(Node):
     version = 4
     libraries = ENCODERS
     gives = "packed rows"
+    made = ("rows", "tokens")
+    becomes = "tokens"
 
     def check(self) -> None:
         if self.half is not None and (self.half not in (0, 1) or HALF not in columns_of(self.docs)):

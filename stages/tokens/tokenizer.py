@@ -53,6 +53,7 @@ class Tokenizer(Node):
     version = 2
     libraries = ("tokenizers",)
     gives = "tokenizer"
+    made = ("documents",)
 
     def check(self) -> None:
         least = 256 + 1 + len(self.specials)

@@ -48,6 +48,7 @@ class Evaluate(Node):
 
     libraries = ENCODERS
     gives = "evaluation"
+    made = ("scored", "documents")
 
     def check(self) -> None:
         if sees_both_sides(self.model):

@@ -141,6 +141,7 @@ class Pretrain(Node):
 
     version = 5
     gives = "model"
+    made = ("steps", "tokens")
 
     def __post_init__(self) -> None:
         if self.match is not None:

@@ -42,6 +42,42 @@ Path("docs/c.txt").write_text(Path("docs/a.txt").read_text())
 print(run())
 """
 
+OWN = """\
+from dataclasses import dataclass
+
+from pipeline.bounds import Count
+from pipeline.contract import Columns, Node, Removed, RowNode, threshold
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LongEnough(RowNode):
+    \"\"\"Drop short documents.\"\"\"
+
+    docs: Node
+    min_chars: Count = threshold(200)
+
+    version = 1
+    reasons = ("long_enough.short",)
+
+    def adds(self):
+        return {"chars": "int32"}
+
+    def open(self, ctx):
+        import pyarrow.compute as pc
+
+        return lambda table: Columns(added={"chars": pc.utf8_length(table["text"]).cast("int32")})
+
+    def decide(self, scores):
+        import pyarrow.compute as pc
+
+        short = pc.less(scores["chars"], self.min_chars)
+        return Removed.where(short, "long_enough.short", value=scores["chars"], threshold=self.min_chars)
+
+    @classmethod
+    def explain(cls, ctx, row):
+        return {"asked": "LongEnough"}
+"""
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -95,3 +131,40 @@ def test_a_function_that_is_nowhere_is_told_by_the_plan(folder: Path) -> None:
     (folder / "rules.py").unlink()
     told = siftloom("plan", "mine.yaml", cwd=folder, code=2).stderr
     assert "map: no module 'rules' in the working folder, nor on the path of Python" in told
+
+
+def test_a_class_of_the_users_in_a_recipe_is_as_good_as_ours(folder: Path) -> None:
+    (folder / "docs" / "long.txt").write_text("a text of a few words\n" * 9)
+    (folder / "own_rules.py").write_text(OWN)
+    own = RECIPE.partition("  sized")[0] + "  long: {use: own_rules:LongEnough, docs: docs, min_chars: 50}\n"
+    (folder / "mine.yaml").write_text(own)
+    script("run", "mine.yaml", "--cpus", "1", cwd=folder)
+    counted = json.loads(script("whatif", "mine", "long", "min_chars=100", "--store", "kept", "--json", cwd=folder))
+    assert counted["kept"]["documents"] == [3, 1]
+    assert counted["reasons"] == {"long_enough.short": [0, 2]}
+    gone = json.loads(script("whatif", "mine", "long", "min_chars=9999", "--store", "kept", "--json", cwd=folder))
+    traced = json.loads(
+        script(
+            "why", "mine", gone["sides"]["removed then"]["examples"][0]["id"], "--store", "kept", "--json", cwd=folder
+        )
+    )
+    assert [step.get("asked") for step in traced["steps"]] == [None, "LongEnough"]
+    plan = json.loads(script("plan", "mine.yaml", "-s", "long.min_chars=100", "--json", cwd=folder))
+    assert {node["name"]: node["action"] for node in plan["nodes"]} == {"docs": "reuse", "long": "run"}
+    (folder / "own_rules.py").write_text(OWN.replace("version = 1", "version = 2"))
+    plan = json.loads(script("plan", "mine.yaml", "--json", cwd=folder))
+    assert plan["nodes"][1]["why"] == "version: 1 -> 2"
+    for text, words in (
+        ("own_rules:LongEnuf", "no class 'LongEnuf' in the module own_rules; did you mean 'LongEnough'?"),
+        ("no_rules:LongEnough", "no module 'no_rules' in the working folder"),
+    ):
+        (folder / "mine.yaml").write_text(own.replace("own_rules:LongEnough", text))
+        told = siftloom("plan", "mine.yaml", cwd=folder, code=2).stderr
+        assert f"mine.yaml:5:15: {words}" in told
+
+
+def test_the_version_of_a_map_is_a_key_of_the_recipe(folder: Path) -> None:
+    (folder / "mine.yaml").write_text(RECIPE.replace("fn: ", "version: 2, fn: "))
+    script("plan", "mine.yaml", cwd=folder)
+    (folder / "mine.yaml").write_text(RECIPE.replace("fn: ", "version: two, fn: "))
+    assert "mine.yaml:5:" in siftloom("plan", "mine.yaml", cwd=folder, code=2).stderr

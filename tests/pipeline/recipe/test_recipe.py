@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonschema
@@ -321,9 +322,45 @@ def test_the_schema_refuses_what_the_reader_refuses() -> None:
 
 
 def test_a_class_without_a_name_cannot_be_written() -> None:
-    node = Source(paths=("x",))
-    with pytest.raises(RecipeError, match="Source has no name in a recipe"):
-        dump([node], {node: "a"}, Vocabulary({k: v for k, v in NODES.items() if k != "source"}, {}), name="x")
+    @dataclass(frozen=True, kw_only=True, eq=False)
+    class Nameless(Source):
+        pass
+
+    node = Nameless(paths=("x",))
+    with pytest.raises(RecipeError, match="Nameless has no name in a recipe"):
+        dump([node], {node: "a"}, Vocabulary(NODES, {}), name="x")
+
+
+def test_a_class_of_the_users_is_named_by_its_place() -> None:
+    """`other` knows no kind but one, which every other class of the vocabulary is not."""
+    other = Vocabulary({"train": NODES["train"]}, {})
+    place = f"{Source.__module__}:Source"
+    read = parse(f"nodes:\n  a: {{use: '{place}', paths: [x]}}\n", other).nodes["a"]
+    assert type(read) is Source
+    text = dump([read], {read: "a"}, other, name="x")
+    assert place in text
+    assert parse(text, other).nodes["a"].paths == read.paths == ("x",)
+    jsonschema.validate(plain(compose(text, "r")), schema(other))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("no_such_module:Node", "no module 'no_such_module' in the working folder"),
+        (f"{Source.__module__}:Sourse", "no class 'Sourse' in the module .*; did you mean 'Source'?"),
+        (f"{Source.__module__}:Dense", "Dense is no node; expected a frozen dataclass"),
+        ("a b:C", "'a b:C'; expected module:Class"),
+    ],
+)
+def test_a_place_without_a_node_is_told_with_its_line(place: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=f"^recipe:2:12: {words}"):
+        parse(f"nodes:\n  a: {{use: '{place}', paths: [x]}}\n", Vocabulary(NODES, {}))
+
+
+def test_a_class_of_the_users_may_not_take_the_name_of_a_kind() -> None:
+    other = Vocabulary({**NODES, "source": NODES["train"]}, {})
+    with pytest.raises(RecipeError, match="is of the kind 'source', as a node of siftloom is"):
+        parse(f"nodes:\n  a: {{use: '{Source.__module__}:Source', paths: [x]}}\n", other)
 
 
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False))

@@ -1,10 +1,10 @@
-"""A node that finds equal first words, so that the report has originals to show; workers import it from here."""
+"""Nodes for the report, which workers import from here: one finds equal first words, one counts letters."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.contract import Columns, Node, Removed, RowNode
+from pipeline.contract import Columns, Context, Node, Removed, Result, RowNode, ShardPhase, ShardWriter, nothing
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -50,3 +50,33 @@ class SameBeginning(RowNode):
                 "highlight": 1,
             }
         ]
+
+
+class LetterCount(ShardWriter):
+    def __init__(self, ctx: Context) -> None:
+        self.ctx, self.counts = ctx, {"documents": 0, "bytes": 0, "letters": 0, "sheets": 1}
+
+    def add(self, table) -> None:
+        for text in table["text"].to_pylist():
+            self.counts["documents"] += 1
+            self.counts["bytes"] += len(text.encode())
+            self.counts["letters"] += sum(letter.isalpha() for letter in text)
+
+    def finish(self) -> Result:
+        with self.ctx.create(".txt") as path:
+            path.write_text(str(self.counts["letters"]))
+        return Result(counts=self.counts)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Letters(Node):
+    """Turn documents into letters: the report knows of it only what is declared here."""
+
+    docs: Node
+
+    gives = "letters"
+    made = ("sheets", "letters")
+    becomes = "letters"
+
+    def phases(self):
+        return (ShardPhase(name="count", open=LetterCount, needs=("text",), whole=nothing),)

@@ -408,4 +408,4 @@ def _funnel() -> tuple[FunnelStep, ...]:
         ("select", 1022, 1_136_000),
     )
     done = tuple(FunnelStep(label=label, documents=documents, text_bytes=size) for label, documents, size in steps)
-    return (*done, FunnelStep(label="pack", documents=1022, text_bytes=1_136_000, tokens=327_840))
+    return (*done, FunnelStep(label="pack", documents=1022, text_bytes=1_136_000, became=327_840, unit="tokens"))

@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from report_nodes import SameBeginning
+from report_nodes import Letters, SameBeginning
 
 from pipeline.driver import execute
 from pipeline.files.open_store import open_store
 from pipeline.graph import build
 from pipeline.progress.recorder import Recorder
+from pipeline.report import numbers
 from pipeline.report.collect import collect
 from pipeline.report.page import render
 from pipeline.run import StoredRun
@@ -34,7 +35,7 @@ def run(tmp_path_factory) -> StoredRun:
     (folder / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
     docs = Read(paths=[str(folder / "a.jsonl")])
     plain = GopherQuality(docs=docs, min_words=20)
-    graph = build([SameBeginning(docs=plain)], {"docs": docs, "plain": plain})
+    graph = build([Letters(docs=SameBeginning(docs=plain))], {"docs": docs, "plain": plain})
     for _ in range(2):  # the second finds everything done
         recorder = Recorder(open_store(str(folder / "store")), "tiny")
         done = execute.run(graph, name="tiny", store=str(folder / "store"), watcher=recorder, recipe="name: tiny\n")
@@ -44,8 +45,8 @@ def run(tmp_path_factory) -> StoredRun:
 
 def test_counts_inputs_and_reasons_are_those_of_the_run(run: StoredRun) -> None:
     data = collect(run)
-    docs, plain, same = data.nodes
-    assert [(node.label, node.total, node.kept) for node in data.nodes] == [
+    docs, plain, same, letters = data.nodes
+    assert [(node.label, node.total, node.kept) for node in data.nodes[:3]] == [
         ("docs", 33, 32), ("plain", 32, 30), ("same_beginning", 30, 10),
     ]  # fmt: skip
     assert same.inputs == ("plain",)
@@ -55,9 +56,12 @@ def test_counts_inputs_and_reasons_are_those_of_the_run(run: StoredRun) -> None:
     assert not [name for name, _ in plain.config if name == "docs"]
     assert {node.action for node in data.nodes} == {"run"}  # of the driver that did something
     assert all(node.seconds is not None and node.seconds >= 0 for node in data.nodes)
-    assert data.headline == "Of 32 documents 10 were kept (31.2\u00a0%)."
-    assert [highlight.label for highlight in data.highlights] == ["documents kept", "copies", "nodes"]
-    assert [step.documents for step in data.funnel] == [32, 30, 10]
+    end, counted = data.funnel[-1], numbers.count(data.funnel[-1].became)
+    assert data.headline == f"Of 32 documents 10 were kept (31.2\u00a0%), {counted} letters."
+    assert [highlight.label for highlight in data.highlights] == ["documents kept", "letters", "copies", "nodes"]
+    assert [step.documents for step in data.funnel] == [32, 30, 10, 10]
+    assert (end.label, end.unit, letters.result) == ("letters", "letters", f"1 sheets, {counted} letters")
+    assert 1000 < end.became < end.text_bytes
     assert data.funnel[0].text_bytes > data.funnel[1].text_bytes > 0
     assert data.recipe == "name: tiny\n"
     words = next(figure for figure in plain.figures if figure["x"] == "gopher_words")
@@ -86,6 +90,7 @@ def test_the_run_writes_its_page(run: StoredRun) -> None:
     html = render(collect(run))
     assert "same_<wbr>beginning.<wbr>copy" in html
     assert "<del>" in html
+    assert '<th scope="col">letters</th></tr>' in html
 
 
 def test_a_node_that_is_not_finished_is_shown_so(run: StoredRun) -> None:
