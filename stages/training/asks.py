@@ -41,6 +41,11 @@ def check_rows(packs: Sequence[Pack], order: RowOrder, parts: Sequence[object], 
                 "pretrain.order", f"rows drawn by {', '.join(order.reads)}, and {LOG_PRIOR} carried for the loss",
                 "one prior, in the sampler or in the loss", f"carry no {LOG_PRIOR}, or draw by it",
             )  # fmt: skip
+        if pack.samples and (others := [one for one in collators if not one.learns_places]):
+            raise RecipeError(
+                "pretrain.collate", f"{type(others[0]).__name__}, over samples of which only answers are learned",
+                "next_token", "collate: next_token, or rows of `pack`",
+            )  # fmt: skip
         reserved = getattr(pack.tokenizer, "specials", ())
         if missing := [name for name in specials(collators) if name not in reserved]:
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")

@@ -99,11 +99,15 @@ class Feed:
         ids, documents = (np.empty((count, training.length + 1), np.int64) for _ in range(2))
         priors = np.empty(count, np.float32)
         columns = {name: np.empty(count) for name in self.node.reads}
+        samples = any(source.rows.of_samples for source in training.sources)
+        learned = np.ones((count, training.length + 1), bool) if samples else None
         for source in np.unique(sources):
             at, packed = np.flatnonzero(sources == source), training.sources[source].rows
             taken = packed.take(rows[at])
             ids[at], documents[at] = taken.ids, taken.segments
             priors[at] = 0.0 if self.node.order.weighs else taken.log_priors
+            if learned is not None and taken.learned is not None:
+                learned[at] = taken.learned
             for name, values in columns.items():
                 values[at] = packed.means(name, rows[at])
         first = training.sources[0].rows
@@ -113,7 +117,18 @@ class Feed:
             found = f"the token {ids.max()}, and a vocabulary of {first.vocab_size}"
             raise DataError(f"pretrain.rows, row {row}", found, "tokens of the vocabulary", "siftloom verify RUN")
         specials = dict(first.specials)
-        return Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
+        made = Rows(ids, documents, numbers, sources, priors, columns, cut, first.end_id, first.vocab_size, specials)
+        return made if learned is None else made._replace(learned=learned, **self._groups(sources, rows))
+
+    def _groups(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Group and role of each piece of some rows; a piece of a document is in no group."""
+        found = {source: self.training.sources[source].rows for source in np.unique(sources).tolist()}
+        parts = {source: one.groups(rows[sources == source]) for source, one in found.items() if one.of_samples}
+        width = max((group.shape[1] for group, _ in parts.values()), default=0)
+        both = np.zeros((2, len(rows), width), np.int64)
+        for source, part in parts.items():
+            both[:, np.flatnonzero(sources == source), : part[0].shape[1]] = part
+        return {"groups": both[0], "roles": both[1]}
 
     def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Carried values of the documents of some rows: the prior's, where the loss counts one, and the reference's."""

@@ -39,6 +39,7 @@ class StreamedRows:
     vocab_size: int
     specials: tuple[tuple[str, int], ...]
     tokenizer: str
+    of_samples: bool = False
 
     def documents(self, row: int) -> list[str]:
         """The shards that a row was made from: more is not kept."""
