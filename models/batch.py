@@ -34,6 +34,8 @@ class Batch:
     columns       carried columns: name -> float64 [b], the mean over the tokens of the row
     pieces        the same columns by document, where documents are weighted: name -> float64 [b, d], document 1 of each
                   row first, NaN behind its last one
+    groups_bd     int64 [b, d], of samples: the group of each document of a row, from 1, and 0 behind its last one
+    roles_bd      int64 [b, d], what each document is in its group
     """
 
     ids_bt: Tensor
@@ -47,6 +49,8 @@ class Batch:
     log_prior_b: Tensor | None = None
     columns: Mapping[str, Tensor] = field(default_factory=dict)
     pieces: Mapping[str, Tensor] = field(default_factory=dict)
+    groups_bd: Tensor | None = None
+    roles_bd: Tensor | None = None
 
     @property
     def segments_bt(self) -> Tensor | None:

@@ -58,9 +58,10 @@ NODES = {
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
+    "pack_samples": "stages.tokens.pack_samples:PackSamples",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
-    "score_loss": "stages.training.score_loss:ScoreLoss",
+    "score_loss": "stages.generate.score_loss:ScoreLoss",
     "loss_weights": "stages.training.loss_weights:LossWeights",
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
@@ -103,10 +104,11 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
-FEEDS = {"stream": "stages.training.stream:Stream"}
+SAMPLES = {"answer": "stages.tokens.sample:Answer", "chat": "stages.tokens.chat:Chat"}
+FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH, **FEEDS,
+    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES,
 }  # fmt: skip
 
 

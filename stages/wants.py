@@ -11,8 +11,8 @@ from pipeline.contract import Gives, Node
 
 Documents = Annotated[Node, Gives(("documents",))]
 TokenizerNode = Annotated[Node, Gives(("tokenizer",), ("tokenizer",))]
-PackedRows = Annotated[Node, Gives(("packed rows",), ("pack",))]
-RowsOrDocuments = Annotated[Node, Gives(("packed rows", "documents"), ("pack",))]
+PackedRows = Annotated[Node, Gives(("packed rows",), ("pack", "pack_samples"))]
+RowsOrDocuments = Annotated[Node, Gives(("packed rows", "documents"), ("pack", "pack_samples"))]
 TrainedNode = Annotated[Node, Gives(("model",), ("pretrain", "hf_model"))]
 ModelOrFolder = Annotated[Node, Gives(("model", "model folder"), ("pretrain", "export", "model_folder"))]
 ModelFiles = Annotated[Node, Gives(("model folder",), ("model_folder",))]

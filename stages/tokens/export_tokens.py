@@ -59,6 +59,9 @@ class ExportTokens(Node):
     def check(self) -> None:
         if (most := getattr(self.rows, "max_rows", None)) is not None:
             raise RecipeError("export_tokens.rows", f"max_rows: {most}", "a pack node of all its rows")
+        if getattr(self.rows, "samples", False):
+            found = "rows of samples, of which no format of these says what is learned"
+            raise RecipeError("export_tokens.rows", found, "rows of `pack`", "pack the documents for it")
         check_target("export_tokens.to", self.to)
 
     def phases(self):

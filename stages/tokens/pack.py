@@ -19,7 +19,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from annotated_types import Interval
 
@@ -30,9 +30,13 @@ from stages.documents import HALF, HELD_OUT, LANG, SOURCE, TEXT, carried, column
 from stages.tokens.tokenizer import ENCODERS, END_OF_TEXT, tokenizer_file
 from stages.wants import Documents, TokenizerNode
 
+if TYPE_CHECKING:
+    from stages.tokens.pack_shard import PackWriter
+
 OPTIONAL = (HELD_OUT, SOURCE, LANG)  # used when the documents carry them
 SHARDS_TOGETHER = 64  # in a row group of the barred documents, so that a shard reads its own and few others
-NOT_CARRIED = (TEXT, SOURCE, "row", "tokens", "bytes")  # in the rows already, or too long
+OF_SAMPLES = ("sample_group", "sample_role", "sample_learned")
+NOT_CARRIED = (TEXT, SOURCE, "row", "tokens", "bytes", *OF_SAMPLES)  # in the rows already, or too long
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,6 +68,7 @@ class Pack(Node):
     carry: tuple[str, ...] = ()
 
     version = 4
+    samples: ClassVar[bool] = False  # whether some places of the rows are not learned
     libraries = ENCODERS
     gives = "packed rows"
     made = ("rows", "tokens")
@@ -99,10 +104,11 @@ class Pack(Node):
     def phases(self):
         barred = TaskPhase(name="barred", keys=one, run=self._bar)
         half = () if self.half is None else (HALF,)
+        optional = carried(self.docs, *OPTIONAL)
         pack = ShardPhase(
             name="pack",
             open=self._open,
-            needs=tuple(dict.fromkeys(("_row", "text", *carried(self.docs, *OPTIONAL), *half, *self.carry))),
+            needs=tuple(dict.fromkeys(("_row", *self.read, *optional, *half, *self.carry))),
             law=Law("documents", "documents", ("packed", "dropped.")),
         )
         return (
@@ -143,8 +149,6 @@ class Pack(Node):
         return Result(counts={"documents": sum(len(rows) for _, _, rows in found)})
 
     def _open(self, ctx: Context):
-        from stages.tokens.pack_shard import PackWriter
-
         barred: frozenset[int] = frozenset()
         if self.holdout is not None:
             import pyarrow.parquet as pq
@@ -154,6 +158,17 @@ class Pack(Node):
             barred = frozenset(table["rows"].combine_chunks().flatten().to_pylist())
         have = columns_of(self.docs)
         carry = {name: have[name] != "string" for name in self.carry}
+        return self.writer(ctx, barred, carry)
+
+    @property
+    def read(self) -> tuple[str, ...]:
+        """The columns that rows are made of."""
+        return (TEXT,)
+
+    def writer(self, ctx: Context, barred: frozenset[int], carry: Mapping[str, bool]) -> PackWriter:
+        """What makes the rows of a shard; see `PackWriter`."""
+        from stages.tokens.pack_shard import PackWriter
+
         return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry, self.half)
 
     def _meta(self, ctx: Context, key: str) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result
 from pipeline.errors import DataError
-from stages.documents import HALF, LOG_PRIOR
+from stages.documents import HALF, HELD_OUT, LOG_PRIOR
 from stages.tokens.encoder import Encoder
 from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.tokens.packing import Piece, best_fit, cut
@@ -62,32 +62,24 @@ class PackWriter:
 
     def add(self, table: pa.Table) -> None:
         held = table["held_out"].to_pylist() if "held_out" in table.column_names else [False] * table.num_rows
-        columns = [name for name in ("_row", "source", "lang") if name in table.column_names]
-        columns += [name for name in self.carry if name not in columns]
+        columns = [name for name in table.column_names if name not in (HELD_OUT, HALF) or name in self.carry]
         halves = [self.half] * table.num_rows if self.half is None else table[HALF].to_pylist()
         numbers = {name: table[name].cast("float64") for name, is_number in self.carry.items() if is_number}
         for name, values in numbers.items():
             table = table.set_column(table.column_names.index(name), name, values)
-        texts: list[str] = []
-        documents: list[dict] = []
-        texts_of, entries = table["text"].to_pylist(), table.select(columns).to_pylist()
-        for mark, half, text, entry in zip(held, halves, texts_of, entries, strict=True):
+        kept: list[dict] = []
+        for mark, half, entry in zip(held, halves, table.select(columns).to_pylist(), strict=True):
             self.counts["documents"] += 1
             if mark or entry["_row"] in self.barred:
                 self.counts["dropped.held_out"] += 1
             elif half != self.half:
                 self.counts["dropped.other_half"] += 1
-            elif not text:
-                self.counts["dropped.empty"] += 1
             else:
-                texts.append(text)
-                documents.append(entry)
-                self._check_prior(entry)
+                kept.append(entry)
         differing = self.encoder.differing
-        for entry, ids in zip(documents, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
+        for entry in self.encoded(kept):
+            self._check_prior(entry)
             self.counts["packed"] += 1
-            self.counts["text_tokens"] += len(ids)
-            entry["ids"] = np.concatenate([[self.end], ids, [self.end]]).astype(self.dtype)
             self.waiting.append(entry)
             if len(self.waiting) == self.window:
                 self._write_window()
@@ -99,6 +91,17 @@ class PackWriter:
                 first=(self.encoder.differs or "")[:SHOWN],
                 all_by_tokenizers_now=self.encoder.is_reference,
             )
+
+    def encoded(self, entries: list[dict]) -> Iterator[dict]:
+        """The entries that are packed, with their `ids`; the others are counted by reason."""
+        kept = [entry for entry in entries if entry["text"]]
+        if empty := len(entries) - len(kept):
+            self.counts["dropped.empty"] += empty
+        texts = [entry.pop("text") for entry in kept]
+        for entry, ids in zip(kept, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
+            self.counts["text_tokens"] += len(ids)
+            entry["ids"] = np.concatenate([[self.end], ids, [self.end]]).astype(self.dtype)
+            yield entry
 
     def _check_prior(self, entry: Mapping[str, Any]) -> None:
         """Raise DataError for a weight that is no number."""
@@ -142,10 +145,11 @@ class PackWriter:
         import pyarrow as pa
 
         first = self.counts["rows"]
-        starts = [np.cumsum([0, *(piece.length for piece in pieces[:-1])]).tolist() for pieces in packed]
+        laid = self.pieces(packed)
+        starts = [np.cumsum([0, *(piece.length for piece in pieces[:-1])]).tolist() for pieces in laid]
         inside = np.arange(self.capacity) < used[:, None]
         sizes = np.where(inside, self.encoder.token_bytes[rows], 0).sum(axis=1)
-        pieces = [[(self.waiting[piece.document], piece) for piece in row] for row in packed]
+        pieces = [[(self.waiting[piece.document], piece) for piece in row] for row in laid]
 
         def of_pieces(kind: pa.DataType, value: Callable[[dict, Piece], Any]) -> pa.Array:
             return pa.array([[value(entry, piece) for entry, piece in row] for row in pieces], pa.list_(kind))
@@ -165,7 +169,15 @@ class PackWriter:
             columns[f"doc_{name}"] = of_pieces(kind, lambda entry, piece, name=name: entry[name])
             if is_number:
                 columns[name] = pa.array([_mean(name, row) for row in pieces], pa.float64())
-        return pa.table(columns)
+        return pa.table(columns | self.more_columns(packed))
+
+    def pieces(self, packed: list[list[Piece]]) -> list[list[Piece]]:
+        """The pieces of the rows of a window, by row, of what was packed there."""
+        return packed
+
+    def more_columns(self, packed: list[list[Piece]]) -> dict[str, pa.Array]:
+        """Further columns of `rows.parquet` for the rows of a window."""
+        return {}
 
     def finish(self) -> Result:
         import pyarrow as pa

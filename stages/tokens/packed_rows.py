@@ -14,6 +14,12 @@
     <name>      float64       for every carried number: its mean over the used tokens, null when a piece has none; of
                               `log_prior` the logarithm of the mean weight, so that rows weigh what their documents do
 
+The rows of `pack_samples` have three more lists:
+
+    sample_group    list<int32>  number of each piece's group in the row, from 1; the pieces of a group stand in one row
+    sample_role     list<int32>  what each piece is in its group, by its place in `Sample.roles`
+    sample_learned  list<int32>  starts and ends, in turn, of the places whose tokens are learned
+
 Global row numbers count through the shards in their order. With a draw (`max_rows`) they number the drawn
 rows only.
 """
@@ -51,17 +57,22 @@ class TakenRows(NamedTuple):
     log_priors  float32 [n], the carried `log_prior` (of the mean weight of the row's tokens), 0 without one
     segments    int64 [n, T+1]: the first piece of a row is 1, the next one 2, and so on; filling is 0. The tail of a
                 document that was cut is a piece like any other
+    learned     bool [n, T+1], which tokens are learned, or None: all
     """
 
     ids: np.ndarray
     used: np.ndarray
     log_priors: np.ndarray
     segments: np.ndarray
+    learned: np.ndarray | None
 
 
-def has_label(segments: np.ndarray) -> np.ndarray:
-    """Where a token is followed by one of its own piece, bool [n, T]: everywhere else there is nothing to predict."""
-    return (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+def has_label(segments: np.ndarray, learned: np.ndarray | None = None) -> np.ndarray:
+    """Where a token is followed by one of its own piece that is learned, bool [n, T]: everywhere else there is nothing
+    to predict.
+    """
+    followed = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
+    return followed if learned is None else followed & learned[:, 1:]
 
 
 @dataclass(frozen=True)
@@ -144,7 +155,16 @@ class PackedRows:
     @cached_property
     def _starts(self) -> tuple[np.ndarray, np.ndarray]:
         """Places in their rows where pieces begin, of all rows one after another, and where each row's begin there."""
-        lists = [column.combine_chunks() for column in self._column("doc_start")]
+        return self._flat("doc_start")
+
+    @cached_property
+    def _learns(self) -> tuple[np.ndarray, np.ndarray]:
+        """Starts and ends of the learned places, as `_starts` are laid out."""
+        return self._flat("sample_learned")
+
+    def _flat(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """The lists of a column of whole numbers one after another, and where those of each row begin there."""
+        lists = [column.combine_chunks() for column in self._column(name)]
         counts = [np.diff(one.offsets.to_numpy()) for one in lists]
         flat = [one.flatten().to_numpy() for one in lists]
         return np.concatenate([np.zeros(0, np.int32), *flat]), np.concatenate([[0], *counts]).cumsum()
@@ -187,15 +207,25 @@ class PackedRows:
         """Values of a carried column for each piece of the rows with these global numbers, float64 [n, most pieces];
         NaN where a row has no such piece or its document no value, and everywhere when the column is not carried.
         """
+        return self._by_piece(f"doc_{name}", rows)
+
+    def _by_piece(self, name: str, rows: np.ndarray) -> np.ndarray:
         firsts, ends = self._starts[1][self._places(rows)], self._starts[1][self._places(rows) + 1]
         found = np.full((len(rows), int((ends - firsts).max(initial=0))), np.nan)
         if self.carries(name):
-            if f"doc_{name}" not in self._means:
-                lists = [column.combine_chunks().flatten() for column in self._column(f"doc_{name}")]
-                self._means[f"doc_{name}"] = np.concatenate([c.cast("float64").to_numpy(False) for c in lists])
+            if name not in self._means:
+                lists = [column.combine_chunks().flatten() for column in self._column(name)]
+                self._means[name] = np.concatenate([c.cast("float64").to_numpy(False) for c in lists])
             for row, (first, end) in enumerate(zip(firsts, ends, strict=True)):
-                found[row, : end - first] = self._means[f"doc_{name}"][first:end]
+                found[row, : end - first] = self._means[name][first:end]
         return found
+
+    def groups(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Group and role of each piece of the rows with these global numbers, int64 [n, most pieces]: groups count from
+        1, and 0 stands where a row has no such piece.
+        """
+        group, role = (self._by_piece(f"sample_{name}", rows) for name in ("group", "role"))
+        return np.nan_to_num(group).astype(np.int64), np.nan_to_num(role).astype(np.int64)
 
     def documents(self, row: int) -> list[str]:
         """The documents of a row with this global number: their ids where `pack` carries them, else shard and row."""
@@ -223,7 +253,20 @@ class PackedRows:
         if self.carries(LOG_PRIOR):
             means = self.means(LOG_PRIOR, rows)
             priors = np.where(np.isnan(means), 0.0, means).astype(np.float32)
-        return TakenRows(ids, used, priors, self._segments(places, used))
+        learned = self._learned(places) if self.of_samples else None
+        return TakenRows(ids, used, priors, self._segments(places, used), learned)
+
+    @property
+    def of_samples(self) -> bool:
+        """Whether only some places are learned."""
+        return self.carries("sample_learned")
+
+    def _learned(self, places: np.ndarray) -> np.ndarray:
+        bounds, first = self._learns
+        turns = np.zeros((len(places), self.length + 2), bool)
+        for i, place in enumerate(places):
+            turns[i, bounds[first[place] : first[place + 1]]] = True
+        return (turns.cumsum(1) % 2 == 1)[:, :-1]
 
     def _segments(self, places: np.ndarray, used: np.ndarray) -> np.ndarray:
         starts, first = self._starts

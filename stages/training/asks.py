@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from models.objective import Objective
     from stages.tokens.pack import Pack
     from stages.training.collate import Collator
-    from stages.training.order import Order
+    from stages.training.order import RowOrder
 
 
 def columns(parts: Iterable[object]) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def specials(collators: Iterable[Collator]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in collators for name in one.needs))
 
 
-def check_rows(packs: Sequence[Pack], order: Order, parts: Sequence[object], collators: Sequence[Collator]) -> None:
+def check_rows(packs: Sequence[Pack], order: RowOrder, parts: Sequence[object], collators: Sequence[Collator]) -> None:
     """Raise `RecipeError` for a column that no pack carries, a special token that the tokenizer does not reserve, and a
     prior that would count twice.
     """
@@ -40,6 +40,11 @@ def check_rows(packs: Sequence[Pack], order: Order, parts: Sequence[object], col
             raise RecipeError(
                 "pretrain.order", f"rows drawn by {', '.join(order.reads)}, and {LOG_PRIOR} carried for the loss",
                 "one prior, in the sampler or in the loss", f"carry no {LOG_PRIOR}, or draw by it",
+            )  # fmt: skip
+        if pack.samples and (others := [one for one in collators if not one.learns_places]):
+            raise RecipeError(
+                "pretrain.collate", f"{type(others[0]).__name__}, over samples of which only answers are learned",
+                "next_token", "collate: next_token, or rows of `pack`",
             )  # fmt: skip
         reserved = getattr(pack.tokenizer, "specials", ())
         if missing := [name for name in specials(collators) if name not in reserved]:

@@ -38,6 +38,10 @@ class Rows(NamedTuple):
     end_id     the special token that begins and ends a document
     vocab_size size of the vocabulary
     specials   name -> id of the tokenizer's special tokens
+    learned    bool [b, T+1], which tokens are learned; None = all
+    groups     int64 [b, d], group of each piece of a row, from 1, and 0 behind its last piece; None where rows hold no
+               samples
+    roles      int64 [b, d], what each piece is in its group
     """
 
     ids: np.ndarray
@@ -50,6 +54,9 @@ class Rows(NamedTuple):
     end_id: int
     vocab_size: int
     specials: Mapping[str, int]
+    learned: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    roles: np.ndarray | None = None
 
     @property
     def plain(self) -> np.ndarray:
@@ -84,11 +91,12 @@ class Key(NamedTuple):
 class Collator(metaclass=Typed):
     """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold, `needs` the special
     tokens that `Rows.specials` must hold; `both_sides`: a place sees what stands behind it, so that the model is no
-    causal one afterwards.
+    causal one afterwards; `learns_places`: it asks for the tokens that `Rows.learned` marks alone, as samples need it.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     both_sides: ClassVar[bool] = False
+    learns_places: ClassVar[bool] = False
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -101,7 +109,11 @@ class Collator(metaclass=Typed):
 
 @dataclass(frozen=True, kw_only=True)
 class NextToken(Collator):
-    """Every token is predicted from those before it; none is predicted from another document or in filling."""
+    """Every token is predicted from those before it; none is predicted from another document or in filling. Of samples
+    the tokens of answers alone are predicted.
+    """
+
+    learns_places: ClassVar[bool] = True
 
     def collate(self, rows: Rows, key: Key) -> Batch:
         import numpy as np
@@ -109,7 +121,7 @@ class NextToken(Collator):
         from models.losses import IGNORE
         from stages.tokens.packed_rows import has_label
 
-        labels = np.where(has_label(rows.documents), rows.ids[:, 1:], IGNORE)
+        labels = np.where(has_label(rows.documents, rows.learned), rows.ids[:, 1:], IGNORE)
         return batch_of(rows, rows.ids[:, :-1], labels)
 
 
@@ -133,6 +145,8 @@ def batch_of(
         rows_b=tensor(rows.numbers),
         log_prior_b=tensor(rows.log_prior),
         columns={name: tensor(values) for name, values in rows.columns.items()},
+        groups_bd=None if rows.groups is None else tensor(rows.groups),
+        roles_bd=None if rows.roles is None else tensor(rows.roles),
         **more,
     )
 

@@ -49,6 +49,10 @@ class GrowingVocabulary(Collator, Pacing):
         return self.inner.both_sides
 
     @property
+    def learns_places(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.inner.learns_places
+
+    @property
     def mask(self) -> str | None:
         """The special token that hides, where the inner collator has one."""
         return getattr(self.inner, "mask", None)

@@ -29,6 +29,7 @@ from stages.catalog import (
     OPTIMISERS,
     ORDERS,
     REWEIGHTING,
+    SAMPLES,
     STAGES,
     load,
     load_value,
@@ -50,7 +51,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, STAGES, MATCH, FEEDS,
-    LANGUAGE_MODELS,
+    LANGUAGE_MODELS, SAMPLES,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -67,6 +68,7 @@ WORDS = {
     "labels": (("a", "b"), ("b", "c")), "test_sources": ((), ("a.jsonl",)), "workers": (1, 2, (1, 2)),
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
+    "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
 
@@ -132,6 +134,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("select", docs=scored, by="quality", keep_fraction=0.5)
     tokenizer = node("tokenizer", docs=split, vocab_size=300)
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
+    node("pack_samples", docs=docs, tokenizer=tokenizer, length=16, sample=load_value("answer")(prompt="url"))
     node("export_tokens", rows=rows)
     train = node("pretrain", rows=rows, model=m.Llama("1m"), device="cpu", precision="fp32", steps=4, micro_batches=4)
     other = dataclasses.replace(train, seed=1)
