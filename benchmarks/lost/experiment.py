@@ -27,6 +27,7 @@ from models.optim_config import AdamW, Cosine
 from models.presets import Llama, Lost, LowRank
 from models.reweight_config import Uniform
 from models.sltrain_config import SLTrain
+from pipeline.files.open_store import file_on_disk
 from stages.read.demo import demo_files
 from stages.tokens.rows import PackedRows
 from stages.training.job import Job
@@ -80,7 +81,7 @@ def corpus(folder: Path) -> tuple[PackedRows, np.ndarray]:
         "doc_start": pa.array([[0]] * len(ids), pa.list_(pa.int32())),
     }
     pq.write_table(pa.table(columns), folder / "a.rows.parquet")
-    files = ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), len(ids)),)
+    files = ((file_on_disk(folder / "a.bin"), file_on_disk(folder / "a.rows.parquet"), len(ids)),)
     return PackedRows(files, LENGTH, "uint16", END, WORDS), rows_of(held)[:256]
 
 
@@ -96,7 +97,7 @@ def run(rows: PackedRows, held: np.ndarray, model: Llama, lr: float, seed: int, 
         sources=(RowSource("rows", rows, 1.0),), model=model, reweight=Uniform(),
         optimizer=AdamW(lr=lr, weight_decay=0.0), lr_schedule=Cosine(), steps=steps, batch_rows=8, micro_batches=1,
         seed=seed, attend="row", precision="fp32", reduce="tree", shard=1, threads=1, device="cpu",
-        checkpoint_every=steps, log_interval=steps, scratch=rows.files[0][0] + ".scratch",
+        checkpoint_every=steps, log_interval=steps, scratch=f"{rows.files[0][0].local()}.scratch",
     )  # fmt: skip
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
     try:

@@ -16,6 +16,7 @@ from models.llama import LlamaModel
 from models.optim_config import AdamW, Cosine
 from models.presets import Llama
 from models.reweight_config import Uniform
+from pipeline.files.open_store import file_on_disk
 from stages.tokens.rows import PackedRows
 from stages.training.job import Job
 from stages.training.row_source import RowSource
@@ -36,7 +37,7 @@ def train(rows: PackedRows, seed: int, steps: int, *, lr: float = 0.01, start: P
                 "steps": steps, "batch_rows": BATCH, "micro_batches": 1, "seed": seed, "attend": "document",
                 "precision": "fp32", "reduce": "tree", "shard": 1, "threads": 1, "device": "cpu",
                 "checkpoint_every": steps, "log_interval": steps, "scratch": scratch,
-                "start": None if start is None else str(start), **parts,
+                "start": None if start is None else file_on_disk(start), **parts,
             },
         )  # fmt: skip
         trainer = Trainer(job, 0, 1, torch.device("cpu"))

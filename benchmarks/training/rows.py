@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.files.open_store import file_on_disk
 from stages.tokens.rows import PackedRows
 
 
@@ -23,5 +24,5 @@ def random_rows(folder: Path, *, rows: int, length: int, vocab_size: int, docume
         "doc_start": pa.array([starts] * rows, pa.list_(pa.int32())),
     }
     pq.write_table(pa.table(columns), folder / "a.rows.parquet")
-    files = ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), rows),)
+    files = ((file_on_disk(folder / "a.bin"), file_on_disk(folder / "a.rows.parquet"), rows),)
     return PackedRows(files, length, "uint16", 0, vocab_size)

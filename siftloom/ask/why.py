@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import DocumentRow
+from pipeline.contract import DocumentRow, StoredFile
 from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ class Asked:
 
     def path(self, phase: str, key: str, ext: str) -> Path:
         return self.view.path(phase, key, ext)
+
+    def stored(self, phase: str, key: str, ext: str) -> StoredFile:
+        return self.view.stored(phase, key, ext)
 
     def removed(self) -> pa.Table:
         return self.view.removed(own=True)

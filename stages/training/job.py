@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from models.freeze import Freeze
@@ -14,7 +13,7 @@ from models.optim_config import LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import Reweight
-from pipeline.contract import Store
+from pipeline.contract import Store, StoredFile
 from stages.documents import LOG_PRIOR
 from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
@@ -62,7 +61,7 @@ class Job:
     order: Order = MIXTURE
     freeze: Freeze | None = None
     schedule: tuple[Stage, ...] = ()
-    start: str | None = None  # path of a trained model's file
+    start: StoredFile | None = None  # a trained model's
     on_nan: Literal["stop", "skip"] = "stop"
     stream: Stream | None = None
 
@@ -125,7 +124,7 @@ class Job:
         if not objective.asks_start:
             return objective
         assert self.start is not None, "an objective that asks for a start, in a run without one"
-        return self._objectives.setdefault(objective, objective.bound(Path(self.start)))
+        return self._objectives.setdefault(objective, objective.bound(self.start.local()))
 
     @cached_property
     def _objectives(self) -> dict[Objective, Objective]:

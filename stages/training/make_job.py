@@ -9,7 +9,6 @@ from pipeline.contract import Context
 from stages.tokens.tokenizer import tokenizer_file
 from stages.training.job import Job
 from stages.training.mixture import check_ids, sources_of
-from stages.training.results import model_file
 from stages.training.row_source import RowSource
 from stages.training.stream_rows import Packer, packer, streamed_rows
 
@@ -32,7 +31,7 @@ def job_of(node: Any, ctx: Context) -> tuple[Job, Packer | None]:
     job = Job(
         sources=sources,
         model=node.model,
-        start=None if node.start is None else str(model_file(ctx, "start")),
+        start=None if node.start is None else ctx.stored("train", "all", "/model.safetensors", of="start"),
         objective=node.objective,
         collate=node.collate,
         order=node.order,

@@ -28,6 +28,7 @@ from stages.training import deaths
 from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
 from stages.training.ray_deaths import death_of, free_group
+from stages.training.ray_room import check_room, require_cuda
 from stages.training.scratch import Scratch
 from stages.training.stream_rows import ROW_BITS, Packer
 
@@ -159,7 +160,7 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
 
     machines = len(ray.nodes())
     least = workers if isinstance(workers, int) else workers[0]
-    _check_room(job, least)
+    check_room(job, least)
     if workers == 1 and machines == 1 and maker is None:
         gpus = 1 if job.device == "cuda" else 0
         # the process ends with its task: determinism and threads are settings of a whole process
@@ -172,6 +173,7 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
     from ray.train import WorkerGroupError
 
     settings(workers, machines)
+    require_cuda(job)
     for left in range(max_failures, -1, -1):
         try:
             _fit_group(job, name, workers, max_failures, maker)
@@ -259,22 +261,6 @@ def settings(workers: int | tuple[int, int], machines: int) -> None:
         if value is not None:
             os.environ[name] = value
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-
-
-def _check_room(job: Job, workers: int) -> None:
-    """On a machine of one's own no CPU or GPU will ever be added: waiting for more than it has would never end."""
-    import ray
-
-    if len(ray.nodes()) > 1 or os.environ.get("RAY_ADDRESS"):
-        return
-    cpus = workers * job.threads + (job.stream is not None)  # one for the pipeline
-    for name, wanted in (("CPU", cpus), ("GPU", workers if job.device == "cuda" else 0)):
-        have = int(ray.cluster_resources().get(name, 0))
-        if have < wanted:
-            place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
-            alone = f"set threads: {have}" if name == "CPU" else "set device: cpu"
-            then = "set workers: 1" if workers > 1 else alone
-            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)
 
 
 class Watch:

@@ -114,7 +114,7 @@ class Trainer:
         if job.start is None:
             return build(*self._form, job.seed, keep=keep)
         try:
-            return start_from(Path(job.start), *self._form, job.seed, keep)
+            return start_from(job.start.local(), *self._form, job.seed, keep)
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
 
