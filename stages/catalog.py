@@ -60,7 +60,7 @@ NODES = {
     "pack": "stages.tokens.pack:Pack",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
-    "score_loss": "stages.training.score_loss:ScoreLoss",
+    "score_loss": "stages.generate.score_loss:ScoreLoss",
     "loss_weights": "stages.training.loss_weights:LossWeights",
     "hf_model": "stages.training.hf_model:HfModel",
     "evaluate": "stages.training.evaluate:Evaluate",
@@ -103,7 +103,7 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
-FEEDS = {"stream": "stages.training.stream:Stream"}
+FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
     **FREEZE, **STAGES, **MATCH, **FEEDS,

@@ -20,18 +20,16 @@ import pyarrow.parquet as pq
 import torch
 
 from benchmarks.dedup.records import Records, say
+from benchmarks.training.rows import training_on
 from models.accounting import count_flops, count_parameters, rank_for_parameters
 from models.batch import Batch
 from models.objective import CROSS_ENTROPY, TokenLosses
-from models.optim_config import AdamW, Cosine
+from models.optim_config import AdamW
 from models.presets import Llama, Lost, LowRank
-from models.reweight_config import Uniform
 from models.sltrain_config import SLTrain
 from pipeline.files.open_store import file_on_disk
 from stages.read.demo import demo_files
 from stages.tokens.rows import PackedRows
-from stages.training.job import Job
-from stages.training.row_source import RowSource
 from stages.training.worker import Trainer
 
 WORDS, LENGTH, END = 257, 128, 0  # bytes are shifted by one
@@ -93,13 +91,11 @@ def rows_of(texts: list[str]) -> np.ndarray:
 
 def run(rows: PackedRows, held: np.ndarray, model: Llama, lr: float, seed: int, steps: int) -> float:
     """Held-out nats per byte after a training; infinite where it ended in no number."""
-    job = Job(
-        sources=(RowSource("rows", rows, 1.0),), model=model, reweight=Uniform(),
-        optimizer=AdamW(lr=lr, weight_decay=0.0), lr_schedule=Cosine(), steps=steps, batch_rows=8, micro_batches=1,
-        seed=seed, attend="row", precision="fp32", reduce="tree", shard=1, threads=1, device="cpu",
-        checkpoint_every=steps, log_interval=steps, scratch=f"{rows.files[0][0].local()}.scratch",
+    training = training_on(
+        rows, f"{rows.files[0][0].local()}.scratch", model=model, optimizer=AdamW(lr=lr, weight_decay=0.0), steps=steps,
+        batch_rows=8, seed=seed, checkpoint_every=steps, log_interval=steps,
     )  # fmt: skip
-    trainer = Trainer(job, 0, 1, torch.device("cpu"))
+    trainer = Trainer(training, 0, 1, torch.device("cpu"))
     try:
         while trainer.step < steps:
             trainer.train_step()

@@ -11,15 +11,13 @@ import numpy as np
 import torch
 
 from benchmarks.objectives.rows import Document
+from benchmarks.training.rows import training_on
 from models.files import save
 from models.llama import LlamaModel
-from models.optim_config import AdamW, Cosine
+from models.optim_config import AdamW
 from models.presets import Llama
-from models.reweight_config import Uniform
 from pipeline.files.open_store import file_on_disk
 from stages.tokens.rows import PackedRows
-from stages.training.job import Job
-from stages.training.row_source import RowSource
 from stages.training.scoring import score_documents
 from stages.training.worker import Trainer
 
@@ -28,19 +26,14 @@ MODEL = Llama("1m", hidden=64, inter=128, layers=2, heads=2, init_std=0.06)
 
 
 def train(rows: PackedRows, seed: int, steps: int, *, lr: float = 0.01, start: Path | None = None, **parts: Any):
-    """The trained model. `parts`: slots of a training, and other fields of `Job`."""
+    """The trained model. `parts`: slots and other fields of `pretrain`."""
     with tempfile.TemporaryDirectory() as scratch:
-        job = Job(
-            sources=(RowSource("rows", rows, 1.0),),
-            **{
-                "model": MODEL, "reweight": Uniform(), "optimizer": AdamW(lr=lr), "lr_schedule": Cosine(),
-                "steps": steps, "batch_rows": BATCH, "micro_batches": 1, "seed": seed, "attend": "document",
-                "precision": "fp32", "reduce": "tree", "shard": 1, "threads": 1, "device": "cpu",
-                "checkpoint_every": steps, "log_interval": steps, "scratch": scratch,
-                "start": None if start is None else file_on_disk(start), **parts,
-            },
-        )  # fmt: skip
-        trainer = Trainer(job, 0, 1, torch.device("cpu"))
+        fields: dict[str, Any] = {
+            "model": MODEL, "optimizer": AdamW(lr=lr), "steps": steps, "batch_rows": BATCH, "seed": seed,
+            "attend": "document", "checkpoint_every": steps, "log_interval": steps,
+        }  # fmt: skip
+        training = training_on(rows, scratch, start=None if start is None else file_on_disk(start), **(fields | parts))
+        trainer = Trainer(training, 0, 1, torch.device("cpu"))
         for _ in range(steps):
             trainer.train_step()
         trainer.feed.close()

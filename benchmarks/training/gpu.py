@@ -7,7 +7,6 @@ MFU counts the operations of `models.accounting`. The card's peak is that of its
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.dedup.records import Records, say
-from benchmarks.training.speed import Task, job
+from benchmarks.training.speed import Task, training_of
 from models.accounting import count_flops
 from models.presets import Llama, Lost
 from models.shapes import USUAL_RANK
@@ -31,8 +30,8 @@ WORDS, LENGTH, ROWS, MICRO_BATCHES = 32_000, 1024, 32, 2
 def measure(records: Records, model: Llama, peak: float, steps: int, folder: Path) -> None:
     name = type(model).__name__
     task = Task(model, 0, WORDS, LENGTH, ROWS, MICRO_BATCHES)
-    made = dataclasses.replace(job(task, folder), device="cuda", compile=True)
-    device = prepare(made)
+    made = training_of(task, folder, device="cuda", compile="on")
+    device = prepare(made.node)
     trainer = Trainer(made, 0, 1, device)
     for _ in range(3):  # compiles, and makes the optimiser's state
         trainer.train_step()
@@ -47,7 +46,7 @@ def measure(records: Records, model: Llama, peak: float, steps: int, folder: Pat
     rate = steps * task.tokens / seconds
     share = rate * count_flops(model, WORDS, LENGTH).training / peak
     found = torch.cuda.max_memory_allocated()
-    predicted = peak_of(made, WORDS, LENGTH, 1)
+    predicted = peak_of(made.node, WORDS, LENGTH, 1)
     on_card = predicted.total - predicted.libraries
     memory = f"peak {found / 1e9:.2f} GB, predicted {on_card / 1e9:.2f} GB"
     say(f"{name:6} {rate:12,.0f} tokens/s   MFU {share:.3f}   {memory}")

@@ -29,21 +29,17 @@ AGAINST = "60m dense, bf16, 32k words, 8 x 256"  # the one that transformers tra
 SMALL = 1  # of them
 
 
-def job_of(settings: dict[str, Any], folder: Path):
-    """A job of random rows."""
+def training_of(settings: dict[str, Any], folder: Path):
+    """A training on random rows."""
     import models
-    from benchmarks.training.rows import random_rows
-    from stages.training.job import Job
-    from stages.training.row_source import RowSource
+    from benchmarks.training.rows import random_rows, training_on
 
     kind, fields = settings["model"]
     rows = random_rows(folder, rows=2 * settings["rows"], length=LENGTH, vocab_size=32_000)
-    return Job(
-        sources=(RowSource("rows", rows, 1.0),), model=getattr(models, kind)(**fields), reweight=models.Uniform(),
-        optimizer=models.AdamW(), lr_schedule=models.Cosine(), steps=2, batch_rows=settings["rows"], micro_batches=1,
-        seed=0, attend="row", precision=settings.get("precision", "fp32"), reduce="tree", shard=1, threads=1,
-        device="cpu", recompute=settings.get("recompute", False), checkpoint_every=9, log_interval=9,
-        scratch=str(folder / "scratch"),
+    return training_on(
+        rows, str(folder / "scratch"), model=getattr(models, kind)(**fields), steps=2, batch_rows=settings["rows"],
+        precision=settings.get("precision", "fp32"), recompute=settings.get("recompute", False), checkpoint_every=9,
+        log_interval=9,
     )  # fmt: skip
 
 
@@ -55,14 +51,14 @@ def run(name: str) -> None:
     from stages.training.worker import Trainer, peak_memory, prepare
 
     with tempfile.TemporaryDirectory(prefix="siftloom-memory-") as folder:
-        job = job_of(SETTINGS[name], Path(folder))
-        device = prepare(job)
+        training = training_of(SETTINGS[name], Path(folder))
+        device = prepare(training.node)
         before = peak_memory(device)
-        trainer = Trainer(job, 0, 1, torch.device("cpu"))
-        for _ in range(job.steps):
+        trainer = Trainer(training, 0, 1, torch.device("cpu"))
+        for _ in range(training.node.steps):
             trainer.train_step()
         trainer.feed.close()
-        predicted = peak_of(job, job.vocab_size, job.length, 1)
+        predicted = peak_of(training.node, training.vocab_size, training.length, 1)
     told = {"predicted": predicted.total, "measured": peak_memory(device), "before": before}
     print(json.dumps(told | {"parts": dataclasses.asdict(predicted)}), flush=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import subprocess
 import sys
@@ -16,11 +15,11 @@ MODEL = ("Lost", {"size": "130m", "rank": 256, "density": 0.01})
 WITHIN = 5.0  # seconds
 
 
-def job_at(folder: Path):
-    """A job of one row a step."""
-    from benchmarks.training.memory import job_of
+def training_at(folder: Path):
+    """A training on one row a step."""
+    from benchmarks.training.memory import training_of
 
-    return dataclasses.replace(job_of({"model": MODEL, "rows": 1}, folder), scratch=str(folder / "scratch"))
+    return training_of({"model": MODEL, "rows": 1}, folder)
 
 
 def save(folder: Path) -> None:
@@ -31,7 +30,7 @@ def save(folder: Path) -> None:
     from stages.training.worker import Trainer
 
     began = time.process_time()
-    trainer = Trainer(job_at(folder), 0, 1, torch.device("cpu"))
+    trainer = Trainer(training_at(folder), 0, 1, torch.device("cpu"))
     fresh = time.process_time() - began
     trainer.train_step()
     trainer.feed.close()
@@ -48,7 +47,7 @@ def resume(folder: Path) -> None:
 
     imported, clock = time.process_time(), time.perf_counter()
     with Saver(str(folder / "scratch")).restore() as checkpoint:
-        trainer = Trainer(job_at(folder), 0, 1, torch.device("cpu"), checkpoint)
+        trainer = Trainer(training_at(folder), 0, 1, torch.device("cpu"), checkpoint)
     told = {"cpu": time.process_time(), "imports": imported, "clock": time.perf_counter() - clock}
     assert trainer.step == 1
     trainer.feed.close()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.dedup.records import Records, say
-from benchmarks.training.speed import Task, job
+from benchmarks.training.speed import Task, training_of
 from stages.training.parallel import Replicas
 from stages.training.worker import Trainer
 
@@ -30,7 +30,7 @@ class Timed:
 
 def measure(records: Records, task: Task, folder: Path, *, steps: int) -> None:
     for micro_batches, most in ((1, 0.01), (8, 0.08)):
-        made = Trainer(job(task, folder, micro_batches=micro_batches), 0, 1, torch.device("cpu"))
+        made = Trainer(training_of(task, folder, micro_batches=micro_batches), 0, 1, torch.device("cpu"))
         assert isinstance(made.parallel, Replicas)
         made.train_step()
         tree, feed = Timed(made.parallel._tree.add), Timed(made.feed._make)

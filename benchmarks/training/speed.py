@@ -7,7 +7,6 @@ autocast with AdamW and clipping: `transformers` as a plain loop over the whole 
 
 from __future__ import annotations
 
-import dataclasses
 import statistics
 import time
 from collections.abc import Callable
@@ -17,13 +16,11 @@ from typing import Any, NamedTuple
 import torch
 
 from benchmarks.dedup.records import Records, say
-from benchmarks.training.rows import random_rows
+from benchmarks.training.rows import random_rows, training_on
 from models.accounting import count_flops
-from models.optim_config import AdamW, Cosine
 from models.presets import Llama, Lost
-from models.reweight_config import LinUpper, Uniform
-from stages.training.job import Job
-from stages.training.row_source import RowSource
+from models.reweight_config import LinUpper
+from stages.training.training import Training
 from stages.training.worker import Trainer
 
 Step = Callable[[], Any]
@@ -48,18 +45,16 @@ SMALL = Task(Llama("1m", hidden=256, inter=688, layers=4, heads=4), 64, 8192, 25
 LARGE = (Task(Llama("60m"), 128, 32_000, 256, 16, 4), Task(Llama("60m"), 128, 32_000, 1024, 4, 4))
 
 
-def job(task: Task, folder: Path, **changes: Any) -> Job:
+def training_of(task: Task, folder: Path, **changes: Any) -> Training:
     rows = random_rows(folder, rows=4 * task.rows, length=task.length, vocab_size=task.vocab_size)
-    plain = Job(
-        sources=(RowSource("rows", rows, 1.0),), model=task.model, reweight=Uniform(), optimizer=AdamW(),
-        lr_schedule=Cosine(), steps=10_000, batch_rows=task.rows, micro_batches=task.micro_batches, seed=0,
-        attend="row", precision="bf16", reduce="tree", shard=1, threads=torch.get_num_threads(), device="cpu",
-        checkpoint_every=10_000, log_interval=10_000, scratch=str(folder / "scratch"),
-    )  # fmt: skip
-    return dataclasses.replace(plain, **changes)
+    fields: dict[str, Any] = {
+        "model": task.model, "steps": 10_000, "batch_rows": task.rows, "micro_batches": task.micro_batches,
+        "precision": "bf16", "threads": torch.get_num_threads(), "checkpoint_every": 10_000, "log_interval": 10_000,
+    }  # fmt: skip
+    return training_on(rows, str(folder / "scratch"), **(fields | changes))
 
 
-def ours(made: Job) -> Step:
+def ours(made: Training) -> Step:
     trainer = Trainer(made, 0, 1, torch.device("cpu"))
     return trainer.train_step
 
@@ -122,19 +117,22 @@ def litgpt(task: Task, micro_batches: int) -> Step:
 
 def contestants(task: Task, folder: Path, *, compiled: bool) -> dict[str, Step]:
     """Those that can be made here, by name."""
-    plain = job(task, folder)
+
+    def made_of(**changes: Any) -> Step:
+        return ours(training_of(task, folder, **changes))
+
     shape = {name: getattr(task.model, name) for name in ("hidden", "inter", "layers", "heads")}
     lost = Lost(task.model.size, rank=task.rank, density=0.05, **shape)
     makers: dict[str, Callable[[], Step]] = {
-        "siftloom": lambda: ours(plain),
-        "siftloom, reweighted": lambda: ours(dataclasses.replace(plain, reweight=LinUpper())),
-        "siftloom, LOST": lambda: ours(dataclasses.replace(plain, model=lost)),
+        "siftloom": made_of,
+        "siftloom, reweighted": lambda: made_of(reweight=LinUpper()),
+        "siftloom, LOST": lambda: made_of(model=lost),
         "transformers, same micro-batches": lambda: transformers(task, task.micro_batches),
         "transformers, plain loop": lambda: transformers(task, 1),
         "litgpt, same micro-batches": lambda: litgpt(task, task.micro_batches),
     }
     if compiled:
-        makers["siftloom, compiled"] = lambda: ours(dataclasses.replace(plain, compile=True))
+        makers["siftloom, compiled"] = lambda: made_of(compile="on")
         makers["transformers, compiled"] = lambda: transformers(task, task.micro_batches, compiled=True)
     made = {}
     for name, make in makers.items():

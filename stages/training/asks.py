@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from models.objective import Objective
     from stages.tokens.pack import Pack
     from stages.training.collate import Collator
-    from stages.training.order import Order
+    from stages.training.order import RowOrder
 
 
 def columns(parts: Iterable[object]) -> tuple[str, ...]:
@@ -25,7 +25,7 @@ def specials(collators: Iterable[Collator]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for one in collators for name in one.needs))
 
 
-def check_rows(packs: Sequence[Pack], order: Order, parts: Sequence[object], collators: Sequence[Collator]) -> None:
+def check_rows(packs: Sequence[Pack], order: RowOrder, parts: Sequence[object], collators: Sequence[Collator]) -> None:
     """Raise `RecipeError` for a column that no pack carries, a special token that the tokenizer does not reserve, and a
     prior that would count twice.
     """

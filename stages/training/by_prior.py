@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.documents import LOG_PRIOR
-from stages.training.order import MIXTURE, Order
+from stages.training.order import MIXTURE, RowOrder
 
 if TYPE_CHECKING:
     from stages.training.row_source import RowSource
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ByPrior(Order):
+class ByPrior(RowOrder):
     """Every source in its share; inside a source rows by their weight.
 
     by  carried column: the logarithm of a row's weight. Rows without a value have weight 1, those of -inf are not drawn

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from models.objectives.pacing import Pacing, prefix
 from pipeline.errors import DataError
-from stages.training.order import MIXTURE, Order
+from stages.training.order import MIXTURE, RowOrder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Curriculum(Order, Pacing):
+class Curriculum(RowOrder, Pacing):
     """Rows of low values first, more of them as the run goes on.
 
     by     carried column, low = easy; a row is as hard as the mean over its tokens. Rows without a value are hardest;

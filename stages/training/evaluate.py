@@ -72,14 +72,14 @@ class Evaluate(Node):
 
         from stages.tokens.encoder import Encoder
         from stages.training.results import TrainedModel
-        from stages.training.scoring import Scores, score_documents
+        from stages.training.scoring import DocumentLosses, score_documents
 
         torch.set_num_threads(self.threads)
         run = TrainedModel.of(ctx)
         model, encoder = run.load().eval(), Encoder.load(run.folder["tokenizer.json"])
         names: list[str] = []
         sources: list[str | None] = []
-        parts: list[Scores] = []
+        parts: list[DocumentLosses] = []
         skipped = {"skipped.not_held_out": 0, "skipped.not_drawn": 0}
         for table in self._documents(ctx, skipped):
             texts = table["text"].to_pylist()
@@ -89,7 +89,7 @@ class Evaluate(Node):
             sources += table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
         if not names:
             raise self._nothing(skipped["skipped.not_drawn"])
-        scores = Scores(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("nats", "tokens", "bytes")))
+        scores = DocumentLosses(*(np.concatenate([getattr(p, f) for p in parts]) for f in ("nats", "tokens", "bytes")))
         with ctx.create(".parquet") as path:
             columns = {"id": names, "source": pa.array(sources, pa.string())}
             values = {"nats": scores.nats, "tokens": scores.tokens, "bytes": scores.bytes}

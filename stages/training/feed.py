@@ -19,7 +19,7 @@ from pipeline.errors import DataError
 from stages.tokens.rows import LOG_PRIOR
 from stages.training.collate import Key, Rows, check_shape
 from stages.training.gradients import subtrees
-from stages.training.job import Job
+from stages.training.training import Training
 
 STEPS_AT_ONCE = 64  # steps whose rows are drawn in one call, since numpy's calls cost more than their work
 
@@ -32,13 +32,13 @@ class Feed:
 
     state: list[int] | None = None
 
-    def __init__(self, job: Job, process_rank: int, world_size: int, device: torch.device) -> None:
-        self.job, self.device = job, device
-        shares = subtrees(job.micro_batches, world_size)
-        self.rows_each = job.batch_rows // job.micro_batches
+    def __init__(self, training: Training, process_rank: int, world_size: int, device: torch.device) -> None:
+        self.training, self.node, self.device = training, training.node, device
+        shares = subtrees(self.node.micro_batches, world_size)
+        self.rows_each = self.node.batch_rows // self.node.micro_batches
         self.micro_batches = shares[process_rank]
         self.rows_of = [len(share) * self.rows_each for share in shares]
-        self._first_rows = np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
+        self._first_rows = np.cumsum([0, *(source.rows.rows for source in training.sources[:-1])])
         self._first, self._drawn = -1, (np.zeros((0, 0), np.int64),) * 2
         self._ahead: tuple[int, Future[list[Batch]]] | None = None
         self._thread = ThreadPoolExecutor(1, "feed")
@@ -51,7 +51,7 @@ class Feed:
             if self._ahead is not None:
                 self._ahead[1].result()  # the thread alone draws
             made = self._make(step)
-        self._ahead = (step + 1, self._thread.submit(self._make, step + 1)) if step + 1 < self.job.steps else None
+        self._ahead = (step + 1, self._thread.submit(self._make, step + 1)) if step + 1 < self.node.steps else None
         return [batch.to(self.device) for batch in made]
 
     def by_source(self, numbers: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Feed:
     def rows_at(self, step: int) -> tuple[np.ndarray, np.ndarray]:
         """Sources and rows of the whole batch of a step, in its order."""
         if not self._first <= step < self._first + len(self._drawn[0]):
-            self._drawn = self.job.sampler.batch(step, min(STEPS_AT_ONCE, self.job.steps - step))
+            self._drawn = self.training.sampler.batch(step, min(STEPS_AT_ONCE, self.node.steps - step))
             self._first = step
         sources, rows = (part[step - self._first] for part in self._drawn)
         return sources, rows
@@ -75,14 +75,14 @@ class Feed:
         """Told after each step which rows it has used, over all processes. This feed knows them by the step."""
 
     def _make(self, step: int) -> list[Batch]:
-        part, key = self.job.part(step), Key(self.job.seed, step, self.job.steps)
+        part, key = self.training.at(step), Key(self.node.seed, step, self.node.steps)
         made = []
         for rows in self._rows(step, part.cut):
             batch = part.collate.collate(rows, key)
             check_shape(part.collate, batch, len(rows.ids))
             if batch.rows_b is None:
                 batch = replace(batch, rows_b=torch.from_numpy(rows.numbers))
-            if self.job.unit == "document":
+            if self.node.unit == "document":
                 batch = replace(batch, pieces=self._pieces(rows.sources, rows.numbers - self._first_rows[rows.sources]))
             made.append(batch if self.device.type == "cpu" else _pinned(batch))
         return made
@@ -95,18 +95,18 @@ class Feed:
             yield self._take(sources[piece], rows[piece], cut)
 
     def _take(self, sources: np.ndarray, rows: np.ndarray, cut: bool) -> Rows:
-        job, count = self.job, len(rows)
-        ids, documents = (np.empty((count, job.length + 1), np.int64) for _ in range(2))
+        training, count = self.training, len(rows)
+        ids, documents = (np.empty((count, training.length + 1), np.int64) for _ in range(2))
         priors = np.empty(count, np.float32)
-        columns = {name: np.empty(count) for name in job.reads}
+        columns = {name: np.empty(count) for name in self.node.reads}
         for source in np.unique(sources):
-            at, packed = np.flatnonzero(sources == source), job.sources[source].rows
+            at, packed = np.flatnonzero(sources == source), training.sources[source].rows
             taken = packed.take(rows[at])
             ids[at], documents[at] = taken.ids, taken.segments
-            priors[at] = 0.0 if job.order.weighs else taken.log_priors
+            priors[at] = 0.0 if self.node.order.weighs else taken.log_priors
             for name, values in columns.items():
                 values[at] = packed.means(name, rows[at])
-        first = job.sources[0].rows
+        first = training.sources[0].rows
         numbers = self._first_rows[sources] + rows
         if ids.max(initial=0) >= first.vocab_size:
             row = numbers[(ids >= first.vocab_size).any(1)][0]
@@ -117,10 +117,10 @@ class Feed:
 
     def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Carried values of the documents of some rows: the prior's, where the loss counts one, and the reference's."""
-        held = {source: self.job.sources[source].rows for source in np.unique(sources).tolist()}
-        in_loss = not self.job.order.weighs and any(one.carries(LOG_PRIOR) for one in held.values())
+        held = {source: self.training.sources[source].rows for source in np.unique(sources).tolist()}
+        in_loss = not self.node.order.weighs and any(one.carries(LOG_PRIOR) for one in held.values())
         names = [LOG_PRIOR] * in_loss
-        names += [self.job.reference] * (self.job.reference is not None)
+        names += [self.node.reference] * (self.node.reference is not None)
         found = {}
         for name in names:
             parts = {source: one.pieces(name, rows[sources == source]) for source, one in held.items()}

@@ -2,7 +2,7 @@
 
     torchrun --nproc-per-node 2 -m stages.training.launch JOB
 
-JOB is a pickled `Job`; checkpoints and the result lie in its scratch folder, and the same command resumes. With
+JOB is a pickled `Training`; checkpoints and the result lie in its scratch folder, and the same command resumes. With
 `--max-restarts N` a group that lost a process is started again by `torchrun`, from the last whole checkpoint.
 """
 
@@ -23,11 +23,11 @@ from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
 from stages.training.checkpoint import Saver
-from stages.training.job import Job
+from stages.training.training import Training
 from stages.training.worker import train
 
 
-def run(job: Job) -> str:
+def run(training: Training) -> str:
     """Train as the process that `torchrun`'s variables name; without them, as the only one."""
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     process_rank = int(os.environ.get("RANK", "0"))
@@ -36,7 +36,9 @@ def run(job: Job) -> str:
         store = of_this_start(store, process_rank, world_size)
         dist.init_process_group(store=store, rank=process_rank, world_size=world_size)
     try:
-        return train(job, Saver(job.scratch), process_rank, world_size, int(os.environ.get("LOCAL_RANK", "0")))
+        return train(
+            training, Saver(training.scratch), process_rank, world_size, int(os.environ.get("LOCAL_RANK", "0"))
+        )
     finally:
         if world_size > 1:
             dist.destroy_process_group()
@@ -76,6 +78,6 @@ def leave() -> NoReturn:
 
 
 if __name__ == "__main__":
-    # a job is code to whoever unpickles it, so only files of one's own belong here
+    # a training is code to whoever unpickles it, so only files of one's own belong here
     print(run(pickle.loads(Path(sys.argv[1]).read_bytes())), flush=True)
     leave()

@@ -22,7 +22,7 @@ CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_b
 
 
 class Settings(Protocol):
-    """What memory depends on, of a node or of a job."""
+    """What memory depends on, of a node or of a training."""
 
     @property
     def model(self) -> Llama: ...

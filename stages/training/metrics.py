@@ -2,8 +2,8 @@
 
 A sink gets every step once, in order. It reads what the training processes have written (`stages.training.step_log`),
 so that a service that is slow, or down, cannot hold up a step, and credentials stay with the driver: a sink finds them
-in its own library's places, and nothing of them enters the recipe, the job or the store. A sink that fails while the
-training runs is left out and named in an event; one that cannot start is an error before the training does.
+in its own library's places, and nothing of them enters the recipe, the training or the store. A sink that fails while
+the training runs is left out and named in an event; one that cannot start is an error before the training does.
 """
 
 from __future__ import annotations

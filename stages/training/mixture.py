@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from stages.tokens.rows import PackedRows
-    from stages.training.job import Job
     from stages.training.row_source import RowSource
+    from stages.training.training import Training
 
 
 def sources_of(
@@ -126,27 +126,27 @@ def _ids(tokenizer: Path) -> dict[str, int]:
     return {**definition["model"]["vocab"], **{token["content"]: token["id"] for token in definition["added_tokens"]}}
 
 
-def check_reference(job: Job) -> None:
+def check_reference(training: Training) -> None:
     """Raises DataError for the first row without a finite value of the column that losses are compared with."""
     import numpy as np
 
-    for place, source in enumerate(job.sources if job.reference is not None else ()):
-        values = source.rows.means(str(job.reference), np.arange(source.rows.rows))
+    for place, source in enumerate(training.sources if training.node.reference is not None else ()):
+        values = source.rows.means(str(training.node.reference), np.arange(source.rows.rows))
         if len(wrong := np.flatnonzero(~np.isfinite(values))):
             raise DataError(
                 f"pretrain.rows[{place}], row {wrong[0]}",
-                f"{len(wrong)} rows in which a document has no {job.reference}",
+                f"{len(wrong)} rows in which a document has no {training.node.reference}",
                 "a number for every document",
                 "score_loss on the documents that are packed",
             )
 
 
-def check_priors(job: Job) -> None:
+def check_priors(training: Training) -> None:
     """Raises DataError for the first row whose weight is no number, and for a source without a row that has weight."""
     import numpy as np
 
-    names = list(job.order.reads if job.order.weighs else [LOG_PRIOR] * job.prior_in_loss)
-    for place, source in enumerate(job.sources):
+    names = list(training.node.order.reads if training.node.order.weighs else [LOG_PRIOR] * training.prior_in_loss)
+    for place, source in enumerate(training.sources):
         for name in (name for name in names if source.rows.carries(name)):
             values = source.rows.means(name, np.arange(source.rows.rows))
             if len(wrong := np.flatnonzero(values == np.inf)):

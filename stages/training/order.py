@@ -35,7 +35,7 @@ class OpenOrder(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order(metaclass=Typed):
+class RowOrder(metaclass=Typed):
     """Base of all orders. `reads` names carried columns that every source must have. `weighs`: rows are drawn by a
     prior, so that the loss must not count one too.
     """
@@ -49,7 +49,7 @@ class Order(metaclass=Typed):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixture(Order):
+class Mixture(RowOrder):
     """Every source in its share, exact in every block, in a keyed permutation of each epoch."""
 
     def open(self, sources: Sequence[RowSource], *, batch_rows: int, steps: int, seed: int) -> Sampler:

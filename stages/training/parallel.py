@@ -21,8 +21,8 @@ from models.llama import LlamaModel
 from models.optim import trained
 from pipeline.errors import RecipeError
 from stages.training.gradients import Exchange, TreeSum
-from stages.training.job import Job
 from stages.training.limits import check_optimizer
+from stages.training.settings import TrainingSettings
 
 
 class Parallel(Protocol):
@@ -37,13 +37,15 @@ class Parallel(Protocol):
         ...
 
 
-def lay_out(model: LlamaModel, job: Job, device: torch.device) -> Parallel:
-    """Move a model to the device, in shards if the job wants them; every process holds the same model.
+def lay_out(model: LlamaModel, node: TrainingSettings, device: torch.device) -> Parallel:
+    """Move a model to the device, in shards if the node wants them; every process holds the same model.
 
     A model on "meta" gets unfilled memory there, for a checkpoint to be read into.
     """
-    check_optimizer(job.optimizer, job.shard)
-    return Shards(model, job.shard, device) if job.shard > 1 else Replicas(model, job.reduce, device)
+    check_optimizer(node.optimizer, node.shard)
+    if node.shard > 1:
+        return Shards(model, node.shard, device)
+    return Replicas(model, node.reduce or "tree", device)
 
 
 def _move(model: nn.Module, device: torch.device) -> None:

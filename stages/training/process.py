@@ -12,22 +12,22 @@ from typing import Any, cast
 import torch
 
 from pipeline.errors import UserError
-from stages.training.job import Job
+from stages.training.settings import TrainingSettings
 
 GARBAGE_STEPS = 50  # between looks for circles among young objects
 
 
-def prepare(job: Job, local_rank: int = 0) -> torch.device:
+def prepare(node: TrainingSettings, local_rank: int = 0) -> torch.device:
     """Threads and determinism of this process; the device that it trains on."""
-    torch.set_num_threads(job.threads)
-    if job.device == "cuda":
+    torch.set_num_threads(node.threads)
+    if node.device == "cuda":
         # cuBLAS is deterministic only with a workspace of fixed size
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # an error and no warning: under a warning CUDA's attention still takes a backward that is not deterministic
     torch.use_deterministic_algorithms(True)
     # nothing here reads a number that it has not written, and filling new tensors is 5 % of a step
     cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
-    if job.device == "cpu":
+    if node.device == "cpu":
         return torch.device("cpu")
     if (error := no_gpu()) is not None:
         raise error

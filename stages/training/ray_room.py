@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 
 from pipeline.errors import UserError
-from stages.training.job import Job
+from stages.training.settings import TrainingSettings
 
 
-def check_room(job: Job, workers: int) -> None:
+def check_room(node: TrainingSettings, workers: int) -> None:
     """On a machine of one's own no CPU or GPU will ever be added: waiting for more than it has would never end."""
     import ray
 
     if len(ray.nodes()) > 1 or os.environ.get("RAY_ADDRESS"):
         return
-    cpus = workers * job.threads + (job.stream is not None)  # one for the pipeline
-    for name, wanted in (("CPU", cpus), ("GPU", workers if job.device == "cuda" else 0)):
+    cpus = workers * node.threads + (node.feed is not None)  # one for the pipeline
+    for name, wanted in (("CPU", cpus), ("GPU", workers if node.device == "cuda" else 0)):
         have = int(ray.cluster_resources().get(name, 0))
         if have < wanted:
             place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
@@ -24,13 +24,13 @@ def check_room(job: Job, workers: int) -> None:
             raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)
 
 
-def require_cuda(job: Job) -> None:
+def require_cuda(node: TrainingSettings) -> None:
     """Raise UserError where torch sees no GPU on a machine that has one: a group would fail in NCCL, without a word on
     why. Waits for a GPU, as the group would.
     """
     import ray
 
-    if job.device == "cuda" and (error := ray.get(ray.remote(num_cpus=0, num_gpus=1)(_no_gpu).remote())) is not None:
+    if node.device == "cuda" and (error := ray.get(ray.remote(num_cpus=0, num_gpus=1)(_no_gpu).remote())) is not None:
         raise error
 
 

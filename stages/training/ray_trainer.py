@@ -13,11 +13,8 @@ group starts, from where the newest checkpoint is; Ray Train splits it over the 
 from __future__ import annotations
 
 import errno
-import json
 import os
-import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -25,12 +22,12 @@ from typing import TYPE_CHECKING, Any, cast
 from pipeline.contract import Store
 from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training import deaths
-from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
-from stages.training.job import Job
+from stages.training.checkpoint import Request, Saver
 from stages.training.ray_deaths import death_of, free_group
 from stages.training.ray_room import check_room, require_cuda
 from stages.training.scratch import Scratch
 from stages.training.stream_rows import ROW_BITS, Packer
+from stages.training.training import Training
 
 if TYPE_CHECKING:
     from stages.training.stream_feed import Passes
@@ -74,31 +71,33 @@ def run_worker(config: dict[str, Any]) -> None:
     import ray.train
 
     context = ray.train.get_context()
-    job: Job = config["job"]
+    training: Training = config["training"]
     places = (context.get_world_rank(), context.get_world_size(), context.get_local_rank())
     passes = None
-    if job.stream is not None:
+    if training.node.feed is not None:
         from stages.training.stream_feed import Passes
 
         first, later = (cast("Any", ray.train.get_dataset_shard(name)) for name in ("first", "later"))
         passes = Passes(first, later)
-    saver = RaySaver(job.scratch)
+    saver = RaySaver(training.scratch)
     deaths.enter(saver.scratch, *places[:2])
-    _run(job, saver, *places, passes)
+    _run(training, saver, *places, passes)
 
 
-def run_alone(job: Job) -> None:
+def run_alone(training: Training) -> None:
     """What the only process runs when no group is needed."""
-    saver = Saver(job.scratch)
+    saver = Saver(training.scratch)
     deaths.enter_alone(saver.scratch)
-    _run(job, saver, 0, 1, 0, None)
+    _run(training, saver, 0, 1, 0, None)
 
 
-def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int, passes: Passes | None) -> None:
+def _run(
+    training: Training, saver: Saver, process_rank: int, world_size: int, local_rank: int, passes: Passes | None
+) -> None:
     from stages.training.worker import train
 
     try:
-        train(job, saver, process_rank, world_size, local_rank, passes)
+        train(training, saver, process_rank, world_size, local_rank, passes)
     except StoreError:
         raise  # one process has met it, and the others wait for it: the group is started again
     except UserError as error:
@@ -108,7 +107,7 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             # the others wait for this process: the group has to end, and its driver finds the reason
-            place, wanted = str(job.scratch), "room for two checkpoints"
+            place, wanted = str(training.scratch), "room for two checkpoints"
             full = DiskFull(place, "no space left for a checkpoint", wanted, "free space, then run again")
             with suppress(OSError):  # there may be no room for the reason either
                 saver.fail(full)
@@ -117,7 +116,7 @@ def _run(job: Job, saver: Saver, process_rank: int, world_size: int, local_rank:
 
 
 @dataclass(frozen=True)
-class Pipeline:
+class PassOfRows:
     """What a group's controller calls when the group starts: the rows of a pass as a `ray.data.Dataset`, in order.
 
     resumed  only what the newest checkpoint has not seen of the pass that goes on
@@ -147,7 +146,7 @@ class Pipeline:
         return dataset
 
 
-def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None = None) -> None:
+def fit(training: Training, name: str, maker: Packer | None = None) -> None:
     """Train to the end, or to a request to stop; raises UserError where processes died too often, Ray's error where a
     worker failed otherwise.
 
@@ -159,24 +158,24 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
     from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
     machines = len(ray.nodes())
-    least = workers if isinstance(workers, int) else workers[0]
-    check_room(job, least)
+    node, workers, max_failures = training.node, training.node.workers, training.node.max_failures
+    check_room(node, min(node.sizes))
     if workers == 1 and machines == 1 and maker is None:
-        gpus = 1 if job.device == "cuda" else 0
+        gpus = 1 if node.device == "cuda" else 0
         # the process ends with its task: determinism and threads are settings of a whole process
-        task = ray.remote(num_cpus=job.threads, num_gpus=gpus, max_retries=max_failures, max_calls=1)(run_alone)
+        task = ray.remote(num_cpus=node.threads, num_gpus=gpus, max_retries=max_failures, max_calls=1)(run_alone)
         try:
-            ray.get(task.remote(job))
+            ray.get(task.remote(training))
         except (OutOfMemoryError, WorkerCrashedError) as error:
             raise death_of("the training process", error, max_failures) from error
         return
     from ray.train import WorkerGroupError
 
     settings(workers, machines)
-    require_cuda(job)
+    require_cuda(node)
     for left in range(max_failures, -1, -1):
         try:
-            _fit_group(job, name, workers, max_failures, maker)
+            _fit_group(training, name, maker)
             return
         except RayActorError as error:
             died = isinstance(error, ActorDiedError)  # else it may be alive where it cannot be reached
@@ -191,40 +190,40 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
             raise death_of("a training process", dead[0], max_failures) from error
 
 
-def _fit_group(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, maker: Packer | None) -> None:
+def _fit_group(training: Training, name: str, maker: Packer | None) -> None:
     """Train with a group of Ray Train; raises RayActorError where its controller dies."""
     from ray.data import ExecutionOptions
     from ray.train import DataConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
-    use_gpu = job.device == "cuda"
+    node, use_gpu = training.node, training.node.device == "cuda"
     # what Ray Train keeps of a run is of no use to a later one, and a kill may leave it half written
     tries = f"{name}-{os.urandom(4).hex()}"
     trainer = TorchTrainer(
         run_worker,
-        train_loop_config={"job": job},
+        train_loop_config={"training": training},
         datasets=None
         if maker is None
         else {
-            "first": Pipeline(maker, job.scratch, resumed=True),
-            "later": Pipeline(maker, job.scratch, resumed=False),
+            "first": PassOfRows(maker, training.scratch, resumed=True),
+            "later": PassOfRows(maker, training.scratch, resumed=False),
         },
         # the order of a pass is what a resumed run goes by
         dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
         torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ScalingConfig(
-            num_workers=workers,
+            num_workers=node.workers,
             elastic_resize_monitor_interval_s=RESIZE_SECONDS,
             use_gpu=use_gpu,
-            resources_per_worker={"CPU": job.threads, **({"GPU": 1} if use_gpu else {})},
+            resources_per_worker={"CPU": node.threads, **({"GPU": 1} if use_gpu else {})},
         ),
         run_config=RunConfig(
             name=tries,
-            **Scratch(job.scratch).file_system("ray"),
-            failure_config=FailureConfig(max_failures=max_failures),
-            callbacks=[_notes_deaths(job.scratch)],
+            **Scratch(training.scratch).file_system("ray"),
+            failure_config=FailureConfig(max_failures=node.max_failures),
+            callbacks=[_notes_deaths(training.scratch)],
             logging_config=LoggingConfig(log_level="ERROR"),
-            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(job.threads)}},
+            worker_runtime_env={"env_vars": {"OMP_NUM_THREADS": str(node.threads)}},
         ),
     )
     trainer.fit()
@@ -261,37 +260,3 @@ def settings(workers: int | tuple[int, int], machines: int) -> None:
         if value is not None:
             os.environ[name] = value
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-
-
-class Watch:
-    """While a run goes on: tells its progress, and what it has got over; passes a request to stop on to it."""
-
-    def __init__(self, files: Saver, stopping: Callable[[], bool], tell: Callable[[dict[str, Any]], None]) -> None:
-        self.files, self._stopping, self._tell, self._reported = files, stopping, tell, b""
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="training-watch", daemon=True)
-
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        while not self._over.wait(0.5):
-            # a store that does not answer for a moment is asked again: without this thread nothing stops the run
-            with suppress(OSError, StoreError):
-                self._look()
-
-    def _look(self) -> None:
-        if self._stopping() and not self.files.scratch.exists(STOP):
-            self.files.scratch.write(STOP, b"")
-        progress = self.files.scratch.read(PROGRESS)
-        if progress is not None and progress != self._reported:
-            self._reported = progress
-            values = json.loads(progress)
-            if (line := deaths.told(self.files.scratch, values)) is not None:
-                values["notice"] = line
-            self._tell(values)

@@ -21,9 +21,9 @@ from pipeline.contract import Context, Of, Result
 from stages.tokens.tokenizer import tokenizer_file
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.curves import running_total, thin
-from stages.training.job import Job
 from stages.training.order import MIXTURE
 from stages.training.sampler import Sampler
+from stages.training.training import Training
 
 if TYPE_CHECKING:
     from models.llama import LlamaModel
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, Any]) -> Result:
+def publish(ctx: Context, training: Training, files: Saver, result: dict[str, Any]) -> Result:
     """Write the node's data from what the loop left (`stages.training.worker.train`); the model's file is copied, so
     that no model is ever in the driver's memory.
     """
@@ -44,18 +44,20 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
     record = {name: pa.array(values, pa.float64()) for name, values in result["record"].items()}
     record["tokens"] = record["tokens"].cast(pa.int64())
     with ctx.create("/steps.parquet") as path:
-        table = pa.table({"step": pa.array(range(job.steps), pa.int64()), **record, "rows": _rows_seen(job)})
+        table = pa.table(
+            {"step": pa.array(range(training.node.steps), pa.int64()), **record, "rows": _rows_seen(training)}
+        )
         pq.write_table(table, path, compression="zstd")
     tokens = record["tokens"].to_pylist()
     with ctx.create("/config.json") as path:
-        text = json.dumps(describe_run(job, label, sum(tokens), result["feed"]), indent=1, sort_keys=True)
+        text = json.dumps(describe_run(training, sum(tokens), result["feed"]), indent=1, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
-    packed = job.stream is None
+    node, packed = training.node, training.node.feed is None
     with ctx.create("/tokenizer.json") as path:
         shutil.copyfile(
             ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if packed else tokenizer_file(ctx), path
         )
-    unusual = [{**one, "documents": documents_of(job, one["hardest"])} for one in result["unusual"]]
+    unusual = [{**one, "documents": documents_of(training, one["hardest"])} for one in result["unusual"]]
     with ctx.create("/unusual.json") as path:
         path.write_text(json.dumps(unusual, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     losses = [loss for loss in result["record"]["loss"] if math.isfinite(loss)]
@@ -63,79 +65,83 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
     facts = {
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
-        "parameters": count_parameters(job.model, job.vocab_size).total,
+        "parameters": count_parameters(node.model, training.vocab_size).total,
     }
     trained = len(result["record"]["loss"]) - skipped
-    counts = {"steps": job.steps, "trained": trained, "skipped": skipped, "tokens": sum(tokens)}
+    counts = {"steps": node.steps, "trained": trained, "skipped": skipped, "tokens": sum(tokens)}
     return Result(counts=counts, facts=facts)
 
 
-def documents_of(job: Job, numbers: Sequence[int]) -> list[str]:
+def documents_of(training: Training, numbers: Sequence[int]) -> list[str]:
     """The documents in rows with these global numbers (`PackedRows.documents`)."""
-    first = _first_rows(job)
+    first = _first_rows(training)
     places = [int(np.searchsorted(first, number, side="right") - 1) for number in numbers]
     held = [
-        job.sources[place].rows.documents(number - int(first[place]))
+        training.sources[place].rows.documents(number - int(first[place]))
         for place, number in zip(places, numbers, strict=True)
     ]
     return list(dict.fromkeys(name for names in held for name in names))
 
 
-def _rows_seen(job: Job):
+def _rows_seen(training: Training):
     """Global row numbers of every batch, in its order: int64 [steps, batch_rows] as fixed-size lists; null for a
     stream.
     """
     import pyarrow as pa
 
-    if job.stream is not None:
-        return pa.nulls(job.steps, pa.list_(pa.int64(), job.batch_rows))
-    sources, rows = job.sampler.batch(0, job.steps)
-    return pa.FixedSizeListArray.from_arrays(pa.array((_first_rows(job)[sources] + rows).ravel()), job.batch_rows)
+    if training.node.feed is not None:
+        return pa.nulls(training.node.steps, pa.list_(pa.int64(), training.node.batch_rows))
+    sources, rows = training.sampler.batch(0, training.node.steps)
+    return pa.FixedSizeListArray.from_arrays(
+        pa.array((_first_rows(training)[sources] + rows).ravel()), training.node.batch_rows
+    )
 
 
-def _first_rows(job: Job) -> np.ndarray:
-    return np.cumsum([0, *(source.rows.rows for source in job.sources[:-1])])
+def _first_rows(training: Training) -> np.ndarray:
+    return np.cumsum([0, *(source.rows.rows for source in training.sources[:-1])])
 
 
-def describe_job(job: Job, label: str) -> dict[str, Any]:
+def describe_training(training: Training) -> dict[str, Any]:
     """What a tracker gets to know of a run: plain numbers and texts, and the model as `config.json` has it."""
     from models.files import describe
 
-    names = ("steps", "batch_rows", "micro_batches", "length", "vocab_size", "seed", "attend", "precision")
-    parts = {name: type(getattr(job, name)).__name__ for name in ("objective", "reweight", "order", "collate")}
-    plain = {name: getattr(job, name) for name in names}
-    return {"label": label, "model": describe(job.model), "lr": job.optimizer.lr, **plain, **parts}
+    node, names = training.node, ("steps", "batch_rows", "micro_batches", "seed", "attend", "precision")
+    slots = {"objective": node.objective, "reweight": node.weighting, "order": node.order, "collate": node.collate}
+    parts = {name: type(slot).__name__ for name, slot in slots.items()}
+    rows = {"length": training.length, "vocab_size": training.vocab_size}
+    plain = {name: getattr(node, name) for name in names} | rows
+    return {"label": node.label, "model": describe(node.model), "lr": node.optimizer.lr, **plain, **parts}
 
 
-def describe_run(job: Job, label: str, tokens: int, feed: Sequence[int] | None) -> dict[str, Any]:
+def describe_run(training: Training, tokens: int, feed: Sequence[int] | None) -> dict[str, Any]:
     """The content of `config.json`; `feed` is the last state of a stream."""
     from models.files import describe
 
-    rows = cast("StreamedRows", job.sources[0].rows)
-    counts = count_parameters(job.model, job.vocab_size)
+    node, rows = training.node, cast("StreamedRows", training.sources[0].rows)
+    counts = count_parameters(node.model, training.vocab_size)
     return {
         "format": FORMAT,
-        "label": label,
-        "model": describe(job.model),
-        "vocab_size": job.vocab_size,
-        "length": job.length,
-        "end_id": job.sources[0].rows.end_id,
-        "attend": job.attend,
-        "precision": job.precision,
+        "label": node.label,
+        "model": describe(node.model),
+        "vocab_size": training.vocab_size,
+        "length": training.length,
+        "end_id": training.sources[0].rows.end_id,
+        "attend": node.attend,
+        "precision": node.precision,
         "parameters": counts.total,
         # fp32 weights and the indices of kept channels: what the model takes to be used
         "bytes": 4 * counts.total + 8 * counts.indices,
-        "flops_per_token": count_flops(job.model, job.vocab_size, job.length).training,
-        "steps": job.steps,
-        "batch_rows": job.batch_rows,
-        "seed": job.seed,
-        "order": type(job.stream or job.order).__name__,
+        "flops_per_token": count_flops(node.model, training.vocab_size, training.length).training,
+        "steps": node.steps,
+        "batch_rows": node.batch_rows,
+        "seed": node.seed,
+        "order": type(node.feed or node.order).__name__,
         "tokens": tokens,
         "sources": [
             {"name": source.name, "rows": source.rows.rows, "share": source.share, "first_row": int(first)}
-            for source, first in zip(job.sources, _first_rows(job), strict=True)
+            for source, first in zip(training.sources, _first_rows(training), strict=True)
         ],
-        "epochs": job.sampler.epochs(job.steps) if feed is None else [rows.passes(feed)],
+        "epochs": training.sampler.epochs(node.steps) if feed is None else [rows.passes(feed)],
     }
 
 

@@ -26,7 +26,7 @@ from stages.tokens.packing import Piece, best_fit
 
 
 @dataclass(frozen=True)
-class Scores:
+class DocumentLosses:
     """Per document, in the order given: nats float64, tokens and bytes int64."""
 
     nats: np.ndarray
@@ -42,13 +42,13 @@ class Scores:
         """Nats per token."""
         return float(self.nats.sum() / max(1, self.tokens.sum()))
 
-    def where(self, mask: np.ndarray) -> Scores:
-        return Scores(self.nats[mask], self.tokens[mask], self.bytes[mask])
+    def where(self, mask: np.ndarray) -> DocumentLosses:
+        return DocumentLosses(self.nats[mask], self.tokens[mask], self.bytes[mask])
 
 
 def score_documents(
     model: LlamaModel, documents: Sequence[np.ndarray], sizes: Sequence[int], begin_id: int, batch_rows: int
-) -> Scores:
+) -> DocumentLosses:
     """Scores of documents given as ids (without the special token that begins each), and bytes of text."""
     length = model.max_length
     ids = [np.concatenate([[begin_id], document]).astype(np.int64) for document in documents]
@@ -62,7 +62,7 @@ def score_documents(
     for start in range(0, len(rows), batch_rows):
         _score_rows(model, rows[start : start + batch_rows], ids, nats)
     tokens = np.array([len(one) - 1 for one in ids], np.int64)
-    return Scores(nats, tokens, np.array(sizes, np.int64))
+    return DocumentLosses(nats, tokens, np.array(sizes, np.int64))
 
 
 @torch.no_grad()

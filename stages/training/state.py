@@ -57,7 +57,7 @@ def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[t
         yield f"model/{name}", buffer
 
 
-class Part(NamedTuple):
+class StatePart(NamedTuple):
     """What is one process's to write: its tensors on the CPU, and first row and whole shape of each."""
 
     tensors: dict[str, Tensor]
@@ -72,7 +72,7 @@ class Part(NamedTuple):
         return [file]
 
 
-def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool) -> Part:
+def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool) -> StatePart:
     """This process's part of a run; `copied`: it stays as it is while training goes on, for the memory of a copy."""
     tensors, header = {}, {}
     for name, tensor in tensors_of(model, optimizer):
@@ -82,7 +82,7 @@ def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool)
             shared = kept.data_ptr() == part.local.data_ptr()
             tensors[name] = kept.clone() if copied and shared else kept
             header[name] = (part.first, part.shape)
-    return Part(tensors, header)
+    return StatePart(tensors, header)
 
 
 def read_parts(folder: Path, files: Sequence[str], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -3,7 +3,7 @@
 A Ray Data pipeline beside the workers reads documents, encodes and packs them, and streams rows into the workers. A
 pass reads all documents once: groups of shards in a drawn order, the documents of a group window by window, the rows of
 a window in a drawn order. The rows of a group are a function of the documents, the tokenizer, the seed and the fields
-of `Stream`, and each worker sees the rows that it is given in the order of the pass. What a row of a batch is beside
+of `RowStream`, and each worker sees the rows that it is given in the order of the pass. What a row of a batch is beside
 depends on how many workers there are and how fast Ray Data was.
 
 What a run keeps of it is the pass and a number: all rows below it were seen. So after a resume
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stream(metaclass=Typed):
+class RowStream(metaclass=Typed):
     """How rows are made of documents while the training runs (`stages.training.stream`).
 
     length  T, tokens a model sees at once

@@ -12,8 +12,8 @@ import torch
 from pipeline.errors import DataError
 from stages.training.collate import Rows
 from stages.training.feed import Feed
-from stages.training.job import Job
 from stages.training.stream_rows import StreamedRows
+from stages.training.training import Training
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,14 +56,14 @@ class StreamFeed(Feed):
 
     def __init__(
         self,
-        job: Job,
+        training: Training,
         process_rank: int,
         world_size: int,
         device: torch.device,
         passes: Passes,
         state: list[int] | None,
     ) -> None:
-        super().__init__(job, process_rank, world_size, device)
+        super().__init__(training, process_rank, world_size, device)
         self.state = list(state or (0, 0))
         self._ended = self.state[0]
         self._tables = passes.tables(self.rows_of[process_rank])
@@ -77,7 +77,7 @@ class StreamFeed(Feed):
         self.state = [self._in_pass.pop(step), min(int(part.max()) for part in parts) + 1]
 
     def _rows(self, step: int, cut: bool) -> Iterator[Rows]:
-        packed = cast("StreamedRows", self.job.sources[0].rows)
+        packed = cast("StreamedRows", self.training.sources[0].rows)
         done, table = next(self._tables)
         self._in_pass[step] = self._ended + done
         ids, documents = (
@@ -93,11 +93,16 @@ class StreamFeed(Feed):
 
 
 def open_feed(
-    job: Job, process_rank: int, world_size: int, device: torch.device, passes: Passes | None, state: list[int] | None
+    training: Training,
+    process_rank: int,
+    world_size: int,
+    device: torch.device,
+    passes: Passes | None,
+    state: list[int] | None,
 ) -> Feed:
     """The feed of a process. Raises DataError for a stream outside Ray Train."""
-    if job.stream is None:
-        return Feed(job, process_rank, world_size, device)
+    if training.node.feed is None:
+        return Feed(training, process_rank, world_size, device)
     if passes is None:
         raise DataError("pretrain.feed", "a training outside Ray Train", "a group of Ray Train, whatever its size")
-    return StreamFeed(job, process_rank, world_size, device, passes, state)
+    return StreamFeed(training, process_rank, world_size, device, passes, state)

@@ -16,7 +16,7 @@ from stages.documents import HELD_OUT, TEXT
 from stages.permutation import Permutation
 from stages.tokens.packing import best_fit, cut
 from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
-from stages.training.stream import Stream
+from stages.training.stream import RowStream
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -60,7 +60,7 @@ class Packer:
     reader: RowReader
     groups: tuple[tuple[Shard, ...], ...]
     tokenizer: str  # the text of its file
-    stream: Stream
+    stream: RowStream
     seed: int
 
     def rows(self, place: int, first: int = 0) -> Iterator[pa.Table]:
@@ -129,7 +129,7 @@ class Packer:
         return pa.table({"number": numbers, "ids": lists[0], "documents": lists[1]})
 
 
-def packer(ctx: Context, stream: Stream, seed: int) -> Packer:
+def packer(ctx: Context, stream: RowStream, seed: int) -> Packer:
     """The maker of the rows of the documents in the field `rows`."""
     columns = [TEXT, *([HELD_OUT] if ctx.has_column(HELD_OUT, "rows") else [])]
     reader = ctx.reader(columns, "rows")

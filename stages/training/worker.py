@@ -13,7 +13,7 @@ step, in the order of the batch, in fp64.
 
 A step whose loss or gradient is not finite ends the run, or is left out (`on_nan`); both leave the weights whole.
 
-What is minimised, what the model is shown and which rows it sees are the job's slots (`models.objective`,
+What is minimised, what the model is shown and which rows it sees are the training's slots (`models.objective`,
 `stages.training.collate`, `stages.training.order`); rows are weighted by the score, the plain cross-entropy, whatever
 is minimised.
 
@@ -58,7 +58,6 @@ from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
 from stages.training.checkpoint import Checkpoint, Request, Saver
 from stages.training.gradients import as_columns, gather_columns
-from stages.training.job import Job
 from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
@@ -68,6 +67,7 @@ from stages.training.scratch import Scratch
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
 from stages.training.stream_feed import Passes, open_feed
+from stages.training.training import Training
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
 
 
@@ -75,31 +75,33 @@ class Trainer:
     """Model, optimiser and state of one process, at the start of a run or where a checkpoint was written."""
 
     def __init__(
-        self, job: Job, process_rank: int, world_size: int, device: torch.device, checkpoint: Checkpoint | None = None,
-        passes: Passes | None = None,
+        self, training: Training, process_rank: int, world_size: int, device: torch.device,
+        checkpoint: Checkpoint | None = None, passes: Passes | None = None,
     ) -> None:  # fmt: skip
-        self.job, self.device, self.process_rank = job, device, process_rank
+        self.training, self.node, self.device, self.process_rank = training, training.node, device, process_rank
         self.bounds: Bounds | None = None
         self.step = 0
-        self.record = Record.of(len(job.sources))
+        self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
         # a checkpoint brings all tensors: nothing is drawn, and no SVD made, to be written over
         self.model = self._fresh() if checkpoint is None else structure(*self._form, device="meta")
-        if job.freeze is not None:
-            self._freeze(job.freeze)
-        self.model.recompute = job.recompute
-        self.parallel = lay_out(self.model, job, device)
-        self.optimizer = job.optimizer.make(self.model)
+        if self.node.freeze is not None:
+            self._freeze(self.node.freeze)
+        self.model.recompute = self.node.recompute
+        self.parallel = lay_out(self.model, self.node, device)
+        self.optimizer = self.node.optimizer.make(self.model)
         if checkpoint is not None:
             self._read(checkpoint)
         if world_size > 1:
             check_channels(self.model)
-        if job.compile:
+        if self.node.compile == "on":
             self.model.compiled = True
             for block in self.model.layers:
                 block.compile(fullgraph=True)
         self.trained = trained(self.model)
-        self.feed = open_feed(job, process_rank, world_size, device, passes, checkpoint and checkpoint.rest["feed"])
+        self.feed = open_feed(
+            training, process_rank, world_size, device, passes, checkpoint and checkpoint.rest["feed"]
+        )
 
     @property
     def first_process(self) -> bool:
@@ -107,20 +109,20 @@ class Trainer:
 
     @property
     def _form(self):
-        return self.job.model, self.job.vocab_size, self.job.length
+        return self.node.model, self.training.vocab_size, self.training.length
 
     def _fresh(self) -> LlamaModel:
-        job, keep = self.job, Scratch(self.job.scratch)
-        if job.start is None:
-            return build(*self._form, job.seed, keep=keep)
+        start, seed, keep = self.training.start, self.node.seed, Scratch(self.training.scratch)
+        if start is None:
+            return build(*self._form, seed, keep=keep)
         try:
-            return start_from(job.start.local(), *self._form, job.seed, keep)
+            return start_from(start.local(), *self._form, seed, keep)
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
 
     def _freeze(self, policy: Freeze) -> None:
         try:
-            apply(policy, self.model, self.job.seed)
+            apply(policy, self.model, self.node.seed)
         except ValueError as error:
             raise DataError("pretrain.freeze", str(error), "a policy that leaves parameters to train") from None
 
@@ -134,15 +136,15 @@ class Trainer:
     def rest(self) -> dict[str, Any]:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
-        values = {"configuration": self.job.configuration, "step": self.step, "bounds": bounds}
+        values = {"configuration": self.training.fingerprint, "step": self.step, "bounds": bounds}
         return {**values, "record": self.record.copied(), "unusual": list(self.unusual), "feed": self.feed.state}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
-        if rest["configuration"] != self.job.configuration:
+        if rest["configuration"] != self.training.fingerprint:
             raise DataError(
                 f"pretrain, the checkpoint of step {rest['step']}", "one of another configuration",
-                "one that this training has written", f"another scratch folder than {self.job.scratch}",
+                "one that this training has written", f"another scratch folder than {self.training.scratch}",
             )  # fmt: skip
         read_parts(folder, files, self.model, self.optimizer)
         self.step, self.record = rest["step"], Record(rest["record"])
@@ -151,10 +153,10 @@ class Trainer:
 
     def train_step(self, request: Request = Request.NONE) -> Request:
         """One step; returns the first process's request, so that all know it."""
-        job, step = self.job, self.step
+        node, weighting, step = self.node, self.node.weighting, self.step
         batch = self.feed.batch(step)
-        samples = [Samples(micro, job.unit, job.reference) for micro in batch]
-        bounds, highest = self._bounds(batch, samples), highest_of_all(samples) if job.prior_in_loss else 0.0
+        samples = [Samples(micro, node.unit, node.reference) for micro in batch]
+        bounds, highest = self._bounds(batch, samples), highest_of_all(samples) if self.training.prior_in_loss else 0.0
         measured = []
         self.optimizer.zero_grad()
         for micro, held in zip(batch, samples, strict=True):
@@ -170,47 +172,47 @@ class Trainer:
         if tokens == 0.0 or total == 0.0:
             raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
         self.parallel.divide(total)
-        norm = float(clip_gradients(self.trained, job.optimizer.clip))
+        norm = float(clip_gradients(self.trained, node.optimizer.clip))
         loss = float((means_m * tokens_m).sum() / tokens)
         finite = math.isfinite(loss) and math.isfinite(norm)
         expected = expected_loss(self.record["loss"], loss)
         if not finite or expected is not None:
             some_m = tokens_m > 0
             self.unusual.append(describe(step, loss, expected, rows_m[some_m].tolist(), means_m[some_m].tolist()))
-        learning_rate = job.optimizer.lr * learning_rate_factor(job.lr_schedule, step, job.steps)
+        learning_rate = node.optimizer.lr * learning_rate_factor(node.lr_schedule, step, node.steps)
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
             self.optimizer.step()
-            if not isinstance(job.reweight, Uniform) and job.reweight.scope == "global_lagged":
-                self.bounds = next_bounds(job.reweight, self.bounds, batch_bounds(job.reweight, score_m, tokens_m))
-        elif job.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:
+            if not isinstance(weighting, Uniform) and weighting.scope == "global_lagged":
+                self.bounds = next_bounds(weighting, self.bounds, batch_bounds(weighting, score_m, tokens_m))
+        elif node.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:
             raise not_finite(step, loss, norm, self.unusual[-1])
         objective = float((g_m * loss_m).sum() / total)
         masses = (self.feed.by_source(rows_m, g_m) / total).tolist()
         marks = (float(expected is not None), float(not finite))
-        weights = spread(g_m, tokens_m if job.reweight.by_tokens else (tokens_m > 0).double())
+        weights = spread(g_m, tokens_m if weighting.by_tokens else (tokens_m > 0).double())
         self.feed.note(step, rows_m)
         self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *masses))
         self.step += 1
         return request
 
     def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None, highest: float) -> torch.Tensor:
-        config, at = self.job.reweight, {"step": self.step, "steps": self.job.steps, "highest": highest}
+        config, at = self.node.weighting, {"step": self.step, "steps": self.node.steps, "highest": highest}
         if not isinstance(config, Uniform) and config.scope == "micro":
             return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
         return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)
 
     def _losses(self, micro: Batch) -> TokenLosses:
-        bf16 = self.job.precision == "bf16"
+        bf16 = self.node.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
-            losses = self.model(micro, self.job.part(self.step).objective)
+            losses = self.model(micro, self.training.at(self.step).objective)
         return cast("TokenLosses", losses)
 
     def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
-        config = self.job.reweight
+        config = self.node.weighting
         if isinstance(config, Uniform) or config.scope != "global_exact":
             return self.bounds
-        if not inverse_temperature(config, self.step, self.job.steps):
+        if not inverse_temperature(config, self.step, self.node.steps):
             return None
         measured = []
         with torch.no_grad():
@@ -222,36 +224,41 @@ class Trainer:
     def _gather(self, measured: torch.Tensor, request: Request) -> tuple[torch.Tensor, Request]:
         """`measured` [k, samples of this process] for the whole batch, and the first process's request."""
         # rows are shared out alike in each step; how many documents they hold, each process knows of its own
-        counts = self.feed.rows_of if self.job.unit == "row" else None
+        counts = self.feed.rows_of if self.node.unit == "row" else None
         whole, flag = gather_columns(measured, float(request), counts)
         return whole, Request(int(flag))
 
 
 def train(
-    job: Job, saver: Saver, process_rank: int, world_size: int, local_rank: int = 0, passes: Passes | None = None
+    training: Training,
+    saver: Saver,
+    process_rank: int,
+    world_size: int,
+    local_rank: int = 0,
+    passes: Passes | None = None,
 ) -> Literal["done", "stopped"]:
     """Train to the end, or to a request to stop, from the saver's last checkpoint. All processes call it alike.
     `passes`: this one's part of a stream of rows.
     """
-    device = prepare(job, local_rank)
-    check_memory(job, job.vocab_size, job.length, world_size, device)
+    device = prepare(training.node, local_rank)
+    check_memory(training.node, training.vocab_size, training.length, world_size, device)
     with saver.restore() as checkpoint:
-        trainer = Trainer(job, process_rank, world_size, device, checkpoint, passes)
+        trainer = Trainer(training, process_rank, world_size, device, checkpoint, passes)
     with ExitStack() as stack:
         stack.enter_context(garbage_kept_back())
         stack.callback(saver.close)
         stack.callback(trainer.feed.close)
         log = None
-        if trainer.first_process and job.log_steps:
+        if trainer.first_process and training.node.metrics:
             log = stack.enter_context(StepLog(saver.scratch, trainer.step, trainer.record.line))
         return _steps(trainer, saver, world_size, log)
 
 
 def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None) -> Literal["done", "stopped"]:
-    job = trainer.job
+    node = trainer.node
     first, started = trainer.step, time.perf_counter()
     ended = started
-    while trainer.step < job.steps:
+    while trainer.step < node.steps:
         request = trainer.train_step(saver.request() if trainer.first_process else Request.NONE)
         some_garbage(trainer.step)
         began, ended = ended, time.perf_counter()
@@ -262,22 +269,22 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None)
                 line["unusual"] = trainer.unusual[-1]
             log.add(line)
         early = request is Request.STOP or (request is Request.LOOK and saver.losing_machines())
-        done = trainer.step == job.steps
-        if trainer.first_process and (trainer.step % job.log_interval == 0 or done):
+        done = trainer.step == node.steps
+        if trainer.first_process and (trainer.step % node.log_interval == 0 or done):
             rate = sum(trainer.record["tokens"][first:]) / (ended - started)
             saver.progress(
                 last=done,
                 step=trainer.step,
-                steps=job.steps,
+                steps=node.steps,
                 loss=trainer.record["loss"][-1],
                 tokens_per_second=round(rate, 1),
                 pid=os.getpid(),
                 resumed_at=first,
             )
-        if not done and (early or trainer.step % job.checkpoint_every == 0):
+        if not done and (early or trainer.step % node.checkpoint_every == 0):
             if log is not None:
                 log.sync()
-            aside = job.save_aside and not early
+            aside = node.save_aside and not early
             saver.save(trainer.step, trainer.written(copied=aside), trainer.rest(), aside=aside)
             if request is Request.STOP:
                 return "stopped"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 
 import pytest
 
 from models.presets import Llama
 from stages.training.checkpoint import RESULT
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import TINY, assert_same_bits, job, kill_after_first_checkpoint, result, start
 
 __all__ = ["job"]  # the fixture
@@ -21,7 +21,7 @@ pytestmark = [
 
 
 def test_killed_and_resumed_gives_the_bits_of_a_compiled_run(job, tmp_path, monkeypatch):
-    job = dataclasses.replace(job, compile=True, attend="document", model=Llama("1m", **(TINY | {"layers": 1})))
+    job = changed(job, compile="on", attend="document", model=Llama("1m", **(TINY | {"layers": 1})))
     for name in ("whole", "broken"):
         # what one has compiled is of no use to the other
         monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / f"{name}-cache"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pickle
 import subprocess
@@ -12,6 +11,7 @@ import pytest
 
 from stages.training.checkpoint import Saver
 from stages.training.worker import train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import ROOT, assert_same_bits, at, job, result
 
 __all__ = ["job"]  # the fixture
@@ -37,7 +37,7 @@ def test_torchrun_gives_the_bits_of_one_process(job, tmp_path):
 
 @pytest.mark.parametrize("killed", ["0", "1"])
 def test_torchrun_starts_again_after_a_kill_in_the_middle_of_a_save(job, tmp_path, killed):
-    job = dataclasses.replace(job, save_aside=True)
+    job = changed(job, async_checkpoints="on")
     train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     module = "tests.stages.training.killed_in_save"
     torchrun(job, tmp_path / "two", "--max-restarts", "1", module=module, KILLED_RANK=killed)

@@ -2,7 +2,7 @@
 
     python -m tests.stages.training.counted_start JOB
 
-JOB is a pickled `Job`.
+JOB is a pickled `Training`.
 """
 
 import os
@@ -25,7 +25,7 @@ def main(job):
     if processes > 1:
         dist.init_process_group()
     with Saver(job.scratch).restore() as checkpoint:
-        trainer = Trainer(job, process_rank, processes, prepare(job), checkpoint)
+        trainer = Trainer(job, process_rank, processes, prepare(job.node), checkpoint)
     (Path(job.scratch) / f"made-{process_rank}").write_text(str(len(made)))
     if process_rank == 0:
         Saver(job.scratch).scratch.write("weights", pickle.dumps([p.tolist() for p in trainer.trained[:12]]))

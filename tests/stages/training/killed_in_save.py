@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from stages.training.launch import leave, run
-from stages.training.state import Part
+from stages.training.state import StatePart
 
-written = Part.write
+written = StatePart.write
 
 
 def killed(self, folder, process_rank):
@@ -28,6 +28,6 @@ def killed(self, folder, process_rank):
 
 
 if __name__ == "__main__":
-    Part.write = killed
+    StatePart.write = killed
     run(pickle.loads(Path(sys.argv[1]).read_bytes()))
     leave()

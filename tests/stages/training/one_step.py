@@ -2,10 +2,9 @@
 
     python -m tests.stages.training.one_step JOB
 
-JOB is a pickled `Job`; its step is done for every model and precision of `VARIANTS`.
+JOB is a pickled `Training`; its step is done for every model and precision of `VARIANTS`.
 """
 
-import dataclasses
 import pickle
 import sys
 from pathlib import Path
@@ -17,6 +16,7 @@ from models.presets import Llama, Lost
 from models.sltrain_config import SLTrain
 from stages.training.launch import leave
 from stages.training.worker import Trainer
+from tests.stages.training.rows import changed
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
 VARIANTS = {
@@ -31,7 +31,7 @@ def gradients(job, process_rank, processes):
     """Variant -> name of a parameter -> its gradient, whole, and the norm that was recorded under ""."""
     found = {}
     for name, changes in VARIANTS.items():
-        trainer = Trainer(dataclasses.replace(job, **changes), process_rank, processes, torch.device("cpu"))
+        trainer = Trainer(changed(job, **changes), process_rank, processes, torch.device("cpu"))
         trainer.train_step()
         held = {key: parameter.grad for key, parameter in trainer.model.named_parameters()}
         found[name] = {key: grad.full_tensor() if hasattr(grad, "full_tensor") else grad for key, grad in held.items()}

@@ -3,8 +3,8 @@ workers trains.
 
     python -m tests.stages.training.reclaimed_machine JOB
 
-JOB is a pickled `Job` that saves no checkpoint by itself within the time of the test. A process of its own, since the
-suite's Ray is one machine.
+JOB is a pickled `Training` that saves no checkpoint by itself within the time of the test. A process of its own, since
+the suite's Ray is one machine.
 """
 
 import json
@@ -19,6 +19,7 @@ from pathlib import Path
 from pipeline.ray_runtime.session import quiet_environment
 from stages.training.checkpoint import PROGRESS, Saver
 from stages.training.ray_trainer import fit
+from tests.stages.training.rows import changed
 
 
 def wait_until(holds, fitting):
@@ -44,7 +45,7 @@ def main(job):
             log_to_driver=False,
             runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path)}},
         )
-        fitting = threading.Thread(target=fit, args=(job, "run", (1, 2), 3))
+        fitting = threading.Thread(target=fit, args=(changed(job, workers=(1, 2), max_failures=3), "run"))
         fitting.start()
         wait_until(lambda: files.scratch.exists(PROGRESS), fitting)
         before = json.loads(files.scratch.read(PROGRESS))

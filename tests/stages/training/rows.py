@@ -1,11 +1,41 @@
-"""Packed rows made by hand, for tests of the loop that need no engine."""
+"""Packed rows made by hand, and trainings over them, for tests of the loop that need no engine."""
+
+import dataclasses
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.files.open_store import file_on_disk
+from pipeline.fingerprint import digest, node_form
+from stages.read.read import Read
+from stages.tokens.pack import Pack
 from stages.tokens.rows import PackedRows
+from stages.tokens.tokenizer import Tokenizer
+from stages.training.pretrain import Pretrain
+from stages.training.training import Training
+
+OWN = {field.name for field in dataclasses.fields(Training)}
+
+
+def declared(**fields):
+    """A `pretrain` whose pack node is never run: its rows are made by hand."""
+    docs = Read(paths=("unread",))
+    return Pretrain(rows=Pack(docs=docs, tokenizer=Tokenizer(docs=docs)), **fields)
+
+
+def fingerprint_of(node):
+    """The node's own part of its fingerprint."""
+    return digest(node_form(node, lambda one: one.kind(), {}))
+
+
+def changed(training, **changes):
+    """The training with other values of its own, or of its node, which then has another fingerprint."""
+    own = {name: changes.pop(name) for name in OWN & set(changes)}
+    if changes:
+        own["node"] = dataclasses.replace(training.node, **changes)
+        own.setdefault("fingerprint", fingerprint_of(own["node"]))
+    return dataclasses.replace(training, **own)
 
 
 def made_rows(folder, *, rows=64, length=16, vocab_size=50, seed=0, ragged=True):

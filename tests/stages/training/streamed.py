@@ -21,7 +21,7 @@ from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.tokenizer import Tokenizer
 from stages.training.pretrain import Pretrain
-from stages.training.stream import Stream
+from stages.training.stream import RowStream
 from tests.stages.training.toys.noted import Noted
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
@@ -44,7 +44,7 @@ def node(folder, docs, *, dies_at=-1, **fields):
     (folder / "seen").mkdir(parents=True, exist_ok=True)
     shared = {"steps": 12, "batch_rows": 4, "micro_batches": 2, "checkpoint_every": 3, "precision": "fp32"}
     return Pretrain(
-        rows=docs, feed=Stream(length=LENGTH, window=25, mix=2), tokenizer=Tokenizer(docs=docs, vocab_size=320),
+        rows=docs, feed=RowStream(length=LENGTH, window=25, mix=2), tokenizer=Tokenizer(docs=docs, vocab_size=320),
         model=Llama("1m", **TINY), optimizer=AdamW(lr=3e-3),
         collate=Noted(folder=str(folder / "seen"), dies_at=dies_at), **(shared | fields),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from pipeline.errors import DataError
 from stages.training.checkpoint import STOP, Saver
 from stages.training.mixture import check_rows
 from stages.training.worker import train
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, made_rows
 from tests.stages.training.test_worker import TINY, job
 
 __all__ = ["job"]  # the fixture
@@ -50,7 +50,7 @@ def test_a_checkpoint_of_another_configuration_is_refused_and_stays(job, changes
     assert train(job, saver, 0, 1) == "stopped"
     saver.scratch.remove(STOP)
     with pytest.raises(DataError, match="checkpoint of step 1: one of another configuration"):
-        train(dataclasses.replace(job, **changes), Saver(job.scratch), 0, 1)
+        train(changed(job, **changes), Saver(job.scratch), 0, 1)
     assert saver.whole()
     # what decides no course may change
-    assert train(dataclasses.replace(job, recompute=True, checkpoint_every=1), Saver(job.scratch), 0, 1) == "done"
+    assert train(changed(job, recompute=True, checkpoint_every=1), Saver(job.scratch), 0, 1) == "done"

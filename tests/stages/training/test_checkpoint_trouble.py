@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from stages.training.checkpoint import PROGRESS, RESULT, STOP, Saver
-from stages.training.ray_trainer import Watch
+from stages.training.messenger import Messenger
 from stages.training.worker import train
 from tests.stages.training.test_worker import job, result
 
@@ -48,7 +48,7 @@ def test_a_watch_outlives_a_store_that_does_not_answer(tmp_path):
         looks.append(1)
         return bool(stop)
 
-    with Watch(Saver(str(tmp_path)), stopping, told.append) as watch:
+    with Messenger(Saver(str(tmp_path)), stopping, told.append) as watch:
         assert soon(lambda: len(looks) > 1), "a second look after one that failed"
         progress.unlink()
         progress.write_text(json.dumps({"step": 1}))

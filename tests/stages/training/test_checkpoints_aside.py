@@ -1,6 +1,5 @@
 """Checkpoints in a thread: the state of their step though training goes on, a kill in the middle, the same bits."""
 
-import dataclasses
 import gc
 import signal
 import threading
@@ -15,6 +14,7 @@ from stages.training.checkpoint import RESULT, Saver
 from stages.training.launch import of_this_start
 from stages.training.process import garbage_kept_back
 from stages.training.worker import Trainer, train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -25,7 +25,7 @@ THREE, SIX, NINE = (f"checkpoints/step_{step:010d}" for step in (3, 6, 9))
 
 @pytest.fixture
 def aside(job):
-    return dataclasses.replace(job, save_aside=True)
+    return changed(job, async_checkpoints="on")
 
 
 def test_a_checkpoint_holds_its_own_step_and_the_older_one_goes_when_it_is_whole(aside, tmp_path):
@@ -60,7 +60,7 @@ def test_a_checkpoint_holds_its_own_step_and_the_older_one_goes_when_it_is_whole
 
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (2, 1)])
 def test_a_kill_in_the_middle_of_a_save_leaves_the_one_before(aside, tmp_path, before, after):
-    train(at(aside, tmp_path / "whole", save_aside=False), Saver(str(tmp_path / "whole")), 0, 1)
+    train(at(aside, tmp_path / "whole", async_checkpoints="off"), Saver(str(tmp_path / "whole")), 0, 1)
     folder = tmp_path / "killed"
     started = start(aside, folder, before, "tests.stages.training.killed_in_save")
     started[0].wait(120)

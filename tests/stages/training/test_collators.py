@@ -18,17 +18,17 @@ from stages.tokens.rows import PackedRows
 from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from stages.training.checkpoint import RESULT, Saver
 from stages.training.collate import NEXT_TOKEN, Key, Rows
+from stages.training.drive import training_of
 from stages.training.feed import Feed
 from stages.training.growing_vocabulary import GrowingVocabulary
 from stages.training.infill import Infill
-from stages.training.make_job import job_of
 from stages.training.mask_tokens import MaskTokens
 from stages.training.pretrain import Pretrain
 from stages.training.row_source import RowSource
 from stages.training.stage import Stage
 from stages.training.worker import train
 from tests.stages.local_context import LocalContext
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, made_rows
 from tests.stages.training.test_worker import TINY, assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -88,7 +88,7 @@ def test_masks_after_next_tokens_resume_inside_and_at_the_border_to_the_same_bit
     """Checkpoints are at 3, 6 and 9 of 12 steps: at the border 6, and inside both stages around the border 8."""
     rows = dataclasses.replace(made_rows(tmp_path / "special"), specials=(("<mask>", MASK),))
     stages = (Stage(until=until), Stage(until=1.0, collate=MaskTokens()))
-    staged = dataclasses.replace(job, sources=(RowSource("rows", rows, 1.0),), schedule=stages)
+    staged = changed(job, sources=(RowSource("rows", rows, 1.0),), schedule=stages)
     finish(start(staged, tmp_path / "two", 2))
     saver = Saver(str(tmp_path / "one"))
     train(at(staged, tmp_path / "one"), saver, 0, 1)
@@ -107,7 +107,7 @@ def test_masks_after_next_tokens_resume_inside_and_at_the_border_to_the_same_bit
 
 def test_infill_of_no_row_is_next_token_prediction_to_the_byte(job):
     plain, none = (
-        Feed(dataclasses.replace(job, collate=collate), 0, 1, torch.device("cpu")).batch(2)
+        Feed(changed(job, collate=collate), 0, 1, torch.device("cpu")).batch(2)
         for collate in (NEXT_TOKEN, Infill(share=0.0))
     )
     for one, other in zip(plain, none, strict=True):
@@ -202,7 +202,7 @@ def test_infill_gives_the_same_bits_for_two_processes(job, tmp_path):
     rows = dataclasses.replace(
         made_rows(tmp_path / "long", length=64), specials=tuple((n, i - 90) for n, i in MARKS.items())
     )
-    mixed = dataclasses.replace(
+    mixed = changed(
         job, sources=(RowSource("rows", rows, 1.0),), model=Llama("1m", **TINY), steps=4,
         collate=Infill(most_spans=8, span_lengths=(3,)), attend="document",
     )  # fmt: skip
@@ -237,7 +237,7 @@ def test_a_tokenizer_without_the_special_tokens_is_named_and_one_with_them_is_re
     stages = (Stage(until=0.5), Stage(until=1.0, collate=MaskTokens(mask="<hole>")))
     with pytest.raises(RecipeError, match=r"specials: \[<hole>\]"):
         Pretrain(**made, schedule=stages).check()
-    found, _ = job_of(Pretrain(**made, collate=MaskTokens()), OverPack(Pretrain(**made), tmp_path))
+    found, _ = training_of(Pretrain(**made, collate=MaskTokens()), OverPack(Pretrain(**made), tmp_path))
     assert dict(found.sources[0].rows.specials) == {END_OF_TEXT: 0, "<mask>": MASK}
     assert isinstance(found.sources[0].rows, PackedRows)
 

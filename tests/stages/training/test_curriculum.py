@@ -1,7 +1,5 @@
 """The curriculum over made rows: what is admitted, that it is drawn evenly, and that runs keep their bits."""
 
-import dataclasses
-
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +12,7 @@ from stages.training.checkpoint import RESULT, Saver
 from stages.training.curriculum import Curriculum
 from stages.training.row_source import RowSource
 from stages.training.worker import train
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, made_rows
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -83,8 +81,8 @@ def test_a_batch_is_a_function_of_its_step_alone(two):
 
 
 def test_a_run_keeps_its_bits_for_two_processes_and_where_it_goes_on(job, two, tmp_path):
-    run = dataclasses.replace(job, sources=two, order=Curriculum(by="hard"))
-    assert run.reads == ("hard",)
+    run = changed(job, sources=two, order=Curriculum(by="hard"))
+    assert run.node.reads == ("hard",)
     finish(start(run, tmp_path / "pair", 2))
     saver = Saver(str(tmp_path / "alone"))
     train(at(run, tmp_path / "alone"), saver, 0, 1)

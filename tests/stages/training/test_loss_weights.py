@@ -29,7 +29,7 @@ from stages.training.pretrain import Pretrain
 from stages.training.row_source import RowSource
 from stages.training.stage import Stage
 from stages.training.worker import train
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, made_rows
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -146,8 +146,8 @@ def test_equal_weights_are_the_plain_mixture(tmp_path):
 
 def test_a_prior_counts_in_the_sampler_or_in_the_loss_and_runs_keep_their_bits(job, tmp_path):
     logs = np.log(np.random.default_rng(0).choice([0.25, 1.5], 64)).tolist()
-    in_loss = dataclasses.replace(job, sources=(weighted(tmp_path, "a", logs),))
-    in_sampler = dataclasses.replace(in_loss, order=ByPrior())
+    in_loss = changed(job, sources=(weighted(tmp_path, "a", logs),))
+    in_sampler = changed(in_loss, order=ByPrior())
     assert Feed(in_loss, 0, 1, CPU).batch(0)[0].log_prior_b.any()
     assert not Feed(in_sampler, 0, 1, CPU).batch(0)[0].log_prior_b.any()
     by_document = dataclasses.replace(in_sampler, reweight=LinUpper(unit="document"))

@@ -1,6 +1,5 @@
 """The log of steps over kills, and its readers: TensorBoard's files, W&B and MLflow offline, a service that is down."""
 
-import dataclasses
 import json
 import signal
 import struct
@@ -18,7 +17,7 @@ from stages.training.row_source import RowSource
 from stages.training.scratch import Scratch
 from stages.training.step_log import LOG, StepLog
 from stages.training.worker import train
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, made_rows
 from tests.stages.training.test_worker import finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -43,9 +42,7 @@ def no_rows(rows):
 def done(job):
     """Scratch of a finished run of two sources."""
     other = made_rows(Path(job.scratch).parent / "other", rows=10, seed=1)
-    job = dataclasses.replace(
-        job, sources=(RowSource("a", job.sources[0].rows, 0.75), RowSource("b", other, 0.25)), steps=8
-    )
+    job = changed(job, sources=(RowSource("a", job.sources[0].rows, 0.75), RowSource("b", other, 0.25)), steps=8)
     train(job, Saver(job.scratch), 0, 1)
     return job.scratch
 
@@ -64,7 +61,7 @@ def test_a_line_of_the_log_says_what_the_record_says(done):
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_after_a_kill_the_log_holds_every_step_once(job, tmp_path, processes):
-    job = dataclasses.replace(job, steps=400, checkpoint_every=20)
+    job = changed(job, steps=400, checkpoint_every=20)
     folder, saver = tmp_path / "broken", Saver(str(tmp_path / "broken"))
     started = start(job, folder, processes)
     deadline = time.monotonic() + 100

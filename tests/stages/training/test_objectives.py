@@ -1,7 +1,5 @@
 """The published objectives in a run: plain training in the limit, the plain score beside the loss, the same bits."""
 
-import dataclasses
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,6 +14,7 @@ from pipeline.files.open_store import file_on_disk
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.stage import Stage
 from stages.training.worker import Trainer, train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import TINY, assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -29,7 +28,7 @@ def run(job, folder, **changes):
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_emo_with_share_0_trains_the_bits_of_plain_cross_entropy(job, tmp_path, precision):
-    job = dataclasses.replace(job, precision=precision, steps=4)
+    job = changed(job, precision=precision, steps=4)
     plain = run(job, tmp_path / "plain", objective=CrossEntropy())
     assert_same_bits(plain, run(job, tmp_path / "none", objective=Emo(share=0.0)))
     moved = run(job, tmp_path / "emo", objective=Emo())["model"]
@@ -39,7 +38,7 @@ def test_emo_with_share_0_trains_the_bits_of_plain_cross_entropy(job, tmp_path, 
 @pytest.mark.parametrize("mode", [1, 2])
 def test_emo_is_minimised_and_the_plain_loss_is_recorded(job, mode):
     plain, emo = (
-        Trainer(dataclasses.replace(job, reweight=Uniform(), objective=one), 0, 1, CPU)
+        Trainer(changed(job, reweight=Uniform(), objective=one), 0, 1, CPU)
         for one in (CrossEntropy(), Emo(mode=mode, clamp=None))
     )
     for trainer in (plain, emo):
@@ -69,12 +68,12 @@ def test_the_cost_of_emo_is_the_angle_between_rows_of_the_head_and_gives_it_no_g
 
 
 def test_a_fixed_cost_is_that_of_the_start_and_stays_when_the_head_moves(job, tmp_path):
-    job = dataclasses.replace(job, steps=4, reweight=Uniform())
+    job = changed(job, steps=4, reweight=Uniform())
     before = run(job, tmp_path / "before")["model"]
-    begun = dataclasses.replace(job, start=file_on_disk(tmp_path / "before" / MODEL))
+    begun = changed(job, start=file_on_disk(tmp_path / "before" / MODEL))
     heads = {}
     for cost in ("head", "start"):
-        trainer = Trainer(dataclasses.replace(begun, objective=Emo(cost=cost)), 0, 1, CPU)
+        trainer = Trainer(changed(begun, objective=Emo(cost=cost)), 0, 1, CPU)
         heads[cost] = []
         for _ in range(3):
             trainer.train_step()
@@ -84,26 +83,26 @@ def test_a_fixed_cost_is_that_of_the_start_and_stays_when_the_head_moves(job, tm
     assert not torch.equal(heads["head"][2], heads["start"][2])
     x, labels = torch.randn(2, 5, before["lm_head.weight"].shape[1]), torch.arange(10).view(2, 5)
     moved = heads["start"][2]
-    objective = dataclasses.replace(begun, objective=Emo(cost="start", mode=2)).part(3).objective
+    objective = changed(begun, objective=Emo(cost="start", mode=2)).at(3).objective
     found = objective.losses(x, moved, Batch(ids_bt=labels, labels_bt=labels)).loss_bt
     costs = 1.0 - F.cosine_similarity(before["lm_head.weight"][:, None], before["lm_head.weight"][None], dim=-1)
     torch.testing.assert_close(found, 2 * ((x @ moved.T).softmax(-1) * costs[labels]).sum(-1))
 
 
 def test_a_late_stage_of_emo_gives_the_same_bits_for_two_processes(job, tmp_path):
-    staged = dataclasses.replace(job, schedule=(Stage(until=0.75), Stage(until=1.0, objective=Emo())))
+    staged = changed(job, schedule=(Stage(until=0.75), Stage(until=1.0, objective=Emo())))
     finish(start(staged, tmp_path / "two", 2))
     assert_same_bits(run(staged, tmp_path / "one"), result(tmp_path / "two"))
 
 
 def test_each_round_of_half_tuning_leaves_its_half_as_the_round_before_gave_it(job, tmp_path):
-    job = dataclasses.replace(job, model=Llama("1m", **TINY), steps=3)
+    job = changed(job, model=Llama("1m", **TINY), steps=3)
     models = [run(job, tmp_path / "base")["model"]]
     halves = []
     for number in range(2):
         before = file_on_disk(tmp_path / ("round-0" if number else "base") / MODEL)
         policy = HalfTuning(round=number)
-        halves.append(set(policy.frozen(Trainer(job, 0, 1, CPU).model, job.seed)))
+        halves.append(set(policy.frozen(Trainer(job, 0, 1, CPU).model, job.node.seed)))
         models.append(run(job, tmp_path / f"round-{number}", start=before, freeze=policy)["model"])
         stood = {name for name, tensor in models[-1].items() if torch.equal(tensor, models[-2][name])}
         assert stood == halves[-1]

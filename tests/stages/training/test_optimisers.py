@@ -1,7 +1,5 @@
 """Muon and GaLore in the loop: the same bits for two processes and after a stop, and no shards."""
 
-import dataclasses
-
 import pytest
 import torch
 
@@ -11,6 +9,7 @@ from pipeline.errors import RecipeError
 from stages.training.checkpoint import Saver
 from stages.training.state import empty_state
 from stages.training.worker import train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import assert_same_bits, at, finish, job, result, start
 
 __all__ = ["job"]  # the fixture
@@ -21,10 +20,10 @@ KINDS = [Muon(lr=3e-3), GaLore(rank=4, gap=2, lr=3e-3)]
 
 @pytest.mark.parametrize("optimizer", KINDS, ids=lambda kind: type(kind).__name__)
 def test_stopped_with_two_processes_it_goes_on_with_one_to_the_same_bits(job, tmp_path, optimizer):
-    job = dataclasses.replace(job, optimizer=optimizer, steps=8)
+    job = changed(job, optimizer=optimizer, steps=8)
     train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
     saver = Saver(str(tmp_path / "two"))
-    early = dataclasses.replace(job, checkpoint_every=5)
+    early = changed(job, checkpoint_every=5)
     finish(start(early, tmp_path / "two", 2))
     assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "two"))
     saver.scratch.remove("result.json")
@@ -37,7 +36,7 @@ def test_stopped_with_two_processes_it_goes_on_with_one_to_the_same_bits(job, tm
 
 @pytest.mark.parametrize("optimizer", KINDS, ids=lambda kind: type(kind).__name__)
 def test_shards_are_refused_by_name(job, optimizer):
-    job = dataclasses.replace(job, optimizer=optimizer, shard=2)
+    job = changed(job, optimizer=optimizer, shard=2)
     with pytest.raises(RecipeError, match=r"pretrain\.optimizer.*with shard 2; expected whole copies"):
         train(job, Saver(job.scratch), 0, 1)
 

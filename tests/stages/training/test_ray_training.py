@@ -1,7 +1,6 @@
 """Real Ray Train: the bits of a plain process for 1, 2 and a pair of workers, after a SIGKILL of one, after a stop."""
 
 import contextlib
-import dataclasses
 import json
 import os
 import shutil
@@ -16,8 +15,10 @@ import pytest
 from models.optim_config import AdamW
 from pipeline.errors import DataError, UserError
 from stages.training.checkpoint import PROGRESS, RESULT, STOP, Saver
-from stages.training.ray_trainer import Watch, fit
+from stages.training.messenger import Messenger
+from stages.training.ray_trainer import fit
 from stages.training.worker import train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_shards import assert_close
 from tests.stages.training.test_worker import assert_same_bits, at, job, result
 from tests.stages.training.toys.held import Held
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 
 @pytest.fixture
 def long(job):
-    return dataclasses.replace(job, steps=400, checkpoint_every=100, log_interval=1)
+    return changed(job, steps=400, checkpoint_every=100, log_interval=1)
 
 
 def wait_until(holds, fitting):
@@ -43,7 +44,7 @@ def wait_until(holds, fitting):
 
 def test_two_workers_under_ray_give_the_bits_of_one_plain_process(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
-    fit(at(job, tmp_path / "ray"), "run", workers=2, max_failures=0)
+    fit(at(job, tmp_path / "ray", workers=2, max_failures=0), "run")
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
 
@@ -51,21 +52,21 @@ def test_two_workers_under_ray_give_the_bits_of_one_plain_process(job, tmp_path)
 def test_more_room_than_the_machine_has_is_named_with_what_would_fit(job):
     for changes, then in (({"threads": 10**6}, "set threads: "), ({"device": "cuda"}, "set device: cpu")):
         with pytest.raises(UserError, match=rf"of this Ray\. Next: {then}"):
-            fit(dataclasses.replace(job, **changes), "run", workers=1, max_failures=0)
+            fit(changed(job, workers=1, max_failures=0, **changes), "run")
     with pytest.raises(UserError, match=r"of this Ray\. Next: set workers: 1"):
-        fit(job, "run", workers=10**6, max_failures=0)
+        fit(changed(job, workers=10**6, max_failures=0), "run")
 
 
 def test_a_pair_of_workers_takes_what_the_machine_has_and_gives_the_same_bits(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
-    fit(at(job, tmp_path / "ray"), "run", workers=(1, 4), max_failures=0)
+    fit(at(job, tmp_path / "ray", workers=(1, 4), max_failures=0), "run")
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "ray"))
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
 
 
 def test_shards_under_ray_leave_a_checkpoint_that_one_plain_process_goes_on_from(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
-    fit(at(job, tmp_path / "ray", shard=2), "run", workers=2, max_failures=0)
+    fit(at(job, tmp_path / "ray", shard=2, fingerprint=job.fingerprint, workers=2, max_failures=0), "run")
     assert_close(result(tmp_path / "ray"), result(tmp_path / "plain"))
     last = Saver(str(tmp_path / "ray")).whole()[-1]
     parts = {"part-00000.safetensors", "part-00001.safetensors"}
@@ -82,8 +83,8 @@ def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(
     train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(long, tmp_path / "broken")
     told = []
-    fitting = threading.Thread(target=fit, args=(broken, "run", workers, 3))
-    with Watch(Saver(broken.scratch), lambda: False, told.append):
+    fitting = threading.Thread(target=fit, args=(changed(broken, workers=workers, max_failures=3), "run"))
+    with Messenger(Saver(broken.scratch), lambda: False, told.append):
         fitting.start()
         wait_until(lambda: Saver(broken.scratch).whole() and Saver(broken.scratch).scratch.exists(PROGRESS), fitting)
         pid = json.loads(Saver(broken.scratch).scratch.read(PROGRESS))["pid"]
@@ -120,15 +121,15 @@ def kill_at_a_checkpoint(name, scratch, fitting, meanwhile=lambda: None):
 
 @pytest.fixture
 def brief(job):
-    return dataclasses.replace(job, steps=150, checkpoint_every=10, log_interval=1)
+    return changed(job, steps=150, checkpoint_every=10, log_interval=1)
 
 
 def test_a_killed_controller_counts_as_a_lost_worker(brief, tmp_path):
     hold = tmp_path / "hold"
-    brief = dataclasses.replace(brief, objective=Held(file=str(hold)))
+    brief = changed(brief, objective=Held(file=str(hold)))
     train(at(brief, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(brief, tmp_path / "broken")
-    fitting = threading.Thread(target=fit, args=(broken, "run", 2, 1))
+    fitting = threading.Thread(target=fit, args=(changed(broken, workers=2, max_failures=1), "run"))
     fitting.start()
     kill_at_a_checkpoint("TrainController", broken.scratch, fitting, meanwhile=hold.touch)
     # its workers live on for a moment: held, they cannot end the run before they are ended themselves
@@ -150,7 +151,7 @@ def test_too_many_deaths_are_named_and_the_same_command_goes_on(brief, tmp_path)
 
     def try_it(workers):
         try:
-            fit(broken, "run", workers, max_failures=0)
+            fit(changed(broken, workers=workers, max_failures=0), "run")
         except BaseException as error:
             raised.append(error)
 
@@ -169,13 +170,13 @@ def test_too_many_deaths_are_named_and_the_same_command_goes_on(brief, tmp_path)
         assert "has died: " in error.found
         assert "\n" not in str(error)
         assert str(error).endswith("at most 0 (max_failures). Next: run again: it goes on from its last checkpoint")
-    fit(broken, "run", workers=2, max_failures=0)
+    fit(changed(broken, workers=2, max_failures=0), "run")
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
 
 
 def test_a_diverging_run_ends_in_its_own_error_at_once(job, tmp_path):
     wild = at(job, tmp_path, optimizer=AdamW(lr=1e30, clip=0.0, weight_decay=0.0))
-    fit(wild, "run", workers=1, max_failures=3)
+    fit(changed(wild, workers=1, max_failures=3), "run")
     error = Saver(wild.scratch).error()
     assert isinstance(error, DataError)
     assert "step" in error.place
@@ -187,8 +188,8 @@ def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):
     train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     stopped = at(long, tmp_path / "stopped")
     files, wish, told = Saver(stopped.scratch), threading.Event(), []
-    fitting = threading.Thread(target=fit, args=(stopped, "run", 2, 0))
-    with Watch(files, wish.is_set, told.append):
+    fitting = threading.Thread(target=fit, args=(changed(stopped, workers=2, max_failures=0), "run"))
+    with Messenger(files, wish.is_set, told.append):
         fitting.start()
         wait_until(lambda: files.scratch.exists(PROGRESS), fitting)
         wish.set()
@@ -197,6 +198,6 @@ def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):
     assert told
     assert set(told[0]) >= {"step", "steps", "loss", "tokens_per_second"}
     files.scratch.remove(STOP)
-    fit(stopped, "run", workers=1, max_failures=0)
+    fit(changed(stopped, workers=1, max_failures=0), "run")
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "stopped"))
     assert result(tmp_path / "stopped")["resources"]["resumed_at"] >= 1

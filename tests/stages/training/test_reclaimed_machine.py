@@ -1,6 +1,5 @@
 """A machine that is about to go: a checkpoint outside the rhythm, and the rest of the run on what is left."""
 
-import dataclasses
 import json
 import os
 import pickle
@@ -12,6 +11,7 @@ import pytest
 from stages.training.checkpoint import Saver
 from stages.training.ray_trainer import START_TIMEOUT, WATCHER, settings
 from stages.training.worker import train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import ROOT, assert_same_bits, at, job, result
 
 __all__ = ["job"]  # the fixture
@@ -35,7 +35,7 @@ def test_what_one_run_sets_is_not_left_to_the_next(monkeypatch):
 
 @pytest.mark.faults
 def test_the_run_is_saved_before_the_machine_goes_and_ends_with_one_worker(job, tmp_path):
-    job = dataclasses.replace(job, steps=4000, checkpoint_every=10_000, log_interval=1)  # not over before the news
+    job = changed(job, steps=4000, checkpoint_every=10_000, log_interval=1)  # not over before the news
     broken = at(job, tmp_path / "broken")
     (tmp_path / "job.pkl").write_bytes(pickle.dumps(broken))
     command = [sys.executable, "-m", "tests.stages.training.reclaimed_machine", str(tmp_path / "job.pkl")]

@@ -1,6 +1,5 @@
 """One copy of the weights over several processes: the gradients and losses of a plain run, and resume in any layout."""
 
-import dataclasses
 import shutil
 
 import pytest
@@ -19,6 +18,7 @@ from stages.training.checkpoint import Saver
 from stages.training.pretrain import Pretrain
 from stages.training.worker import Trainer, train
 from tests.stages.training.one_step import TINY, gradients
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import (
     assert_same_bits,
     at,
@@ -44,8 +44,8 @@ def assert_close(one, other):
 
 def test_the_gradient_of_every_parameter_is_that_of_a_whole_copy(job, tmp_path):
     """A mean over processes in place of the sum would hide in the losses: Adam takes a constant factor out."""
-    job = dataclasses.replace(job, optimizer=AdamW(clip=0.0))
-    finish(start(dataclasses.replace(job, shard=2), tmp_path / "two", 2, "tests.stages.training.one_step"))
+    job = changed(job, optimizer=AdamW(clip=0.0))
+    finish(start(changed(job, shard=2), tmp_path / "two", 2, "tests.stages.training.one_step"))
     mine = torch.load(tmp_path / "two" / "gradients.pt", weights_only=True)
     for variant, expected in gradients(job, 0, 1).items():
         assert mine[variant].keys() == expected.keys()
@@ -57,7 +57,7 @@ def test_the_gradient_of_every_parameter_is_that_of_a_whole_copy(job, tmp_path):
 def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     plain = result(tmp_path / "plain")
-    shards = dataclasses.replace(job, shard=2)
+    shards = changed(job, shard=2, fingerprint=job.fingerprint)  # a checkpoint of it fits whole copies too
     finish(start(shards, tmp_path / "unbroken", 2))
     assert_close(result(tmp_path / "unbroken"), plain)
     kill_after_first_checkpoint(shards, tmp_path / "killed", 2)
@@ -72,20 +72,20 @@ def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
 
 def test_two_copies_in_two_shards_each_go_on_from_one_whole_copy(job, tmp_path):
     changes = {"model": Llama("1m", **TINY), "reweight": LinUpper(r=0.5, scope="global_exact"), "attend": "document"}
-    job = dataclasses.replace(job, **changes)
+    job = changed(job, **changes)
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     stopped, saver = at(job, tmp_path / "shards"), Saver(str(tmp_path / "shards"))
     saver.scratch.write("stop", b"")
     assert train(stopped, saver, 0, 1) == "stopped"
     saver.scratch.remove("stop")
-    finish(start(dataclasses.replace(job, shard=2), tmp_path / "shards", 4))
+    finish(start(changed(job, shard=2, fingerprint=job.fingerprint), tmp_path / "shards", 4))
     assert_close(result(tmp_path / "shards"), result(tmp_path / "plain"))
     assert result(tmp_path / "shards")["resources"]["resumed_at"] == 1
 
 
 def test_processes_that_make_no_whole_group_are_an_error(job):
     with pytest.raises(RecipeError, match="2 with 1 processes"):
-        Trainer(dataclasses.replace(job, shard=2), 0, 1, torch.device("cpu"))
+        Trainer(changed(job, shard=2), 0, 1, torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from stages.training.results import steps_of_row
 from stages.training.row_source import RowSource
 from stages.training.stage import Stage, check_stages, stage_at
 from stages.training.worker import Trainer, train
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, made_rows
 from tests.stages.training.test_worker import (
     TINY,
     assert_same_bits,
@@ -52,13 +52,13 @@ def carried(job, tmp_path):
     table = pq.read_table(path)
     values = np.random.default_rng(0).random(table.num_rows)
     pq.write_table(table.append_column("difficulty", pa.array(values)), path)
-    return dataclasses.replace(job, sources=(RowSource("rows", rows, 1.0),))
+    return changed(job, sources=(RowSource("rows", rows, 1.0),))
 
 
 def toys(job):
     """A run that uses all four, in two stages."""
     stages = (Stage(until=0.5, collate=Masked(), attend="document"), Stage(until=1.0, objective=Smoothed()))
-    return dataclasses.replace(job, order=EasyFirst(), freeze=EveryOther(), schedule=stages, model=Llama("1m", **TINY))
+    return changed(job, order=EasyFirst(), freeze=EveryOther(), schedule=stages, model=Llama("1m", **TINY))
 
 
 def test_a_run_of_foreign_parts_keeps_its_bits_for_two_processes_and_after_a_kill(carried, tmp_path):
@@ -74,7 +74,7 @@ def test_a_run_of_foreign_parts_keeps_its_bits_for_two_processes_and_after_a_kil
 def test_what_a_policy_freezes_keeps_its_bits_and_has_no_state_whole_and_in_shards(carried, tmp_path):
     run = dataclasses.replace(carried, freeze=EveryOther(), model=Llama("1m", **TINY))
     train(at(run, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
-    finish(start(dataclasses.replace(run, shard=2), tmp_path / "shards", 2))
+    finish(start(changed(run, shard=2), tmp_path / "shards", 2))
     begun = build(run.model, run.vocab_size, run.length, run.seed).state_dict()
     frozen = set(EveryOther().frozen(build(run.model, run.vocab_size, run.length, run.seed), run.seed))
     for folder in ("one", "shards"):
@@ -141,13 +141,13 @@ def test_next_token_predicts_every_token_of_a_piece_but_its_first_and_no_other(c
 
 def test_columns_that_the_parts_of_a_run_ask_for_and_rows_do_not_carry_are_found(job, carried):
     staged = (Stage(until=1.0, objective=Smoothed()),)
-    assert dataclasses.replace(job, schedule=staged).reads == ("difficulty",)
+    assert changed(job, schedule=staged).node.reads == ("difficulty",)
 
 
 def test_a_policy_that_leaves_nothing_or_names_nothing_is_refused(job):
     with pytest.raises(DataError, match=r"'no such name', which matches no parameter of the model"):
-        Trainer(dataclasses.replace(job, freeze=ByName(train=("no such name",))), 0, 1, CPU)
-    trainer = Trainer(dataclasses.replace(job, freeze=ByName(train=(r"\.W_s$",))), 0, 1, CPU)
+        Trainer(changed(job, freeze=ByName(train=("no such name",))), 0, 1, CPU)
+    trainer = Trainer(changed(job, freeze=ByName(train=(r"\.W_s$",))), 0, 1, CPU)
     assert {name.rpartition(".")[2] for name, p in trainer.model.named_parameters() if p.requires_grad} == {"W_s"}
 
 

@@ -17,7 +17,7 @@ from stages.tokens.tokenizer import Tokenizer
 from stages.training.by_prior import ByPrior
 from stages.training.compare import Compare
 from stages.training.pretrain import Pretrain
-from stages.training.stream import Stream
+from stages.training.stream import RowStream
 from stages.training.stream_rows import ROW_BITS
 from tests.stages.training.streamed import LENGTH, node, trained, written
 from tests.stages.training.toys.noted import noted
@@ -71,7 +71,7 @@ def test_one_worker_that_is_not_interrupted_gives_the_same_bits_again(twice):
     assert losses[0] == losses[1]
     assert losses[0][-1] < losses[0][0]
     config = json.loads((first / "config.json").read_text())
-    assert config["order"] == "Stream"
+    assert config["order"] == "RowStream"
     assert 1 < config["epochs"][0] < 40
 
 
@@ -90,7 +90,7 @@ def test_what_a_stream_cannot_do_is_named_before_anything_runs(tmp_path):
     tokenizer = Tokenizer(docs=docs, vocab_size=320)
     rows = Pack(docs=docs, tokenizer=tokenizer)
     assert Pretrain(rows=rows, model=good.model).deterministic
-    shared = {"model": good.model, "feed": Stream(), "tokenizer": tokenizer}
+    shared = {"model": good.model, "feed": RowStream(), "tokenizer": tokenizer}
     for wrong, place in [
         (Pretrain(**shared, rows=rows), "pretrain.rows"),
         (Pretrain(**shared, rows=((rows, 1.0),)), "pretrain.rows"),

@@ -13,7 +13,7 @@ from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.tokenizer import Tokenizer
 from stages.training.row_source import RowSource
-from stages.training.stream import Stream
+from stages.training.stream import RowStream
 from stages.training.stream_feed import Passes, StreamFeed
 from stages.training.stream_rows import ROW_BITS, Packer, streamed_rows
 from tests.stages.local_context import LocalContext
@@ -47,7 +47,7 @@ def made(tmp_path_factory):
     )
     context.run_all()
     text = (folder / "train/all.json").read_text()
-    stream = Stream(length=24, window=20, mix=2)
+    stream = RowStream(length=24, window=20, mix=2)
     return Packer(reader=Reader(), groups=(SHARDS[:2], SHARDS[2:]), tokenizer=text, stream=stream, seed=3)
 
 
@@ -101,7 +101,7 @@ class Tables:
 def test_a_run_goes_on_from_the_worker_that_is_behind_and_counts_its_passes(job, made):
     rows = streamed_rows(made)
     run = replace(
-        job, sources=(RowSource("docs", rows, 1.0),), stream=made.stream, batch_rows=8, micro_batches=2, steps=9
+        job, sources=(RowSource("docs", rows, 1.0),), feed=made.stream, batch_rows=8, micro_batches=2, steps=9
     )
     part = Tables(pa.concat_tables(made.rows(1)).slice(0, 9))  # two steps of four rows, and one row that fills none
     feed = StreamFeed(run, 1, 2, torch.device("cpu"), Passes(part, part), [3, 5])

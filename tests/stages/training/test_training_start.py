@@ -1,6 +1,5 @@
 """How a run begins: SVDs made once and kept, fields that say auto, the model of another node; and how it is stopped."""
 
-import dataclasses
 import json
 import re
 import time
@@ -21,13 +20,14 @@ from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
 from stages.training import pretrain
 from stages.training.checkpoint import RESULT, STOP, Request, Saver
+from stages.training.drive import training_of
 from stages.training.hf_model import HfModel
-from stages.training.make_job import job_of
 from stages.training.pretrain import Pretrain
 from stages.training.process import prepare
-from stages.training.state import Part
+from stages.training.state import StatePart
 from stages.training.worker import Trainer, train
 from tests.models.calls import logits
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import TINY, at, finish, job, start
 
 __all__ = ["job"]  # the fixture
@@ -56,7 +56,7 @@ def test_each_matrix_is_taken_apart_once_in_a_group_and_by_nobody_where_a_checkp
 
 def test_a_start_that_took_long_is_kept_and_a_damaged_one_made_again(job, tmp_path):
     wide = Lost("1m", hidden=256, inter=256, layers=1, heads=2, rank=8, density=0.05)
-    job = dataclasses.replace(job, model=wide)
+    job = changed(job, model=wide)
     finish(start(job, tmp_path / "kept", 1, COUNTED))
     kept = sorted((tmp_path / "kept").glob("start-*"))
     assert len(kept) == made(tmp_path / "kept", 1)[0] == 7
@@ -152,9 +152,9 @@ def test_a_start_whose_tokens_have_other_ids_is_named(job, tmp_path):
     packed = Pack(docs=docs, tokenizer=Tokenizer(docs=docs), length=16)
     node = Pretrain(rows=packed, model=Llama("1m", **TINY), start=HfModel(paths=("unread",)))
     with pytest.raises(DataError, match=r"pretrain\.start: a tokenizer whose 'a' is 2; expected 1"):
-        job_of(node, Inputs(node, tmp_path))
+        training_of(node, Inputs(node, tmp_path))
     (tmp_path / "start/train/tokenizer.json").write_bytes((tmp_path / "rows/meta/tokenizer.json").read_bytes())
-    assert job_of(node, Inputs(node, tmp_path))[0].start is not None
+    assert training_of(node, Inputs(node, tmp_path))[0].start is not None
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what is to be missing")
@@ -162,18 +162,18 @@ def test_a_gpu_that_torch_does_not_see_is_named(job):
     with pytest.raises(
         UserError, match=rf"pretrain\.device: cuda, and torch {re.escape(torch.__version__)} sees no GPU"
     ):
-        prepare(dataclasses.replace(job, device="cuda"))
+        prepare(changed(job, device="cuda").node)
 
 
 def test_an_operation_whose_bits_may_differ_is_an_error(job):
     """A mere warning would also let CUDA's attention take its fast backward, which gives other bits each time."""
-    prepare(job)
+    prepare(job.node)
     with pytest.raises(RuntimeError, match="deterministic"):
         torch.zeros(3).put_(torch.tensor([1, 1]), torch.tensor([1.0, 2.0]))
 
 
 def test_a_model_with_an_activation_between_its_factors_starts_no_other_kind(job, tmp_path):
-    lost = build(job.model, job.vocab_size, job.length, 0)
+    lost = build(job.node.model, job.vocab_size, job.length, 0)
     files.save(tmp_path / "lost.safetensors", lost)
     with pytest.raises(DataError, match="activation between"):
         Trainer(
@@ -181,10 +181,10 @@ def test_a_model_with_an_activation_between_its_factors_starts_no_other_kind(job
         )
 
 
-@pytest.mark.parametrize("aside", [False, True])
+@pytest.mark.parametrize("aside", ["off", "on"])
 def test_a_store_that_refuses_a_checkpoint_leaves_the_older_ones(job, tmp_path, monkeypatch, aside):
     saver = Saver(job.scratch)
-    written, write = [], Part.write
+    written, write = [], StatePart.write
 
     def refused(*arguments):
         written.append(1)
@@ -192,8 +192,8 @@ def test_a_store_that_refuses_a_checkpoint_leaves_the_older_ones(job, tmp_path, 
             raise OSError(28, "No space left on device")
         return write(*arguments)
 
-    monkeypatch.setattr(Part, "write", refused)
+    monkeypatch.setattr(StatePart, "write", refused)
     with pytest.raises(OSError, match="No space"):
-        train(dataclasses.replace(job, save_aside=aside), saver, 0, 1)
+        train(changed(job, async_checkpoints=aside), saver, 0, 1)
     assert [name[-2:] for name in saver.whole()] == ["03", "06"]
     assert not saver.scratch.exists(RESULT)

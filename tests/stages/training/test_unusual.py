@@ -1,6 +1,5 @@
 """Steps that stand out: spikes with their rows and documents, numbers that are not finite, batches without weight."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -20,6 +19,7 @@ from stages.training.results import documents_of
 from stages.training.scratch import Scratch
 from stages.training.unusual import expected_loss
 from stages.training.worker import Trainer, train
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import at, finish, job, result, start
 from tests.stages.training.toys.poisoned import Poisoned
 
@@ -30,8 +30,8 @@ ROW = 7
 
 
 def steps_with_the_row(job):
-    rows = job.sampler.batch(0, job.steps)[1]
-    return [step for step in range(job.steps) if ROW in rows[step]]
+    rows = job.sampler.batch(0, job.node.steps)[1]
+    return [step for step in range(job.node.steps) if ROW in rows[step]]
 
 
 def test_a_spike_is_far_above_the_steps_before_it_in_their_own_deviations():
@@ -47,7 +47,7 @@ def test_a_spike_is_far_above_the_steps_before_it_in_their_own_deviations():
 
 
 def test_a_spike_names_its_rows_and_documents_in_an_event_and_in_the_report(job):
-    job = dataclasses.replace(job, steps=24, objective=Poisoned(row=ROW, how="high"), reweight=Uniform())
+    job = changed(job, steps=24, objective=Poisoned(row=ROW, how="high"), reweight=Uniform())
     for path in (file.local() for _, file, _ in job.sources[0].rows.files):
         table = pq.read_table(path)
         names = pa.array([[f"abc:{row}.{i}" for i in range(len(one))] for row, one in enumerate(table["doc_start"])])
@@ -83,7 +83,7 @@ def test_rows_that_carry_no_ids_name_shard_and_row(job):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_its_step_and_row(job):
-    job = dataclasses.replace(job, objective=Poisoned(row=ROW))
+    job = changed(job, objective=Poisoned(row=ROW))
     step = steps_with_the_row(job)[0]
     with pytest.raises(DataError, match=rf"step {step}: loss nan.*hardest rows of its batch are {ROW},.*on_nan: skip"):
         train(job, Saver(job.scratch), 0, 1)
@@ -92,7 +92,7 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step_and_row(job):
 
 @pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.5, warmup=0.0, unit="document")])
 def test_a_skipped_step_changes_nothing_and_the_bits_are_those_of_any_way_there(job, tmp_path, reweight):
-    job = dataclasses.replace(job, objective=Poisoned(row=ROW), on_nan="skip", reweight=reweight)
+    job = changed(job, objective=Poisoned(row=ROW), on_nan="skip", reweight=reweight)
     train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     one = result(tmp_path / "one")
     assert [step for step, mark in enumerate(one["record"]["skipped"]) if mark] == steps_with_the_row(job)
@@ -110,9 +110,7 @@ def test_a_skipped_step_changes_nothing_and_the_bits_are_those_of_any_way_there(
 
 
 def test_a_skipped_step_leaves_weights_moments_and_bounds(job):
-    job = dataclasses.replace(
-        job, objective=Poisoned(row=ROW), on_nan="skip", reweight=LinUpper(warmup=0.0, ramp=0.0), steps=40
-    )
+    job = changed(job, objective=Poisoned(row=ROW), on_nan="skip", reweight=LinUpper(warmup=0.0, ramp=0.0), steps=40)
     trainer = Trainer(job, 0, 1, CPU)
     steps = steps_with_the_row(job)
     bad = next(step for step in steps if step and step + 1 not in steps)
@@ -133,7 +131,7 @@ def test_a_skipped_step_leaves_weights_moments_and_bounds(job):
 
 
 def test_a_run_that_only_skips_ends(job):
-    job = dataclasses.replace(job, objective=Poisoned(row=ROW), on_nan="skip", batch_rows=64, micro_batches=4, steps=50)
+    job = changed(job, objective=Poisoned(row=ROW), on_nan="skip", batch_rows=64, micro_batches=4, steps=50)
     with pytest.raises(DataError, match="step 19"):
         train(job, Saver(job.scratch), 0, 1)
 

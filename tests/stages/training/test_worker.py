@@ -1,6 +1,5 @@
 """The loop in plain processes: bits for any number of them, resume after SIGKILL, weights over the whole batch."""
 
-import dataclasses
 import json
 import os
 import pickle
@@ -18,18 +17,18 @@ from safetensors.torch import load_file
 
 from models.build import build
 from models.losses import IGNORE
-from models.optim_config import AdamW, Cosine
+from models.optim_config import AdamW
 from models.presets import Llama, Lost
 from models.reweight import batch_bounds, weights
 from models.reweight_config import LinUpper, Uniform
 from stages.training.checkpoint import MODEL, RESULT, Saver
 from stages.training.feed import Feed
 from stages.training.gradients import TreeSum, subtrees
-from stages.training.job import Job
 from stages.training.row_source import RowSource
+from stages.training.training import Training
 from stages.training.worker import Trainer, train
 from tests.models.calls import losses as token_losses
-from tests.stages.training.rows import made_rows
+from tests.stages.training.rows import changed, declared, fingerprint_of, made_rows
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,31 +36,29 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture
 def job(tmp_path):
-    rows = made_rows(tmp_path / "rows")
-    return Job(
-        sources=(RowSource("rows", rows, 1.0),),
+    node = declared(
         model=Lost("1m", rank=8, density=0.1, **TINY),
         reweight=LinUpper(r=0.5),
         optimizer=AdamW(lr=3e-3),
-        lr_schedule=Cosine(),
         steps=12,
         batch_rows=16,
         micro_batches=4,
         seed=3,
-        attend="row",
         precision="fp32",
-        reduce="tree",
-        shard=1,
-        threads=1,
         device="cpu",
         checkpoint_every=3,
         log_interval=4,
+    )
+    return Training(
+        node=node,
+        fingerprint=fingerprint_of(node),
+        sources=(RowSource("rows", made_rows(tmp_path / "rows"), 1.0),),
         scratch=str(tmp_path / "scratch"),
     )
 
 
 def at(job, folder, **changes):
-    return dataclasses.replace(job, scratch=str(folder), **changes)
+    return changed(job, scratch=str(folder), **changes)
 
 
 def start(job, folder, processes=1, module="stages.training.launch"):
@@ -102,7 +99,7 @@ def assert_same_bits(one, other):
     [(2, {}), (3, {"batch_rows": 32}), (4, {"reweight": LinUpper(r=0.5, scope="global_exact"), "attend": "document"})],
 )
 def test_any_number_of_processes_gives_the_same_bits(job, tmp_path, processes, changes):
-    job = dataclasses.replace(job, **changes)
+    job = changed(job, **changes)
     train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(job, tmp_path / "many", processes))
     assert_same_bits(result(tmp_path / "one"), result(tmp_path / "many"))
@@ -226,9 +223,9 @@ def test_a_save_that_fails_leaves_the_older_checkpoints(job):
 @pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.4, warmup=0.0, ramp=0.0, scope="global_exact")])
 def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, reweight):
     """Against one backward over all rows at once: the weights' sum runs over every micro-batch."""
-    job = dataclasses.replace(job, reweight=reweight, model=Llama("1m", **TINY), optimizer=AdamW(clip=0.0))
+    job = changed(job, reweight=reweight, model=Llama("1m", **TINY), optimizer=AdamW(clip=0.0))
     trainer = Trainer(job, 0, 1, torch.device("cpu"))
-    reference = build(job.model, job.vocab_size, job.length, job.seed)
+    reference = build(job.node.model, job.vocab_size, job.length, job.node.seed)
     micros = Feed(job, 0, 1, torch.device("cpu")).batch(0)
     ids, labels = (torch.cat([getattr(micro, name) for micro in micros]) for name in ("ids_bt", "labels_bt"))
     losses = token_losses(reference, ids, labels)
@@ -239,7 +236,7 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
         scores.detach(),
         tokens,
         step=0,
-        steps=job.steps,
+        steps=job.node.steps,
         bounds=batch_bounds(reweight, scores, tokens),
     )
     (w.float() * scores).sum().backward()
@@ -251,7 +248,7 @@ def test_the_gradient_is_that_of_the_weighted_loss_of_the_whole_batch(job, rewei
 
 
 def test_training_learns_and_filling_and_borders_are_no_labels(job, tmp_path):
-    job = dataclasses.replace(job, steps=60, optimizer=AdamW(lr=1e-2), reweight=Uniform())
+    job = changed(job, steps=60, optimizer=AdamW(lr=1e-2), reweight=Uniform())
     train(job, Saver(job.scratch), 0, 1)
     losses = result(Path(job.scratch))["record"]["loss"]
     assert losses[-1] < losses[0] - 1.0
@@ -264,7 +261,7 @@ def test_training_learns_and_filling_and_borders_are_no_labels(job, tmp_path):
 def test_a_mixture_feeds_each_source_its_rows(job, tmp_path):
     other = made_rows(tmp_path / "other", rows=10, seed=1)
     sources = (RowSource("a", job.sources[0].rows, 0.75), RowSource("b", other, 0.25))
-    job = dataclasses.replace(job, sources=sources)
+    job = changed(job, sources=sources)
     chosen, rows = (part[0] for part in job.sampler.batch(7))
     micros = Feed(job, 0, 1, torch.device("cpu")).batch(7)
     ids = torch.cat([micro.ids_bt for micro in micros])
@@ -275,7 +272,7 @@ def test_a_mixture_feeds_each_source_its_rows(job, tmp_path):
 
 def test_every_process_owns_a_subtree_and_the_rows_of_the_batch_in_their_order(job):
     assert subtrees(8, 3) == [range(0, 2), range(2, 4), range(4, 8)]
-    for processes in range(1, job.micro_batches + 1):
+    for processes in range(1, job.node.micro_batches + 1):
         feeds = [Feed(job, process_rank, processes, torch.device("cpu")) for process_rank in range(processes)]
         micros = [feed.batch(5) for feed in feeds]
         assert [sum(len(micro.ids_bt) for micro in own) for own in micros] == feeds[0].rows_of

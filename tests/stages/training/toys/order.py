@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from stages.training.order import Order
+from stages.training.order import RowOrder
 
 
 class Sorted:
@@ -21,7 +21,7 @@ class Sorted:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EasyFirst(Order):
+class EasyFirst(RowOrder):
     by: str = "difficulty"
 
     reads: ClassVar[tuple[str, ...]] = ("difficulty",)

@@ -25,7 +25,7 @@ from siftloom import Pipeline
 from siftloom import stages as s
 from stages.documents import LOG_PRIOR
 from stages.tokens.encoder import Encoder
-from stages.training.stream import Stream
+from stages.training.stream import RowStream
 from tests.models.calls import losses
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
@@ -193,7 +193,7 @@ def test_a_proxy_that_was_trained_on_the_same_files_in_another_spelling_is_named
     tokenizer = s.Tokenizer(docs=docs, vocab_size=320)
     shared = {"model": Llama("1m", **TINY), "steps": 3, "batch_rows": 4}
     if streamed:
-        proxy = s.Pretrain(rows=same, feed=Stream(length=LENGTH), tokenizer=tokenizer, **shared)
+        proxy = s.Pretrain(rows=same, feed=RowStream(length=LENGTH), tokenizer=tokenizer, **shared)
     else:
         proxy = s.Pretrain(rows=s.Pack(docs=same, tokenizer=tokenizer, length=LENGTH), **shared)
     graph = build([s.ScoreLoss(docs=s.Split(docs=docs, held_out=0.1), proxies=proxy)])
@@ -208,7 +208,7 @@ def test_a_proxy_that_was_trained_on_the_same_files_in_another_spelling_is_named
 def test_a_proxy_of_a_stream_over_the_documents_is_an_error_of_the_recipe():
     docs = s.Read(paths=("a.jsonl",))
     proxy = s.Pretrain(
-        rows=docs, feed=Stream(length=LENGTH), tokenizer=s.Tokenizer(docs=docs, vocab_size=320),
+        rows=docs, feed=RowStream(length=LENGTH), tokenizer=s.Tokenizer(docs=docs, vocab_size=320),
         model=Llama("1m", **TINY),
     )  # fmt: skip
     with pytest.raises(RecipeError, match="trained on the documents which it would score"):
