@@ -6,13 +6,13 @@ STAMP  := $(VENV)/.installed
 STORE  ?= runs
 export PYTHONWARNINGS := ignore
 
-.PHONY: demo test check faults bench docs wheel clean
+.PHONY: demo test check faults clusters bench docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/siftloom demo --store $(STORE)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not faults" -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not faults and not clusters" -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 check: $(STAMP)
 	$(BIN)/ruff check .
@@ -24,6 +24,9 @@ check: $(STAMP)
 
 faults: $(STAMP)
 	$(BIN)/python -m pytest -m faults --timeout 2400
+
+clusters: $(STAMP)
+	$(BIN)/python -m pytest -m clusters --timeout 2400
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.engine

@@ -63,6 +63,8 @@ from pipeline.fields import threshold as threshold
 from pipeline.files.address import Address as Address
 from pipeline.files.address import masked_in
 from pipeline.files.store import Store as Store
+from pipeline.files.stored import StoredFile as StoredFile
+from pipeline.files.stored import too_large as too_large
 from pipeline.json_object import json_object as json_object
 from pipeline.resources import ONE_CPU
 from pipeline.resources import Resources as Resources
@@ -487,6 +489,10 @@ class FinishedNode(Protocol):
         """Return the local path of a file of the node, `<phase>/<key><ext>`."""
         ...
 
+    def stored(self, phase: str, key: str, ext: str) -> StoredFile:
+        """Return the file that `path` finds, of which nothing is fetched yet."""
+        ...
+
     def removed(self) -> pa.Table:
         """Return the rows that the node removed: `id`, `reason`, `value`, `threshold`, `duplicate_of`."""
         ...
@@ -556,6 +562,12 @@ class Context(ABC):
     @abstractmethod
     def path(self, phase: str, key: str, ext: str, of: Of = None) -> Path:
         """Local path of a finished file, `<phase>/<key><ext>` (fetched first when the store is remote)."""
+
+    @abstractmethod
+    def stored(self, phase: str, key: str, ext: str, of: Of = None) -> StoredFile:
+        """The file that `path` finds, as a value for processes that the task starts, wherever they run. Nothing is
+        fetched.
+        """
 
     @abstractmethod
     def result(self, phase: str, key: str, of: Of = None) -> Result:

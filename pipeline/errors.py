@@ -85,6 +85,10 @@ class StoreError(UserError):
     """The store cannot be read or written: permissions, space, a store of another format."""
 
 
+class ObjectDamaged(StoreError):
+    """An object that should be in the store is gone, or has other bytes than it should."""
+
+
 class DiskFull(StoreError):
     """Too little space, found before or while writing."""
 

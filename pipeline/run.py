@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from pipeline.contract import Node, Source
+from pipeline.contract import Node, Source, StoredFile
 from pipeline.errors import DataError, UserError
 from pipeline.files.address import Address
 from pipeline.files.json_files import read_json
@@ -94,7 +94,11 @@ class StoredNode:
 
     def path(self, phase: str, key: str, ext: str) -> Path:
         """Local path of a data file."""
-        return self.run.store.local(data_name(self.folder, phase, f"{key}{ext}"))
+        return self.stored(phase, key, ext).local()
+
+    def stored(self, phase: str, key: str, ext: str) -> StoredFile:
+        """A data file as a value."""
+        return StoredFile(self.run.store, data_name(self.folder, phase, f"{key}{ext}"))
 
     def batches(self, columns: Sequence[str] = ("id", "text")) -> Iterator[pa.Table]:
         """Alive rows, batch by batch, in order."""

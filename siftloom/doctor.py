@@ -141,7 +141,39 @@ def _cluster(address: str, store: Address) -> Iterator[Finding]:
         if answer["error"]:
             yield _finding(where, False, answer["error"], "a node that runs tasks and shares the store", "ray status")
             continue
-        differ = [f"{name} {answer['versions'].get(name)} here {version}" for name, version in here.items()
-                  if answer["versions"].get(name) != version]  # fmt: skip
-        found, wanted = ", ".join(differ) or "the same versions", "the same versions as where it is started from"
-        yield _finding(where, not differ, found, wanted, "install the same requirements on every node")
+        yield _same_versions(where, answer["versions"], here)
+        if answer["address"].startswith("127."):
+            yield _finding(
+                where, False, f"the address {answer['address']}, which no other machine reaches",
+                "an address of the network", "ray start --node-ip-address=ADDRESS on every machine, the head first",
+                "note",
+            )  # fmt: skip
+    pythons = sorted({answer["python"] for answer in answers if not answer["error"]})
+    if not pythons:
+        return
+    yield _finding(
+        "interpreter", len(pythons) == 1, ", ".join(pythons), "one path on all nodes",
+        "put the environment at one path: a driver tells its tasks where packages lie",
+    )  # fmt: skip
+
+
+def _same_versions(where: str, there: dict[str, str], here: dict[str, str]) -> Finding:
+    """Compare a node's versions with those where a run is started from. Another build of the same version is allowed:
+    it may give other bits.
+    """
+    differ = [
+        f"{name} {there.get(name)}, here {version}" for name, version in here.items() if there.get(name) != version
+    ]
+    other = [name for name, version in here.items() if public(name, there.get(name, "")) != public(name, version)]
+    if other:
+        wanted, then = "the same versions as where it is started from", "install the same requirements on every node"
+        return _finding(where, False, ", ".join(differ), wanted, then)
+    if differ:
+        found = f"{', '.join(differ)}: another build, whose results may differ in their last bits"
+        return _finding(where, True, found, state="note")
+    return _finding(where, True, "the same versions")
+
+
+def public(name: str, version: str) -> str:
+    """What of a version must agree: of Python the first two numbers, of a package all but the build (`+cpu`)."""
+    return ".".join(version.split(".")[:2]) if name == "python" else version.partition("+")[0]

@@ -165,6 +165,8 @@ def check_nodes(jobs: Any, folder: str, store: str, env: dict[str, str], name: s
         raise error
     if not as_json:
         say(f"cluster  {', '.join(f['found'] for f in findings if f['what'] == 'nodes')}; versions agree")
+        for note in (f for f in findings if f["state"] == "note" and f["what"].startswith("node ")):
+            say(f"note     {note['what']}: {note['found']}")
 
 
 def _findings(log: str) -> list[dict[str, Any]] | None:

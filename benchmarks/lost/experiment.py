@@ -27,6 +27,7 @@ from models.objective import CROSS_ENTROPY, TokenLosses
 from models.optim_config import AdamW
 from models.presets import Llama, Lost, LowRank
 from models.sltrain_config import SLTrain
+from pipeline.files.open_store import file_on_disk
 from stages.read.demo import demo_files
 from stages.tokens.packed_rows import PackedRows
 from stages.training.worker import Trainer
@@ -78,7 +79,7 @@ def corpus(folder: Path) -> tuple[PackedRows, np.ndarray]:
         "doc_start": pa.array([[0]] * len(ids), pa.list_(pa.int32())),
     }
     pq.write_table(pa.table(columns), folder / "a.rows.parquet")
-    files = ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), len(ids)),)
+    files = ((file_on_disk(folder / "a.bin"), file_on_disk(folder / "a.rows.parquet"), len(ids)),)
     return PackedRows(files, LENGTH, "uint16", END, WORDS), rows_of(held)[:256]
 
 
@@ -91,7 +92,7 @@ def rows_of(texts: list[str]) -> np.ndarray:
 def run(rows: PackedRows, held: np.ndarray, model: Llama, lr: float, seed: int, steps: int) -> float:
     """Held-out nats per byte after a training; infinite where it ended in no number."""
     training = training_on(
-        rows, rows.files[0][0] + ".scratch", model=model, optimizer=AdamW(lr=lr, weight_decay=0.0), steps=steps,
+        rows, f"{rows.files[0][0].local()}.scratch", model=model, optimizer=AdamW(lr=lr, weight_decay=0.0), steps=steps,
         batch_rows=8, seed=seed, checkpoint_every=steps, log_interval=steps,
     )  # fmt: skip
     trainer = Trainer(training, 0, 1, torch.device("cpu"))

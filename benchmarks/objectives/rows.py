@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from pipeline.files.open_store import file_on_disk
 from stages.tokens.packed_rows import PackedRows
 from stages.tokens.packing import best_fit, cut
 
@@ -77,5 +78,5 @@ def packed(
         pa.table({name: pa.array(values, kinds.get(name, pa.float64())) for name, values in table.items()}),
         folder / "a.rows.parquet",
     )
-    files = ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), len(rows)),)
+    files = ((file_on_disk(folder / "a.bin"), file_on_disk(folder / "a.rows.parquet"), len(rows)),)
     return PackedRows(files, length, "uint16", 0, words, specials=tuple((n, i) for i, n in enumerate(SPECIALS)))

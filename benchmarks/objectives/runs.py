@@ -16,6 +16,7 @@ from models.files import save
 from models.llama import LlamaModel
 from models.optim_config import AdamW
 from models.presets import Llama
+from pipeline.files.open_store import file_on_disk
 from stages.tokens.packed_rows import PackedRows
 from stages.training.scoring import score_documents
 from stages.training.worker import Trainer
@@ -31,7 +32,7 @@ def train(rows: PackedRows, seed: int, steps: int, *, lr: float = 0.01, start: P
             "model": MODEL, "optimizer": AdamW(lr=lr), "steps": steps, "batch_rows": BATCH, "seed": seed,
             "attend": "document", "checkpoint_every": steps, "log_interval": steps,
         }  # fmt: skip
-        training = training_on(rows, scratch, start=None if start is None else str(start), **(fields | parts))
+        training = training_on(rows, scratch, start=None if start is None else file_on_disk(start), **(fields | parts))
         trainer = Trainer(training, 0, 1, torch.device("cpu"))
         for _ in range(steps):
             trainer.train_step()

@@ -9,6 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.files.open_store import file_on_disk
+from pipeline.files.stored import StoredFile
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.packed_rows import PackedRows
@@ -18,7 +20,7 @@ from stages.training.row_source import RowSource
 from stages.training.training import Training
 
 
-def training_on(rows: PackedRows, scratch: str, *, start: str | None = None, **fields: Any) -> Training:
+def training_on(rows: PackedRows, scratch: str, *, start: StoredFile | None = None, **fields: Any) -> Training:
     """A training on rows that were made by hand, by one thread of a CPU. `fields`: those of `pretrain`."""
     docs = Read(paths=("unread",))
     plain = {"micro_batches": 1, "threads": 1, "device": "cpu", "precision": "fp32"}
@@ -39,5 +41,5 @@ def random_rows(folder: Path, *, rows: int, length: int, vocab_size: int, docume
         "doc_start": pa.array([starts] * rows, pa.list_(pa.int32())),
     }
     pq.write_table(pa.table(columns), folder / "a.rows.parquet")
-    files = ((str(folder / "a.bin"), str(folder / "a.rows.parquet"), rows),)
+    files = ((file_on_disk(folder / "a.bin"), file_on_disk(folder / "a.rows.parquet"), rows),)
     return PackedRows(files, length, "uint16", 0, vocab_size)

@@ -1,18 +1,24 @@
 """Local copies of objects, for readers that need a file: private to the user, bounded, checked when written.
 
+A machine fetches an object once, however many of its processes ask for it at the same time. What `held` has opened
+stays until it is closed.
+
 They lie in `$SIFTLOOM_CACHE`, else in `siftloom-<user id>` in the folder for temporary files. The folder must be the
 user's own and closed to others: in another user's folder, that user's file would pass for the store's.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from pipeline.errors import StoreError
 from pipeline.quantities import setting
@@ -42,21 +48,60 @@ def cached(key: str, name: str, folder: Path, fetch: Callable[[Path], None]) -> 
     """Return a copy under `key`; `fetch` writes it where there is none; `name` is the last part of its path. A copy
     that is being written lies in `folder`, of the same file system.
     """
-    path = private_folder() / "objects" / key[:2] / key / os.path.basename(name)
+    path = _place(key, name)
+    if _is_there(path):
+        return path
+    with _alone(path.parent):
+        if _is_there(path):  # another process has fetched it meanwhile
+            return path
+        fresh = folder / uuid.uuid4().hex
+        try:
+            fetch(fresh)
+            size = fresh.stat().st_size
+            os.replace(fresh, path)
+        finally:
+            fresh.unlink(missing_ok=True)
+    _keep_bounded(size)
+    return path
+
+
+def forget(key: str, name: str) -> None:
+    """Remove a copy, if it is there."""
+    _place(key, name).unlink(missing_ok=True)
+
+
+def _place(key: str, name: str) -> Path:
+    return private_folder() / "objects" / key[:2] / key / os.path.basename(name)
+
+
+def held(copy: Callable[[], Path]) -> BinaryIO:
+    """The file that `copy` returns, open. It is not removed while it, or a memory map of it, is open."""
+    while True:
+        try:
+            file = open(copy(), "rb")
+        except FileNotFoundError:  # removed between the two
+            continue
+        with contextlib.suppress(OSError):  # a file system without locks: what is open is read to its end
+            fcntl.flock(file, fcntl.LOCK_SH)
+        return file
+
+
+def _is_there(path: Path) -> bool:
     try:
         os.utime(path)  # of several copies the one that was not asked for the longest goes first
-        return path
     except FileNotFoundError:
-        pass
-    fresh = folder / uuid.uuid4().hex
-    try:
-        fetch(fresh)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(fresh, path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    _keep_bounded(path.stat().st_size)
-    return path
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one thread of one process of this machine in at a time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "fetching", "ab") as lock:
+        with contextlib.suppress(OSError):  # a file system without locks: it may be fetched twice
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _keep_bounded(added: int) -> None:
@@ -79,5 +124,18 @@ def _keep_bounded(added: int) -> None:
     for used, size, path in sorted(found):
         if total <= LIMIT or used > time.time() - IN_USE_SECONDS:
             return
-        Path(path).unlink(missing_ok=True)
-        total -= size
+        if _remove(path):
+            total -= size
+
+
+def _remove(path: str) -> bool:
+    """Remove a copy unless somebody holds it open."""
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks
+            pass
+        os.unlink(path)
+    return True

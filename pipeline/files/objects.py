@@ -7,10 +7,10 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.errors import DiskFull, StoreError
 from pipeline.files.address import Address
@@ -147,6 +147,23 @@ class LocalStore(Store):
 
     def local(self, name: str, sha256: str = "") -> Path:
         return Path(self._at(name))
+
+    def forget(self, name: str, sha256: str) -> None:
+        pass
+
+    def held(self, name: str, sha256: str = "") -> BinaryIO:
+        return open(self._at(name), "rb")
+
+    def stream(self, name: str) -> BinaryIO:
+        return open(self._at(name), "rb")
+
+    def ranges(self, name: str, starts: Sequence[int], length: int) -> list[bytes]:
+        with open(self._at(name), "rb") as file:
+            return [os.pread(file.fileno(), length, start) for start in starts]
+
+    @property
+    def most_copies(self) -> int | None:
+        return None
 
     def fetch(self, name: str, path: Path) -> None:
         shutil.copyfile(self._at(name), path)

@@ -10,6 +10,7 @@ from pipeline.files.address import Address
 from pipeline.files.json_files import read_json
 from pipeline.files.objects import LocalStore, unconditional
 from pipeline.files.store import Store
+from pipeline.files.stored import StoredFile
 
 MARK, FORMAT = "siftloom.json", 2
 
@@ -22,6 +23,11 @@ def open_store(place: str | Address) -> Store:
 
         return RemoteStore(address)
     return LocalStore(str(Path(address).expanduser().absolute()))
+
+
+def file_on_disk(path: Path) -> StoredFile:
+    """A file of this machine in the form of a store's."""
+    return StoredFile(open_store(str(path.parent)), path.name)
 
 
 def mark_store(store: Store) -> None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO, cast
 
-from pipeline.errors import StoreError
+from pipeline.errors import ObjectDamaged, StoreError
 from pipeline.files import cache
 from pipeline.files.address import Address
 from pipeline.files.objects import explained as explained_disk
 from pipeline.files.objects import unconditional
 from pipeline.files.opening import connect, explained, first_line
 from pipeline.files.process_folder import process_folder
+from pipeline.files.remote_sources import Ranges
 from pipeline.files.store import Store
 
 if TYPE_CHECKING:
@@ -151,11 +152,40 @@ class RemoteStore(Store):
                 version = sha256 or obstore.head(connect(self.at), name)["e_tag"] or ""
         except FileNotFoundError:
             raise self._missing(name) from None
-        key = hashlib.sha256(f"{self.at.plain()}\0{name}\0{version}".encode()).hexdigest()[:32]
+        folder, key = self.temporary_folder(), self._key(name, version)
         try:
-            return cache.cached(key, name, self.temporary_folder(), lambda path: self.fetch(name, path, sha256))
+            return cache.cached(key, name, folder, lambda path: self.fetch(name, path, sha256))
         except FileNotFoundError:
             raise self._missing(name) from None
+
+    def forget(self, name: str, sha256: str) -> None:
+        cache.forget(self._key(name, sha256), name)
+
+    def _key(self, name: str, version: str) -> str:
+        return hashlib.sha256(f"{self.at.plain()}\0{name}\0{version}".encode()).hexdigest()[:32]
+
+    def held(self, name: str, sha256: str = "") -> BinaryIO:
+        return cache.held(lambda: self.local(name, sha256))
+
+    def stream(self, name: str) -> BinaryIO:
+        try:
+            return cast("BinaryIO", Ranges(self.at.below(name)))
+        except FileNotFoundError:
+            raise self._missing(name) from None
+
+    def ranges(self, name: str, starts: Sequence[int], length: int) -> list[bytes]:
+        import obstore
+
+        try:
+            with self._explained():
+                found = obstore.get_ranges(connect(self.at), name, starts=starts, lengths=[length] * len(starts))
+        except FileNotFoundError:
+            raise self._missing(name) from None
+        return [bytes(part) for part in found]
+
+    @property
+    def most_copies(self) -> int | None:
+        return cache.LIMIT // 2
 
     def fetch(self, name: str, path: Path, sha256: str = "") -> None:
         import obstore
@@ -168,13 +198,13 @@ class RemoteStore(Store):
                 file.write(chunk)
                 state.update(chunk)
         if sha256 and state.hexdigest() != sha256:
-            raise StoreError(
+            raise ObjectDamaged(
                 f"store {self}", f"other bytes in {name} ({state.hexdigest()[:12]}...)",
                 f"those of its receipt ({sha256[:12]}...)", "siftloom verify, then siftloom run",
             )  # fmt: skip
 
-    def _missing(self, name: str) -> StoreError:
-        return StoreError(f"store {self}", f"no object {name}", "it to be there", "siftloom verify")
+    def _missing(self, name: str) -> ObjectDamaged:
+        return ObjectDamaged(f"store {self}", f"no object {name}", "it to be there", "siftloom verify")
 
     def below(self, name: str) -> RemoteStore:
         return RemoteStore(self.at.below(name))

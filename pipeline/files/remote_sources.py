@@ -90,10 +90,10 @@ def stat(address: Address) -> tuple[int, str]:
 
 def open_uri(address: Address) -> io.BufferedReader:
     """A seekable stream of an object. Raises FileNotFoundError where there is none."""
-    return io.BufferedReader(_Ranges(address), BUFFER)
+    return io.BufferedReader(Ranges(address), BUFFER)
 
 
-class _Ranges(io.RawIOBase):
+class Ranges(io.RawIOBase):
     """An object as a raw stream: each read is a GET of a range."""
 
     def __init__(self, address: Address) -> None:

@@ -11,9 +11,9 @@ import contextlib
 import os
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.files.address import Address
 
@@ -83,6 +83,27 @@ class Store(ABC):
         """A local path with the object's bytes. A store that is remote makes a copy, and holds it against `sha256`
         where that is known.
         """
+
+    @abstractmethod
+    def forget(self, name: str, sha256: str) -> None:
+        """Remove the copy that `local` has made on this machine: nobody will ask for it again."""
+
+    @abstractmethod
+    def held(self, name: str, sha256: str = "") -> BinaryIO:
+        """The file that `local` finds, open. A copy is kept while it, or a memory map of it, is open."""
+
+    @abstractmethod
+    def stream(self, name: str) -> BinaryIO:
+        """A seekable stream of an object, which fetches no more than what is read of it."""
+
+    @abstractmethod
+    def ranges(self, name: str, starts: Sequence[int], length: int) -> list[bytes]:
+        """Parts of an object, `length` bytes each."""
+
+    @property
+    @abstractmethod
+    def most_copies(self) -> int | None:
+        """Bytes of objects that a reader should keep on this machine at most; None where nothing is copied."""
 
     @abstractmethod
     def fetch(self, name: str, path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +13,8 @@ ANSWER_SECONDS = 120.0
 
 
 def ask_nodes(address: str, store: Address, packages: Sequence[str]) -> list[dict[str, Any]]:
-    """One answer per living node, by host: {"host", "versions", "error"}; `error` is empty where all is well. The
-    versions are those of `packages`.
+    """One answer per living node, by host: {"host", "address", "versions", "python", "error"}; `error` is empty where
+    all is well. The versions are those of `packages`, `python` is the path of the interpreter.
 
     The driver leaves a file in the store; each node must read it, and write one that the driver can read. So a folder
     that exists everywhere but is not shared is found out.
@@ -35,7 +36,8 @@ def ask_nodes(address: str, store: Address, packages: Sequence[str]) -> list[dic
         for node in sorted((n for n in ray.nodes() if n["Alive"]), key=lambda n: n["NodeManagerHostname"]):
             there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
             name = f"{folder}/{node['NodeID']}"
-            answer = {"host": node["NodeManagerHostname"], "versions": {}, "error": ""}
+            answer = {"host": node["NodeManagerHostname"], "address": node["NodeManagerAddress"], "error": ""}
+            answer |= {"versions": {}, "python": ""}
             try:
                 found = ray.get(
                     ask.options(scheduling_strategy=there).remote(store, folder, name, packages),
@@ -64,4 +66,4 @@ def _answer(store: Address, folder: str, name: str, packages: Sequence[str]) -> 
         opened.write(name, b"node")
     except Exception as failure:  # the caller receives it and goes on with the other nodes
         error = f"{type(failure).__name__}: {failure}"
-    return {"versions": versions(packages), "error": error}
+    return {"versions": versions(packages), "python": sys.executable, "error": error}

@@ -71,6 +71,11 @@ def start(cpus: int | None, address: str | None, tell: Callable[[str], None] = l
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
         _close_to_others()
+    elif address.startswith("ray://"):
+        raise UserError(
+            f"ray at {address}", "an address of Ray Client, which is no place for a driver",
+            "HOST:6379, on a machine of the cluster", "siftloom submit, which starts the driver there",
+        )  # fmt: skip
     atexit.register(sweep)  # before ray registers its own, so after that has ended the workers
     import ray
 

@@ -14,6 +14,7 @@ from typing import Any
 import ray
 
 from pipeline.errors import UserError
+from pipeline.ray_runtime.demand import waits_for
 from pipeline.ray_runtime.last_words import LastWords
 from pipeline.ray_runtime.raylet import find_raylet
 
@@ -46,6 +47,7 @@ class Watch:
         self._words: LastWords | None = None
         self._alive: set[str] | None = None  # nodes of a cluster
         self._nodes_due = 0.0
+        self._lacks_gpu = False
         self._closed = threading.Event()
 
     def start(self) -> None:
@@ -119,6 +121,17 @@ class Watch:
                 left = done_again if ray.cluster_resources().get("CPU") else f"{NO_CPUS} {self.head}"
                 self._tell(f"Ray's node at {node['NodeManagerAddress']} has died ({why}); {left}")
         self._alive, self._nodes_due = alive, time.monotonic() + NODES_SECONDS
+        self.look_at_gpus()
+
+    def look_at_gpus(self) -> None:
+        """Say that something waits for a GPU where a cluster has none: Ray itself waits without a word."""
+        lacks = not ray.cluster_resources().get("GPU") and waits_for("GPU")
+        if lacks and not self._lacks_gpu:
+            self._tell(
+                f"{self._awaited() or 'the run'} waits for a GPU, and {self._place} has none now: a node that has one "
+                "must join (by the autoscaler, or ray start --address), or the recipe choose the CPU"
+            )
+        self._lacks_gpu = lacks
 
     def look_at_folders(self) -> None:
         for folder in self.folders:
@@ -143,7 +156,7 @@ class Watch:
             return
         awaited = self._awaited()
         have, free = ray.cluster_resources(), ray.available_resources()
-        if not awaited or free.get("CPU", 0) >= 1:
+        if not awaited or free.get("CPU", 0) >= 1 or self._lacks_gpu:
             return
         self._said = True
         cpus = have.get("CPU", 0)

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from pipeline.contract import Address, Context, Node, Of, Result, Shard, Source, Store, inputs_first, nodes_in
+from pipeline.contract import (
+    Address,
+    Context,
+    Node,
+    Of,
+    Result,
+    Shard,
+    Source,
+    Store,
+    StoredFile,
+    inputs_first,
+    nodes_in,
+)
 from pipeline.errors import DataError, StoreError
 from pipeline.files.faults import point
 from pipeline.files.objects import explained
@@ -139,11 +151,15 @@ class TaskContext(Context):
         return phases[phase]
 
     def path(self, phase: str, key: str, ext: str, of: Of = None) -> Path:
+        return self.stored(phase, key, ext, of).local()
+
+    def stored(self, phase: str, key: str, ext: str, of: Of = None) -> StoredFile:
         place, file = self._place(of), f"{key}{ext}"
         receipt = self._receipt(place, phase, key)
         if file not in receipt.files:
             raise DataError(f"{place.folder} {phase}/{key}", f"no file {file}", f"one of {', '.join(receipt.files)}")
-        return self.store.local(data_name(place.folder, phase, file), receipt.files[file]["sha256"])
+        entry = receipt.files[file]
+        return StoredFile(self.store, data_name(place.folder, phase, file), entry["size"], entry["sha256"])
 
     def result(self, phase: str, key: str, of: Of = None) -> Result:
         receipt = self._receipt(self._place(of), phase, key)

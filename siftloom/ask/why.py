@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import DocumentRow, Node
+from pipeline.contract import DocumentRow, Node, StoredFile
 from pipeline.errors import RecipeError
 from pipeline.recipe import parse
 from siftloom.vocabulary import vocabulary
@@ -34,6 +34,9 @@ class Asked:
 
     def path(self, phase: str, key: str, ext: str) -> Path:
         return self.view.path(phase, key, ext)
+
+    def stored(self, phase: str, key: str, ext: str) -> StoredFile:
+        return self.view.stored(phase, key, ext)
 
     def removed(self) -> pa.Table:
         return self.view.removed(own=True)

@@ -119,10 +119,11 @@ class Pack(Node):
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
-        from stages.tokens.packed_rows import rows_of_document
+        from stages.tokens.packed_rows import PackedRows
 
-        meta = ctx.path("meta", "all", ".json")
-        rows = rows_of_document(meta, row.shard.base, row.shard.key, row.row)
+        meta = json.loads(ctx.path("meta", "all", ".json").read_text())
+        packed = PackedRows.described(meta, lambda key, ext: ctx.stored("pack", key, ext))
+        rows = packed.rows_of_document(row.shard.base, row.shard.key, row.row)
         return {"state": "packed" if rows else "not packed", "rows": rows}
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:

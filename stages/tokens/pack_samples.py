@@ -1,9 +1,9 @@
 """Samples to fixed rows of token ids: what a model is asked, and what it has to answer.
 
 The files are those of `pack`, so that orders, mixtures, hold-outs and `why` serve both. The rows hold three more lists
-(`stages.tokens.packed_rows`): the group and the role of each piece, and the places that are learned. A sample stands in a row
-as `<|endoftext|>`, its spans, `<|endoftext|>`; it is never cut, and the pieces of a group are never parted. Where the
-last span is learned the closing token is too, which teaches the model to stop.
+(`stages.tokens.packed_rows`): the group and the role of each piece, and the places that are learned. A sample stands in
+a row as `<|endoftext|>`, its spans, `<|endoftext|>`; it is never cut, and the pieces of a group are never parted. Where
+the last span is learned the closing token is too, which teaches the model to stop.
 """
 
 from __future__ import annotations

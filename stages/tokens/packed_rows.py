@@ -29,24 +29,28 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from pipeline.contract import Context, Of
+from pipeline.contract import Context, Of, StoredFile
 from stages.documents import LOG_PRIOR
 from stages.permutation import Permutation
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
+Answer = TypeVar("Answer")
 BIN_SUFFIX = ".bin"
 ROWS_SUFFIX = ".rows.parquet"
 MAPPED_SHARDS = 128  # at once, far below the limit of open files that systems start with
+READERS = 16  # threads that wait for an object store
 
 
 class TakenRows(NamedTuple):
@@ -75,17 +79,28 @@ def has_label(segments: np.ndarray, learned: np.ndarray | None = None) -> np.nda
     return followed if learned is None else followed & learned[:, 1:]
 
 
+@contextmanager
+def opened(file: StoredFile) -> Iterator[pq.ParquetFile]:
+    """A Parquet file of the store, of which only what is asked for is fetched."""
+    import pyarrow.parquet as pq
+
+    with file.stream() as stream, pq.ParquetFile(stream) as parquet:
+        yield parquet
+
+
 @dataclass(frozen=True)
 class PackedRows:
-    """The rows of one pack node on local files; small enough to be sent to a worker.
+    """The rows of one pack node; small enough to be sent to a worker, which finds the files in the store by itself. Of
+    `.rows.parquet` it fetches the columns that are asked for, of `.bin` whole files, or the rows alone.
 
     files     (`.bin`, `.rows.parquet`, rows) of every shard, in order
     draw      (rows, seed) of a budget, or None
     specials  (name, id) of the tokenizer's special tokens
     tokenizer SHA-256 of its file
+    by_range  fetch the rows alone: the files are more than a machine should keep copies of
     """
 
-    files: tuple[tuple[str, str, int], ...]
+    files: tuple[tuple[StoredFile, StoredFile, int], ...]
     length: int
     dtype: str
     end_id: int
@@ -93,24 +108,26 @@ class PackedRows:
     draw: tuple[int, int] | None = None
     specials: tuple[tuple[str, int], ...] = ()
     tokenizer: str = ""
+    by_range: bool = False
 
     @classmethod
     def of(cls, ctx: Context, of: Of) -> PackedRows:
         """The rows of a finished pack node that is an input."""
         meta = json.loads(ctx.path("meta", "all", ".json", of=of).read_text())
-        files = tuple(
-            (
-                str(ctx.path("pack", shard["name"], BIN_SUFFIX, of=of)),
-                str(ctx.path("pack", shard["name"], ROWS_SUFFIX, of=of)),
-                shard["rows"],
-            )
-            for shard in meta["shards"]
-        )
-        draw = None if meta["draw"] is None else (meta["draw"][0], meta["draw"][1])
+        rows = cls.described(meta, lambda key, ext: ctx.stored("pack", key, ext, of=of))
         text = ctx.path("meta", "all", "/tokenizer.json", of=of).read_bytes()
         specials = tuple((token["content"], token["id"]) for token in json.loads(text)["added_tokens"])
-        digest = hashlib.sha256(text).hexdigest()
-        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials, digest)
+        return replace(rows, specials=specials, tokenizer=hashlib.sha256(text).hexdigest())
+
+    @classmethod
+    def described(cls, meta: Mapping[str, Any], stored: Callable[[str, str], StoredFile]) -> PackedRows:
+        """The rows that the content of a pack node's `meta/all.json` describes. `stored` finds a file of its phase
+        `pack` by key and ending.
+        """
+        names = [(shard["name"], shard["rows"]) for shard in meta["shards"]]
+        files = tuple((stored(name, BIN_SUFFIX), stored(name, ROWS_SUFFIX), rows) for name, rows in names)
+        draw = None if meta["draw"] is None else (meta["draw"][0], meta["draw"][1])
+        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to a worker: the fields, and nothing that was read of the files since."""
@@ -141,12 +158,18 @@ class PackedRows:
 
     def _map(self, shard: int) -> np.ndarray:
         if shard not in self._maps:
-            ids = np.memmap(self.files[shard][0], self.dtype, "r").reshape(-1, self.length + 1)
-            self._maps[shard] = ids
+            with self.files[shard][0].held() as file:
+                self._maps[shard] = np.memmap(file, self.dtype, "r").reshape(-1, self.length + 1)
             if len(self._maps) > MAPPED_SHARDS:
                 self._maps.popitem(last=False)
         self._maps.move_to_end(shard)
         return self._maps[shard]
+
+    def _fetched(self, shard: int, rows: np.ndarray) -> np.ndarray:
+        """Rows of a shard, [n, T+1], of which nothing else is fetched."""
+        width = (self.length + 1) * np.dtype(self.dtype).itemsize
+        parts = self.files[shard][0].ranges((rows * width).tolist(), width)
+        return np.frombuffer(b"".join(parts), self.dtype).reshape(len(rows), self.length + 1)
 
     @cached_property
     def _used(self) -> np.ndarray:
@@ -176,16 +199,21 @@ class PackedRows:
     @cached_property
     def _carried(self) -> set[str]:
         """Columns that the files of all shards have."""
-        import pyarrow.parquet as pq
-
-        return (
-            set.intersection(*(set(pq.read_schema(path).names) for _, path, _ in self.files)) if self.files else set()
-        )
+        names = self._each(lambda file: set(file.schema_arrow.names))
+        return set.intersection(*names) if names else set()
 
     def _column(self, name: str) -> list[pa.ChunkedArray]:
-        import pyarrow.parquet as pq
+        return self._each(lambda file: file.read(columns=[name])[name])
 
-        return [pq.read_table(path, columns=[name])[name] for _, path, _ in self.files]
+    def _each(self, ask: Callable[[pq.ParquetFile], Answer]) -> list[Answer]:
+        """What is asked of every shard's `.rows.parquet`."""
+
+        def answer(entry: tuple[StoredFile, StoredFile, int]) -> Answer:
+            with opened(entry[1]) as file:
+                return ask(file)
+
+        with ThreadPoolExecutor(READERS) as pool:
+            return list(pool.map(answer, self.files))
 
     def _places(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(rows) if self._drawn is None else self._drawn.forward(rows)
@@ -229,15 +257,13 @@ class PackedRows:
 
     def documents(self, row: int) -> list[str]:
         """The documents of a row with this global number: their ids where `pack` carries them, else shard and row."""
-        import pyarrow.parquet as pq
-
         place = int(self._places(np.asarray([row]))[0])
         shard = int(np.searchsorted(self._first, place, side="right") - 1)
-        file = pq.ParquetFile(self.files[shard][1])
-        carried = "doc_id" in file.schema_arrow.names
-        name = "doc_id" if carried else "doc_row"
-        found = file.read(columns=[name])[name][place - int(self._first[shard])].as_py()
-        key = (file.schema_arrow.metadata or {}).get(b"shard", b"").decode()
+        with opened(self.files[shard][1]) as file:
+            carried = "doc_id" in file.schema_arrow.names
+            name = "doc_id" if carried else "doc_row"
+            found = file.read(columns=[name])[name][place - int(self._first[shard])].as_py()
+            key = (file.schema_arrow.metadata or {}).get(b"shard", b"").decode()
         return list(dict.fromkeys(one if carried else f"{key}/{one}" for one in found))
 
     def take(self, rows: np.ndarray) -> TakenRows:
@@ -245,9 +271,15 @@ class PackedRows:
         places = self._places(rows)
         shards = np.searchsorted(self._first, places, side="right") - 1
         ids = np.empty((len(places), self.length + 1), np.int64)
-        for shard in np.unique(shards):
-            at = np.flatnonzero(shards == shard)
-            ids[at] = self._map(shard)[places[at] - self._first[shard]]
+        parts = {int(shard): np.flatnonzero(shards == shard) for shard in np.unique(shards)}
+        inside = {shard: places[at] - self._first[shard] for shard, at in parts.items()}
+        if self.by_range:
+            with ThreadPoolExecutor(READERS) as pool:
+                found = dict(zip(inside, pool.map(self._fetched, inside, inside.values()), strict=True))
+        else:
+            found = {shard: self._map(shard)[rows] for shard, rows in inside.items()}
+        for shard, at in parts.items():
+            ids[at] = found[shard]
         used = self._used[places].astype(np.int64)
         priors = np.zeros(len(places), np.float32)
         if self.carries(LOG_PRIOR):
@@ -287,31 +319,16 @@ class PackedRows:
         """
         import pyarrow as pa
         import pyarrow.compute as pc
-        import pyarrow.parquet as pq
 
         found: list[int] = []
-        for i, (_, path, _) in enumerate(self.files):
-            names = pq.read_schema(path).metadata or {}
-            if (names.get(b"base"), names.get(b"shard")) != (base.encode(), shard.encode()):
-                continue
-            documents = pq.read_table(path, columns=["doc_row"])["doc_row"].combine_chunks()
+        for i, (_, rows, _) in enumerate(self.files):
+            with opened(rows) as file:
+                names = file.schema_arrow.metadata or {}
+                if (names.get(b"base"), names.get(b"shard")) != (base.encode(), shard.encode()):
+                    continue
+                documents = file.read(columns=["doc_row"])["doc_row"].combine_chunks()
             parents = pc.list_parent_indices(documents).filter(
                 pc.equal(pc.list_flatten(documents), pa.scalar(row, pa.int64()))
             )
             found += [number for number in self.numbers(i, sorted(set(parents.to_pylist()))) if number is not None]
         return found
-
-
-def rows_of_document(meta: Path, base: str, shard: str, row: int) -> list[int]:
-    """`PackedRows.rows_of_document`, for a reader that has only the path of `meta/all.json` of a finished
-    pack node.
-    """
-    folder = Path(meta).parent.parent / "pack"
-    facts = json.loads(Path(meta).read_text())
-    files = tuple(
-        (str(folder / f"{s['name']}{BIN_SUFFIX}"), str(folder / f"{s['name']}{ROWS_SUFFIX}"), s["rows"])
-        for s in facts["shards"]
-    )
-    draw = None if facts["draw"] is None else (facts["draw"][0], facts["draw"][1])
-    packed = PackedRows(files, facts["length"], facts["dtype"], facts["end_id"], facts["vocab_size"], draw)
-    return packed.rows_of_document(base, shard, row)

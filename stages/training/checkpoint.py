@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.contract import Store
-from pipeline.errors import DataError, UserError
+from pipeline.errors import DataError, ObjectDamaged, UserError
 from stages.training.scratch import Scratch, on_disk
 
 STOP, PROGRESS, ERROR = "stop", "progress.json", "error.json"
@@ -86,8 +86,11 @@ class Saver:
             yield None
             return
         manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
-        with self.scratch.folder(name, manifest["files"]) as folder:
-            yield Checkpoint(folder, sorted(manifest["files"]), manifest["rest"])
+        digests = _digests(manifest)
+        with self.scratch.folder(name, digests) as folder:
+            yield Checkpoint(folder, sorted(digests), manifest["rest"])
+        wait_for_others()  # of one machine all read the same copies
+        self.scratch.forget(name, digests)
 
     def save(self, step: int, write: Callable[[Path], Sequence[str]], rest: dict[str, Any], *, aside=False) -> None:
         """Keep the state of a run that has done `step` steps. `write` puts this process's files into a folder and
@@ -164,15 +167,21 @@ class Saver:
         for name in reversed(self.whole()):
             try:
                 manifest = json.loads(self.scratch.read(f"{name}/{MANIFEST}") or b"")
-                with self.scratch.folder(name, manifest["files"]) as folder:
-                    found = {file: described(folder / file) for file in manifest["files"]}
-                if manifest["format"] == FORMAT and found == manifest["files"] and "rest" in manifest:
+                if manifest["format"] == FORMAT and "rest" in manifest and self._has_its_parts(name, manifest):
                     return name
-            except (FileNotFoundError, ValueError, KeyError, TypeError):
+            except (FileNotFoundError, ObjectDamaged, ValueError, KeyError, TypeError):
                 pass
             self._write_json(PROGRESS, {"damaged_checkpoint": name})
             self._remove(name)
         return None
+
+    def _has_its_parts(self, name: str, manifest: dict[str, Any]) -> bool:
+        """Whether the parts of a checkpoint are those that it names. Remote ones are fetched for it, which `restore`
+        then finds here; raises ObjectDamaged for others.
+        """
+        with self.scratch.folder(name, _digests(manifest)) as folder:
+            remote = self.scratch.local is None  # held against their digests as they came
+            return remote or {file: described(folder / file) for file in manifest["files"]} == manifest["files"]
 
     # the run ---------------------------------------------------------------------------------------------------------
 
@@ -217,6 +226,11 @@ class Saver:
 
     def _write_json(self, name: str, values: Any) -> None:
         self.scratch.write(name, json.dumps(values).encode())
+
+
+def _digests(manifest: dict[str, Any]) -> dict[str, str]:
+    """The SHA-256 of a checkpoint's parts, by name."""
+    return {file: digest for file, (_, digest) in manifest["files"].items()}
 
 
 def described(path: Path) -> list[Any]:

@@ -17,7 +17,7 @@ from stages.training.messenger import Messenger
 from stages.training.metrics import following
 from stages.training.mixture import check_ids, check_priors, check_reference, sources_of
 from stages.training.ray_trainer import fit
-from stages.training.results import describe_training, documents_of, model_file
+from stages.training.results import describe_training, documents_of
 from stages.training.row_source import RowSource
 from stages.training.settings import TrainingSettings
 from stages.training.stream_rows import Packer, packer, streamed_rows
@@ -41,7 +41,7 @@ def training_of(node: TrainingSettings, ctx: Context) -> tuple[Training, Packer 
     if node.start is not None:
         of_rows = ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if maker is None else tokenizer_file(ctx)
         check_ids(ctx.path("train", "all", "/tokenizer.json", of="start"), of_rows)
-    start = None if node.start is None else str(model_file(ctx, "start"))
+    start = None if node.start is None else ctx.stored("train", "all", "/model.safetensors", of="start")
     training = Training(node=node, fingerprint=ctx.fingerprint(), sources=sources, start=start, scratch=ctx.scratch())
     return training, maker
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import Context, Node
+from pipeline.contract import Context, Node, too_large
 from pipeline.errors import DataError
 from stages.documents import LOG_PRIOR
 
@@ -43,8 +44,9 @@ def sources_of(
     for (node, _), share in zip(mixture, shares, strict=True):
         if share * BLOCK < 1.0:
             raise DataError(f"pretrain.rows ({node.kind()})", f"a share of {share:.2e}", f"at least 1/{BLOCK}")
+    by_range = too_large(file for rows in packed for file, _, _ in rows.files)
     return tuple(
-        RowSource(ctx.fingerprint(("rows", i)), rows, share)
+        RowSource(ctx.fingerprint(("rows", i)), replace(rows, by_range=by_range), share)
         for i, (rows, share) in enumerate(zip(packed, shares, strict=True))
     )
 

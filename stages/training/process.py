@@ -29,15 +29,22 @@ def prepare(node: TrainingSettings, local_rank: int = 0) -> torch.device:
     cast("Any", torch.utils.deterministic).fill_uninitialized_memory = False
     if node.device == "cpu":
         return torch.device("cpu")
-    if not torch.cuda.device_count():
-        raise UserError(
-            "pretrain.device", f"cuda, and torch {torch.__version__} sees no GPU", "a torch built for its CUDA",
-            "install one, or set device: cpu",
-        )  # fmt: skip
+    if (error := no_gpu()) is not None:
+        raise error
     # a launcher shows a process all devices of its group, or only its own
     device = torch.device("cuda", local_rank % torch.cuda.device_count())
     torch.cuda.set_device(device)
     return device
+
+
+def no_gpu() -> UserError | None:
+    """Why this process cannot train on a GPU, None where it can."""
+    if torch.cuda.device_count():
+        return None
+    return UserError(
+        "pretrain.device", f"cuda, and torch {torch.__version__} sees no GPU", "a torch built for its CUDA",
+        "install one, or set device: cpu",
+    )  # fmt: skip
 
 
 def peak_memory(device: torch.device) -> int:

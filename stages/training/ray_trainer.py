@@ -24,8 +24,8 @@ from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training import deaths
 from stages.training.checkpoint import Request, Saver
 from stages.training.ray_deaths import death_of, free_group
+from stages.training.ray_room import check_room, require_cuda
 from stages.training.scratch import Scratch
-from stages.training.settings import TrainingSettings
 from stages.training.stream_rows import ROW_BITS, Packer
 from stages.training.training import Training
 
@@ -159,7 +159,7 @@ def fit(training: Training, name: str, maker: Packer | None = None) -> None:
 
     machines = len(ray.nodes())
     node, workers, max_failures = training.node, training.node.workers, training.node.max_failures
-    _check_room(node, min(node.sizes))
+    check_room(node, min(node.sizes))
     if workers == 1 and machines == 1 and maker is None:
         gpus = 1 if node.device == "cuda" else 0
         # the process ends with its task: determinism and threads are settings of a whole process
@@ -172,6 +172,7 @@ def fit(training: Training, name: str, maker: Packer | None = None) -> None:
     from ray.train import WorkerGroupError
 
     settings(workers, machines)
+    require_cuda(node)
     for left in range(max_failures, -1, -1):
         try:
             _fit_group(training, name, maker)
@@ -259,19 +260,3 @@ def settings(workers: int | tuple[int, int], machines: int) -> None:
         if value is not None:
             os.environ[name] = value
     os.environ.setdefault("RAY_TRAIN_METRICS_ENABLED", "0")
-
-
-def _check_room(node: TrainingSettings, workers: int) -> None:
-    """On a machine of one's own no CPU or GPU will ever be added: waiting for more than it has would never end."""
-    import ray
-
-    if len(ray.nodes()) > 1 or os.environ.get("RAY_ADDRESS"):
-        return
-    cpus = workers * node.threads + (node.feed is not None)  # one for the pipeline
-    for name, wanted in (("CPU", cpus), ("GPU", workers if node.device == "cuda" else 0)):
-        have = int(ray.cluster_resources().get(name, 0))
-        if have < wanted:
-            place = "pretrain.workers x threads" if name == "CPU" else "pretrain.device: cuda, workers"
-            alone = f"set threads: {have}" if name == "CPU" else "set device: cpu"
-            then = "set workers: 1" if workers > 1 else alone
-            raise UserError(place, f"{wanted}", f"at most {have}, the {name}s of this Ray", then)

@@ -145,11 +145,6 @@ def describe_run(training: Training, tokens: int, feed: Sequence[int] | None) ->
     }
 
 
-def model_file(ctx: Context, of: Of = "model") -> Path:
-    """The file of the model that a node gives."""
-    return ctx.path("train", "all", "/model.safetensors", of=of)
-
-
 @dataclass(frozen=True)
 class TrainedModel:
     """The model that a node gives (`gives = "model"`), as another node finds it: in its phase `train`, `config.json`,

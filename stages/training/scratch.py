@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -81,15 +81,23 @@ class Scratch:
         return {"storage_path": path, "storage_filesystem": files}
 
     @contextmanager
-    def folder(self, name: str, files: Iterable[str]) -> Iterator[Path]:
-        """A folder on this machine with the files of a folder of ours, for as long as the context lasts."""
+    def folder(self, name: str, files: Mapping[str, str]) -> Iterator[Path]:
+        """A folder on this machine with files of a folder of ours, of which the SHA-256 are known, for as long as the
+        context lasts. Of remote files a machine fetches one copy for all its processes, which stays until `forget`;
+        raises ObjectDamaged for one that has other bytes.
+        """
         if self.local is not None:
             yield self.local / name
             return
-        with tempfile.TemporaryDirectory() as temporary:
-            for file in files:
-                self.fetch(f"{name}/{file}", Path(temporary) / file)
+        with tempfile.TemporaryDirectory(dir=self._remote.temporary_folder()) as temporary:
+            for file, sha256 in files.items():
+                os.link(self._remote.local(f"{name}/{file}", sha256), Path(temporary) / file)
             yield Path(temporary)
+
+    def forget(self, name: str, files: Mapping[str, str]) -> None:
+        """Remove this machine's copies of such files."""
+        for file, sha256 in files.items() if self.local is None else ():
+            self._remote.forget(f"{name}/{file}", sha256)
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy a file of ours to a path of this machine; raises FileNotFoundError."""

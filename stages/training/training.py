@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 from models.objective import Objective
-from pipeline.contract import Store
+from pipeline.contract import Store, StoredFile
 from stages.documents import LOG_PRIOR
 from stages.training.collate import Collator
 from stages.training.order import OpenOrder
@@ -32,14 +31,14 @@ class Training:
     node         the frozen declaration
     fingerprint  the node's: what a checkpoint belongs to
     sources      the rows
-    start        path of the file of the model that it starts from
+    start        the file of the model that it starts from
     scratch      where checkpoints lie, and the result until it is published
     """
 
     node: TrainingSettings
     fingerprint: str
     sources: tuple[RowSource, ...]
-    start: str | None = None
+    start: StoredFile | None = None
     scratch: Store | str
 
     @property
@@ -78,7 +77,7 @@ class Training:
         if not objective.asks_start:
             return objective
         assert self.start is not None, "an objective that asks for a start, in a run without one"
-        return self._objectives.setdefault(objective, objective.bound(Path(self.start)))
+        return self._objectives.setdefault(objective, objective.bound(self.start.local()))
 
     @cached_property
     def _objectives(self) -> dict[Objective, Objective]:

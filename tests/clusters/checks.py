@@ -65,7 +65,12 @@ def launcher(config: dict[str, Any]) -> list[str]:
     if kind == "local" and config["min_workers"] != len(config["provider"]["worker_ips"]):
         found.append("min_workers is not the number of worker_ips")
     starts = config["head_start_ray_commands"] + config["worker_start_ray_commands"]
+    shells = [*config.get("setup_commands", []), *config.get("docker", {}).get("run_options", [])]
+    if not any("RAY_AUTH_MODE=token" in text for text in shells):
+        found.append("no RAY_AUTH_MODE in the shell of `ray exec`")
     for command in (command for command in starts if "ray start" in command):
+        if config["provider"].get("worker_ips") and "--node-ip-address" not in command:
+            found.append(f"no --node-ip-address, which needs a default route: {command}")
         if "RAY_AUTH_MODE=token" not in command:
             found.append(f"no RAY_AUTH_MODE before: {command}")
         if "--address" not in command and "--autoscaling-config=~/ray_bootstrap_config.yaml" not in command:

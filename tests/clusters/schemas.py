@@ -89,7 +89,8 @@ CONTAINER = closed(
 POD = closed(
     "spec",
     spec=closed(
-        "containers", "volumes",
+        "containers", "volumes", "securityContext",
+        securityContext=closed("fsGroup", fsGroup={"type": "integer"}),
         restartPolicy={"enum": ["Never", "OnFailure", "Always"]},
         nodeSelector={"type": "object", "additionalProperties": TEXT},
         tolerations=listed(closed("key", "operator", "effect", key=TEXT, operator=TEXT, effect=TEXT)),

@@ -13,12 +13,12 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """`host:port` of the server while it runs."""
+def server(address: str = "127.0.0.1") -> Iterator[str]:
+    """`host:port` of the server while it runs, at an address of this machine."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    running = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     running.start()
     try:
         yield "{}:{}".format(*running.get_host_and_port())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from pipeline.contract import Context, Node, Result, Shard, Source, TaskPhase
+from pipeline.contract import Context, Node, Result, Shard, Source, StoredFile, TaskPhase
 from pipeline.files.open_store import open_store
 
 
@@ -59,6 +59,10 @@ class LocalContext(Context):
 
     def keys(self, phase, of=None):
         return [key for name, key in self.results if name == phase]
+
+    def stored(self, phase, key, ext, of=None):
+        path = self.path(phase, key, ext, of)
+        return StoredFile(open_store(str(path.parent)), path.name)
 
     def path(self, phase, key, ext, of=None):
         return self.folder / phase / f"{key}{ext}"

@@ -38,7 +38,7 @@ def test_differences_are_paired_by_seed():
 
 def test_held_out_documents_are_in_no_row(tmp_path):
     rows, held = experiment.corpus(tmp_path)
-    ids = np.fromfile(rows.files[0][0], "<u2").reshape(-1, experiment.LENGTH + 1)
+    ids = np.fromfile(rows.files[0][0].local(), "<u2").reshape(-1, experiment.LENGTH + 1)
     assert ids.max() < experiment.WORDS
     known = {row[:64].tobytes() for row in ids.astype(np.int64)}
     assert not any(row[:64].tobytes() in known for row in held)

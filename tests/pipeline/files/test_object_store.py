@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import obstore
 import pytest
 import s3
@@ -301,3 +304,52 @@ def test_a_full_disk_under_the_copies_is_not_blamed_on_the_store(store, disk, mo
     monkeypatch.setenv("SIFTLOOM_CACHE", str(disk / "cache"))
     with pytest.raises(DiskFull, match=f"^folder {disk}.*: the disk is full"):
         store.local("large")
+
+
+def test_a_copy_that_is_open_or_mapped_is_kept_and_goes_when_it_is_closed(store, monkeypatch):
+    monkeypatch.setattr(cache, "LIMIT", 15)
+    monkeypatch.setattr(cache, "IN_USE_SECONDS", 0.0)
+    for name in "abcd":
+        store.write(f"{name}.bin", bytes(10))
+    with store.held("a.bin") as file:
+        mapped = np.memmap(file, np.uint8, "r")
+    path = store.local("a.bin")
+    for name in "bc":
+        os.utime(path, (0, 0))
+        monkeypatch.setattr(cache, "_added", None)
+        store.local(f"{name}.bin")
+        assert path.exists()
+    del mapped
+    monkeypatch.setattr(cache, "_added", None)
+    store.local("d.bin")
+    assert not path.exists()
+
+
+def test_threads_that_want_one_object_fetch_it_once(store, monkeypatch):
+    store.write("k.bin", bytes(100))
+    fetched, together = [], threading.Barrier(8)
+    real = type(store).fetch
+    monkeypatch.setattr(type(store), "fetch", lambda *args: (fetched.append(args[1]), real(*args))[1])
+
+    def ask(_):
+        together.wait()
+        return store.local("k.bin", hashlib.sha256(bytes(100)).hexdigest())
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(ask, range(8)))) == 1
+    assert fetched == ["k.bin"]
+
+
+def test_parts_and_streams_fetch_no_whole_object(store, tmp_path):
+    data = os.urandom(1000)
+    for place in (store, open_store(str(tmp_path / "here"))):
+        place.write("k.bin", data)
+        assert place.ranges("k.bin", [0, 990, 7], 10) == [data[:10], data[990:], data[7:17]]
+        with place.stream("k.bin") as stream:
+            stream.seek(-4, os.SEEK_END)
+            assert (stream.read(4), stream.tell()) == (data[-4:], 1000)
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(StoreError, match="no object none"):
+        store.ranges("none", [0], 1)
+    with pytest.raises(StoreError, match="no object none"):
+        store.stream("none")

@@ -7,6 +7,11 @@ import os
 import subprocess
 import sys
 
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.ray_runtime import session
+
 PROGRAM = """
 import json, grpc, psutil
 from pipeline.ray_runtime import session
@@ -67,3 +72,8 @@ def test_a_ray_that_does_not_come_up_in_time_is_started_again() -> None:
         assert line.endswith("): starting it again")
     assert works == "3 ['gcs_server']", "that of the first start is gone"
     assert "Traceback" not in done.stderr
+
+
+def test_an_address_of_ray_client_is_refused_with_the_way_that_works() -> None:
+    with pytest.raises(UserError, match=r"ray at ray://x:10001: .*Next: siftloom submit"):
+        session.start(None, "ray://x:10001")

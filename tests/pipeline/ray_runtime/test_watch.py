@@ -133,3 +133,19 @@ def test_what_is_awaited_is_said_where_no_cpu_is_free(local_ray, monkeypatch):
         assert lines == []
     finally:
         ray.kill(holder)
+
+
+def test_what_waits_for_a_gpu_that_no_node_of_a_cluster_has_is_told_once(local_ray):
+    import ray
+
+    found, lines = watching(local=False)
+    waiting = ray.remote(num_cpus=0, num_gpus=1)(len).remote("")
+    end = time.monotonic() + 60
+    try:
+        while not lines and time.monotonic() < end:
+            found.look_at_gpus()
+        found.look_at_gpus()
+        assert len(lines) == 1
+        assert re.match(r"long \(rows\) waits for a GPU, and Ray at \S+ has none now: a node that has one", lines[0])
+    finally:
+        ray.cancel(waiting, force=True)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase, Source
+from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase, Source, StoredFile
 from pipeline.files.open_store import open_store
 
 
@@ -145,6 +145,10 @@ class LocalContext(Context):
 
     def keys(self, phase, of=None):
         return list(self._of(of).results[phase])
+
+    def stored(self, phase, key, ext, of=None):
+        path = self.path(phase, key, ext, of)
+        return StoredFile(open_store(str(path.parent)), path.name)
 
     def path(self, phase, key, ext, of=None):
         return self._of(of).folder / phase / f"{key}{ext}"

@@ -13,6 +13,7 @@ from models.losses import IGNORE
 from models.objective import CROSS_ENTROPY
 from models.presets import Llama
 from pipeline.contract import Shard
+from pipeline.files.open_store import file_on_disk
 from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.pack import Pack
@@ -47,7 +48,7 @@ def packed(folder, tokenizer, texts):
     writer = PackWriter(ctx, tokenizer, LENGTH + 1, 100)
     writer.add(pa.table({"_row": range(len(texts)), "text": texts}))
     counts = writer.finish().counts
-    names = tuple(str(folder / "pack" / f"s0{suffix}") for suffix in (BIN_SUFFIX, ROWS_SUFFIX))
+    names = tuple(file_on_disk(folder / "pack" / f"s0{suffix}") for suffix in (BIN_SUFFIX, ROWS_SUFFIX))
     assert counts["tokens"] == counts["text_tokens"] + 2 * counts["packed"]
     return PackedRows(((*names, counts["rows"]),), LENGTH, "uint16", 0, 320)
 

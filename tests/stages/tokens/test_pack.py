@@ -11,6 +11,7 @@ import pytest
 
 from pipeline.contract import Shard
 from pipeline.errors import DataError, RecipeError
+from pipeline.files.open_store import file_on_disk
 from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.holdout import barred_documents
@@ -112,7 +113,9 @@ def test_a_null_among_carried_values_makes_the_mean_of_its_row_null_and_log_prio
     result, folder = pack(tokenizer, tmp_path, table, carry={"log_prior": True})
     lines = read(folder, 16)[1]
     assert [line["log_prior"] is None for line in lines] == [None in line["doc_log_prior"] for line in lines]
-    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),)
+    files = (
+        (file_on_disk(folder / f"s0{BIN_SUFFIX}"), file_on_disk(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),
+    )
     rows = PackedRows(files, 16, "uint16", 0, 400)
     assert rows.take(np.arange(len(lines))).log_priors.tolist() == [line["log_prior"] or 0.0 for line in lines]
 
@@ -144,7 +147,9 @@ def test_a_column_that_cannot_be_carried_is_named(name, message):
 
 def test_more_shards_than_open_files_can_be_read(tokenizer, tmp_path):
     result, folder = pack(tokenizer, tmp_path, documents(TEXTS[:2]))
-    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),)
+    files = (
+        (file_on_disk(folder / f"s0{BIN_SUFFIX}"), file_on_disk(folder / f"s0{ROWS_SUFFIX}"), result.counts["rows"]),
+    )
     rows = PackedRows(files * 300, 16, "uint16", 0, 400)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = len(os.listdir("/proc/self/fd"))
@@ -174,7 +179,7 @@ def test_an_empty_shard_has_no_rows(tokenizer, tmp_path):
 def test_rows_of_a_document_are_all_its_rows_and_a_budget_draws_distinct_ones(tokenizer, tmp_path):
     result, folder = pack(tokenizer, tmp_path, documents())
     count = result.counts["rows"]
-    files = ((str(folder / f"s0{BIN_SUFFIX}"), str(folder / f"s0{ROWS_SUFFIX}"), count),)
+    files = ((*(file_on_disk(folder / f"s0{suffix}") for suffix in (BIN_SUFFIX, ROWS_SUFFIX)), count),)
     whole = PackedRows(files, 16, "uint16", 0, 400)
     lines = read(folder, 16)[1]
     for document in (0, 5, len(TEXTS) - 1):

@@ -14,6 +14,7 @@ from models.losses import IGNORE
 from models.presets import Llama
 from pipeline.contract import Shard
 from pipeline.errors import DataError, RecipeError
+from pipeline.files.open_store import file_on_disk
 from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.chat import BEGIN, END, Chat
@@ -21,7 +22,7 @@ from stages.tokens.encoder import Encoder
 from stages.tokens.export_tokens import ExportTokens
 from stages.tokens.pack import Pack
 from stages.tokens.pack_samples import PackSamples
-from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows, rows_of_document
+from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows
 from stages.tokens.sample import Answer
 from stages.tokens.sample_writer import SampleWriter
 from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
@@ -291,5 +292,6 @@ def test_through_the_engine_every_sample_is_packed_or_counted_and_found_again(tm
     assert len(where) == meta["packed"]
     names = pq.read_schema(data / "pack" / f"{shard}{ROWS_SUFFIX}").metadata
     base, key = names[b"base"].decode(), names[b"shard"].decode()
+    packed = PackedRows.described(meta, lambda shard, ext: file_on_disk(data / "pack" / f"{shard}{ext}"))
     for document, row in where.items():
-        assert rows_of_document(data / "meta/all.json", base, key, document) == [row]
+        assert packed.rows_of_document(base, key, document) == [row]

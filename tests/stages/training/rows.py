@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from pipeline.files.open_store import file_on_disk
 from pipeline.fingerprint import digest, node_form
 from stages.read.read import Read
 from stages.tokens.pack import Pack
@@ -58,4 +59,10 @@ def made_rows(folder, *, rows=64, length=16, vocab_size=50, seed=0, ragged=True)
         "doc_start": pa.array(starts, pa.list_(pa.int32())),
     }
     pq.write_table(pa.table(columns), folder / "a.rows.parquet")
-    return PackedRows(((str(folder / "a.bin"), str(folder / "a.rows.parquet"), rows),), length, "uint16", 0, vocab_size)
+    return PackedRows(
+        ((file_on_disk(folder / "a.bin"), file_on_disk(folder / "a.rows.parquet"), rows),),
+        length,
+        "uint16",
+        0,
+        vocab_size,
+    )

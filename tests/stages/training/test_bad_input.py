@@ -22,7 +22,7 @@ __all__ = ["job"]  # the fixture
 
 def test_a_token_beyond_the_vocabulary_is_named_with_its_row(job):
     [(path, _, count)] = job.sources[0].rows.files
-    ids = np.memmap(path, "<u2", "r+").reshape(count, -1)
+    ids = np.memmap(path.local(), "<u2", "r+").reshape(count, -1)
     ids[11, 3] = job.vocab_size
     ids.flush()
     with pytest.raises(DataError, match=rf"row 11: the token {job.vocab_size}, and a vocabulary of {job.vocab_size}"):

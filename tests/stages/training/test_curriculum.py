@@ -22,7 +22,7 @@ FLAT = Pacing(begin=1.0)
 def source(folder, name, values, share=1.0):
     """Rows that carry `values` as their difficulty."""
     packed = made_rows(folder / name, rows=len(values))
-    path = packed.files[0][1]
+    path = packed.files[0][1].local()
     pq.write_table(pq.read_table(path).append_column("hard", pa.array(values, pa.float64())), path)
     return RowSource(name, packed, share)
 

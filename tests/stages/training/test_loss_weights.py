@@ -112,7 +112,7 @@ def test_a_document_without_a_loss_weighs_one_and_none_with_a_loss_is_an_error(t
 
 def weighted(folder, name, logs, share=1.0):
     packed = made_rows(folder / name, rows=len(logs))
-    path = packed.files[0][1]
+    path = packed.files[0][1].local()
     pq.write_table(pq.read_table(path).append_column(LOG_PRIOR, pa.array(logs, pa.float64())), path)
     return RowSource(name, packed, share)
 

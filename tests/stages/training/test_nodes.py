@@ -17,13 +17,14 @@ from models.presets import Llama, Lost
 from models.reweight_config import LinUpper
 from pipeline.driver.execute import run
 from pipeline.errors import RecipeError
+from pipeline.files.open_store import file_on_disk
 from pipeline.graph import build
 from pipeline.report.figures import check
 from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.encoder import Encoder
 from stages.tokens.pack import Pack
-from stages.tokens.packed_rows import rows_of_document
+from stages.tokens.packed_rows import PackedRows
 from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from stages.training.compare import Compare
 from stages.training.evaluate import Evaluate
@@ -91,14 +92,15 @@ def test_the_record_holds_every_step_and_the_rows_that_the_sampler_gives(made):
 
 def test_held_out_documents_are_in_no_row_and_every_other_one_is(made):
     _, places, _ = made
-    meta = places["rows"] / "meta/all.json"
+    meta, folder = json.loads((places["rows"] / "meta/all.json").read_text()), places["rows"] / "pack"
+    packed = PackedRows.described(meta, lambda key, ext: file_on_disk(folder / f"{key}{ext}"))
     lines = [pq.read_table(path) for path in sorted((places["rows"] / "pack").glob("*.rows.parquet"))]
     [side_car] = list((places["docs"] / "rows").glob("*.parquet"))
     held = pq.read_table(side_car)["held_out"].to_pylist()
     assert 0 < sum(held) < len(held)
     names = lines[0].schema.metadata
     for row, mark in enumerate(held):
-        rows = rows_of_document(meta, names[b"base"].decode(), names[b"shard"].decode(), row)
+        rows = packed.rows_of_document(names[b"base"].decode(), names[b"shard"].decode(), row)
         assert bool(rows) != mark
     scored = pq.read_table(places["scores"] / "score/all.parquet")
     assert {int(name.split(":")[1]) for name in scored["id"].to_pylist()} == {i for i, mark in enumerate(held) if mark}

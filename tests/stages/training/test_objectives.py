@@ -10,6 +10,7 @@ from models.objective import CrossEntropy
 from models.objectives.emo import Emo
 from models.presets import Llama
 from models.reweight_config import Uniform
+from pipeline.files.open_store import file_on_disk
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.stage import Stage
 from stages.training.worker import Trainer, train
@@ -69,7 +70,7 @@ def test_the_cost_of_emo_is_the_angle_between_rows_of_the_head_and_gives_it_no_g
 def test_a_fixed_cost_is_that_of_the_start_and_stays_when_the_head_moves(job, tmp_path):
     job = changed(job, steps=4, reweight=Uniform())
     before = run(job, tmp_path / "before")["model"]
-    begun = changed(job, start=str(tmp_path / "before" / MODEL))
+    begun = changed(job, start=file_on_disk(tmp_path / "before" / MODEL))
     heads = {}
     for cost in ("head", "start"):
         trainer = Trainer(changed(begun, objective=Emo(cost=cost)), 0, 1, CPU)
@@ -99,7 +100,7 @@ def test_each_round_of_half_tuning_leaves_its_half_as_the_round_before_gave_it(j
     models = [run(job, tmp_path / "base")["model"]]
     halves = []
     for number in range(2):
-        before = str(tmp_path / ("round-0" if number else "base") / MODEL)
+        before = file_on_disk(tmp_path / ("round-0" if number else "base") / MODEL)
         policy = HalfTuning(round=number)
         halves.append(set(policy.frozen(Trainer(job, 0, 1, CPU).model, job.node.seed)))
         models.append(run(job, tmp_path / f"round-{number}", start=before, freeze=policy)["model"])

@@ -48,7 +48,7 @@ CPU = torch.device("cpu")
 def carried(job, tmp_path):
     """The job over rows that carry a column `difficulty`."""
     rows = made_rows(tmp_path / "carried")
-    path = rows.files[0][1]
+    path = rows.files[0][1].local()
     table = pq.read_table(path)
     values = np.random.default_rng(0).random(table.num_rows)
     pq.write_table(table.append_column("difficulty", pa.array(values)), path)

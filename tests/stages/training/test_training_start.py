@@ -14,6 +14,7 @@ from models.channels import ChannelsDiffer
 from models.presets import Llama, Lost
 from models.sltrain_config import SLTrain
 from pipeline.errors import DataError, UserError
+from pipeline.files.open_store import file_on_disk
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
@@ -114,10 +115,10 @@ def test_a_run_goes_on_from_the_model_of_another(job, tmp_path):
     given = tmp_path / "first" / "result.safetensors"
     ids = torch.randint(0, job.vocab_size, (2, 12), generator=torch.Generator().manual_seed(0))
     trained = files.load(given)
-    same = Trainer(at(job, tmp_path / "same", model=first.model, start=str(given)), 0, 1, CPU)
+    same = Trainer(at(job, tmp_path / "same", model=first.model, start=file_on_disk(given)), 0, 1, CPU)
     assert torch.equal(logits(same.model, ids), logits(trained, ids))
     exact = Lost("1m", **TINY, rank=32, density=0.1, activation="none", values="residual", scale="exact")
-    lost = Trainer(at(job, tmp_path / "lost", model=exact, start=str(given)), 0, 1, CPU)
+    lost = Trainer(at(job, tmp_path / "lost", model=exact, start=file_on_disk(given)), 0, 1, CPU)
     torch.testing.assert_close(logits(lost.model, ids), logits(trained, ids), rtol=0, atol=1e-4)
     wrong = [
         Llama("1m", **TINY | {"layers": 1}), SLTrain("1m", **TINY, rank=4, density=0.1),
@@ -125,7 +126,7 @@ def test_a_run_goes_on_from_the_model_of_another(job, tmp_path):
     ]  # fmt: skip
     for model in wrong:
         with pytest.raises(DataError, match=r"pretrain\.start"):
-            Trainer(at(job, tmp_path / "wrong", model=model, start=str(given)), 0, 1, CPU)
+            Trainer(at(job, tmp_path / "wrong", model=model, start=file_on_disk(given)), 0, 1, CPU)
 
 
 class Inputs(LocalContext):
@@ -175,7 +176,9 @@ def test_a_model_with_an_activation_between_its_factors_starts_no_other_kind(job
     lost = build(job.node.model, job.vocab_size, job.length, 0)
     files.save(tmp_path / "lost.safetensors", lost)
     with pytest.raises(DataError, match="activation between"):
-        Trainer(at(job, tmp_path, model=Llama("1m", **TINY), start=str(tmp_path / "lost.safetensors")), 0, 1, CPU)
+        Trainer(
+            at(job, tmp_path, model=Llama("1m", **TINY), start=file_on_disk(tmp_path / "lost.safetensors")), 0, 1, CPU
+        )
 
 
 @pytest.mark.parametrize("aside", ["off", "on"])

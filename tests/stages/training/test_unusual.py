@@ -48,7 +48,7 @@ def test_a_spike_is_far_above_the_steps_before_it_in_their_own_deviations():
 
 def test_a_spike_names_its_rows_and_documents_in_an_event_and_in_the_report(job):
     job = changed(job, steps=24, objective=Poisoned(row=ROW, how="high"), reweight=Uniform())
-    for path in (path for _, path, _ in job.sources[0].rows.files):
+    for path in (file.local() for _, file, _ in job.sources[0].rows.files):
         table = pq.read_table(path)
         names = pa.array([[f"abc:{row}.{i}" for i in range(len(one))] for row, one in enumerate(table["doc_start"])])
         pq.write_table(table.append_column("doc_id", names), path)
@@ -74,7 +74,7 @@ def test_a_spike_names_its_rows_and_documents_in_an_event_and_in_the_report(job)
 
 
 def test_rows_that_carry_no_ids_name_shard_and_row(job):
-    for path in (path for _, path, _ in job.sources[0].rows.files):
+    for path in (file.local() for _, file, _ in job.sources[0].rows.files):
         table = pq.read_table(path)
         rows = pa.array([[5 * row, 5 * row + 1] for row in range(len(table))], pa.list_(pa.int64()))
         table = table.append_column("doc_row", rows).replace_schema_metadata({"base": "b", "shard": "ab-0001"})
@@ -142,7 +142,8 @@ def test_figures_hold_no_number_that_is_not_finite():
 
 @pytest.mark.parametrize(("column", "words"), [("log_prior", "all weights are 0"), (None, "no place has anything")])
 def test_a_batch_that_nothing_can_be_learned_from_is_named(job, column, words):
-    [(_, path, count)] = job.sources[0].rows.files
+    [(_, file, count)] = job.sources[0].rows.files
+    path = file.local()
     table = pq.read_table(path)
     if column:
         table = table.append_column(column, pa.array(np.full(count, -np.inf)))

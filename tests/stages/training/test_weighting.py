@@ -35,7 +35,8 @@ CPU = torch.device("cpu")
 
 def carry(job, **values):
     """Let the rows carry columns, as `pack` does; values by (row, piece) of the first source."""
-    [(_, path, _)] = job.sources[0].rows.files
+    [(_, file, _)] = job.sources[0].rows.files
+    path = file.local()
     table = pq.read_table(path)
     for name, of in values.items():
         lists = [[of(row, piece) for piece in range(len(one))] for row, one in enumerate(table["doc_start"])]
@@ -149,7 +150,8 @@ def test_rows_of_which_none_has_a_weight_are_named_before_the_run(job):
     check_priors(job)
     carry(job, log_prior=lambda row, piece: -np.inf if row else None)  # none is weight 1
     check_priors(job)
-    files = [(_, path, _)] = job.sources[0].rows.files
+    files = [(_, file, _)] = job.sources[0].rows.files
+    path = file.local()
     table = pq.read_table(path)
     values = pa.array([-np.inf] * len(table), pa.float64())
     pq.write_table(table.set_column(table.column_names.index("log_prior"), "log_prior", values), path)
