@@ -45,7 +45,7 @@ BYTES, LENGTH, ROWS = 256, 64, 32  # vocabulary; bytes of a row; rows of a step,
 POOL = 32
 NEW, POOLED, NOISE = 0, 1, 2  # kinds of rows
 MIXTURES: Mapping[str, tuple[float, float]] = {"clean": (0.0, 0.0), "dup": (0.6, 0.0), "dup+noise": (0.55, 0.1)}
-RAMP = {"r": 1.0, "warmup": 0.1, "ramp": 0.05, "bounds": "batch"}
+RAMP = {"r": 1.0, "warmup": 0.1, "ramp": 0.05, "scope": "global_exact"}
 STRATEGIES: Mapping[str, Reweight] = {
     "uniform": Uniform(),
     "linupper": LinUpper(**RAMP),
