@@ -1,4 +1,4 @@
-"""Every benchmark can begin: one that nobody imports is broken by the next change, and its table cannot be made again."""
+"""Every benchmark can begin: what nobody imports is broken by the next change, and its table cannot be made again."""
 
 import importlib
 import pkgutil
