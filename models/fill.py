@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from models.generate import Sampling, generate
+from models.generate import TokenSampling, generate
 
 if TYPE_CHECKING:
     from models.llama import LlamaModel
@@ -18,7 +18,7 @@ def fill_in(
     tokens: int,
     sentinels: Sentinels,
     *,
-    sampling: Sampling,
+    sampling: TokenSampling,
     seed: int = 0,
 ) -> list[list[int]]:
     """Ids for each gap between (ids before, ids after): at most `tokens`, fewer where the model closes the span.

@@ -1,11 +1,9 @@
 """Text from a model: many prompts at once, with a cache of keys and values, under any rules for the next token.
 
-A rule takes the ids so far and the logits and gives other logits (`Rule`); those of `Sampling` are here, and a caller
-adds its own (a grammar, a stop list). The draw of a place is a keyed hash of (seed, number of the text, place), never
-the process's random state, so a text does not depend on which texts stand beside it in a batch, except where two
-tokens are as likely to the last bit.
-
-Letters: b texts, t places, v vocabulary.
+A rule takes the ids so far and the logits and gives other logits (`Rule`). Those of `TokenSampling` are here, and a
+caller adds its own (a grammar, a stop list). The draw of a place is a keyed hash of (seed, number of the text, place),
+never the process's random state, so a text does not depend on which texts stand beside it in a batch, except where two
+tokens are as likely to the last bit. Letters: b texts, t places, v vocabulary.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ Rule = Callable[[Sequence[list[int]], "Tensor"], "Tensor"]  # ids of each text s
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class TokenSampling:
     """How the next token is drawn.
 
     temperature  0 = always the likeliest token
@@ -79,7 +77,7 @@ def generate(
     tokens: int,
     end_id: int,
     *,
-    sampling: Sampling,
+    sampling: TokenSampling,
     seed: int = 0,
     numbers: Sequence[int] | None = None,
     rules: Sequence[Rule] = (),
@@ -117,7 +115,7 @@ def _write(
     texts: list[list[int]],
     tokens: int,
     end_id: int,
-    sampling: Sampling,
+    sampling: TokenSampling,
     seed: int,
     numbers: Sequence[int],
     rules: Sequence[Rule],

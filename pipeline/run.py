@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pipeline.results.documents import Documents
 
 
-def open_run(store: str | Address, name: str) -> Run:
+def open_run(store: str | Address, name: str) -> StoredRun:
     """The run of that name in a store. Raises UserError where there is none, as `locate` does."""
-    return Run(*locate(store, name))
+    return StoredRun(*locate(store, name))
 
 
 def locate(store: str | Address, name: str) -> tuple[Store, str]:
@@ -49,10 +49,10 @@ def locate(store: str | Address, name: str) -> tuple[Store, str]:
     return opened, found
 
 
-class NodeView:
+class StoredNode:
     """One node of a run, read from its folder."""
 
-    def __init__(self, run: Run, label: str, entry: dict[str, str]) -> None:
+    def __init__(self, run: StoredRun, label: str, entry: dict[str, str]) -> None:
         self.run, self.label, self.kind = run, label, entry["kind"]
         self.fingerprint, self.folder = entry["fingerprint"], entry["folder"]
 
@@ -142,7 +142,7 @@ class NodeView:
         return {"node": self.label, "kind": self.kind, "finished": self.finished, "done": phases}
 
 
-class Run:
+class StoredRun:
     """A run in a store. Index it by label, or by the node value it was started with."""
 
     def __init__(self, store: Store, name: str, sources: Sequence[Source] = ()) -> None:
@@ -160,19 +160,19 @@ class Run:
         return Documents(self.manifests)
 
     @cached_property
-    def nodes(self) -> list[NodeView]:
+    def nodes(self) -> list[StoredNode]:
         """All nodes, inputs before what uses them."""
         return [self._view(label, entry) for label, entry in self.record["nodes"].items()]
 
-    def _view(self, label: str, entry: dict[str, str]) -> NodeView:
-        return NodeView(self, label, entry)
+    def _view(self, label: str, entry: dict[str, str]) -> StoredNode:
+        return StoredNode(self, label, entry)
 
     def attach(self, names: dict[Node, str]) -> Self:
         """Let the run be indexed by the node values of a graph."""
         self._labels = {id(node): label for node, label in names.items()}
         return self
 
-    def __getitem__(self, key: str | Node) -> NodeView:
+    def __getitem__(self, key: str | Node) -> StoredNode:
         label = key if isinstance(key, str) else self._labels.get(id(key), "")
         for view in self.nodes:
             if view.label == label:
@@ -185,7 +185,7 @@ class Run:
         """The label of a fingerprint (its first 12 digits do), or the digits where it has none."""
         return next((v.label for v in self.nodes if v.fingerprint.startswith(fingerprint[:12])), fingerprint[:12])
 
-    def find(self, document: str) -> tuple[NodeView, Any, int]:
+    def find(self, document: str) -> tuple[StoredNode, Any, int]:
         """(base, shard, row) of a document by its id, or by the user's own id; raises where there is none.
 
         A document that was carried into a new base under its id is found where it was first.
@@ -200,7 +200,7 @@ class Run:
         """
         return self._steps(*self._found(document)[-1])
 
-    def _found(self, document: str) -> list[tuple[NodeView, Any, int]]:
+    def _found(self, document: str) -> list[tuple[StoredNode, Any, int]]:
         """Every base that holds the document, in the order of the nodes."""
         bases = [view for view in self.nodes if view.finished and view.manifest["new_base"]]
         for column in ("id", "source_id"):
@@ -210,7 +210,7 @@ class Run:
                 return found
         raise UserError(f"run {self.name}", f"no document {document!r}", "an id as `siftloom removed` prints it")
 
-    def _steps(self, base: NodeView, shard: Any, row: int) -> list[dict[str, Any]]:
+    def _steps(self, base: StoredNode, shard: Any, row: int) -> list[dict[str, Any]]:
         columns = self.documents.base_row(shard, row)
         steps = self._steps_of_parent(columns)
         steps.append({"node": base.label, "kind": base.kind, "state": "read", "columns": columns})

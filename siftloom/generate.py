@@ -98,11 +98,11 @@ def _by_ours(
     from tokenizers import Tokenizer
 
     from models.files import load
-    from models.generate import Sampling
+    from models.generate import TokenSampling
     from models.generate import generate as write
     from stages.tokens.encoder import Encoder
 
-    sampling = Sampling(**settings)
+    sampling = TokenSampling(**settings)
     start = Encoder.load(files["tokenizer.json"]).encode([prompt])[0].tolist() if prompt else []
     model = load(files["model.safetensors"]).eval()
     begin, end = config.get("begin_id"), config["end_id"]

@@ -8,10 +8,10 @@ from pipeline.quantities import number, size
 from siftloom.screen import say, table
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView, Run
+    from pipeline.run import StoredNode, StoredRun
 
 
-def result(run: Run) -> dict[str, Any]:
+def result(run: StoredRun) -> dict[str, Any]:
     """Return `funnel`, `tables` and `outputs` of a finished run, for `--json`."""
     from pipeline.report.collect import funnel
 
@@ -43,7 +43,7 @@ def show(found: dict[str, Any]) -> None:
 COLUMNS = {"documents": number, "bytes": size, "tokens": number}
 
 
-def highlighted(run: Run) -> list[dict[str, Any]]:
+def highlighted(run: StoredRun) -> list[dict[str, Any]]:
     """Return the tables of the run's last nodes that a node marks as its result."""
     return [
         figure for view in last_nodes(run) for figure in view.figures
@@ -51,19 +51,19 @@ def highlighted(run: Run) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def outputs(run: Run) -> dict[str, str]:
+def outputs(run: StoredRun) -> dict[str, str]:
     """Return label -> where its files are, for the finished nodes that no other node of the run reads."""
     return {view.label: _place(run, view) for view in last_nodes(run) if view.manifest["bytes"]}
 
 
-def last_nodes(run: Run) -> list[NodeView]:
+def last_nodes(run: StoredRun) -> list[StoredNode]:
     """Return the finished nodes that no other node of the run reads."""
     finished = [view for view in run.nodes if view.finished]
     read = {parent for view in finished for parents in view.manifest["inputs"].values() for parent in parents}
     return [view for view in finished if view.fingerprint not in read]
 
 
-def _place(run: Run, view: NodeView) -> str:
+def _place(run: StoredRun, view: StoredNode) -> str:
     fields = {**run.record.get("form", {}).get(view.label, {}).get("fields", {}), **view.manifest.get("fields", {})}
     if isinstance(fields.get("to"), str) and fields["to"]:
         return fields["to"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("ray", "torch", "pyarrow", "numpy", "numba", "datasketch", "tokenizers", "kitoken", "fasttext-community")
 
 
-class NodeView(reader.NodeView):
+class NodeView(reader.StoredNode):
     """One node of a run."""
 
     def dataset(self, columns: Sequence[str] = ("id", "text")) -> Any:
@@ -35,7 +35,7 @@ class NodeView(reader.NodeView):
         return Dataset(self.rows(columns))
 
 
-class Run(reader.Run):
+class Run(reader.StoredRun):
     """A run in a store. Index it by label, or by the node value it was started with."""
 
     def _view(self, label: str, entry: dict[str, str]) -> NodeView:

@@ -80,7 +80,7 @@ def listening(
 ) -> Iterator[Any]:
     """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
     from pipeline.files.open_store import open_store
-    from pipeline.progress.lines import JsonLines, Lines
+    from pipeline.progress.lines import JsonLines, ProgressLines
     from pipeline.progress.recorder import Recorder
     from pipeline.progress.watcher import Watchers
 
@@ -95,7 +95,7 @@ def listening(
 
         watchers.append(LiveTable(Console(file=stream)))
     elif stream is not None:
-        watchers.append(Lines(stream))
+        watchers.append(ProgressLines(stream))
     watcher = Watchers(*watchers)
     try:
         yield Watchers(watcher, more) if more is not None else watcher

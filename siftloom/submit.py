@@ -19,7 +19,7 @@ from siftloom.recipe import open_recipe
 from siftloom.screen import say, say_json
 
 if TYPE_CHECKING:
-    from pipeline.ray_runtime.jobs import Package
+    from pipeline.ray_runtime.job_server import Package
 
 PASSED_ON = ("SIFTLOOM_LEASE_SECONDS",)
 PARTS = 20  # files and folders of the working directory that are listed
@@ -41,7 +41,7 @@ def submit(
 
     send  files that are sent although they look private
     """
-    from pipeline.ray_runtime.jobs import Jobs, largest_package, measure
+    from pipeline.ray_runtime.job_server import JobServer, largest_package, measure
 
     found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
@@ -68,7 +68,7 @@ def submit(
             f"a folder that packs into {size(largest_package())}",
             "list files that the job does not need in .rayignore",
         )  # fmt: skip
-    jobs = Jobs(address or os.environ.get("RAY_API_SERVER_ADDRESS") or "http://127.0.0.1:8265")
+    jobs = JobServer(address or os.environ.get("RAY_API_SERVER_ADDRESS") or "http://127.0.0.1:8265")
     env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     check_nodes(jobs, folder, place, env, found.name, as_json)
     command = ["python", "-m", "siftloom", "run", script, *nodes, "--store", place]

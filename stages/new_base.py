@@ -83,7 +83,7 @@ class NewBaseNode(Node):
         return ShardPhase(
             name="shards",
             load=self.open,
-            open=lambda ctx: _Writer(ctx, self),
+            open=lambda ctx: _NewRowsWriter(ctx, self),
             needs=(*self.reads(), "_row"),
             resources=self.resources(),
             batch_rows=batch_rows,
@@ -133,7 +133,7 @@ class BaseWriter:
             self._file.write(group, pc.sum(pc.binary_length(group[TEXT])).as_py() or 0)
 
 
-class _Writer:
+class _NewRowsWriter:
     """New rows from the rows of one shard."""
 
     def __init__(self, ctx: Context, node: NewBaseNode) -> None:

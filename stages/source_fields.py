@@ -19,7 +19,7 @@ EXACT = 2**53  # up to which a float64 holds every whole number
 JSON = "json"  # the type of a field whose values have no type in common, or are lists or objects
 
 
-class Found:
+class FieldTypes:
     """The names of fields, and the types that their values have."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from pipeline.contract import Context, Result
 from stages.documents import LANG, SOURCE, SOURCE_FIELDS, TEXT
 from stages.read.shard_files import schema_of
 from stages.row_groups import RowGroups
-from stages.source_fields import JSON, Found, columns, parsed, rest
+from stages.source_fields import JSON, FieldTypes, columns, parsed, rest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,7 +27,7 @@ class FieldsFound:
     """A `ShardWriter` that notes the names and types of the source's fields of one shard."""
 
     def __init__(self) -> None:
-        self.found = Found()
+        self.found = FieldTypes()
 
     def add(self, table: pa.Table) -> None:
         for fields in parsed(table[SOURCE_FIELDS]):
@@ -48,7 +48,7 @@ class _Rows:
         self._file: Any = None
         self._counts = Counter(rows=0, written=0, text_bytes=0)
         self._groups: dict[str, Counter[str]] = {LANG: Counter(), SOURCE: Counter()}
-        self._found = Found()
+        self._found = FieldTypes()
 
     def add(self, table: pa.Table) -> None:
         import pyarrow.compute as pc

@@ -104,6 +104,10 @@ def test_every_file_of_the_rooms_is_in_the_wheel_and_nothing_else(wheel, source)
         "stages/hashing/code_points.npz",
         "models/hf/modeling_siftloom_lost.py",
         "siftloom/__main__.py",
+        "siftloom/py.typed",
+        "pipeline/py.typed",
+        "stages/py.typed",
+        "models/py.typed",
     ],
 )
 def test_what_is_read_while_it_runs_is_in_the_wheel(wheel, name):

@@ -51,7 +51,7 @@ def ours(source: Path, model: Any, folder: Path, clock: Clock) -> int:
     from stages.clean.gopher_quality import GopherQuality
     from stages.clean.gopher_repetition import GopherRepetition
     from stages.clean.language import Language
-    from stages.quality.fasttext_models import good_shares
+    from stages.fasttext_models import good_shares
     from stages.quality.lines import Normaliser
 
     nodes = (Language(docs=DOCS), GopherQuality(docs=DOCS), GopherRepetition(docs=DOCS))
@@ -96,7 +96,7 @@ def theirs(source: Path, model: str, folder: Path) -> tuple[float, int]:
     from datatrove.pipeline.writers import ParquetWriter
     from datatrove.utils.hashing import HashConfig
 
-    from stages.quality.fasttext_models import LABEL, bundled_language_model, load
+    from stages.fasttext_models import LABEL, bundled_language_model, load
 
     loaded = cache(load)
     loaded(str(bundled_language_model())), loaded(model)
@@ -160,8 +160,8 @@ def median(run: Callable[[Clock], int], rounds: int) -> tuple[dict[str, float], 
 
 
 def main(source: str, model: str, folder: str) -> None:
+    from stages.fasttext_models import load
     from stages.hashing.sketch import warm
-    from stages.quality.fasttext_models import load
 
     pa.set_cpu_count(1)
     warm()

@@ -148,7 +148,7 @@ def _in_its_language(table: pa.Table) -> pa.Array:
     """
     from stages.clean.language_votes import Votes
     from stages.clean.languages import same
-    from stages.quality.fasttext_models import bundled_language_model, load
+    from stages.fasttext_models import bundled_language_model, load
 
     labels, shares = Votes(load(bundled_language_model()), 100_000, 3_000, 1.0, True).lines(table["text"])
     columns = (labels.to_pylist(), shares.to_pylist(), table["lang"].to_pylist(), table["good"].to_pylist())

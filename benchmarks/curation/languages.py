@@ -36,7 +36,7 @@ def kept_shares(pages: pa.Table) -> dict[str, tuple[int, float]]:
 
 def identification(texts: Sequence[str]) -> dict[str, float]:
     """Microseconds of CPU a document: our node, fastText alone on as many characters, fastText on whole pages."""
-    from stages.quality.fasttext_models import bundled_language_model, load
+    from stages.fasttext_models import bundled_language_model, load
 
     node, model = Language(docs=DOCS), load(bundled_language_model())
     function, table = node.open(None), pa.table({"text": pa.array(texts)})  # pyright: ignore[reportArgumentType]

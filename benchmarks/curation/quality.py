@@ -15,9 +15,9 @@ import pyarrow as pa
 from benchmarks.curation.corpus import PIECE
 from benchmarks.curation.peers import ROUNDS, _median
 from stages.chance import draws, share_limit
+from stages.fasttext_models import good_shares
 from stages.quality.auc import auc
-from stages.quality.drawing import Drawn
-from stages.quality.fasttext_models import good_shares
+from stages.quality.drawing import LabelledLine
 from stages.quality.fitting import Fit
 from stages.quality.lines import Normaliser
 from stages.quality.ngram import estimate
@@ -70,7 +70,7 @@ def scores(pages: Pages) -> dict[str, np.ndarray]:
     chosen = np.concatenate([side[np.argsort(pages.draw[side])][:most] for side in sides])
     rows = chosen[np.argsort(pages.draw[chosen])]
     label = {True: "good", False: "bad"}
-    documents = [Drawn(0, "", label[bool(pages.good[i])], lines[i], False, False) for i in rows]
+    documents = [LabelledLine(0, "", label[bool(pages.good[i])], lines[i], False, False) for i in rows]
     found = {}
     for name in ("word", "char"):
         model = Fit(name, 16, 200_000, None, 0.1).run(documents)  # pyright: ignore[reportArgumentType]
@@ -101,7 +101,10 @@ def speed(pages: Pages) -> dict[str, float]:
     """Documents per CPU second: our node's function, and the model alone on the lines it is given."""
     texts = pa.table({"text": pages.text})
     lines = [line for line in LINES.lines(texts["text"]) if line is not None]
-    train = [Drawn(0, "", "good" if pages.good[i] else "bad", lines[i][:3000], False, False) for i in range(len(lines))]
+    train = [
+        LabelledLine(0, "", "good" if pages.good[i] else "bad", lines[i][:3000], False, False)
+        for i in range(len(lines))
+    ]
     found = {}
     for name in ("word", "char"):
         model = Fit(name, 16, 200_000, 5, 0.1).run(train[::4])  # pyright: ignore[reportArgumentType]
@@ -124,7 +127,7 @@ def for_chain(table: pa.Table, folder: Path, many: int) -> tuple[Path, Path]:
     pq.write_table(english.take(order[:many]).select(["id", "text"]), folder / "text.parquet", row_group_size=1000)
     rest = english.take(order[many:])
     rows = zip(LINES.lines(rest["text"]), rest["good"].to_pylist(), strict=True)
-    documents = [Drawn(0, "", "good" if good else "bad", line, False, False) for line, good in rows if line]
+    documents = [LabelledLine(0, "", "good" if good else "bad", line, False, False) for line, good in rows if line]
     Fit("word", 16, 200_000, None, 0.1).run(documents).save_model(str(folder / "model.bin"))
     return folder / "text.parquet", folder / "model.bin"
 

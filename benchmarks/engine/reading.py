@@ -15,7 +15,7 @@ from pipeline.graph import build
 from pipeline.ray_runtime import session
 from stages.read import parquet
 from stages.read.in_place import examine
-from stages.read.keep import Keep
+from stages.read.keep import KeptFields
 from stages.read.read import Read
 
 TIMES_FILES = 4
@@ -59,7 +59,7 @@ def in_place(folder: Path, megabytes: int) -> list[dict]:
     pq.write_table(table, path, compression="zstd", row_group_size=2000)
     source = Source(0, path.name, str(path), path.stat().st_size, "0" * 64)
     with path.open("rb") as stream:
-        plan = parquet.survey(stream, source, "text", "id", Keep.parse(()), run_bytes=1 << 40)
+        plan = parquet.survey(stream, source, "text", "id", KeptFields.parse(()), run_bytes=1 << 40)
         began = time.process_time()
         examine(stream, source, plan, plan.runs[0])
         examined = time.process_time() - began

@@ -28,7 +28,7 @@ from models.presets import Llama, Lost, LowRank
 from models.reweight_config import Uniform
 from models.sltrain_config import SLTrain
 from stages.read.demo import demo_files
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 from stages.training.job import Job
 from stages.training.row_source import RowSource
 from stages.training.worker import Trainer

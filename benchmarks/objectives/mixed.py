@@ -12,7 +12,7 @@ from benchmarks.objectives.rows import SPECIALS, WORDS, Document, encoded, packe
 from benchmarks.objectives.runs import LENGTH, loss, losses, train
 from models.batch import Batch
 from models.fill import fill_in
-from models.generate import Sampling
+from models.generate import TokenSampling
 from models.llama import LlamaModel
 from models.objectives.infill import Sentinels
 from models.optim_config import WSD
@@ -47,7 +47,7 @@ def infill(folder: Path, seed: int, steps: int) -> dict[str, float]:
     for name, parts in {"plain": {}, "infill": {"collate": how}}.items():
         model = train(rows, seed, steps, **parts)
         gaps = [([], ids[1:].tolist()) for ids in held]
-        filled = fill_in(model, gaps, 1, SENTINELS, sampling=Sampling(temperature=0.0))
+        filled = fill_in(model, gaps, 1, SENTINELS, sampling=TokenSampling(temperature=0.0))
         right = [text[:1] == [int(ids[0])] for text, ids in zip(filled, held, strict=True)]
         found |= {f"{name} filled": float(np.mean(right)), f"{name} loss": loss(model, held)}
     return found

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from stages.tokens.packed_rows import PackedRows
 from stages.tokens.packing import best_fit, cut
-from stages.tokens.rows import PackedRows
 
 CORPUS = Path(__file__).parents[2] / "recipes" / "corpus"
 SPECIALS = ("<|endoftext|>", "<mask>", "<unk>", *(f"<mask_{n}>" for n in range(1, 5)), "<sep>", "<eom>")

@@ -16,7 +16,7 @@ from models.llama import LlamaModel
 from models.optim_config import AdamW, Cosine
 from models.presets import Llama
 from models.reweight_config import Uniform
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 from stages.training.job import Job
 from stages.training.row_source import RowSource
 from stages.training.scoring import score_documents

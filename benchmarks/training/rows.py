@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 
 
 def random_rows(folder: Path, *, rows: int, length: int, vocab_size: int, documents: int = 1) -> PackedRows:

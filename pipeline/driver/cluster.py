@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pipeline.ray_runtime.watch import Watch
 
 
-class Cluster:
+class RaySession:
     """Ray on this machine, or the one at `address`. `tell` and `awaited` are those of a `Watch`."""
 
     def __init__(

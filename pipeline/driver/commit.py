@@ -8,14 +8,14 @@ from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node, RowPhase, ShardPhase
-from pipeline.driver.drift import NOTE, Code, as_seen, code_of
+from pipeline.driver.drift import NOTE, CodeIdentity, as_seen, code_of
 from pipeline.driver.ledger import Ledger
 from pipeline.errors import DataError, SourceError, StoreError
 from pipeline.files.faults import point
+from pipeline.results import withdrawal
 from pipeline.results.lease import Leases
 from pipeline.results.receipts import ROWS_LAW, Summary, check_law
 from pipeline.results.seen_receipts import outdated
-from pipeline.results import withdrawal
 from pipeline.worker.context import TaskContext
 from pipeline.worker.pieces import pieces_folder
 
@@ -122,7 +122,7 @@ def _manifest(
 def _made_by(state: Ledger, node: Node) -> dict[str, Any]:
     """Return the code that made the node, and whether it was one from the first task to the last."""
     now, noted = code_of(node), state.store.read(f"{state.folder(node)}/{NOTE}")
-    began = now if noted is None else Code.from_bytes(noted)
+    began = now if noted is None else CodeIdentity.from_bytes(noted)
     return {"code": now.digest, "libraries": now.libraries, "mixed": began != now or not as_seen(node)}
 
 

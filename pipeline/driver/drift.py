@@ -37,7 +37,7 @@ NOTE = "scratch/code"  # of an unfinished node: the code that it began with
 LARGE = 64 * 1024**2  # bytes of a data file that stands for itself by size and time
 
 
-class Code(NamedTuple):
+class CodeIdentity(NamedTuple):
     """What is compared."""
 
     digest: str  # of the files, 16 hex digits
@@ -45,17 +45,17 @@ class Code(NamedTuple):
     mixed: bool = False  # a node that not all of one code has made: nothing is like it
 
     @classmethod
-    def of_manifest(cls, manifest: Mapping[str, Any]) -> Code:
+    def of_manifest(cls, manifest: Mapping[str, Any]) -> CodeIdentity:
         return cls(manifest["code"], manifest["libraries"], manifest["mixed"])
 
     @classmethod
-    def from_bytes(cls, data: bytes) -> Code:
+    def from_bytes(cls, data: bytes) -> CodeIdentity:
         return cls(**json.loads(data))
 
     def to_bytes(self) -> bytes:
         return canonical_json(self._asdict())
 
-    def changes(self, now: Code) -> str:
+    def changes(self, now: CodeIdentity) -> str:
         """What differs now, in words; empty where nothing does."""
         if self.mixed:
             return "its code has changed while it was made, or"
@@ -68,14 +68,14 @@ class Code(NamedTuple):
         return ", ".join(["its code has changed"] * (self.digest != now.digest) + found)
 
 
-def code_of(node: Node) -> Code:
+def code_of(node: Node) -> CodeIdentity:
     """The code behind a node today. Raises RecipeError for modules of its `code()` that are not found."""
     check_code(node)
     digest, libraries, _ = _walked(_start(node))
     unfiled = [_source(cls) for cls in _classes(node) if modules.module_of(cls.__module__) is None]
     if unfiled:
         digest = hashlib.sha256(canonical_json([digest, *unfiled])).hexdigest()[:16]
-    return Code(digest, libraries)
+    return CodeIdentity(digest, libraries)
 
 
 def check_code(node: Node) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
 from pipeline.driver import prepare
-from pipeline.driver.cluster import Cluster
+from pipeline.driver.cluster import RaySession
 from pipeline.driver.commit import finish, require_kept, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
@@ -40,7 +40,7 @@ from pipeline.results.lease import Leases
 
 if TYPE_CHECKING:
     from pipeline.progress.watcher import Watcher
-    from pipeline.run import Run
+    from pipeline.run import StoredRun
 
 POLL_SECONDS = 0.2
 
@@ -59,14 +59,14 @@ class Options:
 def run(
     graph: Graph, *, name: str, store: str | Address, options: Options | None = None, recipe: str | None = None,
     watcher: Watcher | None = None,
-) -> Run:  # fmt: skip
+) -> StoredRun:  # fmt: skip
     """Run a graph, or resume it. Raises `NodeFailed`, `Stopped`, `LeaseHeld` or a `UserError`."""
-    from pipeline.run import Run
+    from pipeline.run import StoredRun
 
     driver = Driver(graph, name, store, options or Options(), recipe, watcher)
     driver.run()
     sources = [s for node in graph.nodes for group in driver.state.sources(node).values() for s in group]
-    return Run(driver.store, driver.name, sources).attach(graph.names)
+    return StoredRun(driver.store, driver.name, sources).attach(graph.names)
 
 
 @dataclass
@@ -88,7 +88,7 @@ class Driver:
         self.stop = StopSwitch(lambda: self._tell(STOPPING))
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
         self.jobs = Jobs(self.graph.names)
-        self.cluster = Cluster(self.options.cpus, self.options.address, self._tell, self.jobs.told)
+        self.cluster = RaySession(self.options.cpus, self.options.address, self._tell, self.jobs.told)
         self.unchanged = Unchanged(self.state, self.keys.of, self.keys.context)
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes

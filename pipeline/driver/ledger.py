@@ -18,7 +18,7 @@ from pipeline.errors import GraphError, SourceError
 from pipeline.files.objects import Store
 from pipeline.files.sources import Listing, expand
 from pipeline.graph import Graph
-from pipeline.results.binding import BaseShard, Binding, Input, Link, Place, Stream
+from pipeline.results.binding import BaseShard, Binding, DocumentStream, Input, Link, Place
 from pipeline.results.manifests import Manifests, base_shards
 from pipeline.results.receipts import Receipt, done_keys
 from pipeline.results.seen_receipts import KnownReceipts
@@ -265,9 +265,9 @@ class Ledger:
         changes = isinstance(node, RowNode) and node.changes_text
         return Link(self.folder(node), phase.name, dict(node.adds()), changes)
 
-    def stream(self, chains: dict[Node, tuple[Node, ...]]) -> Stream:
+    def stream(self, chains: dict[Node, tuple[Node, ...]]) -> DocumentStream:
         """A stream from a graph's chains."""
-        return Stream(
+        return DocumentStream(
             shards=tuple(shard for base in chains for shard in self.base_shards(base)),
             chains={self.place(b).short: tuple(self.link(n) for n in chain) for b, chain in chains.items()},
             base_columns={self.place(b).short: self.graph.base_columns(b) for b in chains},

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pipeline.contract import Node, RowPhase, ShardPhase
-from pipeline.driver.drift import Code, check_code, code_of, look_again
+from pipeline.driver.drift import CodeIdentity, check_code, code_of, look_again
 from pipeline.driver.ledger import Ledger, per_shard
 from pipeline.driver.recording import graph_form
 from pipeline.driver.schedule import Schedule
@@ -257,7 +257,7 @@ def _notices(graph: Graph, state: Ledger, node: Node, passes: Mapping[Node, list
     manifest = state.manifest(node)
     if manifest is None:
         check_code(node)
-    elif changes := Code.of_manifest(manifest).changes(code_of(node)):
+    elif changes := CodeIdentity.of_manifest(manifest).changes(code_of(node)):
         notices.append(f"{changes} since it ran; raise `version` to run it again")
     if not node.deterministic:
         notices.append("it cannot promise the same bytes again: what its receipts name is what it is")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pipeline.contract import Node
 from pipeline.driver.commit import withdraw
-from pipeline.driver.drift import NOTE, Code, code_of
+from pipeline.driver.drift import NOTE, CodeIdentity, code_of
 from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import Plan
 from pipeline.errors import DiskFull, DriftError
@@ -94,7 +94,7 @@ def check_drift(state: Ledger, accept: bool) -> None:
             continue
         name = f"{state.folder(node)}/{NOTE}"
         now, noted = code_of(node), state.store.read(name)
-        before = now if noted is None else Code.from_bytes(noted)
+        before = now if noted is None else CodeIdentity.from_bytes(noted)
         changes = before._replace(mixed=False).changes(now)
         half_done = _half_done(state, node) if changes or before.mixed else False
         if changes and half_done and not accept:

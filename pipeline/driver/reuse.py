@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pipeline.contract import Node, Phase, RowNode
-from pipeline.driver.drift import Code, code_of
+from pipeline.driver.drift import CodeIdentity, code_of
 from pipeline.driver.ledger import Ledger
 from pipeline.errors import DataError, StoreError
 from pipeline.files.json_files import read_json
@@ -30,7 +30,7 @@ def siblings(state: Ledger, node: Node) -> Iterator[tuple[str, dict[str, Any]]]:
                 manifest = read_json(state.store, f"{folder}/manifest.json", "siftloom verify, then siftloom run")
             except StoreError:
                 continue
-            if manifest is not None and Code.of_manifest(manifest) == code:
+            if manifest is not None and CodeIdentity.of_manifest(manifest) == code:
                 yield folder, manifest
 
 

@@ -16,7 +16,7 @@ BUFFER = 1 << 20  # bytes that are asked for at least
 MAGIC = re.compile(r"[*\[]")
 
 
-class Found(NamedTuple):
+class FoundObject(NamedTuple):
     """An object that a URI names."""
 
     name: str  # relative to where the pattern begins
@@ -25,7 +25,7 @@ class Found(NamedTuple):
     stamp: str  # its etag; where the store has none, the time of its last change
 
 
-def find(address: Address, place: str) -> Iterator[Found]:
+def find(address: Address, place: str) -> Iterator[FoundObject]:
     """The objects that a URI names: itself, all below it, or what matches its glob, which means what it means locally:
     `*` stops at a `/`, `**` does not, names that begin with a dot are left out. Raises SourceError for a URI that is
     none; `place` names the field in it.
@@ -39,7 +39,7 @@ def find(address: Address, place: str) -> Iterator[Found]:
         return
 
 
-def _find(bucket: Address, pattern: str) -> Iterator[Found]:
+def _find(bucket: Address, pattern: str) -> Iterator[FoundObject]:
     import obstore
 
     store = connect(bucket)
@@ -60,9 +60,9 @@ def _find(bucket: Address, pattern: str) -> Iterator[Found]:
                 yield _found(bucket, entry, root)
 
 
-def _found(bucket: Address, entry, root: str) -> Found:
+def _found(bucket: Address, entry, root: str) -> FoundObject:
     name = entry["path"][len(root) :].lstrip("/")
-    return Found(name, bucket.below(entry["path"]), entry["size"], _stamp(entry))
+    return FoundObject(name, bucket.below(entry["path"]), entry["size"], _stamp(entry))
 
 
 def _stamp(entry) -> str:

@@ -29,7 +29,7 @@ COARSE_TICK = 2.0  # of file systems that keep whole seconds
 
 
 @dataclass(frozen=True)
-class Entry:
+class ListedFile:
     """A file as a listing sees it. `stamp` changes when the file may have changed."""
 
     name: str  # relative to where its pattern begins
@@ -46,7 +46,7 @@ class Entry:
 class Listing:
     """What some paths name now."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[ListedFile, ...]
 
     @property
     def key(self) -> str:
@@ -75,14 +75,14 @@ def expand(
     """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors;
     `schemes` are those of the field, see `contract.sources`.
     """
-    entries: dict[Address, Entry] = {}
+    entries: dict[Address, ListedFile] = {}
     own = schemes or {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
         scheme, mark, rest = pattern.partition("://")
         if mark and scheme in own:
             found = [entry for path in own[scheme](rest) for entry in _files(path, place)]
         elif (address := Address(pattern)).remote:
-            found = [Entry(*each) for each in find(address, place)]
+            found = [ListedFile(*each) for each in find(address, place)]
         else:
             found = _files(pattern.removeprefix("file://"), place)
         if not found:
@@ -96,10 +96,10 @@ def expand(
     return Listing(tuple(ordered))
 
 
-def _files(pattern: str, place: str) -> list[Entry]:
+def _files(pattern: str, place: str) -> list[ListedFile]:
     found = list(local_files(pattern, place))
     _outwait(max((status.st_ctime_ns for _, _, status in found), default=0))
-    return [Entry(name, Address(path), status.st_size, stamp_of(status)) for name, path, status in found]
+    return [ListedFile(name, Address(path), status.st_size, stamp_of(status)) for name, path, status in found]
 
 
 def _outwait(changed: int) -> None:

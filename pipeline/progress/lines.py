@@ -16,7 +16,7 @@ HEARTBEAT_SECONDS = 30.0
 CHANGE_SECONDS = 2.0  # at most one line per node in this time while its shards come in
 
 
-class Lines:
+class ProgressLines:
     """One line per change on a stream, and one at least every 30 seconds while anything runs."""
 
     def __init__(self, stream: TextIO, heartbeat: float = HEARTBEAT_SECONDS) -> None:

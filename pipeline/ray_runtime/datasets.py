@@ -19,9 +19,9 @@ def dataset_of(store: Address, run: str, label: str, columns: Sequence[str], sha
 
     def read(batch):
         from pipeline.files.open_store import open_store
-        from pipeline.run import Run
+        from pipeline.run import StoredRun
 
-        return Run(open_store(store), run)[label].shard_rows(str(batch["shard"][0]), columns)
+        return StoredRun(open_store(store), run)[label].shard_rows(str(batch["shard"][0]), columns)
 
     return ray.data.from_items(
         [{"shard": name} for name in shards], override_num_blocks=max(1, len(shards))

@@ -55,7 +55,7 @@ def operators(phases: Sequence[PassPhase], names: Sequence[str]) -> list[Operato
 
 
 @dataclass(frozen=True)
-class Job:
+class Assignment:
     """What an operator's workers are given once."""
 
     store: Address
@@ -67,7 +67,7 @@ class Job:
         return bool(self.stop_name) and open_store(self.store).size(self.stop_name) is not None
 
 
-def first_operator(job: Job, name: str) -> Callable[[pa.Table], Iterator[pa.Table]]:
+def first_operator(job: Assignment, name: str) -> Callable[[pa.Table], Iterator[pa.Table]]:
     """Return the function of an operator of tasks that reads shards. Ray shows it under `name`."""
 
     def operate(block: pa.Table) -> Iterator[pa.Table]:
@@ -82,7 +82,7 @@ def first_operator(job: Job, name: str) -> Callable[[pa.Table], Iterator[pa.Tabl
     return operate
 
 
-def later_operator(job: Job, name: str) -> Callable[[pa.Table], Iterator[pa.Table]]:
+def later_operator(job: Assignment, name: str) -> Callable[[pa.Table], Iterator[pa.Table]]:
     """Return the function of an operator of tasks that is given parcels."""
 
     def operate(block: pa.Table) -> Iterator[pa.Table]:
@@ -96,10 +96,10 @@ def later_operator(job: Job, name: str) -> Callable[[pa.Table], Iterator[pa.Tabl
     return operate
 
 
-def held_operator(job: Job, name: str) -> type:
+def held_operator(job: Assignment, name: str) -> type:
     """Return the class of an operator of actors: it opens what it needs before its first row."""
 
-    class Held:
+    class HeldOperator:
         def __init__(self) -> None:
             self.failed: Outcome | None = None
             phases: list[PassPhase] = shared(job.content)
@@ -119,11 +119,11 @@ def held_operator(job: Job, name: str) -> type:
                 else:
                     yield encode(guarded(job, parcel, receipts))
 
-    Held.__name__ = Held.__qualname__ = name
-    return Held
+    HeldOperator.__name__ = HeldOperator.__qualname__ = name
+    return HeldOperator
 
 
-def guarded(job: Job, parcel: Parcel, receipts: Receipts) -> Parcel:
+def guarded(job: Assignment, parcel: Parcel, receipts: Receipts) -> Parcel:
     """Run the operator's phases over one shard. Where the shard cannot be read, every phase due for it has failed."""
     try:
         return run_part(job.store, shared(job.content), job.part, parcel, receipts)

@@ -25,7 +25,7 @@ from pipeline.files.address import Address
 from pipeline.files.open_store import open_store
 from pipeline.ray_runtime import operators
 from pipeline.ray_runtime.admission import admitted
-from pipeline.ray_runtime.operators import Job, Operator
+from pipeline.ray_runtime.operators import Assignment, Operator
 from pipeline.ray_runtime.tasks import TRIES_AGAIN, WorkerDied, require_gpus
 from pipeline.results.receipts import read_receipt
 from pipeline.worker.passes import Outcome, PassPhase, ShardWork
@@ -148,7 +148,7 @@ class Pass:
         dataset.context.max_errored_blocks = errored
         spare = _spare_cpus(self.operators)
         for number, operator in enumerate(self.operators):
-            job = Job(self.store, self._content, operator.part, self.stop_name)
+            job = Assignment(self.store, self._content, operator.part, self.stop_name)
             wanted = operator.resources
             options: dict[str, Any] = {"num_cpus": wanted.cpus, "batch_format": "pyarrow"}
             if wanted.memory:

@@ -164,12 +164,12 @@ def _our_packages(home: str) -> Callable[[], None]:
         import sys
         from importlib.machinery import PathFinder
 
-        class Finder:
+        class OursFirst:
             @staticmethod
             def find_spec(name, path=None, target=None):
                 return PathFinder.find_spec(name, [home]) if name in names else None
 
-        sys.meta_path.insert(0, Finder)  # type: ignore[arg-type]
+        sys.meta_path.insert(0, OursFirst)  # type: ignore[arg-type]
 
     put_first.__module__ = "__main__"
     return put_first

@@ -11,7 +11,7 @@ from pipeline import values
 from pipeline.recipe.tree import DIGITS, INTEGER, Items, Mark, Table, Tree
 
 
-class Misfit(Exception):
+class RecipeMisfit(Exception):
     """Values that do not fit their hints; `problems` are (mark, found, expected)."""
 
     def __init__(self, problems: list[tuple[Mark, str, str]]) -> None:
@@ -26,7 +26,7 @@ def held(hint: Any, value: Any, tree: Tree, key: str) -> Any:
         return values.fitted(hint, value)
     except values.Misfit as misfit:
         problems = [(*_followed(tree, key, each.path), each) for each in misfit.problems]
-    raise Misfit([(place.mark, f"{at} is {each.found}", each.expected) for place, at, each in problems])
+    raise RecipeMisfit([(place.mark, f"{at} is {each.found}", each.expected) for place, at, each in problems])
 
 
 def _keyed(hint: Any, value: Any, tree: Tree, at: str) -> Any:
@@ -36,9 +36,9 @@ def _keyed(hint: Any, value: Any, tree: Tree, at: str) -> Any:
     found: dict[Any, Any] = {}
     for text, item in value.items():
         if not INTEGER.fullmatch(text) or len(text) > DIGITS:
-            raise Misfit([(tree.keys[text], f"{at} has the key {text!r}", "whole numbers as keys")])
+            raise RecipeMisfit([(tree.keys[text], f"{at} has the key {text!r}", "whole numbers as keys")])
         if (number := int(text)) in found:
-            raise Misfit([(tree.keys[text], f"{at} has the key {number} twice", "each key once")])
+            raise RecipeMisfit([(tree.keys[text], f"{at} has the key {number} twice", "each key once")])
         found[number] = item
     return found
 

@@ -19,7 +19,7 @@ from pipeline.construct import hint_of
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.recipe.order import inputs_first
-from pipeline.recipe.plain import Misfit, held
+from pipeline.recipe.plain import RecipeMisfit, held
 from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
@@ -265,7 +265,7 @@ class Reader:
     def held(self, hint: Any, value: Any, tree: Tree, key: str, cls: type) -> Any:
         try:
             return held(hint, value, tree, key)
-        except Misfit as misfit:
+        except RecipeMisfit as misfit:
             for problem in misfit.problems:
                 self.note(*problem, self.help(cls))
             raise _Problem from None

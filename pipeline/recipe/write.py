@@ -30,13 +30,13 @@ def dump(
 
     Raises RecipeError for a node or a value without a name, such as a class that is in no catalogue.
     """
-    writer = _Writer(names, vocabulary)
+    writer = _RecipeWriter(names, vocabulary)
     lines = [f"name: {flow(name)}"] + ([f"store: {flow(store)}"] if store is not None else []) + ["nodes:"]
     lines += [f"  {flow(names[node])}: {flow(writer.node(node))}" for node in nodes]
     return "\n".join(lines) + "\n"
 
 
-class _Writer:
+class _RecipeWriter:
     def __init__(self, names: Mapping[Node, str], vocabulary: Vocabulary) -> None:
         self.names, self.vocabulary = names, vocabulary
 

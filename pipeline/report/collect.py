@@ -20,14 +20,14 @@ from pipeline.report.figures import problem
 from pipeline.results.events import read_events
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView, Run
+    from pipeline.run import StoredNode, StoredRun
 
 GONE = ("removed.", "rejected.", "dropped.")  # beginnings of counts of things that left, by reason
 MADE = ("rows", "tokens", "steps", "scored", "documents")  # the counts that describe a node without rows best
 WHY = {"reuse": "finished before", "resume": "partly done before", "run": "not in this store before"}
 
 
-def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), command: str = "") -> ReportData:
+def collect(run: StoredRun, *, headline: str = "", figures: Sequence[Figure] = (), command: str = "") -> ReportData:
     """The data of a run's page. The caller may add a line on what came out, figures of its own, and its command."""
     events = list(read_events(run.store, run.name))
     nodes = tuple(_node(run, view, events) for view in run.nodes)
@@ -47,14 +47,14 @@ def collect(run: Run, *, headline: str = "", figures: Sequence[Figure] = (), com
     )
 
 
-def _command(run: Run) -> str:
+def _command(run: StoredRun) -> str:
     """Return the command that makes the run again from its recipe, which the page shows."""
     name, targets = run.name.partition("@")[0], run.record.get("targets", ())
     some = [] if set(targets) == {view.label for view in run.nodes} else targets
     return shlex.join(["siftloom", "run", f"{name}.yaml", *some, "--store", str(run.store)])
 
 
-def _node(run: Run, view: NodeView, events: Sequence[Mapping[str, Any]]) -> NodeReport:
+def _node(run: StoredRun, view: StoredNode, events: Sequence[Mapping[str, Any]]) -> NodeReport:
     driver = _last_busy(events)
     started = next((event for event in events if event["event"] == "started" and event["driver"] == driver), {})
     action = started.get("actions", {}).get(view.label, "reuse")
@@ -108,7 +108,7 @@ def _rows(manifest: Mapping[str, Any]) -> tuple[int | None, int | None]:
     return None, None
 
 
-def _reasons(run: Run, manifest: dict[str, Any]) -> tuple[Reason, ...]:
+def _reasons(run: StoredRun, manifest: dict[str, Any]) -> tuple[Reason, ...]:
     counts: dict[str, int] = {}
     for phase in manifest["counts"].values():
         for name, number in phase.items():
@@ -128,7 +128,7 @@ def _result(manifest: Mapping[str, Any]) -> str:
     return ", ".join(f"{numbers.count(counts[name])} {name.replace('_', ' ')}" for name in names)
 
 
-def funnel(run: Run) -> tuple[FunnelStep, ...]:
+def funnel(run: StoredRun) -> tuple[FunnelStep, ...]:
     """Return what is left after each node of the longest chain of row nodes, and the tokens of the last documents.
 
     The text left after a node is what the next one that reads text found, where no document left between them. Rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
-from pipeline.report.figures import Lines, Series
+from pipeline.report.figures import LineChart, Series
 
 SPAN = 25  # a moving average spans this part of a curve
 EARLY = 8  # the first part of a curve, where all models fall alike, does not decide the range that is drawn
@@ -14,14 +14,14 @@ COLUMNS = 600  # a screen's worth of them is told apart
 Points = Sequence[Sequence[float]]
 
 
-def drawable(figure: Lines) -> Lines:
+def drawable(figure: LineChart) -> LineChart:
     """Return the figure as it is drawn: smoothed if it asks for it, and no series with more points than one can see."""
     figure = smoothed(figure) if figure.get("smooth") else figure
     series: list[Series] = [{**one, "points": thinned(one["points"])} for one in figure["series"]]
     return {**figure, "series": series}
 
 
-def smoothed(figure: Lines) -> Lines:
+def smoothed(figure: LineChart) -> LineChart:
     """Return the figure with the series averaged, drawn over their raw values, from where they begin to differ."""
     averages = [(one, moving_average(one["points"])) for one in figure["series"]]
     curves = [*(points for _, points in averages), *(one["points"] for one in figure["series"])]

@@ -11,14 +11,14 @@ from pipeline.results.rows import ShardView
 
 if TYPE_CHECKING:
     from pipeline.results.binding import BaseShard, Link
-    from pipeline.run import Run
+    from pipeline.run import StoredRun
 
 EACH = 3  # examples of one reason
 SHARDS, ROWS = 4, 20_000  # how many shards are looked through, and rows of each
 LETTERS = 40_000  # of a text that are kept
 
 
-def examples_of(run: Run, manifest: dict[str, Any]) -> dict[str, tuple[Example, ...]]:
+def examples_of(run: StoredRun, manifest: dict[str, Any]) -> dict[str, tuple[Example, ...]]:
     """Reason -> examples, chosen by a hash of the document's id; none where the rows looked through hold none."""
     stream = run.manifests.stream(manifest)
     found: dict[str, list[dict[str, Any]]] = {reason: [] for reason in manifest["reasons"]}
@@ -32,7 +32,9 @@ def examples_of(run: Run, manifest: dict[str, Any]) -> dict[str, tuple[Example, 
     return {reason: tuple(_example(row) for row in rows) for reason, rows in found.items() if rows}
 
 
-def _removed(run: Run, base: BaseShard, own: Link, manifest: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _removed(
+    run: StoredRun, base: BaseShard, own: Link, manifest: Mapping[str, Any]
+) -> dict[str, list[dict[str, Any]]]:
     """Up to `EACH` rows per reason of one shard, chosen among its first rows; those whose original is near go first."""
     named = manifest["original"]
     view = ShardView(run.store, base, ())
@@ -62,7 +64,7 @@ def _removed(run: Run, base: BaseShard, own: Link, manifest: Mapping[str, Any]) 
     return {reason: sorted(rows, key=_draw)[:EACH] for reason, rows in found.items()}
 
 
-def _add_texts(run: Run, base: BaseShard, before: list[Link], rows: list[dict[str, Any]]) -> None:
+def _add_texts(run: StoredRun, base: BaseShard, before: list[Link], rows: list[dict[str, Any]]) -> None:
     """Read the texts of the chosen rows, and of their originals, from this shard; stop behind the last of them."""
     here = [row for row in rows if row["shard"] == base.shard.name]
     wanted = {row["row"] for row in here} | {row["kept_row"] for row in here if row["kept_row"] is not None}

@@ -47,7 +47,7 @@ class Titled(TypedDict):
     about: NotRequired[Text_ | None]  # one sentence under the section's heading
 
 
-class Mark(TypedDict):
+class ChartMark(TypedDict):
     """A vertical line at `x`; `removed` tells on which side of it things were removed."""
 
     x: Number
@@ -68,17 +68,17 @@ class Histogram(Titled):
     edges: Sequence[Number]
     counts: Annotated[Sequence[Number], Field(min_length=1)]
     removed: NotRequired[Sequence[Number] | None]  # how many of each bin were removed
-    marks: NotRequired[Sequence[Mark] | None]
+    marks: NotRequired[Sequence[ChartMark] | None]
     log_x: NotRequired[Flag]
     log_y: NotRequired[Flag]
 
 
-class Lines(Titled):
+class LineChart(Titled):
     kind: Literal["lines"]
     x: Text_
     y: Text_
     series: Annotated[Sequence[Series], Field(min_length=1)]
-    marks: NotRequired[Sequence[Mark] | None]
+    marks: NotRequired[Sequence[ChartMark] | None]
     log_x: NotRequired[Flag]
     log_y: NotRequired[Flag]
     y_range: NotRequired[tuple[Number, Number] | None]
@@ -90,10 +90,10 @@ class Bars(Titled):
     labels: Sequence[Text_]
     values: Sequence[Number]
     unit: NotRequired[Text_ | None]
-    marks: NotRequired[Sequence[Mark] | None]
+    marks: NotRequired[Sequence[ChartMark] | None]
 
 
-class Table(Titled):
+class TableFigure(Titled):
     kind: Literal["table"]
     columns: Sequence[Text_]
     rows: Sequence[Sequence[Cell]]
@@ -128,7 +128,7 @@ def _histogram(figure: Histogram) -> Histogram:
     return figure
 
 
-def _lines(figure: Lines) -> Lines:
+def _lines(figure: LineChart) -> LineChart:
     low, high = figure.get("y_range") or (1, 2)
     _must(low < high, f"`y_range` [{low:g}, {high:g}]; a low and a higher number")
     _must(not figure.get("log_y") or low > 0, f"a log axis from {low:g}")
@@ -144,7 +144,7 @@ def _bars(figure: Bars) -> Bars:
     return figure
 
 
-def _table(figure: Table) -> Table:
+def _table(figure: TableFigure) -> TableFigure:
     columns = len(figure["columns"])
     for row in figure["rows"]:
         _must(len(row) == columns, f"{len(row)} cells for {columns} columns")
@@ -154,12 +154,12 @@ def _table(figure: Table) -> Table:
     return figure
 
 
-Figure = Histogram | Lines | Bars | Table | Text | Diff
+Figure = Histogram | LineChart | Bars | TableFigure | Text | Diff
 Checked = Annotated[
     Annotated[Histogram, AfterValidator(_histogram)]
-    | Annotated[Lines, AfterValidator(_lines)]
+    | Annotated[LineChart, AfterValidator(_lines)]
     | Annotated[Bars, AfterValidator(_bars)]
-    | Annotated[Table, AfterValidator(_table)]
+    | Annotated[TableFigure, AfterValidator(_table)]
     | Text
     | Diff,
     Field(discriminator="kind"),

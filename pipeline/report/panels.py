@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from pipeline.report import numbers
 from pipeline.report.difference import Span, compared
-from pipeline.report.figures import Diff, Figure, Table, Text
+from pipeline.report.figures import Diff, Figure, TableFigure, Text
 from pipeline.report.markup import element
 from pipeline.safe_text import ELLIPSIS, clipped
 
@@ -20,7 +20,7 @@ CELL = 160  # letters of a cell
 Cell = str | float | None
 
 
-def table(figure: Table) -> Markup:
+def table(figure: TableFigure) -> Markup:
     """Numbers to the right under one unit and one number of decimals a column, the best of a column in bold."""
     columns, rows = figure["columns"], figure["rows"]
     units = figure.get("units") or [None] * len(columns)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipeline.report import numbers
-from pipeline.report.figures import Mark
+from pipeline.report.figures import ChartMark
 from pipeline.safe_text import clipped
 
 LETTERS = 600
@@ -34,5 +34,5 @@ def sentence(figure: Any) -> str:
     return clipped(label + _marked(marks), LETTERS)
 
 
-def _marked(marks: Sequence[Mark]) -> str:
+def _marked(marks: Sequence[ChartMark]) -> str:
     return "".join(f"; {mark['label']} at {numbers.plain(mark['x'])}" for mark in marks)

@@ -66,7 +66,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Stream:
+class DocumentStream:
     """Documents as a node's input shows them. All mappings are by the short fingerprint of a base."""
 
     shards: tuple[BaseShard, ...]
@@ -75,7 +75,7 @@ class Stream:
     folders: Mapping[str, str]
     partial: bool = False  # `shards` are not all: the manifests of the bases name the others
 
-    def only(self, *shards: BaseShard) -> Stream:
+    def only(self, *shards: BaseShard) -> DocumentStream:
         """Return the same stream with these shards alone."""
         return replace(self, shards=shards, partial=True)
 
@@ -96,7 +96,7 @@ class Input:
     """One input of a node. `stream` is None for an input that carries no rows."""
 
     place: Place
-    stream: Stream | None
+    stream: DocumentStream | None
     phases: Mapping[str, Sequence[str]] | None = field(default_factory=dict)  # finished -> keys; None: see the manifest
 
     def only(self, *shards: BaseShard) -> Input:
@@ -111,7 +111,7 @@ class Binding:
     store: Address
     place: Place
     inputs: Mapping[str, tuple[Input, ...]]  # field -> inputs in order
-    stream: Stream | None  # the node's own stream input, all of its nodes joined
+    stream: DocumentStream | None  # the node's own stream input, all of its nodes joined
     sources: Mapping[str, tuple[Source, ...]] = field(default_factory=dict)
     phases: Mapping[str, Sequence[str]] = field(default_factory=dict)  # own finished phases -> keys
     stop_name: str = ""  # object that appears when the driver is asked to stop

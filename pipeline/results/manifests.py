@@ -13,7 +13,7 @@ from pipeline.contract import NewShard, Source
 from pipeline.errors import DataError
 from pipeline.files.json_files import read_json
 from pipeline.files.objects import Store
-from pipeline.results.binding import BaseShard, Link, Stream
+from pipeline.results.binding import BaseShard, DocumentStream, Link
 
 Manifest = dict[str, Any]
 
@@ -65,11 +65,11 @@ class Manifests:
                 found[base] = max(found.get(base, ()), chain, key=len)
         return found
 
-    def stream(self, manifest: Manifest) -> Stream:
+    def stream(self, manifest: Manifest) -> DocumentStream:
         """The rows that a node carries, or reads if it carries none."""
         chains = self.chains(manifest)
         bases = [self.by_fingerprint(base) for base in chains]
-        return Stream(
+        return DocumentStream(
             shards=tuple(shard for base in bases for shard in base_shards(base, self._sources)),
             chains={base[:12]: tuple(link_of(m) for m in chain) for base, chain in chains.items()},
             base_columns={base["fingerprint"][:12]: base["base_columns"] for base in bases},

@@ -24,7 +24,7 @@ from pipeline.files.objects import Store
 from pipeline.files.open_store import open_store
 from pipeline.files.sources import open_stream, require_unchanged
 from pipeline.json_object import json_object
-from pipeline.results.binding import BaseShard, Link, Stream
+from pipeline.results.binding import BaseShard, DocumentStream, Link
 from pipeline.results.receipts import Receipt, data_name, finished_receipt
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _rows_only(rows: int) -> pa.Table:
 
 def alive_rows(
     store: Store,
-    stream: Stream,
+    stream: DocumentStream,
     columns: Sequence[str],
     shards: Sequence | None = None,
     receipt_of: ReceiptOf | None = None,
@@ -284,7 +284,7 @@ class StreamReader:
     """A `RowReader`: alive rows of a stream, in a process that has the store and nothing else."""
 
     store: Address
-    stream: Stream
+    stream: DocumentStream
     columns: tuple[str, ...]
 
     @property

@@ -18,7 +18,7 @@ from pipeline.files.objects import explained
 from pipeline.files.open_store import open_store
 from pipeline.files.process_folder import process_folder
 from pipeline.files.sources import open_stream, require_unchanged
-from pipeline.results.binding import Binding, Input, Place, Stream
+from pipeline.results.binding import Binding, DocumentStream, Input, Place
 from pipeline.results.manifests import Manifests, base_shards, finished
 from pipeline.results.receipts import Receipt, data_name, finished_receipt
 from pipeline.results.rows import ShardView, StreamReader, alive_rows
@@ -60,7 +60,7 @@ class TaskContext(Context):
             have = ", ".join(f for f, inputs in self.binding.inputs.items() if inputs) or "none"
             raise DataError(f"{self.node.kind()}.{field}", "no such input", f"one of {have}") from None
 
-    def _stream(self, of: Of) -> Stream:
+    def _stream(self, of: Of) -> DocumentStream:
         if of == self.node.stream and self.binding.stream is not None:
             return self.binding.stream
         stream = self._input(of).stream

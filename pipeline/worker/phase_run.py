@@ -17,7 +17,7 @@ from pipeline.results.binding import BaseShard, Binding, Link
 from pipeline.results.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
-from pipeline.worker.pieces import Pieces, Units, cut_into_batches, rows_digest
+from pipeline.worker.pieces import Pieces, RowCutter, cut_into_batches, rows_digest
 from pipeline.worker.row_function import Scorer, rest
 from pipeline.worker.sidecar import SideCar
 
@@ -68,7 +68,7 @@ class PhaseRun:
         self.guarded(self._begin)
 
     def _begin(self) -> None:
-        self._units = Units(self.phase.commit_rows or self.phase.batch_rows)
+        self._units = RowCutter(self.phase.commit_rows or self.phase.batch_rows)
         if self.phase.commit_rows is not None:
             place = self.pass_phase.binding.place
             self._pieces = Pieces(self.store, place.folder, self.phase.name, self.base.shard.name)

@@ -97,7 +97,7 @@ class _Hashing:
         pass
 
 
-class Units:
+class RowCutter:
     """Rows cut anew: tables of so many rows whatever batches come, the last one shorter; with None, the batches."""
 
     def __init__(self, rows: int | None) -> None:

@@ -12,13 +12,13 @@ from siftloom.result import highlighted
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.run import NodeView, Run
+    from pipeline.run import StoredNode, StoredRun
 
 EXAMPLES = 2  # documents of each reason that are shown
 VALUES = ("value", "threshold", "duplicate_of")
 
 
-def difference(one: Run, other: Run, node: str | None = None) -> dict[str, Any]:
+def difference(one: StoredRun, other: StoredRun, node: str | None = None) -> dict[str, Any]:
     """Compare the documents that are left after a node (by default the last of both runs that has rows).
 
     Returns `node`, `kept` (documents in each run), `gone` and `new`: per (node, reason) of the run that removes them
@@ -36,7 +36,7 @@ def difference(one: Run, other: Run, node: str | None = None) -> dict[str, Any]:
     }
 
 
-def _last_common(one: Run, other: Run) -> str:
+def _last_common(one: StoredRun, other: StoredRun) -> str:
     known = {view.label for view in other.nodes if _has_rows(view)}
     common = [view.label for view in one.nodes if _has_rows(view) and view.label in known]
     if not common:
@@ -44,7 +44,7 @@ def _last_common(one: Run, other: Run) -> str:
     return common[-1]
 
 
-def _has_rows(view: NodeView) -> bool:
+def _has_rows(view: StoredNode) -> bool:
     return view.finished and bool(view.manifest["row_phase"] or view.manifest["new_base"])
 
 
@@ -54,7 +54,7 @@ def _without(ids: pa.Array, others: pa.Array) -> pa.Array:
     return ids.filter(pc.invert(pc.is_in(ids, others)))
 
 
-def _reasons(keeps: Run, removes: Run, label: str, gone: pa.Array) -> list[dict[str, Any]]:
+def _reasons(keeps: StoredRun, removes: StoredRun, label: str, gone: pa.Array) -> list[dict[str, Any]]:
     """Return the reasons for which the second run does not keep these documents, the most frequent first."""
     import pyarrow.compute as pc
 
@@ -80,7 +80,7 @@ def _reasons(keeps: Run, removes: Run, label: str, gone: pa.Array) -> list[dict[
     ]  # fmt: skip
 
 
-def _results(one: Run, other: Run) -> list[dict[str, Any]]:
+def _results(one: StoredRun, other: StoredRun) -> list[dict[str, Any]]:
     """Return the numbers that differ, of rows and columns of one name in highlighted tables of one title."""
     tables = {table["title"]: table for table in highlighted(other)}
     found = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from siftloom.ask.scores import GROUPS
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from pipeline.run import StoredRun
 
 MOST_ROWS = 2_000_000  # that are read
 SHOWN = 15  # languages or sources of one table; the others are one row
@@ -21,7 +21,7 @@ NAMES = {"lang": "language", "source": "source"}
 ABOUT = "How many documents of each language and source are left at the end."
 
 
-def groups(run: Run) -> list[dict[str, Any]]:
+def groups(run: StoredRun) -> list[dict[str, Any]]:
     """Return a table by language and one by source, of those that the documents carry."""
     ends = [view for view in run.nodes if view.finished and view.manifest["row_phase"]]
     if not ends:
@@ -41,7 +41,7 @@ def groups(run: Run) -> list[dict[str, Any]]:
     return [_table(NAMES[name], counts, note) for name, counts in found.items() if any(value for value, _ in counts)]
 
 
-def _counts(run: Run, end: Any) -> Iterator[tuple[dict[str, Counter[tuple[str | None, bool]]], int]]:
+def _counts(run: StoredRun, end: Any) -> Iterator[tuple[dict[str, Counter[tuple[str | None, bool]]], int]]:
     """Yield for each shard: name of the column -> how many documents of (value, kept), and its number of rows."""
     import pyarrow as pa
 

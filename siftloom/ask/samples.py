@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView, Run
+    from pipeline.run import StoredNode, StoredRun
 
 MOST_FOUND = 5
 
 
-def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[str, Any]]:
+def samples(view: StoredNode, count: int, reason: str | None = None) -> list[dict[str, Any]]:
     """Return per reason its count and its first documents in the order of the rows, the most frequent reason first.
 
     Raises UserError for a reason that the node gave to no document.
@@ -33,7 +33,7 @@ def samples(view: NodeView, count: int, reason: str | None = None) -> list[dict[
     return [{"reason": name, "count": counts[name], "documents": chosen[name]} for name in wanted]
 
 
-def write_ledger(view: NodeView, path: str, reason: str | None = None) -> int:
+def write_ledger(view: StoredNode, path: str, reason: str | None = None) -> int:
     """Write a Parquet file with a row for each document that went on the way up to this node, this one included: `id`,
     `node`, `rule`, `value`, `threshold`, `duplicate_of`. Returns their number; raises UserError where nothing can be
     written.
@@ -52,7 +52,7 @@ def write_ledger(view: NodeView, path: str, reason: str | None = None) -> int:
     return table.num_rows
 
 
-def texts_of(run: Run, ids: set[str]) -> dict[str, str]:
+def texts_of(run: StoredRun, ids: set[str]) -> dict[str, str]:
     """Return id -> text, as it was read, of these documents."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -68,7 +68,7 @@ def texts_of(run: Run, ids: set[str]) -> dict[str, str]:
     return found
 
 
-def with_text(run: Run, piece: str) -> list[str]:
+def with_text(run: StoredRun, piece: str) -> list[str]:
     """Return the ids of the first documents, as they were read, whose text holds a piece; at most `MOST_FOUND`."""
     import pyarrow.compute as pc
 

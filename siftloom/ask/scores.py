@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.run import NodeView, Run
+    from pipeline.run import StoredNode, StoredRun
 
 GROUPS = ("lang", "source")  # columns by which counts are broken down, where the documents carry them
 
@@ -33,7 +33,7 @@ class Seen:
     own: Any
 
 
-def shards_of(run: Run, view: NodeView) -> Iterator[Seen]:
+def shards_of(run: StoredRun, view: StoredNode) -> Iterator[Seen]:
     """The base shards of a finished node; those of a node without decisions have no side-car of its own."""
     from pipeline.results.rows import ShardView
 
@@ -45,7 +45,7 @@ def shards_of(run: Run, view: NodeView) -> Iterator[Seen]:
         yield Seen(ShardView(run.store, base, before), frozenset(columns), own)
 
 
-class Scores:
+class ScoredDocuments:
     """The documents that a node saw, in order.
 
     table   one row a document: `id`, the `GROUPS` that there are, `asked` columns of earlier nodes, the node's own
@@ -53,7 +53,7 @@ class Scores:
     now     why each was removed, null for those that were kept
     """
 
-    def __init__(self, run: Run, view: NodeView, asked: Iterable[str] = ()) -> None:
+    def __init__(self, run: StoredRun, view: StoredNode, asked: Iterable[str] = ()) -> None:
         import pyarrow as pa
 
         self.run, self.view = run, view
@@ -154,7 +154,7 @@ class Scores:
         names = list(names)
         missing = [name for name in names if name not in self.table.column_names]
         if missing:
-            more = Scores(self.run, self.view, missing).table
+            more = ScoredDocuments(self.run, self.view, missing).table
             table = self.table  # which another thread may have added some of them to meanwhile
             for name in missing:
                 if name not in table.column_names:
@@ -168,7 +168,7 @@ class Scores:
 class Memory:
     """What a node's tasks are given when they are tried in memory: stored rows, and no files."""
 
-    scores: Scores
+    scores: ScoredDocuments
     node: Node
     cpus: int = 1
     results: dict[tuple[str, str], Result] = field(default_factory=dict)

@@ -11,29 +11,29 @@ from pipeline.contract import Node
 from pipeline.errors import UserError
 from pipeline.recipe import parse
 from pipeline.recipe.vocabulary import fields_of
-from siftloom.ask.scores import GROUPS, Scores
+from siftloom.ask.scores import GROUPS, ScoredDocuments
 from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.run import Run
+    from pipeline.run import StoredRun
 
 EXAMPLES = 3  # documents of each side that are shown
 LETTERS = 2000  # of an example's text
 
 
-def whatif(run: Run, label: str, change: str) -> dict[str, Any]:
+def whatif(run: StoredRun, label: str, change: str) -> dict[str, Any]:
     """Return what `field=value` at a node of a finished run would change. Raises UserError where no stored score says.
 
     `kept` and the groups of `by` hold (now, then) in documents and bytes; `sides` the documents that change sides.
     """
     node = changed(run, label, change)
-    scores = Scores(run, run[label])
+    scores = ScoredDocuments(run, run[label])
     return {"node": label, "change": change, **counted(scores, scores.decide(node), scores.lengths)}
 
 
-def changed(run: Run, label: str, change: str) -> Node:
+def changed(run: StoredRun, label: str, change: str) -> Node:
     """Return the node of the run's recipe with one threshold changed. Raises UserError for any other field."""
     name = change.partition("=")[0].strip()
     view, text = run[label], run.record.get("recipe")
@@ -51,7 +51,7 @@ def changed(run: Run, label: str, change: str) -> Node:
     return node
 
 
-def counted(scores: Scores, then: pa.Array, lengths: Any = None) -> dict[str, Any]:
+def counted(scores: ScoredDocuments, then: pa.Array, lengths: Any = None) -> dict[str, Any]:
     """Return what `then` (a reason or null for every document) would change; bytes are null without `lengths`."""
     import pyarrow.compute as pc
 
@@ -81,7 +81,7 @@ def _kept(kept: list[pa.Array], lengths: Any) -> dict[str, Any]:
     return {"documents": [pc.sum(mask).as_py() or 0 for mask in kept], "bytes": sizes}
 
 
-def _by(scores: Scores, name: str, kept: list[pa.Array], lengths: Any) -> dict[str, Any]:
+def _by(scores: ScoredDocuments, name: str, kept: list[pa.Array], lengths: Any) -> dict[str, Any]:
     """Return value -> counts for the values of one column."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -104,7 +104,7 @@ def _by(scores: Scores, name: str, kept: list[pa.Array], lengths: Any) -> dict[s
     }
 
 
-def _side(scores: Scores, mask: pa.Array, reasons: pa.Array) -> dict[str, Any]:
+def _side(scores: ScoredDocuments, mask: pa.Array, reasons: pa.Array) -> dict[str, Any]:
     import pyarrow.compute as pc
 
     at = pc.indices_nonzero(mask)

@@ -17,7 +17,7 @@ from siftloom.vocabulary import vocabulary
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.run import NodeView, Run
+    from pipeline.run import StoredNode, StoredRun
 
 Explanation = Mapping[str, Any]
 
@@ -26,7 +26,7 @@ Explanation = Mapping[str, Any]
 class Asked:
     """A finished node that is asked about a document (`pipeline.contract.FinishedNode`)."""
 
-    view: NodeView
+    view: StoredNode
     reached: bool
     inputs: Mapping[str, Explanation]
 
@@ -37,7 +37,7 @@ class Asked:
         return self.view.removed(own=True)
 
 
-def trace(run: Run, document: str) -> list[dict[str, Any]]:
+def trace(run: StoredRun, document: str) -> list[dict[str, Any]]:
     """Return the steps in order, each with `node`, `kind`, `state`, and what else the node says."""
     steps = run.why(document)
     base, shard, row = run.find(document)
@@ -68,12 +68,12 @@ def trace(run: Run, document: str) -> list[dict[str, Any]]:
     return steps
 
 
-def _inputs(view: NodeView) -> Iterator[str]:
+def _inputs(view: StoredNode) -> Iterator[str]:
     for parents in view.manifest["inputs"].values():
         yield from parents
 
 
-def _ancestors(run: Run, view: NodeView) -> set[str]:
+def _ancestors(run: StoredRun, view: StoredNode) -> set[str]:
     """Return the fingerprints of all that a node depends on, its own included."""
     known = {other.fingerprint: other for other in run.nodes if other.finished}
     found, todo = set(), [view.fingerprint]

@@ -13,7 +13,7 @@ from pipeline.files.address import Address
 from pipeline.files.sources import expand
 from pipeline.quantities import size
 from siftloom.begin.dclm_steps import Translation
-from siftloom.begin.look import URL, Found, Kind
+from siftloom.begin.look import URL, Findings, Kind
 from stages.read.keep import REST
 from stages.read.layout import PACKED
 
@@ -22,7 +22,7 @@ TRY = 10_000  # documents of a first try, at most
 CURATED = "curated"  # the node that writes the result
 
 
-def summary(found: Found) -> Iterator[str]:
+def summary(found: Findings) -> Iterator[str]:
     """Yield the lines that `init` prints about the files."""
     yield f"{found.path}: {found.files:,} files, {size(found.bytes)}"
     for kind in found.kinds:
@@ -52,14 +52,14 @@ def summary(found: Found) -> Iterator[str]:
     yield f"  example    {found.example}"
 
 
-def first_limit(found: Found) -> int:
+def first_limit(found: Findings) -> int:
     """Return how many documents a first try should read: a tenth of them, in round numbers, at most `TRY`."""
     tenth = max(1, min(TRY, found.documents // 10))
     power = 10 ** (len(str(tenth)) - 1)
     return tenth // power * power
 
 
-def write_recipe(found: Found, out: str, force: bool, dclm: Translation | None = None) -> None:
+def write_recipe(found: Findings, out: str, force: bool, dclm: Translation | None = None) -> None:
     """Write the recipe, with the curation of a file of DCLM's if there is one. Raises RecipeError when there is a file
     already, unless forced, or no such folder.
     """
@@ -73,7 +73,7 @@ def write_recipe(found: Found, out: str, force: bool, dclm: Translation | None =
         raise RecipeError(out, error.strerror or str(error), "a file in a folder that exists") from None
 
 
-def recipe_for(found: Found, out: Path) -> str:
+def recipe_for(found: Findings, out: Path) -> str:
     """Return the recipe's text: curation up to files of your own, then a small model to see the rest."""
     from pipeline.recipe.write import flow
 
@@ -106,7 +106,7 @@ nodes:
 """
 
 
-def recipe_of(dclm: Translation, found: Found, out: Path) -> str:
+def recipe_of(dclm: Translation, found: Findings, out: Path) -> str:
     """Return the recipe's text: the steps of a file of DCLM's over the user's files."""
     from pipeline.recipe.write import flow
 
@@ -129,7 +129,7 @@ nodes:
 """
 
 
-def _reads(found: Found, folder: Path, by_url: bool = False) -> tuple[str, str | list[str]]:
+def _reads(found: Findings, folder: Path, by_url: bool = False) -> tuple[str, str | list[str]]:
     """Return the lines of the nodes that read, and the name or the names of the nodes that give the documents.
 
     `by_url`: whether nodes need the column `url`. Where the files have addresses it is a column anyhow, so that such
@@ -154,7 +154,7 @@ def _reads(found: Found, folder: Path, by_url: bool = False) -> tuple[str, str |
     return "\n".join(lines), names[0] if len(names) == 1 else names
 
 
-def _paths(found: Found, kind: Kind, folder: Path) -> list[str]:
+def _paths(found: Findings, kind: Kind, folder: Path) -> list[str]:
     """Return globs that name just the files that were taken, or else the files themselves, from the recipe's folder."""
     if Address(found.path).remote:
         return [found.path]

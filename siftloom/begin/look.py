@@ -25,7 +25,7 @@ from stages.read.layout import (
     format_of,
     require_library,
 )
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 from stages.read.streams import PACKED_ENDINGS
 
 PACKED_TEXT = 3  # bytes of text in a byte of a compressed file, about
@@ -73,7 +73,7 @@ class Kind:
 
 
 @dataclass
-class Found:
+class Findings:
     """The contents of the files. Shares are of the documents that were looked at."""
 
     path: str
@@ -119,7 +119,7 @@ class Found:
         return frequent or list(self.languages)[:1] or ["en"]
 
 
-def look(path: str, note: Callable[[str], None] = lambda text: None) -> Found:
+def look(path: str, note: Callable[[str], None] = lambda text: None) -> Findings:
     """Look at a file, a folder or a glob; `note` gets a line before the files are opened.
 
     Raises SourceError for a path that holds nothing readable.
@@ -141,7 +141,7 @@ def look(path: str, note: Callable[[str], None] = lambda text: None) -> Found:
             path, f"files that end in {', '.join(sorted(left_out)[:5])}",
             f"{', '.join(FORMATS)}, or those with .gz or .zst", "convert them, or name a folder that holds such files",
         )  # fmt: skip
-    found = Found(path, [], dict(left_out), {}, {}, {}, "")
+    found = Findings(path, [], dict(left_out), {}, {}, {}, "")
     texts: list[str] = []
     for name, taken in by_format.items():
         form, _, pages = name.partition(" ")

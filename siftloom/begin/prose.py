@@ -47,7 +47,7 @@ def without_markup(html: str) -> str:
 
 def languages_of(texts: Sequence[str]) -> Counter[str]:
     """Return code -> number of the texts; empty where the model is not installed."""
-    from stages.quality.fasttext_models import bundled_language_model, load, predict
+    from stages.fasttext_models import bundled_language_model, load, predict
 
     try:
         model = load(bundled_language_model())

@@ -16,7 +16,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.run import Run
+    from pipeline.run import StoredRun
 
 NO_PROSE = ("language", "gibberish", "repetition", "listing")
 RULES = {
@@ -46,7 +46,7 @@ def planted_truth() -> dict[str, dict[str, Any]]:
     return {line["id"]: line for line in lines}
 
 
-def removals(run: Run, node: str) -> dict[str, Removal]:
+def removals(run: StoredRun, node: str) -> dict[str, Removal]:
     """Return the corpus' id -> reason of every document that was removed before a node or by it."""
     removed = run[node].removed().to_pylist()
     names = {row["id"]: row["source_id"] for row in run["docs"].rows(["id", "source_id"]).to_pylist()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import UserError
-from siftloom.ask.scores import Scores
+from siftloom.ask.scores import ScoredDocuments
 from siftloom.ask.why import trace
 from siftloom.ui.shelf import Shelf
 from siftloom.ui.thresholds import numbers_of
@@ -65,7 +65,7 @@ def one(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     }  # fmt: skip
 
 
-def _mask(scores: Scores, asked: Mapping[str, str]) -> np.ndarray:
+def _mask(scores: ScoredDocuments, asked: Mapping[str, str]) -> np.ndarray:
     import pyarrow.compute as pc
 
     mask = np.ones(len(scores.now), bool)
@@ -90,7 +90,7 @@ def _mask(scores: Scores, asked: Mapping[str, str]) -> np.ndarray:
     return mask
 
 
-def _searched(scores: Scores, places: np.ndarray, piece: str) -> tuple[np.ndarray, int | None]:
+def _searched(scores: ScoredDocuments, places: np.ndarray, piece: str) -> tuple[np.ndarray, int | None]:
     """The first places whose text holds a piece, case aside, within the time that there is; and where to go on."""
     import pyarrow.compute as pc
 

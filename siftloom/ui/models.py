@@ -11,7 +11,7 @@ from pipeline.results.events import read_events
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView
+    from pipeline.run import StoredNode
 
 KINDS = ("pretrain", "compare", "evaluate", "generate")
 
@@ -31,7 +31,7 @@ def models(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     return {"figures": joined(figures), "live": series, "finished": not running}
 
 
-def _named(view: NodeView, figure: Mapping[str, Any]) -> dict[str, Any]:
+def _named(view: StoredNode, figure: Mapping[str, Any]) -> dict[str, Any]:
     """A figure under its node's name; the curves of a training too, which calls them after its model."""
     found = {**figure, "node": view.label}
     if view.kind != "pretrain" or figure["kind"] != "lines":

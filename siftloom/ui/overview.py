@@ -13,7 +13,7 @@ from siftloom.ask.runs import all_runs, progress
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from pipeline.run import NodeView
+    from pipeline.run import StoredNode
     from siftloom.run import Run
 
 LATEST = 30  # events that are shown
@@ -48,13 +48,13 @@ def run(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     }  # fmt: skip
 
 
-def _node(run: Run, view: NodeView, told: Mapping[str, Any], live: Mapping[str, Any]) -> NodeReport:
+def _node(run: Run, view: StoredNode, told: Mapping[str, Any], live: Mapping[str, Any]) -> NodeReport:
     fields = run.record.get("form", {}).get(view.label, {}).get("fields", {})
     inputs = tuple(dict.fromkeys(labels_in(fields)))
     return NodeReport(label=view.label, kind=view.kind, fingerprint=view.fingerprint, action="run", inputs=inputs)
 
 
-def _has_scores(view: NodeView) -> bool:
+def _has_scores(view: StoredNode) -> bool:
     return view.finished and bool(view.manifest["row_phase"])
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.errors import UserError
 from pipeline.files.address import Address
 from pipeline.files.open_store import open_store, require_store
-from siftloom.ask.scores import Scores
+from siftloom.ask.scores import ScoredDocuments
 from siftloom.run import Run
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ class Shelf:
             raise UserError(f"store {self.store}", f"no run called {name!r}", "one of the list of runs")
         return Run(self.store, name)
 
-    def scores(self, view: NodeView) -> Scores:
+    def scores(self, view: NodeView) -> ScoredDocuments:
         """The columns of a finished node; two that ask at once wait for one reading."""
-        return self._kept(view.manifest["fingerprint"], lambda: Scores(view.run, view))
+        return self._kept(view.manifest["fingerprint"], lambda: ScoredDocuments(view.run, view))
 
     def lengths(self, view: NodeView) -> Any:
         """Bytes of the texts of a node's documents, or None while they are being read in the background."""

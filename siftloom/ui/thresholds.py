@@ -12,7 +12,7 @@ from pipeline.contract import Node
 from pipeline.errors import UserError
 from pipeline.recipe import parse
 from pipeline.recipe.vocabulary import fields_of
-from siftloom.ask.scores import Scores
+from siftloom.ask.scores import ScoredDocuments
 from siftloom.ask.whatif import changed, counted
 from siftloom.ui.shelf import Shelf
 from siftloom.vocabulary import vocabulary
@@ -76,7 +76,7 @@ def whatif(shelf: Shelf, asked: Mapping[str, str]) -> Any:
     return found
 
 
-def histogram(scores: Scores, name: str, value: Node, reasons: pa.Array) -> dict[str, Any]:
+def histogram(scores: ScoredDocuments, name: str, value: Node, reasons: pa.Array) -> dict[str, Any]:
     """A figure (`docs/figures.md`): counts and removed documents in bins of a column; outer bars hold what lies beyond.
 
     Raises UserError for a column that holds no numbers.
@@ -126,7 +126,7 @@ def _value(run: Run, view: NodeView) -> Node:
     return nodes[view.label]
 
 
-def _cannot(scores: Scores, value: Node) -> str | None:
+def _cannot(scores: ScoredDocuments, value: Node) -> str | None:
     """Why a node cannot decide again from stored columns; None where it can."""
     try:
         scores.decide(value)
@@ -147,7 +147,7 @@ def _against(value: Node) -> dict[str, str]:
     return found
 
 
-def numbers_of(scores: Scores, name: str) -> np.ndarray | None:
+def numbers_of(scores: ScoredDocuments, name: str) -> np.ndarray | None:
     """A number column of the documents as float64, NaN where there is no value; None where there is no such column."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -161,7 +161,7 @@ def numbers_of(scores: Scores, name: str) -> np.ndarray | None:
     return pc.fill_null(values.cast(pa.float64()), float("nan")).to_numpy()
 
 
-def _holds_numbers(scores: Scores, name: str) -> bool:
+def _holds_numbers(scores: ScoredDocuments, name: str) -> bool:
     import pyarrow as pa
 
     if name not in scores.own:
@@ -170,7 +170,7 @@ def _holds_numbers(scores: Scores, name: str) -> bool:
     return pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def _near(scores: Scores, name: str, limit: Any) -> dict[str, list[dict[str, Any]]]:
+def _near(scores: ScoredDocuments, name: str, limit: Any) -> dict[str, list[dict[str, Any]]]:
     """The documents whose value lies nearest below a limit, and nearest at or above it."""
     values = numbers_of(scores, name)
     if values is None or not isinstance(limit, int | float):
@@ -188,7 +188,7 @@ def _nearest(places: np.ndarray, far: np.ndarray) -> np.ndarray:
     return places[some[np.argsort(far[some], kind="stable")]]
 
 
-def _documents(scores: Scores, at: Sequence[int], values: np.ndarray) -> list[dict[str, Any]]:
+def _documents(scores: ScoredDocuments, at: Sequence[int], values: np.ndarray) -> list[dict[str, Any]]:
     return [
         {"id": scores.table["id"][place].as_py(), "value": float(values[place]), "text": text[:LETTERS],
          "reason": scores.now[place].as_py()}
@@ -196,7 +196,7 @@ def _documents(scores: Scores, at: Sequence[int], values: np.ndarray) -> list[di
     ]  # fmt: skip
 
 
-def _values(scores: Scores, name: str) -> dict[str, int]:
+def _values(scores: ScoredDocuments, name: str) -> dict[str, int]:
     """The most frequent values of a column and how many documents have each."""
     counts = scores.table[name].value_counts().to_pylist()
     counts.sort(key=lambda entry: -entry["counts"])

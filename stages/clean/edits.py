@@ -51,7 +51,7 @@ def lines_of(cut: Cut, places: np.ndarray, whole: bool) -> pa.Array:
     """Lines as strings, `whole` or without the white space around them; `places` of `cut.lines`."""
     import pyarrow as pa
 
-    from stages.loops.text import gather
+    from stages.loops.gather import gather
 
     start, stop = (cut.lines[places, i] for i in ((0, 1) if whole else (2, 3)))
     offsets = np.zeros(len(places) + 1, np.int64)

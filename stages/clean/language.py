@@ -18,7 +18,7 @@ from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowN
 from pipeline.errors import RecipeError
 from stages.clean.languages import CODES, nearest, same
 from stages.documents import LANG, LANG_P
-from stages.quality.fasttext_models import LIBRARIES, bundled_language_model
+from stages.fasttext_models import LIBRARIES, bundled_language_model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +81,7 @@ class Language(RowNode):
 
     def open(self, ctx: Context) -> RowFunction:
         from stages.clean.language_votes import Votes
-        from stages.quality.fasttext_models import LABEL, load, load_field
+        from stages.fasttext_models import LABEL, load, load_field
 
         model = load_field(ctx, "model") if self.model else load(bundled_language_model())
         require_known(self.keep, [label.removeprefix(LABEL) for label in model.get_labels()])

@@ -69,7 +69,7 @@ class Votes:
         return pc.if_else(pc.less(pc.utf8_length(pc.utf8_trim_whitespace(words)), MIN_CHARS), text, words)
 
     def _ask(self, lines: list[str]) -> tuple[list[str | None], list[float]]:
-        from stages.quality.fasttext_models import predict
+        from stages.fasttext_models import predict
 
         labels, shares = predict(self.model, lines, k=1)
         return [row[0] if row else None for row in labels], [row[0] if row else 0.0 for row in shares]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Form:
+class PiiPattern:
     """`holds`: how many characters of a match are the find, from its beginning; 0: none are."""
 
     seek: str  # of RE2: no look-around
@@ -70,16 +70,16 @@ _KEYS = (
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?!-----)[0-9A-Za-z+/=,:\s-])*-----END [A-Z ]*PRIVATE KEY-----",
 )
 FORMS = {
-    "email": Form(
+    "email": PiiPattern(
         "@[A-Za-z0-9]",
         re.compile(rf"(?<![\w.+-])[\w.%+-]{{1,64}}@(?:{_NAME}\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"),
     ),
-    "ip": Form(
+    "ip": PiiPattern(
         rf"{_OCTETS}|[23][0-9A-Fa-f]{{3}}:",
         re.compile(rf"(?<![\w.:]){_OCTETS}(?![\w]|\.[0-9])|(?<![\w.:])[23][0-9A-Fa-f]{{3}}:[0-9A-Fa-f:]*:[0-9A-Fa-f]{{1,4}}(?![\w:])"),
         _public,
     ),
-    "phone": Form(
+    "phone": PiiPattern(
         r"\+[0-9(]|[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}",
         re.compile(
             r"(?<![\w+])\+[0-9]{1,3}(?:[ ./-]?\(?[0-9]{1,4}\)?){2,6}(?!\w)"
@@ -87,12 +87,12 @@ FORMS = {
         ),
         _dialled,
     ),
-    "iban": Form(
+    "iban": PiiPattern(
         r"[A-Z]{2}[0-9]{2} ?[0-9A-Z]{4}",
         re.compile(r"(?<!\w)[A-Z]{2}[0-9]{2}(?: ?[0-9A-Z]{4}){2,7}(?: ?[0-9A-Z]{1,3})?(?!\w)"),
         _checked,
     ),
-    "key": Form("|".join((*_KEYS[:-1], "-----BEGIN [A-Z ]*PRIVATE KEY-----")), re.compile("|".join(_KEYS))),
+    "key": PiiPattern("|".join((*_KEYS[:-1], "-----BEGIN [A-Z ]*PRIVATE KEY-----")), re.compile("|".join(_KEYS))),
 }  # fmt: skip
 
 

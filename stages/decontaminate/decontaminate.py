@@ -28,10 +28,10 @@ from pipeline.errors import RecipeError
 from stages.dedup.phase_files import opener, tasks
 
 
-def _files() -> Sequence[ModuleType]:
-    from stages.decontaminate import hits, items, matches, rows
+def _files() -> Mapping[str, ModuleType]:
+    from stages.decontaminate import findings, hits, items, matches
 
-    return hits, items, matches, rows
+    return {"items": items, "hits": hits, "matches": matches, "rows": findings}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result
 from stages.decontaminate.grams import Grams, load_grams
-from stages.dedup.records import save
+from stages.dedup.record_files import save
 from stages.hashing.sketch import text_arguments, word_scratch
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import numpy as np
 from pipeline.contract import Context, Result, Source, one
 from pipeline.errors import DataError
 from stages.decontaminate.grams import gram_hashes
-from stages.dedup.records import save
+from stages.dedup.record_files import save
 from stages.hashing.shingles import words
 from stages.hashing.sketch import word_hashes
-from stages.read.records import LONGEST
+from stages.read.record_to_row import LONGEST
 from stages.read.streams import Watched, codec_of, decompress, lines
 
 MIN_WORDS = 2  # of an n-gram that are no numbers: rows of figures are alike everywhere

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result, Shard, one
 from stages.dedup.corpus import first_rows
-from stages.dedup.records import save, stored
+from stages.dedup.record_files import save, stored
 
 MIN_DOCUMENTS = 100  # an n-gram in so many documents or fewer is never boilerplate
 SHOWN = 20

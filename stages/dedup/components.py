@@ -11,7 +11,7 @@ from pipeline.contract import Context, Result, one
 from pipeline.errors import DataError
 from stages.dedup.corpus import corpus
 from stages.dedup.earlier import earlier_links
-from stages.dedup.records import save, stored
+from stages.dedup.record_files import save, stored
 from stages.dedup.union_find import clusters, flatten, forest, union
 
 GROUP_MEMBERS = 500_000  # members judged in one task: a quarter of a gigabyte of signatures

@@ -87,7 +87,7 @@ OWN = Origin()
 
 
 @dataclass(frozen=True)
-class Part:
+class HashedShard:
     """A shard, and the node that hashed it."""
 
     shard: Shard
@@ -120,7 +120,7 @@ class Part:
 class Corpus:
     """The shards in order, those of earlier corpora first; shard i holds the dense rows first[i] to first[i + 1]."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[HashedShard, ...]
     first: np.ndarray
 
     @property
@@ -143,8 +143,8 @@ def corpus(ctx: Context) -> Corpus:
     parts = list(_folders(ctx))
     for i in range(len(getattr(ctx.node, "against", ()))):
         earlier = Origin(("against", i))
-        parts += [Part(shard, earlier) for shard in ctx.shards(earlier.of)]
-    parts += [Part(shard) for shard in ctx.shards("docs")]
+        parts += [HashedShard(shard, earlier) for shard in ctx.shards(earlier.of)]
+    parts += [HashedShard(shard) for shard in ctx.shards("docs")]
     names = [part.shard.name for part in parts]
     if len(set(names)) < len(names):
         raise DataError(
@@ -155,7 +155,7 @@ def corpus(ctx: Context) -> Corpus:
     return Corpus(tuple(parts), first_rows(part.shard.rows for part in parts))
 
 
-def _folders(ctx: Context) -> Iterator[Part]:
+def _folders(ctx: Context) -> Iterator[HashedShard]:
     """Yield the parts of the node folders in `against_folders`, in order of the nodes' fingerprints."""
     if not getattr(ctx.node, "against_folders", ()):
         return
@@ -168,7 +168,7 @@ def _folders(ctx: Context) -> Iterator[Part]:
         rows = dict(shards_of(ctx, origin))
         for name in origin.manifest["phases"][KEYS]:
             base, _, key = name.partition("-")
-            yield Part(Shard(base, key, rows[name], 0), origin)
+            yield HashedShard(Shard(base, key, rows[name], 0), origin)
 
 
 def shards_of(ctx: Context, origin: Origin) -> Sequence[tuple[str, int]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.contract import Context
 from stages.dedup.corpus import Corpus, Origin, first_rows, locate, shards_of
-from stages.dedup.records import stored, stored_table
+from stages.dedup.record_files import stored, stored_table
 
 SLOTS_PER_KEY = 64  # of the table: one in so many of the other keys passes it
 

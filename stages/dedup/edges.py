@@ -14,7 +14,7 @@ from stages.dedup.corpus import corpus, row_type
 from stages.dedup.earlier import KeyTable
 from stages.dedup.key_files import read_range
 from stages.dedup.merge import merged_files, ranges_of
-from stages.dedup.records import save
+from stages.dedup.record_files import save
 from stages.dedup.union_find import range_edges
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.contract import contiguous
-from stages.dedup.records import damaged
+from stages.dedup.record_files import damaged
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.contract import Context, Result, contiguous
 from stages.dedup.key_files import KeyFile, range_count
 from stages.dedup.method import Method
-from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, with_ids
+from stages.dedup.record_files import DOCUMENT, RecordFile, fixed_width, save, with_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa

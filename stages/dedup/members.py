@@ -8,10 +8,10 @@ import numpy as np
 
 from pipeline.contract import Context
 from pipeline.errors import DataError
-from stages.dedup.corpus import Corpus, Part, locate
+from stages.dedup.corpus import Corpus, HashedShard, locate
 from stages.dedup.earlier import EarlierVerdicts
 from stages.dedup.method import Members
-from stages.dedup.records import DOCUMENT, stored
+from stages.dedup.record_files import DOCUMENT, stored
 
 
 def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) -> Members:
@@ -39,7 +39,7 @@ def gather(ctx: Context, rows: Corpus, dense: np.ndarray, starts: np.ndarray) ->
     return Members(dense, starts, old, documents["bytes"], documents["source"], documents["exact"], signature, ids)
 
 
-def _by_part(rows: Corpus, dense: np.ndarray) -> Iterator[tuple[Part, np.ndarray, np.ndarray]]:
+def _by_part(rows: Corpus, dense: np.ndarray) -> Iterator[tuple[HashedShard, np.ndarray, np.ndarray]]:
     """Yield (part, positions in `dense` of its rows, these rows inside the shard) of every part that holds some."""
     shard, local = locate(dense, rows.first)
     order = np.argsort(shard, kind="stable")

@@ -14,10 +14,13 @@ from stages.dedup.phase_files import beyond, opener, tasks
 from stages.documents import carried
 
 
-def _files() -> Sequence[ModuleType]:
-    from stages.dedup import components, edges, keep, keys, merge, rows, verdict
+def _files() -> Mapping[str, ModuleType]:
+    from stages.dedup import components, edges, keep, keys, merge, removals, totals
 
-    return components, edges, keep, keys, merge, rows, verdict
+    return {
+        "keys": keys, "merge": merge, "edges": edges, "components": components, "keep": keep, "verdict": totals,
+        "rows": removals,
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

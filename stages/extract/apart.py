@@ -21,7 +21,7 @@ FAULTS = {-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS, -signal.SIGILL, -sig
 NO_MEMORY = "memory allocation"  # what Rust says before it aborts for want of memory
 
 
-class Failed(Exception):
+class NoText(Exception):
     """A page gave no text; the argument is the reason (`crashed`, `parser_error`)."""
 
 
@@ -37,7 +37,7 @@ class Apart:
         self._process: subprocess.Popen[bytes] | None = None
 
     def extract(self, html: str, page: str = "a page") -> Extracted:
-        """Text, title and links; `page` names it in errors. Raises `Failed`.
+        """Text, title and links; `page` names it in errors. Raises `NoText`.
 
         A page that ends its process is tried once more, in a new one: that may have died of something else.
         """
@@ -47,7 +47,7 @@ class Apart:
             raise self._death(page, len(html))
         found = marshal.loads(answer)
         if isinstance(found, str):
-            raise Failed("parser_error")
+            raise NoText("parser_error")
         text, title, n_links, links = found
         return text, title, n_links, links
 
@@ -65,10 +65,10 @@ class Apart:
         return answer
 
     def _death(self, page: str, chars: int) -> Exception:
-        """`Failed` where the parser has crashed on a page, else an error that ends the task."""
+        """`NoText` where the parser has crashed on a page, else an error that ends the task."""
         last = self._last_words()
         if self._code in FAULTS and NO_MEMORY not in last:
-            return Failed("crashed")
+            return NoText("crashed")
         place, smaller = (
             f"extract, {page} of {chars:,} characters",
             "a smaller max_work or max_chars removes such pages",

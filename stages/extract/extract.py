@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pipeline.bounds import AmountAboveZero, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, runtime
-from stages.extract.apart import Apart, Failed
+from stages.extract.apart import Apart, NoText
 from stages.extract.work import most, work
 
 FAILURES = ("skipped", "too_large", "too_deep", "too_much_work", "crashed", "parser_error", "empty")
@@ -84,18 +84,18 @@ class Extract(RowNode):
         row: dict[str, Any] = {"text": None, "title": None, "n_links": None, "extract_error": None, "links": None}
         try:
             if name in skip:
-                raise Failed("skipped")
+                raise NoText("skipped")
             if len(html) > self.max_chars:
-                raise Failed("too_large")
+                raise NoText("too_large")
             found = most(html)
             if found.depth > self.max_depth or found.steps > self.max_work:
                 found = work(html)
             if found.depth > self.max_depth:
-                raise Failed("too_deep")
+                raise NoText("too_deep")
             if found.steps > self.max_work:
-                raise Failed("too_much_work")
+                raise NoText("too_much_work")
             text, title, n_links, links = apart.extract(html, name)
-        except Failed as failed:
+        except NoText as failed:
             return row | {"extract_error": failed.args[0]}
         text = _clean(text)
         row |= {

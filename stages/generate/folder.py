@@ -162,11 +162,10 @@ class FolderLM:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
-        from models.generate import Sampling as Rules
-        from models.generate import next_tokens
+        from models.generate import TokenSampling, next_tokens
 
         end = self._end()
-        rules = Rules(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
+        rules = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
         begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
         texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)

@@ -18,10 +18,10 @@ from pipeline.errors import RecipeError
 from stages.dedup.phase_files import beyond, opener, tasks
 
 
-def _files() -> Sequence[ModuleType]:
-    from stages.lines import keys, repeats, rows
+def _files() -> Mapping[str, ModuleType]:
+    from stages.lines import keys, repeats, without_repeats
 
-    return keys, repeats, rows
+    return {"keys": keys, "repeats": repeats, "rows": without_repeats}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.contract import Context, Result, Shard
 from stages.dedup.corpus import first_rows
 from stages.dedup.key_files import read_range
-from stages.dedup.records import save
+from stages.dedup.record_files import save
 from stages.lines.keys import whole as ranges_of
 from stages.lines.units import units
 

@@ -16,8 +16,8 @@ from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import columns_of
+from stages.fasttext_models import LIBRARIES, load, predict
 from stages.quality.drawing import Draw, drawn_documents
-from stages.quality.fasttext_models import LIBRARIES, load, predict
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
 from stages.wants import Classifier

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-class Drawn(NamedTuple):
+class LabelledLine(NamedTuple):
     """A drawn document. Sorted by its draw, so that labels are mixed as by chance."""
 
     draw: int
@@ -41,7 +41,7 @@ class Draw(NamedTuple):
 
 def drawn_documents(
     ctx: Context, of: str, how: Draw, label: str | None = None, column: str | None = None
-) -> list[Drawn]:
+) -> list[LabelledLine]:
     """The drawn documents of an input, in the order of their draws; all have one `label`, or that of a column.
 
     A null in the column leaves the document out. Documents of outside sources have a limit of their own.
@@ -58,7 +58,7 @@ def drawn_documents(
             if line is None or one is None:
                 continue
             outside = source in how.test_sources
-            document = Drawn(number, name, str(one), line, test or outside, outside)
+            document = LabelledLine(number, name, str(one), line, test or outside, outside)
             kept.setdefault((document.label, outside), _Smallest(how.most)).add(document)
     return sorted(document for of_label in kept.values() for document in of_label.documents())
 
@@ -67,9 +67,9 @@ class _Smallest:
     """The documents with the smallest draws; never more than twice as many are held."""
 
     def __init__(self, most: int) -> None:
-        self.most, self._held, self._limit = most, list[Drawn](), float("inf")
+        self.most, self._held, self._limit = most, list[LabelledLine](), float("inf")
 
-    def add(self, document: Drawn) -> None:
+    def add(self, document: LabelledLine) -> None:
         if document.draw > self._limit:
             return
         self._held.append(document)
@@ -77,7 +77,7 @@ class _Smallest:
             self._held = self.documents()
             self._limit = self._held[-1].draw
 
-    def documents(self) -> list[Drawn]:
+    def documents(self) -> list[LabelledLine]:
         return sorted(self._held)[: self.most]
 
 

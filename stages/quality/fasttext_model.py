@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pipeline.bounds import Count, Positive
 from pipeline.contract import Context, Node, Result, TaskPhase, file, one
 from pipeline.errors import DataError
-from stages.quality.fasttext_models import LABEL, load
+from stages.fasttext_models import LABEL, load
 from stages.quality.lines import Normaliser
 
 

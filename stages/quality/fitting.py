@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.quality.drawing import Drawn
-from stages.quality.fasttext_models import LABEL, build, whole_line
+from stages.fasttext_models import LABEL, build, whole_line
+from stages.quality.drawing import LabelledLine
 
 # What 5 passes over 7,800 documents come to, where the choices of these files were measured. How far fastText gets is a
 # matter of learning rate times updates: 300 documents and 5 passes leave every score at 0.5, 40,000 updates rank as
@@ -36,7 +36,7 @@ class Fit:
     epochs: int | None
     lr: float
 
-    def run(self, documents: Sequence[Drawn]) -> Any:
+    def run(self, documents: Sequence[LabelledLine]) -> Any:
         """The model trained on the documents, in their order."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "train.txt")

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from stages.quality.fasttext_models import LABEL
+from stages.fasttext_models import LABEL
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -26,7 +26,7 @@ NEVER = -99.0  # log10 of the probability that `<s>` is generated, as ARPA files
 
 
 @dataclass(frozen=True)
-class Order:
+class NgramOrder:
     """The n-grams of one order, ascending by key.
 
     keys      int64 [m]
@@ -50,7 +50,7 @@ class NgramModel:
     """`words` by id, the special ones first; `orders[0]` are single words."""
 
     words: tuple[str, ...]
-    orders: tuple[Order, ...]
+    orders: tuple[NgramOrder, ...]
 
     def ids(self, words: Sequence[str]) -> np.ndarray:
         """int64 ids; unknown words are 0."""
@@ -149,9 +149,9 @@ def _count(stream: np.ndarray, starts: np.ndarray, order: int, vocabulary: int) 
     return orders
 
 
-def _smooth(counts: list[_Counts], vocabulary: int) -> tuple[Order, ...]:
+def _smooth(counts: list[_Counts], vocabulary: int) -> tuple[NgramOrder, ...]:
     adjusted = [_adjusted(counts, k, vocabulary) for k in range(len(counts))]
-    made: list[Order] = []
+    made: list[NgramOrder] = []
     lower = np.full(vocabulary, 1.0 / (vocabulary - 1))  # `<s>` is never generated
     for k, (of, count) in enumerate(zip(counts, adjusted, strict=True)):
         discounts = _discounts(count)
@@ -169,11 +169,11 @@ def _smooth(counts: list[_Counts], vocabulary: int) -> tuple[Order, ...]:
         p = share + weight[context] * (lower if k == 0 else lower[of.suffix])
         if k:
             previous = made[-1]
-            made[-1] = Order(previous.keys, previous.logp, np.log10(np.maximum(weight, 1e-99)).astype(np.float32))
+            made[-1] = NgramOrder(previous.keys, previous.logp, np.log10(np.maximum(weight, 1e-99)).astype(np.float32))
         logp = np.log10(np.maximum(p, 1e-99)).astype(np.float32)
         if k == 0:
             logp[1] = NEVER
-        made.append(Order(of.keys, logp, np.zeros(len(of.keys), np.float32)))
+        made.append(NgramOrder(of.keys, logp, np.zeros(len(of.keys), np.float32)))
         lower = p
     return tuple(made)
 
@@ -265,6 +265,6 @@ def load(path: Path) -> NgramModel:
         while f"keys{n}.i8" in archive.namelist():
             read = {name: np.frombuffer(archive.read(f"{name}{n}.{kind}"), f"<{kind}")
                     for name, kind in (("keys", "i8"), ("logp", "f4"), ("backoff", "f4"))}  # fmt: skip
-            orders.append(Order(**read))
+            orders.append(NgramOrder(**read))
             n += 1
     return NgramModel(words, tuple(orders))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pipeline.contract import ONE, Columns, Context, Node, RowFunction, RowNode
 from pipeline.errors import DataError
-from stages.quality.fasttext_models import LIBRARIES
+from stages.fasttext_models import LIBRARIES
 from stages.wants import QualityModel
 
 
@@ -39,8 +39,8 @@ class Quality(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
 
+        from stages.fasttext_models import good_shares, load
         from stages.quality.calibration import calibrate
-        from stages.quality.fasttext_models import good_shares, load
         from stages.quality.lines import Normaliser
 
         card = json.loads(ctx.path("train", ONE[0], ".json", of="model").read_text(encoding="utf-8"))

@@ -16,10 +16,10 @@ from pipeline.bounds import AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import ONE, Context, DocumentRow, FinishedNode, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import given_or_not
+from stages.fasttext_models import LIBRARIES, good_shares
 from stages.quality.auc import auc
 from stages.quality.calibration import isotonic
-from stages.quality.drawing import Draw, Drawn, drawn_documents
-from stages.quality.fasttext_models import LIBRARIES, good_shares
+from stages.quality.drawing import Draw, LabelledLine, drawn_documents
 from stages.quality.fitting import Analyzer, Fit
 from stages.quality.lines import Normaliser
 from stages.training.lineage import alike
@@ -150,7 +150,7 @@ class TrainQuality(Node):
         return Result(counts=counts, facts={**facts, **_shares(scores)})
 
 
-def _scores(model: Any, documents: Mapping[str, list[Drawn]]) -> dict[str, np.ndarray]:
+def _scores(model: Any, documents: Mapping[str, list[LabelledLine]]) -> dict[str, np.ndarray]:
     return {side: good_shares(model, [document.line for document in of]) for side, of in documents.items()}
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import plain_rows
 from pipeline.errors import DataError
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -11,7 +11,7 @@ from stages.read.batches import records
 from stages.read.given import Given
 from stages.read.parquet import open_parquet
 from stages.read.readers import reader
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 
 
 def first_records(

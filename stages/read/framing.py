@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from stages.read.records import LONGEST
+from stages.read.record_to_row import LONGEST
 from stages.read.streams import lines
 
 Frame = Literal["file", "line", "paragraph"]

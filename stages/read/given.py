@@ -10,7 +10,7 @@ from pipeline.contract import Source
 from stages.read import encodings
 from stages.read.framing import Frame
 from stages.read.ranges import Range
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 from stages.read.streams import Pipe, Watched, codec_of, decompress
 
 Row = tuple[int, Mapping[str, Any] | Reject]  # row number in the file, and its fields or why it has none

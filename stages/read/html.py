@@ -12,7 +12,7 @@ from stages.read.charset import decode_page
 from stages.read.encodings import DETECT
 from stages.read.framing import cut
 from stages.read.given import Given, Row
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 
 
 def rows(given: Given) -> Iterator[Row]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from pipeline.contract import Context, InPlace, NewShard, Result, Source, shard_facts
 from pipeline.errors import SourceDamaged, SourceError
 from stages.documents import SOURCE_FIELDS, TEXT, id_prefix
-from stages.read.layout import Unit
+from stages.read.layout import FileGroup
 from stages.read.parquet import BATCH_ROWS, Runs, same_file
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 REASONS = ("read.no_text", "read.empty", "read.invalid_utf8", "read.nul")
 
 
-def lay_down(ctx: Context, key: str, unit: Unit, source: Source, plan: Runs, run: list[int], strict: bool) -> Result:
+def lay_down(
+    ctx: Context, key: str, unit: FileGroup, source: Source, plan: Runs, run: list[int], strict: bool
+) -> Result:
     """The shard of a run; raises `SourceError` for a row without a usable text where `strict`."""
     with ctx.open_source(source) as stream:
         state, text_bytes = examine(stream, source, plan, run)

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.errors import SourceDamaged, SourceError
 from stages.read.framing import cut
 from stages.read.given import Given, Row
-from stages.read.records import DEEPEST, LONGEST, Reject, decode
+from stages.read.record_to_row import DEEPEST, LONGEST, Reject, decode
 
 ESCAPED, OTHER_HALVES = re.compile("[\udc80-\udcff]"), re.compile("[\ud800-\udc7f\udd00-\udfff]")
 STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')

@@ -30,15 +30,15 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Keep:
+class KeptFields:
     """`named`: the columns of their own; `rest`: whether the other fields travel too."""
 
     named: tuple[Kept, ...]
     rest: bool
 
     @staticmethod
-    def parse(entries: Sequence[str]) -> Keep:
-        return Keep(tuple(Kept.parse(entry) for entry in entries if entry != REST), REST in entries)
+    def parse(entries: Sequence[str]) -> KeptFields:
+        return KeptFields(tuple(Kept.parse(entry) for entry in entries if entry != REST), REST in entries)
 
     def check(self) -> None:
         names: set[str] = set()

@@ -119,7 +119,7 @@ def refuse_hub(path: str, place: str) -> None:
 
 
 @dataclass(frozen=True)
-class Unit:
+class FileGroup:
     """Files that are read together.
 
     files   their places in the listing
@@ -136,10 +136,27 @@ class Unit:
         return self.copies[self.files.index(source.index)]
 
 
-def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int) -> Mapping[str, Unit]:
-    """Key -> unit, in the order of the listing. `bundled`: which files hold one document each; `size`: bytes of files
-    in a bundle, on average at most."""
-    found: dict[str, Unit] = {}
+_last: tuple[Sequence[Source] | None, tuple, Mapping[str, FileGroup]] = (None, (), {})
+
+
+def groups(listed: Sequence[Source], form: str, txt_split: str, size: int) -> Mapping[str, FileGroup]:
+    """Key -> group, in the order of the listing; the last answer is kept, since every task of a process asks for it.
+
+    The last three are fields of `read`; `size` is how many bytes of small files are read together at most, on average.
+    """
+    global _last
+    if _last[0] is not listed or _last[1] != (form, txt_split, size):
+        forms = formats([source.name for source in listed], form, "read")
+        bundled = [each == "html" or (each == "txt" and txt_split == "file") for each in forms]
+        _last = (listed, (form, txt_split, size), _grouped(listed, forms, bundled, size))
+    return _last[2]
+
+
+def _grouped(
+    sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[bool], size: int
+) -> Mapping[str, FileGroup]:
+    """Key -> group. `bundled`: which files hold one document each."""
+    found: dict[str, FileGroup] = {}
     seen: Counter[str] = Counter()
     copies = []  # whatever the format, since an id names the bytes alone
     for source, form in zip(sources, forms, strict=True):
@@ -154,7 +171,7 @@ def units(sources: Sequence[Source], forms: Sequence[str], bundled: Sequence[boo
         else:
             names = [sources[i].digest + (f".{copies[i]}" if copies[i] else "") for i in files]
             key = f"{hashlib.sha256(''.join(names).encode()).hexdigest()[:16]}-{mark_of(form)}-files"
-        found[key] = Unit(key, form, tuple(files), tuple(copies[i] for i in files))
+        found[key] = FileGroup(key, form, tuple(files), tuple(copies[i] for i in files))
 
     bundle: list[int] = []
     held = 0

@@ -19,8 +19,8 @@ from pipeline.contract import Source
 from pipeline.errors import DataError, SourceChanged, SourceDamaged
 from stages.documents import SOURCE, SOURCE_ID, TEXT
 from stages.read.batches import needed, records
-from stages.read.keep import KINDS, Keep, Kept
-from stages.read.records import Reject, missing_column
+from stages.read.keep import KINDS, Kept, KeptFields
+from stages.read.record_to_row import Reject, missing_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,7 +50,7 @@ class Runs:
         return Runs(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Keep, run_bytes: int) -> Runs:
+def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: KeptFields, run_bytes: int) -> Runs:
     """Where the file is cut, by bytes of its text column; raises `DataError` for a column that is missing or there
     twice, or a text of another type."""
     footer = footer_digest(stream, source)

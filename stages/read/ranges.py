@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages.read.records import LONGEST
+from stages.read.record_to_row import LONGEST
 from stages.read.streams import Watched
 
 
@@ -66,7 +66,7 @@ def _records(raw: Watched, size: int, separator: str) -> list[Range]:
     the rest of the file is one."""
     import numpy as np
 
-    from stages.loops.records import NOT_HERE, RECORDS, TOO_LONG, record_end
+    from stages.loops.csv_records import NOT_HERE, RECORDS, TOO_LONG, record_end
 
     ranges: list[Range] = []
     at, head, longest = np.zeros(3, np.int64), b"", LONGEST

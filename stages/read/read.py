@@ -17,17 +17,7 @@ from itertools import islice
 from typing import Any, Literal
 
 from pipeline.bounds import Positive
-from pipeline.contract import (
-    Context,
-    Law,
-    Node,
-    Result,
-    Source,
-    TaskPhase,
-    reach,
-    runtime,
-    sources,
-)
+from pipeline.contract import Context, Law, Node, Result, Source, TaskPhase, reach, runtime, sources
 from pipeline.errors import RecipeError
 from stages.documents import BASE_COLUMNS, SOURCE, SOURCE_ID, TEXT, document_id
 from stages.read import charts, encodings, in_place, parquet, ranges
@@ -35,16 +25,14 @@ from stages.read.damaged import Damage, left_out
 from stages.read.demo import SCHEMES
 from stages.read.framing import Frame
 from stages.read.given import Given, Row
-from stages.read.keep import REST, Keep
-from stages.read.layout import OWN_NAMES, SEPARATORS, Unit, formats, mark_of, refuse_hub, units
+from stages.read.keep import REST, KeptFields
+from stages.read.layout import OWN_NAMES, SEPARATORS, FileGroup, formats, groups, mark_of, refuse_hub
 from stages.read.readers import reader
-from stages.read.records import Fields, Reject
+from stages.read.record_to_row import Fields, Reject
 from stages.read.shard_files import Rejected, ShardFiles
 from stages.read.streams import Watched, codec_of
 
 FIRST = "first"
-
-_units: tuple[Any, Any, Mapping[str, Unit]] = (None, None, {})  # of the last listing that this process has seen
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -103,8 +91,8 @@ class Read(Node):
             refuse_hub(path, "read.paths")
         self._keep().check()
 
-    def _keep(self) -> Keep:
-        return Keep.parse(self.keep)
+    def _keep(self) -> KeptFields:
+        return KeptFields.parse(self.keep)
 
     def adds(self) -> dict[str, str]:
         return {SOURCE: "string", SOURCE_ID: "string", **self._keep().columns()}
@@ -133,21 +121,14 @@ class Read(Node):
 
     # which tasks there are ------------------------------------------------------------------------------------------
 
-    def _units(self, ctx: Context) -> Mapping[str, Unit]:
-        """Made once per process and listing: every task asks, and there may be as many as there are files."""
-        global _units
-        listed = ctx.sources()
-        if _units[0] is not listed or _units[1] is not self:
-            forms = formats([source.name for source in listed], self.format, "read")
-            alone = [form == "html" or (form == "txt" and self.txt_split == "file") for form in forms]
-            _units = (listed, self, units(listed, forms, alone, self.shard_bytes))
-        return _units[2]
+    def _units(self, ctx: Context) -> Mapping[str, FileGroup]:
+        return groups(ctx.sources(), self.format, self.txt_split, self.shard_bytes)
 
-    def _in_parts(self, unit: Unit, source: Source) -> bool:
+    def _in_parts(self, unit: FileGroup, source: Source) -> bool:
         by_line = unit.form in ("jsonl", *SEPARATORS) or (unit.form == "txt" and self.txt_split == "line")
         return unit.form == "parquet" or (by_line and source.size > self.range_bytes)
 
-    def _wanted(self, ctx: Context) -> Iterator[tuple[Unit, int | None]]:
+    def _wanted(self, ctx: Context) -> Iterator[tuple[FileGroup, int | None]]:
         """Units, and how many rows of each are read (None = all)."""
         found = self._units(ctx)
         if self.limit is None:
@@ -192,7 +173,7 @@ class Read(Node):
             path.write_text(json.dumps(found))
         return Result()
 
-    def _rows_up_to(self, ctx: Context, unit: Unit, most: int) -> int:
+    def _rows_up_to(self, ctx: Context, unit: FileGroup, most: int) -> int:
         damage = self._damage(ctx)
         return damage.without(lambda: sum(1 for _ in islice(self._all_rows(ctx, unit, {}, damage), most)))
 
@@ -203,7 +184,7 @@ class Read(Node):
         damage = self._damage(ctx)
         return damage.without(lambda: self._cut(ctx, self._units(ctx)[key], damage))
 
-    def _cut(self, ctx: Context, unit: Unit, damage: Damage) -> Result:
+    def _cut(self, ctx: Context, unit: FileGroup, damage: Damage) -> Result:
         source = ctx.sources()[unit.files[0]]
         if damage.files:
             return Result(counts={"parts": 1}, facts=damage.facts())  # a part that says so, like other damage
@@ -284,7 +265,7 @@ class Read(Node):
     def _all_rows(
         self,
         ctx: Context,
-        unit: Unit,
+        unit: FileGroup,
         notes: dict[str, str],
         damage: Damage,
         piece: ranges.Range | None = None,

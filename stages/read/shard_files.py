@@ -21,7 +21,7 @@ from stages import row_groups
 from stages.documents import PARENT, PARENTS
 from stages.read.damaged import Damage
 from stages.read.encodings import guess
-from stages.read.records import Reject, Row
+from stages.read.record_to_row import Reject, Row
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from pipeline.errors import DataError
 from stages.read.given import Given, Row
-from stages.read.records import LONGEST, Reject
+from stages.read.record_to_row import LONGEST, Reject
 
 
 def commas(given: Given) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from stages.documents import TEXT
 from stages.read.charset import decode_page
 from stages.read.given import Given, Row
 from stages.read.json_files import record_of
-from stages.read.records import LONGEST, Reject, decode
+from stages.read.record_to_row import LONGEST, Reject, decode
 
 TEXTS = ("txt", "text", "json", "html", "htm")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from stages.documents import TEXT
 from stages.read.framing import cut
 from stages.read.given import Given, Row
-from stages.read.records import Reject, decode
+from stages.read.record_to_row import Reject, decode
 
 
 def rows(given: Given) -> Iterator[Row]:

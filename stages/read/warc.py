@@ -17,7 +17,7 @@ from pipeline.errors import SourceDamaged
 from stages.documents import TEXT
 from stages.read.charset import decode_page
 from stages.read.given import Given, Row
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 
 LONGEST_PAGE = 64 * 1024**2  # bytes of one page, unpacked
 HTML = ("text/html", "application/xhtml+xml")

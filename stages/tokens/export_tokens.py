@@ -23,7 +23,7 @@ import numpy as np
 from pipeline.contract import ONE, Address, Context, Law, Node, Result, TaskPhase, one, target
 from pipeline.errors import RecipeError
 from stages.publish import check_target, is_overwritten, publish
-from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX
+from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.wants import PackedRows
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ExportTokens(Node):
         packed = ctx.result("pack", key, of="rows")
         length = self.rows.length  # pyright: ignore[reportAttributeAccessIssue]
         ids, spans = (ctx.path("pack", key, suffix, of="rows") for suffix in (BIN_SUFFIX, ROWS_SUFFIX))
-        documents = Documents.read(ids, spans, length, packed.facts["dtype"])
+        documents = WholeDocuments.read(ids, spans, length, packed.facts["dtype"])
         if self.format == "megatron":
             _megatron(ctx, documents)
         elif self.format == "datatrove":
@@ -118,7 +118,7 @@ def _shards(ctx: Context) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Documents:
+class WholeDocuments:
     """The documents of one shard, whole again, in the order of the base.
 
     pieces   ids of every piece, one document's after another's
@@ -134,7 +134,7 @@ class Documents:
     dtype: np.dtype
 
     @classmethod
-    def read(cls, ids: Path, spans: Path, length: int, dtype: str) -> Documents:
+    def read(cls, ids: Path, spans: Path, length: int, dtype: str) -> WholeDocuments:
         """From the two files of a shard of packed rows."""
         import pyarrow.parquet as pq
 
@@ -173,7 +173,7 @@ class Documents:
         yield from np.split(whole, self.lengths.cumsum()[:-1])
 
 
-def _megatron(ctx: Context, documents: Documents) -> None:
+def _megatron(ctx: Context, documents: WholeDocuments) -> None:
     """Layout of `megatron.core.datasets.indexed_dataset` (version 1): lengths of the sequences int32, where each begins
     [bytes] int64, and the sequences at which documents begin int64, with the end as last entry.
     """
@@ -189,7 +189,7 @@ def _megatron(ctx: Context, documents: Documents) -> None:
         file.write(np.arange(count + 1, dtype="<i8").tobytes())
 
 
-def _datatrove(ctx: Context, documents: Documents) -> None:
+def _datatrove(ctx: Context, documents: WholeDocuments) -> None:
     """Layout of `datatrove.pipeline.tokens`: flat ids, and where each document ends [tokens], uint64."""
     size = documents.dtype.itemsize
     with ctx.create(".ds") as path:
@@ -201,7 +201,7 @@ def _datatrove(ctx: Context, documents: Documents) -> None:
         path.write_text(f"tokenizer.json|{size}\n{tokens}\n{tokens}")
 
 
-def _parquet(ctx: Context, documents: Documents) -> None:
+def _parquet(ctx: Context, documents: WholeDocuments) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -111,7 +111,7 @@ class Pack(Node):
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
-        from stages.tokens.rows import rows_of_document
+        from stages.tokens.packed_rows import rows_of_document
 
         meta = ctx.path("meta", "all", ".json")
         rows = rows_of_document(meta, row.shard.base, row.shard.key, row.row)

@@ -16,8 +16,8 @@ from pipeline.contract import Context, Result
 from pipeline.errors import DataError
 from stages.documents import HALF, LOG_PRIOR
 from stages.tokens.encoder import Encoder
+from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.tokens.packing import Piece, best_fit, cut
-from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.tokens.tokenizer import END_OF_TEXT
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class PackWriter:
         self.waiting = []
 
     def _describe(self, packed: list[list[Piece]], rows: np.ndarray, used: np.ndarray) -> pa.Table:
-        """The lines of `rows.parquet` for a window; `stages.tokens.rows` describes the fields."""
+        """The lines of `rows.parquet` for a window; `stages.tokens.packed_rows` describes the fields."""
         import pyarrow as pa
 
         first = self.counts["rows"]

@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from stages.training.record import MASS
+from stages.training.step_record import MASS
 
 POINTS = 400  # of a curve; longer ones are thinned
 SHOWN, SHOWN_STEPS = 12, 40  # documents of a step that stands out, and such steps
@@ -45,7 +45,7 @@ def of_files(record: Path, unusual: Path, name: str, *, weighted: bool) -> Itera
 
 
 def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:
-    """The figures of a run from its record (`stages.training.record.RECORD`); `weighted`: rows had weights."""
+    """The figures of a run from its record (`stages.training.step_record.RECORD`); `weighted`: rows had weights."""
     tokens = running_total(record["tokens"])
     yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
     if weighted:

@@ -155,14 +155,14 @@ class Evaluate(Node):
         """Texts that the model writes."""
         from tokenizers import Tokenizer
 
-        from models.generate import Sampling, generate
+        from models.generate import TokenSampling, generate
         from stages.tokens.encoder import Encoder
 
         decoder = Tokenizer.from_file(str(run.folder["tokenizer.json"]))
         encoder = Encoder.load(run.folder["tokenizer.json"])
         prompts = [(self.prompts or ("",))[number % max(1, len(self.prompts))] for number in range(self.samples)]
         starts = [ids.tolist() for ids in encoder.encode(prompts)] if prompts else []
-        how = Sampling(temperature=self.temperature)
+        how = TokenSampling(temperature=self.temperature)
         written = generate(
             model, starts, self.sample_tokens, run.config["end_id"], sampling=how, seed=self.seed, begin_id=run.begin_id
         )

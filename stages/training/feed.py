@@ -16,7 +16,7 @@ import torch
 
 from models.batch import Batch
 from pipeline.errors import DataError
-from stages.tokens.rows import LOG_PRIOR
+from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.collate import Key, Rows, check_shape
 from stages.training.gradients import subtrees
 from stages.training.job import Job

@@ -11,7 +11,7 @@ from models.hf_settings import llama_of
 from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
 from stages.one_folder import by_name, marks
-from stages.training.known import checked_llama, folder_settings
+from stages.training.planned_model import checked_llama, folder_settings
 
 NEEDED = ("config.json", "tokenizer.json")
 

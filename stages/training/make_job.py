@@ -14,7 +14,7 @@ from stages.training.row_source import RowSource
 from stages.training.stream_rows import Packer, packer, streamed_rows
 
 if TYPE_CHECKING:
-    from stages.tokens.rows import PackedRows
+    from stages.tokens.packed_rows import PackedRows
 
 
 def job_of(node: Any, ctx: Context) -> tuple[Job, Packer | None]:

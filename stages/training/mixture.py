@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from stages.tokens.rows import PackedRows
+    from stages.tokens.packed_rows import PackedRows
     from stages.training.job import Job
     from stages.training.row_source import RowSource
 
@@ -26,7 +26,7 @@ def sources_of(
     """The mixture with shares under the cap of epochs; all sources must have one form of rows. `slots`: rows that the
     whole run reads.
     """
-    from stages.tokens.rows import PackedRows
+    from stages.tokens.packed_rows import PackedRows
     from stages.training.row_source import RowSource
     from stages.training.sampler import BLOCK, capped_shares
 

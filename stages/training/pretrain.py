@@ -2,7 +2,7 @@
 `stages.training.ray_trainer`.
 
 Published once, when training has ended: `train/all/model.safetensors`; `train/all/steps.parquet`, one line
-a step (its columns are those of `stages.training.record.RECORD`, with `rows`, the global row numbers of the
+a step (its columns are those of `stages.training.step_record.RECORD`, with `rows`, the global row numbers of the
 batch in its order); `train/all/config.json`, from which model, order and tokens are rebuilt;
 `train/all/unusual.json`, steps whose loss stands out or whose update was left out, with their rows and documents;
 `train/all/tokenizer.json`. Checkpoints, progress and timings are not data: they lie in scratch, or go to
@@ -26,7 +26,7 @@ from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Res
 from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import ENCODERS
-from stages.training import known
+from stages.training import planned_model
 from stages.training.asks import check_rows, check_start
 from stages.training.collate import NEXT_TOKEN, Collator
 from stages.training.curves import FILES, of_files
@@ -198,8 +198,8 @@ class Pretrain(Node):
         objectives = [self.objective, *(stage.objective for stage in self.schedule)]
         collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
         check_start(self.start, objectives)
-        known.check_freeze(self)
-        known.check_start(self)
+        planned_model.check_freeze(self)
+        planned_model.check_start(self)
         if self.feed is not None:
             check_stream(self, [*objectives, *collators, self.reweight], collators)
             return
@@ -213,7 +213,7 @@ class Pretrain(Node):
             if not share > 0.0:
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
         packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
-        known.check_mixture(packs)
+        planned_model.check_mixture(packs)
         check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
 
     def phases(self):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 
 
 @dataclass(frozen=True)

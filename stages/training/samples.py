@@ -16,7 +16,7 @@ from torch import Tensor
 from models.batch import Batch
 from models.losses import sum_documents, sum_rows
 from models.reweight import highest_prior
-from stages.tokens.rows import LOG_PRIOR
+from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.gradients import gather
 
 

@@ -62,11 +62,11 @@ from stages.training.job import Job
 from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
-from stages.training.record import Record
 from stages.training.samples import Samples, highest_of_all
 from stages.training.scratch import Scratch
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
+from stages.training.step_record import Record
 from stages.training.stream_feed import Passes, open_feed
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
 

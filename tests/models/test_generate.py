@@ -10,7 +10,7 @@ import torch
 
 from models.build import build
 from models.fill import fill_in
-from models.generate import Sampling, _repetition, _top_k, _top_p, generate
+from models.generate import TokenSampling, _repetition, _top_k, _top_p, generate
 from models.objectives.infill import Sentinels
 from models.presets import Llama, Lost
 from tests.models.calls import logits
@@ -38,14 +38,14 @@ def by_loop(model, prompt, tokens):
 
 
 def test_many_prompts_with_a_cache_give_what_a_plain_loop_gives(model) -> None:
-    together = generate(model, PROMPTS, 12, END, sampling=Sampling(temperature=0.0))
+    together = generate(model, PROMPTS, 12, END, sampling=TokenSampling(temperature=0.0))
     assert together == [by_loop(model, prompt, 12) for prompt in PROMPTS]
 
 
 def test_a_gap_is_filled_behind_its_mark_until_the_span_is_closed(model) -> None:
     sentinels = Sentinels(masks=(1, 2), end=END, separator=6, end_span=8)
     gaps = [([5, 9], [3, 4]), ([], [7]), ([11], [])]
-    found = fill_in(model, gaps, 9, sentinels, sampling=Sampling(temperature=0.0))
+    found = fill_in(model, gaps, 9, sentinels, sampling=TokenSampling(temperature=0.0))
     for (before, after), filled in zip(gaps, found, strict=True):
         text, written = [END, *before, 1, *after, END, 6, 1], []
         while len(written) < 9:
@@ -57,16 +57,16 @@ def test_a_gap_is_filled_behind_its_mark_until_the_span_is_closed(model) -> None
 
 
 def test_a_drawn_text_depends_on_its_number_and_the_seed_and_not_on_its_neighbours(model) -> None:
-    how = {"sampling": Sampling(temperature=1.0), "seed": 3}
+    how = {"sampling": TokenSampling(temperature=1.0), "seed": 3}
     together = generate(model, PROMPTS, 10, END, **how)
     for number, prompt in enumerate(PROMPTS):
         assert generate(model, [prompt], 10, END, numbers=[number], **how) == [together[number]]
-    assert generate(model, PROMPTS, 10, END, sampling=Sampling(temperature=1.0), seed=4) != together
+    assert generate(model, PROMPTS, 10, END, sampling=TokenSampling(temperature=1.0), seed=4) != together
 
 
 def test_draws_follow_the_models_law(model) -> None:
     many = 3000
-    drawn = generate(model, [[5]] * many, 1, END, sampling=Sampling(temperature=1.0))
+    drawn = generate(model, [[5]] * many, 1, END, sampling=TokenSampling(temperature=1.0))
     counts = Counter(text[0] if text else END for text in drawn)
     shares = torch.softmax(logits(model, torch.tensor([[END, 5]]))[0, -1], -1).tolist()
     for token, share in enumerate(shares):
@@ -83,10 +83,10 @@ def test_a_text_ends_with_the_models_length_and_a_prompt_keeps_its_end(model) ->
             return logits_bv
 
     rule = Counted()
-    [text] = generate(model, [list(range(1, 39))], 10, END, sampling=Sampling(temperature=0.0), rules=[rule])
+    [text] = generate(model, [list(range(1, 39))], 10, END, sampling=TokenSampling(temperature=0.0), rules=[rule])
     assert len(text) == 10
     assert rule.longest == LENGTH - 1
-    [text] = generate(model, [[1]], 100, END, sampling=Sampling(temperature=0.0), rules=[rule])
+    [text] = generate(model, [[1]], 100, END, sampling=TokenSampling(temperature=0.0), rules=[rule])
     assert len(text) == LENGTH - 1
 
 

@@ -14,7 +14,7 @@ from corpus import bytes_of, whole, write_corpus
 from pipeline.driver.execute import Options, run
 from pipeline.driver.plan import Entry, plan
 from pipeline.graph import Graph
-from pipeline.run import Run, open_run
+from pipeline.run import StoredRun, open_run
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Finished:
     def graph(self, **changed: dict[str, Any]) -> Graph:
         return whole(self.paths, **changed)
 
-    def run(self, name: str = "whole", **changed: dict[str, Any]) -> Run:
+    def run(self, name: str = "whole", **changed: dict[str, Any]) -> StoredRun:
         return run(self.graph(**changed), name=name, store=str(self.store), options=Options(cpus=2))
 
     def plan(self, name: str = "whole", **changed: dict[str, Any]) -> dict[str, Entry]:
         return {entry.name: entry for entry in plan(self.graph(**changed), str(self.store), name).entries}
 
-    def open(self, name: str = "whole") -> Run:
+    def open(self, name: str = "whole") -> StoredRun:
         return open_run(str(self.store), name)
 
     def bytes(self) -> dict[str, str]:

@@ -22,11 +22,11 @@ def main(wish: dict[str, Any]) -> int:
 
     from pipeline.driver.execute import Options, run
     from pipeline.errors import SiftloomError
-    from pipeline.progress.lines import Lines
+    from pipeline.progress.lines import ProgressLines
 
     graph = whole(tuple(wish["paths"]), **wish.get("changed", {}))
     options = Options(cpus=wish.get("cpus", 1), address=wish.get("address"), wait=wish.get("wait", True))
-    watcher = Lines(sys.stderr) if wish.get("lines") else None
+    watcher = ProgressLines(sys.stderr) if wish.get("lines") else None
     try:
         run(graph, name=wish.get("name", "whole"), store=wish["store"], options=options, watcher=watcher)
     except SiftloomError as error:

@@ -17,7 +17,7 @@ from pipeline.errors import RecipeError, SiftloomError
 from pipeline.graph import build
 from pipeline.recipe import parse
 from pipeline.recipe.vocabulary import fields_of
-from pipeline.recipe.write import _Writer, flow
+from pipeline.recipe.write import _RecipeWriter, flow
 from siftloom import Pipeline
 from siftloom import stages as s
 from siftloom.vocabulary import vocabulary
@@ -329,7 +329,7 @@ def test_no_value_in_a_recipe_leaves_as_a_bare_exception() -> None:
         names = {node: f"{name}_" for node, name in graph.names.items()}
         for key in fields_of(load(kind)):
             for value in draw.sample(PLAIN, 4):
-                *before, wrong = [(names[node], _Writer(names, known).node(node)) for node in graph.nodes]
+                *before, wrong = [(names[node], _RecipeWriter(names, known).node(node)) for node in graph.nodes]
                 nodes = dict([*before, (wrong[0], {**wrong[1], key: value})])
                 text = base + "".join(f"  {flow(name)}: {flow(node)}\n" for name, node in nodes.items())
                 make = lambda text=text: parse(text, known, source="r.yaml").graph()  # noqa: E731

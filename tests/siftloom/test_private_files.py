@@ -9,7 +9,7 @@ from command_line import RECIPE, siftloom, write_documents
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from pipeline.ray_runtime.jobs import measure
+from pipeline.ray_runtime.job_server import measure
 from siftloom.private_files import private_files
 
 CHECKOUT = Path(__file__).parents[2]

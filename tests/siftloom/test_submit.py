@@ -148,7 +148,7 @@ def test_the_exit_code_is_that_of_the_run(head: Head, tmp_path: Path) -> None:
     assert "slow: failed in" in done.stdout
     assert "no rows today" in done.stdout
     probe = (
-        "import sys; from pipeline.ray_runtime.jobs import Jobs; jobs = Jobs(sys.argv[1]); "
+        "import sys; from pipeline.ray_runtime.job_server import JobServer; jobs = JobServer(sys.argv[1]); "
         "job = jobs.submit(['python', '-c', 'raise SystemExit(7)'], name='seven', folder='.', metadata={}, env={}); "
         "sys.exit(jobs.follow(job, print))"
     )
@@ -160,9 +160,10 @@ def test_submits_of_one_name_at_once_are_jobs_of_their_own(head: Head, tmp_path:
     if "RAY_AUTH_TOKEN_PATH" not in head.env:
         pytest.skip("shown on the head with a token")
     probe = (
-        "import sys; from concurrent.futures import ThreadPoolExecutor; from pipeline.ray_runtime.jobs import Jobs; "
+        "import sys; from concurrent.futures import ThreadPoolExecutor; "
+        "from pipeline.ray_runtime.job_server import JobServer; "
         "send = lambda jobs: jobs.submit(['true'], name='same', folder='.', metadata={}, env={}); "
-        "print(*sorted(ThreadPoolExecutor(4).map(send, [Jobs(sys.argv[1]) for _ in range(4)])))"
+        "print(*sorted(ThreadPoolExecutor(4).map(send, [JobServer(sys.argv[1]) for _ in range(4)])))"
     )
     done = subprocess.run(
         [sys.executable, "-c", probe, head.address], cwd=tmp_path, env=head.env, capture_output=True, text=True

@@ -9,7 +9,7 @@ import pytest
 from command_line import Small
 
 from pipeline.recipe import parse
-from siftloom.ask.scores import Scores
+from siftloom.ask.scores import ScoredDocuments
 from siftloom.run import open_run
 from siftloom.ui.models import joined
 from siftloom.ui.thresholds import changed_line
@@ -65,9 +65,9 @@ def test_curves_of_one_title_stand_in_one_chart_each_name_once() -> None:
 def test_one_column_is_added_once_however_many_ask_at_once(small: Small) -> None:
     run = open_run(str(small.folder / "kept"), "small")
     for _ in range(5):
-        scores, gate = Scores(run, run["once"]), threading.Barrier(8)
+        scores, gate = ScoredDocuments(run, run["once"]), threading.Barrier(8)
 
-        def ask(scores: Scores = scores, gate: threading.Barrier = gate) -> int:
+        def ask(scores: ScoredDocuments = scores, gate: threading.Barrier = gate) -> int:
             gate.wait()
             return len(scores.columns(["gopher_words", "lang_p"]))
 

@@ -22,8 +22,8 @@ from stages.clean.language import Language
 from stages.clean.pii import Pii
 from stages.clean.refinedweb_lines import RefinedwebLines
 from stages.clean.tidy import Tidy
+from stages.fasttext_models import bundled_language_model, load, predict
 from stages.quality.coherence import Coherence
-from stages.quality.fasttext_models import bundled_language_model, load, predict
 from stages.quality.lines import Normaliser
 from stages.read.read import Read
 

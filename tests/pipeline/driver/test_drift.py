@@ -31,7 +31,7 @@ def looked_again(monkeypatch):
     drift.look_again()
 
 
-def behind(fn: str) -> drift.Code:
+def behind(fn: str) -> drift.CodeIdentity:
     """The code behind a node that calls this function, as it is on the disk now."""
     drift.look_again()
     return drift.code_of(Map(docs=Node(), fn=fn, writes={"letters": "int32"}))
@@ -184,7 +184,7 @@ def test_the_code_behind_a_node_ends_with_the_last_module_it_imports(monkeypatch
     monkeypatch.setattr(Path, "read_bytes", lambda path: seen.add("/".join(path.parts[-2:])) or read(path))
     drift.look_again()
     drift.code_of(Pretrain(rows=Node(), model=Llama("1m")))
-    assert {"training/worker.py", "models/lost.py", "models/attention.py", "tokens/rows.py"} <= seen
+    assert {"training/worker.py", "models/lost.py", "models/attention.py", "tokens/packed_rows.py"} <= seen
     assert {path.split("/")[0] for path in seen} <= {
         "pipeline", "files", "stages", "models", "hf", "training", "tokens",
     }  # fmt: skip
@@ -252,7 +252,7 @@ def test_what_is_kept_of_a_half_done_node_is_not_gone_on_with_under_another_libr
     with pytest.raises(DriftError, match=r"map: a half-done node: pyarrow was .* and is 99\.0 since it began"):
         check_drift(Ledger(build([node]), store), accept=False)
     check_drift(Ledger(build([node]), store), accept=True)
-    noted = drift.Code.from_bytes(store.read(f"{state.folder(node)}/{drift.NOTE}"))
+    noted = drift.CodeIdentity.from_bytes(store.read(f"{state.folder(node)}/{drift.NOTE}"))
     assert noted.mixed
     assert noted.libraries["pyarrow"] == "99.0"
 

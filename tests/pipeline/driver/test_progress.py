@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.files.open_store import open_store
 from pipeline.progress.board import Board, NodeStatus, line
 from pipeline.progress.history import Took, earlier, time_left
-from pipeline.progress.lines import JsonLines, Lines
+from pipeline.progress.lines import JsonLines, ProgressLines
 from pipeline.progress.recorder import Recorder
 from pipeline.progress.table import LiveTable, cells, shown
 from pipeline.progress.watcher import Finished, NodeProgress, Started, TaskEvent, TaskFailed, Watchers
@@ -58,7 +58,7 @@ def report_to(watcher) -> None:
 
 def test_a_line_for_each_change_and_the_first_cause_of_a_failure() -> None:
     stream = io.StringIO()
-    report_to(Lines(stream))
+    report_to(ProgressLines(stream))
     lines = stream.getvalue().splitlines()
     assert lines[0] == "1 nodes are reused, 1 to do"
     assert lines[1] == "clean: running, 0/2 rows"
@@ -77,7 +77,7 @@ def test_a_long_silence_is_broken() -> None:
                 spoke.set()
             return super().write(text)
 
-    watcher = Lines(Stream(), heartbeat=0.05)
+    watcher = ProgressLines(Stream(), heartbeat=0.05)
     watcher.notify(Started(Plan()))
     watcher.notify(NodeProgress("clean", "running", "rows", 0, 2))
     assert spoke.wait(20)

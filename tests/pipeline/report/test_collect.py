@@ -14,7 +14,7 @@ from pipeline.graph import build
 from pipeline.progress.recorder import Recorder
 from pipeline.report.collect import collect
 from pipeline.report.page import render
-from pipeline.run import Run
+from pipeline.run import StoredRun
 from stages.clean.gopher_quality import GopherQuality
 from stages.read.read import Read
 
@@ -26,7 +26,7 @@ THINGS = ("horse", "clock", "letter", "carriage", "dog", "piano", "lamp", "garde
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Run:
+def run(tmp_path_factory) -> StoredRun:
     folder: Path = tmp_path_factory.mktemp("run")
     texts = [PROSE.format(one, other) for one in THINGS for other in THINGS[:3]]
     texts += ["Too short.", "Short too."]
@@ -42,7 +42,7 @@ def run(tmp_path_factory) -> Run:
     return done
 
 
-def test_counts_inputs_and_reasons_are_those_of_the_run(run: Run) -> None:
+def test_counts_inputs_and_reasons_are_those_of_the_run(run: StoredRun) -> None:
     data = collect(run)
     docs, plain, same = data.nodes
     assert [(node.label, node.total, node.kept) for node in data.nodes] == [
@@ -67,7 +67,7 @@ def test_counts_inputs_and_reasons_are_those_of_the_run(run: Run) -> None:
     assert (sum(alpha["counts"]), sum(alpha["removed"])) == (32, 2)  # whatever the reason was
 
 
-def test_examples_hold_the_removed_text_and_the_one_that_stayed(run: Run) -> None:
+def test_examples_hold_the_removed_text_and_the_one_that_stayed(run: StoredRun) -> None:
     data = collect(run)
     removed = {row["id"]: row for row in run["same_beginning"].removed().to_pylist()}
     alive = dict(zip(*run["same_beginning"].rows(["id", "text"]).to_pydict().values(), strict=True))
@@ -82,15 +82,15 @@ def test_examples_hold_the_removed_text_and_the_one_that_stayed(run: Run) -> Non
         assert example.text != example.kept_text
 
 
-def test_the_run_writes_its_page(run: Run) -> None:
+def test_the_run_writes_its_page(run: StoredRun) -> None:
     html = render(collect(run))
     assert "same_<wbr>beginning.<wbr>copy" in html
     assert "<del>" in html
 
 
-def test_a_node_that_is_not_finished_is_shown_so(run: Run) -> None:
+def test_a_node_that_is_not_finished_is_shown_so(run: StoredRun) -> None:
     run.store.delete(f"{run['same_beginning'].folder}/manifest.json")
-    half = collect(Run(run.store, run.name))
+    half = collect(StoredRun(run.store, run.name))
     assert half.nodes[2].result == "not finished"
     assert half.headline == "Not finished: same_beginning."
 

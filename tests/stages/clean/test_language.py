@@ -9,7 +9,7 @@ from pipeline.recipe import parse
 from siftloom.vocabulary import vocabulary
 from stages.clean.language import Language
 from stages.clean.languages import CODES, NAMES
-from stages.quality.fasttext_models import LABEL, bundled_language_model, load
+from stages.fasttext_models import LABEL, bundled_language_model, load
 from stages.read.read import Read
 
 DOCS = Read(paths=("unread",))

@@ -16,7 +16,7 @@ from stages.dedup.components import with_new_rows
 from stages.dedup.corpus import MAX_NARROW, first_rows, locate, row_type
 from stages.dedup.earlier import KeyTable
 from stages.dedup.minhash import _bands_for
-from stages.dedup.records import DOCUMENT, RecordFile, fixed_width, save, stored, stored_table, with_ids
+from stages.dedup.record_files import DOCUMENT, RecordFile, fixed_width, save, stored, stored_table, with_ids
 from stages.dedup.union_find import grouped, may_repeat, range_edges, stars
 
 pairs = st.lists(st.tuples(st.integers(0, 39), st.integers(0, 39)), max_size=60)

@@ -13,7 +13,7 @@ from local_context import LocalContext
 
 from pipeline.contract import Node
 from pipeline.errors import DataError
-from stages.extract.apart import Apart, Failed
+from stages.extract.apart import Apart, NoText
 from stages.extract.extract import Extract
 from stages.extract.work import most, work
 from tests.data_debian import DebianUnavailable, unpacked
@@ -159,7 +159,7 @@ def test_a_page_that_crashes_the_parser_twice_has_a_reason_and_the_next_one_is_e
     apart = dying(tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
     for number in range(2):
         (tmp_path / str(number)).touch()
-    with pytest.raises(Failed, match="crashed"):
+    with pytest.raises(NoText, match="crashed"):
         apart.extract(PAGE)
     assert SENTENCE.strip() in apart.extract(PAGE)[0]
 

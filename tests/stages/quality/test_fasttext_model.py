@@ -7,8 +7,8 @@ import pytest
 from local_context import LocalContext
 
 from pipeline.errors import DataError, MissingExtra
+from stages.fasttext_models import bundled_language_model, load
 from stages.quality.fasttext_model import FasttextModel
-from stages.quality.fasttext_models import bundled_language_model, load
 from stages.quality.score import Quality
 from stages.read.read import Read
 

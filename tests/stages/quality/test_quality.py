@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
+from stages.fasttext_models import bundled_language_model, load, predict
 from stages.quality.auc import auc
 from stages.quality.calibration import calibrate, isotonic
-from stages.quality.drawing import Drawn, _Smallest
-from stages.quality.fasttext_models import bundled_language_model, load, predict
+from stages.quality.drawing import LabelledLine, _Smallest
 from stages.quality.lines import Normaliser
 from stages.quality.score import Quality
 from stages.quality.train import TrainQuality
@@ -200,7 +200,7 @@ def test_isotonic_regression_is_the_closest_rising_function(pairs):
 def test_a_draw_keeps_the_smallest_however_many_come(monkeypatch):
     smallest = _Smallest(3)
     for draw in [9, 1, 8, 2, 7, 3, *range(10, 5000), 0]:
-        smallest.add(Drawn(draw, "id", "good", "line", False, False))
+        smallest.add(LabelledLine(draw, "id", "good", "line", False, False))
     assert [document.draw for document in smallest.documents()] == [0, 1, 2]
 
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from pipeline.contract import Source
 from pipeline.errors import DataError
-from stages.read import ranges, records
+from stages.read import ranges, record_to_row
 from stages.read.given import Given
-from stages.read.records import Reject
+from stages.read.record_to_row import Reject
 from stages.read.streams import Watched
 from stages.read.tables import commas, tabs
 
@@ -71,4 +71,4 @@ def test_behind_a_field_larger_than_a_document_nothing_is_cut(monkeypatch):
 def test_a_header_that_is_no_record_is_named():
     with pytest.raises(DataError, match=r"a\.csv: a header that is no record"):
         rows(b'"a"b,c\n1,2\n')
-    assert records.LONGEST == ranges.LONGEST
+    assert record_to_row.LONGEST == ranges.LONGEST

@@ -17,7 +17,7 @@ from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.pack import Pack
 from stages.tokens.pack_shard import PackWriter
-from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows, has_label
+from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows, has_label
 from stages.tokens.tokenizer import Tokenizer
 from tests.stages.local_context import LocalContext
 

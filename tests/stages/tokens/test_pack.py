@@ -16,7 +16,7 @@ from stages.tokens.encoder import Encoder
 from stages.tokens.holdout import barred_documents
 from stages.tokens.pack import Pack
 from stages.tokens.pack_shard import PackWriter
-from stages.tokens.rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows
+from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows
 from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from tests.stages.local_context import LocalContext
 

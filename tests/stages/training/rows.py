@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 
 
 def made_rows(folder, *, rows=64, length=16, vocab_size=50, seed=0, ragged=True):

@@ -14,7 +14,7 @@ from models.presets import Llama
 from pipeline.errors import RecipeError
 from stages.read.read import Read
 from stages.tokens.pack import Pack
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from stages.training.checkpoint import RESULT, Saver
 from stages.training.collate import NEXT_TOKEN, Key, Rows

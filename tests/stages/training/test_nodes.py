@@ -23,7 +23,7 @@ from stages.read.read import Read
 from stages.split import Split
 from stages.tokens.encoder import Encoder
 from stages.tokens.pack import Pack
-from stages.tokens.rows import rows_of_document
+from stages.tokens.packed_rows import rows_of_document
 from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from stages.training.compare import Compare
 from stages.training.evaluate import Evaluate

@@ -123,17 +123,23 @@ def brief(job):
     return dataclasses.replace(job, steps=150, checkpoint_every=10, log_interval=1)
 
 
+@pytest.mark.faults
+@pytest.mark.timeout(600)
 def test_a_killed_controller_counts_as_a_lost_worker(brief, tmp_path):
-    hold = tmp_path / "hold"
+    hold, left = tmp_path / "hold", []
+
+    def keep_them() -> None:
+        hold.touch()
+        left.extend(processes("RayTrainWorker"))
+
     brief = dataclasses.replace(brief, objective=Held(file=str(hold)))
     train(at(brief, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     broken = at(brief, tmp_path / "broken")
     fitting = threading.Thread(target=fit, args=(broken, "run", 2, 1))
     fitting.start()
-    kill_at_a_checkpoint("TrainController", broken.scratch, fitting, meanwhile=hold.touch)
+    kill_at_a_checkpoint("TrainController", broken.scratch, fitting, meanwhile=keep_them)
     # its workers live on for a moment: held, they cannot end the run before they are ended themselves
-    left = processes("RayTrainWorker")
-    assert left
+    assert len(left) == 2
     wait_until(lambda: not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in left), fitting)
     hold.unlink()
     fitting.join()

@@ -16,7 +16,7 @@ from models.presets import Llama
 from models.reweight import weights
 from models.reweight_config import KlDro, LinUpper, Uniform
 from pipeline.errors import DataError
-from stages.tokens.rows import PackedRows
+from stages.tokens.packed_rows import PackedRows
 from stages.training.asks import columns
 from stages.training.by_prior import ByPrior
 from stages.training.checkpoint import Saver

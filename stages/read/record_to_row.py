@@ -29,7 +29,7 @@ from typing import Any
 from pipeline.contract import json_object
 from pipeline.errors import DataError
 from stages.documents import SOURCE
-from stages.read.keep import KINDS, Keep, without
+from stages.read.keep import KINDS, KeptFields, without
 
 LONGEST = 512 * 1024**2  # bytes of one document; a row group of Arrow strings can hold 2 GiB
 DEEPEST = 200  # brackets around a value; where Python itself gives up depends on who called whom
@@ -71,7 +71,7 @@ def usable(text: str) -> int:
 class Fields:
     """Takes the wanted fields out of records. `place` names the file in errors."""
 
-    def __init__(self, text: str, id_field: str, keep: Keep, place: str):
+    def __init__(self, text: str, id_field: str, keep: KeptFields, place: str):
         self.text, self.id_field, self.keep, self.place = text, id_field, keep, place
         self.taken = keep.taken(text, id_field, SOURCE)
         self.records = 0

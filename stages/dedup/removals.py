@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.contract import Columns, Context, Removed, RowFunction
 from stages.dedup.corpus import corpus
 from stages.dedup.method import Method
-from stages.dedup.records import stored_table
+from stages.dedup.record_files import stored_table
 
 if TYPE_CHECKING:
     import pyarrow as pa

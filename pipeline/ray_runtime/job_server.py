@@ -72,7 +72,7 @@ def largest_package() -> int:
     return GCS_STORAGE_MAX_SIZE
 
 
-class Jobs:
+class JobServer:
     """The job server of a cluster. Raises UserError when it cannot be reached or refuses the token."""
 
     def __init__(self, address: str) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, RowFunction
 from stages.dedup.corpus import first_rows
-from stages.dedup.records import stored
+from stages.dedup.record_files import stored
 from stages.lines.repeats import REPEAT
 from stages.lines.units import Units, units
 
