@@ -6,7 +6,7 @@ STAMP  := $(VENV)/.installed
 STORE  ?= runs
 export PYTHONWARNINGS := ignore
 
-.PHONY: demo test check faults bench docs wheel clean
+.PHONY: demo test check faults bench evidence docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/siftloom demo --store $(STORE)
@@ -30,6 +30,10 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.dedup --small
 	$(BIN)/python -m benchmarks.lost --small
 	$(BIN)/python -m benchmarks.training --small
+
+# All experiments of docs/evidence, small: that each can be made again. `python -m benchmarks.evidence` makes the records.
+evidence: $(STAMP)
+	$(BIN)/python -m benchmarks.evidence --small --into runs/evidence
 
 docs: $(STAMP)
 	$(BIN)/pip install --quiet -e ".[docs]"
