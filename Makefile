@@ -6,7 +6,11 @@ STAMP  := $(VENV)/.installed
 STORE  ?= runs
 export PYTHONWARNINGS := ignore
 
+<<<<<<< HEAD
 .PHONY: demo test check faults clusters bench docs wheel clean
+=======
+.PHONY: demo test check faults bench evidence docs wheel clean
+>>>>>>> wt-g
 
 demo: $(STAMP)
 	$(BIN)/siftloom demo --store $(STORE)
@@ -33,6 +37,10 @@ bench: $(STAMP)
 	$(BIN)/python -m benchmarks.dedup --small
 	$(BIN)/python -m benchmarks.lost --small
 	$(BIN)/python -m benchmarks.training --small
+
+# All experiments of docs/evidence, small: that each can be made again. `python -m benchmarks.evidence` makes the records.
+evidence: $(STAMP)
+	$(BIN)/python -m benchmarks.evidence --small --into runs/evidence
 
 docs: $(STAMP)
 	$(BIN)/pip install --quiet -e ".[docs]"

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
 GROUP_BYTES = 16 * 1024**2  # of values; so much memory a reader of a file needs
@@ -31,6 +30,8 @@ class RowGroups:
 
     def add(self, table: pa.Table) -> Iterator[pa.Table]:
         """Yield the groups that some rows complete."""
+        import numpy as np
+
         sums = np.cumsum(_row_bytes(table))
         start = 0
         while start < len(table):
@@ -55,6 +56,7 @@ class RowGroups:
 
 def _row_bytes(table: pa.Table) -> np.ndarray:
     """Return int64[rows]: the bytes of each row's values. Only the values count, not how Arrow holds them."""
+    import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 

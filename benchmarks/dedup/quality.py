@@ -18,7 +18,8 @@ from stages.dedup.anchors import judge
 from stages.dedup.figures import probability
 from stages.dedup.key_files import range_of
 from stages.dedup.union_find import clusters, flatten, forest, range_edges, union
-from stages.hashing.shingles import Scheme, shingle_hash32, shingles
+from stages.hashing.scheme import Scheme
+from stages.hashing.shingles import shingle_hash32, shingles
 from stages.hashing.sketch import sketch, warm
 
 BINS = (0.4, 0.5, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 1.0)

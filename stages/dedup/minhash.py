@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from stages.hashing.shingles import Scheme
+    from stages.hashing.scheme import Scheme
 
 # (bands, rows): FineWeb's choice; the optimum of datasketch for 0.8; for aggressive removal.
 PRESETS = {"default": (14, 8), "strict": (9, 13), "wide": (20, 5)}
@@ -96,7 +96,7 @@ class MinHashDedup(DedupNode):
 
     def scheme(self) -> Scheme:
         """Return how documents are shingled, hashed and banded."""
-        from stages.hashing.shingles import Scheme
+        from stages.hashing.scheme import Scheme
 
         bands, rows = self.banding()
         permutations = None if self.similarity is not None else self.permutations

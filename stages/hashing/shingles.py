@@ -16,45 +16,16 @@ Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", chapter 3 (bands);
 (finalisers); Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014 (constants).
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 
+from stages.hashing.scheme import DEFAULT, Scheme, Unit
 from stages.loops.constants import BASE, FIRST, NEXT, draws
 
-Unit = Literal["word", "char", "auto"]
 M64 = (1 << 64) - 1
 EMPTY = np.uint32(0xFFFFFFFF)  # a minimum over no shingle
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """How documents are shingled, hashed and banded.
-
-    unit   `word`: runs of word characters; `char`: every word character; `auto`: words, but characters of
-           scripts written without spaces (ideographs, kana, Thai, Lao, Khmer) one by one
-    ngram  units per shingle
-    bands, rows  each band is a key over `rows` places of the signature
-    seed   of the permutations
-    permutations  places of a signature; the bands use the first bands x rows of them; None: just these
-    """
-
-    unit: Unit = "word"
-    ngram: int = 5
-    bands: int = 14
-    rows: int = 8
-    seed: int = 1
-    permutations: int | None = None
-
-    @property
-    def places(self) -> int:
-        return self.permutations or self.bands * self.rows
-
-
-DEFAULT = Scheme()
 
 
 @lru_cache(16)  # batches of one node ask again and again

@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.contract import contiguous
 from stages.hashing.code_points import ALONE, code_points
-from stages.hashing.shingles import DEFAULT, Scheme, Unit, band_constants, permutations
+from stages.hashing.scheme import DEFAULT, Scheme, Unit
+from stages.hashing.shingles import band_constants, permutations
 from stages.loops.constants import BLOCK, CHUNK, LANE, LANES, SECTION
 
 if TYPE_CHECKING:

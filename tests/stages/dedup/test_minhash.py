@@ -17,7 +17,7 @@ from stages.dedup import components, key_files, merge
 from stages.dedup.figures import figures, probability
 from stages.dedup.guard import TooMuchRemoved
 from stages.dedup.minhash import MinHashDedup
-from stages.hashing.shingles import Scheme
+from stages.hashing.scheme import Scheme
 from stages.hashing.sketch import sketch
 from stages.read.read import Read
 from tests.stages.dedup.local import LocalContext, Run, corpus

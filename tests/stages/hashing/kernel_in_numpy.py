@@ -6,7 +6,8 @@ Documents are joined with a separator between them and every step runs over all 
 import numpy as np
 
 from stages.hashing.code_points import ALONE, code_points
-from stages.hashing.shingles import EMPTY, Scheme, band_constants, fmix64, permutations
+from stages.hashing.scheme import Scheme
+from stages.hashing.shingles import EMPTY, band_constants, fmix64, permutations
 from stages.hashing.sketch import Sketches, buffers
 from stages.loops.constants import BASE, FIRST, NEXT, PLACE, SPREAD, SPREAD_AGAIN
 

@@ -12,7 +12,8 @@ import pytest
 from datasketch import LeanMinHash, MinHash, MinHashLSH
 
 from stages.hashing.code_points import code_points, draw
-from stages.hashing.shingles import Scheme, permutations, shingle_hash32, shingles, token_hash, words
+from stages.hashing.scheme import Scheme
+from stages.hashing.shingles import permutations, shingle_hash32, shingles, token_hash, words
 from stages.hashing.sketch import byte_hashes, sketch, word_hashes
 from tests.stages.dedup.texts import texts
 from tests.stages.hashing import kernel_in_numpy
