@@ -6,11 +6,7 @@ STAMP  := $(VENV)/.installed
 STORE  ?= runs
 export PYTHONWARNINGS := ignore
 
-<<<<<<< HEAD
-.PHONY: demo test check faults clusters bench docs wheel clean
-=======
-.PHONY: demo test check faults bench evidence docs wheel clean
->>>>>>> wt-g
+.PHONY: demo test check faults clusters bench evidence docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/siftloom demo --store $(STORE)

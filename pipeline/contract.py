@@ -201,7 +201,8 @@ class TaskPhase:
     """Keyed tasks. `keys(ctx)` is asked once the inputs and the earlier phases are done; keys are file-name safe.
 
     `place="driver"` runs the task in a thread of the driver (a trainer that starts its own workers: `resources` are
-    those of all of them together), else as a Ray task. `fresh=True` runs it in a new process that ends with it
+    those of all of them together), else as a Ray task. `workers` is how many processes such a trainer starts at most:
+    one starts without Ray too, a group does not. `fresh=True` runs the task in a new process that ends with it
     (libraries that keep hidden state between calls).
     """
 
@@ -209,6 +210,7 @@ class TaskPhase:
     keys: Callable[[Context], Sequence[str]]
     run: Callable[[Context, str], Result]
     place: Literal["task", "driver"] = "task"
+    workers: int = 0
     fresh: bool = False
     resources: Resources = ONE_CPU
     fields: tuple[str, ...] | None = None

@@ -85,6 +85,7 @@ class Pipeline:
         *,
         cpus: int | None = None,
         address: str | None = None,
+        here: bool = False,
         wait: bool = True,
         accept_drift: bool = False,
         progress: bool = True,
@@ -92,8 +93,9 @@ class Pipeline:
     ) -> Run:
         """Runs the graph, or goes on where it stopped.
 
-        `cpus` sizes a local Ray, `address` joins a cluster. Raises NodeFailed, Stopped, LeaseHeld (`wait=False`),
-        DriftError, or another named error.
+        `cpus` sizes a local Ray, `address` joins a cluster. With `here` this process does the work, one task after the
+        other, without Ray: for tests, notebooks and small corpora. Raises NodeFailed, Stopped, LeaseHeld
+        (`wait=False`), DriftError, or another named error.
         """
         from pipeline.driver.execute import Options
         from siftloom.run import execute
@@ -104,6 +106,6 @@ class Pipeline:
             recipe = self.recipe()
         except RecipeError:  # a class of a script has no name in a recipe; the run is no worse for it
             recipe = None
-        options = Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift)
+        options = Options(cpus=cpus, address=address, here=here, wait=wait, accept_drift=accept_drift)
         with listening(self.store, self.name, stream=sys.stderr if progress else None, more=watcher) as watch:
             return execute(self.graph, name=self.name, store=self.store, options=options, recipe=recipe, watcher=watch)

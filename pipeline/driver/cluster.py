@@ -9,8 +9,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from pipeline.driver.drift import edited, look_again
-from pipeline.errors import UserError
+from pipeline.driver.drift import begin_anew, edited, look_again
+from pipeline.errors import DriftError, UserError
 
 if TYPE_CHECKING:
     from pipeline.ray_runtime.tasks import Width
@@ -57,12 +57,25 @@ class RaySession:
             threading.Thread(target=warm, name="warm-ray-data", daemon=True).start()
         return self._found
 
-    def look_again(self) -> None:
+    @property
+    def started(self) -> bool:
+        return self._width is not None
+
+    def look_again(self, here: bool) -> None:
         """Look at the code anew, and leave the Ray of an earlier run of this process if its workers hold modules that
-        have changed since.
+        have changed since. Raises DriftError where this process is to do the work (`here`) and may hold them.
         """
         look_again()
-        if edited() and "ray" in sys.modules:
+        changed = edited()
+        if changed and here:
+            raise DriftError(
+                "this process", "files of code have changed since it read them",
+                "a process that has read them as they are", "start Python anew, or run on Ray: here=False",
+            )  # fmt: skip
+        if not changed:
+            return
+        begin_anew()
+        if "ray" in sys.modules:
             from pipeline.ray_runtime import session
 
             session.leave()

@@ -102,13 +102,15 @@ def look_again() -> None:
 
 
 def edited() -> bool:
-    """Whether files have changed since this process saw them first, or since the last `True`: workers that began before
+    """Whether files have changed since this process saw them first, or since `begin_anew`: processes that began before
     may hold the modules of old ones.
     """
-    found = any(_state(path) != state for path, state in _began_with.items())
-    if found:
-        _began_with.clear()
-    return found
+    return any(_state(path) != state for path, state in _began_with.items())
+
+
+def begin_anew() -> None:
+    """Take files for what they are now: workers that begin from here on read them so."""
+    _began_with.clear()
 
 
 def _start(node: Node) -> tuple[str, ...]:

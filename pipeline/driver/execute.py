@@ -16,12 +16,17 @@ from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
 from pipeline.driver import prepare
+from pipeline.driver.at_work import AtWork, ends_told
+from pipeline.driver.choice import is_here, require_possible
 from pipeline.driver.cluster import RaySession
 from pipeline.driver.commit import finish, require_kept, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
+from pipeline.driver.here import Here, JobsHere
 from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.ledger import Ledger
+from pipeline.driver.on_ray import OnRay
+from pipeline.driver.options import Options as Options
 from pipeline.driver.plan import make_plan
 from pipeline.driver.recording import claim_name, write_run
 from pipeline.driver.reporter import Reporter
@@ -43,17 +48,6 @@ if TYPE_CHECKING:
     from pipeline.run import StoredRun
 
 POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run; none of it can change a byte."""
-
-    cpus: int | None = None
-    address: str | None = None
-    wait: bool = True
-    accept_drift: bool = False
-    packages: tuple[str, ...] = ()  # whose versions the run's record keeps
 
 
 def run(
@@ -85,10 +79,11 @@ class Driver:
         self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
         self.reporter = Reporter(self.graph.names, self.watcher)
-        self.stop = StopSwitch(lambda: self._tell(STOPPING))
+        self.stop = StopSwitch(self._on_stop)
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
         self.jobs = Jobs(self.graph.names)
-        self.cluster = RaySession(self.options.cpus, self.options.address, self._tell, self.jobs.told)
+        self.cluster = RaySession(self.options.cpus, self.options.address, self._tell, lambda: self.jobs.told())
+        self.here = self.options.here is True
         self.unchanged = Unchanged(self.state, self.keys.of, self.keys.context)
         self._unchecked: set[Node] = set()
         self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
@@ -99,9 +94,11 @@ class Driver:
     # the walk --------------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        self.cluster.look_again()
+        self.cluster.look_again(self.here)
+        if self.here:
+            require_possible(self.state, self.finished)
         with self.cluster.explained():
-            prepare.digest_sources(self.state, self._start_ray)
+            prepare.digest_sources(self.state, None if self.here else self._start_ray)
         mark_store(self.store)
         self.leases = Leases(self.store, tell=self._tell)
         try:
@@ -115,6 +112,10 @@ class Driver:
             prepare.check_drift(self.state, self.options.accept_drift)
             write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
             self.reporter.notify(Started(plan, earlier(self.store, self.name)))
+            for line in ends_told(self.store, self.name):
+                self._tell(line)
+            if is_here(self.options, self.state, self.finished, self.cluster.started, self._tell):
+                self.here, self.jobs = True, JobsHere(self.graph.names, receive=self._receive)
             self._unchecked = prepare.nodes_over_holes(self.state)
             with self.stop.listening():
                 self._walk()
@@ -134,7 +135,6 @@ class Driver:
         self.reporter.notify(Finished(self.name))
 
     def _walk(self) -> None:
-        stop_written = False
         while True:
             for node in self._waiting:  # whoever holds it may have finished it by now
                 self.state.reopen(node)
@@ -147,9 +147,6 @@ class Driver:
                     continue
                 for job, work in self._new_jobs(busy):
                     self.jobs.start(job, work)
-            elif not stop_written:
-                self.store.write(self.keys.stop_name, b"stop\n")
-                stop_written = True
             if self.jobs.running:
                 for message in self.jobs.messages(POLL_SECONDS):
                     self.cluster.heard(trouble=isinstance(message, Failed | Ended))
@@ -171,6 +168,10 @@ class Driver:
             if holder := self.leases.told(self.state.folder(node)):
                 self._said.add(node)
                 self._tell(f"waiting for {self.graph.names[node]}: {holder}")
+
+    def _on_stop(self) -> None:
+        self._tell(STOPPING)
+        self.store.write(self.keys.stop_name, b"stop\n")
 
     def _tell(self, text: str) -> None:
         self.reporter.notify(Notice(text))
@@ -289,9 +290,11 @@ class Driver:
         self.keys.cpus = self.cluster.start(passes=any(not isinstance(phase, TaskPhase) for phase in due))
 
     def _runner(self) -> Runner:
+        store, names, stopping = self.store.address, self.graph.names, self.stop.stopping
+        if self.here:
+            return Here(store, names, AtWork(self.store, self.name), stopping)
         self._start_ray()
-        width, most = self.cluster.width, self.options.cpus
-        return Runner(self.store.address, self.keys.stop_name, self.graph.names, width, most, self.stop.stopping)
+        return OnRay(store, self.keys.stop_name, names, self.cluster.width, self.options.cpus, stopping)
 
     def _take(self, node: Node) -> bool:
         folder = self.state.folder(node)

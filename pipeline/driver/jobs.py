@@ -1,4 +1,4 @@
-"""Jobs: each pass and each keyed phase runs in a thread of its own, and Ray does its work.
+"""Jobs: each pass and each keyed phase runs in a thread of its own, and a runner does its work.
 
 A job changes nothing of the driver's. What comes of its tasks arrives as messages in one queue, and the walk takes
 them out. The threads are daemons, so that a run that ends in an error does not wait for a job that hangs.
@@ -9,18 +9,15 @@ from __future__ import annotations
 import queue
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from pipeline.contract import Node, RowPhase, ShardPhase, TaskPhase
 from pipeline.driver.schedule import Key
-from pipeline.errors import Stopped
-from pipeline.files.address import Address
-from pipeline.files.process_folder import sweep
 from pipeline.results.binding import Binding
 from pipeline.results.receipts import Receipt
+from pipeline.worker.passes import PassPhase, ShardWork
 
 MOST_JOBS = 16
 
@@ -133,62 +130,16 @@ class Jobs:
             self._queue.put(Ended(job))
 
 
-@dataclass(frozen=True)
-class Runner:
-    """How jobs do their work: where results go, how wide Ray is asked to run, and whether the driver should stop."""
-
-    store: Address
-    stop_name: str
-    names: Mapping[Node, str]
-    width: Callable[[], int]
-    most_cpus: int | None  # that the run may use of a larger cluster
-    stopping: Callable[[], bool]
+class Runner(Protocol):
+    """Does the work of jobs: on Ray (`pipeline.driver.on_ray`), or in this process (`pipeline.driver.here`)."""
 
     def tasks(self, node: Node, phase: TaskPhase, due: Sequence[str], binding: Binding, post: Post) -> None:
         """Run the due tasks of a phase."""
-        post(Begun(node, len(due)))
-        if phase.place == "driver":
-            self._here(node, phase.name, due, binding, post)
-            return
-        from pipeline.ray_runtime.tasks import run_tasks
+        ...
 
-        for outcome in run_tasks(binding, phase, due, self.width, self.stopping):
-            if outcome.error is not None:
-                post(Failed(node, outcome.key, outcome.error, outcome.trace))
-            elif outcome.receipt is not None:
-                post(Done(node, phase.name, outcome.receipt, outcome.memory))
-
-    def _here(self, node: Node, phase: str, due: Sequence[str], binding: Binding, post: Post) -> None:
-        """Run tasks in this thread, one after the other: trainers, which start workers of their own."""
-        from pipeline.worker.tasks import run_task
-
-        for key in due:
-            if self.stopping():
-                return
-            try:
-                receipt = run_task(binding, phase, key, lambda kind, values: post(Logged(node, kind, values)))
-            except Exception as error:  # belongs to this task; what else can run goes on
-                if isinstance(error, Stopped) and self.stopping():
-                    return
-                post(Failed(node, key, error, traceback.format_exc()))
-            else:
-                post(Done(node, phase, receipt))
-
-    def shards(self, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], phases: Any, works: Any, post: Post) -> None:
+    def shards(
+        self, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], phases: Sequence[PassPhase],
+        works: Sequence[ShardWork], post: Post,
+    ) -> None:  # fmt: skip
         """Run one pass over the shards that are due."""
-        from pipeline.ray_runtime.passes import Pass
-
-        for i, (node, _) in enumerate(joined):
-            post(Begun(node, sum(i in work.due for work in works)))
-        names = [self.names[node] for node, _ in joined]
-        ray_pass = Pass(self.store, phases, names, works, self.stop_name, self.width, self.most_cpus)
-        for outcomes in ray_pass.run(self.stopping, lambda text: post(Told(text))):
-            for outcome in outcomes:
-                node, phase = joined[outcome.index]
-                if outcome.error is not None:
-                    post(Failed(node, outcome.shard, outcome.error, outcome.trace))
-                elif outcome.receipt is not None:
-                    post(Done(node, phase.name, outcome.receipt, outcome.memory))
-        sweep()  # what actors of the pass have left that were killed with it
-        for stats in ray_pass.stats:
-            post(Logged(joined[0][0], "pass", {"stats": stats}))
+        ...

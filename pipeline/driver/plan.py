@@ -76,7 +76,7 @@ def make_plan(state: Ledger, name: str) -> Plan:
     actions = _actions(graph, state)
     passes = _passes(graph, {node for node in graph.nodes if actions[node] == "reuse"})
     previous = latest_run(store, name.split("@")[0]) if name else None
-    sizes = _sizes(graph, state)
+    sizes = predicted_sizes(graph, state)
     entries = []
     for node in graph.nodes:
         rows, text = sizes[node]
@@ -194,7 +194,7 @@ def _progress(graph: Graph, state: Ledger, node: Node) -> str:
     return ", ".join(parts)
 
 
-def _sizes(graph: Graph, state: Ledger) -> dict[Node, tuple[int, int]]:
+def predicted_sizes(graph: Graph, state: Ledger) -> dict[Node, tuple[int, int]]:
     """(rows, text bytes) of each node's stream, from manifests where there are any, else from file sizes."""
     bases: dict[Node, tuple[int, int]] = {}
     sizes: dict[Node, tuple[int, int]] = {}

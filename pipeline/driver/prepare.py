@@ -19,11 +19,11 @@ from pipeline.worker.context import TaskContext
 SMALL_SOURCES = 256 * 1024**2  # bytes that are hashed here sooner than Ray would start
 
 
-def digest_sources(state: Ledger, start_ray: Callable[[], None]) -> None:
-    """Digest the source files of every listing that is new."""
+def digest_sources(state: Ledger, start_ray: Callable[[], None] | None) -> None:
+    """Digest the source files of every listing that is new, on Ray where they are large. None: without Ray."""
     unknown = state.unknown_listings()
     files = [(entry.path, entry.size) for listing in unknown for entry in listing.entries]
-    if sum(size for _, size in files) <= SMALL_SOURCES:
+    if start_ray is None or sum(size for _, size in files) <= SMALL_SOURCES:
         digests = [digest_file(path, size) for path, size in files]
     else:
         start_ray()

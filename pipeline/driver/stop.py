@@ -14,11 +14,13 @@ STOPPING = "stopping: no task is begun any more, those that run are finished and
 
 
 class StopSwitch:
-    """Remembers the first signal. `tell` is called once from another thread, since a handler may not print."""
+    """Remembers the first signal. `on_stop` is called once, from another thread: a handler may not print, and the walk
+    may be at a task.
+    """
 
-    def __init__(self, tell: Callable[[], None]) -> None:
+    def __init__(self, on_stop: Callable[[], None]) -> None:
         self.signal: int | None = None
-        self._tell, self._came = tell, threading.Event()
+        self._on_stop, self._came = on_stop, threading.Event()
 
     def stopping(self) -> bool:
         return self.signal is not None
@@ -29,7 +31,8 @@ class StopSwitch:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        threading.Thread(target=self._wait, name="stop", daemon=True).start()
+        waiting = threading.Thread(target=self._wait, name="stop", daemon=True)
+        waiting.start()
         previous = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
         try:
             yield
@@ -37,6 +40,7 @@ class StopSwitch:
             for number, handler in previous.items():
                 signal.signal(number, handler)
             self._came.set()
+            waiting.join()
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self.signal is not None:
@@ -47,4 +51,4 @@ class StopSwitch:
     def _wait(self) -> None:
         self._came.wait()
         if self.signal is not None:
-            self._tell()
+            self._on_stop()

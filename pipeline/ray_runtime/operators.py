@@ -20,7 +20,7 @@ from pipeline.files.open_store import open_store
 from pipeline.ray_runtime.tasks import shared
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts
-from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, portable, run_part
+from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, portable, try_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -76,7 +76,7 @@ def first_operator(job: Assignment, name: str) -> Callable[[pa.Table], Iterator[
             for work in pickle.loads(works):
                 if job.stopping():
                     return  # shards not begun stay due
-                yield encode(guarded(job, Parcel(work), receipts))
+                yield encode(try_part(job.store, shared(job.content), job.part, Parcel(work), receipts))
 
     operate.__name__ = operate.__qualname__ = name
     return operate
@@ -90,7 +90,7 @@ def later_operator(job: Assignment, name: str) -> Callable[[pa.Table], Iterator[
         for parcel in decode(block):
             if job.stopping():
                 return
-            yield encode(guarded(job, parcel, receipts))
+            yield encode(try_part(job.store, shared(job.content), job.part, parcel, receipts))
 
     operate.__name__ = operate.__qualname__ = name
     return operate
@@ -117,21 +117,10 @@ def held_operator(job: Assignment, name: str) -> type:
                 if self.failed is not None:
                     yield encode(Parcel(parcel.work, [*parcel.outcomes, self.failed], parcel.sources))
                 else:
-                    yield encode(guarded(job, parcel, receipts))
+                    yield encode(try_part(job.store, shared(job.content), job.part, parcel, receipts))
 
     HeldOperator.__name__ = HeldOperator.__qualname__ = name
     return HeldOperator
-
-
-def guarded(job: Assignment, parcel: Parcel, receipts: Receipts) -> Parcel:
-    """Run the operator's phases over one shard. Where the shard cannot be read, every phase due for it has failed."""
-    try:
-        return run_part(job.store, shared(job.content), job.part, parcel, receipts)
-    except Exception as error:
-        known = {outcome.index for outcome in parcel.outcomes}
-        shard, error, trace = parcel.work.base.shard.name, portable(error), traceback.format_exc()
-        failed = [Outcome(i, shard, error=error, trace=trace) for i in parcel.work.due if i not in known]
-        return Parcel(parcel.work, [*parcel.outcomes, *failed], parcel.sources or {})
 
 
 # between operators -------------------------------------------------------------------------------------------------

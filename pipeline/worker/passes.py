@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import pickle
 import resource
+import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +32,7 @@ from pipeline.worker.phase_run import PassPhase, PhaseRun, known_receipt
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["Outcome", "Parcel", "PassPhase", "ShardWork", "run_part", "run_shard"]
+__all__ = ["Outcome", "Parcel", "PassPhase", "ShardWork", "run_part", "run_shard", "try_part"]
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,19 @@ def run_part(
 ) -> Parcel:
     """Run those due phases that have their index in `part`; return the parcel for the phases behind them."""
     return _Part(open_store(store), phases, part, parcel, receipts).run()
+
+
+def try_part(
+    store: Address, phases: Sequence[PassPhase], part: range, parcel: Parcel, receipts: Receipts | None = None
+) -> Parcel:
+    """Do what `run_part` does. Where the shard cannot be read, every phase due for it has failed."""
+    try:
+        return run_part(store, phases, part, parcel, receipts)
+    except Exception as error:
+        known = {outcome.index for outcome in parcel.outcomes}
+        shard, error, trace = parcel.work.base.shard.name, portable(error), traceback.format_exc()
+        failed = [Outcome(i, shard, error=error, trace=trace) for i in parcel.work.due if i not in known]
+        return Parcel(parcel.work, [*parcel.outcomes, *failed], parcel.sources or {})
 
 
 class _Part:

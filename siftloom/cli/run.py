@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.errors import UserError
 from siftloom.screen import begin, find_store, listening, say, say_json, table
+
+if TYPE_CHECKING:
+    from pipeline.graph import Graph
 
 RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
 NODES = Annotated[
@@ -23,6 +26,14 @@ STORE = Annotated[str | None, typer.Option(help="where results are kept: a folde
 CPUS = Annotated[int | None, typer.Option(help="CPUs of the local Ray; default: all of this machine", min=1)]
 ADDRESS = Annotated[str | None, typer.Option(help="a Ray cluster to run on; RAY_ADDRESS works too")]
 LIMIT = Annotated[int | None, typer.Option(help="read at most this many documents of each `read`", min=1)]
+HERE = Annotated[
+    bool | None,
+    typer.Option(
+        "--here/--on-ray",
+        help="do the work in this process, one task after the other, or on Ray; default: on Ray, and in this process "
+        "where --limit leaves less work than Ray's start",
+    ),
+]
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -35,6 +46,19 @@ def check_cpus(cpus: int | None, address: str | None = None) -> None:
         )
 
 
+def check_here(here: bool | None, cpus: int | None, address: str | None) -> None:
+    """Raise UserError for options of Ray beside `--here`."""
+    for name, value in (("--cpus", cpus), ("--address", address)):
+        if here and value is not None:
+            raise UserError("--here", f"{name} beside it", "one of the two", f"leave out {name}, which is for Ray")
+
+
+def documents_of(graph: Graph, limit: int | None) -> int | None:
+    """Return how many documents the sources give at most, where `--limit` says it for all of them."""
+    bases = [node for node in graph.nodes if node.new_base is not None and not graph.input_chains(node)]
+    return None if limit is None or any(node.kind() != "read" for node in bases) else limit * len(bases)
+
+
 def run(
     recipe: RECIPE,
     nodes: NODES = None,
@@ -43,6 +67,7 @@ def run(
     cpus: CPUS = None,
     address: ADDRESS = None,
     limit: LIMIT = None,
+    here: HERE = None,
     wait: Annotated[bool, typer.Option(help="wait for a node that another driver holds")] = True,
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="resume unfinished nodes whose code has changed")
@@ -58,6 +83,7 @@ def run(
     from siftloom.run import execute
     from siftloom.vocabulary import vocabulary
 
+    check_here(here, cpus, address)
     check_cpus(cpus, address)
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
@@ -69,7 +95,14 @@ def run(
             graph,
             name=found.name,
             store=place,
-            options=Options(cpus=cpus, address=address, wait=wait, accept_drift=accept_drift),
+            options=Options(
+                cpus=cpus,
+                address=address,
+                here=False if here is None and limit is None else here,
+                documents=documents_of(graph, limit),
+                wait=wait,
+                accept_drift=accept_drift,
+            ),
             recipe=text,
             watcher=watcher,
         )

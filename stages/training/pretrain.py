@@ -80,9 +80,13 @@ class Pretrain(TrainingSettings):
 
     def phases(self):
         law = Law("steps", "steps", ("trained", "skipped"))
+        workers = max(self.sizes, default=1) + (self.feed is not None)
         return (
-            TaskPhase(name="train", keys=one, run=self._train, place="driver", resources=self.resources(), law=law),
-        )
+            TaskPhase(
+                name="train", keys=one, run=self._train, place="driver", workers=workers, resources=self.resources(),
+                law=law,
+            ),
+        )  # fmt: skip
 
     def resources(self) -> Resources:
         """Those of all workers together, at their most, and a CPU for the pipeline of a stream."""

@@ -10,7 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from pipeline.contract import Shard
-from pipeline.driver.execute import Options
+from pipeline.driver.execute import Options, run
 from pipeline.errors import DataError, RecipeError
 from pipeline.graph import build
 from pipeline.safe_text import ACTING
@@ -20,7 +20,6 @@ from stages.read.read import Read
 from stages.write import Write
 from tests.pipeline import s3
 from tests.stages.local_context import LocalContext
-from tests.stages.walk.here import HereDriver
 
 DOCS = Language(docs=Read(paths=("/home/someone/private/a.jsonl",), keep=()), keep=("en", "de"))
 NAMES = ("id", "text", "source", "source_id", "lang", "lang_p")
@@ -264,6 +263,6 @@ def test_a_target_that_another_node_has_delivered_to_is_delivered_to_again(tmp_p
     for columns in (("id", "text"), ("text",), ("id", "text")):
         docs = Read(paths=(str(tmp_path / "a.jsonl"),))
         node = Write(docs=docs, to=str(tmp_path / "out"), columns=columns)
-        HereDriver(build([node]), "twice", str(tmp_path / "store"), Options(), None, None).run()
+        run(build([node]), name="twice", store=str(tmp_path / "store"), options=Options(here=True))
         seen.append(content(tmp_path / "out"))
     assert seen[2] == seen[0] != seen[1]

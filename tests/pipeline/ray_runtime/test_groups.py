@@ -18,7 +18,7 @@ from troubled import Dies
 
 from pipeline.contract import Context, Node, Shard, runtime
 from pipeline.driver.execute import Options, run
-from pipeline.driver.jobs import Runner
+from pipeline.driver.on_ray import OnRay
 from pipeline.errors import NodeFailed, Stopped
 from pipeline.graph import build
 from pipeline.ray_runtime.passes import WORTH_A_BLOCK, next_group
@@ -125,8 +125,8 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
 def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are_done(
     local_ray, paths, tmp_path, monkeypatch
 ):
-    passes, shards = [], Runner.shards
-    monkeypatch.setattr(Runner, "shards", lambda self, *pass_: passes.append(pass_) or shards(self, *pass_))
+    passes, shards = [], OnRay.shards
+    monkeypatch.setattr(OnRay, "shards", lambda self, *pass_: passes.append(pass_) or shards(self, *pass_))
     (tmp_path / "graves").mkdir()
     with (tmp_path / "in" / "part-02.txt").open("a") as file:
         file.write("a line with poison in it\n")

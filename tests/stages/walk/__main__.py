@@ -19,7 +19,6 @@ from typing import Any
 
 from tests.stages.walk import recipes, steps
 from tests.stages.walk.files import Files
-from tests.stages.walk.here import KILLED
 
 
 class Walk:
@@ -42,7 +41,7 @@ class Walk:
         if self.rng.random() < 0.25:
             most = self.rng.randint(1, 25)
             code, _ = self._run("lasting", most=most)
-            done.append(f"killed after {most} tasks" if code == KILLED else f"not killed within {most} tasks")
+            done.append(f"killed after {most} tasks" if code == steps.KILLED else f"not killed within {most} tasks")
             if self.rng.random() < 0.5:
                 done += [self._change()]
                 self._write_code()

@@ -10,13 +10,16 @@ import pkgutil
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Node
-from tests.stages.walk.here import KILLED, HereDriver
+from pipeline.driver.execute import Driver, Options
+from pipeline.driver.jobs import Done, Message
 from tests.stages.walk.recipes import graph
 
+KILLED = 9  # exit code of a process that ends itself in the middle
 NOT_DATA = ("lease", "scratch")
 ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
@@ -66,11 +69,28 @@ def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
     return code, None if code == KILLED else json.loads(told.read_text())
 
 
+@dataclass
+class DyingDriver(Driver):
+    """After so many tasks (`most`) the process ends as if it were killed."""
+
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._done = 0
+
+    def _receive(self, message: Message) -> None:
+        super()._receive(message)
+        if isinstance(message, Done):
+            self._done += 1
+            if self._done == self.most:
+                os._exit(KILLED)
+
+
 def run(
     recipe: str, settings: Mapping[str, Any], place: Path, store: str, only: str | None = None, most: int | None = None
 ) -> dict[str, Any]:
     """Run a recipe over the files of `place`, in its folder `store`; return what became of it."""
-    from pipeline.driver.execute import Options
     from pipeline.errors import SiftloomError
     from pipeline.graph import build
 
@@ -79,7 +99,9 @@ def run(
     sys.path.insert(0, str(place / "code"))
     nodes, _ = graph(recipe, settings, place)
     targets = [node for label, node in nodes.items() if only in (None, label)]
-    driver = HereDriver(build(targets, nodes), "walk", str(place / store / "store"), Options(), None, None, most)
+    driver = DyingDriver(
+        build(targets, nodes), "walk", str(place / store / "store"), Options(here=True), None, None, most
+    )  # fmt: skip
     try:
         driver.run()
     except SiftloomError as error:
@@ -89,7 +111,7 @@ def run(
     return {"failed": None, "files": left(driver, place / store), "name": driver.name}
 
 
-def left(driver: HereDriver, folder: Path) -> dict[str, str]:
+def left(driver: DyingDriver, folder: Path) -> dict[str, str]:
     """Name -> SHA-256 of all that the nodes of a run have left, and of the rows as a user reads them."""
     found = {}
     for node in driver.graph.nodes:
@@ -105,7 +127,7 @@ def _published(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder.parent)): _sha(path.read_bytes()) for path in files}
 
 
-def _rows(driver: HereDriver) -> dict[str, str]:
+def _rows(driver: DyingDriver) -> dict[str, str]:
     from pipeline.run import open_run
 
     opened, found = open_run(driver.store.root, driver.name), {}
