@@ -9,7 +9,7 @@ from typing import Any
 
 
 def threshold(default: Any) -> Any:
-    """A field that only `decide` reads: part of the identity, not of the score key, so changing it rescores nothing."""
+    """A field that only `decide` reads: part of the identity, not of the rule of scores: changing it scores nothing."""
     return field(default=default, metadata={"role": "threshold"})
 
 

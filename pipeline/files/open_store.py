@@ -11,7 +11,7 @@ from pipeline.files.json_files import read_json
 from pipeline.files.objects import LocalStore, unconditional
 from pipeline.files.store import Store
 
-MARK, FORMAT = "siftloom.json", 2
+MARK, FORMAT = "siftloom.json", 3
 
 
 def open_store(place: str | Address) -> Store:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.contract import Node, TaskPhase
+from pipeline.driver.actions import Actions
 from pipeline.driver.commit import finish
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.keys import PhaseKeys
@@ -30,6 +31,7 @@ class Here:
         self.state = Ledger(build([target]), self.store)
         digest_sources(self.state, lambda: None)
         keys = PhaseKeys(self.state, lambda node: self.state.manifest(node) is not None)
+        self.actions = Actions(self.state, keys.of, keys.context)
         leases = Leases(self.store)
         for node in self.state.graph.nodes:
             if self.state.manifest(node) is None:
@@ -45,7 +47,7 @@ class Here:
             for key in found:
                 self.state.note(node, run_task(keys.binding(node), phase.name, key))
             return found
-        phases, works = pass_work(self.state, [(node, phase)], keys.binding)
+        phases, works = pass_work(self.state, [(node, phase)], keys.binding, self.actions.scores)
         for work in works:
             for outcome in run_shard(str(self.root), phases, work):
                 if outcome.error is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Node
-from tests.stages.walk.here import KILLED, HereDriver
+from tests.stages.walk.here import HereDriver, Work
 from tests.stages.walk.recipes import graph
 
 NOT_DATA = ("lease", "scratch")
@@ -49,11 +49,14 @@ def preload(nodes: Iterable[Node]) -> None:
 
 
 def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
-    """Exit code and result of some work in a forked process: what a run leaves in memory is gone with it."""
+    """Exit code and result of some work in a forked process: what a run leaves in memory is gone with it. Of a run that
+    ended itself the result is the work that it did.
+    """
     told.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         code = 1
+        Work.told = told
         try:
             told.write_text(json.dumps(work()))
             code = 0
@@ -62,8 +65,7 @@ def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return code, None if code == KILLED else json.loads(told.read_text())
+    return os.waitstatus_to_exitcode(status), json.loads(told.read_text())
 
 
 def run(
@@ -85,8 +87,8 @@ def run(
     except SiftloomError as error:
         cause = error.__cause__ or error
         text = str(cause).replace(str(place / store), "")
-        return {"failed": f"{type(error).__name__}: {type(cause).__name__}: {text}", "files": {}, "name": driver.name}
-    return {"failed": None, "files": left(driver, place / store), "name": driver.name}
+        return {"failed": f"{type(error).__name__}: {type(cause).__name__}: {text}", "files": {}} | Work.done()
+    return {"failed": None, "files": left(driver, place / store)} | Work.done()
 
 
 def left(driver: HereDriver, folder: Path) -> dict[str, str]:
