@@ -94,13 +94,15 @@ class Actions:
                 cheap.add(node)
         return joined
 
-    def scores(self, node: Node) -> dict[str, tuple[str, str, str]]:
-        """Shard name -> (folder, phase, shard name there) of a finished side-car whose values may be copied."""
+    def scores(self, node: Node) -> dict[str, Name]:
+        """Shard name -> (folder, phase, shard name there) of a finished side-car whose values may be copied: of several
+        the one with most of them.
+        """
         state, link = self.state, self.state.link(node)
         rules = {base: rule for base in state.graph.input_chains(node) if (rule := state.score_rule(node, base))}
-        found: dict[str, tuple[str, str, str]] = {}
+        found: dict[str, list[Name]] = {}
         if not rules or not (link.columns or link.changes_text):
-            return found
+            return {}
         for folder, manifest in siblings(state, node):
             if set(rules.values()).isdisjoint(manifest["scores"].values()):
                 continue
@@ -109,8 +111,10 @@ class Actions:
             for base, rule in rules.items():
                 for shard, taken in self._shards_taken(base).items():
                     if (rule, taken) in theirs:
-                        found[shard] = folder, link.phase, theirs[rule, taken]
-        return found
+                        found.setdefault(shard, []).append((folder, link.phase, theirs[rule, taken]))
+        receipts = self._receipts(name for names in found.values() if len(names) > 1 for name in names)
+        scored = {name: receipt.counts["alive_in"] for name, receipt in receipts.items()}
+        return {shard: max(names, key=lambda name: scored.get(name, 0)) for shard, names in found.items()}
 
     # what is wanted --------------------------------------------------------------------------------------------------
 
