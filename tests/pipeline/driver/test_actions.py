@@ -7,14 +7,17 @@ import pytest
 
 from pipeline.driver.execute import Options
 from pipeline.graph import build
+from pipeline.worker import phase_run
 from siftloom import stages as s
-from tests.stages.walk.here import HereDriver, Work
+from tests.stages.walk.here import HereDriver
+from tests.stages.walk.work import CountingScorer, Work
 
 LONG = "a text of some length about the river and the old mill, number"
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(phase_run, "Scorer", CountingScorer)
     found = tmp_path / "in"
     found.mkdir()
     for name in "abc":

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pipeline.driver.execute import Driver
 from pipeline.driver.jobs import Begun, Done, Failed, Job, Jobs, Post, Runner
-from pipeline.worker import phase_run
 from pipeline.worker.passes import run_shard
-from pipeline.worker.row_function import Scorer
-
-KILLED = 9  # exit code of a process that ends itself in the middle
+from tests.stages.walk.work import Work
 
 
 class Here(Jobs):
@@ -53,33 +47,9 @@ class InProcess(Runner):
         def counted(message: Any) -> None:
             post(message)
             if isinstance(message, Done):
-                Work.tasks += 1
-                if self.most is not None and Work.tasks >= self.most:
-                    Work.told.write_text(json.dumps(Work.done()))
-                    os._exit(KILLED)
+                Work.task_done(self.most)
 
         return counted
-
-
-class Work:
-    """What this process has done so far: tasks, and rows that row functions were called for. A process that ends
-    itself tells it in the file `told`.
-    """
-
-    tasks = rows = 0
-    told: Path
-
-    @classmethod
-    def done(cls) -> dict[str, int]:
-        return {"tasks": cls.tasks, "rows": cls.rows}
-
-
-class CountingScorer(Scorer):
-    """Counts the rows that a row function is called for; rows whose values are copied are none."""
-
-    def _call(self, table):
-        Work.rows += len(table)
-        return super()._call(table)
 
 
 @dataclass
@@ -92,7 +62,6 @@ class HereDriver(Driver):
         super().__post_init__()
         self.jobs = Here(self.graph.names)
         self.keys.cpus = 1
-        phase_run.Scorer = CountingScorer
 
     def _start_ray(self) -> None:
         pass

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.contract import Node
-from tests.stages.walk.here import HereDriver, Work
+from tests.stages.walk.here import HereDriver
 from tests.stages.walk.recipes import graph
+from tests.stages.walk.work import Work, count_rows
 
 NOT_DATA = ("lease", "scratch")
 ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
@@ -57,6 +58,7 @@ def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
     if child == 0:
         code = 1
         Work.told = told
+        count_rows()
         try:
             told.write_text(json.dumps(work()))
             code = 0
