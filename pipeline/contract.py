@@ -123,9 +123,9 @@ class RowPhase:
                  removes the row. The reason is `<kind>.error.<class>`, and the error's text stands in the column
                  `removed_error`
     own_pass     shares a pass with no other phase
-    reuse        whether columns may be copied from an earlier side-car of the same score key, and a side-car be
-                 linked whole where a corpus has grown in other shards; `batches`: columns are copied only with their
-                 whole batch, for values that depend on the others in it
+    reuse        whether a side-car may be linked from another run that took the same rows, and columns of single rows
+                 be copied where the rows are others; `batches`: columns are copied only with their whole batch, for
+                 values that depend on the others in it
     fields       see `ShardPhase`
     """
 
@@ -166,13 +166,13 @@ class ShardPhase:
     `load`, `needs`, `batch_rows`, `batch_tokens` and `own_pass` are those of a `RowPhase`. With `commit_rows` the
     writer is a `PieceWriter`, and the results of its `work` are stored in pieces of so many rows.
 
-    `fields` are all the fields that can change this phase's bytes; when given, a phase that another node has finished
-    with the same ones (same kind, version, inputs and earlier phases) is linked, not run again.
+    `fields` are all the fields that can change this phase's bytes, beside those that hold nodes; None: every field may.
 
-    `whole` returns all that a task takes beside its rows and the columns that it needs of them (the number of all rows,
-    say), JSON-shaped; `nothing` where that is nothing. When given, the files of a shard are linked from a run of the
-    same graph over other source files, where those rows and `whole` are equal. None: a task may take more than that,
-    such as the name of its base or the node's fingerprint.
+    `whole` returns all that a task takes beside its rows, the columns that it needs of them and what the node's
+    earlier phases wrote (the number of all rows, say), JSON-shaped; `nothing` where that is nothing. When given, a task
+    is linked from any node of the kind whose `fields`, `whole` and rows of a shard are equal. None: a task may take
+    more than that, such as the name of its base or the node's fingerprint. Then it is linked only with `fields`, and
+    where these, the inputs and the fields of the earlier phases are equal.
     """
 
     name: str

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def threshold(default: Any) -> Any:
-    """A field that only `decide` reads. It is in a node's identity but not in that of its scores."""
+    """A field that only `decide` reads. It is in a node's identity but not in the rule of its scores."""
     return field(default=default, metadata={"role": "threshold"})
 
 

@@ -4,12 +4,7 @@ The identity of a node is SHA-256 over canonical JSON of its kind, its `version`
 inputs. It must be the same in every process on every machine, so a value without a stable form is refused instead of
 guessed at: callables, NaN and infinities, sets of objects, anything that would fall back to a default `repr`.
 
-This module computes four keys, from the widest to the narrowest:
-
-* the fingerprint: everything that can change a byte (`runtime` fields never can);
-* the shape of a base whose task keys name what they read: without its source files and how far it reads;
-* the score key: without `threshold` fields and without which rows are alive, so scores survive a changed threshold;
-* a phase key: only the fields that a phase declares, so a dedup's keys survive a changed `min_jaccard`.
+What a task does is named by fewer fields, and without what it does it to: `pipeline.driver.identities`.
 """
 
 from __future__ import annotations
@@ -25,7 +20,7 @@ from pathlib import PurePath
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from pipeline.contract import Node, nodes_in
+from pipeline.contract import Node
 from pipeline.errors import IdentityError, RecipeError
 from pipeline.files.address import Address
 
@@ -143,13 +138,18 @@ def canonical_json(form: Any) -> bytes:
 
 
 def node_form(
-    node: Node, identity: Callable[[Node], Any], sources: Mapping[str, Any], *, skip_roles: Iterable[str] = ("runtime",)
+    node: Node,
+    identity: Callable[[Node], Any],
+    stand_ins: Mapping[str, Any],
+    *,
+    skip_roles: Iterable[str] = ("runtime",),
+    only: Iterable[str] | None = None,
 ) -> dict[str, Any]:
-    """Kind, version and fields of a node. `sources` gives the digests that stand for its fields of paths."""
+    """Kind, version and fields of a node. `stand_ins` gives what stands for some fields: digests for those of paths."""
     form = {
         "kind": node.kind(),
         "version": node.version,
-        "fields": fields_of(node, identity, skip_roles=skip_roles, replace=sources),
+        "fields": fields_of(node, identity, skip_roles=skip_roles, only=only, replace=stand_ins),
     }
     return form | _libraries(node)
 
@@ -174,24 +174,3 @@ def source_form(node: Node, field: str, names: Sequence[str], digests: Sequence[
     """What stands for a field of paths: the digests of its files, each with its mark where the node gives marks."""
     marks = node.source_marks(field, names)
     return list(digests) if marks is None else [list(pair) for pair in zip(digests, marks, strict=True)]
-
-
-def phase_keys(
-    node: Node,
-    phases: Iterable[tuple[str, Iterable[str]]],
-    identity: Callable[[Node], Any],
-    sources: Mapping[str, Any],
-) -> dict[str, str]:
-    """Identity of each of `phases` (name, declared fields): equal keys mean equal bytes in it and those before it."""
-    inputs = {
-        field.name: canonical(getattr(node, field.name), identity, field.name)
-        for field in dataclasses.fields(node)
-        if any(True for _ in nodes_in(getattr(node, field.name)))
-    }
-    parts: list[Any] = []
-    keys = {}
-    for name, fields in phases:
-        parts.append([name, fields_of(node, identity, only=fields, replace=sources)])
-        form = {"kind": node.kind(), "version": node.version, "inputs": inputs, "phases": parts}
-        keys[name] = digest(form | _libraries(node))
-    return keys

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pipeline import fingerprint as identity
-from pipeline.contract import Node, RowPhase, ShardPhase
+from pipeline.contract import Node, Phase, RowPhase, ShardPhase
 from pipeline.driver.drift import NOTE, CodeIdentity, as_seen, code_of
 from pipeline.driver.ledger import Ledger
 from pipeline.errors import DataError, SourceError, StoreError
@@ -19,7 +19,7 @@ from pipeline.results.seen_receipts import outdated
 from pipeline.worker.context import TaskContext
 from pipeline.worker.pieces import pieces_folder
 
-FORMAT = 1
+FORMAT = 2
 FIGURES_LIMIT = 256 * 1024
 SKEWED = 100  # a histogram whose bars differ by more is drawn with a logarithmic axis, or its tail cannot be seen
 
@@ -61,7 +61,7 @@ def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases:
     if len(figures) > FIGURES_LIMIT:
         raise DataError(f"{name}.figures", f"{len(figures)} bytes", f"at most {FIGURES_LIMIT}")
     manifest = _manifest(state, node, keys, sums) | {
-        "whole": {phase.name: whole_of(phase, context) for phase in state.graph.phases(node)},
+        "rules": {phase.name: rule_of(state, node, phase, context) for phase in state.graph.phases(node)},
         "figures": hashlib.sha256(figures).hexdigest(),
     }
     leases.check(folder)
@@ -109,9 +109,10 @@ def _manifest(
         "made": list(node.made),
         "becomes": node.becomes,
         "base_columns": state.graph.base_columns(node) if node.new_base else {},
-        "shape": state.shape(node),
-        "score_key": state.score_key(node),
-        "phase_keys": state.phase_keys(node),
+        "scores": {
+            state.place(base).short[:8]: state.score_rule(node, base) for base in state.graph.input_chains(node)
+        },
+        "takes": {phase: found.takes for phase, found in sums.items() if found.takes},
         **_made_by(state, node),
         "phases": {phase: list(names) for phase, names in keys.items()},
         "counts": {phase: found.counts for phase, found in sums.items()},
@@ -128,11 +129,13 @@ def _made_by(state: Ledger, node: Node) -> dict[str, Any]:
     return {"code": now.digest, "libraries": now.libraries, "mixed": began != now or not as_seen(node)}
 
 
-def whole_of(phase: Any, context: TaskContext) -> Any:
-    """Return what the tasks of a phase take from beyond their shards, None where they declare nothing of the kind."""
-    if not isinstance(phase, ShardPhase) or phase.whole is None:
-        return None
-    return identity.canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
+def rule_of(state: Ledger, node: Node, phase: Phase, context: TaskContext) -> str | None:
+    """Return the rule of a phase, with what its tasks take from beyond their shards as it is here."""
+    rule = state.rule(node, phase)
+    if rule is None or not isinstance(phase, ShardPhase) or phase.whole is None:
+        return rule
+    whole = identity.canonical(phase.whole(context), lambda node: None, f"{phase.name}.whole")
+    return rule if whole is None else identity.digest([rule, whole])
 
 
 def _require_rows(state: Ledger, node: Node, found: Summary) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.contract import Node, TaskPhase
 from pipeline.driver import prepare
+from pipeline.driver.actions import Actions
 from pipeline.driver.at_work import AtWork, ends_told
 from pipeline.driver.choice import is_here, require_possible
 from pipeline.driver.cluster import RaySession
@@ -30,10 +31,8 @@ from pipeline.driver.options import Options as Options
 from pipeline.driver.plan import make_plan
 from pipeline.driver.recording import claim_name, write_run
 from pipeline.driver.reporter import Reporter
-from pipeline.driver.reuse import link_equal_tasks, link_finished_phase
 from pipeline.driver.schedule import Key, Schedule
 from pipeline.driver.stop import STOPPING, StopSwitch
-from pipeline.driver.unchanged import Unchanged
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.files.address import Address
 from pipeline.files.open_store import mark_store, open_store
@@ -84,9 +83,8 @@ class Driver:
         self.jobs = Jobs(self.graph.names)
         self.cluster = RaySession(self.options.cpus, self.options.address, self._tell, lambda: self.jobs.told())
         self.here = self.options.here is True
-        self.unchanged = Unchanged(self.state, self.keys.of, self.keys.context)
+        self.actions = Actions(self.state, self.keys.of, self.keys.context)
         self._unchecked: set[Node] = set()
-        self._compared: set[Key] = set()  # phases of bases whose tasks were looked for in other nodes
         self._waiting: set[Node] = set()
         self._said: set[Node] = set()  # nodes of which it was said who holds them
         self._taken = False  # whether a node was taken since the store was last looked at
@@ -195,18 +193,12 @@ class Driver:
                     self.reporter.failed(node, phase, message.error, trace)
 
     def _link_ready(self, busy: set[Key]) -> bool:
-        """Link phases, and tasks of a base, that another node has finished. Return whether any was: more may be due."""
+        """Link the tasks that another node has finished. Return whether any was: more may be due.
+
+        Phases are asked in their order, since what is linked for one phase is what the next one reads.
+        """
         ready = [*self.schedule.ready_tasks(busy), *self.schedule.ready_pass(busy)]
-        linked = [link_finished_phase(self.state, node, phase) for node, phase in ready if self._take(node)]
-        for node, phase in ready:
-            if node.content_keys and (node, phase.name) not in self._compared and self._take(node):
-                self._compared.add((node, phase.name))
-                linked.append(link_equal_tasks(self.state, node, phase, self.keys.of(node, phase)))
-        # in their order, since what is linked for one phase is what the next one reads
-        for node, phase in self.schedule.ready_pass(busy):
-            if self._take(node):
-                linked.append(self.unchanged.link(node, phase))
-        return any(linked)
+        return any([self.actions.link(node, phase) for node, phase in ready if self._take(node)])
 
     def _new_jobs(self, busy: set[Key]) -> Iterator[tuple[Job, Callable[[Post], None]]]:
         """Yield what can begin now: each keyed phase that is ready, then one pass over all phases that can join it."""
@@ -221,8 +213,8 @@ class Driver:
                 runner, binding = self._runner(), self.keys.binding(node)
                 job = Job(((node, phase.name),), phase.resources.cpus if phase.place == "driver" else 0)
                 yield job, partial(runner.tasks, node, phase, due, binding)
-        joined = self.unchanged.until_written([r for r in self.schedule.ready_pass(busy) if self._take(r[0])])
-        phases, works = pass_work(self.state, joined, self.keys.binding)
+        joined = self.actions.until_written([r for r in self.schedule.ready_pass(busy) if self._take(r[0])])
+        phases, works = pass_work(self.state, joined, self.keys.binding, self.actions.scores)
         if works:
             runner = self._runner()
             job = Job(tuple((node, phase.name) for node, phase in joined))

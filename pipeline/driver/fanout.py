@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.driver.ledger import Ledger
-from pipeline.driver.reuse import known_scores
 from pipeline.results.binding import Binding
 from pipeline.worker.passes import PassPhase, ShardWork
 
 
 def pass_work(
-    state: Ledger, joined: Sequence[tuple[Node, RowPhase | ShardPhase]], binding: Callable[[Node], Binding]
+    state: Ledger,
+    joined: Sequence[tuple[Node, RowPhase | ShardPhase]],
+    binding: Callable[[Node], Binding],
+    known_scores: Callable[[Node], Mapping[str, tuple[str, str, str]]],
 ) -> tuple[list[PassPhase], list[ShardWork]]:
-    """Return the phases in order, and for every shard the indices of those that are due there."""
+    """Return the phases in order, and for every shard the indices of those that are due there. `known_scores` returns
+    the side-cars whose values may be copied, by shard.
+    """
     graph = state.graph
     index = {node: i for i, (node, phase) in enumerate(joined) if isinstance(phase, RowPhase)}
     phases, due_keys, scores = [], [], []
@@ -28,7 +32,7 @@ def pass_work(
                 chain={state.place(b).short: tuple(state.link(n) for n in chain) for b, chain in chains.items()},
             )
         )
-        scores.append(known_scores(state, node) if isinstance(node, RowNode) else {})
+        scores.append(known_scores(node) if isinstance(node, RowNode) else {})
         due_keys.append(state.done(node, phase.name))
     works = []
     for base in dict.fromkeys(base for chains in chains_of for base in chains):

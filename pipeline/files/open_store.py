@@ -12,7 +12,7 @@ from pipeline.files.objects import LocalStore, unconditional
 from pipeline.files.store import Store
 from pipeline.files.stored import StoredFile
 
-MARK, FORMAT = "siftloom.json", 2
+MARK, FORMAT = "siftloom.json", 3
 
 
 def open_store(place: str | Address) -> Store:

@@ -28,8 +28,11 @@ FACTS_LIMIT = 4 * 1024**2
 class Receipt:
     """What a finished task read, wrote and counted.
 
-    `files`: name below `data/<phase>/` -> {"size", "sha256"}. `reads`: [node, phase, key, digest of that receipt's
-    files].
+    files    name below `data/<phase>/` -> {"size", "sha256"}
+    reads    [node, phase, key, digest of that receipt's files]
+    takes    of a task over a shard, digests of the shard and of all that it took (`pipeline.results.takes`); the second
+             is None where that may be more than its rows
+    columns  of a side-car: `state` -> digest of which rows are alive, column -> digest of its values in these
     """
 
     phase: str
@@ -38,6 +41,8 @@ class Receipt:
     reads: Sequence[Sequence[str]] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    takes: Sequence[str | None] = ()
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def digest(self) -> str:
@@ -48,6 +53,7 @@ class Receipt:
         return {
             "phase": self.phase, "key": self.key, "files": dict(self.files),
             "reads": sorted([*read] for read in self.reads), "counts": dict(self.counts), "facts": dict(self.facts),
+            "takes": list(self.takes), "columns": dict(self.columns),
         }  # fmt: skip
 
     @staticmethod
@@ -101,6 +107,8 @@ def commit(
     reads: Iterable[Sequence[str]],
     result: Result,
     deterministic: bool = True,
+    takes: Sequence[str | None] = (),
+    columns: Mapping[str, str] | None = None,
 ) -> Receipt:
     """Publish a task's files, then its receipt. `outputs`: file name below `data/<phase>/` -> finished local file.
 
@@ -114,7 +122,8 @@ def commit(
             "a file for anything that large",
         )
     files = {name: {"size": path.stat().st_size, "sha256": sha256_of(path)} for name, path in sorted(outputs.items())}
-    fresh = Receipt(phase, key, files, [list(read) for read in reads], dict(result.counts), dict(result.facts))
+    read, counts, facts = [list(read) for read in reads], dict(result.counts), dict(result.facts)
+    fresh = Receipt(phase, key, files, read, counts, facts, takes, columns or {})
     place = f"{folder}/{phase}"
     point(place, "before-data")
     for name, path in outputs.items():
@@ -150,13 +159,14 @@ def _same(known: Receipt, fresh: Receipt, folder: str) -> Receipt:
 class Summary:
     """What the receipts of a phase add up to.
 
-    `sizes`: file -> bytes; `shards`: key -> base shards that the task laid down; `histograms`: column -> counts,
-    `removed_histograms`: the same of the rows that the node removed.
+    `sizes`: file -> bytes; `shards`: key -> base shards that the task laid down; `takes`: those of the tasks, in order;
+    `histograms`: column -> counts, `removed_histograms`: the same of the rows that the node removed.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
     sizes: dict[str, int] = field(default_factory=dict)
     shards: dict[str, list[Any]] = field(default_factory=dict)
+    takes: list[list[str | None]] = field(default_factory=list)
     histograms: dict[str, list[int]] = field(default_factory=dict)
     removed_histograms: dict[str, list[int]] = field(default_factory=dict)
 
@@ -170,6 +180,8 @@ class Summary:
             found.sizes |= {name: entry["size"] for name, entry in sorted(receipt.files.items())}
             if "shards" in receipt.facts:
                 found.shards[receipt.key] = list(receipt.facts["shards"])
+            if receipt.takes:
+                found.takes.append(list(receipt.takes))
             for fact in ("histograms", "removed_histograms"):
                 sums = getattr(found, fact)
                 for column, numbers in receipt.facts.get(fact, {}).items():

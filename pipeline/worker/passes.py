@@ -248,12 +248,12 @@ class _Part:
         else:
             self.outcomes.append(Outcome(index, shard, self.written.get(index), memory=peak_memory()))
 
-    def _written_before(self, index: int) -> dict[tuple[str, str], str]:
-        """Return the digests of what the phases before this one wrote in this pass."""
+    def _written_before(self, index: int) -> dict[tuple[str, str], Receipt]:
+        """Return the receipts of the phases before this one in this pass, by folder and phase."""
         found, after = {}, self._after(index)
         while after is not None and after in self.written:
             phase = self.phases[after]
-            found[phase.binding.place.folder, phase.phase] = self.written[after].digest
+            found[phase.binding.place.folder, phase.phase] = self.written[after]
             after = self._after(after)
         return found
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pipeline.files.faults import point
 from pipeline.files.objects import Store, sha256_of
 from pipeline.results.binding import BaseShard, Binding, Link
 from pipeline.results.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
+from pipeline.results.takes import Name, other_names, row_names, rows_taken, shard_taken, takes_rows
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
 from pipeline.worker.pieces import Pieces, RowCutter, cut_into_batches, rows_digest
@@ -45,10 +46,10 @@ class PhaseRun:
 
     def __init__(
         self, store: Store, pass_phase: PassPhase, phase: RowPhase | ShardPhase, base: BaseShard,
-        written: Callable[[], Mapping[tuple[str, str], str]], receipts: Receipts,
+        written: Callable[[], Mapping[tuple[str, str], Receipt]], receipts: Receipts,
         known_scores: tuple[str, str, str] | None,
     ) -> None:  # fmt: skip
-        """`written` returns the digests of what the phases before this one wrote in this pass, by (folder, phase).
+        """`written` returns the receipts of the phases before this one in this pass, by (folder, phase).
 
         `receipts` are those that other phases, and shards before this one, have read: they mostly read the same ones.
         `known_scores` names a side-car to copy values from.
@@ -180,52 +181,50 @@ class PhaseRun:
             with self.context.create(".parquet") as path:
                 result = self.side_car.write(path)
         self.context.require_unchanged_sources()
-        reads = {**self._other_reads(), **self._row_reads()}
-        place = self.pass_phase.binding.place
+        place, chain = self.pass_phase.binding.place, self.pass_phase.chain[self.base.shard.base]
+        reads = {**self._other_reads(), **self._digests(row_names(self.base, chain, self.phase.needs))}
         receipt = commit(
             self.store, place.folder, self.pass_phase.phase, self.base.shard.name, self.context.outputs,
             [[*name, digest] for name, digest in reads.items()], result, place.node.deterministic,
+            self._takes(chain, reads), self.side_car.digests if self.side_car is not None else None,
         )  # fmt: skip
         if self._pieces is not None:
             self._pieces.remove()
         return receipt
 
-    def _other_reads(self) -> dict[tuple[str, str, str], str]:
+    def _takes(self, chain: Sequence[Link], reads: Collection[Name]) -> list[str | None]:
+        """Return the `takes` of the receipt; a writer that has read what it did not declare takes more than that."""
+        if not isinstance(self.phase, RowPhase) and not takes_rows(self.phase, self.context.node):
+            return []
+        rows = row_names(self.base, chain, self.phase.needs)
+        others = other_names(self.context.binding, self.phase)
+        read = {name: self._receipt(*name) for name in (*rows, *others)}
+        declared = takes_rows(self.phase, self.context.node) and len(reads) == len(read)
+        return [
+            shard_taken(self.base, read[rows[0]]),
+            rows_taken(self.base, chain, self.phase.needs, others, read) if declared else None,
+        ]
+
+    def _other_reads(self) -> dict[Name, str]:
         """Return the digests of what this phase has read beside its rows.
 
         What it opened itself for this shard (a model, a mask) stands in its context. A row function that is opened once
-        per worker, or never because every score was known, is taken to have read all of its other inputs.
+        per worker, or never because every score was known, is taken to have read all of its other inputs; a phase of
+        which other shards may be linked, all that they may have read.
         """
         once = isinstance(self.phase, RowPhase) and not self.phase.per_shard
-        return self._input_reads() if once else self.context.reads
+        reads = {} if once else self.context.reads
+        if once or takes_rows(self.phase, self.context.node):
+            return {**reads, **self._digests(other_names(self.context.binding, self.phase))}
+        return reads
 
-    def _input_reads(self) -> dict[tuple[str, str, str], str]:
-        binding = self.context.binding
-        others = [i for name, inputs in binding.inputs.items() if name != binding.place.node.stream for i in inputs]
-        names = [(binding.place, phase, key) for phase, keys in binding.phases.items() for key in keys]
-        names += [(i.place, phase, key) for i in others for phase, keys in (i.phases or {}).items() for key in keys]
-        return {
-            (p.folder.removeprefix("nodes/"), phase, key): self._stored(p.folder, phase, key) for p, phase, key in names
-        }
+    def _digests(self, names: Iterable[Name]) -> dict[Name, str]:
+        return {(name[0].removeprefix("nodes/"), *name[1:]): self._receipt(*name).digest for name in names}
 
-    def _row_reads(self) -> dict[tuple[str, str, str], str]:
-        shard, chain = self.base.shard, self.pass_phase.chain[self.base.shard.base]
-        needed = [link for link in chain if set(link.columns) & set(self.phase.needs)]
-        if "text" in self.phase.needs:
-            needed += [link for link in chain if link.changes_text]
-        if chain:
-            needed.append(chain[-1])
-        names = {(link.folder, link.phase, shard.name) for link in needed}
-        names.add((self.base.folder, self.base.phase, self.base.task))
-        written = self.written()
-        return {
-            (folder.removeprefix("nodes/"), phase, key): written.get((folder, phase))
-            or self._stored(folder, phase, key)
-            for folder, phase, key in sorted(names)
-        }
-
-    def _stored(self, folder: str, phase: str, key: str) -> str:
-        return known_receipt(self.store, self.receipts, folder, phase, key).digest
+    def _receipt(self, folder: str, phase: str, key: str) -> Receipt:
+        """Return the receipt of what this phase has read: written in this pass, or before it."""
+        written = self.written().get((folder, phase)) if key == self.base.shard.name else None
+        return written or known_receipt(self.store, self.receipts, folder, phase, key)
 
 
 def known_receipt(store: Store, receipts: Receipts, folder: str, phase: str, key: str) -> Receipt:

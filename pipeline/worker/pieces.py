@@ -8,12 +8,13 @@ are removed. The bytes of the side-car are the same with pieces and without.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pipeline.arrow import contiguous
 from pipeline.files.objects import Store
-from pipeline.fingerprint import canonical_json
+from pipeline.fingerprint import digest
+from pipeline.results.digests import column_digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -70,31 +71,8 @@ class Pieces:
 
 def rows_digest(table: pa.Table, reads: Mapping[tuple[str, str, str], str]) -> str:
     """Return a digest of the rows that a function is given and of the finished tasks that it has read."""
-    import pyarrow as pa
-
-    state = hashlib.sha256(canonical_json(sorted([*name, digest] for name, digest in reads.items())))
-    with pa.ipc.new_stream(pa.PythonFile(_Hashing(state), mode="w"), table.schema) as writer:
-        writer.write_table(table.combine_chunks())
-    return state.hexdigest()
-
-
-class _Hashing:
-    """A file that keeps nothing but the hash of what is written to it."""
-
-    closed = False
-
-    def __init__(self, state: hashlib._Hash) -> None:
-        self._state = state
-
-    def write(self, data: bytes) -> int:
-        self._state.update(data)
-        return len(data)
-
-    def flush(self) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
+    columns = [[name, column_digest(contiguous(table[name]))] for name in table.column_names]
+    return digest([columns, sorted([*name, read] for name, read in reads.items())])
 
 
 class RowCutter:

@@ -37,7 +37,7 @@ class Scorer:
     def __init__(
         self, node: Any, phase: RowPhase, shard: Shard, open_rows: Callable[[], RowFunction], known: Path | None = None
     ) -> None:
-        """`known` is a finished side-car of the same score key, from which values are copied."""
+        """`known` is a finished side-car of the same rule of scores, from which values are copied."""
         import pyarrow as pa
 
         self.node, self.phase = node, phase
@@ -224,7 +224,7 @@ class Scorer:
 
 
 class _KnownScores:
-    """Values, and changed texts, of an earlier side-car with the same score key."""
+    """Values, and changed texts, of an earlier side-car with the same rule of scores."""
 
     def __init__(self, path: Path, names: Sequence[str], with_errors: bool) -> None:
         import pyarrow.compute as pc

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.contract import Result, Shard
+from pipeline.results.digests import column_digest
 from pipeline.worker.arrays import concat, spread
 from pipeline.worker.row_function import Scorer
 
@@ -29,6 +30,7 @@ class SideCar:
     def __init__(self, scorer: Scorer, shard: Shard) -> None:
         self.scorer, self.shard, self.node = scorer, shard, scorer.node
         self.text_bytes_in = 0
+        self.digests: dict[str, str] = {}  # once it is written: `Receipt.columns`
         self._records: list[pa.Table] = []
 
     def add(self, table: pa.Table, record: pa.Table, needs: Sequence[str]) -> None:
@@ -62,6 +64,10 @@ class SideCar:
             columns["removed_threshold"] = place(found["threshold"].filter(gone))
             if scorer.row_errors:
                 columns["removed_error"] = place(found["error"].filter(gone))
+        alive = pa.array(state == 0)
+        of_readers = [*scorer.types, *(["text"] if scorer.changes_text else [])]
+        self.digests = {"state": column_digest(alive)}
+        self.digests |= {name: column_digest(columns[name].filter(alive)) for name in of_readers}
         vectors = any(pa.types.is_fixed_size_list(kind) for kind in scorer.types.values())
         pq.write_table(
             pa.table(columns), path, compression="zstd", row_group_size=ROW_GROUP, write_statistics=False,

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nodes import Lines, Long, Twins, Vowels
+from nodes import Lines, Long, Vowels
 
 from pipeline.bounds import Share
 from pipeline.contract import Node, nodes_in
 from pipeline.errors import IdentityError
-from pipeline.fingerprint import canonical, canonical_json, digest, node_form, phase_keys
+from pipeline.fingerprint import canonical, canonical_json, digest, node_form
 from stages.select import Select
 
 HERE = Path(__file__).parent
@@ -187,35 +187,6 @@ def test_a_value_of_another_class_with_equal_fields_is_another_value():
 
     assert form_of(Steep()) != form_of(Flat())
     assert form_of(Steep()) == form_of(Steep(r=1.0))
-
-
-def test_a_phase_key_holds_its_declared_fields_and_the_inputs():
-    docs = Lines(paths=("a",))
-
-    def keys(node: Twins) -> tuple[str, str]:
-        found = phase_keys(node, [("keys", ("ranges",)), ("copies", ("keep_last",))], identity, {})
-        return found["keys"], found["copies"]
-
-    node = Twins(docs=docs)
-    first, second = keys(node)
-    other = keys(dataclasses.replace(node, keep_last=True))
-    assert first == other[0]
-    assert second != other[1]
-    for changed in (dataclasses.replace(node, ranges=4), dataclasses.replace(node, docs=Long(docs=docs))):
-        other = keys(changed)
-        assert first != other[0]
-        assert second != other[1]  # what a phase was made from counts for those behind it
-
-
-def test_the_libraries_that_make_the_bytes_are_in_a_phase_key():
-    @dataclass(frozen=True, kw_only=True, eq=False)
-    class Twins2(Twins):
-        libraries = ("numpy",)
-        recipe_name = "twins"
-
-    docs = Lines(paths=("a",))
-    one, other = (phase_keys(kind(docs=docs), [("keys", ("ranges",))], identity, {}) for kind in (Twins, Twins2))
-    assert one != other
 
 
 def test_canonical_json_is_compact_sorted_and_keeps_letters():

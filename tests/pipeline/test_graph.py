@@ -58,8 +58,9 @@ def test_a_chain_longer_than_the_stack_is_planned_named_and_sent_to_workers(tmp_
     assert len(plan(graph, str(tmp_path / "store")).entries) == 1001
     ledger = digested(graph, tmp_path / "store")
     assert len({ledger.fingerprint(one) for one in reversed(graph.nodes)}) == 1001
-    assert ledger.shape(node) != ledger.shape(node.docs)
-    assert ledger.score_key(node) != ledger.score_key(node.docs)
+    base, *_, before, last = graph.nodes
+    assert ledger.rule(last, graph.phases(last)[0]) != ledger.rule(before, graph.phases(before)[0])
+    assert ledger.score_rule(last, base) != ledger.score_rule(before, base)
     binding = Binding("", Place(node, ledger.fingerprint(node) or ""), {}, None)
     sent: Any = pickle.loads(cloudpickle.dumps(binding))
     assert (sent.place.node.number, sent.place.node.docs.number) == (999, 998)

@@ -17,10 +17,10 @@ from run_here import Here
 
 from pipeline.contract import Node
 from pipeline.driver import drift
+from pipeline.driver.actions import siblings
 from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import Entry, _changes, plan
 from pipeline.driver.prepare import digest_sources
-from pipeline.driver.reuse import siblings
 from pipeline.errors import SourceError
 from pipeline.files.objects import LocalStore
 from pipeline.graph import build
@@ -137,17 +137,25 @@ def test_another_release_of_a_declared_library_is_another_node(kind, made, store
     release = metadata.version
     for node in (made[kind], *variants(kind, made)):
         before = identity(node, store)
-        names = before.fingerprint(node), before.score_key(node), before.phase_keys(node)
+        names = _names(before, node)
         for library in node.libraries:
             with monkeypatch.context() as other:
                 other.setattr(
                     metadata, "version", lambda name, library=library: release(name) + ".1" * (name == library)
                 )
                 state = identity(node, store)
-                now = state.fingerprint(node), state.score_key(node), state.phase_keys(node)
-            assert now[0] != names[0], f"{kind}: {library}"
-            assert now[1] != names[1] or names[1] is None
-            assert all(now[2][phase] != key for phase, key in names[2].items())
+                now = _names(state, node)
+            assert all(now[name] != value for name, value in names.items()), f"{kind}: {library}"
+
+
+def _names(state: Ledger, node: Node) -> dict[str, str]:
+    """The fingerprint of a node, the rules of its phases, and those of its scores over each base; without those that
+    it has not.
+    """
+    names = {"fingerprint": state.fingerprint(node)}
+    names |= {phase.name: state.rule(node, phase) for phase in state.graph.phases(node)}
+    names |= {state.folder(base): state.score_rule(node, base) for base in state.graph.input_chains(node)}
+    return {name: value for name, value in names.items() if value is not None}
 
 
 def test_a_finished_node_is_told_of_another_version_and_gives_its_scores_to_none(made, tmp_path, monkeypatch):

@@ -241,7 +241,7 @@ def test_a_store_is_marked(store):
     mark_store(store)
     require_store(store)
     store.write("siftloom.json", b'{"format": 1}')
-    with pytest.raises(StoreError, match=r"says .*1.*expected format 2"):
+    with pytest.raises(StoreError, match=r"says .*1.*expected format 3"):
         mark_store(store)
 
 

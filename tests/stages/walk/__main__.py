@@ -5,6 +5,9 @@ edited with their size and time kept), limits, fields, the order and number of b
 early now and then, as if killed, or do a part of the graph; old runs are forgotten and the store is cleaned. After
 every step all that the nodes hold (rows, columns, states, receipts, manifests, figures, published files) must be what a
 run in an empty store leaves. It prints what differed, and ends with 1 then.
+
+It also prints how much work was done in the store that lasts: tasks, and rows that row functions were called for. For
+the same arguments neither number may grow.
 """
 
 from __future__ import annotations
@@ -31,6 +34,7 @@ class Walk:
             for _ in range(4):
                 folder.add()
         self.settings = recipes.start(self.rng)
+        self.tasks = self.rows = 0  # done in the store that lasts
         self._write_code()
 
     def step(self) -> tuple[list[str], list[str], str]:
@@ -41,7 +45,7 @@ class Walk:
         if self.rng.random() < 0.25:
             most = self.rng.randint(1, 25)
             code, _ = self._run("lasting", most=most)
-            done.append(f"killed after {most} tasks" if code == steps.KILLED else f"not killed within {most} tasks")
+            done.append(f"killed after {most} tasks" if code == KILLED else f"not killed within {most} tasks")
             if self.rng.random() < 0.5:
                 done += [self._change()]
                 self._write_code()
@@ -71,7 +75,10 @@ class Walk:
         module.write_text(recipes.code(self.settings["code"]))
 
     def _run(self, store: str, **how: Any) -> tuple[int, Any]:
-        return self._forked(lambda: steps.run(self.recipe, self.settings, self.place, store, **how))
+        code, told = self._forked(lambda: steps.run(self.recipe, self.settings, self.place, store, **how))
+        if store == "lasting":
+            self.tasks, self.rows = self.tasks + told.get("tasks", 0), self.rows + told.get("rows", 0)
+        return code, told
 
     def _forked(self, work: Any) -> tuple[int, Any]:
         return steps.forked(work, self.place / "told.json")
@@ -102,15 +109,17 @@ def main(arguments: list[str]) -> int:
     settings = recipes.start(random.Random(0))
     graphs = [recipes.graph(recipe, settings, Path())[0] for recipe in options.recipe]
     steps.preload(node for nodes in graphs for node in nodes.values())
-    walked = differing = failed = 0
+    walked = differing = failed = tasks = rows = 0
     for recipe in options.recipe:
         for seed in options.seeds:
             place = Path(tempfile.mkdtemp(prefix="walk-"))
             walk = Walk(place, recipe, seed)
             for number in range(options.steps):
+                before = walk.tasks, walk.rows
                 done, differs, failure = walk.step()
                 walked, differing, failed = walked + 1, differing + bool(differs), failed + bool(failure)
-                print(f"{recipe} {seed}.{number}: {'; '.join(done)}", flush=True)
+                print(f"{recipe} {seed}.{number}: {'; '.join(done)}", end=" ")
+                print(f"[{walk.tasks - before[0]} tasks, {walk.rows - before[1]} rows]", flush=True)
                 if failure:
                     print(f"    fails in both: {failure[:300]}", flush=True)
                 for line in differs[:20]:
@@ -119,6 +128,8 @@ def main(arguments: list[str]) -> int:
                     print(f"kept in {place}, with {walk.settings}")
                     return 1
             shutil.rmtree(place)
+            tasks, rows = tasks + walk.tasks, rows + walk.rows
+    print(f"{tasks} tasks done, row functions called for {rows} rows")
     print(f"{walked} steps, {differing} differ, {failed} failed in both stores")
     return int(differing > 0)
 

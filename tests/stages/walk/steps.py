@@ -18,8 +18,8 @@ from pipeline.contract import Node
 from pipeline.driver.execute import Driver, Options
 from pipeline.driver.jobs import Done, Message
 from tests.stages.walk.recipes import graph
+from tests.stages.walk.work import Work, count_rows
 
-KILLED = 9  # exit code of a process that ends itself in the middle
 NOT_DATA = ("lease", "scratch")
 ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
@@ -52,11 +52,15 @@ def preload(nodes: Iterable[Node]) -> None:
 
 
 def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
-    """Exit code and result of some work in a forked process: what a run leaves in memory is gone with it."""
+    """Exit code and result of some work in a forked process: what a run leaves in memory is gone with it. Of a run that
+    ended itself the result is the work that it did.
+    """
     told.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         code = 1
+        Work.told = told
+        count_rows()
         try:
             told.write_text(json.dumps(work()))
             code = 0
@@ -65,8 +69,7 @@ def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
         finally:
             os._exit(code)
     _, status = os.waitpid(child, 0)
-    code = os.waitstatus_to_exitcode(status)
-    return code, None if code == KILLED else json.loads(told.read_text())
+    return os.waitstatus_to_exitcode(status), json.loads(told.read_text())
 
 
 @dataclass
@@ -75,16 +78,10 @@ class DyingDriver(Driver):
 
     most: int | None = None
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._done = 0
-
     def _receive(self, message: Message) -> None:
         super()._receive(message)
         if isinstance(message, Done):
-            self._done += 1
-            if self._done == self.most:
-                os._exit(KILLED)
+            Work.task_done(self.most)
 
 
 def run(
@@ -107,8 +104,8 @@ def run(
     except SiftloomError as error:
         cause = error.__cause__ or error
         text = str(cause).replace(str(place / store), "")
-        return {"failed": f"{type(error).__name__}: {type(cause).__name__}: {text}", "files": {}, "name": driver.name}
-    return {"failed": None, "files": left(driver, place / store), "name": driver.name}
+        return {"failed": f"{type(error).__name__}: {type(cause).__name__}: {text}", "files": {}} | Work.done()
+    return {"failed": None, "files": left(driver, place / store)} | Work.done()
 
 
 def left(driver: DyingDriver, folder: Path) -> dict[str, str]:
