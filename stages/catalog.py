@@ -1,7 +1,7 @@
 """Every name a recipe may use, in one table each: nodes, and the values that stand in their fields.
 
 A name maps to "module:Class"; nothing is imported before it is asked for, so reading a recipe costs nothing.
-A node of your own needs no line here: `map` calls a function of yours, and the Python API takes any `Node`.
+A node of your own needs no line here: `map` calls a function of yours, and `use: module:Class` takes any node.
 """
 
 from __future__ import annotations
