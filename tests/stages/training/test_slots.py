@@ -135,7 +135,7 @@ def test_next_token_predicts_every_token_of_a_piece_but_its_first_and_no_other(c
     wanted = np.where(has_label(taken.segments), taken.ids[:, 1:], -100)
     assert np.array_equal(batch.labels_bt.numpy(), wanted)
     assert batch.attention == "causal"
-    assert NextToken() == carried.collate
+    assert NextToken() == carried.node.collate
 
 
 def test_columns_that_the_parts_of_a_run_ask_for_and_rows_do_not_carry_are_found(job, carried):
