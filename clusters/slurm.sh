@@ -31,6 +31,33 @@ if [[ $# -eq 0 ]]; then
   exit 2
 fi
 
+# USR1 comes from --signal, so it means "time is nearly up"; TERM comes from people and from preemption, which requeues itself.
+# Either may come while Ray still starts.
+child=
+requeue=
+signalled=
+pass_on() {
+  signalled=yes
+  woken=yes
+  [[ -z $child ]] || kill -TERM "$child" 2>/dev/null || true
+}
+trap 'requeue=yes; pass_on' USR1
+trap pass_on TERM
+
+# Waits for a child, whose exit code is in `code` then. A signal is passed on to it, and ends `wait` before the child has
+# ended: then wait again.
+attend() {
+  child=$1
+  [[ -z $signalled ]] || pass_on
+  while
+    woken=
+    code=0
+    wait "$child" || code=$?
+    [[ -n $woken ]]
+  do :; done
+  child=
+}
+
 # Workers run the `python` that is first on the PATH of the process that started Ray.
 venv=${SIFTLOOM_VENV:-$PWD/.venv}
 export PATH="$venv/bin:$PATH"
@@ -78,7 +105,7 @@ if [[ ${#nodes[@]} -gt 1 ]]; then
 fi
 
 # A run sizes its passes by the CPUs that are there when it begins, so it begins when all nodes have joined.
-python - "$address" "${#nodes[@]}" "${SIFTLOOM_START_SECONDS:-600}" "${steps[@]}" <<'PYTHON'
+python - "$address" "${#nodes[@]}" "${SIFTLOOM_START_SECONDS:-600}" "${steps[@]}" <<'PYTHON' &
 import os
 import sys
 import time
@@ -101,27 +128,13 @@ while joined < int(wanted):
     time.sleep(1)
 PYTHON
 
-# USR1 comes from --signal, so it means "time is nearly up"; TERM comes from people and from preemption, which requeues itself.
-driver=
-requeue=
-signalled=
-pass_on() {
-  signalled=yes
-  [[ -z $driver ]] || kill -TERM "$driver" 2>/dev/null || true
-}
-trap 'requeue=yes; pass_on' USR1
-trap pass_on TERM
-
-RAY_ADDRESS=$address python -m siftloom run "$@" &
-driver=$!
-[[ -z $signalled ]] || pass_on
-# a signal ends `wait` before the driver has drained: then wait again
-while
-  signalled=
-  code=0
-  wait "$driver" || code=$?
-  [[ -n $signalled ]]
-do :; done
+attend $!
+if [[ -n $signalled ]]; then
+  code=143
+elif [[ $code -eq 0 ]]; then
+  RAY_ADDRESS=$address python -m siftloom run "$@" &
+  attend $!
+fi
 
 # 143: stopped by the signal, with work left. A job whose time is too short for a single task would come back for ever,
 # hence the limit.

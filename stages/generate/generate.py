@@ -88,10 +88,12 @@ class Generate(NewBaseNode):
         return {**kinds, "sample": "int32"}
 
     def resources(self) -> Resources:
-        """One actor asks an endpoint, with all requests in flight; a model that is loaded here may have several."""
+        """One actor asks an endpoint, with all requests in flight; a model that is loaded here has one on every GPU, or
+        two on the CPU.
+        """
         if isinstance(self.model, Endpoint):
             return Resources(cpus=0.5, actors=(1, 1))
-        return Resources(gpus=1.0 if self.device == "cuda" else 0.0, actors=(1, 2))
+        return Resources(gpus=1.0) if self.device == "cuda" else Resources(actors=(1, 2))
 
     def phases(self):
         batch = self.in_flight if isinstance(self.model, Endpoint) else self.batch_rows

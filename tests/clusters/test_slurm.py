@@ -26,6 +26,7 @@ SRUN = """\
 #!/usr/bin/env bash
 printf '%s\\t' srun "${RAY_AUTH_MODE-}" "${#RAY_AUTH_TOKEN}" "$@" >> "$CALLS"; echo >> "$CALLS"
 [[ -z ${REFUSE-} ]] || { echo "srun: error: $REFUSE" >&2; exit 1; }
+[[ -z ${HANG-} ]] || exec sleep 600
 while [[ $1 == --* ]]; do shift; done
 exec "$@"
 """
@@ -131,6 +132,18 @@ def test_a_node_that_does_not_start_ends_the_job_with_its_message(job):
     assert job.start("recipe.yaml", nodes="node-a node-b", REFUSE="node-b is down").wait(120) == 1
     assert "node-b is down" in job.log()
     assert "a step that should have started Ray has ended" in job.log()
+
+
+@pytest.mark.parametrize(("sent", "goes_back"), [(signal.SIGUSR1, True), (signal.SIGTERM, False)])
+def test_a_signal_while_ray_starts_ends_the_job_and_the_end_of_its_time_puts_it_back(job, sent, goes_back):
+    script = job.start("recipe.yaml", nodes="node-a", HANG="yes")
+    deadline = time.monotonic() + 60
+    while not (job.folder / "calls").exists() or "--head" not in (job.folder / "calls").read_text():
+        assert script.poll() is None, job.log()
+        assert time.monotonic() < deadline, job.log()
+    script.send_signal(sent)
+    assert script.wait(60) == 143, job.log()
+    assert (["scontrol", "requeue", str(job.number)] in job.calls()) == goes_back
 
 
 def test_two_nodes_drain_when_the_time_is_up_and_the_next_try_goes_on(job):

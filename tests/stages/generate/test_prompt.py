@@ -3,7 +3,9 @@
 import pyarrow as pa
 import pytest
 
+from pipeline.contract import Resources
 from pipeline.errors import RecipeError
+from siftloom import stages as s
 from stages.generate.prompt import Template
 from stages.read.read import Read
 
@@ -28,3 +30,10 @@ def test_braces_in_a_text_are_text():
 def test_a_wrong_template_is_named(template, words):
     with pytest.raises(RecipeError, match=words):
         Template(template, 10).check("judge.prompt", DOCS)
+
+
+def test_a_model_that_is_loaded_has_an_actor_on_every_gpu_and_two_on_the_cpu():
+    docs, model = s.Read(paths=("unread",)), s.ModelFolder(paths=("unread",))
+    for make in (s.Judge, s.Generate):
+        for device, wanted in (("cuda", Resources(gpus=1.0)), ("cpu", Resources(actors=(1, 2)))):
+            assert make(docs=docs, model=model, prompt="Rate: {text}", device=device).resources() == wanted
