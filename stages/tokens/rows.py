@@ -34,6 +34,7 @@ import numpy as np
 from pipeline.contract import Context, Of
 from stages.documents import LOG_PRIOR
 from stages.permutation import Permutation
+from stages.tokens.definition import Definition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,6 +73,7 @@ class PackedRows:
     draw      (rows, seed) of a budget, or None
     specials  (name, id) of the tokenizer's special tokens
     tokenizer SHA-256 of its file
+    begins    the id that begins a document, where another one than `end_id` does
     """
 
     files: tuple[tuple[str, str, int], ...]
@@ -82,6 +84,7 @@ class PackedRows:
     draw: tuple[int, int] | None = None
     specials: tuple[tuple[str, int], ...] = ()
     tokenizer: str = ""
+    begins: int | None = None
 
     @classmethod
     def of(cls, ctx: Context, of: Of) -> PackedRows:
@@ -97,9 +100,11 @@ class PackedRows:
         )
         draw = None if meta["draw"] is None else (meta["draw"][0], meta["draw"][1])
         text = ctx.path("meta", "all", "/tokenizer.json", of=of).read_bytes()
-        specials = tuple((token["content"], token["id"]) for token in json.loads(text)["added_tokens"])
-        digest = hashlib.sha256(text).hexdigest()
-        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials, digest)
+        specials, digest = tuple(Definition(text.decode()).special.items()), hashlib.sha256(text).hexdigest()
+        return cls(
+            files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, specials, digest,
+            meta.get("begin_id"),
+        )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to a worker: the fields, and nothing that was read of the files since."""

@@ -41,8 +41,8 @@ def check_rows(packs: Sequence[Pack], order: Order, parts: Sequence[object], col
                 "pretrain.order", f"rows drawn by {', '.join(order.reads)}, and {LOG_PRIOR} carried for the loss",
                 "one prior, in the sampler or in the loss", f"carry no {LOG_PRIOR}, or draw by it",
             )  # fmt: skip
-        reserved = getattr(pack.tokenizer, "specials", ())
-        if missing := [name for name in specials(collators) if name not in reserved]:
+        reserved = getattr(pack.tokenizer, "reserved", None)
+        if missing := [name for name in specials(collators) if reserved is not None and name not in reserved]:
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise RecipeError(
                 "pretrain.collate", f"rows whose tokenizer reserves no {shown}", f"{len(missing)} more special tokens",

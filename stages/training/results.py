@@ -18,7 +18,8 @@ import numpy as np
 
 from models.accounting import count_flops, count_parameters
 from pipeline.contract import Context, Of, Result
-from stages.tokens.tokenizer import tokenizer_file
+from stages.tokens.tokenizer import pass_on_given, tokenizer_file
+from stages.tokens.tokenizer_files import pass_on
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.curves import running_total, thin
 from stages.training.job import Job
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
-def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, Any]) -> Result:
+def publish(ctx: Context, job: Job, label: str, saver: Saver, result: dict[str, Any]) -> Result:
     """Write the node's data from what the loop left (`stages.training.worker.train`); the model's file is copied, so
     that no model is ever in the driver's memory.
     """
@@ -40,7 +41,7 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
     import pyarrow.parquet as pq
 
     with ctx.create("/model.safetensors") as path:
-        files.scratch.fetch(MODEL, path)
+        saver.scratch.fetch(MODEL, path)
     record = {name: pa.array(values, pa.float64()) for name, values in result["record"].items()}
     record["tokens"] = record["tokens"].cast(pa.int64())
     with ctx.create("/steps.parquet") as path:
@@ -55,6 +56,7 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
         shutil.copyfile(
             ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if packed else tokenizer_file(ctx), path
         )
+    files = pass_on(ctx, "meta", ("rows", 0)) if packed else pass_on_given(ctx)
     unusual = [{**one, "documents": documents_of(job, one["hardest"])} for one in result["unusual"]]
     with ctx.create("/unusual.json") as path:
         path.write_text(json.dumps(unusual, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -64,6 +66,7 @@ def publish(ctx: Context, job: Job, label: str, files: Saver, result: dict[str, 
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
         "parameters": count_parameters(job.model, job.vocab_size).total,
+        **files,
     }
     trained = len(result["record"]["loss"]) - skipped
     counts = {"steps": job.steps, "trained": trained, "skipped": skipped, "tokens": sum(tokens)}
@@ -119,7 +122,8 @@ def describe_run(job: Job, label: str, tokens: int, feed: Sequence[int] | None) 
         "model": describe(job.model),
         "vocab_size": job.vocab_size,
         "length": job.length,
-        "end_id": job.sources[0].rows.end_id,
+        "end_id": rows.end_id,
+        **({} if rows.begins is None else {"begin_id": rows.begins}),
         "attend": job.attend,
         "precision": job.precision,
         "parameters": counts.total,
