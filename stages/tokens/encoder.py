@@ -5,13 +5,14 @@ sample, and every document that holds a text on which versions of the two were s
 part the ids of `tokenizers` are taken, and the document is counted. A document of the sample stands for a hundred
 others that nobody looked at, so after a difference there `tokenizers` encodes everything that follows.
 
+A tokenizer that others have made is encoded by kitoken only after a trial of the two (`stages.tokens.agreement`).
+
 A document that holds the literal text of a special token keeps that text as ordinary text: both encoders are loaded
 without the special tokens.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,48 +20,57 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.tokens.definition import Definition
 from stages.tokens.kitoken_library import kitoken
 
 SAMPLE = 101  # one document in so many is encoded twice, which takes a tenth of the time of encoding
 # An apostrophe after white space other than a blank: GPT-2's own rule splits "\n'd" in one library as "\n" and "'d", in
 # the other as "\n'" and "d". The apostrophe comes first in the expression, since `re` searches a literal fast.
 MAY_PART = re.compile(r"'(?<=[^\S ]')")
+# How our own tokenizers split: on this `tokenizers` and kitoken agree for every character of Unicode.
+SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 
 class Encoder:
     """Encodes documents.
 
+    agree         whether a trial has shown that kitoken gives the ids of `tokenizers`; without one that is known of
+                  our own tokenizers alone
     differing     how many documents the two encoders gave different ids for
     differs       the text of the first such document, or None
     is_reference  whether `tokenizers` encodes everything from now on
     """
 
-    def __init__(self, tokenizer_json: str) -> None:
+    def __init__(self, tokenizer_json: str, agree: bool | None = None) -> None:
         from tokenizers import Tokenizer
 
-        definition = json.loads(tokenizer_json)
-        self.special = {entry["content"]: entry["id"] for entry in definition["added_tokens"]}
-        plain = json.dumps(definition | {"added_tokens": []})
-        self._vocabulary: dict[str, int] = definition["model"]["vocab"]
-        self._fast = kitoken().Kitoken.from_tokenizers(plain.encode())
+        self.definition = Definition(tokenizer_json)
+        self.special = self.definition.special
+        self.is_reference = not (self._ours if agree is None else agree)
+        plain = self.definition.plain()
+        self._fast = None if self.is_reference else kitoken().Kitoken.from_tokenizers(plain.encode())
         self._reference = Tokenizer.from_str(plain)
         self.differing = 0
         self.differs: str | None = None
-        self.is_reference = False
 
     @classmethod
-    def load(cls, path: Path) -> Encoder:
+    def load(cls, path: Path, agree: bool | None = None) -> Encoder:
         """The encoder of a `tokenizer.json`."""
-        return cls(Path(path).read_text(encoding="utf-8"))
+        return cls(Path(path).read_text(encoding="utf-8"), agree)
 
     @property
     def vocab_size(self) -> int:
         """One more than the largest id."""
-        return max(*self._vocabulary.values(), *self.special.values()) + 1
+        return self.definition.vocab_size
+
+    @property
+    def _ours(self) -> bool:
+        split = self.definition.split
+        return isinstance(split, dict) and split.get("pretokenizers", [{}])[0].get("pattern") == {"Regex": SPLIT}
 
     def encode(self, texts: Sequence[str], first: int = 0) -> list[np.ndarray]:
         """Ids of each text, uint32. `first` is the number of the first text; the sample depends on it."""
-        fast = [] if self.is_reference else self._fast.encode_all(list(texts), False)
+        fast = [] if self._fast is None or self.is_reference else self._fast.encode_all(list(texts), False)
         found = []
         for i, text in enumerate(texts):
             sampled = (first + i) % SAMPLE == 0
@@ -87,10 +97,4 @@ class Encoder:
     @cached_property
     def token_bytes(self) -> np.ndarray:
         """Bytes of text that each id stands for, int64 [vocab_size]; special tokens stand for none."""
-        sizes = np.zeros(self.vocab_size, np.int64)
-        for token, number in self._vocabulary.items():
-            # byte-level: each character of the token's name is one byte of text
-            sizes[number] = len(token)
-        for number in self.special.values():
-            sizes[number] = 0
-        return sizes
+        return self.definition.token_bytes()

@@ -6,11 +6,12 @@ stands in each row. The label of a row's last token lies inside the row, so rows
 read in any order. At the end `meta/all.json` numbers the rows of all shards and names dtype, special id and
 totals; `meta/all/tokenizer.json` is a copy of the tokenizer, so that models need no other input to be used.
 
-A document stands in the rows as `<|endoftext|>`, its ids, `<|endoftext|>`: the first token tells the model to
-begin, the last one is the label that teaches it to stop. Two documents in one row share no token, so no label and,
-under `attend: document`, no attention crosses from one to the other; `PackedRows.take` gives the borders. Documents
-are packed best-fit over a window inside the shard; one that fits a row is never cut, and the tail of a cut one is a
-piece with borders of its own. There is no shuffle: `stages.training.sampler` orders the rows.
+A document stands in the rows as `<|endoftext|>`, its ids, `<|endoftext|>`; with a tokenizer that others have made, as
+its own tokens have it. The first token tells the model to begin, the last one is the label that teaches it to stop. Two
+documents in one row share no token, so no label and, under `attend: document`, no attention crosses from one to the
+other; `PackedRows.take` gives the borders. Documents are packed best-fit over a window inside the shard; one that fits
+a row is never cut, and the tail of a cut one is a piece with borders of its own. There is no shuffle:
+`stages.training.sampler` orders the rows.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from pipeline.bounds import Positive
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Node, Result, ShardPhase, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HALF, HELD_OUT, LANG, SOURCE, TEXT, carried, columns_of
-from stages.tokens.tokenizer import ENCODERS, END_OF_TEXT, tokenizer_file
+from stages.tokens.definition import Definition
+from stages.tokens.tokenizer import ENCODERS, ends_of, pass_on_given, tokenizer_file
 from stages.wants import Documents, TokenizerNode
 
 if TYPE_CHECKING:
@@ -176,7 +178,7 @@ class Pack(Node):
         import hashlib
 
         text = tokenizer_file(ctx).read_text(encoding="utf-8")
-        definition = json.loads(text)
+        definition, ends = Definition(text), ends_of(ctx)
         totals: dict[str, int] = dict.fromkeys(("documents", "packed", "rows", "tokens", "text_tokens", "bytes"), 0)
         shards, dtypes = [], set()
         for shard in ctx.keys("pack"):
@@ -189,10 +191,9 @@ class Pack(Node):
             "format": 2,
             "length": self.length,
             "dtype": dtypes.pop() if dtypes else "uint16",
-            "end_id": next(entry["id"] for entry in definition["added_tokens"] if entry["content"] == END_OF_TEXT),
-            "vocab_size": len(
-                set(definition["model"]["vocab"].values()) | {e["id"] for e in definition["added_tokens"]}
-            ),
+            "end_id": definition.special[ends.end],
+            **({} if ends.begin == ends.end else {"begin_id": definition.special[ends.begin]}),
+            "vocab_size": definition.vocab_size,
             "tokenizer_sha256": hashlib.sha256(text.encode()).hexdigest(),
             "draw": None if self.max_rows is None or self.max_rows >= totals["rows"] else [self.max_rows, self.seed],
             "bytes_per_token": round(totals["bytes"] / totals["tokens"], 6) if totals["tokens"] else None,
@@ -204,7 +205,7 @@ class Pack(Node):
             path.write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
         with ctx.create("/tokenizer.json") as path:
             path.write_text(text, encoding="utf-8")
-        return Result(counts=totals)
+        return Result(counts=totals, facts=pass_on_given(ctx))
 
     def figures(self, ctx: Context):
         meta = json.loads(ctx.path("meta", "all", ".json").read_text())

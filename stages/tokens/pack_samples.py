@@ -50,8 +50,8 @@ class PackSamples(Pack):
                 found = f"no column {name!r}" if name not in have else f"the column {name!r} of type {have[name]}"
                 names = sorted(one for one, kind in have.items() if kind == "string")
                 raise RecipeError("pack_samples.sample", found, f"a string column: {', '.join(names)}")
-        reserved = getattr(self.tokenizer, "specials", ())
-        if missing := [name for name in self.sample.needs if name not in reserved]:
+        reserved = getattr(self.tokenizer, "reserved", None)  # None: known once its file is read
+        if missing := [name for name in self.sample.needs if reserved is not None and name not in reserved]:
             raise RecipeError(
                 "pack_samples.tokenizer", f"a tokenizer that reserves no {', '.join(missing)}",
                 f"the special tokens of {type(self.sample).__name__.lower()}",

@@ -18,7 +18,7 @@ from stages.documents import HALF, HELD_OUT, LOG_PRIOR
 from stages.tokens.encoder import Encoder
 from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.tokens.packing import Piece, best_fit, cut
-from stages.tokens.tokenizer import END_OF_TEXT
+from stages.tokens.tokenizer import agree, ends_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,8 +48,8 @@ class PackWriter:
     ) -> None:
         self.ctx, self.capacity, self.window, self.barred, self.carry = ctx, capacity, window, barred, carry
         self.half = half
-        self.encoder = Encoder.load(tokenizer)
-        self.end = self.encoder.special[END_OF_TEXT]
+        self.encoder, ends = Encoder.load(tokenizer, agree(ctx)), ends_of(ctx)
+        self.begin, self.end = self.encoder.special[ends.begin], self.encoder.special[ends.end]
         self.dtype = np.dtype("<u2" if self.encoder.vocab_size <= 2**16 else "<u4")
         self.counts: Counter[str] = Counter(
             documents=0, packed=0, cut=0, rows=0, tokens=0, text_tokens=0, bytes=0, padding=0
@@ -100,7 +100,7 @@ class PackWriter:
         texts = [entry.pop("text") for entry in kept]
         for entry, ids in zip(kept, self.encoder.encode(texts, first=self.counts["packed"]), strict=True):
             self.counts["text_tokens"] += len(ids)
-            entry["ids"] = np.concatenate([[self.end], ids, [self.end]]).astype(self.dtype)
+            entry["ids"] = np.concatenate([[self.begin], ids, [self.end]]).astype(self.dtype)
             yield entry
 
     def _check_prior(self, entry: Mapping[str, Any]) -> None:

@@ -41,6 +41,7 @@ import numpy as np
 from pipeline.contract import Context, Of, StoredFile
 from stages.documents import LOG_PRIOR
 from stages.permutation import Permutation
+from stages.tokens.definition import Definition
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,6 +99,7 @@ class PackedRows:
     specials  (name, id) of the tokenizer's special tokens
     tokenizer SHA-256 of its file
     by_range  fetch the rows alone: the files are more than a machine should keep copies of
+    begins    the id that begins a document, where another one than `end_id` does
     """
 
     files: tuple[tuple[StoredFile, StoredFile, int], ...]
@@ -109,6 +111,7 @@ class PackedRows:
     specials: tuple[tuple[str, int], ...] = ()
     tokenizer: str = ""
     by_range: bool = False
+    begins: int | None = None
 
     @classmethod
     def of(cls, ctx: Context, of: Of) -> PackedRows:
@@ -116,8 +119,9 @@ class PackedRows:
         meta = json.loads(ctx.path("meta", "all", ".json", of=of).read_text())
         rows = cls.described(meta, lambda key, ext: ctx.stored("pack", key, ext, of=of))
         text = ctx.path("meta", "all", "/tokenizer.json", of=of).read_bytes()
-        specials = tuple((token["content"], token["id"]) for token in json.loads(text)["added_tokens"])
-        return replace(rows, specials=specials, tokenizer=hashlib.sha256(text).hexdigest())
+        definition = Definition(text.decode())
+        specials, digest = tuple(definition.special.items()), hashlib.sha256(text).hexdigest()
+        return replace(rows, specials=specials, tokenizer=digest)
 
     @classmethod
     def described(cls, meta: Mapping[str, Any], stored: Callable[[str, str], StoredFile]) -> PackedRows:
@@ -127,7 +131,8 @@ class PackedRows:
         names = [(shard["name"], shard["rows"]) for shard in meta["shards"]]
         files = tuple((stored(name, BIN_SUFFIX), stored(name, ROWS_SUFFIX), rows) for name, rows in names)
         draw = None if meta["draw"] is None else (meta["draw"][0], meta["draw"][1])
-        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw)
+        begins = meta.get("begin_id")
+        return cls(files, meta["length"], meta["dtype"], meta["end_id"], meta["vocab_size"], draw, begins=begins)
 
     def __getstate__(self) -> dict[str, Any]:
         """What is sent to a worker: the fields, and nothing that was read of the files since."""

@@ -76,7 +76,7 @@ class SampleWriter(PackWriter):
 
     def _piece(self, spans: tuple[Span, ...], ids_of: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Ids of a piece, and which of them are learned."""
-        parts = [(np.array([self.end]), False)]
+        parts = [(np.array([self.begin]), False)]
         for span in spans:
             ids = np.array([self.encoder.special[span.text]]) if span.special else next(ids_of)
             parts.append((ids, span.learned or self.learn_all))

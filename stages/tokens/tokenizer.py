@@ -1,4 +1,4 @@
-"""A byte-level BPE tokenizer, trained on the documents it will encode.
+"""A byte-level BPE tokenizer, trained on the documents it will encode; or one that others have made, with `from`.
 
 The artefact is a plain `tokenizer.json` of the `tokenizers` library. Bytes are the alphabet, so that every text can be
 encoded, and nothing is normalised, so that decoding gives the text back. Digits stand alone, so that numbers are
@@ -6,78 +6,154 @@ spelled the same everywhere (Yi, arXiv 2403.04652, section 2). Text is split by 
 single digits: on that `tokenizers` and kitoken agree for every character of Unicode, which they do not for GPT-2's own.
 
 `<|endoftext|>` is id 0 and begins and ends every document; reserved special tokens follow it. No text is ever encoded
-as a special token, since `Encoder` does not know them. Leaves out Unigram and WordPiece.
+as a special token, since `Encoder` does not know them. Only BPE is trained; `stages.tokens.given` takes others too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.bounds import Count, Positive
-from pipeline.contract import Context, DocumentRow, FinishedNode, Node, Of, Result, ShardPhase, TaskPhase, nothing, one
+from pipeline.contract import (
+    Context,
+    DocumentRow,
+    FinishedNode,
+    Node,
+    Of,
+    Result,
+    ShardPhase,
+    TaskPhase,
+    nothing,
+    one,
+    sources,
+)  # fmt: skip
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, TEXT, carried, given_or_not
+from stages.tokens.given import Ends, local_definition, name_marks, take
+from stages.tokens.tokenizer_files import pass_on
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ENCODERS = ("kitoken", "tokenizers")  # libraries of every node that encodes texts
 END_OF_TEXT = "<|endoftext|>"
-SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+VOCABULARY, SAMPLE_BYTES = 4096, 2_000_000_000
 # Training keeps every distinct word with 24 bytes a character, and of some documents one word is all there is.
 DOCUMENT_CHARACTERS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Tokenizer(Node):
-    """Train a byte-level BPE tokenizer (Sennrich et al. 2016) on the alive documents that are not held out.
+    """Train a byte-level BPE tokenizer (Sennrich et al. 2016) on the alive documents that are not held out; or take
+    one that is there: `{use: tokenizer, from: models/llama3}`.
 
-    vocab_size     entries, the 256 bytes and the special tokens among them; a smaller corpus may give fewer
+    docs           the documents to train on
+    from           instead of documents, a tokenizer: `tokenizer.json`, a SentencePiece model, `tekken.json`, a file of
+                   tiktoken, or a folder of one. Special tokens keep their names and ids. Its files are its identity
+    vocab_size     entries, the 256 bytes and the special tokens among them; a smaller corpus may give fewer. null =
+                   4096, or those of the tokenizer in `from`
     min_frequency  how often a pair must occur to be merged
     sample_bytes   train on about so many bytes of text, drawn by a keyed hash of the document ids; null =
                    on all. Of a document the first million characters count
-    specials       reserved special tokens, with the ids 1, 2, ... in this order: sentinels, masks, turns of a chat
+    specials       reserved special tokens, with the ids 1, 2, ... in this order: sentinels, masks, turns of a chat; of
+                   a file of tiktoken all its special tokens, with the ids behind the others
+    begin, end     names of the special tokens around a document in `from`, where its files do not say them, or others
+    pattern        the regular expression that splits texts, which a file of tiktoken does not say
     """
 
-    docs: Node
-    vocab_size: int = 4096
+    docs: Node | None = None
+    from_: tuple[str, ...] = sources(())
+    vocab_size: int | None = None
     min_frequency: Count = 2
-    sample_bytes: Positive | None = 2_000_000_000
+    sample_bytes: Positive | None = SAMPLE_BYTES
     seed: int = 0
     specials: tuple[str, ...] = ()
+    begin: str | None = None
+    end: str | None = None
+    pattern: str | None = None
 
     version = 2
-    libraries = ("tokenizers",)
+    libraries = ENCODERS
     gives = "tokenizer"
     made = ("documents",)
 
     def check(self) -> None:
+        if self.from_:
+            self._check_given()
+            return
+        if self.docs is None:
+            raise RecipeError("tokenizer", "neither documents nor a tokenizer", "docs: NODE, or from: PATH")
+        for field in ("begin", "end", "pattern"):
+            if getattr(self, field) is not None:
+                raise RecipeError(f"tokenizer.{field}", "a tokenizer that is trained here", "from: PATH beside it")
         least = 256 + 1 + len(self.specials)
-        if not least <= self.vocab_size <= 2**24:
-            raise RecipeError("tokenizer.vocab_size", f"{self.vocab_size}", f"{least} (bytes and specials) to 2^24")
+        if not least <= self._asked <= 2**24:
+            raise RecipeError("tokenizer.vocab_size", f"{self._asked}", f"{least} (bytes and specials) to 2^24")
         names = (END_OF_TEXT, *self.specials)
         for name in self.specials:
             if not name.strip() or names.count(name) > 1:
                 raise RecipeError("tokenizer.specials", repr(name), f"names that differ, none of them {END_OF_TEXT}")
+
+    def _check_given(self) -> None:
+        given = {"docs": self.docs, "vocab_size": self.vocab_size, "sample_bytes": self.sample_bytes - SAMPLE_BYTES
+                 if self.sample_bytes is not None else -1, "min_frequency": self.min_frequency - 2}  # fmt: skip
+        for field, value in given.items():
+            if value:
+                raise RecipeError(f"tokenizer.{field}", "given beside from", "only one of them: `from` trains nothing")
+        if self.specials and self.pattern is None:
+            raise RecipeError(
+                "tokenizer.specials", "given beside from, whose special tokens have names already", "no specials",
+                "a file of tiktoken needs `pattern` too",
+            )  # fmt: skip
+
+    @property
+    def _asked(self) -> int:
+        return VOCABULARY if self.vocab_size is None else self.vocab_size
+
+    @property
+    def entries(self) -> int | None:
+        """Entries of the vocabulary, at most, as far as the node or the file in `from` says it before it has run."""
+        if not self.from_:
+            return self._asked
+        known = local_definition(self.from_)
+        return None if known is None else known.vocab_size
+
+    @property
+    def reserved(self) -> frozenset[str] | None:
+        """Names of the special tokens; None where only the run will tell."""
+        if not self.from_:
+            return frozenset(self.specials)
+        known = local_definition(self.from_)
+        return None if known is None else frozenset(known.special)
+
+    def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
+        return name_marks(names)
 
     @classmethod
     def explain(cls, ctx: FinishedNode, row: DocumentRow) -> Mapping[str, Any]:
         return given_or_not(ctx, row)
 
     def phases(self):
+        if self.docs is None:
+            return (TaskPhase(name="train", keys=one, run=self._take, fresh=True),)
         needs = (ID, TEXT, *carried(self.docs, HELD_OUT))
         count = ShardPhase(name="count", open=lambda ctx: _Counter(), needs=needs, whole=nothing)
         # a fresh process: the library keeps a thread pool, which a process that forks later must not hold
         train = TaskPhase(name="train", keys=one, run=self._train, fresh=True)
         return (train,) if self.sample_bytes is None else (count, train)
 
+    def _take(self, ctx: Context, key: str) -> Result:
+        return take(ctx, self)
+
     def _train(self, ctx: Context, key: str) -> Result:
         from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
         from tokenizers import Tokenizer as Trained
+
+        from stages.tokens.encoder import SPLIT
 
         tokenizer = Trained(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -88,7 +164,7 @@ class Tokenizer(Node):
         )
         tokenizer.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=self.vocab_size,
+            vocab_size=self._asked,
             min_frequency=self.min_frequency,
             special_tokens=[END_OF_TEXT, *self.specials],
             initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
@@ -148,3 +224,21 @@ def _trainable(table: pa.Table) -> pa.Table:
 def tokenizer_file(ctx: Context, of: Of = "tokenizer") -> Path:
     """The `tokenizer.json` of a finished tokenizer node."""
     return ctx.path("train", "all", ".json", of=of)
+
+
+def ends_of(ctx: Context, of: Of = "tokenizer") -> Ends:
+    """The special tokens that a finished tokenizer node puts around a document."""
+    if not getattr(ctx.input(of), "from_", ()):
+        return Ends(END_OF_TEXT, END_OF_TEXT)
+    facts = ctx.result("train", "all", of=of).facts
+    return Ends(facts["begin"], facts["end"])
+
+
+def agree(ctx: Context, of: Of = "tokenizer") -> bool:
+    """Whether kitoken gives the ids of a finished tokenizer node."""
+    return not getattr(ctx.input(of), "from_", ()) or ctx.result("train", "all", of=of).facts["agree"]
+
+
+def pass_on_given(ctx: Context, of: Of = "tokenizer") -> dict[str, Any]:
+    """Copy the files that travel with a finished tokenizer node; what this task's result says of them."""
+    return pass_on(ctx, "train", of, "files") if getattr(ctx.input(of), "from_", ()) else {}

@@ -46,8 +46,8 @@ def check_rows(packs: Sequence[Pack], order: RowOrder, parts: Sequence[object], 
                 "pretrain.collate", f"{type(others[0]).__name__}, over samples of which only answers are learned",
                 "next_token", "collate: next_token, or rows of `pack`",
             )  # fmt: skip
-        reserved = getattr(pack.tokenizer, "specials", ())
-        if missing := [name for name in specials(collators) if name not in reserved]:
+        reserved = getattr(pack.tokenizer, "reserved", None)
+        if missing := [name for name in specials(collators) if reserved is not None and name not in reserved]:
             shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
             raise RecipeError(
                 "pretrain.collate", f"rows whose tokenizer reserves no {shown}", f"{len(missing)} more special tokens",

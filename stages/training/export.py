@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
+from stages.tokens.definition import Definition
 from stages.training.lineage import lineage, sees_both_sides
 from stages.wants import TrainedNode
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Export(Node):
-    """Write `folder/all/`: `config.json`, `model.safetensors`, the tokenizer and a model card.
+    """Write `folder/all/`: `config.json`, `model.safetensors`, the tokenizer and a model card. Of a tokenizer
+    that others have made, all its files as they were.
 
     model  a node that gives a model
     dtype  of the weights in the file
@@ -86,6 +88,8 @@ class Export(Node):
             form = export(run.load(), folder, form=form, dtype=dtype, special_ids=special)
             shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
             write_json(folder / "tokenizer_config.json", tokenizer_settings(run, self.model))
+            for name in ctx.result("train", "all", of="model").facts.get("tokenizer_files", []):
+                shutil.copyfile(ctx.path("train", "all", f"/{name}", of="model"), folder / name)
             if form != "bidirectional":
                 write_json(folder / "generation_config.json", special)
             card = model_card(self.model, run, form, self.dtype, ctx.fingerprint("model"))
@@ -107,11 +111,9 @@ def special_ids(run: TrainedModel, model: Node) -> dict[str, int]:
     end = run.config["end_id"]
     found = {"bos_token_id": run.begin_id, "eos_token_id": end}
     if sees_both_sides(model):
-        held = json.loads(run.folder["tokenizer.json"].read_text(encoding="utf-8"))["added_tokens"]
-        ids = {token["content"]: token["id"] for token in held}
         found["pad_token_id"] = end
         if (mask := mask_of(model)) is not None:
-            found["mask_token_id"] = ids[mask]
+            found["mask_token_id"] = _definition(run).special[mask]
     return found
 
 
@@ -122,9 +124,13 @@ def mask_of(model: Node) -> str | None:
 
 def token_name(run: TrainedModel, number: int) -> str:
     """The text of a special token."""
-    definition = json.loads(run.folder["tokenizer.json"].read_text(encoding="utf-8"))
-    added = {token["id"]: token["content"] for token in definition["added_tokens"]}
-    return added.get(number) or next(name for name, at in definition["model"]["vocab"].items() if at == number)
+    name = _definition(run).name(number)
+    assert name is not None, "an id of the model's own settings"
+    return name
+
+
+def _definition(run: TrainedModel) -> Definition:
+    return Definition(run.folder["tokenizer.json"].read_text(encoding="utf-8"))
 
 
 def tokenizer_settings(run: TrainedModel, model: Node) -> dict:

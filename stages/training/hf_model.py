@@ -11,6 +11,7 @@ from models.hf_settings import llama_of
 from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
 from stages.one_folder import by_name, marks
+from stages.tokens.tokenizer_files import travels
 from stages.training.planned_model import checked_llama, folder_settings
 
 NEEDED = ("config.json", "tokenizer.json")
@@ -18,7 +19,8 @@ NEEDED = ("config.json", "tokenizer.json")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class HfModel(Node):
-    """Read a dense Llama: `config.json`, `tokenizer.json` and one or more `.safetensors` of one folder.
+    """Read a dense Llama: `config.json`, `tokenizer.json` and one or more `.safetensors` of one folder. The other files
+    of the tokenizer are kept for `export`.
 
     paths  the folder's files, as `folder/*`; their names and digests are the identity
 
@@ -27,7 +29,7 @@ class HfModel(Node):
 
     paths: tuple[str, ...] = sources()
 
-    version = 3
+    version = 4
     gives = "model"
 
     def check(self) -> None:
@@ -52,18 +54,13 @@ class HfModel(Node):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             for name, source in by_name("hf_model.paths", ctx.sources()).items():
-                if name in NEEDED or name.endswith(".safetensors"):
+                if name in NEEDED or travels(name) or name.endswith(".safetensors"):
                     with ctx.open_source(source) as stream, open(folder / name, "wb") as file:
                         shutil.copyfileobj(stream, file, 1 << 24)
             for name in NEEDED:
                 if not (folder / name).exists():
                     raise DataError("hf_model.paths", f"no {name}", "the files of a Hugging Face folder, as folder/*")
             settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            if '"ByteLevel"' not in json.dumps(json.loads((folder / "tokenizer.json").read_bytes())["decoder"]):
-                raise DataError(
-                    "hf_model.paths", "a tokenizer.json whose tokens are not pieces of bytes",
-                    "byte-level BPE, as of GPT-2, Llama 3 or siftloom",
-                )  # fmt: skip
             try:
                 config = llama_of(settings)
                 words, length = settings["vocab_size"], settings["max_position_embeddings"]
@@ -76,6 +73,10 @@ class HfModel(Node):
                 save(path, model)
             with ctx.create("/tokenizer.json") as path:
                 shutil.copyfile(folder / "tokenizer.json", path)
+            others = sorted(path.name for path in folder.iterdir() if travels(path.name))
+            for name in others:
+                with ctx.create(f"/{name}") as path:
+                    shutil.copyfile(folder / name, path)
             counts = count_parameters(config, words)
             begin, ends = settings.get("bos_token_id"), settings["eos_token_id"]
             end = ends[0] if isinstance(ends, list) else ends
@@ -93,4 +94,4 @@ class HfModel(Node):
             }
             with ctx.create("/config.json") as path:
                 path.write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        return Result(counts={"models": 1}, facts={"parameters": counts.total})
+        return Result(counts={"models": 1}, facts={"parameters": counts.total, "tokenizer_files": others})

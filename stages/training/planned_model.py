@@ -51,7 +51,7 @@ def check_start(node: Any) -> None:
     if ours is not None and theirs is not None and not alike(ours, theirs):
         raise RecipeError("pretrain.start", _said(theirs), f"{_said(ours)}, as the rows have", ONE_TOKENIZER)
     if ours is not None and theirs is None:
-        words, most = (folder_settings(start) or {})["vocab_size"], getattr(ours, "vocab_size", None)
+        words, most = (folder_settings(start) or {})["vocab_size"], getattr(ours, "entries", None)
         if most is not None and words > most:  # a small corpus may give fewer than were asked for
             found = f"a model with a vocabulary of {words:,}"
             raise RecipeError("pretrain.start", found, f"one of {most:,}, as the rows have", ONE_TOKENIZER)
@@ -102,4 +102,4 @@ def tokenizer_of(node: Node) -> Node | None:
 def _said(tokenizer: Any) -> str:
     specials = ", ".join(getattr(tokenizer, "specials", ()))
     more = f" and the special tokens {specials}" if specials else ""
-    return f"the ids of a tokenizer of {getattr(tokenizer, 'vocab_size', '?')} entries{more}"
+    return f"the ids of a tokenizer of {getattr(tokenizer, 'entries', None) or '?'} entries{more}"

@@ -18,7 +18,8 @@ import numpy as np
 
 from models.accounting import count_flops, count_parameters
 from pipeline.contract import Context, Of, Result
-from stages.tokens.tokenizer import tokenizer_file
+from stages.tokens.tokenizer import pass_on_given, tokenizer_file
+from stages.tokens.tokenizer_files import pass_on
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.curves import running_total, thin
 from stages.training.order import MIXTURE
@@ -57,6 +58,7 @@ def publish(ctx: Context, training: Training, files: Saver, result: dict[str, An
         shutil.copyfile(
             ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if packed else tokenizer_file(ctx), path
         )
+    others = pass_on(ctx, "meta", ("rows", 0)) if packed else pass_on_given(ctx)
     unusual = [{**one, "documents": documents_of(training, one["hardest"])} for one in result["unusual"]]
     with ctx.create("/unusual.json") as path:
         path.write_text(json.dumps(unusual, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -66,6 +68,7 @@ def publish(ctx: Context, training: Training, files: Saver, result: dict[str, An
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
         "parameters": count_parameters(node.model, training.vocab_size).total,
+        **others,
     }
     trained = len(result["record"]["loss"]) - skipped
     counts = {"steps": node.steps, "trained": trained, "skipped": skipped, "tokens": sum(tokens)}
@@ -125,7 +128,8 @@ def describe_run(training: Training, tokens: int, feed: Sequence[int] | None) ->
         "model": describe(node.model),
         "vocab_size": training.vocab_size,
         "length": training.length,
-        "end_id": training.sources[0].rows.end_id,
+        "end_id": rows.end_id,
+        **({} if rows.begins is None else {"begin_id": rows.begins}),
         "attend": node.attend,
         "precision": node.precision,
         "parameters": counts.total,

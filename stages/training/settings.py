@@ -170,7 +170,7 @@ class TrainingSettings(Node):
     def vocab_size(self) -> int:
         """Of the tokenizer behind the rows, as far as its node says it; 32,000 where it does not."""
         tokenizer = self.tokenizer or getattr(self.mixture[0][0], "tokenizer", None)
-        return getattr(tokenizer, "vocab_size", None) or 32_000
+        return getattr(tokenizer, "entries", None) or 32_000
 
     @property
     def save_aside(self) -> bool:

@@ -71,8 +71,8 @@ def check_stream(node: Any, parts: Sequence[object], collators: Sequence[Collato
         )
     if node.max_epochs is not None:
         raise RecipeError(here, f"max_epochs {node.max_epochs}", "no limit: how many rows there are is not known")
-    reserved = getattr(node.tokenizer, "specials", ())
-    if missing := [name for name in specials(collators) if name not in reserved]:
+    reserved = getattr(node.tokenizer, "reserved", None)
+    if missing := [name for name in specials(collators) if reserved is not None and name not in reserved]:
         raise RecipeError(
             "pretrain.collate", f"a tokenizer that reserves no {', '.join(missing[:3])}", "its special tokens"
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +13,10 @@ from pipeline.contract import Context, RowReader, Shard
 from pipeline.errors import DataError
 from stages.documents import HELD_OUT, TEXT
 from stages.permutation import Permutation
+from stages.tokens.definition import Definition
+from stages.tokens.given import Ends
 from stages.tokens.packing import best_fit, cut
-from stages.tokens.tokenizer import END_OF_TEXT, tokenizer_file
+from stages.tokens.tokenizer import agree, ends_of, tokenizer_file
 from stages.training.stream import RowStream
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class StreamedRows:
     specials: tuple[tuple[str, int], ...]
     tokenizer: str
     of_samples: bool = False
+    begins: int | None = None
 
     def documents(self, row: int) -> list[str]:
         """The shards that a row was made from: more is not kept."""
@@ -61,6 +63,8 @@ class Packer:
     reader: RowReader
     groups: tuple[tuple[Shard, ...], ...]
     tokenizer: str  # the text of its file
+    ends: Ends
+    agree: bool  # whether kitoken gives its ids
     stream: RowStream
     seed: int
 
@@ -70,11 +74,11 @@ class Packer:
         """
         from stages.tokens.encoder import Encoder
 
-        encoder, count = Encoder(self.tokenizer), 0
-        end = encoder.special[END_OF_TEXT]
+        encoder, count = Encoder(self.tokenizer, self.agree), 0
+        begin, end = encoder.special[self.ends.begin], encoder.special[self.ends.end]
         encoded = 0
         for number, texts in enumerate(self._windows(self.groups[place])):
-            ids = [np.concatenate([[end], one, [end]]) for one in encoder.encode(texts, first=encoded)]
+            ids = [np.concatenate([[begin], one, [end]]) for one in encoder.encode(texts, first=encoded)]
             encoded += len(texts)
             table = self._packed(ids, end, f"{self.seed}/{place}/{number}", (place << ROW_BITS) + count)
             # without rows where all of them were seen: a block must have columns
@@ -140,19 +144,21 @@ def packer(ctx: Context, stream: RowStream, seed: int) -> Packer:
     if not groups:
         raise DataError("pretrain.rows", "no shard of documents", "at least one document")
     text = tokenizer_file(ctx).read_text(encoding="utf-8")
-    return Packer(reader=reader, groups=groups, tokenizer=text, stream=stream, seed=seed)
+    return Packer(
+        reader=reader, groups=groups, tokenizer=text, ends=ends_of(ctx), agree=agree(ctx), stream=stream, seed=seed
+    )
 
 
 def streamed_rows(maker: Packer) -> StreamedRows:
     """What is known of a maker's rows. It is asked in the driver, which loads no tokenizer library: one crashed it."""
-    definition = json.loads(maker.tokenizer)
-    special = {entry["content"]: entry["id"] for entry in definition["added_tokens"]}
+    definition, ends = Definition(maker.tokenizer), maker.ends
     return StreamedRows(
         groups=tuple(tuple(shard.name for shard in group) for group in maker.groups),
         rows=sum(shard.rows for group in maker.groups for shard in group),
         length=maker.stream.length,
-        end_id=special[END_OF_TEXT],
-        vocab_size=max(*definition["model"]["vocab"].values(), *special.values()) + 1,
-        specials=tuple(special.items()),
+        end_id=definition.special[ends.end],
+        vocab_size=definition.vocab_size,
+        specials=tuple(definition.special.items()),
         tokenizer=hashlib.sha256(maker.tokenizer.encode()).hexdigest(),
+        begins=None if ends.begin == ends.end else definition.special[ends.begin],
     )

@@ -227,7 +227,7 @@ def test_a_tokenizer_without_the_special_tokens_is_named_and_one_with_them_is_re
     (tmp_path / "meta/all").mkdir(parents=True)
     meta = {"shards": [{"name": "a", "rows": 64}], "draw": None, "length": 16, "dtype": "uint16", "end_id": 0}
     (tmp_path / "meta/all.json").write_text(json.dumps({**meta, "vocab_size": 50}))
-    tokens = [{"content": name, "id": place} for place, name in enumerate((END_OF_TEXT, "<mask>"))]
+    tokens = [{"content": name, "id": place, "special": True} for place, name in enumerate((END_OF_TEXT, "<mask>"))]
     (tmp_path / "meta/all/tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
     docs = Read(paths=("a.jsonl",))
     pack = Pack(docs=docs, tokenizer=Tokenizer(docs=docs), length=16)

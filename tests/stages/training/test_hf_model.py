@@ -66,11 +66,20 @@ def test_it_keeps_its_own_special_tokens_and_says_where_it_comes_from(tmp_path):
     assert "`hf_model`" in card
 
 
+def test_the_other_files_of_its_tokenizer_are_kept(tmp_path):
+    template = b"{{ messages }}"
+    folder_of(tmp_path / "folder", decoder=decoders.Metaspace())
+    (tmp_path / "folder" / "chat_template.jinja").write_bytes(template)
+    (tmp_path / "folder" / "README.md").write_text("of the model")
+    node = HfModel(paths=("folder/*",))
+    ctx = LocalContext(node, tmp_path / "node", files={"paths": sorted((tmp_path / "folder").iterdir())})
+    assert ctx.run_all()["all"].facts["tokenizer_files"] == ["chat_template.jinja"]
+    assert (tmp_path / "node/train/all/chat_template.jinja").read_bytes() == template
+
+
 def test_what_the_folder_lacks_is_named(tmp_path):
     with pytest.raises(DataError, match=r"no eos_token_id"):
         read(tmp_path / "a", eos_token_id=None)
-    with pytest.raises(DataError, match=r"tokenizer\.json.* byte-level"):
-        read(tmp_path / "b", decoder=decoders.Metaspace())
     with pytest.raises(DataError, match=r"config\.json, no rms_norm_eps"):
         read(tmp_path / "c", rms_norm_eps=None)
 

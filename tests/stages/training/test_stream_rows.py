@@ -11,7 +11,8 @@ from pipeline.contract import Shard
 from pipeline.errors import DataError
 from stages.read.read import Read
 from stages.tokens.encoder import Encoder
-from stages.tokens.tokenizer import Tokenizer
+from stages.tokens.given import Ends
+from stages.tokens.tokenizer import END_OF_TEXT, Tokenizer
 from stages.training.row_source import RowSource
 from stages.training.stream import RowStream
 from stages.training.stream_feed import Passes, StreamFeed
@@ -48,7 +49,10 @@ def made(tmp_path_factory):
     context.run_all()
     text = (folder / "train/all.json").read_text()
     stream = RowStream(length=24, window=20, mix=2)
-    return Packer(reader=Reader(), groups=(SHARDS[:2], SHARDS[2:]), tokenizer=text, stream=stream, seed=3)
+    ends = Ends(END_OF_TEXT, END_OF_TEXT)
+    return Packer(
+        reader=Reader(), groups=(SHARDS[:2], SHARDS[2:]), tokenizer=text, ends=ends, agree=True, stream=stream, seed=3
+    )
 
 
 def whole(maker, place, first=0):

@@ -22,6 +22,7 @@ from typing import Any
 
 from tests.stages.walk import recipes, steps
 from tests.stages.walk.files import Files
+from tests.stages.walk.work import KILLED
 
 
 class Walk:
