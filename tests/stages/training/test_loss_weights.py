@@ -150,7 +150,7 @@ def test_a_prior_counts_in_the_sampler_or_in_the_loss_and_runs_keep_their_bits(j
     in_sampler = changed(in_loss, order=ByPrior())
     assert Feed(in_loss, 0, 1, CPU).batch(0)[0].log_prior_b.any()
     assert not Feed(in_sampler, 0, 1, CPU).batch(0)[0].log_prior_b.any()
-    by_document = dataclasses.replace(in_sampler, reweight=LinUpper(unit="document"))
+    by_document = changed(in_sampler, reweight=LinUpper(unit="document"))
     assert not Feed(by_document, 0, 1, CPU).batch(0)[0].pieces
     train(at(in_sampler, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(in_sampler, tmp_path / "two", 2))

@@ -1,6 +1,5 @@
 """Methods from outside in every slot of a training, one file each, under the promises of the built-in ones."""
 
-import dataclasses
 import json
 import pickle
 
@@ -72,11 +71,11 @@ def test_a_run_of_foreign_parts_keeps_its_bits_for_two_processes_and_after_a_kil
 
 
 def test_what_a_policy_freezes_keeps_its_bits_and_has_no_state_whole_and_in_shards(carried, tmp_path):
-    run = dataclasses.replace(carried, freeze=EveryOther(), model=Llama("1m", **TINY))
+    run = changed(carried, freeze=EveryOther(), model=Llama("1m", **TINY))
     train(at(run, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
     finish(start(changed(run, shard=2), tmp_path / "shards", 2))
-    begun = build(run.model, run.vocab_size, run.length, run.seed).state_dict()
-    frozen = set(EveryOther().frozen(build(run.model, run.vocab_size, run.length, run.seed), run.seed))
+    begun = build(run.node.model, run.vocab_size, run.length, run.node.seed).state_dict()
+    frozen = set(EveryOther().frozen(build(run.node.model, run.vocab_size, run.length, run.node.seed), run.node.seed))
     for folder in ("one", "shards"):
         ended = result(tmp_path / folder)["model"]
         assert {name for name in begun if torch.equal(begun[name], ended[name])} == frozen
@@ -87,8 +86,8 @@ def test_what_a_policy_freezes_keeps_its_bits_and_has_no_state_whole_and_in_shar
 
 
 def test_an_objective_is_minimised_and_the_plain_loss_is_recorded(carried):
-    plain = Trainer(dataclasses.replace(carried, reweight=Uniform()), 0, 1, CPU)
-    smoothed = Trainer(dataclasses.replace(carried, reweight=Uniform(), objective=Smoothed()), 0, 1, CPU)
+    plain = Trainer(changed(carried, reweight=Uniform()), 0, 1, CPU)
+    smoothed = Trainer(changed(carried, reweight=Uniform(), objective=Smoothed()), 0, 1, CPU)
     for trainer in (plain, smoothed):
         trainer.train_step()
     assert smoothed.record["loss"][0] == pytest.approx(plain.record["loss"][0], rel=1e-6)
@@ -98,7 +97,7 @@ def test_an_objective_is_minimised_and_the_plain_loss_is_recorded(carried):
 
 
 def test_an_order_decides_the_rows_and_has_them_found_again(carried, tmp_path):
-    run = dataclasses.replace(carried, order=EasyFirst())
+    run = changed(carried, order=EasyFirst())
     _, rows = run.sampler.batch(0, 2)
     values = run.sources[0].rows.means("difficulty", rows.ravel())
     assert np.array_equal(values, np.sort(values))
@@ -113,7 +112,7 @@ def test_an_order_decides_the_rows_and_has_them_found_again(carried, tmp_path):
 
 
 def test_a_collator_makes_its_choices_from_the_step_and_the_row_alone(carried):
-    run = dataclasses.replace(carried, collate=Masked(share=0.4))
+    run = changed(carried, collate=Masked(share=0.4))
     alone = [batch for step in (3, 4) for batch in Feed(run, 0, 1, CPU).batch(step)]
     again = Feed(run, 0, 1, CPU)
     assert all(
@@ -136,7 +135,7 @@ def test_next_token_predicts_every_token_of_a_piece_but_its_first_and_no_other(c
     wanted = np.where(has_label(taken.segments), taken.ids[:, 1:], -100)
     assert np.array_equal(batch.labels_bt.numpy(), wanted)
     assert batch.attention == "causal"
-    assert NextToken() == carried.collate
+    assert NextToken() == carried.node.collate
 
 
 def test_columns_that_the_parts_of_a_run_ask_for_and_rows_do_not_carry_are_found(job, carried):
