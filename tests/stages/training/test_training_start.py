@@ -17,7 +17,7 @@ from pipeline.errors import DataError, UserError
 from stages.read.read import Read
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import Tokenizer
-from stages.training import pretrain
+from stages.training import settings
 from stages.training.checkpoint import RESULT, STOP, Request, Saver
 from stages.training.drive import training_of
 from stages.training.hf_model import HfModel
@@ -85,8 +85,8 @@ def test_auto_is_decided_when_the_node_is_built_and_is_part_of_it(monkeypatch):
         (False, True, ("cpu", "bf16", "off")),
         (False, False, ("cpu", "fp32", "off")),
     ]:
-        monkeypatch.setattr(pretrain, "has_gpu", lambda gpu=gpu: gpu)
-        monkeypatch.setattr(pretrain, "multiplies_bf16", lambda bf16=bf16: bf16)
+        monkeypatch.setattr(settings, "has_gpu", lambda gpu=gpu: gpu)
+        monkeypatch.setattr(settings, "multiplies_bf16", lambda bf16=bf16: bf16)
         node = Pretrain(**shared)
         assert (node.device, node.precision, node.compile) == expected
         stated = Pretrain(**shared, device="cpu", precision="fp32", compile="off")
@@ -114,7 +114,7 @@ def test_a_run_goes_on_from_the_model_of_another(job, tmp_path):
     given = tmp_path / "first" / "result.safetensors"
     ids = torch.randint(0, job.vocab_size, (2, 12), generator=torch.Generator().manual_seed(0))
     trained = files.load(given)
-    same = Trainer(at(job, tmp_path / "same", model=first.model, start=str(given)), 0, 1, CPU)
+    same = Trainer(at(job, tmp_path / "same", model=first.node.model, start=str(given)), 0, 1, CPU)
     assert torch.equal(logits(same.model, ids), logits(trained, ids))
     exact = Lost("1m", **TINY, rank=32, density=0.1, activation="none", values="residual", scale="exact")
     lost = Trainer(at(job, tmp_path / "lost", model=exact, start=str(given)), 0, 1, CPU)
