@@ -61,6 +61,7 @@ NODES = {
     "pack_samples": "stages.tokens.pack_samples:PackSamples",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
+    "likelihood": "stages.generate.likelihood:Likelihood",
     "score_loss": "stages.generate.score_loss:ScoreLoss",
     "loss_weights": "stages.training.loss_weights:LossWeights",
     "hf_model": "stages.training.hf_model:HfModel",

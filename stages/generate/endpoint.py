@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.fields import Typed
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Likelihood, Pooling, Sampling
+from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -94,7 +94,7 @@ class EndpointLM:
         """One request for each prompt. Raises EndpointFailed and BadAnswer."""
         return [self._chat(prompt, sampling) for prompt in prompts]
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
         """Raises EndpointFailed: chat servers do not tell the likelihood of a given text."""
         raise EndpointFailed(self._place(), "a chat server tells no likelihoods", "a model that is loaded here")
 

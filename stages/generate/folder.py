@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
+from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -84,7 +84,7 @@ class FolderLM:
         n = sampling.samples
         return [[a for a in answers[i * n : (i + 1) * n] if a is not None] for i in range(len(prompts))]
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
         """Prompt and target are tokenised apart. What the model cannot see at once is scored in windows
         (`stages.generate.windows`).
         """
@@ -95,7 +95,7 @@ class FolderLM:
         after = [self._ids(target) for target in targets]
         whole = [(b + a, len(b)) for b, a in zip(before, after, strict=True)]
         nats = likelihoods(lambda ids_bt: self.causal(ids_bt).logits, whole, self.window, self.batch_rows, self.device)
-        return [Likelihood(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]
+        return [TargetLoss(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]
 
     def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
         """Vectors are of unit length. A text longer than the model is cut at its end."""

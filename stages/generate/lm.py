@@ -70,7 +70,7 @@ class GeneratedText:
 
 
 @dataclass(frozen=True)
-class Likelihood:
+class TargetLoss:
     """The likelihood of a target after a prompt: negative log-likelihood [nats], and the target's tokens."""
 
     nats: float
@@ -84,7 +84,7 @@ class LM(Protocol):
         """`sampling.samples` answers to every prompt; `keys` name the requests, one for each prompt."""
         ...
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
         """The likelihood of every target behind its prompt, which may be empty."""
         ...
 

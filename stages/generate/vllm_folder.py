@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Likelihood, Pooling, Sampling, cut_at_stop, draw, prompt_room
+from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,7 @@ class VllmLM:
         n = sampling.samples
         return [found[i * n : (i + 1) * n] for i in range(len(prompts))]
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[Likelihood]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
         """Prompt and target are tokenised apart, and a target too long for the model loses its end."""
         asked, sizes = [], []
         for prompt, target in zip(prompts, targets, strict=True):
@@ -103,8 +103,8 @@ class VllmLM:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
-def _likelihood(output: Any, size: int) -> Likelihood:
+def _likelihood(output: Any, size: int) -> TargetLoss:
     """The sum over the last `size` tokens of a prompt."""
     ids = output.prompt_token_ids
     places = range(len(ids) - size, len(ids))
-    return Likelihood(-sum(float(output.prompt_logprobs[place][ids[place]].logprob) for place in places), size)
+    return TargetLoss(-sum(float(output.prompt_logprobs[place][ids[place]].logprob) for place in places), size)

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.contract import Context
 from pipeline.errors import RecipeError
-from stages.documents import columns_of
 from stages.tokens.pack import Pack
-from stages.tokens.sample import Sample
+from stages.tokens.sample import Sample, check_columns
 from stages.tokens.tokenizer import tokenizer_file
 
 if TYPE_CHECKING:
@@ -44,12 +43,7 @@ class PackSamples(Pack):
 
     def check(self) -> None:
         super().check()
-        have = columns_of(self.docs)
-        for name in self.sample.columns:
-            if have.get(name) != "string":
-                found = f"no column {name!r}" if name not in have else f"the column {name!r} of type {have[name]}"
-                names = sorted(one for one, kind in have.items() if kind == "string")
-                raise RecipeError("pack_samples.sample", found, f"a string column: {', '.join(names)}")
+        check_columns("pack_samples.sample", self.sample, self.docs)
         reserved = getattr(self.tokenizer, "reserved", None)  # None: known once its file is read
         if missing := [name for name in self.sample.needs if reserved is not None and name not in reserved]:
             raise RecipeError(

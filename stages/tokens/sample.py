@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from models.fields import Typed
+from pipeline.contract import Node
+from pipeline.errors import RecipeError
+from stages.documents import columns_of
 
 NO_ANSWER = "no_answer"
 
@@ -53,6 +56,16 @@ class Sample(metaclass=Typed):
     def pieces(self, row: Mapping[str, Any]) -> Mapping[str, tuple[Span, ...]] | str:
         """Role -> spans of that piece, or the reason why the row is no sample."""
         raise NotImplementedError(f"{type(self).__name__}.pieces")
+
+
+def check_columns(place: str, sample: Sample, docs: Node | tuple[Node, ...]) -> None:
+    """Raise RecipeError for a column that the documents do not carry as a string."""
+    have = columns_of(docs)
+    for name in sample.columns:
+        if have.get(name) != "string":
+            found = f"no column {name!r}" if name not in have else f"the column {name!r} of type {have[name]}"
+            names = sorted(one for one, kind in have.items() if kind == "string")
+            raise RecipeError(place, found, f"a string column: {', '.join(names)}")
 
 
 @dataclass(frozen=True, kw_only=True)

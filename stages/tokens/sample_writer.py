@@ -1,4 +1,4 @@
-"""Pack the samples of one shard: encode their spans, and say which places are learned."""
+"""Pack the samples of one shard, and say which places of its rows are learned."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.contract import Context
-from pipeline.errors import DataError
 from stages.tokens.pack_shard import PackWriter
 from stages.tokens.packing import Piece
-from stages.tokens.sample import Sample, Span
+from stages.tokens.sample import Sample
+from stages.tokens.sample_ids import SampleEncoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,59 +38,32 @@ class SampleWriter(PackWriter):
         cut_long: bool,
     ) -> None:
         super().__init__(ctx, tokenizer, capacity, window, barred, carry, half)
-        self.sample, self.learn_all, self.cut_long = sample, learn_all, cut_long
-        self.spans = 0  # encoded so far
-        if missing := [name for name in sample.needs if name not in self.encoder.special]:
-            raise DataError(
-                "pack_samples.tokenizer", f"a tokenizer without {', '.join(missing)}", "one that reserves them",
-                "tokenizer with `specials`",
-            )  # fmt: skip
+        self.samples = SampleEncoder(self.encoder, sample, self.begin, self.end)
+        self.learn_all, self.cut_long = learn_all, cut_long
 
     def encoded(self, entries: list[dict]) -> Iterator[dict]:
-        found = []
-        for entry in entries:
-            pieces = self.sample.pieces(entry)
+        for entry, pieces in zip(entries, self.samples.encode(entries), strict=True):
             if isinstance(pieces, str):
                 self.counts[f"dropped.{pieces}"] += 1
-            else:
-                found.append((entry, pieces))
-        texts = [span.text for _, pieces in found for spans in pieces.values() for span in spans if not span.special]
-        ids_of = iter(self.encoder.encode(texts, first=self.spans))
-        self.spans += len(texts)
-        for entry, pieces in found:
-            for name in self.sample.columns:
+                continue
+            for name in self.samples.sample.columns:
                 if name not in self.carry:
                     del entry[name]
-            made = [self._piece(spans, ids_of) for spans in pieces.values()]
-            if self.cut_long and len(made) == 1:
-                made = [self._cut(*made[0])]
-            entry["ids"], entry["learn"] = (np.concatenate(parts) for parts in zip(*made, strict=True))
-            entry["pieces"] = [
-                (self.sample.roles.index(role), len(ids)) for role, (ids, _) in zip(pieces, made, strict=True)
-            ]
-            if len(entry["ids"]) > self.capacity:
+            whole = sum(len(piece.ids) for piece in pieces)
+            if self.cut_long and len(pieces) == 1:
+                pieces = [pieces[0].cut(self.capacity)]
+            tokens = sum(len(piece.ids) for piece in pieces)
+            if tokens > self.capacity:
                 self.counts["dropped.too_long"] += 1
                 continue
-            self.counts["text_tokens"] += len(entry["ids"]) - 2 * len(made)
+            self.counts["cut"] += tokens < whole
+            self.counts["text_tokens"] += tokens - 2 * len(pieces)
+            entry["ids"] = np.concatenate([piece.ids for piece in pieces]).astype(self.dtype)
+            entry["learn"] = np.concatenate(
+                [np.arange(len(piece.ids)) > 0 if self.learn_all else piece.learned for piece in pieces]
+            )
+            entry["pieces"] = [(piece.role, len(piece.ids)) for piece in pieces]
             yield entry
-
-    def _piece(self, spans: tuple[Span, ...], ids_of: Iterator[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of a piece, and which of them are learned."""
-        parts = [(np.array([self.begin]), False)]
-        for span in spans:
-            ids = np.array([self.encoder.special[span.text]]) if span.special else next(ids_of)
-            parts.append((ids, span.learned or self.learn_all))
-        parts.append((np.array([self.end]), spans[-1].learned or self.learn_all))
-        ids = np.concatenate([ids for ids, _ in parts]).astype(self.dtype)
-        return ids, np.concatenate([np.full(len(ids), learned) for ids, learned in parts])
-
-    def _cut(self, ids: np.ndarray, learn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Without as many tokens before the first learned one as there are too many, if there are so many."""
-        over = max(0, len(ids) - self.capacity)
-        if not over or over > int(learn.argmax()) - 1:
-            return ids, learn
-        self.counts["cut"] += 1
-        return np.delete(ids, slice(1, 1 + over)), np.delete(learn, slice(1, 1 + over))
 
     def pieces(self, packed: list[list[Piece]]) -> list[list[Piece]]:
         found = []

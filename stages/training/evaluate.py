@@ -11,6 +11,7 @@ from pipeline.contract import Context, Law, Node, Resources, Result, TaskPhase, 
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, SOURCE, columns_of
+from stages.tokens.sample import Sample, check_columns
 from stages.tokens.tokenizer import ENCODERS
 from stages.training.lineage import sees_both_sides
 from stages.wants import TrainedNode
@@ -25,6 +26,8 @@ class Evaluate(Node):
     sample_bytes  bytes of text to score, about, by a keyed draw; null = all
     batch_rows    rows at once; part of the identity, since a model's sums depend on it
     which         `held_out`: the held-out documents; `all`: every document, for a test set of your own
+    sample        what a document is, as in `pack_samples`: then its answers alone are scored, each behind what stands
+                  before it; a long prompt loses its beginning. null = whole documents
     samples       texts to write, after the prompts in turn
     sample_tokens  tokens of a written text, at most
     prompts       beginnings of the texts to write; empty = the model begins by itself
@@ -45,6 +48,7 @@ class Evaluate(Node):
     temperature: Amount = 0.7
     prompts: tuple[str, ...] = ()
     seed: int = 0
+    sample: Sample | None = None
 
     libraries = ENCODERS
     gives = "evaluation"
@@ -56,6 +60,8 @@ class Evaluate(Node):
                 "evaluate.model", "a model that was trained last to see both sides, whose causal loss says nothing",
                 "a causal model", "evaluate the model before its last stage, or export it and fine-tune",
             )  # fmt: skip
+        if self.sample is not None:
+            check_columns("evaluate.sample", self.sample, self.docs)
         if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
             raise RecipeError(
                 "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"
@@ -73,6 +79,7 @@ class Evaluate(Node):
 
         from stages.tokens.encoder import Encoder
         from stages.training.results import TrainedModel
+        from stages.training.score_texts import documents_in, samples_in
         from stages.training.scoring import DocumentLosses, score_documents
 
         torch.set_num_threads(self.threads)
@@ -82,10 +89,13 @@ class Evaluate(Node):
         sources: list[str | None] = []
         parts: list[DocumentLosses] = []
         skipped = {"skipped.not_held_out": 0, "skipped.not_drawn": 0}
-        for table in self._documents(ctx, skipped):
-            texts = table["text"].to_pylist()
-            ids, sizes = encoder.encode(texts, first=len(names)), [len(text.encode()) for text in texts]
-            parts.append(score_documents(model, ids, sizes, run.begin_id, self.batch_rows))
+        tables = self._documents(ctx, skipped)
+        if self.sample is None:
+            found = documents_in(tables, encoder)
+        else:
+            found = samples_in(tables, encoder, self.sample, run, skipped)
+        for table, ids, sizes, learned in found:
+            parts.append(score_documents(model, ids, sizes, run.begin_id, self.batch_rows, learned))
             names += table[ID].to_pylist()
             sources += table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
         if not names:
@@ -140,6 +150,7 @@ class Evaluate(Node):
             share = min(1.0, self.sample_bytes / total) if total else 1.0
         limit = share_limit(share) if share < 1.0 else WHOLE
         columns = [ID, "text", *([HELD_OUT] if marked else []), *([SOURCE] if ctx.has_column(SOURCE) else [])]
+        columns += [name for name in (self.sample.columns if self.sample else ()) if name not in columns]
         for _, table in ctx.rows(columns):
             whole = table.num_rows
             if marked:

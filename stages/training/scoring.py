@@ -4,7 +4,7 @@ Independent of how a model was trained: unweighted cross-entropy, every token of
 once, from its own document alone (attention is cut at documents), so a document's numbers depend on no
 other document. A document longer than the model's length is cut into pieces that overlap by the one token
 which the next piece starts from; context does not reach over a cut. Bits per byte count the bytes of the
-text and the tokens that stand for them; the end of a document is no byte.
+text and the tokens that stand for them; the end of a document is no byte. Of a sample the learned tokens alone count.
 
 Letters: b rows, t places.
 """
@@ -47,9 +47,16 @@ class DocumentLosses:
 
 
 def score_documents(
-    model: LlamaModel, documents: Sequence[np.ndarray], sizes: Sequence[int], begin_id: int, batch_rows: int
+    model: LlamaModel,
+    documents: Sequence[np.ndarray],
+    sizes: Sequence[int],
+    begin_id: int,
+    batch_rows: int,
+    learned: Sequence[np.ndarray] | None = None,
 ) -> DocumentLosses:
-    """Scores of documents given as ids (without the special token that begins each), and bytes of text."""
+    """Losses of documents given as ids (without the special token that begins each), and bytes of text. `learned`: the
+    tokens of each that count, in place of all.
+    """
     length = model.max_length
     ids = [np.concatenate([[begin_id], document]).astype(np.int64) for document in documents]
     pieces = [
@@ -57,17 +64,22 @@ def score_documents(
         for document, tokens in enumerate(ids)
         for offset in range(0, max(1, len(tokens) - 1), length)
     ]
+    asked = ids
+    if learned is not None:
+        asked = [np.where(np.append(False, marks), one, IGNORE) for marks, one in zip(learned, ids, strict=True)]
     rows = best_fit(pieces, length + 1)
     nats = np.zeros(len(ids))
     for start in range(0, len(rows), batch_rows):
-        _score_rows(model, rows[start : start + batch_rows], ids, nats)
-    tokens = np.array([len(one) - 1 for one in ids], np.int64)
+        _score_rows(model, rows[start : start + batch_rows], ids, asked, nats)
+    tokens = np.array([(one[1:] != IGNORE).sum() for one in asked], np.int64)
     return DocumentLosses(nats, tokens, np.array(sizes, np.int64))
 
 
 @torch.no_grad()
-def _score_rows(model: LlamaModel, rows: list[list[Piece]], ids: list[np.ndarray], nats: np.ndarray) -> None:
-    """Adds the losses of the pieces of some rows to their documents."""
+def _score_rows(
+    model: LlamaModel, rows: list[list[Piece]], ids: list[np.ndarray], asked: list[np.ndarray], nats: np.ndarray
+) -> None:
+    """Adds the losses of the pieces of some rows to their documents; `asked`: the ids, `IGNORE` where none counts."""
     length = model.max_length
     inputs, labels = np.zeros((len(rows), length), np.int64), np.full((len(rows), length), IGNORE, np.int64)
     segments = np.zeros((len(rows), length), np.int64)
@@ -75,10 +87,11 @@ def _score_rows(model: LlamaModel, rows: list[list[Piece]], ids: list[np.ndarray
     for row, pieces in enumerate(rows):
         at = 0
         for number, piece in enumerate(pieces):
-            text = ids[piece.document][piece.offset : piece.offset + piece.length]
+            here = slice(piece.offset, piece.offset + piece.length)
+            text = ids[piece.document][here]
             shown = min(piece.length, length - at)
             inputs[row, at : at + shown] = text[:shown]
-            labels[row, at : at + piece.length - 1] = text[1:]
+            labels[row, at : at + piece.length - 1] = asked[piece.document][here][1:]
             segments[row, at:] = number
             places.append((row, at, piece))
             at += piece.length

@@ -31,7 +31,10 @@ from stages.training.feed import Feed
 from stages.training.growing_vocabulary import GrowingVocabulary
 from stages.training.mask_tokens import MaskTokens
 from stages.training.pretrain import Pretrain
+from stages.training.results import TrainedModel
 from stages.training.row_source import RowSource
+from stages.training.score_texts import samples_in
+from stages.training.scoring import score_documents
 from stages.training.training import Training
 from tests.models.calls import losses
 from tests.stages.local_context import LocalContext
@@ -263,7 +266,7 @@ def test_what_does_not_fit_is_named_before_anything_runs(tokenizer, tmp_path):
     found = json.loads(tokenizer.read_text())
     found["added_tokens"] = [one for one in found["added_tokens"] if one["content"] not in SPECIALS]
     bare.write_text(json.dumps(found))
-    with pytest.raises(DataError, match=r"a tokenizer without <\|im_start\|>, <\|im_end\|>"):
+    with pytest.raises(DataError, match=r"none of <\|im_start\|>, <\|im_end\|> in it"):
         packed(bare, tmp_path, Chat(), messages=["[]"])
 
 
@@ -295,3 +298,27 @@ def test_through_the_engine_every_sample_is_packed_or_counted_and_found_again(tm
     packed = PackedRows.described(meta, lambda shard, ext: file_on_disk(data / "pack" / f"{shard}{ext}"))
     for document, row in where.items():
         assert packed.rows_of_document(base, key, document) == [row]
+
+
+def test_an_evaluation_scores_the_tokens_of_answers_behind_their_prompts(tokenizer):
+    draw = random.Random(5)
+    prompts = ["", "rope " * 80, *(text(draw, 6) for _ in range(9)), "rope"]
+    answers = [*(text(draw, 4) for _ in range(10)), "", "moon " * 80]
+    table = pa.table({"prompt": prompts, "text": answers})
+    encoder, skipped = Encoder.load(tokenizer), {}
+    end = encoder.special[END_OF_TEXT]
+    run = TrainedModel({"end_id": end, "length": LENGTH}, {})
+    [found] = samples_in([table], encoder, Answer(), run, skipped)
+    assert skipped == {"skipped.no_answer": 1, "skipped.too_long": 1}
+    assert found.table.num_rows == 10
+    model = build(Llama("1m", hidden=32, inter=48, layers=2, heads=2), 320, LENGTH, 0).eval()
+    scores = score_documents(model, found.ids, found.sizes, end, 3, found.learned)
+    for row, (prompt, answer) in enumerate(zip(prompts[:10], answers, strict=False)):
+        asked, said = (one.tolist() for one in encoder.encode([prompt, answer]))
+        ids = torch.tensor([[end, *asked[-(LENGTH - len(said)) :], *said]])
+        labels = ids[:, 1:].clone()
+        labels[:, : -len(said)] = IGNORE
+        alone = losses(model, ids[:, :-1], labels).detach().double().sum()
+        assert scores.nats[row] == pytest.approx(float(alone), rel=1e-5)
+        assert scores.tokens[row] == len(said)
+        assert scores.bytes[row] == len(answer.encode())

@@ -34,7 +34,8 @@ def changed(training, **changes):
     own = {name: changes.pop(name) for name in OWN & set(changes)}
     if changes:
         own["node"] = dataclasses.replace(training.node, **changes)
-        own.setdefault("fingerprint", fingerprint_of(own["node"]))
+        if "fingerprint" not in own:
+            own["fingerprint"] = fingerprint_of(own["node"])
     return dataclasses.replace(training, **own)
 
 

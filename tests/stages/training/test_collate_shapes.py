@@ -47,7 +47,7 @@ def twice(batch, *names):
     ],
 )  # fmt: skip
 def test_a_collator_that_makes_other_rows_than_it_was_given_is_named(job, change, message):
-    trainer = Trainer(changed(job, collate=Misshapen(change=change)), 0, 1, torch.device("cpu"))
+    trainer = Trainer(changed(job, collate=Misshapen(change=change), fingerprint=""), 0, 1, torch.device("cpu"))
     with pytest.raises(DataError, match=message):
         trainer.train_step()
     trainer.feed.close()
@@ -57,7 +57,7 @@ def test_a_collator_may_change_the_length_of_its_rows(job):
     def shorter(batch):
         return {name: getattr(batch, name)[:, :9] for name in ("ids_bt", "labels_bt", "documents_bt")}
 
-    trainer = Trainer(changed(job, collate=Misshapen(change=shorter)), 0, 1, torch.device("cpu"))
+    trainer = Trainer(changed(job, collate=Misshapen(change=shorter), fingerprint=""), 0, 1, torch.device("cpu"))
     trainer.train_step()
     trainer.feed.close()
     assert 0 < trainer.record["tokens"][0] <= 16 * 9

@@ -18,6 +18,7 @@ from stages.training.stream import RowStream
 from stages.training.stream_feed import Passes, StreamFeed
 from stages.training.stream_rows import ROW_BITS, Packer, streamed_rows
 from tests.stages.local_context import LocalContext
+from tests.stages.training.rows import changed
 from tests.stages.training.test_worker import job
 
 __all__ = ["job"]  # the fixture
@@ -83,9 +84,9 @@ def test_from_a_row_on_they_are_the_rest_of_the_group(made, first):
 def test_how_a_shard_is_read_does_not_decide_them_and_every_field_does(made):
     assert whole(replace(made, reader=Reader(batch=4)), 0) == whole(made, 0)
     assert whole(replace(made, seed=4), 0) != whole(made, 0)
-    for changed in ({"window": 12}, {"mix": 1}, {"length": 25}):
-        other = replace(made, stream=replace(made.stream, **changed))
-        if "mix" in changed:
+    for fields in ({"window": 12}, {"mix": 1}, {"length": 25}):
+        other = replace(made, stream=replace(made.stream, **fields))
+        if "mix" in fields:
             other = replace(other, groups=tuple((shard,) for shard in SHARDS))
         assert whole(other, 0) != whole(made, 0)
 
@@ -104,7 +105,7 @@ class Tables:
 
 def test_a_run_goes_on_from_the_worker_that_is_behind_and_counts_its_passes(job, made):
     rows = streamed_rows(made)
-    run = replace(
+    run = changed(
         job, sources=(RowSource("docs", rows, 1.0),), feed=made.stream, batch_rows=8, micro_batches=2, steps=9
     )
     part = Tables(pa.concat_tables(made.rows(1)).slice(0, 9))  # two steps of four rows, and one row that fills none

@@ -1,0 +1,99 @@
+"""How likely a model holds a text that stands behind another one: the loss of an answer, given its prompt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pipeline.bounds import Positive
+from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from stages.generate.embed import whole_batches
+from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
+from stages.generate.prompt import Template
+from stages.wants import ModelOrFolder
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Likelihood(RowNode):
+    """Add the negative log-likelihood of a target behind its prompt: float32 `<as>_nats`, the sum over the tokens of
+    the target, int32 `<as>_tokens` and int32 `<as>_bytes`, which compares models of different tokenizers.
+
+    model       a `pretrain`, `export` or `model_folder` node
+    prompt      with columns in braces: `{question}`; it is no part of the sum
+    target      with columns in braces, tokenised apart from the prompt
+    max_chars   how much of the text is put into either, from its beginning
+    batch_rows  documents, and then windows, at once; configuration, since the last bits of a model's sums depend on it
+    device      `cpu` or `cuda`; configuration, for the same reason
+    backend     what runs it: `transformers`, or `vllm` (extra `vllm`), which promises no equal answers
+    as_         (`as` in a recipe) what the names of the columns begin with
+    actors      (fewest, most) workers that hold the model
+    commit_rows documents after which what is known of a shard is kept in the store
+    """
+
+    docs: Node
+    model: ModelOrFolder
+    prompt: str
+    target: str
+    max_chars: Positive = 10_000
+    batch_rows: Positive = 32
+    device: Literal["cpu", "cuda"] = "cpu"
+    backend: Backend = "transformers"
+    as_: str = "likelihood"
+    actors: tuple[Positive, Positive] = runtime((1, 2))
+    commit_rows: Positive | None = runtime(4096)
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return libraries_of(self.model, self.backend)
+
+    @property
+    def deterministic(self) -> bool:  # type: ignore[override]
+        return promises(self.model, self.backend)
+
+    def check(self) -> None:
+        check_model(self.model, "likelihood.model", self.backend)
+        prompt, target = self._templates()
+        prompt.check("likelihood.prompt", self.docs)
+        target.check("likelihood.target", self.docs)
+
+    def _templates(self) -> tuple[Template, Template]:
+        return Template(self.prompt, self.max_chars), Template(self.target, self.max_chars)
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return tuple(dict.fromkeys(name for one in self._templates() for name in one.columns()))
+
+    def adds(self):
+        return {f"{self.as_}_nats": "float32", f"{self.as_}_tokens": "int32", f"{self.as_}_bytes": "int32"}
+
+    def resources(self) -> Resources:
+        gpus = 1.0 if self.device == "cuda" else 0.0
+        return Resources(cpus=1, gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
+
+    def phases(self):
+        return (
+            RowPhase(
+                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
+                commit_rows=whole_batches(self.commit_rows, self.batch_rows), own_pass=False,
+                reuse="batches" if self.deterministic else False,
+            ),
+        )  # fmt: skip
+
+    def open(self, ctx: Context) -> RowFunction:
+        import numpy as np
+
+        lm = open_model(ctx, "model", self.batch_rows, self.device, backend=self.backend)
+        prompt, target = self._templates()
+
+        def rows(table: Any) -> Columns:
+            targets = list(target.fill(table))
+            found = lm.nll(list(prompt.fill(table)), targets)
+            return Columns(
+                added={
+                    f"{self.as_}_nats": np.array([one.nats for one in found], np.float32),
+                    f"{self.as_}_tokens": np.array([one.tokens for one in found], np.int32),
+                    f"{self.as_}_bytes": np.array([len(text.encode()) for text in targets], np.int32),
+                }
+            )
+
+        return rows
