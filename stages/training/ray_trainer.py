@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pipeline.contract import Store
 from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training import deaths
+from stages.training.alone import fit_alone
 from stages.training.checkpoint import PROGRESS, STOP, Request, Saver
 from stages.training.job import Job
 from stages.training.ray_deaths import death_of, free_group
@@ -157,6 +158,9 @@ def fit(job: Job, name: str, workers: int | tuple[int, int], max_failures: int, 
     import ray
     from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
+    if not ray.is_initialized():  # of a run without Ray, which has let no group come here
+        fit_alone(job, max_failures)
+        return
     machines = len(ray.nodes())
     least = workers if isinstance(workers, int) else workers[0]
     _check_room(job, least)
