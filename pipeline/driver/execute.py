@@ -23,7 +23,7 @@ from pipeline.driver.cluster import RaySession
 from pipeline.driver.commit import finish, require_kept, stale_keys, withdraw
 from pipeline.driver.fanout import pass_work
 from pipeline.driver.here import Here, JobsHere
-from pipeline.driver.jobs import MOST_JOBS, Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post, Runner, Told
+from pipeline.driver.jobs import MOST_JOBS, Done, Ended, Failed, Job, Jobs, Message, Post, Runner
 from pipeline.driver.keys import PhaseKeys
 from pipeline.driver.ledger import Ledger
 from pipeline.driver.on_ray import OnRay
@@ -175,22 +175,9 @@ class Driver:
         self.reporter.notify(Notice(text))
 
     def _receive(self, message: Message) -> None:
-        match message:
-            case Begun():
-                self.reporter.begin(message.node, message.tasks)
-            case Done():
-                self.state.note(message.node, message.receipt)
-                self.reporter.done(message.node, message.receipt, message.memory)
-            case Failed():
-                self.reporter.failed(message.node, message.key, message.error, message.trace)
-            case Logged():
-                self.reporter.event(message.node, message.kind, message.values)
-            case Told():
-                self._tell(message.text)
-            case Ended() if message.error is not None:
-                trace = "".join(traceback.format_exception(message.error))
-                for node, phase in message.job.keys:
-                    self.reporter.failed(node, phase, message.error, trace)
+        if isinstance(message, Done):
+            self.state.note(message.node, message.receipt)
+        self.reporter.receive(message)
 
     def _link_ready(self, busy: set[Key]) -> bool:
         """Link the tasks that another node has finished. Return whether any was: more may be due.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.contract import Node
+from pipeline.driver.jobs import Begun, Done, Ended, Failed, Logged, Message, Told
 from pipeline.errors import NodeFailed
 from pipeline.files.address import masked_in
 from pipeline.progress.watcher import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
@@ -30,6 +32,24 @@ class Reporter:
         self.failures: list[Failure] = []
         self.failed_nodes: set[Node] = set()
         self._progress: dict[Node, NodeProgress] = {}
+
+    def receive(self, message: Message) -> None:
+        """Report what a job says."""
+        match message:
+            case Begun():
+                self.begin(message.node, message.tasks)
+            case Done():
+                self.done(message.node, message.receipt, message.memory)
+            case Failed():
+                self.failed(message.node, message.key, message.error, message.trace)
+            case Logged():
+                self.event(message.node, message.kind, message.values)
+            case Told():
+                self.notify(Notice(message.text))
+            case Ended() if message.error is not None:
+                trace = "".join(traceback.format_exception(message.error))
+                for node, phase in message.job.keys:
+                    self.failed(node, phase, message.error, trace)
 
     def begin(self, node: Node, tasks: int) -> None:
         """Some tasks of a node begin."""

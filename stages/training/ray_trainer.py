@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pipeline.contract import Store
 from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training import deaths
+from stages.training.alone import fit_alone
 from stages.training.checkpoint import Request, Saver
 from stages.training.ray_deaths import death_of, free_group
 from stages.training.ray_room import check_room, require_cuda
@@ -157,6 +158,9 @@ def fit(training: Training, name: str, maker: Packer | None = None) -> None:
     import ray
     from ray.exceptions import ActorDiedError, OutOfMemoryError, RayActorError, WorkerCrashedError
 
+    if not ray.is_initialized():  # of a run without Ray, which has let no group come here
+        fit_alone(training)
+        return
     machines = len(ray.nodes())
     node, workers, max_failures = training.node, training.node.workers, training.node.max_failures
     check_room(node, min(node.sizes))

@@ -36,6 +36,7 @@ from tests.models.calls import logits, losses
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
+ROOT = Path(__file__).parents[3]
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
 WORDS = "tide moon harbour salt rope lantern gull anchor mist kelp oar rhythm of and the".split()
 
@@ -73,6 +74,28 @@ def made(tmp_path_factory, local_ray):
     places = {name: folder / "store" / state.folder(node) / "data" for name, node in named.items()}
     assert found is not None
     return named, places, {name: state.fingerprint(node) for name, node in named.items()}
+
+
+def test_one_worker_without_ray_trains_the_same_model(made, tmp_path):
+    _, places, _ = made
+    program = (
+        "import pathlib, sys\n"
+        "from pipeline.driver.execute import Options, run\n"
+        "from pipeline.graph import build\n"
+        "from tests.stages.training.test_nodes import nodes\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "lost = nodes(folder / 'input')['lost']\n"
+        "run(build([lost], {'lost': lost}), name='run', store=str(folder / 'store'), options=Options(here=True))\n"
+        "import ray\n"
+        "assert not ray.is_initialized()\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, check=True, timeout=200)
+    [alone] = tmp_path.glob("store/nodes/pretrain-*/data/train/all")
+    for name in ("model.safetensors", "config.json"):
+        assert (alone / name).read_bytes() == (places["lost"] / "train/all" / name).read_bytes()
+    records = [pq.read_table(folder / "steps.parquet") for folder in (alone, places["lost"] / "train/all")]
+    for column in ("step", "loss", "rows"):
+        assert records[0][column].equals(records[1][column])
 
 
 def test_the_record_holds_every_step_and_the_rows_that_the_sampler_gives(made):
