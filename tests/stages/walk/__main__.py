@@ -7,7 +7,7 @@ every step all that the nodes hold (rows, columns, states, receipts, manifests, 
 run in an empty store leaves. It prints what differed, and ends with 1 then.
 
 It also prints how much work was done in the store that lasts: tasks, and rows that row functions were called for. For
-the same arguments neither number may grow.
+the same arguments neither number may grow, but for the few rows that `trust: listing` draws anew with every walk.
 """
 
 from __future__ import annotations
