@@ -98,7 +98,7 @@ def run(
             options=Options(
                 cpus=cpus,
                 address=address,
-                here=False if here is None and limit is None else here,
+                here=False if here is None and (limit is None or cpus is not None) else here,
                 documents=documents_of(graph, limit),
                 wait=wait,
                 accept_drift=accept_drift,
