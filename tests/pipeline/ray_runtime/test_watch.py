@@ -139,7 +139,7 @@ def test_what_waits_for_a_gpu_that_no_node_of_a_cluster_has_is_told_once(local_r
     import ray
 
     found, lines = watching(local=False)
-    waiting = ray.remote(num_cpus=0, num_gpus=1)(len).remote("")
+    waiting = ray.remote(num_cpus=0, num_gpus=1)(lambda: None).remote()
     end = time.monotonic() + 60
     try:
         while not lines and time.monotonic() < end:

@@ -58,13 +58,13 @@ def job(tmp_path):
 
 
 def at(job, folder, **changes):
-    return changed(job, scratch=str(folder), **changes)
+    return changed(job, scratch=str(folder) if isinstance(folder, Path) else folder, **changes)
 
 
-def start(job, folder, processes=1, module="stages.training.launch"):
+def start(job, folder, processes=1, module="stages.training.launch", scratch=None):
     """Training processes of one group, as torchrun would start them."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.pkl").write_bytes(pickle.dumps(at(job, folder)))
+    (folder / "job.pkl").write_bytes(pickle.dumps(at(job, scratch or folder)))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
