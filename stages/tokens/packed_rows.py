@@ -29,12 +29,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,51 +41,15 @@ from pipeline.contract import Context, Of, StoredFile
 from stages.documents import LOG_PRIOR
 from stages.permutation import Permutation
 from stages.tokens.definition import Definition
+from stages.tokens.row_files import READERS, each, opened
+from stages.tokens.taken_rows import TakenRows
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-Answer = TypeVar("Answer")
 BIN_SUFFIX = ".bin"
 ROWS_SUFFIX = ".rows.parquet"
 MAPPED_SHARDS = 128  # at once, far below the limit of open files that systems start with
-READERS = 16  # threads that wait for an object store
-
-
-class TakenRows(NamedTuple):
-    """Some packed rows, n of T + 1 tokens.
-
-    ids         int64 [n, T+1]
-    used        int64 [n], tokens of each row that are no filling
-    log_priors  float32 [n], the carried `log_prior` (of the mean weight of the row's tokens), 0 without one
-    segments    int64 [n, T+1]: the first piece of a row is 1, the next one 2, and so on; filling is 0. The tail of a
-                document that was cut is a piece like any other
-    learned     bool [n, T+1], which tokens are learned, or None: all
-    """
-
-    ids: np.ndarray
-    used: np.ndarray
-    log_priors: np.ndarray
-    segments: np.ndarray
-    learned: np.ndarray | None
-
-
-def has_label(segments: np.ndarray, learned: np.ndarray | None = None) -> np.ndarray:
-    """Where a token is followed by one of its own piece that is learned, bool [n, T]: everywhere else there is nothing
-    to predict.
-    """
-    followed = (segments[:, 1:] == segments[:, :-1]) & (segments[:, 1:] > 0)
-    return followed if learned is None else followed & learned[:, 1:]
-
-
-@contextmanager
-def opened(file: StoredFile) -> Iterator[pq.ParquetFile]:
-    """A Parquet file of the store, of which only what is asked for is fetched."""
-    import pyarrow.parquet as pq
-
-    with file.stream() as stream, pq.ParquetFile(stream) as parquet:
-        yield parquet
 
 
 @dataclass(frozen=True)
@@ -204,21 +167,11 @@ class PackedRows:
     @cached_property
     def _carried(self) -> set[str]:
         """Columns that the files of all shards have."""
-        names = self._each(lambda file: set(file.schema_arrow.names))
+        names = each(self.files, lambda file: set(file.schema_arrow.names))
         return set.intersection(*names) if names else set()
 
     def _column(self, name: str) -> list[pa.ChunkedArray]:
-        return self._each(lambda file: file.read(columns=[name])[name])
-
-    def _each(self, ask: Callable[[pq.ParquetFile], Answer]) -> list[Answer]:
-        """What is asked of every shard's `.rows.parquet`."""
-
-        def answer(entry: tuple[StoredFile, StoredFile, int]) -> Answer:
-            with opened(entry[1]) as file:
-                return ask(file)
-
-        with ThreadPoolExecutor(READERS) as pool:
-            return list(pool.map(answer, self.files))
+        return each(self.files, lambda file: file.read(columns=[name])[name])
 
     def _places(self, rows: np.ndarray) -> np.ndarray:
         return np.asarray(rows) if self._drawn is None else self._drawn.forward(rows)

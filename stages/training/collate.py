@@ -119,7 +119,7 @@ class NextToken(Collator):
         import numpy as np
 
         from models.losses import IGNORE
-        from stages.tokens.packed_rows import has_label
+        from stages.tokens.taken_rows import has_label
 
         labels = np.where(has_label(rows.documents, rows.learned), rows.ids[:, 1:], IGNORE)
         return batch_of(rows, rows.ids[:, :-1], labels)

@@ -78,7 +78,7 @@ class Infill(Collator):
         import numpy as np
 
         from models.losses import IGNORE
-        from stages.tokens.packed_rows import has_label
+        from stages.tokens.taken_rows import has_label
 
         ids, documents, plain = rows.ids.copy(), rows.documents.copy(), rows.plain
         kinds, context = np.zeros(len(ids), np.int64), np.zeros(ids.shape, bool)

@@ -18,7 +18,8 @@ from stages.read.read import Read
 from stages.tokens.encoder import Encoder
 from stages.tokens.pack import Pack
 from stages.tokens.pack_shard import PackWriter
-from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows, has_label
+from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX, PackedRows
+from stages.tokens.taken_rows import has_label
 from stages.tokens.tokenizer import Tokenizer
 from tests.stages.local_context import LocalContext
 

@@ -15,7 +15,7 @@ from models.objective import CrossEntropy
 from models.presets import Llama
 from models.reweight_config import Uniform
 from pipeline.errors import DataError
-from stages.tokens.packed_rows import has_label
+from stages.tokens.taken_rows import has_label
 from stages.training.checkpoint import Saver
 from stages.training.collate import Key, NextToken
 from stages.training.feed import Feed
