@@ -18,11 +18,13 @@ class PieceIds(NamedTuple):
     role     its place in `Sample.roles`
     ids      int64, between the tokens that begin and end a text
     learned  bool, which of them are learned
+    size     bytes of the learned text
     """
 
     role: int
     ids: np.ndarray
     learned: np.ndarray
+    size: int
 
     def cut(self, most: int) -> PieceIds:
         """Without as many tokens before the first learned one as there are above `most`, where there are so many."""
@@ -68,4 +70,5 @@ class SampleEncoder:
             parts.append((ids, span.learned))
         parts.append((np.array([self.end]), spans[-1].learned))
         learned = np.concatenate([np.full(len(ids), learned) for ids, learned in parts])
-        return PieceIds(role, np.concatenate([ids for ids, _ in parts]).astype(np.int64), learned)
+        size = sum(len(span.text.encode()) for span in spans if span.learned and not span.special)
+        return PieceIds(role, np.concatenate([ids for ids, _ in parts]).astype(np.int64), learned, size)

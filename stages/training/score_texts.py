@@ -61,5 +61,5 @@ def samples_in(
             rows.append(row)
             ids.append(piece.ids[1:-1])
             learned.append(piece.learned[1:-1])
-            sizes.append(int(encoder.token_bytes[piece.ids[1:-1][piece.learned[1:-1]]].sum()))
+            sizes.append(piece.size)
         yield Texts(table.take(rows), ids, sizes, learned)

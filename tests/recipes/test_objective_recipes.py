@@ -24,7 +24,7 @@ def nodes_of(name, **changes):
     return parse(text, vocabulary()).nodes
 
 
-@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors"])
+@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft"])
 def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     nodes = nodes_of(name)
     graph = build(list(nodes.values()), nodes)
@@ -51,6 +51,7 @@ def test_every_recipe_runs_with_its_method(local_ray, tmp_path):
         "codegen2": ("mixed", "prefix"),
         "climb": ("data", "vocabulary"),
         "loss-priors": ("in_loss", "in_sampler"),
+        "sft": ("tuned", "control"),
     }
     nodes = {label: node for name in methods for label, node in smaller(name).items()}
     wanted = [f"{name.replace('-', '_')}_{label}" for name, labels in methods.items() for label in labels]
