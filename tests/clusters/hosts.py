@@ -169,10 +169,11 @@ def ray_cluster(workers: int, cpus: int = 1, options: Sequence[str] = ()) -> Ite
 
 def start_ray(host: Host, head: Host, cpus: int, options: Sequence[str] = ()) -> None:
     """Start a node of Ray on a host, which joins the head where it is another one."""
-    where = ["--head", "--port=6379"] if host is head else [f"--address={head.address}:6379"]
+    own, joined = ["--head", "--port=6379", "--include-dashboard=false"], [f"--address={head.address}:6379"]
+    where = own if host is head else joined
     host.run(
         "ray", "start", *where, f"--node-ip-address={host.address}", f"--num-cpus={cpus}",
-        "--include-dashboard=false", "--object-store-memory=150000000", "--disable-usage-stats", *options, **RAY,
+        "--object-store-memory=150000000", "--disable-usage-stats", *options, **RAY,
     )  # fmt: skip
 
 
