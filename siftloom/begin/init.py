@@ -111,7 +111,7 @@ def _tokenizer(found: Found, folder: Path) -> dict[str, Any]:
     """Return the fields of the tokenizer: the one that lies beside the user's files, or else one to train."""
     beside = Path(os.path.expanduser(found.path)).absolute().parent / TOKENIZER
     if not Address(found.path).remote and beside.is_file():
-        return {"use": "tokenizer", "from": [os.path.relpath(beside, folder)]}
+        return {"use": "tokenizer", "from": os.path.relpath(beside, folder)}
     return {"use": "tokenizer", "docs": "once", "vocab_size": 2048}
 
 

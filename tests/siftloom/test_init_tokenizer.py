@@ -19,5 +19,7 @@ def test_init_takes_the_tokenizer_beside_the_data(tmp_path: Path) -> None:
     byte_level("qwen", tmp_path)
     siftloom("init", "data", "--out", "theirs.yaml", cwd=tmp_path)
     node = load(tmp_path / "theirs.yaml", vocabulary()).nodes["tokenizer"]
-    assert (node.docs, [Path(path).name for path in node.from_]) == (None, ["tokenizer.json"])
+    assert (node.docs, Path(str(node.from_)).name) == (None, "tokenizer.json")
     assert node.entries == 2003
+    (tmp_path / "one.yaml").write_text("name: one\nnodes:\n  t: {use: tokenizer, from: tokenizer.json}\n")
+    assert load(tmp_path / "one.yaml", vocabulary()).nodes["t"].entries == 2003
