@@ -31,13 +31,18 @@ OFF: dict[str, dict[str, Any]] = {
     "tidy": {"urls": False, "max_newlines": None},
     "gopher_repetition": {},
 }  # fmt: skip
+for _kind in ("gopher_quality", "gopher_repetition", "refinedweb_lines"):
+    OFF[_kind]["words"] = "dclm"  # counted as their code counts
 NAMES = {
     "url": "addresses", "tidy": "tidied", "language": "kept", "gopher_quality": "plain", "gopher_repetition": "varied",
     "refinedweb_lines": "lines", "c4": "c4", "url_dedup": "pages", "line_dedup": "distinct_lines",
     "exact_dedup": "distinct", "quality": "scored", "select": "best", "keyword": "unlisted",
 }  # fmt: skip
-PHRASES = {"items in cart", "read more...", "sign-in"}
+PHRASES = {"items in cart": "any", "read more...": "suffix", "sign-in": "prefix"}  # -> where in a line
+SPECIAL = frozenset(r"\.^$*+?{}[]|()")
+PHRASE_WORDS = 10  # of a line that is looked at
 POLICY = {"terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies"}
+TLDS = "baselines/mappers/iana_tlds.txt"
 WHOLE_PAGE = 1_000_000_000  # characters
 Step = Mapping[str, Any]
 
@@ -85,6 +90,14 @@ def _url(found: Translation, step: Step) -> None:
         raise Unlike("a list that is no text file (banlist_from_fname)")
     if step.get("case_sensitive"):
         raise Unlike("case_sensitive: case does not matter in an address here")
+    ignored = list(step.get("ignore_chars", []))
+    mode = (
+        "exact_domain_match"
+        if step.get("exact_domain_match")
+        else ("substrings" if step.get("match_substrings", True) else "words")
+    )
+    if ignored != {"exact_domain_match": ["www"], "substrings": ["-", "."], "words": []}[mode]:
+        found.notes.append(f"url_substring_filter: ignore_chars {ignored} of {mode} is not taken over")
     files, count = [found.file(str(step["banlist_from_fname"]))], int(step.get("num_banned_substrs", 1))
     if step.get("exact_domain_match"):
         fields: dict[str, Any] = {"domains": files}
@@ -115,10 +128,8 @@ def _page_length(found: Translation, step: Step) -> None:
     if kind == "word":
         limits = {"min_words": low, "max_words": high}
         found.add("gopher_quality", **{name: int(value) for name, value in limits.items() if value is not None})
-        if step.get("ignore_punctuation"):
-            found.notes.append(
-                "page_length_filter: punctuation counts where it stands alone; `words: unicode` leaves it out"
-            )
+        if not step.get("ignore_punctuation"):
+            found.notes.append("page_length_filter: runs that begin with punctuation do not count here, theirs do")
     elif kind == "sentence" and high is None:
         found.add("c4", min_sentences=int(low or 1))
     else:
@@ -127,8 +138,7 @@ def _page_length(found: Translation, step: Step) -> None:
 
 def _symbols(found: Translation, step: Step) -> None:
     most = float(step.get("max_symbol_to_word_ratio", 0.1))
-    found.add("gopher_quality", max_hashes=most, max_ellipses=most)
-    found.notes.append("symbol_ratio_filter: `#` and ellipses are held against the limit one by one, theirs together")
+    found.add("gopher_quality", max_hashes=most)  # with `words: dclm` it limits both together
 
 
 def _stop_words(found: Translation, step: Step) -> None:
@@ -147,10 +157,15 @@ def _repetition(found: Translation, step: Step) -> None:
 def _substring_lines(found: Translation, step: Step) -> None:
     banned = step["banlist"]
     banned = {str(each).lower() for each in (banned if isinstance(banned, list) else [banned])}
-    if banned <= PHRASES and step.get("remove_substring_only"):
+    where, most = step.get("location", "any"), step.get("max_length")
+    if banned <= PHRASES.keys() and step.get("remove_substring_only"):
+        if {PHRASES[each] for each in banned} != {where} or most != PHRASE_WORDS:
+            raise Unlike(f"location: {where} and max_length: {most} for {sorted(banned)}")
         last = found.nodes.get(next(reversed(found.nodes), ""), {})
         if not (last.get("use") == "refinedweb_lines" and last["phrases"]):
             found.add("refinedweb_lines", phrases=True)
+    elif (where, most) != ("any", None) or step.get("remove_substring_only"):
+        raise Unlike(f"location: {where} and max_length: {most} for {sorted(banned)}")
     elif banned == {"javascript"}:
         found.add("c4", javascript=True)
     elif banned == POLICY:
@@ -169,6 +184,8 @@ def _substring(found: Translation, step: Step) -> None:
     if banned in (["lorem ipsum"], ["{"]):
         found.add("c4", **{"max_lorem_ipsum" if banned[0] != "{" else "max_curly_brackets": 0})
     else:
+        if odd := [each for each in banned if SPECIAL & set(each)]:
+            raise Unlike(f"banlist: {odd[0]!r}, a regular expression")
         found.add("keyword", terms=banned, whole_words=bool(step.get("exact_word")), max_hits=0)
 
 
@@ -178,6 +195,12 @@ def _line_length(found: Translation, step: Step) -> None:
 
 
 def _exact_dedup(found: Translation, step: Step) -> None:
+    by_url = step.get("content_key", "text") == "url"
+    usual = "normalize_url" if by_url else "normalize_whitespace_and_lowercase" if found.split else None
+    if step.get("normalize", usual) != usual:
+        raise Unlike(f"normalize: {step['normalize']}")
+    if "selection_key" in step:
+        found.notes.append("exact_dedup: the first copy in the order of the files stays, theirs by selection_key")
     if step.get("content_key", "text") == "url":
         found.add("url_dedup")
     elif found.split:
@@ -205,6 +228,28 @@ def _quality(found: Translation, step: Step) -> None:
 
 def _sampling(found: Translation, step: Step) -> None:
     found.add("select", sampling="hash", keep_fraction=float(step.get("keep_probability", 0.1)))
+
+
+def _end_mark(found: Translation, step: Step) -> None:
+    if not step.get("remove_ellipses"):
+        found.notes.append("punctuation_line_modifier: lines that end in an ellipsis go here, theirs stay")
+    found.add("c4", end_mark=True)
+
+
+def _within_page(found: Translation, step: Step) -> None:
+    if not found.nodes or not any(fields["use"] == "line_dedup" for fields in found.nodes.values()):
+        raise Unlike("within_page_dedup without the lines made distinct in the corpus before")
+    # a line that is distinct in the corpus is distinct in its page
+
+
+def _url_removal(found: Translation, step: Step) -> None:
+    tlds = found.file(str(step.get("tlds_filepath", TLDS)))
+    known = os.path.exists(tlds)
+    if not known:
+        found.notes[-1] = (
+            f"url_removal_modifier: {tlds} not found here: only http://, https:// and www. begin an address"
+        )
+    found.add("tidy", urls=True, **({"tlds": tlds} if known else {}))
 
 
 def _nothing(found: Translation, step: Step) -> None:
@@ -235,7 +280,7 @@ ALIASES: dict[str, tuple[str, Callable[[Translation, Step], None]]] = {
         "banlist banlist_from_fname exact_domain_match ignore_chars match_substrings num_banned_substrs case_sensitive",
         _url,
     ),
-    "url_removal_modifier": ("tlds_filepath", lambda found, step: found.add("tidy", urls=True)),
+    "url_removal_modifier": ("tlds_filepath", _url_removal),
     "newline_removal_modifier": ("max_consecutive", _one("tidy", "max_consecutive", "max_newlines", 2)),
     "language_filter": ("keep_languages key threshold", _language),
     "page_length_filter": (
@@ -263,9 +308,10 @@ ALIASES: dict[str, tuple[str, Callable[[Translation, Step], None]]] = {
     ),
     "word_length_modifier": ("max_length model", _one("c4", "max_length", "max_word_chars", 1000)),
     "citation_removal_modifier": ("", lambda found, step: found.add("c4", citations=True)),
-    "punctuation_line_modifier": ("remove_ellipses", lambda found, step: found.add("c4", end_mark=True)),
+    "punctuation_line_modifier": ("remove_ellipses", _end_mark),
     "substring_filter": ("banlist banlist_from_fname exact_word", _substring),
     "exact_dedup": ("content_key normalize selection_key selection_normalize", _exact_dedup),
+    "within_page_dedup": ("granularity normalize", _within_page),
     "split_lines_modifier": ("delimiter", _split(True)),
     "join_lines_modifier": ("delimiter", _split(False)),
     "classify_fasttext_hq_prob_enricher": ("model_filename key", _model),

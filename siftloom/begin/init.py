@@ -19,6 +19,7 @@ from stages.read.layout import PACKED
 
 NAMED_FILES = 200  # files that a recipe names one by one where no glob names just them
 TRY = 10_000  # documents of a first try, at most
+TOKENIZER = "tokenizer.json"  # beside the files of a corpus, it is the user's own
 CURATED = "curated"  # the node that writes the result
 
 
@@ -99,11 +100,19 @@ nodes:
   {CURATED}: {{use: write, docs: once, to: {CURATED}}}  # a folder that datasets, pandas and polars open
 
   # a small model, to see the rest: a few minutes on two cores
-  tokenizer: {{use: tokenizer, docs: once, vocab_size: 2048}}
+  tokenizer: {flow(_tokenizer(found, out.absolute().parent))}
   rows: {{use: pack, docs: once, tokenizer: tokenizer, length: 256}}
   lost: {{use: pretrain, rows: rows, model: {{lost: 1m, rank: 16, density: 0.05}}, steps: 60, batch_rows: 16}}
   model: {{use: export, model: lost}}  # a folder for transformers
 """
+
+
+def _tokenizer(found: Findings, folder: Path) -> dict[str, Any]:
+    """Return the fields of the tokenizer: the one that lies beside the user's files, or else one to train."""
+    beside = Path(os.path.expanduser(found.path)).absolute().parent / TOKENIZER
+    if not Address(found.path).remote and beside.is_file():
+        return {"use": "tokenizer", "from": os.path.relpath(beside, folder)}
+    return {"use": "tokenizer", "docs": "once", "vocab_size": 2048}
 
 
 def recipe_of(dclm: Translation, found: Findings, out: Path) -> str:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 Words = Literal["whitespace", "unicode", "datatrove"]
 Unit = Literal["auto", "word", "char"]
 PARITY = ("datatrove", "spacy")  # distributions whose versions decide what `words: datatrove` counts
+GopherWords = Literal["whitespace", "unicode", "datatrove", "dclm"]
+COUNTED_BY = {"datatrove": PARITY, "dclm": ("uniseg",)}  # `words` -> distributions that decide what is counted
 CHARS_PER_WORD = 2  # Chinese and Japanese words have about two characters
 MOSTLY = 0.25  # of the letters: a character of those scripts says as much as three letters
 ABBREVIATIONS = (

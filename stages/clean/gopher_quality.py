@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pipeline.bounds import Amount, Count, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
-from stages.clean.cut import PARITY, Unit, Words
+from stages.clean.cut import COUNTED_BY, GopherWords, Unit
 from stages.clean.rules import Rule, apply, columns, histograms
 from stages.clean.stop_words import STOP_WORDS
 from stages.documents import LANG, carried
@@ -54,7 +54,8 @@ class GopherQuality(RowNode):
     gopher_skipped         string   the rules that could not judge the document, comma between; null: all could
 
     words                `whitespace`, `unicode` (without punctuation), or `datatrove`: that library's English words and
-                         its counting throughout, for equal verdicts (extra `parity`)
+                         its counting throughout, for equal verdicts (extra `parity`); or `dclm`: as DCLM's code counts
+                         (`stages.clean.dclm_counts`), where `max_hashes` limits `#` and ellipses together
     unit                 the unit of a word; `auto`: two characters make a word where a quarter of the letters
                          are of a script without spaces
     language             language of documents without a `lang` column before this node
@@ -72,7 +73,7 @@ class GopherQuality(RowNode):
     max_ellipsis_lines: Share | None = threshold(0.3)
     min_alpha_words: Share | None = threshold(0.8)
     min_stop_words: Count | None = threshold(2)
-    words: Words = "whitespace"
+    words: GopherWords = "whitespace"
     unit: Unit = "auto"
     language: str = "en"
     distinct_stop_words: bool = False
@@ -89,7 +90,7 @@ class GopherQuality(RowNode):
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return PARITY if self.words == "datatrove" else ()
+        return COUNTED_BY.get(self.words, ())
 
     def adds(self):
         return {**columns(RULES), "gopher_skipped": "string"}
@@ -103,6 +104,10 @@ class GopherQuality(RowNode):
             from stages.clean.datatrove_words import quality
 
             return lambda table: Columns(added=quality(table["text"]))
+        if self.words == "dclm":
+            from stages.clean.dclm_counts import quality
+
+            return lambda table: Columns(added=quality(table["text"], self.distinct_stop_words))
         return lambda table: Columns(added=self._scores(table))
 
     def decide(self, scores) -> Removed | None:

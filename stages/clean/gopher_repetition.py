@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.bounds import Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.cut import PARITY, Unit, Words
+from stages.clean.cut import COUNTED_BY, GopherWords, Unit
 from stages.clean.rules import REPEATED, TOP, Rule, apply, columns, histograms
 
 RULES = (
@@ -38,7 +38,7 @@ class GopherRepetition(RowNode):
     gopher_dup_{5..10}grams                            share of characters in n-grams of words that occurred before
 
     words  as in `gopher_quality`; `datatrove` also takes lines and paragraphs as that library does, and counts a most
-           frequent n-gram that occurs once
+           frequent n-gram that occurs once; `dclm` counts as DCLM's code does (`stages.clean.dclm_counts`)
     unit   as in `gopher_quality`
     """
 
@@ -56,7 +56,7 @@ class GopherRepetition(RowNode):
     max_dup_8grams: Share | None = threshold(0.12)
     max_dup_9grams: Share | None = threshold(0.11)
     max_dup_10grams: Share | None = threshold(0.10)
-    words: Words = "whitespace"
+    words: GopherWords = "whitespace"
     unit: Unit = "auto"
 
     version = 3
@@ -65,7 +65,7 @@ class GopherRepetition(RowNode):
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return PARITY if self.words == "datatrove" else ()
+        return COUNTED_BY.get(self.words, ())
 
     def adds(self):
         return columns(RULES)
@@ -73,6 +73,10 @@ class GopherRepetition(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         if self.words == "datatrove":
             from stages.clean.datatrove_words import repetition
+
+            return lambda table: Columns(added=repetition(table["text"]))
+        if self.words == "dclm":
+            from stages.clean.dclm_counts import repetition
 
             return lambda table: Columns(added=repetition(table["text"]))
         return lambda table: Columns(added=self._scores(table))

@@ -7,6 +7,7 @@ seldom prose.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.bounds import Count, Positive, Share
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
@@ -40,6 +41,8 @@ class RefinedwebLines(RowNode):
     phrases           the line is nothing but "items in cart", "read more..." at its end, "sign-in" at its beginning; a
                       line of at most 10 words that holds more than these words loses them
 
+    words  `dclm`: of the words that went, those that begin with a letter or a digit count, as in DCLM's code
+
     Adds `refinedweb_upper_case`, `refinedweb_digits`, `refinedweb_counter`, `refinedweb_few_words`, `refinedweb_phrase`
     int32 (lines gone or changed for each), `refinedweb_removed_words` float32 (share of the words that went) and
     `refinedweb_left_chars` int32 (characters that remain; a document without any goes).
@@ -51,6 +54,7 @@ class RefinedwebLines(RowNode):
     counters: bool = True
     min_line_words: Count | None = 2
     phrases: bool = True
+    words: Literal["whitespace", "dclm"] = "whitespace"
     max_removed_words: Share | None = threshold(0.05)
     min_left_chars: Positive = threshold(1)
 
@@ -110,7 +114,15 @@ class RefinedwebLines(RowNode):
         new = pc.utf8_trim_whitespace(joined(texts, owner[lines.left], len(cut)))
         before, after = cut.counts, cut.counts.copy()
         if touched.any():
-            after[touched] = c.cut_fresh(new.filter(pa.array(touched)), "whitespace", "auto").counts
+            changed_texts = new.filter(pa.array(touched))
+            if self.words == "dclm":
+                from stages.clean.dclm_counts import words as counted
+
+                before = before.copy()
+                before[touched] = [counted(each) for each in text.filter(pa.array(touched)).to_pylist()]
+                after[touched] = [counted(each) for each in changed_texts.to_pylist()]
+            else:
+                after[touched] = c.cut_fresh(changed_texts, "whitespace", "auto").counts
 
         return Columns(
             added={

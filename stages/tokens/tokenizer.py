@@ -66,7 +66,7 @@ class Tokenizer(Node):
     """
 
     docs: Node | None = None
-    from_: tuple[str, ...] = sources(())
+    from_: tuple[str, ...] | str = sources(())
     vocab_size: int | None = None
     min_frequency: Count = 2
     sample_bytes: Positive | None = SAMPLE_BYTES
@@ -119,7 +119,7 @@ class Tokenizer(Node):
         """Entries of the vocabulary, at most, as far as the node or the file in `from` says it before it has run."""
         if not self.from_:
             return self._asked
-        known = local_definition(self.from_)
+        known = local_definition([self.from_] if isinstance(self.from_, str) else self.from_)
         return None if known is None else known.vocab_size
 
     @property
@@ -127,7 +127,7 @@ class Tokenizer(Node):
         """Names of the special tokens; None where only the run will tell."""
         if not self.from_:
             return frozenset(self.specials)
-        known = local_definition(self.from_)
+        known = local_definition([self.from_] if isinstance(self.from_, str) else self.from_)
         return None if known is None else frozenset(known.special)
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:

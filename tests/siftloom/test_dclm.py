@@ -64,7 +64,7 @@ def test_the_baseline_is_the_rules_with_their_defaults(tmp_path: Path) -> None:
     rows = [{"url": f"http://{'bad' if n == 3 else 'x'}.org/{n}", "text": PROSE.format(n=n)} for n in range(12)]
     (tmp_path / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     said = siftloom("init", "data", "--from-dclm", written(tmp_path, BASELINE), cwd=tmp_path).stdout
-    assert "symbol_ratio_filter: " in said
+    assert "url_removal_modifier: baselines/mappers/iana_tlds.txt not found here" in said
     nodes = load(tmp_path / "recipe.yaml", vocabulary()).nodes
     assert [node.kind() for node in nodes.values()] == [
         "read", "url", "tidy", "language", "gopher_quality", "gopher_repetition", "refinedweb_lines", "write",
@@ -74,10 +74,13 @@ def test_the_baseline_is_the_rules_with_their_defaults(tmp_path: Path) -> None:
     assert places == ["domains.txt", "strict.txt", "hard.txt", "soft.txt"]
     assert all(Path(path).exists() for path in (*url.domains, *url.soft))
     plain, defaults = nodes["plain"], type(nodes["plain"])(docs=nodes["docs"])
+    assert (plain.words, nodes["varied"].words, nodes["lines"].words) == ("dclm", "dclm", "dclm")
+    assert plain.max_ellipses is None  # `max_hashes` limits both there
     fields = [name for name in plain.__dataclass_fields__ if name.startswith(("min_", "max_"))]
+    fields.remove("max_ellipses")
     assert {name: getattr(plain, name) for name in fields} == {name: getattr(defaults, name) for name in fields}
     lines, usual = nodes["lines"], type(nodes["lines"])(docs=nodes["docs"])
-    fields = [name for name in lines.__dataclass_fields__ if name not in ("docs", "allow_empty")]
+    fields = [name for name in lines.__dataclass_fields__ if name not in ("docs", "allow_empty", "words")]
     assert {name: getattr(lines, name) for name in fields} == {name: getattr(usual, name) for name in fields}
     assert nodes["kept"].keep == {"en": 0.65}
 
@@ -100,7 +103,7 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
     found = translate(written(tmp_path, steps)).nodes
     assert list(found) == ["plain", "varied", "plain_2", "c4", "distinct_lines", "scored", "best", "best_2"]
     on = {name: value for name, value in found["plain"].items() if value is not None}
-    assert on == {"use": "gopher_quality", "docs": "docs", "max_bullet_lines": 0.8}
+    assert on == {"use": "gopher_quality", "docs": "docs", "max_bullet_lines": 0.8, "words": "dclm"}
     assert found["plain_2"]["max_bullet_lines"] == 0.5
     assert found["varied"]["max_dup_paragraphs"] is None
     assert (found["c4"]["min_line_words"], found["c4"]["max_curly_brackets"], found["c4"]["policy"]) == (5, 0, False)
@@ -116,6 +119,29 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
         ({"func": "stop_word_filter", "min_words": 2}, "the argument 'min_words'.*min_stop_word"),
         ({"func": "page_length_filter", "length_type": "char", "max_length": 9}, "length_type: char"),
         ({"func": "substring_line_modifier", "banlist": ["cookies"]}, r"banlist: \['cookies'\]"),
+        (
+            {
+                "func": "substring_line_modifier",
+                "banlist": "Sign-in",
+                "location": "suffix",
+                "max_length": 10,
+                "remove_substring_only": True,
+            },
+            "location: suffix",
+        ),
+        (
+            {
+                "func": "substring_line_modifier",
+                "banlist": "items in cart",
+                "max_length": 4,
+                "remove_substring_only": True,
+            },
+            "max_length: 4",
+        ),
+        ({"func": "substring_line_modifier", "banlist": ["javascript"], "max_length": 9}, "max_length: 9"),
+        ({"func": "substring_filter", "banlist": ["a.b"]}, "a regular expression"),
+        ({"func": "exact_dedup", "content_key": "url", "normalize": "hash_text"}, "normalize: hash_text"),
+        ({"func": "within_page_dedup"}, "within_page_dedup without"),
         ({"func": "url_substring_filter", "banlist": ["x"]}, "no text file"),
         ({"func": "language_filter"}, "step 1, language_filter: no argument 'keep_languages'"),
         ({"func": "page_length_filter", "min_length": 5}, "no argument 'length_type'"),
