@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 from corpus import times_of
 from drive import finish, start
-from pipeline.store import lease
 
 from pipeline.driver.execute import Driver, Options
 from pipeline.files.objects import LocalStore
 from pipeline.progress.watcher import Notice
+from pipeline.results import lease
 from pipeline.results.lease import Leases
 
 SLOW = {"docs": {"pause": 0.5}, "long": {"pause": 0.5}, "twins": {"pause": 0.3}, "tally": {"pause": 0.5}}

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from corpus import times_of, write_corpus
 from nodes import Lines, Long
-from pipeline.store import lease
 
 from pipeline.driver import prepare
 from pipeline.driver.clean import clean
@@ -20,6 +19,7 @@ from pipeline.errors import StoreError, UserError
 from pipeline.files.objects import LocalStore
 from pipeline.graph import build
 from pipeline.progress.watcher import Notice, Started
+from pipeline.results import lease
 from pipeline.results.holds import CLEANING, hold, let_go
 from pipeline.results.lease import Leases
 from pipeline.run import open_run
