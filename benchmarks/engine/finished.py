@@ -19,14 +19,17 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.engine.in_process import Engine
 from benchmarks.engine.nodes import NODES, SHARDS_A_TASK, Made, chain
 from benchmarks.engine.records import record
 from pipeline.contract import NewShard, Node, shard_facts
+from pipeline.driver.commit import finish
 from pipeline.driver.execute import run
 from pipeline.driver.fanout import pass_work
+from pipeline.driver.ledger import Ledger
 from pipeline.driver.plan import plan
+from pipeline.files.objects import LocalStore
 from pipeline.graph import build
+from pipeline.results.lease import Leases
 from pipeline.results.receipts import Receipt, data_name
 
 MOST_PLAN, MOST_RUN, MOST_DRIVER, MOST_WORKER = 2.0, 5.0, 500.0, 5.0  # s, s, MB, MB
@@ -60,14 +63,17 @@ def lay_down(root: Path, nodes: Sequence[Node]) -> int:
     """Commit a base and the nodes over it; bytes of what a worker would have been told of their pass."""
     base, *rest = nodes
     assert isinstance(base, Made)
-    engine = Engine(root, nodes[-1])
-    _commit(engine, base, "shards", (_base_receipt(key, base) for key in base.phases()[0].keys(None)))  # type: ignore
-    phases, works = pass_work(engine.state, [(node, node.phases()[0]) for node in rest], engine.binding)
+    store = LocalStore(str(root))
+    state, leases = Ledger(build(nodes[-1:]), store), Leases(store)
+    _commit(state, leases, base, "shards", (_base_receipt(key, base) for key in base.phases()[0].keys(None)))  # type: ignore
+    phases, works = pass_work(
+        state, [(node, node.phases()[0]) for node in rest], lambda node: state.binding(node, {}, "", 1)
+    )  # fmt: skip
     assert len(works) == base.shards
     for node in rest:
-        shards = engine.state.shard_keys(node)
-        _commit(engine, node, "rows", (_receipt("rows", name, [f"{name}.parquet"]) for name in shards))
-    engine.leases.close()
+        shards = state.shard_keys(node)
+        _commit(state, leases, node, "rows", (_receipt("rows", name, [f"{name}.parquet"]) for name in shards))
+    leases.close()
     return len(pickle.dumps(phases))
 
 
@@ -82,21 +88,24 @@ def _receipt(phase: str, key: str, files: Sequence[str], rows: int = 1, facts: d
     return Receipt(phase, key, {name: {"size": 1, "sha256": "0" * 64} for name in files}, [], counts, facts or {})
 
 
-def _commit(engine: Engine, node: Node, phase: str, receipts: Iterator[Receipt]) -> None:
-    keys, links, folder = [], 0, engine.state.folder(node)
-    source = Path(engine.store.root, "byte")
+def _commit(state: Ledger, leases: Leases, node: Node, phase: str, receipts: Iterator[Receipt]) -> None:
+    keys, links, folder = [], 0, state.folder(node)
+    root = state.store.local("nodes").parent
+    source = root / "byte"
     for receipt in receipts:
         keys.append(receipt.key)
-        engine.state.note(node, receipt)
+        state.note(node, receipt)
         for file in receipt.files:
-            path = Path(engine.store.root, data_name(folder, phase, file))
+            path = root / data_name(folder, phase, file)
             if links % LINKS == 0:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 source.unlink(missing_ok=True)
                 source.write_bytes(b"1")
             os.link(source, path)
             links += 1
-    engine.finish(node, {phase: keys})
+    leases.acquire(folder)
+    finish(state, node, {phase: keys}, leases, "")
+    leases.release(folder)
 
 
 def main(store: str, shards: int) -> None:

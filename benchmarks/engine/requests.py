@@ -1,7 +1,7 @@
 """Rows `requests`: what one pass asks of a store, per shard and node: on a file system, and of an S3 server.
 
-On a file system the pass runs in this process and the calls of its store are counted. Of S3 every request that reaches
-the server is counted, whichever process sent it: the driver's, the workers' and the heartbeat's.
+On a file system the run is done in this process and the calls of its store are counted. Of S3 every request that
+reaches the server is counted, whichever process sent it: the driver's, the workers' and the heartbeat's.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
 
-from benchmarks.engine.in_process import Engine
 from benchmarks.engine.nodes import NODES, Made, chain
 from benchmarks.engine.records import record
 from pipeline.driver.execute import Options, run
@@ -43,11 +42,10 @@ def measure(folder: Path, shards: int, cpus: int) -> list[dict]:
 def local(folder: Path, shards: int) -> list[dict]:
     base = Made(shards=shards, rows=1, words=50)
     store = folder / "requests"
-    Engine(store, base).lay_down(base)
-    nodes = chain(base, [0.0] * NODES)
-    engine = Engine(store, nodes[-1])
+    run(build([base]), name="base", store=str(store), options=Options(here=True))
+    graph = build(chain(base, [0.0] * NODES)[-1:])
     with _counted_calls() as seen:
-        engine.run(nodes)
+        run(graph, name="pass", store=str(store), options=Options(here=True))
     receipts = seen.pop("read receipts", 0)
     return [
         record("requests", f"receipts that workers read per shard, {shards} shards x {NODES} nodes, local store",

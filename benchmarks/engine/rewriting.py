@@ -17,13 +17,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.engine.in_process import Engine
 from benchmarks.engine.nodes import Made, Measure, chain
 from benchmarks.engine.records import record
 from pipeline.contract import Node
+from pipeline.driver.execute import Options, run
+from pipeline.graph import build
 from stages.compact import Compact
 
 LATER = [0.01] * 5
+HERE = Options(here=True)
+BASE = "nodes/made-*/data/**/*"
 
 
 @dataclass(frozen=True)
@@ -81,13 +84,17 @@ def _rewrite_one(path: Path, node: Measure, target: Path) -> int:
 # columns -------------------------------------------------------------------------------------------------------------
 
 
-def separate(engine: Engine, nodes: Sequence[Node]) -> tuple[int, int]:
-    written = sum(engine.run([node]) for node in nodes)
-    return written, engine.kept(nodes[-1])
+def separate(store: Path, nodes: Sequence[Node]) -> tuple[int, int]:
+    """A run for every node."""
+    return [fused(store, [node]) for node in nodes][-1]
 
 
-def fused(engine: Engine, nodes: Sequence[Node]) -> tuple[int, int]:
-    return engine.run(nodes), engine.kept(nodes[-1])
+def fused(store: Path, nodes: Sequence[Node]) -> tuple[int, int]:
+    """One run, and so one pass. Return the bytes that lie beside the base, and the rows that stay."""
+    done = run(build(nodes[-1:]), name="columns", store=str(store), options=HERE)
+    written = sum(path.stat().st_size for path in store.glob("nodes/*/data/**/*") if path.is_file())
+    base = sum(path.stat().st_size for path in store.glob(BASE) if path.is_file())
+    return written - base, done[nodes[-1]].counts["rows"]["alive_out"]
 
 
 # the measurement -----------------------------------------------------------------------------------------------------
@@ -96,7 +103,8 @@ def fused(engine: Engine, nodes: Sequence[Node]) -> tuple[int, int]:
 def measure(folder: Path, shards: int, rows: int = 7000) -> list[dict]:
     """Of shards of so many documents of 700 words each: 25 MB a shard of 7000."""
     base = Made(shards=shards, rows=rows, words=700)
-    source = Engine(folder / "store", base).lay_down(base)
+    run(build([base]), name="base", store=str(folder / "store"), options=HERE)
+    source = sorted((folder / "store").glob(f"{BASE}.parquet"))
     records = []
     for removed in (0.1, 0.5, 0.9):
         records += _records(removed, _costs(folder, base, source, removed))
@@ -111,9 +119,9 @@ def _costs(folder: Path, base: Made, source: Sequence[Path], removed: float) -> 
         behind.append(Measure(docs=behind[-1], column=f"chars_{number}", removes=share))
     costs = {
         "rewriting": timed(lambda: rewrite(source, nodes, _fresh(folder / "rewriting"))),
-        "columns": timed(lambda: separate(_engine(folder, nodes[-1]), nodes)),
-        "fused": timed(lambda: fused(_engine(folder, nodes[-1]), nodes)),
-        "compact": timed(lambda: separate(_engine(folder, behind[-1]), behind)),
+        "columns": timed(lambda: separate(_emptied(folder), nodes)),
+        "fused": timed(lambda: fused(_emptied(folder), nodes)),
+        "compact": timed(lambda: separate(_emptied(folder), behind)),
     }
     # (A compacted row has another number in its shard, and so another hash.)
     assert costs["rewriting"].rows == costs["columns"].rows == costs["fused"].rows
@@ -126,12 +134,12 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def _engine(folder: Path, target: Node) -> Engine:
-    """The engine over a store that holds the base and nothing else."""
+def _emptied(folder: Path) -> Path:
+    """The store with the base and nothing else."""
     for path in (folder / "store" / "nodes").iterdir():
         if not path.name.startswith("made-"):
             shutil.rmtree(path)
-    return Engine(folder / "store", target)
+    return folder / "store"
 
 
 def _records(removed: float, costs: dict[str, Cost]) -> list[dict]:

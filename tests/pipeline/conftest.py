@@ -28,7 +28,7 @@ class Finished:
         return whole(self.paths, **changed)
 
     def run(self, name: str = "whole", **changed: dict[str, Any]) -> StoredRun:
-        return run(self.graph(**changed), name=name, store=str(self.store), options=Options(cpus=2))
+        return run(self.graph(**changed), name=name, store=str(self.store), options=Options(here=True))
 
     def plan(self, name: str = "whole", **changed: dict[str, Any]) -> dict[str, Entry]:
         return {entry.name: entry for entry in plan(self.graph(**changed), str(self.store), name).entries}
@@ -41,7 +41,7 @@ class Finished:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory, local_ray) -> Finished:
+def finished(tmp_path_factory) -> Finished:
     """For reading only."""
     folder = tmp_path_factory.mktemp("whole")
     made = Finished(folder / "store", write_corpus(folder / "in"))

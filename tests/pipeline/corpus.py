@@ -56,6 +56,7 @@ def bytes_of(store: Path | str, *, receipts: bool = True) -> dict[str, str]:
         part = name.split("/")[2]
         if path.is_file() and (part in ("data", "manifest.json", "figures.json") or (receipts and part == "receipts")):
             found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert found, f"no node has left a file in {store}: nothing to compare"
     return found
 
 

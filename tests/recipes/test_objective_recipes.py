@@ -43,29 +43,32 @@ def smaller(name):
     return {f"{name.replace('-', '_')}_{label}": node for label, node in parse(text, vocabulary()).nodes.items()}
 
 
-@pytest.mark.timeout(900)  # a dozen short trainings: a minute, and more on a busy machine
-def test_every_recipe_runs_with_its_method(local_ray, tmp_path):
-    methods = {
-        "emo": ("adaptive", "fixed"),
-        "hft": ("round_2",),
-        "codegen2": ("mixed", "prefix"),
-        "climb": ("data", "vocabulary"),
-        "loss-priors": ("in_loss", "in_sampler"),
-        "sft": ("tuned", "control"),
-    }
-    nodes = {label: node for name in methods for label, node in smaller(name).items()}
-    wanted = [f"{name.replace('-', '_')}_{label}" for name, labels in methods.items() for label in labels]
+ONE_ARM = {
+    "emo": "adaptive", "hft": "round_2", "codegen2": "mixed", "climb": "data", "loss-priors": "in_loss", "sft": "tuned",
+}  # fmt: skip
+OTHER_ARMS = {
+    "emo": "fixed", "codegen2": "prefix", "climb": "vocabulary", "loss-priors": "in_sampler", "sft": "control",
+}  # fmt: skip
+
+
+@pytest.mark.timeout(900)  # short trainings, each of some seconds, and more on a busy machine
+@pytest.mark.parametrize(
+    "arms", [ONE_ARM, pytest.param(OTHER_ARMS, marks=pytest.mark.faults)], ids=["one arm", "the other arms"]
+)  # the others differ in a field of the same classes: five trainings more
+def test_every_recipe_runs_with_its_method(tmp_path, arms):
+    nodes = {label: node for name in arms for label, node in smaller(name).items()}
+    wanted = [f"{name.replace('-', '_')}_{label}" for name, label in arms.items()]
     run = Pipeline([nodes[label] for label in wanted], name="objectives", store=str(tmp_path), names=nodes)
-    found = run.run(progress=False)
+    found = run.run(here=True, progress=False)
     assert [found[label].counts["train"]["trained"] for label in wanted] == [2] * len(wanted)
 
 
-def test_an_encoder_is_trained_in_two_phases_and_fills_masks_in_transformers(local_ray, tmp_path, monkeypatch):
+def test_an_encoder_is_trained_in_two_phases_and_fills_masks_in_transformers(tmp_path, monkeypatch):
     nodes = nodes_of(
         "clm-mlm", steps=("steps: 80", "steps: 4"), size=("{llama: 1m,", "{llama: 1m, layers: 2, hidden: 64,")
     )
     folder = nodes["encoder_folder"]
-    run = Pipeline([folder], name="encoder", store=str(tmp_path), names=nodes).run(progress=False)
+    run = Pipeline([folder], name="encoder", store=str(tmp_path), names=nodes).run(here=True, progress=False)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 

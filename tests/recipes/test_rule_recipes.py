@@ -14,7 +14,7 @@ pytestmark = pytest.mark.timeout(900)  # whole recipes: a minute each, and more 
 def run(name, tmp_path, outputs, changes=()):
     nodes = open_recipe(str(RECIPES / f"{name}.yaml"), changes=changes)[0].nodes
     store = str(tmp_path)
-    return Pipeline([nodes[out] for out in outputs], name=name, store=store, names=nodes).run(progress=False)
+    return Pipeline([nodes[out] for out in outputs], name=name, store=store, names=nodes).run(here=True, progress=False)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def run(name, tmp_path, outputs, changes=()):
         ("tele-data", "unique", {"language", "exact_dedup", "select"}),
     ],
 )
-def test_a_recipe_runs_and_accounts_for_every_document(local_ray, tmp_path, name, ends, went):
+def test_a_recipe_runs_and_accounts_for_every_document(tmp_path, name, ends, went):
     found = run(name, tmp_path, ["texts"])
     removed = found[ends].removed()
     kept = found[ends].rows(["id", "text"])
@@ -39,7 +39,7 @@ def test_a_recipe_runs_and_accounts_for_every_document(local_ray, tmp_path, name
         assert set(kept["id"].to_pylist()) <= set(found["candidates"].rows(["id"])["id"].to_pylist())
 
 
-def test_the_levels_are_five_and_the_best_one_is_free_of_rules(local_ray, tmp_path):
+def test_the_levels_are_five_and_the_best_one_is_free_of_rules(tmp_path):
     found = run("nemotron-levels", tmp_path, ["high_texts", "other_texts"])
     levels = found["levels"].rows(["quality_level", "quality_bucket"]).to_pylist()
     assert {row["quality_level"] for row in levels} == {0, 1, 2, 3, 4}

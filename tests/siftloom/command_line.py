@@ -1,13 +1,18 @@
-"""The command as a user types it: real processes, and a few documents to run it on."""
+"""The command as a user types it, in this process or in one of its own, and a few documents to run it on."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
@@ -32,14 +37,53 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "200", **more}
 
 
+# They start no Ray, and what they leave in a process is taken away (`_in_this_process`).
+LIGHT = {
+    "init", "plan", "budget", "status", "runs", "report", "why", "removed", "whatif", "diff", "verify", "clean",
+    "schema", "help",
+}  # fmt: skip
+
+
 def siftloom(*words: object, cwd: Path, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end and checks its exit code."""
-    done = subprocess.run(
-        [sys.executable, "-m", "siftloom", *map(str, words)], cwd=cwd, env=environment(**more),
-        text=True, capture_output=True, timeout=280,
-    )  # fmt: skip
+    """Runs a command to its end and checks its exit code: in this process where it starts no Ray."""
+    typed = [*map(str, words)]
+    light = typed[0] in LIGHT or (typed[0] == "run" and "--here" in typed)
+    done = _in_this_process(typed, cwd, more) if light else in_its_own(*typed, cwd=cwd, **more)
     assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
+
+
+def in_its_own(*words: str, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """A command in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "siftloom", *words], cwd=cwd, env=environment(**more),
+        text=True, capture_output=True, timeout=280,
+    )  # fmt: skip
+
+
+def _in_this_process(words: list[str], cwd: Path, more: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """All of the command but the start of Python."""
+    from siftloom.cli import main
+
+    out, err, code = io.StringIO(), io.StringIO(), None
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with (
+        contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+        warnings.catch_warnings(), mock.patch.dict(os.environ, {**environment(), **more}),
+        mock.patch.object(sys, "path", [str(ROOT), *sys.path]), mock.patch.object(main, "leave_out"),
+        mock.patch.object(sys, "argv", [str(ROOT / "siftloom" / "__main__.py"), *words]),
+    ):  # fmt: skip
+        try:
+            main.main()
+        except SystemExit as left:
+            code = left.code or 0
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            for name, module in [*sys.modules.items()]:  # a user's, which lie in the working folder
+                if Path(cwd).resolve() in Path(getattr(module, "__file__", None) or "/").resolve().parents:
+                    del sys.modules[name]
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def write_documents(folder: Path) -> None:

@@ -15,7 +15,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Small:
     folder = tmp_path_factory.mktemp("small")
     write_documents(folder / "docs")
     (folder / "small.yaml").write_text(RECIPE, encoding="utf-8")
-    done = siftloom("run", "small.yaml", "--cpus", "1", cwd=folder)
+    done = siftloom("run", "small.yaml", "--here", cwd=folder)
     assert "small is finished" in done.stdout
     return Small(folder)
 
@@ -26,7 +26,7 @@ def second(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Small:
     folder = tmp_path_factory.mktemp("second") / "copy"
     shutil.copytree(small.folder, folder)
     copied = Small(folder)
-    copied("run", "small.yaml", "plain", "-s", "plain.min_words=60", "-s", "plain.allow_empty=true", "--cpus", "1")
+    copied("run", "small.yaml", "plain", "-s", "plain.min_words=60", "-s", "plain.allow_empty=true", "--here")
     return copied
 
 

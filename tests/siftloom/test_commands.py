@@ -205,7 +205,7 @@ def test_an_error_as_json_has_its_parts(small: Small) -> None:
 
 def test_a_recipe_with_several_mistakes_names_them_all(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text("nodes:\n  docs: {use: reed}\n  more: {use: read}\n")
-    done = siftloom("run", "r.yaml", cwd=tmp_path, code=2)
+    done = siftloom("run", "r.yaml", "--here", cwd=tmp_path, code=2)
     assert "error: r.yaml:2:15: no kind of node 'reed'; did you mean 'read'?" in done.stderr
     assert "error: r.yaml:3:9: read without paths" in done.stderr
 
@@ -223,13 +223,13 @@ def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
 
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  plain:")[0])
-    siftloom("run", "r.yaml", "docs", "--cpus", "1", cwd=tmp_path)
+    siftloom("run", "r.yaml", "docs", "--here", cwd=tmp_path)
     plan = json.loads(siftloom("plan", "r.yaml", "--json", cwd=tmp_path).stdout)
     english = next(node for node in plan["nodes"] if node["name"] == "english")
     leases = Leases(open_store(str(tmp_path / "kept")))
     try:
         assert leases.acquire(f"nodes/language-{english['fingerprint'][:12]}")
-        done = siftloom("run", "r.yaml", "--no-wait", cwd=tmp_path, code=75)
+        done = siftloom("run", "r.yaml", "--here", "--no-wait", cwd=tmp_path, code=75)
     finally:
         leases.close()
     assert "another driver holds english" in done.stderr
@@ -239,7 +239,7 @@ def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_signal_drains_and_prints_the_command_to_resume(tmp_path: Path, number: signal.Signals) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE)
-    words = [sys.executable, "-m", "siftloom", "run", "r.yaml", "--cpus", "1", "--json"]
+    words = [sys.executable, "-m", "siftloom", "run", "r.yaml", "--here", "--json"]
     with subprocess.Popen(
         words, cwd=tmp_path, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -250,26 +250,26 @@ def test_a_signal_drains_and_prints_the_command_to_resume(tmp_path: Path, number
                 break
         rest, errors = process.communicate(timeout=200)
     assert process.returncode == 128 + number, errors
-    assert "resume with:\n  python -m siftloom run r.yaml --cpus 1 --json" in errors.lower()
+    assert "resume with:\n  python -m siftloom run r.yaml --here --json" in errors.lower()
     notices = [e["text"] for e in map(json.loads, rest.splitlines()) if e["event"] == "notice"]
     assert [text for text in notices if text.startswith("stopping: no task is begun any more")]
     states = [e["state"] for e in map(json.loads, rest.splitlines()) if e.get("node") == "once"]
     assert "done" not in states
-    siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)
+    siftloom("run", "r.yaml", "--here", cwd=tmp_path)
 
 
 def test_verify_names_a_damaged_file_and_run_mends_it(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "small.yaml").write_text(RECIPE)
     small = Small(tmp_path)
-    small("run", "small.yaml", "--cpus", "1")
+    small("run", "small.yaml", "--here")
     assert small.json("verify", "small.yaml")["findings"] == []
     victim = next(path for path in sorted(tmp_path.glob("kept/nodes/gopher_quality-*/data/rows/*")))
     whole = victim.read_bytes()
     victim.write_bytes(whole[:-3])
     told = small.json("verify", "small.yaml", code=1)
     assert [finding["file"] for finding in told["findings"]] == [str(victim.relative_to(tmp_path / "kept"))]
-    small("run", "small.yaml", "--cpus", "1")
+    small("run", "small.yaml", "--here")
     assert victim.read_bytes() == whole
     small("verify", "small.yaml")
 
@@ -277,7 +277,7 @@ def test_verify_names_a_damaged_file_and_run_mends_it(tmp_path: Path) -> None:
 def test_clean_removes_what_no_run_names(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  english:")[0])
-    siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path)
+    siftloom("run", "r.yaml", "--here", cwd=tmp_path)
     kept = Small(tmp_path)
     assert kept.json("clean", "--store", "kept")["removed"] == []
     stray = tmp_path / "kept/nodes/split-000000000000"
@@ -332,7 +332,7 @@ def test_an_error_of_a_users_function_says_where(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs")
     mapped = "  mine: {use: map, docs: docs, fn: 'mine:outer', per: row, reads: [text], writes: {mark: int32}}\n"
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  english:")[0] + mapped)
-    done = siftloom("run", "r.yaml", "--cpus", "1", cwd=tmp_path, code=1)
+    done = siftloom("run", "r.yaml", "--here", cwd=tmp_path, code=1)
     assert f"ValueError: boom at {tmp_path / 'mine.py'}:2 in inner" in done.stderr
     (log,) = (tmp_path / "kept").glob("runs/*/events/*.jsonl")
     traces = [event["trace"] for event in map(json.loads, log.read_text().splitlines()) if event["event"] == "failed"]
@@ -356,7 +356,7 @@ def test_what_a_document_holds_does_not_steer_the_terminal(tmp_path: Path) -> No
     (tmp_path / "docs" / "0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  distinct:")[0].replace("min_words: 20", "allow_empty: true"))
     told = siftloom("init", "docs", "-o", "other.yaml", cwd=tmp_path).stdout
-    siftloom("run", "r.yaml", "-s", "english.keep=[]", "-s", "english.min_probability=0", "--cpus", "1", cwd=tmp_path)
+    siftloom("run", "r.yaml", "-s", "english.keep=[]", "-s", "english.min_probability=0", "--here", cwd=tmp_path)
     told += siftloom("removed", "r.yaml", "plain", cwd=tmp_path).stdout
     told += siftloom("removed", "r.yaml", "plain", "--json", cwd=tmp_path).stdout
     told += siftloom("why", "r.yaml", rows[0]["name"], cwd=tmp_path).stdout

@@ -37,7 +37,7 @@ def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(
     copied = Small(tmp_path / "runs")
     for number, ((node, change), found) in enumerate(zip(changes, told, strict=True), 2):
         if number > 2:  # `second` is the first of them
-            copied("run", "small.yaml", node, "-s", f"{node}.{change}", "-s", f"{node}.allow_empty=true", "--cpus", "1")
+            copied("run", "small.yaml", node, "-s", f"{node}.{change}", "-s", f"{node}.allow_empty=true", "--here")
         counts = manifest(copied.folder / "kept", f"small@{number}", node)["counts"]["rows"]
         assert found["documents"] == counts["alive_in"]
         assert found["kept"]["documents"][1] == counts["alive_out"]
@@ -63,9 +63,9 @@ def test_whatif_of_a_selection_is_that_of_a_run(tmp_path: Path, copied: Small) -
     recipe = (copied.folder / "small.yaml").read_text().replace("name: small", "name: chosen")
     recipe += "  chosen: {use: select, docs: once, by: gopher_mean_word, keep_fraction: 0.5}\n"
     (copied.folder / "chosen.yaml").write_text(recipe)
-    copied("run", "chosen.yaml", "--cpus", "1")
+    copied("run", "chosen.yaml", "--here")
     found = copied.json("whatif", "chosen.yaml", "chosen", "keep_fraction=0.25")
-    copied("run", "chosen.yaml", "-s", "chosen.keep_fraction=0.25", "--cpus", "1")
+    copied("run", "chosen.yaml", "-s", "chosen.keep_fraction=0.25", "--here")
     counts = manifest(copied.folder / "kept", "chosen@2", "chosen")["counts"]["rows"]
     assert found["kept"]["documents"][1] == counts["alive_out"] < found["kept"]["documents"][0]
 
@@ -96,7 +96,7 @@ def test_a_run_shows_what_is_left(small: Small) -> None:
 
 
 def test_runs_are_listed_and_removed(copied: Small) -> None:
-    copied("run", "small.yaml", "plain", "-s", "plain.min_words=25", "--cpus", "1")
+    copied("run", "small.yaml", "plain", "-s", "plain.min_words=25", "--here")
     told = {run["run"]: (run["finished"], run["nodes"]) for run in copied.json("runs", "--store", "kept")["runs"]}
     assert told == {"small": (5, 5), "small@2": (3, 3)}
     assert "5 of 5" in copied("runs", "--store", "kept").stdout
@@ -106,9 +106,9 @@ def test_runs_are_listed_and_removed(copied: Small) -> None:
     removed = copied.json("clean", "--store", "kept", "--dry-run")["removed"]
     assert [entry["name"].partition("-")[0] for entry in removed] == ["nodes/gopher_quality"]
     for words in ("-s", "plain.min_words=26"), ("-s", "plain.min_words=27"):
-        copied("run", "small.yaml", "plain", *words, "--cpus", "1")
+        copied("run", "small.yaml", "plain", *words, "--here")
     copied("runs", "--store", "kept", "--remove", "small@2", "--yes")
-    copied("run", "small.yaml", "plain", "-s", "plain.min_words=28", "--cpus", "1")  # a name is not given twice
+    copied("run", "small.yaml", "plain", "-s", "plain.min_words=28", "--here")  # a name is not given twice
     names = [run["run"] for run in copied.json("runs", "--store", "kept")["runs"]]
     assert names == ["small", "small@3", "small@4"]
     done = copied("runs", "--store", "kept", "--remove", "none", "--yes", code=1)

@@ -52,7 +52,7 @@ def write_corpus(folder: Path) -> list[Page]:
 
 
 def curate(folder: Path, *words: str) -> None:
-    siftloom("run", "recipe.yaml", "curated", *words, "--cpus", "2", cwd=folder)
+    siftloom("run", "recipe.yaml", "curated", *words, "--here", cwd=folder)
 
 
 @pytest.mark.timeout(900)
@@ -85,7 +85,9 @@ def test_from_a_mixed_folder_to_a_dataset_without_an_edit(tmp_path: Path) -> Non
 
 def digests(store: Path) -> dict[Path, int]:
     """Data files of nodes -> inode: a file that is taken over is a link to the old one."""
-    return {path: path.stat().st_ino for path in store.glob("nodes/*/data/*/*") if path.is_file()}
+    found = {path: path.stat().st_ino for path in store.glob("nodes/*/data/*/*") if path.is_file()}
+    assert found
+    return found
 
 
 def counted(after: dict[Path, int], before: dict[Path, int]) -> dict[str, int]:

@@ -57,11 +57,11 @@ def graph(sources, share=0.5, min_words=50):
 
 def run(nodes, store, name="curation"):
     pipeline = Pipeline([nodes["out"]], name=name, store=str(store), names=nodes)
-    return pipeline.run(progress=False)
+    return pipeline.run(here=True, progress=False)
 
 
 @pytest.fixture(scope="module")
-def first(local_ray, sources, tmp_path_factory):
+def first(sources, tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     nodes = graph(sources)
     return nodes, run(nodes, store), store

@@ -136,7 +136,7 @@ def test_a_group_ends_with_the_row_that_fills_it(monkeypatch):
 
 
 @pytest.mark.parametrize("form", ["parquet", "jsonl.gz"])
-def test_a_run_up_to_a_node_and_then_the_rest_gives_the_bytes_of_one_run(local_ray, tmp_path, form):
+def test_a_run_up_to_a_node_and_then_the_rest_gives_the_bytes_of_one_run(tmp_path, form):
     """60 long documents, two row groups in the base: a phase in other workers hands on one table."""
     folder = tmp_path / "in"
     folder.mkdir()
@@ -148,7 +148,7 @@ def test_a_run_up_to_a_node_and_then_the_rest_gives_the_bytes_of_one_run(local_r
         sizes = Sizes(docs=docs, asks=Resources(cpus=1, actors=(1, 1)))
         named = {"docs": docs, "sizes": sizes, "out": Write(docs=sizes, format=form), "small": Compact(docs=sizes)}
         found = Pipeline([named[name] for name in targets], name="r", store=str(store), names=named)
-        return found.run(progress=False)
+        return found.run(here=True, progress=False)
 
     def shas(done, store):
         return {n: files(store / done[n].folder / "data") for n in ("out", "small")}

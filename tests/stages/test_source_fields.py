@@ -38,7 +38,7 @@ def go(tmp_path, *paths, name="r", form="jsonl.gz", columns=(), **fields):
     lang = s.Language(docs=docs, keep=("en",), min_probability=0.0)
     out = s.Write(docs=lang, to=str(tmp_path / name), format=form, columns=columns)
     run = Pipeline([out], name=name, store=str(tmp_path / "store"), names={"docs": docs, "out": out})
-    return run.run(progress=False), {row.pop("text"): row for row in records_of(tmp_path / name)}
+    return run.run(here=True, progress=False), {row.pop("text"): row for row in records_of(tmp_path / name)}
 
 
 def lines(path: Path, records) -> Path:
@@ -46,7 +46,7 @@ def lines(path: Path, records) -> Path:
     return path
 
 
-def test_json_lines_come_back_as_they_were_and_rows_are_still_explained(local_ray, tmp_path):
+def test_json_lines_come_back_as_they_were_and_rows_are_still_explained(tmp_path):
     path = lines(tmp_path / "a.jsonl", RECORDS)
     run, found = go(tmp_path, path)
     for record in RECORDS:
@@ -97,7 +97,7 @@ def table_of(count: int) -> pa.Table:
     )
 
 
-def test_parquet_in_place_and_copied_and_the_other_formats_give_their_fields(local_ray, tmp_path):
+def test_parquet_in_place_and_copied_and_the_other_formats_give_their_fields(tmp_path):
     pq.write_table(table_of(5), tmp_path / "p.parquet", row_group_size=2)
     run, found = go(tmp_path, tmp_path / "p.parquet", form="parquet")
     assert not list(Path(tmp_path / "store", run["docs"].folder, "data", "shards").glob("*.parquet")), "stays in place"
@@ -124,17 +124,19 @@ def test_parquet_in_place_and_copied_and_the_other_formats_give_their_fields(loc
     assert "source_fields" not in others["a plain text of a file"]
 
 
-def test_a_limit_that_copies_rows_of_parquet_gives_the_fields_of_those_in_place(local_ray, tmp_path):
+def test_a_limit_that_copies_rows_of_parquet_gives_the_fields_of_those_in_place(tmp_path):
     pq.write_table(table_of(6), tmp_path / "p.parquet", row_group_size=3)
     fields = []
     for limit in (4, None):
         docs = s.Read(paths=(str(tmp_path / "p.parquet"),), limit=limit)
-        run = Pipeline([docs], name="r", store=str(tmp_path / f"{limit}"), names={"docs": docs}).run(progress=False)
+        run = Pipeline([docs], name="r", store=str(tmp_path / f"{limit}"), names={"docs": docs}).run(
+            here=True, progress=False
+        )
         fields.append(run["docs"].rows(["source_fields"])["source_fields"].to_pylist())
     assert fields[0] == fields[1][:4]
 
 
-def test_a_growing_corpus_writes_only_what_is_new_while_its_fields_have_their_types(local_ray, tmp_path):
+def test_a_growing_corpus_writes_only_what_is_new_while_its_fields_have_their_types(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
 

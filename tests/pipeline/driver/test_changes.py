@@ -80,7 +80,7 @@ def test_copied_scores_are_the_bytes_that_a_fresh_run_makes(copy, tmp_path, mark
     assert fresh.bytes().items() <= copy.bytes().items()
 
 
-def test_scores_of_a_text_that_other_documents_decide_are_not_taken_over(tmp_path, local_ray):
+def test_scores_of_a_text_that_other_documents_decide_are_not_taken_over(tmp_path):
     """What `line_dedup` leaves of a document hangs on the others that are alive, and on its thresholds."""
     paths = tmp_path / "pages.txt"
     paths.write_text("aaaa bcd\nbcd bcd xyz\nfew\naaaa bcd\n")
@@ -88,7 +88,7 @@ def test_scores_of_a_text_that_other_documents_decide_are_not_taken_over(tmp_pat
     def shares(store: str, **fields: Any) -> list[float]:
         kept = LineDedup(docs=Long(docs=Lines(paths=(str(paths),)), min_chars=1), **fields)
         graph = build([Vowels(docs=kept, least=0.0, most=1.0)])
-        found = run(graph, name="pages", store=str(tmp_path / store), options=Options(cpus=1))
+        found = run(graph, name="pages", store=str(tmp_path / store), options=Options(here=True))
         return found["vowels"].rows(["id", "vowels"])["vowels"].to_pylist()
 
     shares("store", keep="none")
@@ -200,7 +200,7 @@ def test_the_reason_is_kept_when_a_changed_recipe_is_run(copy):
                 whys.update({entry.name: entry.why for entry in event.plan.entries})
 
     graph = copy.graph(vowels={"least": 0.2})
-    found = run(graph, name="whole", store=str(copy.store), options=Options(cpus=2), watcher=Watcher())
+    found = run(graph, name="whole", store=str(copy.store), options=Options(here=True), watcher=Watcher())
     assert found.name == "whole@2"
     assert whys["vowels"] == "least: 0.1 -> 0.2"
     assert whys["twins"] == "vowels changed"

@@ -31,6 +31,7 @@ from pipeline.progress.watcher import Notice, Started, TaskFailed
 from pipeline.run import open_run
 
 ROOT = Path(__file__).parents[3]
+HERE, ON_RAY = Options(here=True), Options(cpus=2)  # where the driver outlives its workers
 
 
 @pytest.fixture
@@ -42,15 +43,15 @@ def paths(tmp_path) -> tuple[str, ...]:
     return found
 
 
-def go(store: Path, *targets: Node):
-    return run(build(targets), name="run", store=str(store), options=Options(cpus=2))
+def go(store: Path, *targets: Node, options: Options = HERE):
+    return run(build(targets), name="run", store=str(store), options=options)
 
 
 def names_of(store: Path, kind: str, what: str = "receipts") -> list[str]:
     return sorted(p.name for p in store.glob(f"nodes/{kind}-*/{what}/**/*") if p.is_file())
 
 
-def test_a_bad_shard_does_not_stop_the_others(local_ray, paths, tmp_path):
+def test_a_bad_shard_does_not_stop_the_others(paths, tmp_path):
     trouble = tmp_path / "trouble"
     trouble.touch()
 
@@ -79,7 +80,7 @@ def test_a_bad_shard_does_not_stop_the_others(local_ray, paths, tmp_path):
     (Unsure, "unsure, all: .*division"),
     (Silent, "silent, all: .*nothing written; expected the file all.bin"),
 ])  # fmt: skip
-def test_a_wrong_node_is_not_committed_and_its_neighbours_are(local_ray, paths, tmp_path, node, message):
+def test_a_wrong_node_is_not_committed_and_its_neighbours_are(paths, tmp_path, node, message):
     docs = Lines(paths=paths)
     with pytest.raises(NodeFailed, match=message) as caught:
         go(tmp_path / "store", node(docs=docs), Long(docs=docs))
@@ -91,7 +92,7 @@ def test_a_wrong_node_is_not_committed_and_its_neighbours_are(local_ray, paths, 
     assert not list((tmp_path / "store" / "temporary").iterdir())
 
 
-def test_a_node_that_cannot_name_its_tasks_fails_once(local_ray, paths, tmp_path):
+def test_a_node_that_cannot_name_its_tasks_fails_once(paths, tmp_path):
     """While a neighbour works, the driver looks at the node again and again."""
     failures = []
 
@@ -103,7 +104,7 @@ def test_a_node_that_cannot_name_its_tasks_fails_once(local_ray, paths, tmp_path
     docs = Lines(paths=paths)
     graph = build([Unsure(docs=docs), Long(docs=docs, pause=1.0)])
     with pytest.raises(NodeFailed, match="unsure, all: ") as caught:
-        run(graph, name="run", store=str(tmp_path / "store"), options=Options(cpus=2), watcher=Watcher())
+        run(graph, name="run", store=str(tmp_path / "store"), options=Options(here=True), watcher=Watcher())
     assert failures == [("unsure", "all")]
     assert "tasks failed" not in str(caught.value)
 
@@ -122,7 +123,7 @@ def test_keys_that_are_no_names_of_files_are_named(tmp_path, keys):
         known.of(node, ledger.graph.phases(node)[0])
 
 
-def test_a_node_that_removes_everything_stops_the_run_unless_it_may(local_ray, paths, tmp_path):
+def test_a_node_that_removes_everything_stops_the_run_unless_it_may(paths, tmp_path):
     docs = Lines(paths=paths)
     gone = Long(docs=docs, min_chars=10_000)
     with pytest.raises(NodeFailed, match=r"long, commit: long: all \d+ documents were removed \(long\.short \d+\)"):
@@ -172,12 +173,12 @@ def test_a_shard_that_cannot_be_read_is_told_with_its_trace(copy):
 
     graph = copy.graph(long={"unit": "byte"})
     with pytest.raises(NodeFailed):
-        run(graph, name="other", store=str(copy.store), options=Options(cpus=2), watcher=Watcher())
+        run(graph, name="other", store=str(copy.store), options=Options(here=True), watcher=Watcher())
     assert told
     assert all("Traceback" in event.trace for event in told)
 
 
-def test_descendants_of_a_failed_node_wait(local_ray, paths, tmp_path):
+def test_descendants_of_a_failed_node_wait(paths, tmp_path):
     docs = Lines(paths=paths)
     with pytest.raises(NodeFailed, match="draws"):
         go(tmp_path / "store", Common(docs=docs, tally=Draws(docs=docs)))
@@ -192,7 +193,7 @@ def test_a_killed_worker_is_replaced_and_what_it_had_committed_stays(local_ray, 
     for name in ("graves", "marks", "none"):
         (tmp_path / name).mkdir()
     dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"), marks=str(tmp_path / "marks"), times=2)
-    died = go(tmp_path / "store", Vowels(docs=dying))
+    died = go(tmp_path / "store", Vowels(docs=dying), options=ON_RAY)
     assert died["long"].finished
     assert len(list((tmp_path / "graves").iterdir())) == 2
     assert len(list((tmp_path / "marks").iterdir())) == 12  # one batch a shard, each scored once
@@ -204,7 +205,7 @@ def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(local_
     (tmp_path / "graves").mkdir()
     dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"), times=10**6)
     with pytest.raises(NodeFailed, match=r"long, \w{8}-0001: .*died"):
-        go(tmp_path / "store", Vowels(docs=dying))
+        go(tmp_path / "store", Vowels(docs=dying), options=ON_RAY)
     assert len(names_of(tmp_path / "store", "long")) == 2
     assert len(names_of(tmp_path / "store", "vowels")) == 2
     out, err = capfd.readouterr()
@@ -214,7 +215,7 @@ def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(local_
 # sources -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_changes_while_it_is_read_is_named(local_ray, paths, tmp_path):
+def test_a_file_that_changes_while_it_is_read_is_named(paths, tmp_path):
     edited = f"{paths[0]}/part-02.txt"
     with pytest.raises(NodeFailed, match=r"lines, 0002: .*part-02\.txt: a file that has changed") as caught:
         go(tmp_path / "store", Long(docs=Careless(paths=paths, edited=edited)))
@@ -224,17 +225,17 @@ def test_a_file_that_changes_while_it_is_read_is_named(local_ray, paths, tmp_pat
     assert go(tmp_path / "store", Long(docs=Lines(paths=paths)))["long"].finished
 
 
-def test_a_file_that_is_written_again_with_the_same_bytes_is_fine(local_ray, paths, tmp_path):
+def test_a_file_that_is_written_again_with_the_same_bytes_is_fine(paths, tmp_path):
     edited = f"{paths[0]}/part-02.txt"
     go(tmp_path / "store", Long(docs=Careless(paths=paths, edited=edited, as_it_was=True)))
 
 
-def test_a_file_that_changes_between_plan_and_run_is_another_input(local_ray, paths, tmp_path):
+def test_a_file_that_changes_between_plan_and_run_is_another_input(paths, tmp_path):
     graph, store = build([Long(docs=Lines(paths=paths))]), str(tmp_path / "store")
-    run(graph, name="run", store=store)
+    run(graph, name="run", store=store, options=Options(here=True))
     assert {entry.action for entry in plan(graph, store, "run").entries} == {"reuse"}
     (Path(paths[0]) / "part-00.txt").write_text("only this line\n")
-    found = run(build([Long(docs=Lines(paths=paths))]), name="run", store=store)
+    found = run(build([Long(docs=Lines(paths=paths))]), name="run", store=store, options=Options(here=True))
     assert found["long"].rows(["text"])["text"].to_pylist()[0] == "only this line"
 
 
@@ -247,7 +248,7 @@ def test_a_missing_file_is_named_before_anything_runs(tmp_path):
 # disks ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_disk_that_is_too_small_is_refused_with_numbers(local_ray, paths, disk):
+def test_a_disk_that_is_too_small_is_refused_with_numbers(paths, disk):
     class Vast(Tally):
         def predict_bytes(self, rows, text_bytes):
             return 3 * 10**9
@@ -257,7 +258,7 @@ def test_a_disk_that_is_too_small_is_refused_with_numbers(local_ray, paths, disk
     assert names_of(disk / "store", "lines") == []
 
 
-def test_a_disk_that_fills_up_is_named_and_gives_its_room_back(local_ray, paths, disk):
+def test_a_disk_that_fills_up_is_named_and_gives_its_room_back(paths, disk):
     docs = Lines(paths=paths)
     free = open_store(str(disk)).free_bytes()
     go(disk / "store", Long(docs=docs))  # before: while the disk is full, whoever writes finds it so
@@ -268,7 +269,7 @@ def test_a_disk_that_fills_up_is_named_and_gives_its_room_back(local_ray, paths,
     assert open_store(str(disk)).free_bytes() > free - 300_000
 
 
-def test_a_store_that_cannot_be_written_is_named(local_ray, paths, disk):
+def test_a_store_that_cannot_be_written_is_named(paths, disk):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     with pytest.raises(StoreError, match="cannot be written"):
         go(disk / "store", Long(docs=Lines(paths=paths)))
@@ -296,7 +297,7 @@ def test_a_signal_drains_and_the_same_command_goes_on(finished, tmp_path, number
     assert not list(store.glob("runs/*/stop-*"))
     assert not list((store / "temporary").iterdir())
     assert not list(store.glob("nodes/tally-*/manifest.json"))
-    again = run(whole(finished.paths), name="whole", store=str(store), options=Options(cpus=2))
+    again = run(whole(finished.paths), name="whole", store=str(store), options=Options(here=True))
     after = times_of(store)
     assert {name: after[name] for name in before} == before
     assert bytes_of(store) == finished.bytes()

@@ -174,11 +174,11 @@ def test_planning_imports_nothing_heavy(paths, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["lines", "strip"])
-def test_a_node_that_is_nearly_done_needs_space_for_the_rest_only(local_ray, tmp_path, kind):
+def test_a_node_that_is_nearly_done_needs_space_for_the_rest_only(tmp_path, kind):
     """A run with nine of ten shards done was refused: the plan asked for space for all ten."""
     paths = write_corpus(tmp_path / "in", files=10, lines=50)
     graph, store = build([Strip(docs=Lines(paths=paths))]), str(tmp_path / "store")
-    run(graph, name="run", store=store, options=Options(cpus=2))
+    run(graph, name="run", store=store, options=Options(here=True))
     (folder,) = (tmp_path / "store" / "nodes").glob(f"{kind}-*")
     written = sum(path.stat().st_size for path in folder.glob("data/**/*") if path.is_file())
     (folder / "manifest.json").unlink()

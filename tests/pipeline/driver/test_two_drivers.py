@@ -126,7 +126,7 @@ def test_a_lease_that_runs_for_years_is_named_with_its_mend(copy, held, monkeypa
     years = {"boot": "another host", "pid": 7, "token": "its", "expires": time.time() + 1e9}
     path.write_text(json.dumps(json.loads(path.read_text()) | years))
     person = _Removes(copy.store)
-    Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, person).run()
+    Driver(copy.graph(), "whole", str(copy.store), Options(here=True), None, person).run()
     (line,) = person.lines
     name = "common" if held == "common" else "runs/whole"
     assert re.match(
@@ -143,7 +143,7 @@ def test_what_another_did_before_a_node_was_taken_is_seen(copy):
     receipts, aside = copy.store / view.folder / "receipts", copy.store / "aside"
     (copy.store / view.folder / "manifest.json").unlink()
     receipts.rename(aside)
-    driver = Driver(copy.graph(), "whole", str(copy.store), Options(), None, None)
+    driver = Driver(copy.graph(), "whole", str(copy.store), Options(here=True), None, None)
     driver.leases = Leases(driver.store)
     node = next(node for node, label in driver.graph.names.items() if label == "long")
     assert driver.state.done(node, "rows") == set()
@@ -162,7 +162,7 @@ def test_what_another_finishes_between_two_looks_is_no_end(copy, monkeypatch):
     for label in ("tally", "common"):
         folders[label].rename(aside / label)
     shutil.rmtree(folders["count"])
-    driver = Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, None)
+    driver = Driver(copy.graph(), "whole", str(copy.store), Options(here=True), None, None)
     walk = driver._walk
 
     def after_another():

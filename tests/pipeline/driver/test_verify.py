@@ -315,7 +315,7 @@ class _Cleans:
 def test_a_run_looks_at_no_node_while_the_store_is_cleaned(copy, monkeypatch):
     monkeypatch.setattr(lease, "PATIENCE_SECONDS", 0.0)
     sound = copy.bytes()
-    Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, _Cleans(copy.store)).run()
+    Driver(copy.graph(), "whole", str(copy.store), Options(here=True), None, _Cleans(copy.store)).run()
     assert copy.bytes() == sound
 
 
@@ -336,7 +336,7 @@ class _Removes:
 def test_a_run_whose_results_were_removed_does_not_end_well(copy):
     watcher = _Removes(copy.store / copy.open()["tally"].folder)
     with pytest.raises(StoreError, match="the results of tally were removed while this run was at work"):
-        Driver(copy.graph(), "whole", str(copy.store), Options(cpus=2), None, watcher).run()
+        Driver(copy.graph(), "whole", str(copy.store), Options(here=True), None, watcher).run()
 
 
 def test_clean_leaves_a_folder_alone_that_is_no_store(tmp_path):
@@ -379,15 +379,15 @@ def test_nodes_that_two_runs_share_stay_while_one_names_them(copy):
     assert copy.open("other")["common"].rows(["id"]).num_rows > 0
 
 
-def test_what_a_node_of_a_run_was_made_from_stays(local_ray, tmp_path):
+def test_what_a_node_of_a_run_was_made_from_stays(tmp_path):
     """A recipe that is run up to a node after its files have changed names that node anew, and those behind it as they
     were; the rows of these lie beside the old base.
     """
     docs = Lines(paths=write_corpus(tmp_path / "in", files=2))
     store, names = str(tmp_path / "store"), {"docs": docs, "long": Long(docs=docs)}
-    first = run(build([names["long"]], names), name="run", store=store, options=Options(cpus=1))
+    first = run(build([names["long"]], names), name="run", store=store, options=Options(here=True))
     rows = first["long"].rows(["id", "text"])
     (tmp_path / "in" / "part-02.txt").write_text("a line of a new file\n")
-    run(build([docs], names), name="run", store=store, options=Options(cpus=1))
+    run(build([docs], names), name="run", store=store, options=Options(here=True))
     assert clean(store) == []
     assert open_run(store, "run")["long"].rows(["id", "text"]) == rows

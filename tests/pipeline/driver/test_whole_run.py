@@ -13,7 +13,7 @@ import pytest
 from corpus import bytes_of, times_of, whole
 from nodes import Lines, Strip, Tally
 
-from pipeline.driver.execute import run
+from pipeline.driver.execute import Options, run
 from pipeline.errors import DataError, UserError
 from pipeline.files.objects import LocalStore, sha256_of
 from pipeline.graph import build
@@ -135,16 +135,16 @@ def test_receipts_vouch_for_every_file_and_manifests_for_every_receipt(finished)
     assert not list(finished.store.glob("nodes/*/lease/*"))
 
 
-def test_a_text_that_changes_twice_is_the_last_of_both(local_ray, finished, tmp_path):
+def test_a_text_that_changes_twice_is_the_last_of_both(finished, tmp_path):
     """In one pass, where the text is handed on, and in a later one, where it is read back."""
     docs = Lines(paths=finished.paths)
     once = Strip(docs=docs, what="[0-9]")
     twice = Strip(docs=once, what="moon ?")
-    inside = run(build([Tally(docs=twice)]), name="inside", store=str(tmp_path / "inside"))
+    inside = run(build([Tally(docs=twice)]), name="inside", store=str(tmp_path / "inside"), options=Options(here=True))
     later_store = str(tmp_path / "later")
-    run(build([once]), name="once", store=later_store)
-    run(build([twice]), name="twice", store=later_store)
-    later = run(build([Tally(docs=twice)]), name="later", store=later_store)
+    run(build([once]), name="once", store=later_store, options=Options(here=True))
+    run(build([twice]), name="twice", store=later_store, options=Options(here=True))
+    later = run(build([Tally(docs=twice)]), name="later", store=later_store, options=Options(here=True))
     lines = [line for path in sorted(Path(finished.paths[0]).iterdir()) for line in path.read_text().splitlines()]
     without = [re.sub("moon ?", "", re.sub("[0-9]", "", line)) for line in lines]
     for found in (inside, later):
@@ -165,7 +165,7 @@ def test_a_copied_and_touched_input_costs_digests_only(copy, tmp_path):
     shutil.copytree(copy.paths[0], tmp_path / "elsewhere")
     os.utime(tmp_path / "elsewhere" / "part-00.txt", ns=(1, 1))
     before = times_of(copy.store)
-    run(whole((str(tmp_path / "elsewhere"),)), name="whole", store=str(copy.store))
+    run(whole((str(tmp_path / "elsewhere"),)), name="whole", store=str(copy.store), options=Options(here=True))
     assert times_of(copy.store) == before
     assert len(list((copy.store / "sources").iterdir())) == 2
 
@@ -173,7 +173,7 @@ def test_a_copied_and_touched_input_costs_digests_only(copy, tmp_path):
 def test_a_part_of_a_graph_joins_the_run(copy):
     graph = copy.graph()
     labels = {label: node for node, label in graph.names.items()}
-    again = run(build([labels["twins"]], labels), name="whole", store=str(copy.store))
+    again = run(build([labels["twins"]], labels), name="whole", store=str(copy.store), options=Options(here=True))
     assert again.name == "whole"
     assert [view.label for view in again.nodes][-1] == "count"
     assert again[labels["twins"]].label == "twins"

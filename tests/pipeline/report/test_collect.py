@@ -38,7 +38,14 @@ def run(tmp_path_factory) -> StoredRun:
     graph = build([Letters(docs=SameBeginning(docs=plain))], {"docs": docs, "plain": plain})
     for _ in range(2):  # the second finds everything done
         recorder = Recorder(open_store(str(folder / "store")), "tiny")
-        done = execute.run(graph, name="tiny", store=str(folder / "store"), watcher=recorder, recipe="name: tiny\n")
+        done = execute.run(
+            graph,
+            name="tiny",
+            store=str(folder / "store"),
+            watcher=recorder,
+            options=execute.Options(here=True),
+            recipe="name: tiny\n",
+        )
         recorder.close()
     return done
 
@@ -101,14 +108,14 @@ def test_a_node_that_is_not_finished_is_shown_so(run: StoredRun) -> None:
     assert half.headline == "Not finished: same_beginning, letters."
 
 
-def test_the_funnel_counts_the_documents_of_every_source_though_a_node_sees_one(local_ray, tmp_path) -> None:
+def test_the_funnel_counts_the_documents_of_every_source_though_a_node_sees_one(tmp_path) -> None:
     for name, texts in (("a", THINGS), ("b", ["Too short.", *THINGS[:4]])):
         lines = [json.dumps({"text": PROSE.format(text, name) if " " not in text else text}) for text in texts]
         (tmp_path / f"{name}.jsonl").write_text("\n".join(lines), encoding="utf-8")
     a, b = (Read(paths=[str(tmp_path / f"{name}.jsonl")]) for name in "ab")
     plain = GopherQuality(docs=b, min_words=20)
     graph = build([SameBeginning(docs=(a, plain))], {"a": a, "b": b, "plain": plain})
-    done = execute.run(graph, name="two", store=str(tmp_path / "store"))
+    done = execute.run(graph, name="two", store=str(tmp_path / "store"), options=execute.Options(here=True))
     assert [(step.label, step.documents) for step in collect(done).funnel] == [
         ("a + b", 15), ("plain", 14), ("same_beginning", 14),  # it compares inside a shard
     ]  # fmt: skip

@@ -26,7 +26,7 @@ from pipeline.contract import (
     shard_facts,
     sources,
 )
-from pipeline.driver.execute import run
+from pipeline.driver.execute import Options, run
 from pipeline.driver.verify import verify
 from pipeline.errors import DataError, NodeFailed, SourceChanged
 from pipeline.files.open_store import open_store
@@ -35,6 +35,8 @@ from pipeline.graph import build
 from pipeline.results.binding import BaseShard
 from pipeline.results.rows import ShardView
 from pipeline.run import open_run
+
+HERE = Options(here=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,7 +102,7 @@ class Probe(Node):
 
 
 def probe(store: Path, docs: Node | tuple[Node, ...], columns: tuple[str, ...] = ("id", "text")) -> dict:
-    found = run(build([Probe(docs=docs, columns=columns)]), name="probe", store=str(store))
+    found = run(build([Probe(docs=docs, columns=columns)]), name="probe", store=str(store), options=HERE)
     return json.loads(found["probe"].path("probe", "all", ".json").read_text())
 
 
@@ -116,7 +118,7 @@ def reviews(tmp_path) -> tuple[str, ...]:
     return (str(folder),)
 
 
-def test_rows_of_parquet_files_are_read_where_they_lie(local_ray, reviews, tmp_path):
+def test_rows_of_parquet_files_are_read_where_they_lie(reviews, tmp_path):
     docs = ParquetRows(paths=reviews)
     told = probe(tmp_path / "store", Strip(docs=Long(docs=docs)), ("id", "text", "stars", "source", "chars"))
     assert [rows for _, rows in told["shards"]] == [3, 3, 1, 3, 1]
@@ -191,10 +193,10 @@ def test_rows_that_need_nothing_of_the_base_do_not_open_it(tmp_path, monkeypatch
     assert all(start == table["_row"][0].as_py() and len(mask) == len(table) for start, mask, table in batches)
 
 
-def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, reviews, tmp_path):
+def test_a_parquet_file_that_changes_after_it_was_read_is_named(reviews, tmp_path):
     store = str(tmp_path / "store")
     docs = ParquetRows(paths=reviews)
-    run(build([Long(docs=docs)]), name="run", store=store)
+    run(build([Long(docs=docs)]), name="run", store=store, options=HERE)
     changed = Path(reviews[0], "a.parquet")
     table = pq.read_table(changed)
     pq.write_table(table.set_column(1, "body", pa.array([f"other {i}" for i in range(7)])), changed, row_group_size=3)
@@ -203,13 +205,13 @@ def test_a_parquet_file_that_changes_after_it_was_read_is_named(local_ray, revie
     (finding,) = verify(store, "run")
     assert (finding.node, finding.file, finding.withdrawn) == ("parquet_rows", str(changed), False)
     # The recipe run again reads the new file under a new identity.
-    again = run(build([Long(docs=ParquetRows(paths=reviews))]), name="run", store=store)
+    again = run(build([Long(docs=ParquetRows(paths=reviews))]), name="run", store=store, options=HERE)
     assert "other 0" in again["long"].rows(["text"])["text"].to_pylist()
 
 
-def test_a_parquet_file_that_goes_away_is_named_with_its_shard(local_ray, reviews, tmp_path):
+def test_a_parquet_file_that_goes_away_is_named_with_its_shard(reviews, tmp_path):
     graph = build([Vowels(docs=ParquetRows(paths=reviews))])
-    run(build([graph.nodes[0]]), name="run", store=str(tmp_path / "store"))
+    run(build([graph.nodes[0]]), name="run", store=str(tmp_path / "store"), options=HERE)
     lost = Path(reviews[0], "b.parquet")
     keep = lost.read_bytes()
 
@@ -220,11 +222,11 @@ def test_a_parquet_file_that_goes_away_is_named_with_its_shard(local_ray, review
             return super().open(ctx)
 
     with pytest.raises(NodeFailed, match=r"hides, .*b\.parquet"):
-        run(build([Hides(docs=graph.nodes[0])]), name="hides", store=str(tmp_path / "store"))
+        run(build([Hides(docs=graph.nodes[0])]), name="hides", store=str(tmp_path / "store"), options=HERE)
     lost.write_bytes(keep)
 
 
-def test_several_bases_come_one_after_the_other_and_carry_what_all_have(local_ray, tmp_path):
+def test_several_bases_come_one_after_the_other_and_carry_what_all_have(tmp_path):
     one_base = Long(docs=Lines(paths=write_corpus(tmp_path / "one", files=1, lines=10)))
     other = Long(docs=Lines(paths=write_corpus(tmp_path / "other", files=2, lines=5, seed=3)))
     told = probe(tmp_path / "store", (Vowels(docs=other), one_base), ("id", "chars"))
@@ -236,12 +238,12 @@ def test_several_bases_come_one_after_the_other_and_carry_what_all_have(local_ra
     assert len({name for name, _ in told["shards"]}) == 3
 
 
-def test_copies_are_found_across_bases(local_ray, tmp_path):
+def test_copies_are_found_across_bases(tmp_path):
     first = Lines(paths=write_corpus(tmp_path / "one", files=1, lines=30))
     again = Long(docs=Lines(paths=(str(tmp_path / "one" / "part-00.txt"),)), min_chars=1)
     other = Lines(paths=write_corpus(tmp_path / "other", files=1, lines=30, seed=5))
     twins = Twins(docs=(other, first))
-    found = run(build([twins]), name="run", store=str(tmp_path / "store"))[twins]
+    found = run(build([twins]), name="run", store=str(tmp_path / "store"), options=HERE)[twins]
     texts = found.rows(["text"])["text"].to_pylist()
     lines = [line for n in ("other", "one") for line in (tmp_path / n / "part-00.txt").read_text().splitlines()]
     assert texts == list(dict.fromkeys(lines))

@@ -1,4 +1,4 @@
-"""What the contract gives to nodes with models, each with a small node on real Ray."""
+"""What the contract gives to nodes with models, each with a small node; on Ray where a worker dies."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from pipeline.graph import build
 from stages.compact import Compact
 
 ROWS = 23
+HERE, ON_RAY = Options(here=True), Options(cpus=2)
 
 
 @pytest.fixture
-def docs(local_ray, tmp_path) -> Lines:
+def docs(tmp_path) -> Lines:
     return Lines(paths=write_corpus(tmp_path / "in", files=2, lines=ROWS))
 
 
@@ -32,8 +33,8 @@ def marks(tmp_path) -> str:
     return str(tmp_path / "marks")
 
 
-def go(store: Path, *targets: Node):
-    return run(build(targets), name="run", store=str(store), options=Options(cpus=2))
+def go(store: Path, *targets: Node, options: Options = HERE):
+    return run(build(targets), name="run", store=str(store), options=options)
 
 
 def side_cars(store: Path) -> dict[str, str]:
@@ -75,10 +76,10 @@ def test_batches_end_sooner_where_their_texts_are_long(docs, tmp_path, commit_ro
     assert len(set(sizes)) > 2
 
 
-def test_a_killed_worker_loses_one_piece_and_no_byte_tells_of_it(docs, tmp_path, marks):
+def test_a_killed_worker_loses_one_piece_and_no_byte_tells_of_it(local_ray, docs, tmp_path, marks):
     whole = go(tmp_path / "whole", Sizes(docs=docs, batch_rows=2))
     node = Sizes(docs=docs, batch_rows=2, commit_rows=6, marks=marks, dies_at=15)
-    go(tmp_path / "pieces", node)
+    go(tmp_path / "pieces", node, options=ON_RAY)
     assert Path(marks, "dead").exists()
     assert side_cars(tmp_path / "pieces") == side_cars(tmp_path / "whole")
     begun = sorted(int(first) for first, _, _ in marks_of(marks, "rows"))
@@ -241,9 +242,9 @@ def test_new_documents_name_those_they_were_made_from(docs, tmp_path):
         assert ids[row["parent_row"]] == parent
 
 
-def test_a_killed_worker_of_a_new_base_loses_one_piece(docs, tmp_path, marks):
+def test_a_killed_worker_of_a_new_base_loses_one_piece(local_ray, docs, tmp_path, marks):
     go(tmp_path / "whole", Halves(docs=docs))
-    go(tmp_path / "pieces", Halves(docs=docs, commit_rows=10, marks=marks, dies_at="17"))
+    go(tmp_path / "pieces", Halves(docs=docs, commit_rows=10, marks=marks, dies_at="17"), options=ON_RAY)
     assert Path(marks, "dead").exists()
     whole, pieces = (
         {name: digest for name, digest in bytes_of(tmp_path / store).items() if "/data/" in name}
@@ -267,7 +268,7 @@ def test_documents_of_pairs_have_two_parents(docs, tmp_path):
 # what a worker loads -------------------------------------------------------------------------------------------------
 
 
-def test_per_shard_phases_load_once_per_worker(local_ray, tmp_path, marks):
+def test_per_shard_phases_load_once_per_worker(tmp_path, marks):
     docs = Lines(paths=write_corpus(tmp_path / "in", files=9, lines=5))
     run = go(tmp_path / "store", Loads(docs=docs, marks=marks))
     loads = marks_of(marks, "load")

@@ -58,24 +58,26 @@ def graph(folder, min_jaccard=0.6, keep="first"):
     return {"old": old, "once": once, "new": new, "plain": plain, "clean": clean}
 
 
-def run(nodes, store, cpus=2):
+def run(nodes, store, **how):
     pipeline = Pipeline([nodes["clean"]], name="dedup", store=str(store), names=nodes)
-    return pipeline.run(cpus=cpus, progress=False)
+    return pipeline.run(progress=False, **(how or {"here": True}))
 
 
 @pytest.fixture(scope="module")
-def first(local_ray, folder, tmp_path_factory):
+def first(folder, tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     return run(graph(folder), store), store
 
 
 def files(store, phases=None) -> dict[str, str]:
     """Name -> SHA-256 of every data file."""
-    return {
+    found = {
         str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(store.glob("nodes/*/data/*/*"))
         if phases is None or path.parent.name in phases
     }
+    assert found
+    return found
 
 
 def test_documents_go_for_the_reasons_of_each_node(first):
@@ -91,10 +93,10 @@ def test_documents_go_for_the_reasons_of_each_node(first):
     assert not any("rights reserved" in text for text in texts)
 
 
-def test_workers_change_no_byte(first, folder, tmp_path):
+def test_workers_change_no_byte(local_ray, first, folder, tmp_path):
     _, store = first
     for cpus in (1, 3):
-        run(graph(folder), tmp_path / str(cpus), cpus)
+        run(graph(folder), tmp_path / str(cpus), cpus=cpus)
         assert files(tmp_path / str(cpus)) == files(store)
 
 
@@ -103,6 +105,7 @@ def test_a_changed_judgement_reuses_the_keys(first, folder, change):
     """The files of the key phases are linked, not written again: no kernel call."""
     _, store = first
     before = {path.stat().st_ino for path in store.glob("nodes/minhash_dedup-*/data/*/*") if path.parent.name in PHASES}
+    assert len(before) > 10
     known = set(store.glob("nodes/minhash_dedup-*"))
     run(graph(folder, **change), store)
     (fresh,) = set(store.glob("nodes/minhash_dedup-*")) - known
@@ -123,7 +126,7 @@ def test_against_a_folder_equals_against_the_node(first, folder, tmp_path):
     (old,) = [path for path in store.glob("nodes/minhash_dedup-*") if path.name.endswith(found["old"].fingerprint[:12])]
     once = s.ExactDedup(docs=s.Read(paths=(f"{folder}/new-*.jsonl",), keep=("url",)))
     new = s.MinHashDedup(docs=once, against_folders=(str(old),))
-    other = Pipeline([new], name="new", store=str(tmp_path)).run(cpus=2, progress=False)[new]
+    other = Pipeline([new], name="new", store=str(tmp_path)).run(here=True, progress=False)[new]
     here = found["new"]
     for table in ("duplicate_of", "reason", "value"):
         assert other.removed()[table].to_pylist() == [
@@ -139,9 +142,9 @@ def test_against_a_folder_of_a_dry_run_equals_against_the_node(first, folder, tm
     old = s.MinHashDedup(docs=before.docs, dry_run=True)
     docs = s.Read(paths=(f"{folder}/new-*.jsonl",), keep=("url",))
     here, real = s.MinHashDedup(docs=docs, against=(old,)), s.MinHashDedup(docs=docs, against=(before,))
-    found = Pipeline([here, real], name="dry", store=str(store), names={"old": old}).run(cpus=2, progress=False)
+    found = Pipeline([here, real], name="dry", store=str(store), names={"old": old}).run(here=True, progress=False)
     there = s.MinHashDedup(docs=docs, against_folders=(f"{store}/{found['old'].folder}",))
-    other = Pipeline([there], name="there", store=str(tmp_path)).run(cpus=2, progress=False)[there].removed()
+    other = Pipeline([there], name="there", store=str(tmp_path)).run(here=True, progress=False)[there].removed()
     assert other["duplicate_of"] == found[here].removed()["duplicate_of"]
     assert other["duplicate_of"] != found[real].removed()["duplicate_of"]
 
@@ -161,13 +164,13 @@ def test_what_folders_are_called_does_not_decide_which_documents_win(first, tmp_
     assert len(orders[0]) == 6
 
 
-def test_the_guard_holds_after_the_dry_run_that_it_advises(local_ray, tmp_path):
+def test_the_guard_holds_after_the_dry_run_that_it_advises(tmp_path):
     """The verdict of the dry run must not stand in for that of the node which removes."""
     (tmp_path / "same.jsonl").write_text('{"text": "the same six words in all"}\n' * 200)
 
     def run(**fields):
         node = s.MinHashDedup(docs=s.Read(paths=(f"{tmp_path}/same.jsonl",)), **fields)
-        return Pipeline([node], name="guard", store=f"{tmp_path}/store").run(cpus=2, progress=False)[node]
+        return Pipeline([node], name="guard", store=f"{tmp_path}/store").run(here=True, progress=False)[node]
 
     for _ in range(2):
         with pytest.raises(NodeFailed, match=r"199 of 200 documents.*dry_run: true"):
@@ -182,4 +185,4 @@ def test_a_folder_made_otherwise_is_refused(first, folder, tmp_path):
     docs = s.Read(paths=(f"{folder}/new-*.jsonl",))
     node = s.MinHashDedup(docs=docs, ngram=4, against_folders=(str(old),))
     with pytest.raises(NodeFailed, match="made with ngram = 5"):
-        Pipeline([node], name="x", store=str(tmp_path)).run(cpus=2, progress=False)
+        Pipeline([node], name="x", store=str(tmp_path)).run(here=True, progress=False)

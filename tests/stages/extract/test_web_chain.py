@@ -41,11 +41,11 @@ def run(archive, store, engine):
     text = s.Extract(docs=raw, engine=engine)
     english = s.Language(docs=text, keep=("en",))
     nodes = {"raw": raw, "text": text, "english": english}
-    return Pipeline([english], name=engine, store=str(store), names=nodes).run(progress=False)
+    return Pipeline([english], name=engine, store=str(store), names=nodes).run(here=True, progress=False)
 
 
 @pytest.mark.parametrize("engine", ["resiliparse", "trafilatura"])
-def test_pages_become_documents_of_their_language(local_ray, archive, tmp_path, engine):
+def test_pages_become_documents_of_their_language(archive, tmp_path, engine):
     found = run(archive, tmp_path, engine)
     pages = found["text"].rows(["url", "text", "title", "n_links", "charset"]).to_pylist()
     by_language = {name: [row for row in pages if f"/{name}/" in row["url"]] for name in CHARSETS}

@@ -37,7 +37,9 @@ def model(tmp_path_factory):
 
 
 def run(nodes, store, name="generate", targets=("end",)):
-    return Pipeline([nodes[t] for t in targets], name=name, store=str(store), names=nodes).run(progress=False)
+    return Pipeline([nodes[t] for t in targets], name=name, store=str(store), names=nodes).run(
+        here=True, progress=False
+    )
 
 
 def clustered(sources, model, **fields):
@@ -48,7 +50,7 @@ def clustered(sources, model, **fields):
 
 
 @pytest.fixture(scope="module")
-def first(local_ray, sources, model, tmp_path_factory):
+def first(sources, model, tmp_path_factory):
     store = tmp_path_factory.mktemp("store")
     nodes = clustered(sources, model)
     return nodes, run(nodes, store), store
@@ -81,7 +83,7 @@ def test_a_drop_list_removes_a_cluster_and_computes_no_distance_again(first, sou
     assert kept.to_pylist() == before.filter(pc.equal(before["cluster"], 0))["cluster_distance"].to_pylist()
 
 
-def test_a_wrong_width_is_named_by_the_run(local_ray, sources, model, tmp_path):
+def test_a_wrong_width_is_named_by_the_run(sources, model, tmp_path):
     nodes = clustered(sources, model)
     nodes["end"] = s.Embed(docs=nodes["docs"], model=nodes["vectors"].model, width=31)
     with pytest.raises(NodeFailed, match="vectors of 32 numbers; expected 31"):
@@ -101,7 +103,7 @@ def judged(sources, server, **fields):
     return {"docs": docs, "end": s.Judge(docs=docs, model=endpoint, prompt="Rate: {text}", in_flight=4, **fields)}
 
 
-def test_verdicts_come_from_the_endpoint_and_a_finished_judge_asks_nothing(local_ray, sources, tmp_path):
+def test_verdicts_come_from_the_endpoint_and_a_finished_judge_asks_nothing(sources, tmp_path):
     with serving(verdict) as server:
         server.mishaps += [429, 503]
         nodes = judged(sources, server, votes=2)
@@ -117,7 +119,7 @@ def test_verdicts_come_from_the_endpoint_and_a_finished_judge_asks_nothing(local
         assert len(server.asked) == asked == 22
 
 
-def test_an_answer_that_cannot_be_read_is_a_reason_with_its_text(local_ray, sources, tmp_path):
+def test_an_answer_that_cannot_be_read_is_a_reason_with_its_text(sources, tmp_path):
     with serving(lambda asked: "no idea" if "judge" in asked["messages"][-1]["content"] else "Score: 2") as server:
         server.mishaps += ["garbage"]
         nodes = judged(sources, server, on_error="reason")
@@ -129,7 +131,7 @@ def test_an_answer_that_cannot_be_read_is_a_reason_with_its_text(local_ray, sour
             run(judged(sources, server), tmp_path / "fail")
 
 
-def test_a_budget_of_tokens_is_that_of_one_run_and_what_it_paid_for_is_kept(local_ray, sources, tmp_path):
+def test_a_budget_of_tokens_is_that_of_one_run_and_what_it_paid_for_is_kept(sources, tmp_path):
     with serving(verdict) as server:
         for spent in (1, 2):
             with pytest.raises(NodeFailed, match="`token_budget`"):
@@ -140,14 +142,14 @@ def test_a_budget_of_tokens_is_that_of_one_run_and_what_it_paid_for_is_kept(loca
         assert len(run(nodes, tmp_path)[nodes["end"]].rows(["judge"])) == 20 == len(server.asked)
 
 
-def test_a_server_that_is_gone_fails_the_node_and_removes_nobody(local_ray, sources, tmp_path):
+def test_a_server_that_is_gone_fails_the_node_and_removes_nobody(sources, tmp_path):
     with serving() as server:
         nodes = judged(sources, server, on_error="reason")
     with pytest.raises(NodeFailed, match="no answer in 3 tries"):
         run(nodes, tmp_path)
 
 
-def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sources, model, tmp_path):
+def test_new_documents_name_their_parents_and_how_they_were_made(sources, model, tmp_path):
     docs = s.Read(paths=(f"{sources}/a.jsonl",))
     folder = s.ModelFolder(paths=(f"{model}/*",))
     made = s.Generate(docs=docs, model=folder, prompt="About: {text}", samples=2, max_tokens=6, max_chars=40, seed=5)
@@ -169,7 +171,7 @@ def test_new_documents_name_their_parents_and_how_they_were_made(local_ray, sour
     assert other[made].rows(["id", "text"]).equals(found[made].rows(["id", "text"]))
 
 
-def test_a_transformer_with_a_head_scores_as_it_does_by_itself(local_ray, sources, model, tmp_path):
+def test_a_transformer_with_a_head_scores_as_it_does_by_itself(sources, model, tmp_path):
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

@@ -63,12 +63,12 @@ def nodes(paths):
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, local_ray):
+def made(tmp_path_factory):
     """(nodes by name, the run, name -> folder of a node's data)"""
     folder = tmp_path_factory.mktemp("run")
     named = nodes(documents(folder / "input"))
     run = Pipeline([named["packed"]], name="scores", store=str(folder / "store"), names=named)
-    done = run.run(progress=False)
+    done = run.run(here=True, progress=False)
     found = json.loads(next((folder / "store/runs").glob("*/run.json")).read_text())["nodes"]
     places = {name: folder / "store" / found[name]["folder"] / "data" for name in named}
     return named, done, places
@@ -223,7 +223,7 @@ def test_a_score_does_not_depend_on_what_was_scored_before(made, tmp_path):
     def scores(store, least):
         kept = s.GopherQuality(docs=s.Read(paths=(pattern,)), min_words=least, min_stop_words=None)
         scored = s.ScoreLoss(docs=kept, proxies=named["first"], batch_rows=7)
-        found = Pipeline([scored], name="again", store=str(store), names=named).run(progress=False)
+        found = Pipeline([scored], name="again", store=str(store), names=named).run(here=True, progress=False)
         return found[scored].rows(["id", "ref_loss_sum", "ref_loss"])
 
     store = places["first"].parents[2]

@@ -121,13 +121,13 @@ def test_a_limit_counts_no_rows_of_a_damaged_file(tmp_path):
     assert [row["text"] for row in documents(ctx, results)] == GOOD[:4]
 
 
-def test_a_run_over_a_damaged_file_says_so_in_its_report(local_ray, tmp_path):
+def test_a_run_over_a_damaged_file_says_so_in_its_report(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     around(folder, "middle.jsonl.gz")
     (folder / "page.parquet").write_bytes(DAMAGED["page.parquet"])
     docs = s.Read(paths=(str(folder),), on_damaged="skip")
-    run = Pipeline([docs], name="r", store=str(tmp_path / "store"), names={"docs": docs}).run(progress=False)
+    run = Pipeline([docs], name="r", store=str(tmp_path / "store"), names={"docs": docs}).run(here=True, progress=False)
     assert sorted(run["docs"].rows(["text"])["text"].to_pylist()) == sorted(GOOD)
     page = Path(str(run.report()).removeprefix("file://")).read_text()
     assert "Files that are damaged and left out" in page

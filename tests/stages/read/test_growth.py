@@ -39,7 +39,7 @@ def run(folder, store, log, name="grow", **fields):
     )  # fmt: skip
     plain = s.GopherQuality(docs=noted, min_words=1, min_stop_words=0)
     nodes = {"raw": raw, "noted": noted, "plain": plain}
-    return Pipeline([plain], name=name, store=str(store), names=nodes).run(progress=False)
+    return Pipeline([plain], name=name, store=str(store), names=nodes).run(here=True, progress=False)
 
 
 def seen(log: Path) -> list[str]:
@@ -50,10 +50,12 @@ def seen(log: Path) -> list[str]:
 
 def data(run, label, store):
     folder = Path(store, run[label].folder, "data")
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+    assert found
+    return found
 
 
-def test_a_file_more_is_the_only_one_that_is_read_and_scored(local_ray, folder, tmp_path):
+def test_a_file_more_is_the_only_one_that_is_read_and_scored(folder, tmp_path):
     log = tmp_path / "log"
     run(folder, tmp_path / "store", log)
     assert seen(log) == sorted(["b1", "b2", "b3", "d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"])
@@ -76,7 +78,7 @@ def test_a_file_more_is_the_only_one_that_is_read_and_scored(local_ray, folder, 
 
 @pytest.mark.parametrize("damage", ["receipt", "gone", "cut"])
 @pytest.mark.parametrize("label", ["raw", "noted", "plain"])
-def test_what_is_damaged_in_the_run_before_is_made_again(local_ray, folder, tmp_path, label, damage):
+def test_what_is_damaged_in_the_run_before_is_made_again(folder, tmp_path, label, damage):
     store = tmp_path / "store"
     before = run(folder, store, tmp_path / "log")
     phase = before[label].manifest["new_base"] or before[label].manifest["row_phase"]
@@ -113,7 +115,7 @@ def curated(folder, store, name="grow", keep="longest"):
         "raw": raw, "plain": plain, "distinct": distinct, "unique": unique, "marked": marked, "files": files,
         "lines_once": lines_once,
     }  # fmt: skip
-    return Pipeline([files, lines_once], name=name, store=str(store), names=nodes).run(progress=False)
+    return Pipeline([files, lines_once], name=name, store=str(store), names=nodes).run(here=True, progress=False)
 
 
 def store_files(store: Path, run) -> dict[str, bytes]:
@@ -123,6 +125,7 @@ def store_files(store: Path, run) -> dict[str, bytes]:
         for path in sorted(Path(store, node.folder).rglob("*")):
             if path.is_file() and path.name != "lease.json":
                 found[str(path.relative_to(store))] = path.read_bytes()
+    assert found
     return found
 
 
@@ -137,7 +140,7 @@ def made_anew(store: Path, run, before: set[int]) -> dict[str, list[str]]:
     return found
 
 
-def test_shards_without_news_are_curated_once(local_ray, tmp_path):
+def test_shards_without_news_are_curated_once(tmp_path):
     folder, store = tmp_path / "in", tmp_path / "store"
     folder.mkdir()
     texts = {name: [words(1 + 10 * i + j) for j in range(5)] for i, name in enumerate("bcde")}
@@ -171,7 +174,7 @@ def test_shards_without_news_are_curated_once(local_ray, tmp_path):
     assert len(more) == 1  # the shard of `b`: the number of copies is one of the columns that are written
 
 
-def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(local_ray, folder, tmp_path):
+def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(folder, tmp_path):
     store = tmp_path / "store"
     run(folder, store, tmp_path / "log")
     lines(folder / "z.jsonl", "z1")
@@ -193,7 +196,7 @@ def test_a_damaged_file_that_two_runs_share_is_made_again_and_not_linked_again(l
         assert verify(str(store), again.name) == []
 
 
-def test_scores_of_one_file_that_is_read_for_two_fields_are_not_mixed(local_ray, tmp_path):
+def test_scores_of_one_file_that_is_read_for_two_fields_are_not_mixed(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
 
@@ -208,7 +211,9 @@ def test_scores_of_one_file_that_is_read_for_two_fields_are_not_mixed(local_ray,
             docs=(texts, titles), fn="tests.stages.map_functions:noted", writes={"letters": "int32"}, new_text=True,
             params={"log": str(tmp_path / "log")},
         )  # fmt: skip
-        found = Pipeline([node], name="two", store=str(tmp_path / store), names={"n": node}).run(progress=False)
+        found = Pipeline([node], name="two", store=str(tmp_path / store), names={"n": node}).run(
+            here=True, progress=False
+        )
         return found["n"].rows(["letters"])["letters"].to_pylist()
 
     write("b", ("a long text", "short"), ("another long text", "title"))
@@ -217,10 +222,12 @@ def test_scores_of_one_file_that_is_read_for_two_fields_are_not_mixed(local_ray,
     assert letters("store") == letters("fresh") == [9, 11, 17, 3, 5, 5]
 
 
-def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp_path):
+def test_what_hangs_on_the_number_of_shards_is_made_again(folder, tmp_path):
     def numbers() -> set[bytes]:
         node = OutOf(docs=s.Read(paths=(str(folder),), shard_bytes=150))
-        found = Pipeline([node], name="n", store=str(tmp_path / "store"), names={"n": node}).run(progress=False)
+        found = Pipeline([node], name="n", store=str(tmp_path / "store"), names={"n": node}).run(
+            here=True, progress=False
+        )
         return set(data(found, "n", tmp_path / "store").values())
 
     (before,) = numbers()
@@ -228,7 +235,7 @@ def test_what_hangs_on_the_number_of_shards_is_made_again(local_ray, folder, tmp
     assert numbers() == {str(int(before) + 1).encode()}
 
 
-def test_a_run_without_the_limit_goes_on_from_the_run_with_it(local_ray, folder, tmp_path):
+def test_a_run_without_the_limit_goes_on_from_the_run_with_it(folder, tmp_path):
     log = tmp_path / "log"
     found = run(folder, tmp_path / "store", log, limit=4)
     assert found["plain"].rows(["id"]).num_rows == 4
@@ -237,10 +244,12 @@ def test_a_run_without_the_limit_goes_on_from_the_run_with_it(local_ray, folder,
     assert seen(log) == sorted(["d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"])
 
 
-def test_every_limit_in_one_store_reads_the_rows_that_it_reads_in_a_store_of_its_own(local_ray, folder, tmp_path):
+def test_every_limit_in_one_store_reads_the_rows_that_it_reads_in_a_store_of_its_own(folder, tmp_path):
     def texts(limit: int) -> list[str]:
         raw = s.Read(paths=(str(folder),), shard_bytes=150, limit=limit)
-        found = Pipeline([raw], name="some", store=str(tmp_path / "store"), names={"raw": raw}).run(progress=False)
+        found = Pipeline([raw], name="some", store=str(tmp_path / "store"), names={"raw": raw}).run(
+            here=True, progress=False
+        )
         return [text.split()[-1] for text in found["raw"].rows(["text"])["text"].to_pylist()]
 
     rows = ["b1", "b2", "b3", "d1", "d2", *(f"p{i}" for i in range(6)), "t0", "t1", "t2"]
@@ -253,20 +262,22 @@ def test_every_limit_in_one_store_reads_the_rows_that_it_reads_in_a_store_of_its
     assert texts(9) == rows[3:12]
 
 
-def test_what_a_file_is_called_is_part_of_the_identity_as_far_as_it_says_the_format(local_ray, tmp_path):
+def test_what_a_file_is_called_is_part_of_the_identity_as_far_as_it_says_the_format(tmp_path):
     first, other = tmp_path / "one" / "a.jsonl", tmp_path / "two" / "a.txt"
     for path in (first, other):
         path.parent.mkdir()
         lines(path, "1", "2", "3")
     nodes = [s.Read(paths=(str(path),)) for path in (first, other)]
     rows = [
-        Pipeline([node], name=f"n{i}", store=str(tmp_path / "store"), names={"raw": node}).run(progress=False)["raw"]
+        Pipeline([node], name=f"n{i}", store=str(tmp_path / "store"), names={"raw": node}).run(
+            here=True, progress=False
+        )["raw"]
         for i, node in enumerate(nodes)
     ]
     assert [found.rows(["id"]).num_rows for found in rows] == [3, 1]
 
 
-def test_two_equal_files_give_their_documents_ids_of_their_own(local_ray, tmp_path):
+def test_two_equal_files_give_their_documents_ids_of_their_own(tmp_path):
     for name in ("a", "b", "c"):
         (tmp_path / "in").mkdir(exist_ok=True)
         lines(tmp_path / "in" / f"{name}.jsonl", "1", "2")
@@ -274,6 +285,8 @@ def test_two_equal_files_give_their_documents_ids_of_their_own(local_ray, tmp_pa
         for ending in ("txt", "html"):  # small files that share a task, and hold the same bytes in two formats
             (tmp_path / "in" / f"{name}.{ending}").write_text("<p>one page")
     raw = s.Read(paths=(str(tmp_path / "in"),))
-    found = Pipeline([raw], name="equal", store=str(tmp_path / "store"), names={"raw": raw}).run(progress=False)
+    found = Pipeline([raw], name="equal", store=str(tmp_path / "store"), names={"raw": raw}).run(
+        here=True, progress=False
+    )
     ids = found["raw"].rows(["id"])["id"].to_pylist()
     assert len(set(ids)) == len(ids) == 18

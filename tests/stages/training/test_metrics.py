@@ -204,6 +204,7 @@ def test_wandb_offline_holds_every_step_and_no_credential_enters_the_store(done,
     assert [(step, values["loss"]) for step, values in history] == [
         (line["step"], line["loss"]) for line in logged(done)
     ]
+    assert SECRET.encode() not in path.read_bytes()
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or SECRET.encode() not in file.read_bytes(), file
 

@@ -57,6 +57,7 @@ def test_more_room_than_the_machine_has_is_named_with_what_would_fit(job):
         fit(changed(job, workers=10**6, max_failures=0), "run")
 
 
+@pytest.mark.faults  # 40 s for the size that Ray Train settles on; the bits of a group are in the test above
 def test_a_pair_of_workers_takes_what_the_machine_has_and_gives_the_same_bits(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     fit(at(job, tmp_path / "ray", workers=(1, 4), max_failures=0), "run")
@@ -64,6 +65,7 @@ def test_a_pair_of_workers_takes_what_the_machine_has_and_gives_the_same_bits(jo
     assert result(tmp_path / "ray")["resources"]["workers"] == 2
 
 
+@pytest.mark.faults  # 36 s: shards of two processes without Ray are in test_shards, a group is in the test above
 def test_shards_under_ray_leave_a_checkpoint_that_one_plain_process_goes_on_from(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     fit(at(job, tmp_path / "ray", shard=2, fingerprint=job.fingerprint, workers=2, max_failures=0), "run")
@@ -78,6 +80,7 @@ def test_shards_under_ray_leave_a_checkpoint_that_one_plain_process_goes_on_from
     assert_close(result(tmp_path / "whole"), result(tmp_path / "plain"))
 
 
+@pytest.mark.faults  # two minutes each, of deaths
 @pytest.mark.parametrize("workers", [1, 2], ids=["a plain task", "a group"])
 def test_a_killed_worker_is_replaced_and_the_bits_are_those_of_the_unbroken_run(long, tmp_path, workers):
     train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
@@ -124,7 +127,7 @@ def brief(job):
     return changed(job, steps=150, checkpoint_every=10, log_interval=1)
 
 
-@pytest.mark.faults
+@pytest.mark.faults  # a minute and more, of deaths
 @pytest.mark.timeout(600)
 def test_a_killed_controller_counts_as_a_lost_worker(brief, tmp_path):
     hold, left = tmp_path / "hold", []
