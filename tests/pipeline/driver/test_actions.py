@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.stages.walk.here import HereDriver
 
-from pipeline.driver.execute import Options
+from pipeline.driver.execute import Driver, Options
 from pipeline.graph import build
 from pipeline.worker import phase_run
 from siftloom import stages as s
@@ -34,7 +33,7 @@ def run(folder: Path, store: Path, keep="first", least=1, more=False) -> tuple[i
     distinct = s.ExactDedup(docs=docs, keep=keep, max_removed_fraction=1.0)
     plain = s.GopherQuality(docs=distinct, min_words=least, min_stop_words=0)
     files = s.Write(docs=plain, format="jsonl.gz", columns=("id", "text"))
-    driver = HereDriver(build([files]), "actions", str(store), Options(), None, None)
+    driver = Driver(build([files]), "actions", str(store), Options(here=True), None, None)
     before = Work.rows
     driver.run()
     folders = [store / driver.state.folder(node) for node in driver.graph.nodes]
