@@ -61,7 +61,8 @@ def test_every_record_stands_on_a_page_and_every_mark_has_its_record():
 
 
 CLAIMED = re.compile(
-    r"\[(?P<low>[-+.\d]+), (?P<high>[-+.\d]+)\][^|]*\| at (?P<way>most|least) (?P<bound>[-.\d]+)[^|]*\|(?P<says>[^|]*)\|"
+    r"\[(?P<low>[-+.\d]+), (?P<high>[-+.\d]+)\][^|]*\| "
+    r"at (?P<way>most|least) (?P<bound>[-.\d]+)[^|]*\|(?P<says>[^|]*)\|"
 )
 
 
