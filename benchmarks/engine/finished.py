@@ -67,7 +67,8 @@ def lay_down(root: Path, nodes: Sequence[Node]) -> int:
     state, leases = Ledger(build(nodes[-1:]), store), Leases(store)
     _commit(state, leases, base, "shards", (_base_receipt(key, base) for key in base.phases()[0].keys(None)))  # type: ignore
     phases, works = pass_work(
-        state, [(node, node.phases()[0]) for node in rest], lambda node: state.binding(node, {}, "", 1)
+        state, [(node, node.phases()[0]) for node in rest], lambda node: state.binding(node, {}, "", 1),
+        lambda node: {},
     )  # fmt: skip
     assert len(works) == base.shards
     for node in rest:

@@ -37,7 +37,7 @@ def passed(tmp_path_factory):
     }  # fmt: skip
     store.write(f"{ledger.folder(docs)}/manifest.json", json.dumps(manifest).encode())
     joined = [(node, graph.phases(node)[0]) for node in graph.nodes[1:]]
-    return pass_work(ledger, joined, lambda node: ledger.binding(node, {}, "", 1))
+    return pass_work(ledger, joined, lambda node: ledger.binding(node, {}, "", 1), lambda node: {})
 
 
 def test_what_a_worker_is_told_does_not_grow_with_the_corpus(passed):

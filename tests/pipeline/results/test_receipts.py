@@ -66,7 +66,7 @@ def test_a_task_that_says_something_else_the_second_time_is_drift(store, again):
 def test_a_receipt_holds_no_clock_host_or_process(store, tmp_path):
     commit(store, FOLDER, "p", "k", {"k.bin": made(tmp_path, b"abc")}, [], Result())
     form = json.loads(store.read(receipt_name(FOLDER, "p", "k")))
-    assert sorted(form) == ["counts", "facts", "files", "key", "phase", "reads"]
+    assert sorted(form) == ["columns", "counts", "facts", "files", "key", "phase", "reads", "takes"]
     assert sorted(form["files"]["k.bin"]) == ["sha256", "size"]
 
 
