@@ -29,7 +29,7 @@ def test_two_processes_train_from_a_store_alone(job, tmp_path, monkeypatch, by_r
     given = tmp_path / "before" / MODEL
     train(at(job, tmp_path / "disk", start=file_on_disk(given)), Saver(str(tmp_path / "disk")), 0, 1)
     with s3.server() as endpoint:
-        store = open_store(s3.bucket(endpoint, "training"))
+        store = open_store(s3.bucket(endpoint, f"training-{int(by_range)}"))
         [source] = job.sources
 
         def moved(file: StoredFile) -> StoredFile:
