@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +134,8 @@ def test_the_command_says_why_for_every_reason(demo: Demo, tmp_path: Path) -> No
     def ask(row: Step, *more: str) -> str:
         return siftloom("why", run.name, row["id"], "--store", run.store.root, *more, cwd=tmp_path).stdout
 
-    with ThreadPoolExecutor(2) as pool:
-        plain = list(pool.map(ask, records.values()))
-        whole = [json.loads(told) for told in pool.map(lambda row: ask(row, "--json"), records.values())]
+    plain = [ask(row) for row in records.values()]
+    whole = [json.loads(ask(row, "--json")) for row in records.values()]
     for row, page, told in zip(records.values(), plain, whole, strict=True):
         assert told == {"id": row["id"], "steps": json.loads(json.dumps(trace(run, row["id"])))}
         step = removal(told["steps"])
