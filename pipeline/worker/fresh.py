@@ -25,7 +25,7 @@ from pipeline.worker.tasks import TaskOutcome, try_task
 HOME = Path(__file__).resolve().parents[2]
 
 
-class TaskFailed(RuntimeError):
+class TraceBehind(RuntimeError):
     """The trace of a task that failed in a process of its own."""
 
 
@@ -51,7 +51,7 @@ def run_fresh(binding: Binding, phase: str, key: str) -> tuple[Receipt, int]:
             )  # fmt: skip
         outcome: TaskOutcome = pickle.loads(found.read_bytes())
     if outcome.error is not None:
-        raise outcome.error from TaskFailed(outcome.trace)
+        raise outcome.error from TraceBehind(outcome.trace)
     if outcome.receipt is None:
         raise Stopped(signal.SIGTERM)
     return outcome.receipt, outcome.memory

@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 from pipeline.errors import RecipeError
-from siftloom.begin.dclm_steps import ALIASES, Translation, Unlike
+from siftloom.begin.dclm_steps import ALIASES
+from siftloom.begin.dclm_translation import Translation, Unlike
 
 
 def translate(path: str) -> Translation:

@@ -12,7 +12,7 @@ from pipeline.errors import RecipeError, SourceError
 from pipeline.files.address import Address
 from pipeline.files.sources import expand
 from pipeline.quantities import size
-from siftloom.begin.dclm_steps import Translation
+from siftloom.begin.dclm_translation import Translation
 from siftloom.begin.look import URL, Findings, Kind
 from stages.read.keep import REST
 from stages.read.layout import PACKED

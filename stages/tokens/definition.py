@@ -8,9 +8,10 @@ from __future__ import annotations
 import json
 import re
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")  # a token that stands for one byte (`byte_fallback`)
 BLANK = "▁"  # a blank, in the tokens of SentencePiece
@@ -81,6 +82,8 @@ class Definition:
         """Bytes of text that each id stands for, int64 [vocab_size]; special tokens stand for none. They are about
         right where texts are changed before they are split (NFKC), or begin with a blank that is not theirs.
         """
+        import numpy as np
+
         byte_level, prefix = self.byte_level, "##" if self._all["model"]["type"] == "WordPiece" else ""
         sizes = np.zeros(self.vocab_size, np.int64)
         for token, number in self.vocabulary.items():

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from pipeline.contract import Context, Result, Source
 from pipeline.errors import DataError
@@ -17,14 +17,24 @@ from stages.one_folder import by_name, marks
 from stages.tokens.definition import Definition
 from stages.tokens.tokenizer_files import MAIN, MODELS, travels
 
-if TYPE_CHECKING:
-    from stages.tokens.tokenizer import Tokenizer
-
 PLACE = "tokenizer.from"
 WANTED = "a tokenizer.json, a tokenizer.model of SentencePiece, a tekken.json or a .tiktoken file"
 # Names that many use, for files that do not say which tokens begin and end a text.
 ENDS = ("<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<｜end▁of▁sentence｜>", "<EOT>", "[SEP]")
 BEGINS = ("<|begin_of_text|>", "<s>", "<bos>", "<｜begin▁of▁sentence｜>", "<|startoftext|>", "[CLS]")
+
+
+class TokenizerFields(Protocol):
+    """The fields of a `tokenizer` that say more than its files do."""
+
+    @property
+    def pattern(self) -> str | None: ...
+    @property
+    def specials(self) -> tuple[str, ...]: ...
+    @property
+    def begin(self) -> str | None: ...
+    @property
+    def end(self) -> str | None: ...
 
 
 @dataclass(frozen=True)
@@ -54,7 +64,7 @@ def main_file(names: Sequence[str]) -> str:
     raise DataError(PLACE, f"no tokenizer among {', '.join(sorted(names)[:5])}", WANTED)
 
 
-def take(ctx: Context, node: Tokenizer) -> Result:
+def take(ctx: Context, node: TokenizerFields) -> Result:
     """Make the artefact of a `tokenizer` with `from`: `train/all.json`, and beside it the files that travel."""
     from stages.tokens.agreement import agrees
 
@@ -83,7 +93,7 @@ def _content(ctx: Context, source: Source) -> bytes:
         return file.read()
 
 
-def _read(name: str, content: bytes, node: Tokenizer) -> tuple[str, Ends | None]:
+def _read(name: str, content: bytes, node: TokenizerFields) -> tuple[str, Ends | None]:
     """The text of the `tokenizer.json`, and what a file of another form says of the ends of a text."""
     from stages.tokens import ranks, sentencepiece_model
 
@@ -104,7 +114,7 @@ def _read(name: str, content: bytes, node: Tokenizer) -> tuple[str, Ends | None]
     return sentencepiece_model.as_tokenizer(model), ends
 
 
-def _ends(node: Tokenizer, definition: Definition, given: Mapping[str, bytes], said: Ends | None) -> Ends:
+def _ends(node: TokenizerFields, definition: Definition, given: Mapping[str, bytes], said: Ends | None) -> Ends:
     """The tokens around a document: the recipe's, else those of the configuration, of the model, or the usual names."""
     configured: dict[str, str | None] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):

@@ -55,7 +55,7 @@ def _end_with_parent() -> None:
 
 if __name__ == "__main__":
     from stages.training.launch import leave
-    from stages.training.ray_trainer import run_alone
+    from stages.training.one_process import run_alone
 
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # a pickle is code to whoever unpickles it, so only files of one's own belong here

@@ -12,26 +12,22 @@ group starts, from where the newest checkpoint is; Ray Train splits it over the 
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from pipeline.contract import Store
-from pipeline.errors import DiskFull, StoreError, UserError
 from stages.training import deaths
 from stages.training.alone import fit_alone
 from stages.training.checkpoint import Request, Saver
+from stages.training.one_process import run_alone, run_process
 from stages.training.ray_deaths import death_of, free_group
 from stages.training.ray_room import check_room, require_cuda
 from stages.training.scratch import Scratch
 from stages.training.stream_rows import ROW_BITS, Packer
 from stages.training.training import Training
-
-if TYPE_CHECKING:
-    from stages.training.stream_feed import Passes
 
 WATCHER = "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"
 START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
@@ -82,38 +78,7 @@ def run_worker(config: dict[str, Any]) -> None:
         passes = Passes(first, later)
     saver = RaySaver(training.scratch)
     deaths.enter(saver.scratch, *places[:2])
-    _run(training, saver, *places, passes)
-
-
-def run_alone(training: Training) -> None:
-    """What the only process runs when no group is needed."""
-    saver = Saver(training.scratch)
-    deaths.enter_alone(saver.scratch)
-    _run(training, saver, 0, 1, 0, None)
-
-
-def _run(
-    training: Training, saver: Saver, process_rank: int, world_size: int, local_rank: int, passes: Passes | None
-) -> None:
-    from stages.training.worker import train
-
-    try:
-        train(training, saver, process_rank, world_size, local_rank, passes)
-    except StoreError:
-        raise  # one process has met it, and the others wait for it: the group is started again
-    except UserError as error:
-        # all processes computed the same numbers and are here together; raising would only start them again
-        if process_rank == 0:
-            saver.fail(error)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            # the others wait for this process: the group has to end, and its driver finds the reason
-            place, wanted = str(training.scratch), "room for two checkpoints"
-            full = DiskFull(place, "no space left for a checkpoint", wanted, "free space, then run again")
-            with suppress(OSError):  # there may be no room for the reason either
-                saver.fail(full)
-            raise full from error
-        raise
+    run_process(training, saver, *places, passes)
 
 
 @dataclass(frozen=True)

@@ -230,13 +230,9 @@ class Trainer:
 
 
 def train(
-    training: Training,
-    saver: Saver,
-    process_rank: int,
-    world_size: int,
-    local_rank: int = 0,
+    training: Training, saver: Saver, process_rank: int, world_size: int, local_rank: int = 0,
     passes: Passes | None = None,
-) -> Literal["done", "stopped"]:
+) -> Literal["done", "stopped"]:  # fmt: skip
     """Train to the end, or to a request to stop, from the saver's last checkpoint. All processes call it alike.
     `passes`: this one's part of a stream of rows.
     """
@@ -273,14 +269,9 @@ def _steps(trainer: Trainer, saver: Saver, world_size: int, log: StepLog | None)
         if trainer.first_process and (trainer.step % node.log_interval == 0 or done):
             rate = sum(trainer.record["tokens"][first:]) / (ended - started)
             saver.progress(
-                last=done,
-                step=trainer.step,
-                steps=node.steps,
-                loss=trainer.record["loss"][-1],
-                tokens_per_second=round(rate, 1),
-                pid=os.getpid(),
-                resumed_at=first,
-            )
+                last=done, step=trainer.step, steps=node.steps, loss=trainer.record["loss"][-1],
+                tokens_per_second=round(rate, 1), pid=os.getpid(), resumed_at=first,
+            )  # fmt: skip
         if not done and (early or trainer.step % node.checkpoint_every == 0):
             if log is not None:
                 log.sync()

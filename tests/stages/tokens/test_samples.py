@@ -72,7 +72,7 @@ def packed(tokenizer, folder, sample, *, learn_all=False, cut_long=False, window
     for start in range(0, table.num_rows, 7):
         writer.add(table.slice(start, 7))
     counts = writer.finish().counts
-    files = tuple(str(folder / "pack" / f"s0{suffix}") for suffix in (BIN_SUFFIX, ROWS_SUFFIX))
+    files = tuple(file_on_disk(folder / "pack" / f"s0{suffix}") for suffix in (BIN_SUFFIX, ROWS_SUFFIX))
     encoder = Encoder.load(tokenizer)
     specials = tuple(encoder.special.items())
     rows = PackedRows(((*files, counts["rows"]),), length, "uint16", encoder.special[END_OF_TEXT], 320, None, specials)
@@ -82,7 +82,7 @@ def packed(tokenizer, folder, sample, *, learn_all=False, cut_long=False, window
 def samples_of(rows):
     """Base row -> (ids, whether each is learned) of the sample that stands for it."""
     taken, found = rows.take(np.arange(rows.rows)), {}
-    described = pq.read_table(rows.files[0][1]).to_pylist()
+    described = pq.read_table(rows.files[0][1].local()).to_pylist()
     for row, line in enumerate(described):
         for document, start, length in zip(line["doc_row"], line["doc_start"], line["doc_tokens"], strict=True):
             here = slice(start, start + length)
@@ -209,7 +209,7 @@ def test_the_losses_of_a_packed_sample_are_those_of_the_sample_alone(tokenizer, 
     def by_sample(rows, batch):
         found = losses(model, batch.ids_bt, batch.labels_bt, batch.documents_bt).detach().numpy()
         sums = {}
-        for row, line in enumerate(pq.read_table(rows.files[0][1]).to_pylist()):
+        for row, line in enumerate(pq.read_table(rows.files[0][1].local()).to_pylist()):
             for document, start, length in zip(line["doc_row"], line["doc_start"], line["doc_tokens"], strict=True):
                 sums[document] = float(found[row, start : start + length].astype(np.float64).sum())
         return sums

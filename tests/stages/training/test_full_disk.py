@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.errors import DiskFull
 from stages.training.checkpoint import RESULT, Saver
-from stages.training.ray_trainer import run_alone
+from stages.training.one_process import run_alone
 from tests.stages.training.test_worker import at, job
 
 __all__ = ["job"]  # the fixture
