@@ -86,7 +86,9 @@ def _rewrite_one(path: Path, node: Measure, target: Path) -> int:
 
 def separate(store: Path, nodes: Sequence[Node]) -> tuple[int, int]:
     """A run for every node."""
-    return [fused(store, [node]) for node in nodes][-1]
+    for node in nodes[:-1]:
+        run(build([node]), name="columns", store=str(store), options=HERE)
+    return fused(store, nodes)
 
 
 def fused(store: Path, nodes: Sequence[Node]) -> tuple[int, int]:
