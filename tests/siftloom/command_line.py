@@ -80,8 +80,9 @@ def _in_this_process(words: list[str], cwd: Path, more: dict[str, str]) -> subpr
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            for name, module in [*sys.modules.items()]:  # a user's, which lie in the working folder
-                if Path(cwd).resolve() in Path(getattr(module, "__file__", None) or "/").resolve().parents:
+            for name, module in [*sys.modules.items()]:  # a user's, which lie in the working folder, but not in ours
+                places = Path(getattr(module, "__file__", None) or "/").resolve().parents
+                if Path(cwd).resolve() in places and ROOT not in places:
                     del sys.modules[name]
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
