@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 
@@ -30,7 +31,7 @@ def is_here(
         return False
     if seconds:
         tell(
-            f"at most {seconds:.0f} s of work, less than Ray takes to start: this process does it (--on-ray: Ray does)"
+            f"at most {math.ceil(seconds)} s of work, less than Ray takes to start: this process does it (--on-ray: Ray does)"
         )
     return True
 

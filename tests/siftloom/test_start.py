@@ -151,7 +151,7 @@ def test_init_then_a_limited_run(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs")
     siftloom("init", "docs", cwd=tmp_path)
     done = siftloom("run", "recipe.yaml", "curated", "--limit", "30", cwd=tmp_path)
-    assert "less than Ray's start: this process does it" in done.stderr
+    assert "less than Ray takes to start: this process does it" in done.stderr
     assert "first is finished" in done.stdout
     assert re.search(rf"curated +{tmp_path / 'curated'}\n", done.stdout)
     assert list((tmp_path / "curated").rglob("*.parquet"))

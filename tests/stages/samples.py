@@ -9,14 +9,14 @@ from models import Llama
 from pipeline.construct import hint_of
 from pipeline.contract import Gives
 from pipeline.recipe.vocabulary import fields_of
-from stages.catalog import load
+from stages.catalog import load, load_value
 from stages.read.read import Read
 
 WIDE = {"a": "float32", "vector": "float32[4]", "url": "string", "ref_loss": "float32", "ref_tokens": "int32"}
 NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside what a type can say
     "url": {"domains": ("list.txt",)}, "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
-    "select": {"where": "text == 'a'"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
+    "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = ("url", "url_dedup", "ensemble", "train_head", "head", "train_clusters", "cluster", "loss_weights")
 
@@ -28,6 +28,10 @@ def sample(kind: str, **fields: Any) -> Any:
         fields.setdefault(name, value)
     if kind in WIDER and "docs" not in fields:
         fields["docs"] = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
+    if kind == "pack_samples" and "sample" not in fields:
+        fields["sample"] = load_value("answer")(prompt="source", answer="text")
+    if kind == "tokenizer" and "from_" not in fields:
+        fields.setdefault("docs", Read(paths=["docs.jsonl"]))
     if kind == "evaluate" and "docs" not in fields:
         fields["docs"] = load("split")(docs=Read(paths=["docs.jsonl"]))
     if kind == "score_loss" and "proxies" not in fields:
