@@ -30,9 +30,8 @@ def is_here(
     if seconds is None or seconds >= START_SECONDS:
         return False
     if seconds:
-        tell(
-            f"at most {math.ceil(seconds)} s of work, less than Ray takes to start: this process does it (--on-ray: Ray does)"
-        )
+        work = f"at most {math.ceil(seconds)} s of work"
+        tell(f"{work}, less than Ray takes to start: this process does it (--on-ray: Ray does)")
     return True
 
 

@@ -16,7 +16,8 @@ WIDE = {"a": "float32", "vector": "float32[4]", "url": "string", "ref_loss": "fl
 NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside what a type can say
     "url": {"domains": ("list.txt",)}, "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
-    "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
+    "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
+    "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = ("url", "url_dedup", "ensemble", "train_head", "head", "train_clusters", "cluster", "loss_weights")
 
