@@ -21,8 +21,8 @@ from tests.stages.samples import sample
 # Any number will do, or `check` of the node says which.
 FREE = {
     "seed", "map.version_", "select.min", "select.max", "judge.low", "judge.high", "tokenizer.vocab_size",
-    "train_ngram.order", "pack.length", "train_clusters.k", "line_dedup.min_copies", "pretrain.workers",
-    "pretrain.rows", "cluster.weights", "write.shard_bytes",
+    "train_ngram.order", "pack.length", "pack_samples.length", "train_clusters.k", "line_dedup.min_copies",
+    "pretrain.workers", "pretrain.rows", "cluster.weights", "write.shard_bytes",
 }  # fmt: skip
 
 

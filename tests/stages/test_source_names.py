@@ -22,6 +22,7 @@ MODEL = ("config.json", "model.safetensors", "tokenizer.json")
 NAMED = {
     "model_folder": (lambda paths: s.ModelFolder(paths=paths), MODEL),
     "hf_model": (lambda paths: s.HfModel(paths=paths), MODEL[1:]),  # a config.json is read by the graph
+    "tokenizer": (lambda paths: s.Tokenizer(from_=paths), ("tokenizer.json", "tokenizer_config.json")),
     **{
         kind: (lambda paths, kind=kind: load(kind)(docs=DOCS, against_folders=paths), ("manifest.json", "keys.npy"))
         for kind in ("minhash_dedup", "exact_dedup", "url_dedup")
@@ -29,7 +30,7 @@ NAMED = {
     "read": (lambda paths: s.Read(paths=paths), ("a.jsonl", "b.txt")),  # by their endings
 }
 # all files of a field in order of their names, each found by its place
-BY_CONTENT = {"decontaminate", "fasttext_model", "keyword", "language", "safety", "url"}
+BY_CONTENT = {"decontaminate", "fasttext_model", "keyword", "language", "safety", "tidy", "url"}
 
 
 def fingerprint(node, store):
@@ -65,7 +66,7 @@ def test_files_that_exchange_their_names_are_another_identity(kind, tmp_path):
     for path in (first, second):
         path.unlink()
     first.write_text(f'{{"text": "{names[0]}"}}\n')
-    other = {"read": "a.txt"}.get(kind, f"{names[0]}.old")
+    other = {"read": "a.txt", "tokenizer": "other.json"}.get(kind, f"{names[0]}.old")
     first.rename(folder / other)
     moved = fingerprint(make((str(folder),)), tmp_path / "store")
     (folder / other).rename(first)
