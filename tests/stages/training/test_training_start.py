@@ -139,10 +139,11 @@ class Inputs(LocalContext):
 def test_a_start_whose_tokens_have_other_ids_is_named(job, tmp_path):
     rows = job.sources[0].rows
     facts = {"shards": [], "draw": None, "dtype": "uint16", "end_id": 0, "vocab_size": 3, "length": 16}
+    end = {"content": "<|endoftext|>", "id": 0, "special": True}
     words = {"rows": {"a": 1, "b": 2}, "start": {"a": 2, "b": 1}}
     for name, vocabulary in words.items():
         (tmp_path / name).mkdir(exist_ok=True)
-        text = json.dumps({"model": {"vocab": vocabulary}, "added_tokens": [{"content": "<|endoftext|>", "id": 0}]})
+        text = json.dumps({"model": {"vocab": vocabulary}, "added_tokens": [end]})
         for phase in ("meta", "train"):
             (tmp_path / name / f"{phase}").mkdir()
             (tmp_path / name / f"{phase}/tokenizer.json").write_text(text)
