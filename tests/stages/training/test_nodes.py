@@ -76,6 +76,7 @@ def made(tmp_path_factory, local_ray):
     return named, places, {name: state.fingerprint(node) for name, node in named.items()}
 
 
+@pytest.mark.timeout(600)  # with the trainings of `made`, which it may be the first to ask for
 def test_one_worker_without_ray_trains_the_same_model(made, tmp_path):
     _, places, _ = made
     program = (
