@@ -22,7 +22,7 @@ from stages.training.stream_rows import ROW_BITS
 from tests.stages.training.streamed import LENGTH, node, trained, written
 from tests.stages.training.toys.noted import noted
 
-pytestmark = pytest.mark.usefixtures("local_ray")
+pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]  # the fixture is two trainings on Ray
 
 
 @pytest.fixture(scope="module")
