@@ -10,8 +10,9 @@ import dataclasses
 import difflib
 from collections.abc import Mapping, Sequence
 
-from pipeline.contract import Node, RowNode, RowPhase, ShardPhase, inputs_first, nodes_in
+from pipeline.contract import Node, RowNode, RowPhase, ShardPhase
 from pipeline.errors import GraphError
+from pipeline.inputs import inputs_first, nodes_in
 
 SPECIAL = ("_row",)  # columns that the engine makes
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pipeline.contract import Node, inputs_first, nodes_in, parents_of
+from pipeline.contract import Node
+from pipeline.inputs import inputs_first, nodes_in, parents_of
 from pipeline.safe_text import markdown, markdown_code, visible, visible_json
 from stages.read.damaged import COUNT as DAMAGED
 from stages.source_fields import JSON

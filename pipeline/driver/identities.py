@@ -13,11 +13,12 @@ import os
 from typing import Any
 
 from pipeline import fingerprint as identity
-from pipeline.contract import Node, Phase, Source, nodes_in
+from pipeline.contract import Node, Phase, Source
 from pipeline.errors import GraphError, SourceError
 from pipeline.files.objects import Store
 from pipeline.files.sources import Listing, expand
 from pipeline.graph import Graph
+from pipeline.inputs import nodes_in
 from pipeline.results.binding import Place
 from pipeline.results.takes import reusable, takes_rows
 

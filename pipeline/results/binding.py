@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source, inputs_first
+from pipeline.contract import InPlace, NewShard, Node, RowPhase, Shard, ShardPhase, Source
 from pipeline.files.address import Address
+from pipeline.inputs import inputs_first
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,6 @@ from pipeline.contract import (
     Source,
     Store,
     StoredFile,
-    inputs_first,
-    nodes_in,
 )
 from pipeline.errors import DataError, StoreError
 from pipeline.files.faults import point
@@ -30,6 +28,7 @@ from pipeline.files.objects import explained
 from pipeline.files.open_store import open_store
 from pipeline.files.process_folder import process_folder
 from pipeline.files.sources import open_stream, require_unchanged
+from pipeline.inputs import inputs_first, nodes_in
 from pipeline.results.binding import Binding, DocumentStream, Input, Place
 from pipeline.results.manifests import Manifests, base_shards, finished
 from pipeline.results.receipts import Receipt, data_name, finished_receipt

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from pipeline.contract import Node, inputs_first
+from pipeline.contract import Node
+from pipeline.inputs import inputs_first
 from pipeline.safe_text import markdown_code
 from stages.documents import HALF
 

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from nodes import Lines, Long, Vowels
 
 from pipeline.bounds import Share
-from pipeline.contract import Node, nodes_in
+from pipeline.contract import Node
 from pipeline.errors import IdentityError
 from pipeline.fingerprint import canonical, canonical_json, digest, node_form
+from pipeline.inputs import nodes_in
 from stages.select import Select
 
 HERE = Path(__file__).parent

@@ -7,8 +7,8 @@ import pytest
 from models.accounting import count_flops, count_parameters
 from models.presets import Llama, Lost, LowRank
 from models.sltrain_config import SLTrain
-from pipeline.contract import nodes_in
 from pipeline.errors import RecipeError
+from pipeline.inputs import nodes_in
 from pipeline.recipe import load, parse
 from siftloom.vocabulary import vocabulary
 from stages.read.read import Read
