@@ -11,8 +11,12 @@ from small_models import folder_of
 from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 
 from pipeline.errors import DataError
+from stages.generate.embed import Embed
+from stages.generate.endpoint import Endpoint
 from stages.generate.folder import FolderLM
 from stages.generate.lm import Sampling
+from stages.generate.model_folder import ModelFolder
+from stages.read.read import Read
 
 PROMPTS = ["the cat", "a", "the dog sat on the log and the cat sat on", ""]
 
@@ -101,3 +105,23 @@ def test_a_tokenizer_without_an_end_is_named(tmp_path):
 def test_answers_that_leave_no_room_for_a_prompt_are_named(folder) -> None:
     with pytest.raises(DataError, match="64 tokens of an answer from a model that sees 64"):
         FolderLM(folder, batch_rows=2).generate(["the cat"], ["k"], Sampling(max_tokens=64))
+
+
+def test_documents_of_one_length_are_padded_together(folder):
+    """What `embed` hands to a model at once is cut into batches by length, unless something else bounds its batches."""
+    model = ModelFolder(paths=("model/*",))
+    fields = {"docs": Read(paths=("a.jsonl",)), "model": model, "width": 32, "batch_rows": 4, "commit_rows": 100}
+    [phase] = Embed(**fields).phases()
+    assert (phase.batch_rows, phase.commit_rows) == (64, 128)
+    [phase] = Embed(**fields, batch_tokens=500).phases()
+    assert (phase.batch_rows, phase.commit_rows) == (4, 100)
+    [phase] = Embed(**fields | {"model": Endpoint(url="http://127.0.0.1:8000/v1", model="m")}).phases()
+    assert phase.batch_rows == 4
+    lm, seen = FolderLM(folder, batch_rows=4), []
+    lm.encoder.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs["attention_mask"]), with_kwargs=True
+    )
+    texts = ["the cat sat on the mat " * (1 + 3 * (i % 2)) for i in range(16)]
+    lm.embed(texts, "mean")
+    assert [len(mask) for mask in seen] == [4] * 4
+    assert all(mask.all() for mask in seen), "two lengths, and none of them is filled up to the other"
