@@ -14,8 +14,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 ROOT = Path(__file__).parents[2]
 NET = "10.88.{}.{}"
@@ -156,24 +157,34 @@ RAY = {
 
 
 @contextlib.contextmanager
-def ray_cluster(workers: int, cpus: int = 1, options: Sequence[str] = ()) -> Iterator[list[Host]]:
-    """A head without CPUs, the first host, and so many workers that have joined it."""
+def ray_cluster(
+    workers: int, cpus: int = 1, options: Sequence[str] = (), environment: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[list[Host]]:
+    """A head without CPUs, the first host, and so many workers that have joined it. `environment` is what Ray has of
+    each machine: credentials of a store are a machine's own, and no run sends them.
+    """
     with hosts(workers + 1) as made:
         for host in made:
-            start_ray(host, made[0], cpus=0 if host is made[0] else cpus, options=options)
+            start_ray(host, made[0], cpus=0 if host is made[0] else cpus, options=options, environment=environment)
         end = time.monotonic() + 300
         while len(alive(made[0])) < len(made):
             assert time.monotonic() < end, alive(made[0])
         yield made
 
 
-def start_ray(host: Host, head: Host, cpus: int, options: Sequence[str] = ()) -> None:
+def start_ray(
+    host: Host,
+    head: Host,
+    cpus: int,
+    options: Sequence[str] = (),
+    environment: Mapping[str, str] = MappingProxyType({}),
+) -> None:
     """Start a node of Ray on a host, which joins the head where it is another one."""
     own, joined = ["--head", "--port=6379", "--include-dashboard=false"], [f"--address={head.address}:6379"]
     where = own if host is head else joined
     host.run(
         "ray", "start", *where, f"--node-ip-address={host.address}", f"--num-cpus={cpus}",
-        "--object-store-memory=150000000", "--disable-usage-stats", *options, **RAY,
+        "--object-store-memory=150000000", "--disable-usage-stats", *options, **RAY, **environment,
     )  # fmt: skip
 
 

@@ -47,7 +47,10 @@ def test_machines_that_share_an_object_store_alone_make_the_bytes_of_one(laptop,
     pytest.importorskip("moto.server", reason="moto[server] is not installed")
     for name, value in s3.CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    with ray_cluster(workers=2) as (head, *workers), s3.server(head.network.outside) as endpoint:
+    with (
+        ray_cluster(workers=2, environment=s3.CREDENTIALS) as (head, *workers),
+        s3.server(head.network.outside) as endpoint,
+    ):
         store = s3.bucket(endpoint, "cluster")
         address = {"RAY_ADDRESS": f"{head.address}:6379"}
         head.run("python", "-m", "siftloom", "run", RECIPE, "--store", store, seconds=1200, **address, **s3.CREDENTIALS)
