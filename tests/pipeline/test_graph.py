@@ -19,7 +19,7 @@ from pipeline.graph import build
 from pipeline.results.binding import Binding, Place
 
 sys.path.insert(0, str(Path(__file__).parent / "store"))
-from test_ledger import digested
+from ledgers import digested
 
 
 @pytest.fixture

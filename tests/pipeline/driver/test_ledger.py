@@ -8,14 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 from corpus import write_corpus
+from ledgers import digested
 from nodes import Lines, Long, Twins, Vowels
 
 from pipeline.contract import Columns, Context, Node, RowNode, file, sources
 from pipeline.driver.ledger import Ledger
-from pipeline.driver.prepare import digest_sources
 from pipeline.errors import GraphError, SourceError
-from pipeline.files.objects import LocalStore
-from pipeline.graph import Graph, build
+from pipeline.graph import build
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -30,12 +29,6 @@ class Listed(RowNode):
 
     def open(self, ctx: Context):
         return lambda table: Columns(added={"listed": [0] * len(table)})
-
-
-def digested(graph: Graph, root) -> Ledger:
-    ledger = Ledger(graph, LocalStore(str(root)))
-    digest_sources(ledger, lambda: None)
-    return ledger
 
 
 def score_rule(ledger: Ledger, node: Node) -> str | None:
