@@ -24,6 +24,7 @@ from stages.training.alone import fit_alone
 from stages.training.checkpoint import Request, Saver
 from stages.training.one_process import run_alone, run_process
 from stages.training.ray_deaths import death_of, free_group
+from stages.training.ray_network import group_config
 from stages.training.ray_room import check_room, require_cuda
 from stages.training.scratch import Scratch
 from stages.training.stream_rows import ROW_BITS, Packer
@@ -163,7 +164,7 @@ def _fit_group(training: Training, name: str, maker: Packer | None) -> None:
     """Train with a group of Ray Train; raises RayActorError where its controller dies."""
     from ray.data import ExecutionOptions
     from ray.train import DataConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+    from ray.train.torch import TorchTrainer
 
     node, use_gpu = training.node, training.node.device == "cuda"
     # what Ray Train keeps of a run is of no use to a later one, and a kill may leave it half written
@@ -179,7 +180,7 @@ def _fit_group(training: Training, name: str, maker: Packer | None) -> None:
         },
         # the order of a pass is what a resumed run goes by
         dataset_config=DataConfig(execution_options=ExecutionOptions(preserve_order=True)),
-        torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
+        torch_config=group_config(backend="nccl" if use_gpu else "gloo", timeout_s=COLLECTIVE_SECONDS),
         scaling_config=ScalingConfig(
             num_workers=node.workers,
             elastic_resize_monitor_interval_s=RESIZE_SECONDS,
