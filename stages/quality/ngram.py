@@ -89,7 +89,7 @@ class NgramModel:
 
 
 def estimate(sentences: Iterable[Sequence[str]], order: int, min_count: int = 1) -> NgramModel:
-    """A model of the sentences. Words seen fewer than `min_count` times are unknown.
+    """A model of the sentences. Words seen fewer than `min_count` times are unknown, and share what they have together.
 
     Raises ValueError when there is no sentence. With too little text to estimate the discounts of an order (a count of
     counts is zero), it takes 0.5, 1 and 1.5, as lmplz does when told to fall back.
@@ -107,7 +107,17 @@ def estimate(sentences: Iterable[Sequence[str]], order: int, min_count: int = 1)
     stream = np.concatenate([np.array([1, *(known.get(w, 0) for w in words_), 2], np.int64) for words_ in texts])
     starts = stream == 1
     counts = _count(stream, starts, order, len(words))
-    return NgramModel(words, _smooth(counts, len(words)))
+    return NgramModel(words, _shared(_smooth(counts, len(words)), len(words), len(counted.keys() - set(kept))))
+
+
+def _shared(orders: tuple[NgramOrder, ...], vocabulary: int, unknown: int) -> tuple[NgramOrder, ...]:
+    """Give each of so many unknown words its share of what they have together. Without it rare words, which are many,
+    are one frequent word, and a list of names is the most likely text of all.
+    """
+    share = np.float32(np.log10(max(unknown, 1)))
+    return tuple(
+        NgramOrder(of.keys, np.where(of.keys % vocabulary == 0, of.logp - share, of.logp), of.backoff) for of in orders
+    )
 
 
 def _numbers(words: Sequence[str]) -> dict[str, int]:

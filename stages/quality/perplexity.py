@@ -48,7 +48,7 @@ class TrainNgram(Node):
     order      words that an n-gram has at most
     unit       `word` (split at white space), or `char` for scripts without spaces
     max_words  of all documents: a keyed draw of documents stops there
-    min_count  rarer words are unknown
+    min_count  rarer words are unknown: one of them is as likely as all of them are on average
     max_chars  how much of a document is read, from its beginning
 
     Errors: `DataError` when there is no text.
@@ -62,7 +62,7 @@ class TrainNgram(Node):
     max_chars: Positive = 10_000
     seed: int = 0
 
-    version = 2
+    version = 3
     gives = "n-gram model"
     made = ("documents", "words")
 

@@ -93,8 +93,16 @@ def test_words_that_look_like_the_marks_of_a_sentence_are_unknown_ones():
     """`<s>` is a tag of HTML too; as the mark itself it would begin a sentence, whose probability is next to none."""
     prose = [["the", "cat", "sat"], ["a", "dog", "sat", "down"]] * 5
     odd = [["the", "<s>", "sat"], ["a", "</s>", "sat", "<unk>"]] * 5
-    plain = [[{"<s>": "?", "</s>": "?", "<unk>": "?"}.get(word, word) for word in words] for words in odd]
+    plain = [[{"<s>": "?", "</s>": "!", "<unk>": ";"}.get(word, word) for word in words] for words in odd]
     seen, other = (estimate(prose + each, 3, min_count=100) for each in (odd, plain))
     assert seen.perplexity(odd) == other.perplexity(plain)
     seen, other = (estimate(prose, 3) for _ in range(2))
     assert seen.perplexity(odd) == other.perplexity(plain)
+
+
+def test_rare_words_are_many_words_and_a_list_of_them_is_no_likely_text():
+    prose = [[*words, f"name{at}"] for at, words in enumerate(sentences())]
+    usual = [[*words, "elsewhere"] for words in sentences(50, seed=1)]
+    names = [[f"other{at}"] for at in range(50)]
+    model = estimate(prose, order=3, min_count=2)
+    assert model.perplexity(usual) < model.perplexity(names)
