@@ -1,4 +1,4 @@
-"""What identifies a person or opens a door: e-mail addresses, public IP addresses, phone numbers, IBANs, secret keys.
+"""What identifies a person or opens a door: e-mail and public IP addresses, phones, accounts, cards, secret keys.
 
 Found by form and, where there is one, by checksum or range; names and streets have no form and are not looked for.
 """
@@ -13,8 +13,15 @@ from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowN
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, apply, columns, histograms
 
-Kind = Literal["email", "ip", "phone", "iban", "key"]
-KINDS: tuple[Kind, ...] = ("key", "email", "iban", "ip", "phone")  # in the order of masking: a key may hold digits
+Kind = Literal["email", "ip", "phone", "iban", "card", "key"]
+KINDS: tuple[Kind, ...] = (
+    "key",
+    "email",
+    "iban",
+    "card",
+    "ip",
+    "phone",
+)  # in the order of masking: a key may hold digits
 RULES = (Rule("max_hits", "pii_hits", "int32", "max"),)
 
 
@@ -24,8 +31,11 @@ class Pii(RowNode):
 
     kinds     which ones:
               `email`  by form
-              `ip`     IPv4 and IPv6 addresses of the public ranges; private and documentation ones stay
-              `phone`  with a country's code and +, or in the North American form 3-3-4; 8 to 15 digits
+              `ip`     IPv4 and IPv6 addresses of the public ranges; private and documentation ones stay, and
+                       numbers of versions and sections
+              `phone`  with a country's code and +, in the North American form 3-3-4, with an area's code in brackets or
+                       before a slash, or behind `tel`, `phone`, `fax`, `mobile`; 8 to 15 digits
+              `card`   of 13 to 19 digits, whose check digit is right
               `iban`   whose check digits are right
               `key`    of AWS, Google, GitHub, Slack, OpenAI; JSON web tokens; private keys in PEM form
     action    `mask`: the text has `<email>`, `<ip>`, ... in their place; `flag`: columns only
@@ -33,15 +43,15 @@ class Pii(RowNode):
 
     Other fields of the source's records (`source_fields`, the named ones) stay as they are.
 
-    Adds `pii_email`, `pii_ip`, `pii_phone`, `pii_iban`, `pii_key` and `pii_hits` (their sum), int32.
+    Adds `pii_email`, `pii_ip`, `pii_phone`, `pii_iban`, `pii_card`, `pii_key` and `pii_hits` (their sum), int32.
     """
 
     docs: Node
-    kinds: tuple[Kind, ...] = ("email", "ip", "phone", "iban", "key")
+    kinds: tuple[Kind, ...] = ("email", "ip", "phone", "iban", "card", "key")
     action: Literal["mask", "flag"] = "mask"
     max_hits: Count | None = threshold(None)
 
-    version = 2
+    version = 3
     needs = ("text",)
     reasons = ("pii.max_hits",)
     histograms = histograms(RULES, {"pii_hits": (0, 50, 50)})

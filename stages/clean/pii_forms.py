@@ -17,19 +17,27 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+BEHIND = 16  # characters before a match that are looked at
+
+
 @dataclass(frozen=True)
 class PiiPattern:
-    """`holds`: how many characters of a match are the find, from its beginning; 0: none are."""
+    """`holds`: how many characters of a match are the find, from its beginning; 0: none are. `not_behind`: what makes
+    a match something else when it stands right before it.
+    """
 
     seek: str  # of RE2: no look-around
     form: re.Pattern[str]
     holds: Callable[[str], int] = len
+    not_behind: re.Pattern[str] | None = None
 
     def places(self, text: str) -> Iterator[tuple[int, int]]:
         """Where the finds of a text begin and end."""
         at = 0
         while match := self.form.search(text, at):
-            size = self.holds(match.group())
+            before = text[max(0, match.start() - BEHIND) : match.start()]
+            other = self.not_behind is not None and self.not_behind.search(before)
+            size = 0 if other else self.holds(match.group())
             at = match.start() + size if size else match.end()
             if size:
                 yield match.start(), at
@@ -56,6 +64,19 @@ def _dialled(found: str) -> int:
     return len(found) if 8 <= sum(map(str.isdigit, found)) <= 15 else 0
 
 
+def _luhn(found: str) -> int:
+    """A number of 13 to 19 digits with the check digit of ISO/IEC 7812, which begins as cards do."""
+    digits = [int(c) for c in found if c.isdigit()]
+    if not (13 <= len(digits) <= 19 and digits[0] in (3, 4, 5, 6) and len(set(digits)) > 1):
+        return 0
+    doubled = [d if at % 2 else 2 * d - 9 * (d > 4) for at, d in enumerate(digits, len(digits) % 2)]
+    return len(found) * (sum(doubled) % 10 == 0)
+
+
+_CALLED = "|".join(
+    rf"(?<=\b{word}{end} )" for word in ("tel", "phone", "fax", "mobile") for end in ("", ":", r"\.", r"\.:")
+)
+_NUMBERED = "v|ver|versions?|release|rev|revision|build|section|chapter|clause"
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 # Public IPv6 addresses are those of 2000::/3 so far.
 _OCTETS = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
@@ -78,12 +99,27 @@ FORMS = {
         rf"{_OCTETS}|[23][0-9A-Fa-f]{{3}}:",
         re.compile(rf"(?<![\w.:]){_OCTETS}(?![\w]|\.[0-9])|(?<![\w.:])[23][0-9A-Fa-f]{{3}}:[0-9A-Fa-f:]*:[0-9A-Fa-f]{{1,4}}(?![\w:])"),
         _public,
+        re.compile(rf"(?:\b(?:{_NUMBERED})[.:]?\s?|§\s?|\w/)$", re.IGNORECASE),  # and not Chrome/1.2.3.4
+    ),
+    "card": PiiPattern(
+        r"[3-6][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]|3[0-9]{3}[ -]?[0-9]{6}",
+        re.compile(
+            r"(?<![\w.-])(?:[3-6][0-9]{3}(?:([ -]?)[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?|[0-9]{9})"
+            r"|3[0-9]{3}([ -]?)[0-9]{6}\2[0-9]{5})(?![\w-]|\.[0-9])"
+        ),
+        _luhn,
     ),
     "phone": PiiPattern(
-        r"\+[0-9(]|[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}",
+        r"\+[0-9(]|[0-9]{3}\)?[ .-]?[0-9]{3}[ .-][0-9]{4}|0[0-9]{1,5} ?[)/] ?[0-9]{2}"
+        r"|(?i:tel|phone|fax|mobile)[.:]{0,2} \(?[0-9]{2}",
         re.compile(
             r"(?<![\w+])\+[0-9]{1,3}(?:[ ./-]?\(?[0-9]{1,4}\)?){2,6}(?!\w)"
-            r"|(?<![\w.-])\(?[0-9]{3}\)?[ .-][0-9]{3}[ .-][0-9]{4}(?![\w-])"
+            r"|(?<![\w.-])(?:\+?1[ .-])?(?:\([0-9]{3}\)[ .-]?|[0-9]{3}[ .-])[0-9]{3}[ .-][0-9]{4}(?![\w-])"
+            # a national number with its area's code in brackets or before a slash: (030) 901820, 030/90 18 20
+            r"|(?<![\w.-])(?:\(0[0-9]{1,5}\) ?|0[0-9]{2,5} ?/ ?)[0-9]{2,}(?:[ -][0-9]{2,}){0,4}(?![\w./-])"
+            # any digits behind a word for it: Tel.: 01 42 68 53 00, phone 020 7946 0018
+            rf"|(?i:{_CALLED})"
+            r"\(?[0-9]{2,5}\)?(?:[ ./-]?[0-9]{2,4}){2,5}(?![\w-])"
         ),
         _dialled,
     ),

@@ -43,7 +43,8 @@ class Decontaminate(RowNode):
     fields       fields of an item that hold its text, each by itself; empty = every string in it
     ngram        words of a passage; n-grams of numbers alone are not searched
     short_ngram  words of a passage of an item that has fewer than `ngram`; items shorter than that are not searched
-    unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased, and only words count
+    unit         of words, as in `minhash_dedup`; both kinds of text are lower-cased and brought to one form (NFKC,
+                 without zero-width characters), and only words count
     min_hits     different n-grams of the sets that a document must hold
     boilerplate  n-grams in more than this share of the documents (and in more than 100) are taken for boilerplate
     action       `flag`: columns only; `drop`: remove the document; `mask`: put `mask` in the place of the passages, and
@@ -60,13 +61,13 @@ class Decontaminate(RowNode):
     fields: tuple[str, ...] = ()
     ngram: Positive = 13
     short_ngram: Positive = 8
-    unit: Literal["word", "char", "auto"] = "word"
+    unit: Literal["word", "char", "auto"] = "auto"
     min_hits: Positive = threshold(1)
     boilerplate: ShareAboveZero = threshold(0.001)
     action: Literal["flag", "drop", "mask"] = threshold("flag")
     mask: str = threshold(" ")
 
-    version = 2
+    version = 3
     reasons = ("decontaminate.eval",)
 
     @property

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, RowFunction
+from stages.decontaminate.forms import with_places
 from stages.decontaminate.grams import Grams, gram_hashes, load_grams
 from stages.decontaminate.matches import match
 from stages.hashing.shingles import spans
@@ -79,7 +80,8 @@ def masked(text: str, grams: Grams, telling: np.ndarray, unit: Any, mask: str) -
 
     A passage goes from the first to the last word of n-grams that overlap; telling bool[g]: n-grams that may match.
     """
-    words, places = word_hashes(text, unit), spans(text, unit)
+    form, begins = with_places(text)
+    words, places = word_hashes(form, unit), [(begins[a], begins[b]) for _, a, b in spans(form, unit)]
     assert len(words) == len(places)
     covered = np.zeros(len(words), bool)
     for j, width in enumerate(grams.widths.tolist()):
@@ -92,6 +94,6 @@ def masked(text: str, grams: Grams, telling: np.ndarray, unit: Any, mask: str) -
     bounds = np.flatnonzero(np.diff(covered.astype(np.int8), prepend=0, append=0)).reshape(-1, 2)
     parts, at = [], 0
     for first, stop in bounds.tolist():
-        parts += [text[at : places[first][1]], mask]
-        at = places[stop - 1][2]
+        parts += [text[at : places[first][0]], mask]
+        at = places[stop - 1][1]
     return "".join([*parts, text[at:]])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Context, Result
+from stages.decontaminate.forms import one_form
 from stages.decontaminate.grams import Grams, load_grams
 from stages.dedup.record_files import save
 from stages.hashing.sketch import text_arguments, word_scratch
@@ -34,7 +35,7 @@ class HitWriter:
     def add(self, table: pa.Table) -> None:
         """Search one batch."""
         node: Any = self.ctx.node
-        owner, gram = find(table["text"], self.grams, node.unit)
+        owner, gram = find(one_form(table["text"]), self.grams, node.unit)
         self.rows += len(table)
         row = table["_row"].to_numpy()[owner]
         pairs = np.unique(row.astype(np.uint64) << np.uint64(32) | gram.astype(np.uint64))
@@ -50,7 +51,7 @@ class HitWriter:
         return Result({"documents": self.rows, "hits": len(hits)})
 
 
-def find(text: pa.ChunkedArray, grams: Grams, unit: Any) -> tuple[np.ndarray, np.ndarray]:
+def find(text: pa.Array | pa.ChunkedArray, grams: Grams, unit: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return (document int64[h], n-gram int64[h]) of every n-gram of the sets in the documents, by document.
 
     Nearly no n-gram of a document is one of a set, so a table of bits by the high bits of the hashes, of at least eight

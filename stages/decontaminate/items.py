@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result, Source, one
 from pipeline.errors import DataError
+from stages.decontaminate.forms import one_form_of
 from stages.decontaminate.grams import gram_hashes
 from stages.dedup.record_files import save
 from stages.hashing.shingles import words
@@ -91,7 +92,7 @@ def texts_of(item: Any, fields: tuple[str, ...]) -> list[str]:
 def item_grams(texts: list[str], ngram: int, short_ngram: int, unit: Any) -> list[tuple[int, np.ndarray]]:
     """Return (width, hashes uint64[g]) of every text that is long enough, without the n-grams of bare numbers."""
     found = []
-    for text in texts:
+    for text in map(one_form_of, texts):
         hashes = word_hashes(text, unit)
         width = ngram if len(hashes) >= ngram else short_ngram
         if len(hashes) >= width:

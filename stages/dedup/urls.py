@@ -1,8 +1,8 @@
 """One document per address: pages fetched again and again, under spellings of one URL.
 
 The canonical form follows the rules that do not change what a server returns (RFC 3986, section 6.2: case, default
-port, dot segments, unreserved characters), and a few that are safe in practice: the scheme, `www.`, the fragment, a
-trailing slash, `index.html`, the order of parameters, session and campaign parameters.
+port, dot segments, unreserved characters), and a few that are safe in practice: the scheme, `www.`, the fragment (but
+for `#!`, which names a page), a trailing slash, `index.html`, the order of parameters, session and campaign parameters.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from posixpath import normpath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import RecipeError
@@ -58,7 +58,9 @@ def canonical_url(url: str) -> str | None:
     path = normpath(path) if path.strip("/") else ""
     path = INDEX.sub("", "/" + path.strip("/")).rstrip("/")
     parameters = [p for p in parts.query.split("&") if p and not CAMPAIGN.fullmatch(p.partition("=")[0])]
-    return host + path + ("?" + "&".join(sorted(parameters)) if parameters else "")
+    # `#!/page` names a page that a script fetches (Google's scheme of 2009), other fragments a place in one
+    page = "#" + parts.fragment.rstrip("/") if parts.fragment.startswith("!") and parts.fragment != "!" else ""
+    return host + path + ("?" + "&".join(sorted(parameters)) if parameters else "") + page
 
 
 def _utf8(path: str) -> bool:
@@ -69,22 +71,32 @@ def _utf8(path: str) -> bool:
     return True
 
 
+def c4_url(url: str) -> str:
+    """Return the form of an address in C4's code: without scheme, `www.`, campaign parameters, slashes at the end."""
+    return re.sub(r"\?(utm_|ref|feed).*", "", re.sub(r"https?://(www\.)?", "", url)).rstrip("/")
+
+
+FORMS: Mapping[str, Callable[[str], str | None]] = {"canonical": canonical_url, "c4": c4_url, "text": str}
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class UrlDedup(DedupNode):
     """Keep one document of every address.
 
     column  the URL; documents without a URL are kept
+    form    `canonical`: spellings of one address are equal; `c4`: those that C4's code takes for one; `text`: none are
 
     Take `keep: [date, max]` for the newest, `longest` for the fullest. Adds `url_duplicate_of` and `url_copies`;
     removes with `url_dedup.copy`, value = documents with the address.
     """
 
     column: str = "url"
+    form: Literal["canonical", "c4", "text"] = "canonical"
 
-    version = 6
+    version = 7
     copy = "url_dedup.copy"
     reasons = (copy,)
-    hash_fields = ("column", "keep")
+    hash_fields = ("column", "form", "keep")
 
     def hash_needs(self) -> tuple[str, ...]:
         return (self.column, "text") if self.keep == "longest" else (self.column,)
@@ -95,9 +107,11 @@ class UrlDedup(DedupNode):
 
         from stages.hashing.sketch import byte_hashes
 
+        form = FORMS[self.form]
+
         def hashes(table: pa.Table) -> Hashes:
             addresses = table[self.column].cast(pa.string()).to_pylist()
-            canonical = pa.array([None if a is None else canonical_url(a) for a in addresses], pa.string())
+            canonical = pa.array([None if a is None else form(a) for a in addresses], pa.string())
             exact, size = byte_hashes(canonical)
             return Hashes(exact[:, :1], exact, np.empty((len(table), 0), np.uint32), size > 0)
 

@@ -22,6 +22,12 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow+/=\nabc\n-----END RSA PRIVATE KEY
         ("+1 (212) 555-0123", "phone"),
         ("(212) 555-0123", "phone"),
         ("212.555.0123", "phone"),
+        ("1-800-555-0199", "phone"),
+        ("(030) 901820", "phone"),
+        ("030/90 18 20", "phone"),
+        ("4111 1111 1111 1111", "card"),
+        ("5500-0000-0000-0004", "card"),
+        ("378282246310005", "card"),
         ("DE89 3704 0044 0532 0130 00", "iban"),
         ("GB29NWBK60161331926819", "iban"),
         ("AKIAIOSFODNN7EXAMPLE", "key"),
@@ -46,6 +52,8 @@ def test_it_is_masked_and_counted(found, kind):
         "user@host without a domain", "@mention and a@b", "192.168.1.1 10.0.0.1 127.0.0.1 999.1.1.1",
         "version 1.2.3.4.5", "at 12:30:45", "fe80::1", "1+234", "2024-01-15 and 100-200-300",
         "DE89 3704 0044 0532 0130 01", "AKIA too short",
+        "version 1.2.3.4", "Chrome/8.8.8.8 on it", "see section 8.8.8.8", "§ 8.8.4.4", "4111 1111 1111 1112",
+        "hotel 12 34 56 78 90", "on 01/02/2024 1234567", "0000 0000 0000 0000", "tel 12 34",
         "C++ std::vector<a::b>", "1234567890123456", "x = 555.123.45678",
     ],
 )  # fmt: skip
@@ -60,6 +68,8 @@ def test_what_only_looks_like_it_stays(text):
         ("ES91 2100 0418 4502 0005 1332 BIC CAIXESBB", "<iban> BIC CAIXESBB"),  # words behind it look like more of it
         ("DE89 3704 0044 0532 0130 00 BANK ABC", "<iban> BANK ABC"),
         ("PAY TO FR14 2004 1010 0505 0001 3M02 606 NOW", "PAY TO <iban> NOW"),
+        ("Tel.: 01 42 68 53 00, fax 020 7946 0018.", "Tel.: <phone>, fax <phone>."),
+        ("http://8.8.8.8/ and ssh 8.8.4.4", "http://<ip>/ and ssh <ip>"),
         (f"-----BEGIN PRIVATE KEY-----\ncut off\n{KEY}", "-----BEGIN PRIVATE KEY-----\ncut off\n<key>"),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import tracemalloc
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -250,3 +251,24 @@ def test_the_shards_of_a_large_corpus_are_counted_one_after_another(tmp_path):
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 8 * grams * 40
+
+
+def test_spellings_of_a_passage_are_one(tmp_path):
+    """Accents apart, zero-width spaces inside words, ligatures and wide letters; and Chinese, which has no spaces."""
+    accents = " ".join(f"caf\u00e9{n} \u00e9t\u00e9{n}" for n in "abcdefg")
+    chinese = (
+        "\u6cb3\u8fb9\u7684\u8001\u623f\u5b50\u5f88\u51b7\uff0c\u4fe1\u91cc\u8bf4\u8239\u5df2\u7ecf\u56de\u6765\u4e86"
+    )
+    plain = "final offices filed and fixed by fine officers in five official fields of first class"
+    path, _ = sets(tmp_path, {"q": accents}, {"q": chinese}, {"q": plain})
+    pages = [
+        "before " + unicodedata.normalize("NFD", accents) + " after",
+        "before " + accents.replace("caf", "ca\u200bf") + " after",
+        "\u524d\u9762" + chinese.replace("\uff0c", "") + "\u540e\u9762",
+        plain.replace("fi", "\ufb01"),
+        "nothing of it",
+    ]
+    run = Run(Decontaminate(docs=corpus(pages, 1), evals=(path,), action="mask", mask="#"), tmp_path / "run").all()
+    assert [hits > 0 for hits in run.column("eval_hits")] == [True] * 4 + [False]
+    changed = [v for key in sorted(run.rows) for part in run.rows[key] for v in part.text.to_pylist()]
+    assert changed[:3] == ["before # after", "before # after", "\u524d\u9762#\u540e\u9762"]

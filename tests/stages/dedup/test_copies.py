@@ -83,6 +83,8 @@ SPELLINGS = [
     ),
     ("http://example.com", "https://www.example.com/", "http://example.com/index.php", "EXAMPLE.COM."),
     ("http://bücher.example/ä", "http://xn--bcher-kva.example/%C3%A4"),
+    ("http://example.com/#!/page1", "https://www.example.com/#!/page1/"),
+    ("http://example.com/#part", "http://example.com/#!"),
     ("http://example.com/p;jsessionid=12AB", "http://example.com/p"),
 ]
 DIFFERENT = [
@@ -95,6 +97,8 @@ DIFFERENT = [
     "http://example.org/a",
     "http://example.com/a/b",
     "http://example.com/a%2Fb",
+    "http://example.com/#!/page1",
+    "http://example.com/#!/page2",
 ]
 
 
