@@ -42,8 +42,8 @@ def withdraw(state: Ledger, node: Node, tasks: Sequence[tuple[str, str]]) -> Non
     state.reopen(node)
 
 
-def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str) -> None:
-    """Check, draw and commit a node whose every key has a receipt."""
+def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases: Leases, stop_name: str) -> str | None:
+    """Check, draw and commit a node whose every key has a receipt. Return what its owner should know of it."""
     folder, name = state.folder(node), state.graph.names[node]
     sums = {phase: Summary.of(state.receipts(node, phase, names)) for phase, names in keys.items()}
     counts = {phase: found.counts for phase, found in sums.items()}
@@ -71,6 +71,17 @@ def finish(state: Ledger, node: Node, keys: Mapping[str, Sequence[str]], leases:
     point(folder, "after-manifest")
     state.store.delete(pieces_folder(folder))  # those of workers that were killed between a receipt and its pieces
     state.reopen(node)
+    return None if row_phase is None else _unscored(node, name, sums[row_phase.name])
+
+
+def _unscored(node: Node, name: str, found: Summary) -> str | None:
+    """Return that a node has scored nothing, which is a column of another name more often than not."""
+    if not found.counts.get("alive_in") or not found.histograms or any(map(any, found.histograms.values())):
+        return None
+    needs = [column for column in getattr(node, "needs", ()) if column != "text"]
+    return f"{name}: not one of {found.counts['alive_in']:,} documents has a score" + (
+        f"; is {' or '.join(needs)} null in all of them?" if needs else ""
+    )
 
 
 def require_kept(state: Ledger) -> None:

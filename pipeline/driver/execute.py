@@ -256,8 +256,8 @@ class Driver:
             self._unchecked.discard(node)
             self.keys.forget(node)
             return
-        if manifest is None:
-            finish(self.state, node, keys, self.leases, self.keys.stop_name)
+        if manifest is None and (words := finish(self.state, node, keys, self.leases, self.keys.stop_name)):
+            self._tell(words)
         self._unchecked.discard(node)
         self.leases.release(self.state.folder(node))
         self.reporter.show(node, "done")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from pipeline.files.address import Address
 from pipeline.files.sources import expand
 from pipeline.quantities import size
 from siftloom.begin.dclm_translation import Translation
-from siftloom.begin.look import URL, Findings, Kind
+from siftloom.begin.findings import Findings, Kind
+from siftloom.begin.look import URL
 from stages.read.keep import REST
 from stages.read.layout import PACKED
 
-NAMED_FILES = 200  # files that a recipe names one by one where no glob names just them
+NAMED_FILES = 200  # files that a recipe leaves out one by one
+NAMED = 5  # files of one kind that are named on the screen
 TRY = 10_000  # documents of a first try, at most
 TOKENIZER = "tokenizer.json"  # beside the files of a corpus, it is the user's own
 CURATED = "curated"  # the node that writes the result
@@ -39,6 +42,9 @@ def summary(found: Findings) -> Iterator[str]:
             yield "    pages      `extract` takes the main text out of the HTML"
         if kind.encoding:
             yield f"    encoding   {kind.not_utf8:,} rows are not UTF-8; the encoding of each file is detected"
+            yield f"               {_some(kind.odd_files)}"
+        for name, longest in kind.long_rows.items():
+            yield f"    long       {name}: a document of {longest:,} characters"
     if found.left_out:
         kinds = ", ".join(f"{count:,} {ending}" for ending, count in sorted(found.left_out.items()))
         yield f"  left out   files of other formats: {kinds}"
@@ -46,11 +52,17 @@ def summary(found: Findings) -> Iterator[str]:
         yield f"  left out   {form} files: {why}"
     for name, why in found.damaged.items():
         yield f"  damaged    {name}: {why}"
+    if found.empty:
+        yield f"  empty      {_some(found.empty)}"
     if found.languages:
         shares = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6])
         yield f"  languages  {shares} of the documents looked at"
     yield f"  size       about {found.documents:,} documents of {found.mean:,} characters"
     yield f"  example    {found.example}"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
 
 
 def first_limit(found: Findings) -> int:
@@ -69,6 +81,8 @@ def write_recipe(found: Findings, out: str, force: bool, dclm: Translation | Non
         raise RecipeError(out, "there is a file already", "a new name", f"siftloom init {found.path} --out OTHER.yaml")
     try:
         text = recipe_for(found, path) if dclm is None else recipe_of(dclm, found, path)
+        for name, entries in ({} if dclm is None else dclm.lists).items():
+            path.with_name(name).write_text("".join(f"{entry}\n" for entry in entries), encoding="utf-8")
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise RecipeError(out, error.strerror or str(error), "a file in a folder that exists") from None
@@ -87,7 +101,7 @@ def recipe_for(found: Findings, out: Path) -> str:
 #   siftloom run {name} {CURATED} --limit {first_limit(found)}   tries it on the first documents
 #   siftloom run {name} {CURATED}                the curation of all of them
 #   siftloom run {name}                        the small model too
-name: first
+name: {_run_name(out)}
 store: runs/
 nodes:
 {lines}
@@ -107,6 +121,11 @@ nodes:
 """
 
 
+def _run_name(out: Path) -> str:
+    """Return the recipe's name for its runs: that of its file, without what a folder's name should not hold."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", out.stem).strip("-.") or "first"
+
+
 def _tokenizer(found: Findings, folder: Path) -> dict[str, Any]:
     """Return the fields of the tokenizer: the one that lies beside the user's files, or else one to train."""
     beside = Path(os.path.expanduser(found.path)).absolute().parent / TOKENIZER
@@ -119,7 +138,12 @@ def recipe_of(dclm: Translation, found: Findings, out: Path) -> str:
     """Return the recipe's text: the steps of a file of DCLM's over the user's files."""
     from pipeline.recipe.write import flow
 
-    by_url = any(fields["use"] in ("url", "url_dedup") for fields in dclm.nodes.values())
+    by_url = any(fields["use"] in ("url", "url_dedup") or "first_by" in fields for fields in dclm.nodes.values())
+    for kind in found.kinds:
+        if dclm.url in kind.columns:
+            kind.url = f"{URL}={dclm.url}"
+        if dclm.text is not None and dclm.text[0] in kind.columns and (dclm.text[1] or "text" not in kind.columns):
+            kind.text = dclm.text[0]
     lines, docs = _reads(found, out.absolute().parent, by_url)
     steps = {
         name: {field: docs if value == "docs" else value for field, value in fields.items()}
@@ -129,7 +153,7 @@ def recipe_of(dclm: Translation, found: Findings, out: Path) -> str:
     nodes = "\n".join(f"  {name}: {flow(fields)}" for name, fields in steps.items())
     return f"""\
 # The steps of a configuration of DCLM's over {found.files:,} files.
-{notes}name: first
+{notes}name: {_run_name(out)}
 store: runs/
 nodes:
 {lines}
@@ -149,11 +173,12 @@ def _reads(found: Findings, folder: Path, by_url: bool = False) -> tuple[str, st
     lines, names = [], []
     for kind in found.kinds:
         name = "pages" if kind.pages else "docs" if not names else f"docs_{kind.formats[0]}"
-        read: dict[str, Any] = {"use": "read", "paths": _paths(found, kind, folder)}
+        paths, exclude = _paths(found, kind, folder)
+        read: dict[str, Any] = {"use": "read", "paths": paths} | ({"exclude": exclude} if exclude else {})
         read |= {"text": kind.text} if kind.text not in (None, "text") else {}
         read |= {"id": kind.id} if kind.id not in (None, "id") else {}
         read |= {"encoding": kind.encoding} if kind.encoding else {}
-        read |= {"keep": [URL, REST]} if by_url or kind.url else {}
+        read |= {"keep": [kind.url or URL, REST]} if by_url or kind.url else {}
         hint = f"  # or text: {', '.join(kind.other_texts)}" if kind.other_texts else ""
         lines.append(f"  {name}: {flow(read)}{hint}")
         if kind.pages:
@@ -163,34 +188,31 @@ def _reads(found: Findings, folder: Path, by_url: bool = False) -> tuple[str, st
     return "\n".join(lines), names[0] if len(names) == 1 else names
 
 
-def _paths(found: Findings, kind: Kind, folder: Path) -> list[str]:
-    """Return globs that name just the files that were taken, or else the files themselves, from the recipe's folder."""
+def _paths(found: Findings, kind: Kind, folder: Path) -> tuple[list[str], list[str]]:
+    """Return globs, from the recipe's folder, that name the files that were taken and those that come later, and what
+    of them is left out today.
+    """
     if Address(found.path).remote:
-        return [found.path]
+        return [found.path], []
     whole = os.path.expanduser(found.path)
-    if not os.path.isdir(whole) and _names_just(whole, kind.files):
-        return [os.path.relpath(whole, folder)]
     if os.path.isdir(whole):
-        endings = sorted({_ending(name) for name in kind.files})
-        for depth in ("*", "**/*"):
-            globs = [os.path.join(glob.escape(whole), depth + ending) for ending in endings]
-            if _names_just(globs, kind.files):
-                return [os.path.relpath(pattern, folder) for pattern in globs]
-    if len(kind.files) > NAMED_FILES:
+        top = all(os.path.samefile(Path(name).parent, whole) for name in kind.files)
+        depth, endings = ("*" if top else "**/*"), sorted({_ending(name) for name in kind.files})
+        patterns = [os.path.join(glob.escape(whole), depth + ending) for ending in endings]
+    else:
+        patterns = [whole]
+    taken, others = {os.path.realpath(name) for name in kind.files}, []
+    named = expand(patterns, "init", unusable=lambda name, _: others.append(name)).entries
+    others += [os.fspath(entry.path) for entry in named if os.path.realpath(entry.path) not in taken]
+    if len(others) > NAMED_FILES:
         raise SourceError(
-            found.path, f"{len(kind.files):,} {kind.formats[0]} files that no pattern tells from the others",
+            found.path, f"{len(others):,} {kind.formats[0]} files among those to read that are not",
             "a folder or a glob that holds just the files to read",
         )  # fmt: skip
-    return [os.path.relpath(name, folder) for name in kind.files]
+    return [os.path.relpath(pattern, folder) for pattern in patterns], [
+        glob.escape(os.path.relpath(name, folder)) for name in sorted(others)
+    ]
 
 
 def _ending(name: str) -> str:
     return "".join(Path(name).suffixes[-2 if name.endswith(PACKED) else -1 :])
-
-
-def _names_just(patterns: str | Sequence[str], files: Sequence[str]) -> bool:
-    try:
-        found = {os.fspath(entry.path) for entry in expand(patterns, "init").entries}
-    except SourceError:
-        return False
-    return {os.path.realpath(path) for path in found} == {os.path.realpath(path) for path in files}

@@ -14,6 +14,7 @@ from typing import Any
 
 from pipeline.errors import RecipeError, SiftloomError, SourceError
 from pipeline.files.sources import expand, open_stream
+from siftloom.begin.findings import Findings, Kind
 from siftloom.begin.prose import LIKELY_ID, flat, languages_of, text_fields, without_markup
 from stages.read.encodings import DETECT
 from stages.read.first_records import first_records
@@ -31,92 +32,18 @@ from stages.read.streams import PACKED_ENDINGS
 PACKED_TEXT = 3  # bytes of text in a byte of a compressed file, about
 LOOK_FILES, LOOK_ROWS = 12, 200  # files of a format that are looked at, and rows of each
 URL = "url"
+# where the address of a page stands: in columns of one's own, and in what tools for Common Crawl write
+ADDRESSES = (
+    URL,
+    "metadata.WARC-Target-URI",
+    "warc_headers.warc-target-uri",
+    "WARC-Target-URI",
+    "metadata.url",
+    "meta.url",
+)
 PAGES = ("html", "warc")  # formats whose text is HTML
 EXAMPLE = 160  # characters
-SHARE = 0.1  # of the documents that a language must have to be kept
-
-
-@dataclass
-class Kind:
-    """Files that one `read` takes with the same fields: at first those of one format. Sizes are bytes."""
-
-    formats: list[str]
-    files: list[str] = field(default_factory=list)
-    bytes: int = 0
-    text: str | None = None  # the field that holds the text; None where a format has only one
-    id: str | None = None
-    url: str | None = None  # the field that holds the address of a page, in every row that was looked at
-    columns: list[str] = field(default_factory=list)
-    other_texts: list[str] = field(default_factory=list)
-    encoding: str | None = None
-    pages: bool = False  # whether the text is HTML
-    documents: int = 0  # about
-    rows: int = 0  # looked at
-    characters: int = 0  # of their texts
-    not_utf8: int = 0  # rows that are not UTF-8
-
-    def joins(self, other: Kind) -> bool:
-        """Return whether one `read` can take both: equal names of fields, or formats without names."""
-        return self.pages == other.pages and all(
-            None in (one, two) or one == two for one, two in ((self.text, other.text), (self.id, other.id))
-        )
-
-    def join(self, other: Kind) -> None:
-        for name in ("formats", "files", "columns", "other_texts"):
-            both = [*getattr(self, name), *getattr(other, name)]
-            setattr(self, name, list(dict.fromkeys(both)))
-        for name in ("bytes", "documents", "rows", "characters", "not_utf8"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.text, self.id = self.text or other.text, self.id or other.id
-        self.url = self.url if self.url == other.url else None
-        self.encoding = self.encoding or other.encoding
-
-
-@dataclass
-class Findings:
-    """The contents of the files. Shares are of the documents that were looked at."""
-
-    path: str
-    kinds: list[Kind]
-    left_out: dict[str, int]  # ending of files that `read` does not read -> how many
-    unused: dict[str, str]  # formats that are read, but not here -> why
-    damaged: dict[str, str]  # path -> what is wrong
-    languages: dict[str, float]
-    example: str
-
-    def to_json(self) -> dict[str, Any]:
-        keys = ("path", "left_out", "unused", "damaged", "languages", "example")
-        kinds = [
-            {key: value for key, value in vars(kind).items() if key not in ("files", "rows", "characters")}
-            | {"files": len(kind.files)}
-            for kind in self.kinds
-        ]
-        return {key: getattr(self, key) for key in keys} | {
-            "kinds": kinds, "files": self.files, "bytes": self.bytes, "documents": self.documents,
-            "mean_characters": self.mean,
-        }  # fmt: skip
-
-    @property
-    def files(self) -> int:
-        return sum(len(kind.files) for kind in self.kinds)
-
-    @property
-    def bytes(self) -> int:
-        return sum(kind.bytes for kind in self.kinds)
-
-    @property
-    def documents(self) -> int:
-        return sum(kind.documents for kind in self.kinds)
-
-    @property
-    def mean(self) -> int:
-        return sum(kind.characters for kind in self.kinds) // max(sum(kind.rows for kind in self.kinds), 1)
-
-    @property
-    def kept_languages(self) -> list[str]:
-        """Return the languages of a tenth of the documents or more, or else the most frequent one."""
-        frequent = [code for code, share in self.languages.items() if share >= SHARE]
-        return frequent or list(self.languages)[:1] or ["en"]
+LONG = 1_000_000  # characters of a document that is named, and left out of the average
 
 
 def look(path: str, note: Callable[[str], None] = lambda text: None) -> Findings:
@@ -124,7 +51,12 @@ def look(path: str, note: Callable[[str], None] = lambda text: None) -> Findings
 
     Raises SourceError for a path that holds nothing readable.
     """
-    entries = expand([path], "init").entries
+    damaged: dict[str, str] = {}
+
+    def unusable(name: str, error: SourceError) -> None:
+        damaged[name] = error.found
+
+    entries = expand([path], "init", unusable=unusable).entries
     note(f"looking at {len(entries):,} files in {path}...")
     notes = dataset_notes([entry.name for entry in entries])
     by_format: dict[str, list[Any]] = {}
@@ -141,7 +73,8 @@ def look(path: str, note: Callable[[str], None] = lambda text: None) -> Findings
             path, f"files that end in {', '.join(sorted(left_out)[:5])}",
             f"{', '.join(FORMATS)}, or those with .gz or .zst", "convert them, or name a folder that holds such files",
         )  # fmt: skip
-    found = Findings(path, [], dict(left_out), {}, {}, {}, "")
+    empty = [str(entry.path) for entries in by_format.values() for entry in entries if not entry.size]
+    found = Findings(path, [], dict(left_out), {}, damaged, {}, "", empty)
     texts: list[str] = []
     for name, taken in by_format.items():
         form, _, pages = name.partition(" ")
@@ -239,10 +172,18 @@ def _examine(kind: Kind, files: Sequence[Looked]) -> list[str]:
             raise SourceError(form, f"no column of text among {', '.join(kind.columns)}", "a column of sentences")
         kind.text = name = next(iter(fields))
         kind.other_texts = [key for key in fields if key != name and fields[key] * 2 > fields[name]]
-        kind.url = URL if all(isinstance(row.get(URL), str) for row in rows) else None
+        having = (name for name in ADDRESSES if all(isinstance(row.get(name), str) for row in records))
+        kind.url = next((name if name == URL else f"{URL}={name}" for name in having), None)
         kind.id = next((key for key in LIKELY_ID if key in kind.columns and key != name), None)
     texts = [row[name] for row in records if isinstance(row.get(name), str)]
-    kind.rows, kind.characters = len(texts), sum(map(len, texts))
+    usual = [text for text in texts if len(text) <= LONG] or texts
+    kind.rows, kind.characters = len(usual), sum(map(len, usual))
+    kind.odd_files = [str(looked.entry.path) for looked in files if looked.not_utf8]
+    for looked in files:
+        longest = max(
+            (len(text) for row in looked.rows if isinstance(text := dict(flat(row)).get(name), str)), default=0
+        )
+        kind.long_rows |= {str(looked.entry.path): longest} if longest > LONG else {}
     kind.documents = len(kind.files) if form in ONE_DOCUMENT else _count(kind, rows)
     return [without_markup(text) for text in texts] if kind.pages else texts
 
@@ -265,8 +206,12 @@ def _read(looked: Looked, form: str) -> None:
 def _count(kind: Kind, rows: Sequence[Mapping[str, Any]]) -> int:
     """Return about how many documents files of records hold, from the size of the rows that were looked at."""
     packed = kind.formats == ["parquet"] or any(name.endswith(PACKED_ENDINGS) for name in kind.files)
-    row_bytes = sum(len(json.dumps(row, default=str, ensure_ascii=False)) for row in rows)
-    return max(len(rows), kind.bytes * (PACKED_TEXT if packed else 1) * len(rows) // max(row_bytes, 1))
+    sizes = [len(json.dumps(row, default=str, ensure_ascii=False)) for row in rows]
+    usual = [
+        size for size in sizes if size <= LONG
+    ] or sizes  # one document as long as a thousand says nothing of others
+    left = kind.bytes * (PACKED_TEXT if packed else 1) - sum(size for size in sizes if size > LONG)
+    return max(len(rows), left * len(usual) // max(sum(usual), 1))
 
 
 def _spread(count: int, most: int) -> list[int]:

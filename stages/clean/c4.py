@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import reduce
+from typing import Literal
 
 from pipeline.bounds import Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.cut import COUNTED_BY
 from stages.clean.rules import Rule, apply, columns, histograms
 
 ENDS = (".", "!", "?", '"', "'")
+QUOTES = "”’»」』"  # of other scripts, behind the mark of a sentence's end
 POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
 CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
 LOREM, SCRIPT = "lorem ipsum", "javascript"
@@ -35,11 +38,16 @@ class C4(RowNode):
     is the rest (None or false turns a rule off), and a page without any goes for `c4.empty` at the latest:
 
     max_word_chars    characters of the longest word, at most
-    end_mark          the line does not end with one of . ! ? " ', or ends with `...`
+    end_mark          the line does not end with one of . ! ? " ' (`ends`), or ends with `...`
     min_line_words    words of the line, at least (not asked in scripts without spaces)
     javascript        the line holds the word `javascript`
     policy            the line holds a phrase of privacy policies and cookie banners
     citations         marks of citations, like `[1]`, are taken out of the text first
+
+    ends           `paper`: those five marks; `any_script`: those of other scripts too (。 ؟ ।), and quotes behind them
+    keep_ellipsis  lines that end with an ellipsis stay
+    words          `datatrove`, `dclm`: lines, marks and (for `datatrove`) sentences as in the code of these projects,
+                   for equal verdicts and texts (`stages.clean.datatrove_pages`, `stages.clean.dclm_lines`)
 
     Adds `c4_lines` int32 (lines that are not blank), `c4_long_word`, `c4_no_end`, `c4_few_words`, `c4_javascript`,
     `c4_policy` int32 (lines gone for each rule), and, of the lines that no earlier rule took, `c4_lorem_ipsum` and
@@ -55,11 +63,14 @@ class C4(RowNode):
     javascript: bool = True
     policy: bool = True
     citations: bool = True
+    ends: Literal["paper", "any_script"] = "paper"
+    keep_ellipsis: bool = False
+    words: Literal["whitespace", "datatrove", "dclm"] = "whitespace"
     min_sentences: Count | None = threshold(5)
     max_lorem_ipsum: Count | None = threshold(0)
     max_curly_brackets: Count | None = threshold(0)
 
-    version = 2
+    version = 3
     needs = ("text",)
     changes_text = True
     reasons = (*(f"c4.{rule.field}" for rule in RULES), "c4.empty")
@@ -73,8 +84,41 @@ class C4(RowNode):
     def adds(self):
         return {**{f"c4_{rule}": "int32" for rule in ("lines", *LINE_RULES)}, **columns(RULES)}
 
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return COUNTED_BY["datatrove"] if self.words == "datatrove" else ()
+
     def open(self, ctx: Context) -> RowFunction:
-        return self._rows
+        if self.words == "whitespace":
+            return self._rows
+        from stages.clean import datatrove_pages, dclm_lines
+
+        edit = (datatrove_pages if self.words == "datatrove" else dclm_lines).editor(self)
+        return lambda table: self._edited(table, edit)
+
+    def marks(self) -> tuple[str, ...]:
+        """The characters that a line may end with."""
+        from stages.clean import characters
+
+        others = () if self.ends == "paper" else (*characters.ENDS.replace("…", ""), *QUOTES)
+        return (*ENDS, *others, *(("…",) if self.keep_ellipsis else ()))
+
+    def _edited(self, table, edit) -> Columns:
+        """The columns and texts of a way of counting that is not the compiled walk."""
+        import pyarrow as pa
+
+        from stages.clean import cut as c
+
+        olds = table["text"].to_pylist()
+        found = [edit(old) for old in olds]
+        new = pa.array([left for left, _ in found], pa.string())
+        counts = {name.removeprefix("c4_"): name for name in self.adds()}
+        added = {name: pa.array([row.get(count, 0) for _, row in found], pa.int32()) for count, name in counts.items()}
+        if self.words == "dclm":
+            cut = c.cut_fresh(new, "whitespace", "auto")
+            added["c4_sentences"] = pa.array(cut.per_line(cut.line_facts[:, c.SENTENCES]), pa.int32())
+        texts = [None if left == old else left for (left, _), old in zip(found, olds, strict=True)]
+        return Columns(added=added, text=pa.array(texts, pa.string()))
 
     def decide(self, scores) -> Removed:
         import pyarrow.compute as pc
@@ -114,7 +158,8 @@ class C4(RowNode):
 
         most = self.max_word_chars
         lines.take("long_word", facts[:, c.LONGEST] > most if most else lines.none())
-        ends = np.isin(facts[:, c.LAST], [ord(mark) for mark in ENDS]) & (facts[:, c.DOTS] < 3)
+        ends = np.isin(facts[:, c.LAST], [ord(mark) for mark in self.marks()])
+        ends &= (facts[:, c.DOTS] < 3) | self.keep_ellipsis
         lines.take("no_end", ~ends if self.end_mark else lines.none())
         lines.take("few_words", (lines.words < (self.min_line_words or 0)) & ~cut.chars_unit[owner])
         lorem = holding(LOREM)

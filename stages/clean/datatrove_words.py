@@ -34,7 +34,8 @@ class Tokens:
             from datatrove.utils.text import PUNCTUATION_SET
             from datatrove.utils.word_tokenizers import load_word_tokenizer
 
-            self.cut = load_word_tokenizer("en").word_tokenize
+            english = load_word_tokenizer("en")
+            self.cut, self.sentences = english.word_tokenize, english.sent_tokenize
             self.cut("a")
         except (ImportError, OSError) as error:
             raise MissingExtra(
@@ -140,7 +141,7 @@ def repetition(text: pa.ChunkedArray | pa.Array) -> dict[str, Any]:
         ("line", [re.split("\n+", each) for each in texts]),
         ("paragraph", [re.split("\n{2,}", each.strip()) for each in texts]),
     ):
-        many, found, chars = np.array([_copies(each) for each in parts], np.int64).reshape(-1, 3).T
+        many, found, chars = np.array([copies(each) for each in parts], np.int64).reshape(-1, 3).T
         scores[f"gopher_dup_{name}s"], scores[f"gopher_dup_{name}_chars"] = ratio(found, many), ratio(chars, whole)
     span, steps = np.stack([offsets[:-1], offsets[1:]]), np.ones(len(texts), np.int64)
     shares = ngram_shares(ids.astype(np.uint64), lengths, span, steps, whole)
@@ -153,7 +154,7 @@ def repetition(text: pa.ChunkedArray | pa.Array) -> dict[str, Any]:
     return {**scores, **shares}
 
 
-def _copies(parts: list[str]) -> tuple[int, int, int]:
+def copies(parts: list[str]) -> tuple[int, int, int]:
     """(parts, those that stood before, their characters)."""
     seen, found, chars = set(), 0, 0
     for part in parts:
@@ -161,6 +162,11 @@ def _copies(parts: list[str]) -> tuple[int, int, int]:
             found, chars = found + 1, chars + len(part)
         seen.add(part)
     return len(parts), found, chars
+
+
+def sentences(line: str) -> int:
+    """Sentences of a line, by spaCy's rules."""
+    return len(_tokens().sentences(line))
 
 
 def word_counts(text: pa.ChunkedArray | pa.Array) -> np.ndarray:

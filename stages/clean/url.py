@@ -9,6 +9,7 @@ a subject, each with a file `domains` and perhaps `urls`: name the files you wan
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
@@ -31,9 +32,12 @@ class Url(RowNode):
     allow     hosts that are never removed, and all hosts below them
     column    the column that holds the address
     min_soft_words  different words of the `soft` lists that remove a page
+    words     `dclm`: as DCLM's code looks for them. A host is listed if what stands between `//` and the next slash is,
+              once every `www` is taken out of it, and no host above it counts (`www.a.org` turns `.a.org`); `-` and `.`
+              are left out of the address alone; a word may hold them, and `_` is a letter
 
     Case does not matter. Adds `url_listed` (string: `domain`, `exact`, `strict`, `hard`; null: none of these) and
-    `url_soft_words` int32.
+    `url_soft_words` int32 (null: no address).
     """
 
     docs: Node
@@ -44,9 +48,10 @@ class Url(RowNode):
     hard: tuple[str, ...] = sources(())
     soft: tuple[str, ...] = sources(())
     allow: tuple[str, ...] = sources(())
+    words: Literal["unicode", "dclm"] = "unicode"
     min_soft_words: Positive = threshold(2)
 
-    version = 2
+    version = 3
     reasons = ("url.domain", "url.exact", "url.strict", "url.hard", "url.soft")
     histograms = {"url_soft_words": (0, 10, 10)}  # noqa: RUF012
 
@@ -66,9 +71,10 @@ class Url(RowNode):
         return {"url_listed": "string", "url_soft_words": "int32"}
 
     def open(self, ctx: Context) -> RowFunction:
+        from stages.clean.dclm_urls import ListsOfDclm
         from stages.clean.url_lists import Lists
 
-        lists = Lists(ctx)
+        lists = ListsOfDclm(ctx) if self.words == "dclm" else Lists(ctx)
         return lambda table: Columns(added=lists.look(table[self.column]))
 
     def decide(self, scores) -> Removed:

@@ -85,7 +85,10 @@ class Lists:
         listed[allowed] = None
         return {
             "url_listed": pa.array(listed, pa.string()),
-            "url_soft_words": np.where(allowed, 0, _having(words, owner, self.soft, len(urls))).astype(np.int32),
+            "url_soft_words": pa.array(
+                np.where(allowed, 0, _having(words, owner, self.soft, len(urls))).astype(np.int32),
+                mask=pc.is_null(contiguous(column)).to_numpy(zero_copy_only=False),
+            ),
         }
 
 

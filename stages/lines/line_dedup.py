@@ -16,6 +16,7 @@ from pipeline.bounds import Positive
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
 from pipeline.errors import RecipeError
 from stages.dedup.phase_files import beyond, opener, tasks
+from stages.documents import columns_of
 
 
 def _files() -> Mapping[str, ModuleType]:
@@ -29,10 +30,12 @@ class LineDedup(RowNode):
     """Take repeated lines out of documents.
 
     unit        `line` (split at line feeds) or `paragraph` (split at blank lines; what is left is joined by one)
-    match       `words`: equal sequences of lower-cased words; `bytes`: equal but for space around them
+    match       `words`: equal sequences of lower-cased words; `bytes`: equal but for space around them; `lower`: equal
+                but for that and case
     min_words   units of fewer words are never taken out; they are not counted
     min_copies  occurrences in the corpus from which on a unit counts as repeated, also those inside one document
     keep        `first`: the first occurrence in order of the corpus stays; `none`: none does
+    first_by    a column; `first` is then the occurrence in the document with the least MD5 of it (DCLM: of its address)
 
     Changes the text; adds `lines_kept`, `lines_dropped` int32. A document that loses its last unit of `min_words` is
     removed with `line_dedup.empty`, value = units dropped.
@@ -40,15 +43,16 @@ class LineDedup(RowNode):
 
     docs: Node | tuple[Node, ...]
     unit: Literal["line", "paragraph"] = "line"
-    match: Literal["words", "bytes"] = "words"
+    match: Literal["words", "bytes", "lower"] = "words"
     min_words: Positive = 1
     min_copies: int = threshold(2)
     keep: Literal["first", "none"] = threshold("first")
+    first_by: str | None = None
 
     version = 3
     reasons = ("line_dedup.empty",)
     changes_text = True
-    hash_fields = ("unit", "match", "min_words")
+    hash_fields = ("unit", "match", "min_words", "first_by")
 
     def adds(self) -> dict[str, str]:
         return {"lines_kept": "int32", "lines_dropped": "int32"}
@@ -58,7 +62,7 @@ class LineDedup(RowNode):
             ShardPhase(
                 name="keys",
                 open=opener(_files, "keys"),
-                needs=("text", "_row"),
+                needs=("text", "_row", *((self.first_by,) if self.first_by else ())),
                 fields=self.hash_fields,
                 whole=beyond(_files, "keys"),
             ),
@@ -83,9 +87,11 @@ class LineDedup(RowNode):
         ]
 
     def check(self) -> None:
+        if self.first_by is not None and self.first_by not in columns_of(self.docs):
+            raise RecipeError("line_dedup.first_by", f"no column {self.first_by!r}", "a column of the documents")
         for name, allowed in (
             ("unit", ("line", "paragraph")),
-            ("match", ("words", "bytes")),
+            ("match", ("words", "bytes", "lower")),
             ("keep", ("first", "none")),
         ):
             if getattr(self, name) not in allowed:

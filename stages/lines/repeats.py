@@ -11,6 +11,7 @@ from pipeline.contract import Context, Result, Shard
 from stages.dedup.corpus import first_rows
 from stages.dedup.key_files import read_range
 from stages.dedup.record_files import save
+from stages.lines.keys import ranks
 from stages.lines.keys import whole as ranges_of
 from stages.lines.units import units
 
@@ -33,7 +34,8 @@ def run(ctx: Context, key: str) -> Result:
         pairs.append((keys, local.astype(np.int64) + first))
     keys = np.concatenate([np.zeros(0, np.uint64), *(k for k, _ in pairs)])
     rows = np.concatenate([np.zeros(0, np.int64), *(r for _, r in pairs)])
-    order = np.lexsort((rows, keys))
+    by = ranks(ctx)
+    order = np.lexsort((rows, keys) if by is None else (rows, by[rows], keys))
     keys, rows = keys[order], rows[order]
     new = np.ones(len(keys), bool)
     new[1:] = keys[1:] != keys[:-1]

@@ -46,7 +46,9 @@ def units(ctx: Context, text: pa.ChunkedArray) -> Units:
     found = pieces.flatten()
     sizes = pc.list_value_length(pieces).to_numpy()
     by_words = sketch(found, keys=False)
-    exact = by_words.exact if node.match == "words" else byte_hashes(pc.utf8_trim_whitespace(found))[0]
+    trimmed = pc.utf8_trim_whitespace(found)
+    form = pc.utf8_lower(trimmed) if node.match == "lower" else trimmed
+    exact = by_words.exact if node.match == "words" else byte_hashes(form)[0]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     owner = np.repeat(np.arange(len(sizes)), sizes)
     return Units(found, starts, owner, exact[:, 0], by_words.words >= node.min_words)

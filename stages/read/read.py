@@ -40,6 +40,7 @@ class Read(Node):
     """Documents from files. Adds `source`, `source_id` and the kept columns (see `stages/documents.py`).
 
     paths        files, folders, globs, `demo://corpus`
+    exclude      ends of paths, `*` and `?` among them, that `paths` name and that are not read: `data/broken.jsonl`
     format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
                  .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
@@ -62,6 +63,7 @@ class Read(Node):
     """
 
     paths: tuple[str, ...] | str = sources(schemes=SCHEMES)
+    exclude: tuple[str, ...] = runtime(())  # the digests of those that are left are the identity
     format: Literal["auto", "jsonl", "json", "csv", "tsv", "txt", "html", "warc", "parquet", "arrow", "tar"] = "auto"
     text: str = "text"
     id: str = "id"

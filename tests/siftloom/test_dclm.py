@@ -89,7 +89,6 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
     steps = [
         {"func": "bullet_count_filter", "max_bullet_start_ratio": 0.8},
         {"func": "massive_web_repetition_filters", "skip_paragraph": True},
-        {"func": "bullet_count_filter", "max_bullet_start_ratio": 0.5},
         {"func": "punctuation_line_modifier"},
         {"func": "line_length_modifier", "min_length": 5},
         {"func": "substring_filter", "banlist": ["{"]},
@@ -101,10 +100,9 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
         {"func": "random_sampling_filter", "keep_probability": 0.5},
     ]
     found = translate(written(tmp_path, steps)).nodes
-    assert list(found) == ["plain", "varied", "plain_2", "c4", "distinct_lines", "scored", "best", "best_2"]
+    assert list(found) == ["plain", "varied", "c4", "distinct_lines", "tidied", "scored", "best", "best_2"]
     on = {name: value for name, value in found["plain"].items() if value is not None}
     assert on == {"use": "gopher_quality", "docs": "docs", "max_bullet_lines": 0.8, "words": "dclm"}
-    assert found["plain_2"]["max_bullet_lines"] == 0.5
     assert found["varied"]["max_dup_paragraphs"] is None
     assert (found["c4"]["min_line_words"], found["c4"]["max_curly_brackets"], found["c4"]["policy"]) == (5, 0, False)
     assert found["scored"]["model"] == {"use": "fasttext_model", "path": "hq.bin"}
@@ -112,37 +110,59 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
     assert (found["best"]["by"], found["best"]["min"]) == ("hq", 0.018112)
 
 
+def test_what_no_rule_set_has_becomes_nodes_of_its_own(tmp_path: Path) -> None:
+    steps = [
+        {"func": "key_name_modifier", "old_key": "body"},
+        {"func": "url_substring_filter", "banlist": ["a.org", "B.org"], "exact_domain_match": True,
+         "ignore_chars": ["www"]},
+        {"func": "page_length_filter", "length_type": "char", "max_length": 190_000},
+        {"func": "page_length_filter", "length_type": "word", "min_length": 5},
+        {"func": "substring_line_modifier", "banlist": "Read more...", "location": "suffix", "max_length": 4,
+         "remove_substring_only": True},
+        {"func": "substring_line_modifier", "banlist": ["Cook.es", "ads"], "case_sensitive": True},
+        {"func": "substring_filter", "banlist": ["a.b"], "exact_word": True, "location": "prefix"},
+        {"func": "punctuation_line_modifier"},
+        {"func": "substring_filter", "banlist": "{"},
+        {"func": "line_length_modifier", "min_length": 5},
+        {"func": "exact_dedup", "content_key": "url", "normalize": "normalize_url", "selection_key": "date"},
+        {"func": "within_page_dedup", "granularity": "paragraph", "normalize": False},
+        {"func": "language_filter", "keep_languages": ["en"], "threshold": 0.99},
+    ]  # fmt: skip
+    made = translate(written(tmp_path, steps))
+    found = {name: {**fields, "docs": None} for name, fields in made.nodes.items()}
+    assert (made.text, made.lists) == (("body", False), {"dclm_domains.txt": ["a.org", "b.org"]})
+    assert found["addresses"]["domains"] == ["dclm_domains.txt"]
+    assert [(found[name].get("max_chars"), found[name].get("words")) for name in ("long_enough", "long_enough_2")] == [
+        (190_000, None), (None, "dclm"),
+    ]  # fmt: skip
+    one, other = found["without_phrases"], found["without_phrases_2"]
+    assert (one["patterns"], one["where"], one["max_words"], one["only_match"]) == (["read more..."], "end", 4, True)
+    assert (other["patterns"], other["ignore_case"]) == (["Cook.es", "ads"], False)
+    assert found["unlisted"] == {
+        "use": "patterns", "docs": None, "as": "unlisted", "patterns": ["a.b"], "whole_words": True, "where": "start",
+    }  # fmt: skip
+    assert (found["c4"]["end_mark"], found["c4"]["keep_ellipsis"], found["c4"]["max_curly_brackets"]) == (True, True, 0)
+    assert found["lines"]["min_line_words"] == 5  # behind the braces of a page, so no rule of that c4
+    assert found["pages"]["form"] == "c4"
+    assert (found["varied_lines"]["unit"], found["varied_lines"]["ignore_case"]) == ("paragraph", False)
+    assert found["kept"]["detector"] == "langdetect"
+    assert [note.partition(":")[0] for note in made.notes] == ["exact_dedup by url"]
+
+
 @pytest.mark.parametrize(
     ("step", "what"),
     [
         ({"func": "stop_words_filter"}, "step 1, stop_words_filter.*stop_word_filter"),
         ({"func": "stop_word_filter", "min_words": 2}, "the argument 'min_words'.*min_stop_word"),
-        ({"func": "page_length_filter", "length_type": "char", "max_length": 9}, "length_type: char"),
-        ({"func": "substring_line_modifier", "banlist": ["cookies"]}, r"banlist: \['cookies'\]"),
-        (
-            {
-                "func": "substring_line_modifier",
-                "banlist": "Sign-in",
-                "location": "suffix",
-                "max_length": 10,
-                "remove_substring_only": True,
-            },
-            "location: suffix",
-        ),
-        (
-            {
-                "func": "substring_line_modifier",
-                "banlist": "items in cart",
-                "max_length": 4,
-                "remove_substring_only": True,
-            },
-            "max_length: 4",
-        ),
-        ({"func": "substring_line_modifier", "banlist": ["javascript"], "max_length": 9}, "max_length: 9"),
-        ({"func": "substring_filter", "banlist": ["a.b"]}, "a regular expression"),
-        ({"func": "exact_dedup", "content_key": "url", "normalize": "hash_text"}, "normalize: hash_text"),
-        ({"func": "within_page_dedup"}, "within_page_dedup without"),
-        ({"func": "url_substring_filter", "banlist": ["x"]}, "no text file"),
+        ({"func": "page_length_filter", "length_type": "token", "max_length": 9}, "length_type: token"),
+        ({"func": "split_lines_modifier", "delimiter": "."}, "delimiter: '.'"),
+        ({"func": "line_length_modifier", "max_length": 9}, "max_length: 9 words of a line"),
+        ({"func": "word_removal_ratio_filter", "prev_word_count_key": "n"}, "words that were counted elsewhere"),
+        ({"func": "url_substring_filter", "banlist": ["x"], "case_sensitive": True}, "case does not matter"),
+        ({"func": "url_substring_filter", "banlist": ["x"], "ignore_chars": [","]}, r"ignore_chars: \[','\]"),
+        ({"func": "exact_dedup", "content_key": "url", "normalize": "ccnet_dedup_normalizer"}, "normalize: ccnet"),
+        ({"func": "exact_dedup", "content_key": "id"}, "content_key: id"),
+        ({"func": "url_substring_filter", "banlist_from_fname": "x.pkl"}, "no text file"),
         ({"func": "language_filter"}, "step 1, language_filter: no argument 'keep_languages'"),
         ({"func": "page_length_filter", "min_length": 5}, "no argument 'length_type'"),
         ({"func": "stop_word_filter", "min_stop_word": "few"}, "step 1, stop_word_filter: .*'few'"),
@@ -152,6 +172,13 @@ def test_what_a_file_does_not_name_removes_nothing(tmp_path: Path) -> None:
 def test_what_is_unlike_is_named_with_its_step(tmp_path: Path, step: dict, what: str) -> None:
     with pytest.raises(RecipeError, match=what):
         translate(written(tmp_path, [step]))
+    twice = [
+        {"func": "bullet_count_filter"},
+        {"func": "massive_web_repetition_filters"},
+        {"func": "symbol_ratio_filter"},
+    ]
+    with pytest.raises(RecipeError, match="step 3, symbol_ratio_filter: rules of gopher_quality a second time"):
+        translate(written(tmp_path, twice))
     (tmp_path / "other.yaml").write_text("nodes: {}\n")
     with pytest.raises(RecipeError, match="a list of one source"):
         translate(str(tmp_path / "other.yaml"))

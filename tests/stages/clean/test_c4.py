@@ -93,3 +93,13 @@ def test_no_rule_turned_off_leaves_a_text_of_nothing():
     texts = [page(), "menu\nhome", "[1]", "{ lorem ipsum }"]
     assert applied(node, texts)[1] == [None, "c4.empty", "c4.empty", "c4.empty"]
     assert applied(C4(docs=DOCS), texts)[1] == [None, *["c4.min_sentences"] * 3]
+
+
+def test_ends_of_other_scripts_are_an_option():
+    text = "河边的老房子很冷。\n信里说船已经回来了吗？\n他说：“我们很好。”\n目录\n等了很久……"
+    assert applied(C4(docs=DOCS, min_sentences=1), [text])[1] == ["c4.min_sentences"]
+    scores, reasons, after = applied(C4(docs=DOCS, ends="any_script", min_sentences=3), [text])
+    assert (reasons, after) == ([None], ["\n".join(text.split("\n")[:3])])
+    assert scores["c4_no_end"] == [2]
+    after = applied(C4(docs=DOCS, ends="any_script", keep_ellipsis=True, min_sentences=3), [text])[2]
+    assert after == ["\n".join([*text.split("\n")[:3], "等了很久……"])]

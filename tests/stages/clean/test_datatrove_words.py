@@ -1,4 +1,4 @@
-"""`words: datatrove` gives the verdicts of datatrove's own English filters."""
+"""`words: datatrove` gives the verdicts of datatrove's own English filters, and the texts that they leave."""
 
 import gzip
 import json
@@ -8,6 +8,8 @@ from importlib.resources import files
 import pytest
 from rows import DOCS, applied
 
+from stages.clean.c4 import C4
+from stages.clean.fineweb_quality import FinewebQuality
 from stages.clean.gopher_quality import GopherQuality
 from stages.clean.gopher_repetition import GopherRepetition
 
@@ -29,6 +31,10 @@ def pages() -> list[str]:
             " ".join(word if chance.random() < 0.6 else "12" for word in words), " # ".join(words[::6]),
             "".join(words[:300]) + " " + text, text.replace(" the ", " ").replace(" of ", " ").replace(" and ", " "),
             " ".join(words[:12]), " ".join([words[0]] * 60), "   ".join(words) + "\n\n\n\n",
+            "\n".join(f"  {line} [3]" for line in lines), "\r\n".join(f"{line} \x1d{line[:30]}" for line in lines),
+            "\n".join(f"{line[:40]} \n{line[:40]}" for line in lines), text + "\nlorem ipsum dolor, it says here.",
+            text + "\nif (a) { return b; }", "\n".join(f"{line} We use cookies." for line in lines),
+            "Mr. A. Bird of St. Ives came.\n" * 2 + text[:200] + ".",
         ]  # fmt: skip
     return found + [text for text in worse if text.strip()]
 
@@ -38,14 +44,26 @@ def pages() -> list[str]:
     [
         (GopherQuality(docs=DOCS, words="datatrove"), filters.GopherQualityFilter(), 8),
         (GopherRepetition(docs=DOCS, words="datatrove"), filters.GopherRepetitionFilter(), 8),
+        (C4(docs=DOCS, words="datatrove"), filters.C4QualityFilter(), 4),
+        (
+            C4(docs=DOCS, words="datatrove", end_mark=False, min_line_words=None, min_sentences=2),
+            filters.C4QualityFilter(filter_no_terminal_punct=False, min_words_per_line=-1, min_num_sentences=2),
+            4,
+        ),
+        (FinewebQuality(docs=DOCS, words="datatrove"), filters.FineWebQualityFilter(), 4),
     ],
-    ids=["quality", "repetition"],
+    ids=["quality", "repetition", "c4", "c4_without_ends", "fineweb"],
 )
 def test_verdicts_are_equal(node, oracle, least):
     from datatrove.data import Document
 
     texts = pages()
-    theirs = [oracle.filter(Document(text=text, id="")) for text in texts]
+    documents = [Document(text=text, id="") for text in texts]
+    theirs = [oracle.filter(document) for document in documents]
     assert len({verdict for verdict in theirs if verdict is not True}) >= least
-    _, reasons, _ = applied(node, texts)
+    _, reasons, after = applied(node, texts)
     assert [reason is None for reason in reasons] == [verdict is True for verdict in theirs]
+    left = [
+        (text, document.text) for text, document, reason in zip(after, documents, reasons, strict=True) if not reason
+    ]
+    assert [text for text, _ in left] == [text for _, text in left]

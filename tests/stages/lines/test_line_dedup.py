@@ -1,5 +1,7 @@
 """`line_dedup` against a Counter."""
 
+import hashlib
+import json
 import random
 import re
 from collections import Counter
@@ -13,8 +15,10 @@ from stages.dedup import key_files
 from stages.hashing import shingles
 from stages.lines.keys import UNITS_PER_ROW
 from stages.lines.line_dedup import LineDedup
+from stages.read.read import Read
 from tests.stages.dedup.local import LocalContext, Run, corpus
 from tests.stages.dedup.planted import document
+from tests.stages.run_here import Here
 
 words = cache(shingles.words)
 BOILERPLATE = ["Home | About | Contact", "Accept all cookies?", "© 2024", "", "---", "  read MORE ", "Read more!"]
@@ -123,3 +127,22 @@ def test_a_corpus_without_repeats_is_left_alone(tmp_path):
 def test_fields_that_make_no_sense(fields):
     with pytest.raises(RecipeError):
         LineDedup(docs=corpus(["x"]), **fields).check()
+
+
+def test_the_document_with_the_least_hash_of_a_column_keeps_a_line(tmp_path):
+    urls = [f"http://a.org/{n}" for n in range(12)]
+    least = min(urls, key=lambda url: hashlib.md5(url.encode()).hexdigest())
+    assert least not in (urls[0], urls[-1])
+    rows = [
+        {"url": url, "text": f"Line number {n} alone\n {'Shared' if n % 2 else 'shared'} line "}
+        for n, url in enumerate(urls)
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    docs = Read(paths=(str(tmp_path / "a.jsonl"),), keep=("url",), shard_bytes=100)
+    found = Here(LineDedup(docs=docs, match="lower", first_by="url"), tmp_path / "store").columns()
+    assert found["lines_dropped"].to_pylist() == [int(url != least) for url in urls]
+    assert found["text"].to_pylist() == [
+        None if url == least else f"Line number {n} alone" for n, url in enumerate(urls)
+    ]
+    with pytest.raises(RecipeError, match=r"line_dedup\.first_by"):
+        LineDedup(docs=docs, first_by="date").check()
