@@ -27,7 +27,7 @@ def limited(fields: dict[str, Any], limit: int) -> dict[str, Any]:
     from stages.read.demo import SCHEMES
 
     kept, bytes_ = [], 0
-    for entry in expand(fields["paths"], "paths", SCHEMES).entries:
+    for entry in expand(fields["paths"], "paths", SCHEMES, fields.get("exclude", ())).entries:
         if kept and bytes_ >= limit * LIMITED_BYTES:
             break
         kept.append(entry.path.reveal())

@@ -39,7 +39,8 @@ class Identities:
                 value = getattr(node, field.name)
                 if field.metadata.get("role") == "sources" and value:
                     place = f"{graph.names[node]}.{field.name}"
-                    found = expand(value, place, field.metadata["schemes"])
+                    left_out = getattr(node, "exclude", ()) if field.name == "paths" else ()
+                    found = expand(value, place, field.metadata["schemes"], left_out)
                     if field.metadata.get("one") and len(found.entries) != 1:
                         raise SourceError(place, f"{len(found.entries)} files", "one file")
                     node.source_marks(field.name, [entry.name for entry in found.entries])  # names that it refuses

@@ -10,7 +10,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from pipeline.errors import SourceError
@@ -23,8 +23,15 @@ KINDS = {
 }
 
 
-def local_files(pattern: str, place: str) -> Iterator[tuple[str, str, os.stat_result]]:
-    """Yield (name relative to the folder, path, `stat`) of every file; `place` names the field in errors."""
+Unusable = Callable[[str, SourceError], None]
+
+
+def local_files(
+    pattern: str, place: str, left_out: Callable[[str], bool] | None = None, unusable: Unusable | None = None
+) -> Iterator[tuple[str, str, os.stat_result]]:
+    """Yield (name relative to the folder, path, `stat`) of every file; `place` names the field in errors. `left_out`
+    says of a path whether it is passed over; `unusable` takes a file that cannot be read, which raises otherwise.
+    """
     pattern = os.path.expanduser(pattern)
     if os.path.isdir(pattern):
         root, paths = pattern, list(_walk(pattern, (_identity(pattern, place),), place))
@@ -40,7 +47,16 @@ def local_files(pattern: str, place: str) -> Iterator[tuple[str, str, os.stat_re
         name = os.path.relpath(path, root or ".")
         if any(part.startswith(".") for part in Path(name).parts if part not in ("..", ".")):
             continue
-        yield _utf8(Path(name).as_posix(), path, place), os.path.abspath(path), _file(path, place)
+        if left_out is not None and left_out(os.path.abspath(path)):
+            continue
+        try:
+            found = _utf8(Path(name).as_posix(), path, place), os.path.abspath(path), _file(path, place)
+        except SourceError as error:
+            if unusable is None:
+                raise
+            unusable(path, error)
+            continue
+        yield found
 
 
 def _walk(folder: str, above: tuple[tuple[int, int], ...], place: str) -> Iterator[str]:

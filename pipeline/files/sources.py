@@ -13,12 +13,13 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceError
 from pipeline.files import remote_sources
 from pipeline.files.address import Address
-from pipeline.files.local_files import local_files
+from pipeline.files.local_files import Unusable, local_files
 from pipeline.files.objects import Store
 from pipeline.files.remote_sources import find, open_uri
 from pipeline.fingerprint import canonical_json
@@ -70,11 +71,20 @@ class Listing:
 
 
 def expand(
-    paths: Sequence[str] | str, place: str, schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None
+    paths: Sequence[str] | str,
+    place: str,
+    schemes: Mapping[str, Callable[[str], Sequence[str]]] | None = None,
+    exclude: Sequence[str] = (),
+    unusable: Unusable | None = None,
 ) -> Listing:
     """The files that paths, folders and globs name, sorted by relative name. `place` names the field in errors;
-    `schemes` are those of the field, see `contract.sources`.
+    `schemes` are those of the field, see `contract.sources`. Files whose path ends as one of `exclude` says are left
+    out; `unusable` takes the path and the error of one that cannot be read, which raises otherwise.
     """
+
+    def left_out(path: str | PurePath) -> bool:
+        return any(PurePath(path).match(os.path.normpath(pattern)) for pattern in exclude)
+
     entries: dict[Address, ListedFile] = {}
     own = schemes or {}
     for pattern in (paths,) if isinstance(paths, str) else paths:
@@ -83,8 +93,9 @@ def expand(
             found = [entry for path in own[scheme](rest) for entry in _files(path, place)]
         elif (address := Address(pattern)).remote:
             found = [ListedFile(*each) for each in find(address, place)]
+            found = [entry for entry in found if not left_out(entry.path.plain())]
         else:
-            found = _files(pattern.removeprefix("file://"), place)
+            found = _files(pattern.removeprefix("file://"), place, left_out, unusable)
         if not found:
             raise SourceError(
                 place, f"nothing matches {str(Address(pattern))!r}", "an existing file, folder or glob",
@@ -96,8 +107,10 @@ def expand(
     return Listing(tuple(ordered))
 
 
-def _files(pattern: str, place: str) -> list[ListedFile]:
-    found = list(local_files(pattern, place))
+def _files(
+    pattern: str, place: str, left_out: Callable[[str], bool] | None = None, unusable: Unusable | None = None
+) -> list[ListedFile]:
+    found = list(local_files(pattern, place, left_out, unusable))
     _outwait(max((status.st_ctime_ns for _, _, status in found), default=0))
     return [ListedFile(name, Address(path), status.st_size, stamp_of(status)) for name, path, status in found]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +32,49 @@ def find_run(text: str, store: str | None) -> tuple[Address, str]:
     return find_store(store), text
 
 
-def open_found(text: str, store: str | None) -> Run:
-    """Open the run that an argument means. Say so where a name stands for the newest of several runs."""
+def open_found(text: str, store: str | None, newest: bool = False) -> Run:
+    """Open the run that an argument means. A name that several runs have is that of the last finished one, or with
+    `newest` of the last one; it is said which that is.
+    """
     from siftloom.run import open_run
 
     place, name = find_run(text, store)
-    run = open_run(place, name)
-    if run.name != name and "@" not in name:
-        note(f"note: this is {run.name}, the newest run of {name}")
+    last = open_run(place, name)
+    if "@" in name:
+        return last
+    run = last if newest or _is_finished(last) else next(_finished_before(last, name), last)
+    if run is not last:
+        note(f"note: this is {run.name}, the last finished run of {name}; {last.name} is not finished")
+    elif run.name != name:
+        note(f"note: this is {run.name}, the {'newest' if newest else 'last finished'} run of {name}")
     return run
+
+
+def open_two(one: str, other: str, store: str | None) -> tuple[Run, Run]:
+    """Open two runs to compare. Beside `first@2`, `first` is the run that `siftloom runs` lists as that."""
+    for name, numbered in ((one, other), (other, one)):
+        base, at, number = numbered.partition("@")
+        if at and number != "1" and name == base:
+            note(f"note: {name} is its first run here, {name}@1")
+            one, other = (f"{each}@1" if each == name else each for each in (one, other))
+    return open_found(one, store), open_found(other, store)
+
+
+def _is_finished(run: Run) -> bool:
+    return all(view.finished for view in run.nodes)
+
+
+def _finished_before(last: Run, name: str) -> Iterator[Run]:
+    """Yield the finished runs of a name before its last one, the newest first."""
+    from siftloom.run import open_run
+
+    number = int(last.name.rpartition("@")[2]) if "@" in last.name else 1
+    labels = set(last.store.names("runs"))
+    for before in range(number - 1, 0, -1):
+        if (f"{name}@{before}" if before > 1 else name) in labels:
+            run = open_run(last.store.address, f"{name}@{before}")
+            if _is_finished(run):
+                yield run
 
 
 def progress(run: Run) -> dict[str, Any]:

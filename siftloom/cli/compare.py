@@ -60,9 +60,9 @@ def diff(
     begin(f"comparing {run} with {other}", as_json=as_json)
     from pipeline.quantities import number
     from siftloom.ask.difference import difference
-    from siftloom.ask.runs import open_found
+    from siftloom.ask.runs import open_two
 
-    one, two = (open_found(name, store) for name in (run, other))
+    one, two = open_two(run, other, store)
     found = difference(one, two, node)
     if as_json:
         say_json(found)

@@ -26,7 +26,7 @@ def status(
     from siftloom.ask.runs import open_found, progress
     from siftloom.run import open_run
 
-    opened = open_found(run, store)
+    opened = open_found(run, store, newest=True)
     while True:
         found = progress(open_run(opened.store.address, opened.name))
         if as_json:

@@ -20,6 +20,7 @@ import typer
 from pipeline.errors import SiftloomError, Stopped
 from pipeline.files.address import masked_in
 from siftloom.cli import ablate, budget, compare, generate, help, look, run, start, store, ui
+from siftloom.cli.examples import EXAMPLES
 from siftloom.packages import leave_out, shadowed, working_folder_first
 from siftloom.screen import complain, note, say
 
@@ -37,7 +38,7 @@ for function in (
     compare.whatif, compare.diff, ablate.ablate, generate.generate, ui.ui,
     store.verify, store.clean, store.doctor, store.schema, help.help,
 ):  # fmt: skip
-    app.command()(function)
+    app.command(epilog=f"Example: {EXAMPLES[function.__name__]}")(function)
 
 
 def _version(wanted: bool) -> None:

@@ -34,6 +34,7 @@ HERE = Annotated[
         "where --limit leaves less work than Ray's start",
     ),
 ]
+NAMED = 5  # files that `plan` names
 JSON = Annotated[bool, typer.Option("--json", help="print JSON")]
 
 
@@ -113,10 +114,12 @@ def run(
         return
     result.show(made)
     say(f"\n{done.name} is finished")
+    most = result.most_removing(done)
     rows = [
         ("report", page),
         *made["outputs"].items(),
-        ("next", f"siftloom status {done.name} --store {place}"),
+        *((("next", f"siftloom removed {done.name} {most} --store {place}"),) if most else ()),
+        ("" if most else "next", f"siftloom ui {place} --open"),
     ]
     width = max(len(label) for label, _ in rows)
     for label, where in rows:
@@ -135,13 +138,15 @@ def plan(
     begin(f"reading {recipe}", as_json=as_json)
     from pipeline.driver.plan import plan as make
     from pipeline.quantities import size
+    from siftloom.ask.unread import unread
     from siftloom.recipe import open_recipe
 
     found, graph = open_recipe(recipe, nodes or (), change or (), limit)
     place = find_store(store, found.located_store, found.store)
     made = make(graph, place, found.name)
+    forgotten = unread(graph, place)
     if as_json:
-        say_json(made.to_json())
+        say_json(made.to_json() | {"unread": forgotten})
         return
     rows = []
     for entry in made.entries:
@@ -154,6 +159,9 @@ def plan(
         rows += [("", "", "", "", "", "", notice) for notice in entry.notices]
     table(("node", "kind", "action", "pass", "writes", "memory", "why"), rows, right=(3, 4, 5))
     say(f"writes about {size(made.bytes)} to {place}; the largest task needs about {size(made.memory)}")
+    if forgotten:
+        more = f" and {len(forgotten) - NAMED:,} more" if len(forgotten) > NAMED else ""
+        say(f"no node reads {', '.join(forgotten[:NAMED])}{more}, beside the files that are read")
 
 
 def submit(

@@ -54,6 +54,9 @@ def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(
         [],
     )
     assert {(e["node"], e["reason"]) for e in diff["gone"]} == {("plain", "gopher_quality.min_words")}
+    listed = copied("diff", "small", "small@2", "--store", "kept", "--node", "plain", "--json")  # as `runs` lists them
+    assert json.loads(listed.stdout) == diff
+    assert "small is its first run here, small@1" in listed.stderr
     text = copied("diff", "small@1", "small@2", "--store", "kept", "--node", "plain").stdout
     assert "small@2 removes them in plain, gopher_quality.min_words" in text
     assert "The carrier brought letter" in text

@@ -109,3 +109,14 @@ def opened(folder: Path, cache: Path) -> int:
     assert len(found) == len(frame) == len(table)
     assert sorted(found["text"]) == sorted(frame["text"]) == sorted(table["text"])
     return len(found)
+
+
+def test_every_command_shows_an_example() -> None:
+    from siftloom.cli.examples import EXAMPLES
+    from siftloom.cli.main import command_line
+
+    commands = command_line().commands
+    assert set(EXAMPLES) == set(commands)
+    for name, command in commands.items():
+        assert command.epilog == f"Example: {EXAMPLES[name]}"
+        assert EXAMPLES[name].startswith(f"siftloom {name}")

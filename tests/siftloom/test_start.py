@@ -88,15 +88,33 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
         (tmp_path / "data" / ("deep" if number else "") / f"{number}.jsonl").write_text(text)
     (tmp_path / "data" / "broken.jsonl").write_bytes(b"\x00\xff{{")
     (tmp_path / "data" / "page.docx").write_text("PK")
+    (tmp_path / "data" / "gone.jsonl").symlink_to("nowhere")
+    (tmp_path / "data" / "none.jsonl").touch()
+    long = {"id": "long", "doc": {"text": TEXTS[0] * 8000}}
+    with (tmp_path / "data" / "deep" / "1.jsonl").open("a") as file:
+        file.write(json.dumps(long) + "\n")
     told = siftloom("init", "data", cwd=tmp_path).stdout
     assert re.search(r"left out +files of other formats: 1 \.docx", told)
     assert "broken.jsonl: no row can be used (bad_json)" in told
+    assert "gone.jsonl: a link to nothing" in told
+    assert re.search(r"empty +\S+none\.jsonl", told)
+    assert re.search(rf"long +\S+1\.jsonl: a document of {len(TEXTS[0]) * 8000:,} characters", told)
+    assert re.search(r"size +about 3\d documents of 3\d\d characters", told)
     assert "languages  en 67%, de 33%" in told
     assert "curated --limit 3" in told
     nodes = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["nodes"]
-    assert nodes["docs"]["paths"] == ["data/0.jsonl", "data/deep/1.jsonl", "data/deep/2.jsonl"]
+    assert nodes["docs"]["paths"] == ["data/**/*.jsonl"]
+    assert nodes["docs"]["exclude"] == ["data/broken.jsonl", "data/gone.jsonl"]
     assert nodes["docs"]["text"] == "doc.text"
     assert nodes["language"]["keep"] == ["en", "de"]
+    rows = [{"id": f"new-{n}", "doc": {"text": text}} for n, text in enumerate(TEXTS)]
+    (tmp_path / "data" / "deep" / "new.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "data" / "new.csv").write_text("id,text\n1,a\n")
+    planned = siftloom("plan", "recipe.yaml", cwd=tmp_path).stdout
+    assert "no node reads data/new.csv, beside the files that are read" in planned
+    siftloom("run", "recipe.yaml", "docs", "--here", cwd=tmp_path)
+    (manifest,) = tmp_path.glob("runs/nodes/read-*/manifest.json")
+    assert json.loads(manifest.read_text())["counts"]["shards"]["kept"] == 49  # the new file and the long document, too
 
 
 def test_init_knows_every_format_that_read_knows(tmp_path: Path) -> None:
@@ -152,13 +170,15 @@ def test_init_then_a_limited_run(tmp_path: Path) -> None:
     siftloom("init", "docs", cwd=tmp_path)
     done = siftloom("run", "recipe.yaml", "curated", "--limit", "30", cwd=tmp_path)
     assert "less than Ray takes to start: this process does it" in done.stderr
-    assert "first is finished" in done.stdout
+    assert "recipe is finished" in done.stdout
+    assert re.search(r"curated|language +\d+ +about [\d.]+ kB", done.stdout)
+    assert re.search(r"next +siftloom removed recipe \w+ --store \S+\n +siftloom ui \S+ --open", done.stdout)
     assert re.search(rf"curated +{tmp_path / 'curated'}\n", done.stdout)
     assert list((tmp_path / "curated").rglob("*.parquet"))
     run = tmp_path / "runs"
     (manifest,) = run.glob("nodes/read-*/manifest.json")
     assert json.loads(manifest.read_text())["counts"]["shards"] == {"rows": 30, "kept": 30}
-    assert "limit: 30" in json.loads((run / "runs/first/run.json").read_text())["recipe"]
+    assert "limit: 30" in json.loads((run / "runs/recipe/run.json").read_text())["recipe"]
 
 
 def test_a_limit_leaves_out_the_files_it_will_not_come_to(tmp_path: Path) -> None:

@@ -1,0 +1,25 @@
+"""An example for every command, which its `--help` ends with."""
+
+EXAMPLES = {
+    "init": "siftloom init corpus/",
+    "demo": "siftloom demo --cpus 2",
+    "run": "siftloom run recipe.yaml curated -s plain.min_words=30",
+    "plan": "siftloom plan recipe.yaml",
+    "submit": "siftloom submit recipe.yaml --address http://head:8265 --store s3://bucket/runs",
+    "budget": "siftloom budget 60m",
+    "ablate": "siftloom ablate recipe.yaml good everything",
+    "status": "siftloom status recipe.yaml --follow",
+    "runs": "siftloom runs --store runs",
+    "report": "siftloom report recipe.yaml",
+    "why": "siftloom why recipe.yaml --text 'a piece of the document'",
+    "removed": "siftloom removed recipe.yaml plain -n 3",
+    "whatif": "siftloom whatif recipe.yaml plain min_words=30",
+    "diff": "siftloom diff first@1 first@2",
+    "generate": "siftloom generate model 'Once upon a time'",
+    "verify": "siftloom verify recipe.yaml",
+    "clean": "siftloom clean --store runs",
+    "schema": "siftloom schema > recipe.schema.json",
+    "help": "siftloom help gopher_quality",
+    "ui": "siftloom ui runs --open",
+    "doctor": "siftloom doctor",
+}
