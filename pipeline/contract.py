@@ -272,9 +272,25 @@ class Rounds:
 
 
 def _shown(self: Any) -> str:
-    """`repr` of a node: a call with its fields, secrets of URIs masked."""
-    fields = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in dataclasses.fields(self) if f.repr)
-    return masked_in(f"{type(self).__qualname__}({fields})")
+    """`repr` of a node: its line in a recipe, with other nodes by their kinds, and secrets of URIs masked."""
+    fields = [f"use: {self.kind()}"]
+    for each in dataclasses.fields(self):
+        value = getattr(self, each.name)
+        if each.repr and (type(value), value) != (type(each.default), each.default):
+            fields.append(f"{each.name.removesuffix('_')}: {_as_written(value)}")
+    return masked_in("{" + ", ".join(fields) + "}")
+
+
+def _as_written(value: Any) -> str:
+    if isinstance(value, Node):
+        return value.kind()
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_as_written, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_as_written(key)}: {_as_written(item)}" for key, item in value.items()) + "}"
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return value if isinstance(value, str) and value else repr(value)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import run as reader
+from pipeline.errors import MissingExtra
 from pipeline.files.address import Address
 
 if TYPE_CHECKING:
@@ -33,6 +34,18 @@ class NodeView(reader.StoredNode):
         from datasets import Dataset
 
         return Dataset(self.rows(columns))
+
+    def to_pandas(self, columns: Sequence[str] = ("id", "text")) -> Any:
+        """Return the alive rows as a `pandas.DataFrame`."""
+        return self.rows(columns).to_pandas()
+
+    def to_polars(self, columns: Sequence[str] = ("id", "text")) -> Any:
+        """Return the alive rows as a `polars.DataFrame`. Raises MissingExtra without polars."""
+        try:
+            import polars
+        except ModuleNotFoundError as error:
+            raise MissingExtra("to_polars", str(error), "polars", "pip install polars") from error
+        return polars.from_arrow(self.rows(columns))
 
 
 class Run(reader.StoredRun):

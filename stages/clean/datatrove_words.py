@@ -35,7 +35,7 @@ class Tokens:
             from datatrove.utils.word_tokenizers import load_word_tokenizer
 
             english = load_word_tokenizer("en")
-            self.cut, self.sentences = english.word_tokenize, english.sent_tokenize
+            self.cut, self.sentences = english.word_tokenize, english.span_tokenize
             self.cut("a")
         except (ImportError, OSError) as error:
             raise MissingExtra(
@@ -165,8 +165,8 @@ def copies(parts: list[str]) -> tuple[int, int, int]:
 
 
 def sentences(line: str) -> int:
-    """Sentences of a line, by spaCy's rules."""
-    return len(_tokens().sentences(line))
+    """Sentences of a line, by spaCy's rules; nothing is one, too."""
+    return max(1, len(_tokens().sentences(line)))
 
 
 def word_counts(text: pa.ChunkedArray | pa.Array) -> np.ndarray:

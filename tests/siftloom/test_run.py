@@ -14,3 +14,5 @@ def test_a_ray_dataset_and_a_hugging_face_dataset_hold_the_rows_of_a_node(local_
     assert rows
     assert sorted(view.dataset().take_all(), key=lambda row: row["id"]) == sorted(rows, key=lambda row: row["id"])
     assert view.to_hf().to_list() == rows
+    assert view.to_pandas().to_dict("records") == rows
+    assert view.to_polars(["id"]).to_dicts() == [{"id": row["id"]} for row in rows]

@@ -215,6 +215,9 @@ def test_a_pipeline_shows_its_nodes() -> None:
     from siftloom import stages as s
 
     docs = s.Read(paths=["docs/*.jsonl"])
+    assert repr(docs) == "{use: read, paths: [docs/*.jsonl]}"
+    plain = s.GopherQuality(docs=docs, min_words=None, allow_empty=True)
+    assert repr(plain) == "{use: gopher_quality, allow_empty: true, docs: read, min_words: null}"
     pipeline = Pipeline([s.GopherQuality(docs=docs)], name="<mine>", store="kept")
     assert repr(pipeline) == "<Pipeline '<mine>': 2 nodes, store kept>"
     assert "<caption>&lt;mine&gt;</caption>" in pipeline._repr_html_()

@@ -68,6 +68,7 @@ WORDS = {
     "labels": (("a", "b"), ("b", "c")), "test_sources": ((), ("a.jsonl",)), "workers": (1, 2, (1, 2)),
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
+    "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -111,10 +112,12 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     })  # fmt: skip
     for kind in ("language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines",
                  "signals", "pii", "garbled", "code", "tidy", "exact_dedup", "minhash_dedup", "url_dedup", "line_dedup",
-                 "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
+                 "length", "within_page_dedup", "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
         node(kind, docs=docs)
     node("url", docs=docs, urls=(at["words.txt"],))
     node("keyword", docs=docs, terms=("word",))
+    node("patterns", docs=docs, patterns=("word",))
+    node("line_patterns", docs=docs, patterns=("word",))
     node("safety", docs=docs, violence=(at["words.txt"],))
     node("decontaminate", docs=docs, evals=(at["evals.jsonl"],))
     split = node("split", docs=scored)

@@ -44,13 +44,13 @@ def pages() -> list[str]:
     [
         (GopherQuality(docs=DOCS, words="datatrove"), filters.GopherQualityFilter(), 8),
         (GopherRepetition(docs=DOCS, words="datatrove"), filters.GopherRepetitionFilter(), 8),
-        (C4(docs=DOCS, words="datatrove"), filters.C4QualityFilter(), 4),
+        (C4(docs=DOCS, words="datatrove"), filters.C4QualityFilter(), 3),
         (
             C4(docs=DOCS, words="datatrove", end_mark=False, min_line_words=None, min_sentences=2),
             filters.C4QualityFilter(filter_no_terminal_punct=False, min_words_per_line=-1, min_num_sentences=2),
-            4,
+            3,
         ),
-        (FinewebQuality(docs=DOCS, words="datatrove"), filters.FineWebQualityFilter(), 4),
+        (FinewebQuality(docs=DOCS, words="datatrove"), filters.FineWebQualityFilter(), 3),
     ],
     ids=["quality", "repetition", "c4", "c4_without_ends", "fineweb"],
 )
