@@ -36,6 +36,7 @@ NODES = {
     "line_dedup": "stages.lines.line_dedup:LineDedup",
     "decontaminate": "stages.decontaminate.decontaminate:Decontaminate",
     "split": "stages.split:Split",
+    "measure": "stages.measure:Measure",
     "halves": "stages.halves:Halves",
     "train_quality": "stages.quality.train:TrainQuality",
     "fasttext_model": "stages.quality.fasttext_model:FasttextModel",

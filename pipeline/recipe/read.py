@@ -21,7 +21,7 @@ from pipeline.errors import RecipeError
 from pipeline.recipe.order import inputs_first
 from pipeline.recipe.own_nodes import is_place
 from pipeline.recipe.plain import RecipeMisfit, held
-from pipeline.recipe.rounds import Rounds
+from pipeline.recipe.rounds import Unrolled
 from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
@@ -40,7 +40,7 @@ class Reader:
     def __init__(self, vocabulary: Vocabulary, folder: Path | None, everywhere: Mapping[str, Change]) -> None:
         self.vocabulary, self.folder, self.everywhere = vocabulary, folder, everywhere
         self.problems: list[tuple[Mark, RecipeError]] = []
-        self.rounds = Rounds(Table(Mark("", 0, 0)))
+        self.rounds = Unrolled(Table(Mark("", 0, 0)))
         self.trees: Mapping[str, Tree] = {}
         self.nodes: dict[str, Node | None] = {}  # None: tried, and its problem is noted
         self.inline: dict[int, Node] = {}
@@ -61,7 +61,7 @@ class Reader:
 
     # nodes
 
-    def read(self, rounds: Rounds) -> dict[str, Node]:
+    def read(self, rounds: Unrolled) -> dict[str, Node]:
         self.rounds, table = rounds, rounds.nodes
         self.trees = table.entries
         for name, mark in table.keys.items():

@@ -28,7 +28,7 @@ Note = Callable[..., Exception]  # of a reader: (place, what was found, what was
 
 
 @dataclass(frozen=True)
-class Rounds:
+class Unrolled:
     """All nodes of a recipe, those of its rounds among them, and what a name means in each.
 
     within  node of a round -> name -> the node that it means there
@@ -44,10 +44,10 @@ class Rounds:
         return self.within.get(where or "", self.after).get(name, name)
 
 
-def unrolled(nodes: Table, repeat: Tree | None, note: Note) -> Rounds | None:
+def unrolled(nodes: Table, repeat: Tree | None, note: Note) -> Unrolled | None:
     """Return the nodes of a recipe with those of its rounds. What is wrong is noted, and None returned."""
     if repeat is None:
-        return Rounds(nodes)
+        return Unrolled(nodes)
     found = _read(nodes, repeat, note)
     if found is None:
         return None
@@ -60,7 +60,7 @@ def unrolled(nodes: Table, repeat: Tree | None, note: Note) -> Rounds | None:
             entries[meaning[name]], keys[meaning[name]] = _copied(tree), inner.keys[name]
             within[meaning[name]] = meaning
     after = {name: f"{then}_{times}" if times else first for name, (first, then) in carried.items()}
-    return Rounds(replace(nodes, entries=entries, keys=keys), within, after)
+    return Unrolled(replace(nodes, entries=entries, keys=keys), within, after)
 
 
 def _read(nodes: Table, repeat: Tree, note: Note) -> tuple[int, Table, dict[str, tuple[str, str]]] | None:

@@ -130,7 +130,7 @@ def test_a_machine_and_then_the_head_die_in_a_training(laptop, shared):
     words = ("run", RECIPE, "--store", f"{shared}/runs")
     with ray_cluster(workers=3) as (head, desk, *others):
         with driver(desk, head, *words) as process:
-            while not list((shared / "runs").glob("nodes/two-*/scratch/**/checkpoint.json")):
+            while not list((shared / "runs").glob("nodes/pretrain-*/scratch/**/checkpoint.json")):
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.1)
             victim = next(host for host in others if at_work(host, "RayTrainWorker"))
