@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -22,8 +23,25 @@ NUMBERS = ("bool", "int", "uint", "float", "double", "halffloat")
 MOST_GROUPS = 50  # in the report; the file has all
 
 
+class MeasureNode(Node):
+    """A node that gives documents, or what stands for them, a number each: `score/all.parquet` with `id`, `group` and
+    `value`. So `ablation` can hold two of them against each other.
+    """
+
+    gives = "measure"
+
+    @property
+    @abstractmethod
+    def measured(self) -> str:
+        """What the number is, for tables."""
+
+    @property
+    @abstractmethod
+    def higher_is_better(self) -> bool: ...
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Measure(Node):
+class Measure(MeasureNode):
     """The mean of a column of numbers or of bools, over all documents and by group, with intervals.
 
     docs       the documents
@@ -49,7 +67,13 @@ class Measure(Node):
     level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
     seed: int = 0
 
-    gives = "measure"
+    @property
+    def measured(self) -> str:
+        return self.value
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.better == "higher"
 
     def check(self) -> None:
         columns = columns_of(self.docs)

@@ -19,7 +19,7 @@ from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.intervals import interval
-from stages.measure import Measure
+from stages.measure import MeasureNode
 from stages.wants import Scored
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Ablation(Node):
     """Differences between arms and the first arm, with their intervals: in held-out bits per byte, or in the mean of a
     column. Writes `table/all.json`.
 
-    runs       `evaluate` nodes, or `measure` nodes, on the same documents: all seeds of the first arm,
+    runs       `evaluate` nodes, or `measure` and `win_rate` nodes, on the same documents: all seeds of the first arm,
                then of the second, ...
     labels     the names of the arms
     resamples  draws of documents with replacement
@@ -115,7 +115,7 @@ class Ablation(Node):
         import pyarrow.parquet as pq
 
         table = pq.read_table(ctx.path("score", ONE[0], ".parquet", of=("runs", place)))
-        if isinstance(self.runs[place], Measure):
+        if isinstance(self.runs[place], MeasureNode):
             return (
                 *(table[name].to_pylist() for name in ("id", "group")),
                 table["value"].to_numpy(),
@@ -133,9 +133,9 @@ class _Unit(NamedTuple):
 
 
 def _unit(runs: Sequence[Node]) -> _Unit:
-    if isinstance(runs[0], Measure):
-        names = {run.value for run in runs if isinstance(run, Measure)}
-        return _Unit(names.pop() if len(names) == 1 else "value", "more" if runs[0].better == "higher" else "less")
+    if isinstance(runs[0], MeasureNode):
+        names = {run.measured for run in runs if isinstance(run, MeasureNode)}
+        return _Unit(names.pop() if len(names) == 1 else "value", "more" if runs[0].higher_is_better else "less")
     return _Unit("bits per byte", "less")
 
 
