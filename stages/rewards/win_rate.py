@@ -95,21 +95,17 @@ class WinRate(MeasureNode):
             found = f"no prompt with {self.n} answers on both sides"
             raise DataError("win_rate.policy, reference", found, "answers to the same prompts", "generate: samples")
         values = np.array(list(rates.values()))
-        found: dict[str, Any] = {
-            "sampling": self.sampling,
-            "n": self.n,
-            "level": self.level,
-            "win_rate": self._mean(values),
-        }
+        score: dict[str, Any] = {"sampling": self.sampling, "n": self.n, "level": self.level}
+        score["win_rate"] = self._mean(values)
         if self.nats is not None:
-            found["kl"] = self._mean(np.array(self._divergences(ctx, rates)))
+            score["kl"] = self._mean(np.array(self._divergences(ctx, rates)))
         with ctx.create(".parquet") as path:
             nothing = pa.nulls(len(rates), pa.string())
             pq.write_table(pa.table({"id": list(rates), "group": nothing, "value": values}), path, compression="zstd")
         with ctx.create(".json") as path:
-            path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            path.write_text(json.dumps(score, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         prompts = len(policy.keys() | reference.keys())
-        facts = {name: found[name]["mean"] for name in ("win_rate", "kl") if name in found}
+        facts = {name: score[name]["mean"] for name in ("win_rate", "kl") if name in score}
         return Result(counts={"prompts": prompts, "compared": len(rates), "few": prompts - len(rates)}, facts=facts)
 
     def _columns(self, ctx: Context, side: str, *names: str) -> Iterator[tuple[Any, ...]]:
