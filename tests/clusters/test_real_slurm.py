@@ -57,6 +57,7 @@ class Slurm:
         key.chmod(0o400)
         nodes = "\n".join(f"NodeName={host.name} NodeAddr={host.address} CPUs={cpus} State=UNKNOWN" for host in made)
         (shared / "slurm.conf").write_text(CONF.format(head=self.head.name, address=self.head.address, nodes=nodes))
+        (shared / "cgroup.conf").write_text("CgroupPlugin=disabled\n")  # Slurm's own for tests without control groups
         for host in made:
             host.run("sh", "-c", f"mkdir -p -m 755 /run/munge /tmp/slurmctld /tmp/slurmd; cp {key} /run/munge.key")
             files = [f"--{what}-file=/run/munge/{what}" for what in ("log", "pid", "seed")]
@@ -67,6 +68,7 @@ class Slurm:
 
     def _daemon(self, host: Host, *words: str) -> None:
         host.run(words[0], "-f", self.environment["SLURM_CONF"], *words[1:], PATH=PATH)
+        host.run("pgrep", "-x", words[0])
 
     def ask(self, *words: str) -> str:
         return self.head.run(*words, **self.environment)
