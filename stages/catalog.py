@@ -56,6 +56,8 @@ NODES = {
     "train_clusters": "stages.generate.train_clusters:TrainClusters",
     "cluster": "stages.generate.cluster:Cluster",
     "judge": "stages.generate.judge:Judge",
+    "kaft": "stages.teaching.kaft:Kaft",
+    "exact_match": "stages.teaching.exact_match:ExactMatch",
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",

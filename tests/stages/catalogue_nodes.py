@@ -134,6 +134,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("judge", docs=docs, model=folder)
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
     node("measure", docs=scored, value="quality", by="topic")
+    node("kaft", docs=docs, question="url", context="url", answer="url", type_="url")
+    node("exact_match", docs=docs, expected="url")
     ranked = node("calibrate", docs=scored, reward="quality", by="topic")
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
     node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")

@@ -17,7 +17,8 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "url": {"domains": ("list.txt",)}, "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
-    "measure": {"value": "a"}, "calibrate": {"reward": "a", "by": "id"},
+    "measure": {"value": "a"}, "exact_match": {"expected": "url"},
+    "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
@@ -32,6 +33,8 @@ WIDER = (
     "loss_weights",
     "measure",
     "calibrate",
+    "exact_match",
+    "kaft",
     "transform_reward",
 )
 
