@@ -19,6 +19,7 @@ from pipeline.driver.recording import graph_form
 from pipeline.driver.schedule import Schedule
 from pipeline.files.address import Address
 from pipeline.files.open_store import open_store
+from pipeline.files.sources import growth
 from pipeline.graph import Graph
 from pipeline.results.run_record import latest_run
 
@@ -133,7 +134,8 @@ def _why(graph: Graph, state: Ledger, node: Node, actions: Mapping[Node, str], p
         return "finished"
     fingerprint = state.fingerprint(node)
     if fingerprint is None:
-        return "not run yet"
+        files = [listing for (owner, _), listing in state.listings.items() if owner is node and node.content_keys]
+        return growth(state.store, files) or "not run yet"
     if actions[node] == "resume":
         return _progress(graph, state, node)
     name = graph.names[node]

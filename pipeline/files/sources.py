@@ -189,4 +189,15 @@ def parse_digests(data: bytes) -> list[str] | None:
 
 
 def save_digests(store: Store, listing: Listing, digests: Sequence[str]) -> None:
+    store.write(f"sources/{listing.key}/files.json", canonical_json(listing.stand_ins()))
     store.write(f"sources/{listing.key}/digests.json", canonical_json(list(digests)))
+
+
+def growth(store: Store, listings: Sequence[Listing]) -> str | None:
+    """Say how many files are new to a store, by place, size and stamp; None where all of them are."""
+    files = [entry.stand_in() for listing in listings for entry in listing.entries]
+    wanted, known = set(files), set[str]()
+    for name in store.names("sources") if files else ():
+        known.update(wanted.intersection(parse_digests(store.read(f"sources/{name}/files.json") or b"") or ()))
+    new = sum(file not in known for file in files)
+    return f"{new:,} new file{'s' * (new != 1)} of {len(files):,}, {len(files) - new:,} reused" if known else None

@@ -113,6 +113,9 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
     planned = siftloom("plan", "recipe.yaml", cwd=tmp_path).stdout
     assert "no node reads data/new.csv, beside the files that are read" in planned
     siftloom("run", "recipe.yaml", "docs", "--here", cwd=tmp_path)
+    (tmp_path / "data" / "last.jsonl").write_text(json.dumps(rows[0]) + "\n")
+    (entry, *_) = json.loads(siftloom("plan", "recipe.yaml", "docs", "--json", cwd=tmp_path).stdout)["nodes"]
+    assert (entry["name"], entry["why"]) == ("docs", "1 new file of 6, 5 reused")
     (manifest,) = tmp_path.glob("runs/nodes/read-*/manifest.json")
     assert json.loads(manifest.read_text())["counts"]["shards"]["kept"] == 49  # the new file and the long document, too
 
