@@ -100,7 +100,7 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
     assert re.search(r"empty +\S+none\.jsonl", told)
     assert re.search(rf"long +\S+1\.jsonl: a document of {len(TEXTS[0]) * 8000:,} characters", told)
     assert re.search(r"size +about 3\d documents of 3\d\d characters", told)
-    assert "languages  en 67%, de 33%" in told
+    assert "languages  en 68%, de 32%" in told
     assert "curated --limit 3" in told
     nodes = yaml.safe_load((tmp_path / "recipe.yaml").read_text())["nodes"]
     assert nodes["docs"]["paths"] == ["data/**/*.jsonl"]
