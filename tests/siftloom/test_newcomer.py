@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from command_line import siftloom
+from command_line import siftloom, write_documents
 
 from tests.data_debian import MANUALS, DebianUnavailable, Page, debian_pages, unpacked
 
@@ -120,3 +120,14 @@ def test_every_command_shows_an_example() -> None:
     for name, command in commands.items():
         assert command.epilog == f"Example: {EXAMPLES[name]}"
         assert EXAMPLES[name].startswith(f"siftloom {name}")
+
+
+def test_a_filter_over_a_column_that_is_null_says_so(tmp_path: Path) -> None:
+    write_documents(tmp_path / "docs")
+    (tmp_path / "bad.txt").write_text("bad.example\n")
+    (tmp_path / "r.yaml").write_text(
+        "name: r\nnodes:\n  docs: {use: read, paths: [docs/*.jsonl], keep: [address]}\n"
+        "  listed: {use: url, docs: docs, column: address, domains: [bad.txt]}\n"
+    )
+    said = siftloom("run", "r.yaml", "--here", cwd=tmp_path).stderr
+    assert "listed: not one of 44 documents has a score; is address null in all of them?" in said
