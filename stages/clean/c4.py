@@ -13,14 +13,9 @@ from typing import Literal
 
 from pipeline.bounds import Count, Positive
 from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from stages.clean.c4_phrases import CITATION, ENDS, LOREM, POLICY, QUOTES, SCRIPT
 from stages.clean.cut import COUNTED_BY
 from stages.clean.rules import Rule, apply, columns, histograms
-
-ENDS = (".", "!", "?", '"', "'")
-QUOTES = "”’»」』"  # of other scripts, behind the mark of a sentence's end
-POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
-CITATION = r"\[\d*\]|\[edit\]|\[citation needed\]"
-LOREM, SCRIPT = "lorem ipsum", "javascript"
 
 LINE_RULES = ("long_word", "no_end", "few_words", "javascript", "policy")
 RULES = (

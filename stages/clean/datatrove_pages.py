@@ -10,18 +10,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import contiguous
+from stages.clean.c4_phrases import CITATION, LOREM, POLICY, SCRIPT
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from stages.clean.c4 import C4
 
-
-def editor(node: C4) -> Callable[[str], tuple[str, dict[str, int]]]:
+def editor(node: Any) -> Callable[[str], tuple[str, dict[str, int]]]:
     """Return the function from a text to its rest, and the counts of `stages.clean.c4`, sentences among them."""
     import re
 
-    from stages.clean.c4 import CITATION, LOREM, POLICY, SCRIPT
     from stages.clean.datatrove_words import sentences
 
     citation, ends = re.compile(CITATION), node.marks()

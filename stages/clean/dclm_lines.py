@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any
 
-if TYPE_CHECKING:
-    from stages.clean.c4 import C4
+from stages.clean.c4_phrases import CITATION, LOREM, POLICY, SCRIPT
 
 END, ELLIPSIS = re.compile(r'[.!?"\u2026]\s*$'), re.compile(r"(?:\.\.\.|\u2026)\s*$")
 
 
-def editor(node: C4) -> Callable[[str], tuple[str, dict[str, int]]]:
+def editor(node: Any) -> Callable[[str], tuple[str, dict[str, int]]]:
     """Return the function from a text to its rest, and the counts of `stages.clean.c4`, sentences apart."""
-    from stages.clean.c4 import CITATION, LOREM, POLICY, SCRIPT
-
     citation, policy = re.compile(CITATION), re.compile("|".join(POLICY), re.IGNORECASE)
 
     def rule_of(line: str) -> str | None:
