@@ -84,7 +84,9 @@ def _exact_dedup(found: Translation, step: Step) -> None:
         found.notes.append(f"exact_dedup by {key}: the first copy in the order of the files stays, theirs the one with "
                            f"the least {step['selection_key']}")  # fmt: skip
     if kind == "line_dedup":
-        found.add("tidy", max_newlines=1)  # empty lines are lines to them, of which one stays in the whole corpus
+        found.add(
+            "tidy", max_newlines=1, trim=True
+        )  # empty lines are lines to them, of which one stays in the whole corpus
 
 
 def _split(on: bool) -> Callable[[Translation, Step], None]:

@@ -88,5 +88,4 @@ def test_verdicts_and_texts_are_theirs(
     both = kept.keys() & found.keys()
     assert len(both) > 0.2 * len(pages)
     # of the empty lines of the whole corpus one stays in C4's, and none here
-    least = 0.99 if name == "c4" else 1.0
-    assert sum(kept[key] == found[key] for key in both) >= least * len(both)
+    assert sum(kept[key] != found[key] for key in both) <= (name == "c4")
