@@ -104,7 +104,7 @@ def test_every_library_that_decides_bytes_is_in_the_identity_or_in_the_code(kind
 # What comes out is the library's to say, and another release may say otherwise: part of the identity.
 RULES = {
     "fasttext-community", "tokenizers", "kitoken", "transformers", "datasketch", "trafilatura", "Resiliparse",
-    "charset-normalizer", "datatrove", "FastWARC", "uniseg",
+    "charset-normalizer", "datatrove", "FastWARC", "uniseg", "langdetect",
 }  # fmt: skip
 # They do the arithmetic that our code spells out, and write the files: compared for drift.
 EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict"}
@@ -121,6 +121,7 @@ NOT_USED = {
     ("kaft", "charset-normalizer"): "makes a new base, and reads no file",
     ("compact", "charset-normalizer"): "makes a new base, and reads no file",
     ("refinedweb_lines", "uniseg"): "counts runs between white space alone",
+    ("length", "uniseg"): "counts runs between white space alone",
     ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",
 }  # fmt: skip
 
@@ -129,7 +130,8 @@ def variants(kind: str, made: dict[str, Node]) -> list[Node]:
     """The node again, where other fields take other libraries."""
     more = {
         "read": {"encoding": "detect"}, "extract": {"engine": "trafilatura"}, "minhash_dedup": {"similarity": 0.8},
-        **{name: {"words": "datatrove"} for name in ("gopher_quality", "gopher_repetition", "fineweb_quality")},
+        **{name: {"words": "datatrove"} for name in ("gopher_quality", "gopher_repetition", "fineweb_quality", "c4")},
+        "language": {"detector": "langdetect"},
     }  # fmt: skip
     dclm = [{"words": "dclm"}] if kind in ("gopher_quality", "gopher_repetition") else []
     return [dataclasses.replace(made[kind], **fields) for fields in (*([more[kind]] if kind in more else []), *dclm)]
