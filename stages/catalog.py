@@ -34,6 +34,7 @@ NODES = {
     "minhash_dedup": "stages.dedup.minhash:MinHashDedup",
     "url_dedup": "stages.dedup.urls:UrlDedup",
     "line_dedup": "stages.lines.line_dedup:LineDedup",
+    "substring_dedup": "stages.substrings.substring_dedup:SubstringDedup",
     "decontaminate": "stages.decontaminate.decontaminate:Decontaminate",
     "split": "stages.split:Split",
     "halves": "stages.halves:Halves",

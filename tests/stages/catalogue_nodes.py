@@ -111,7 +111,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     })  # fmt: skip
     for kind in ("language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines",
                  "signals", "pii", "garbled", "code", "tidy", "exact_dedup", "minhash_dedup", "url_dedup", "line_dedup",
-                 "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
+                 "substring_dedup", "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
         node(kind, docs=docs)
     node("url", docs=docs, urls=(at["words.txt"],))
     node("keyword", docs=docs, terms=("word",))
