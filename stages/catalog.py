@@ -55,6 +55,7 @@ NODES = {
     "embed": "stages.generate.embed:Embed",
     "train_clusters": "stages.generate.train_clusters:TrainClusters",
     "cluster": "stages.generate.cluster:Cluster",
+    "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",

@@ -39,12 +39,13 @@ from benchmarks.dedup import measure
 LENGTH, FILES = 50, 8
 SHORTEST, LONGEST = 50, 500
 WORD = re.compile(r"\w+", re.ASCII)  # a character of a script without spaces is a word of its own for `auto`
-RECIPE = """name: spans
-store: {store}
-nodes:
-  docs: {{use: read, paths: ["{texts}/*.jsonl"]}}
-  spans: {{use: substring_dedup, docs: docs, length: {length}}}
-  texts: {{use: write, docs: spans}}
+RUN = """
+import sys
+from siftloom import Pipeline, stages as s
+store, texts, length, cpus = sys.argv[1:]
+spans = s.SubstringDedup(docs=s.Read(paths=(f"{texts}/*.jsonl",)), length=int(length))
+where = {"here": True} if cpus == "here" else {"cpus": int(cpus)}
+Pipeline([s.Write(docs=spans)], name="spans", store=store).run(progress=False, **where)
 """
 DEMO = Path(__file__).parents[2] / "recipes" / "corpus"
 PHASES = ("keys", "windows", "copies", "rows")
@@ -75,7 +76,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
         (texts / f"{i}.jsonl").write_text("".join(lines))
     order = [words for i in range(FILES) for words in documents[i::FILES]]
     place = {row: at for at, row in enumerate(row for i in range(FILES) for row in range(i, len(documents), FILES))}
-    ours = run(folder, texts, "here", "--here")
+    ours = run(folder, texts, "here", "here")
     theirs = peer(arguments.peer, folder, order) if arguments.peer else None
     # The truth comes last: what a process holds counts in the peak of those that it starts.
     first, everywhere = covered(order)
@@ -92,9 +93,9 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     left = sum(len(WORD.findall(text)) for text in written(folder / "here"))
     rest = total - sum(map(len, first.values()))
     print(f"words written: {left:,}; without all that is repeated: {rest:,}; equal: {left == rest}")
-    digests = {"--here": digest(folder / "here")}
+    digests = {"one process": digest(folder / "here")}
     for workers in arguments.workers:
-        made = run(folder, texts, f"w{workers}", "--cpus", str(workers))
+        made = run(folder, texts, f"w{workers}", str(workers))
         digests[f"{workers} workers"] = digest(folder / f"w{workers}")
         print(f"{workers} workers on Ray: {made.wall:.0f} s")
     if arguments.workers:
@@ -163,14 +164,12 @@ def covered(order: list[list[str]]) -> tuple[dict[int, set[int]], dict[int, set[
     return first, everywhere
 
 
-def command(folder: Path, texts: Path, name: str, *options: str) -> list[str]:
-    recipe = folder / f"{name}.yaml"
-    recipe.write_text(RECIPE.format(store=folder / name, texts=texts, length=LENGTH))
-    return [sys.executable, "-m", "siftloom", "run", str(recipe), *options]
+def command(folder: Path, texts: Path, name: str, cpus: str) -> list[str]:
+    return [sys.executable, "-c", RUN, str(folder / name), str(texts), str(LENGTH), cpus]
 
 
-def run(folder: Path, texts: Path, name: str, *options: str) -> measure.Measured:
-    return measure.command(command(folder, texts, name, *options), folder / f"{name}.log")
+def run(folder: Path, texts: Path, name: str, cpus: str) -> measure.Measured:
+    return measure.command(command(folder, texts, name, cpus), folder / f"{name}.log")
 
 
 def killed(folder: Path, texts: Path) -> None:
@@ -178,14 +177,14 @@ def killed(folder: Path, texts: Path) -> None:
     for phase in PHASES:
         with open(folder / "killed.log", "ab") as log:
             driver = subprocess.Popen(
-                command(folder, texts, "killed", "--cpus", "2"), stdout=log, stderr=log, start_new_session=True
+                command(folder, texts, "killed", "2"), stdout=log, stderr=log, start_new_session=True
             )
             while driver.poll() is None and not any((folder / "killed").glob(f"nodes/substring*/receipts/{phase}/*")):
                 time.sleep(0.01)
             print(f"killed in {phase}:", driver.poll() is None)
             os.killpg(driver.pid, signal.SIGKILL)
             driver.wait()
-    run(folder, texts, "killed", "--cpus", "2")
+    run(folder, texts, "killed", "2")
 
 
 def digest(store: Path) -> str:
@@ -216,7 +215,7 @@ def written(store: Path) -> list[str]:
 
 
 def peer(program: Path, folder: Path, order: list[list[str]]) -> dict[int, set[int]]:
-    """Row -> words that they find. They get words as numbers of four bytes; a document begins with a number of its own."""
+    """Row -> words that they find. They get words as numbers of four bytes, and before each document one of its own."""
     number: dict[str, int] = {}
     starts, parts = [], []
     size = 0

@@ -130,6 +130,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
+    node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
     node("select", docs=scored, by="quality", keep_fraction=0.5)

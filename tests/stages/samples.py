@@ -19,7 +19,8 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
-WIDER = ("url", "url_dedup", "ensemble", "train_head", "head", "train_clusters", "cluster", "loss_weights")
+WIDER = ("url", "url_dedup", "ensemble", "train_head", "head", "train_clusters", "cluster", "loss_weights",
+         "semantic_dedup")  # fmt: skip
 
 
 def sample(kind: str, **fields: Any) -> Any:
