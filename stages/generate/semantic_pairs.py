@@ -19,7 +19,7 @@ SHOWN = 20  # clusters in the report
 
 
 @dataclass(frozen=True)
-class Members:
+class ClusterMembers:
     """The n documents of a cluster, in order of the corpus: dense row, distance to the centre, id, unit vector."""
 
     row: np.ndarray
@@ -109,7 +109,7 @@ def _clusters(ctx: Context) -> int:
     return len(stored(ctx.path("centres", ONE[0], ".npy", of="model")))
 
 
-def _members(ctx: Context, cluster: int) -> Members:
+def _members(ctx: Context, cluster: int) -> ClusterMembers:
     """Gather the documents of one cluster from all shards."""
     shards = ctx.shards("docs")
     row, distance, ids, vectors = [], [], [], []
@@ -120,7 +120,7 @@ def _members(ctx: Context, cluster: int) -> Members:
         distance.append(records["distance"])
         ids.append(records["id"])
         vectors.append(stored(ctx.path("members", shard.name, "-vectors.npy"))[low:high])
-    return Members(*map(np.concatenate, (row, distance, ids, vectors)))
+    return ClusterMembers(*map(np.concatenate, (row, distance, ids, vectors)))
 
 
 def largest(ctx: Context) -> list[Sequence[int]]:

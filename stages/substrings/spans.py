@@ -15,7 +15,7 @@ from stages.substrings.repeats import slices_of_shard
 
 
 @dataclass(frozen=True)
-class Spans:
+class CopiedSpans:
     """The s spans of a shard that are copies, in order of (row, place).
 
     row          int64[s]: row in the shard
@@ -31,7 +31,7 @@ class Spans:
     origin_at: np.ndarray
 
 
-def spans_of_shard(ctx: Context) -> Spans:
+def spans_of_shard(ctx: Context) -> CopiedSpans:
     """Return the spans of words of the shard that stand earlier in the corpus; with `keep: none` elsewhere in it.
 
     A span ends where the next word stands first in another place. A text that goes on as it began (a row of dots, a
@@ -60,7 +60,7 @@ def spans_of_shard(ctx: Context) -> Spans:
     head = np.flatnonzero(new)
     ends = np.append(head[1:], len(row))[: len(head)] - 1
     origin = _names(ctx, from_row[head], row[head])
-    return Spans(row[head] - base, start[head], stop[ends], origin, (start + shift)[head])
+    return CopiedSpans(row[head] - base, start[head], stop[ends], origin, (start + shift)[head])
 
 
 def _names(ctx: Context, rows: np.ndarray, own: np.ndarray) -> np.ndarray:

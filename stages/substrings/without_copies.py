@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, RowFunction
-from stages.substrings.spans import Spans, spans_of_shard
+from stages.substrings.spans import CopiedSpans, spans_of_shard
 from stages.substrings.units import Places, places
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _cut(words: Places, document: int, starts: list[int], stops: list[int]) -> s
     return text.rstrip() if stops[-1] == len(owned) - 1 else text
 
 
-def _named(spans: Spans, own: slice) -> str:
+def _named(spans: CopiedSpans, own: slice) -> str:
     """Return the spans as `120-310 ID 40`: the words that are copied, the document where they stand first, the word at
     which they begin there.
     """
