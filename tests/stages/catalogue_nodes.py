@@ -112,7 +112,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     })  # fmt: skip
     for kind in ("language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines",
                  "signals", "pii", "garbled", "code", "tidy", "exact_dedup", "minhash_dedup", "url_dedup", "line_dedup",
-                 "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
+                 "substring_dedup", "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
         node(kind, docs=docs)
     node("url", docs=docs, urls=(at["words.txt"],))
     node("keyword", docs=docs, terms=("word",))
@@ -131,6 +131,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
+    node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
     node("measure", docs=scored, value="quality", by="topic")
