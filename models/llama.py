@@ -61,7 +61,7 @@ class Block(nn.Module):
     def __init__(self, shape: Shape, norm_eps: float, linear: MakeLinear) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(shape.hidden, norm_eps)
-        self.self_attn = Attention(shape.hidden, shape.heads, linear)
+        self.self_attn = Attention(shape, linear)
         self.post_attention_layernorm = RMSNorm(shape.hidden, norm_eps)
         self.mlp = SwiGLU(shape.hidden, shape.inter, linear)
 
@@ -87,7 +87,13 @@ class LlamaModel(nn.Module):
         self.embed_tokens = nn.Embedding(vocab_size, shape.hidden)
         self.layers = nn.ModuleList(Block(shape, config.norm_eps, linear) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.hidden, config.norm_eps)
-        self.lm_head = nn.Linear(shape.hidden, vocab_size, bias=False)
+        # no second name for one tensor: state dicts, shards and files would each have to know of it
+        self.lm_head = None if config.tied else nn.Linear(shape.hidden, vocab_size, bias=False)
+
+    @property
+    def head_vd(self) -> Tensor:
+        """The weight of the head: its own, or the embedding's."""
+        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
     def forward(self, batch: Batch, readout: Readout, cache: Cache | None = None) -> Tensor | TokenLosses:
         """Run the rows and read out one of these:
@@ -101,9 +107,8 @@ class LlamaModel(nn.Module):
         cache the ids are those that follow its tokens.
         """
         ids_bt = batch.ids_bt
-        head_width = self.config.shape.hidden // self.config.shape.heads
-        first = 0 if cache is None else cache.filled
-        cos_te, sin_te = rotary_tables(ids_bt.shape[1], head_width, self.config.rope_theta, ids_bt.device, first)
+        first, width = 0 if cache is None else cache.filled, self.config.shape.head_width
+        cos_te, sin_te = rotary_tables(ids_bt.shape[1], width, self.config.rope_theta, ids_bt.device, first)
         # a single new token sees all that is cached
         view = View() if cache is not None and ids_bt.shape[1] == 1 else see(batch, masks_only=self.compiled)
         x_btd = self.embed_tokens(ids_bt)
@@ -116,9 +121,9 @@ class LlamaModel(nn.Module):
             cache.filled += ids_bt.shape[1]
         x_btd = self.norm(x_btd)
         if isinstance(readout, Objective):
-            return readout.losses(x_btd, self.lm_head.weight, batch)
+            return readout.losses(x_btd, self.head_vd, batch)
         if readout == "logits":
-            return self.lm_head(x_btd)
+            return F.linear(x_btd, self.head_vd)
         return x_btd.clone() if readout == "states" else pooled(x_btd, batch, readout)
 
 

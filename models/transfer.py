@@ -35,4 +35,6 @@ def start_from(
         model.load_state_dict(trained.state_dict())
         return model
     dense = {name.removeprefix("model."): tensor for name, tensor in dense_tensors(trained).items()}
+    if trained.config.tied:
+        dense["lm_head.weight"] = dense["embed_tokens.weight"]  # a model that is to have a head of its own starts so
     return build(config, vocab_size, max_length, seed, dense=dense, keep=keep)

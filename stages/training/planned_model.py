@@ -71,7 +71,7 @@ def checked_llama(settings: dict[str, Any]) -> Llama:
     try:
         return llama_of(settings)
     except (ValueError, TypeError, AttributeError) as error:
-        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
+        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama that has no biases") from None
 
 
 def folder_settings(node: Node) -> dict[str, Any] | None:
