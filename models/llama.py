@@ -20,6 +20,7 @@ from models.attention import Attention, Cache, MakeLinear, View, rotary_tables, 
 from models.batch import Batch
 from models.objective import Objective, TokenLosses
 from models.presets import Llama, Shape
+from models.sample_objective import SampleLosses
 
 Readout = Objective | Literal["logits", "states", "mean", "last"]
 
@@ -95,10 +96,12 @@ class LlamaModel(nn.Module):
         """The weight of the head: its own, or the embedding's."""
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
-    def forward(self, batch: Batch, readout: Readout, cache: Cache | None = None) -> Tensor | TokenLosses:
+    def forward(
+        self, batch: Batch, readout: Readout, cache: Cache | None = None
+    ) -> Tensor | TokenLosses | SampleLosses:
         """Run the rows and read out one of these:
 
-        - an objective: its `TokenLosses`, `[b, t]` each;
+        - an objective: its `TokenLosses`, `[b, t]` each, or of whole samples its `SampleLosses`;
         - "logits" `[b, t, v]`;
         - "states": the last hidden states, normalised, `[b, t, d]`;
         - "mean", "last": one state for each row `[b, d]`, the mean over its used places or the last of them.

@@ -37,8 +37,8 @@ class LossShaped(metaclass=Typed):
       batch under running bounds of earlier steps, which costs nothing with gradient accumulation; "global_exact"
       the whole batch under its own bounds (the paper), for a second forward; "micro" each micro-batch by itself,
       another algorithm, that of trainers which know no more at a time. It depends on `micro_batches`.
-    - `unit`: what a sample is: a "row", as in the authors' code, or each "document" in it (a cut one: its piece).
-      With documents, `attend: document` keeps their losses apart.
+    - `unit`: what a sample is: a "row", as in the authors' code, each "document" in it (a cut one: its piece), or each
+      "group" of the pieces of `pack_samples`. With the last two, `attend: document` keeps their losses apart.
     - `reference`: a column that `pack` carries, such as `ref_loss`; samples are then ranked by what their loss is
       above it (excess loss). null = by the loss.
     - `decay`: of the running bounds, per step.
@@ -51,7 +51,7 @@ class LossShaped(metaclass=Typed):
     ramp: float = 0.05
     by_tokens: bool = True
     scope: Literal["micro", "global_exact", "global_lagged"] = "global_lagged"
-    unit: Literal["row", "document"] = "row"
+    unit: Literal["row", "document", "group"] = "row"
     reference: str | None = None
     decay: float = 0.9
     robust: bool = False
@@ -63,7 +63,8 @@ class LossShaped(metaclass=Typed):
             raise ValueError(f"warmup, ramp: found {self.warmup!r}, {self.ramp!r}, expected shares of the run")
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"decay: found {self.decay!r}, expected a number from 0 to below 1")
-        for name, values in (("scope", ("micro", "global_exact", "global_lagged")), ("unit", ("row", "document"))):
+        scopes, units = ("micro", "global_exact", "global_lagged"), ("row", "document", "group")
+        for name, values in (("scope", scopes), ("unit", units)):
             if getattr(self, name) not in values:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected {' or '.join(values)}")
 

@@ -85,7 +85,12 @@ REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
-OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy", "emo": "models.objectives.emo:Emo"}
+OBJECTIVES = {
+    "cross_entropy": "models.objective:CrossEntropy",
+    "emo": "models.objectives.emo:Emo",
+    "simpo": "models.objectives.preference:SimPO",
+    "dpo": "models.objectives.preference:DPO",
+}
 COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
     "mask_tokens": "stages.training.mask_tokens:MaskTokens",
@@ -105,7 +110,11 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
-SAMPLES = {"answer": "stages.tokens.sample:Answer", "chat": "stages.tokens.chat:Chat"}
+SAMPLES = {
+    "answer": "stages.tokens.sample:Answer",
+    "chat": "stages.tokens.chat:Chat",
+    "preference": "stages.tokens.preference:Preference",
+}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,

@@ -48,8 +48,8 @@ class TrainingSettings(Node):
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
     optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
-    reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
-                    token the same
+    reweight        weights of the samples of a batch by their losses (`models.reweight_config`); null = every token the
+                    same, and with a loss of groups of pieces every group
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -183,13 +183,20 @@ class TrainingSettings(Node):
         return self.feed.length if self.feed is not None else getattr(self.mixture[0][0], "length", 256)
 
     @property
-    def weighting(self) -> Reweight:
-        """How the rows of a batch are weighted."""
-        return self.reweight or Uniform()
+    def objectives(self) -> tuple[Objective, ...]:
+        """That of the run and those of its stages."""
+        return (self.objective, *(stage.objective for stage in self.schedule if stage.objective is not None))
 
     @property
-    def unit(self) -> Literal["row", "document"]:
+    def weighting(self) -> Reweight:
+        """How the samples of a batch are weighted: without `reweight` every token counts the same, or every group."""
+        return self.reweight or Uniform(by_tokens=self.unit != "group")
+
+    @property
+    def unit(self) -> Literal["row", "document", "group"]:
         """What a sample of the weights is."""
+        if any(one.unit == "group" for one in self.objectives):
+            return "group"
         return getattr(self.reweight, "unit", "row")
 
     @property
@@ -200,5 +207,9 @@ class TrainingSettings(Node):
     @property
     def reads(self) -> tuple[str, ...]:
         """Carried columns that some part of the run asks for, in order of name."""
-        parts = [self.objective, self.collate, self.order, self.reweight]
-        return columns([*parts, *(part for stage in self.schedule for part in (stage.objective, stage.collate))])
+        return columns([*self.objectives, self.collate, self.order, self.reweight, *(s.collate for s in self.schedule)])
+
+    @property
+    def reads_of_groups(self) -> tuple[str, ...]:
+        """Carried columns that a loss of groups asks for, a value of each piece."""
+        return columns(one for one in self.objectives if one.unit == "group")

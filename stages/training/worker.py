@@ -53,6 +53,7 @@ from models.reweight import (
     spread,
 )
 from models.reweight_config import Uniform
+from models.sample_objective import SampleLosses
 from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
@@ -164,9 +165,8 @@ class Trainer:
             means_u = held.means(losses.score_bt)
             score_u = held.scores(means_u)
             g_u = self._raw_weights(held, score_u, bounds, highest)
-            self.parallel.backward((held.by_token(g_u) * losses.loss_bt).sum(), last=micro is batch[-1])
-            loss_u = held.means(losses.loss_bt.detach())
-            measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
+            self.parallel.backward(held.weighted(losses, g_u), last=micro is batch[-1])
+            measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, held.minimised(losses), held.rows_u))
         (means_m, score_m, tokens_m, g_m, loss_m, rows_m), request = self._gather(torch.cat(measured, 1), request)
         total, tokens = float(g_m.sum()), float(tokens_m.sum())
         if tokens == 0.0 or total == 0.0:
@@ -202,11 +202,11 @@ class Trainer:
             return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
         return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)
 
-    def _losses(self, micro: Batch) -> TokenLosses:
+    def _losses(self, micro: Batch) -> TokenLosses | SampleLosses:
         bf16 = self.node.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
             losses = self.model(micro, self.training.at(self.step).objective)
-        return cast("TokenLosses", losses)
+        return cast("TokenLosses | SampleLosses", losses)
 
     def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
         config = self.node.weighting
