@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.reweight_config import Uniform
+from models.reweight_config import LossShaped
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Resources, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
@@ -118,7 +118,7 @@ class Pretrain(TrainingSettings):
         return publish(ctx, training, *finished(ctx, training, maker))
 
     def figures(self, ctx: Context):
-        weighted = not isinstance(self.weighting, Uniform)
+        weighted = isinstance(self.weighting, LossShaped)
         record, unusual = (ctx.path("train", "all", f"/{name}") for name in FILES)
         yield from of_files(record, unusual, self.label, weighted=weighted)
         yield from mixture_figures(ctx, [share for _, share in self.mixture])

@@ -15,7 +15,7 @@ from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
-from models.reweight_config import Reweight, Uniform
+from models.reweight_config import LossShaped, Reweight, Uniform
 from pipeline.bounds import AmountAboveZero, Count, Positive
 from pipeline.contract import Node, runtime
 from stages.training.asks import columns
@@ -157,7 +157,7 @@ class TrainingSettings(Node):
         """What the run is called in tables and figures: model and weights, from the configuration alone."""
         parts = [f"{type(self.model).__name__} {self.model.size}"]
         parts += [f"{name} {getattr(self.model, name)}" for name in ("rank", "density") if hasattr(self.model, name)]
-        if self.reweight is not None and not isinstance(self.reweight, Uniform):
+        if isinstance(self.reweight, LossShaped):
             parts.append(f"{type(self.reweight).__name__} r {self.reweight.r:g}")
         return ", ".join(parts)
 

@@ -52,7 +52,7 @@ from models.reweight import (
     raw_weights,
     spread,
 )
-from models.reweight_config import Uniform
+from models.reweight_config import LossShaped
 from models.sample_objective import SampleLosses
 from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
@@ -183,7 +183,7 @@ class Trainer:
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
             self.optimizer.step()
-            if not isinstance(weighting, Uniform) and weighting.scope == "global_lagged":
+            if isinstance(weighting, LossShaped) and weighting.scope == "global_lagged":
                 self.bounds = next_bounds(weighting, self.bounds, batch_bounds(weighting, score_m, tokens_m))
         elif node.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:
             raise not_finite(step, loss, norm, self.unusual[-1])
@@ -198,7 +198,7 @@ class Trainer:
 
     def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None, highest: float) -> torch.Tensor:
         config, at = self.node.weighting, {"step": self.step, "steps": self.node.steps, "highest": highest}
-        if not isinstance(config, Uniform) and config.scope == "micro":
+        if isinstance(config, LossShaped) and config.scope == "micro":
             return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
         return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)
 
@@ -210,7 +210,7 @@ class Trainer:
 
     def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
         config = self.node.weighting
-        if isinstance(config, Uniform) or config.scope != "global_exact":
+        if not isinstance(config, LossShaped) or config.scope != "global_exact":
             return self.bounds
         if not inverse_temperature(config, self.step, self.node.steps):
             return None
