@@ -115,6 +115,9 @@ class LlamaModel(nn.Module):
         # a single new token sees all that is cached
         view = View() if cache is not None and ids_bt.shape[1] == 1 else see(batch, masks_only=self.compiled)
         x_btd = self.embed_tokens(ids_bt)
+        if batch.noise is not None:
+            assert batch.documents_bt is not None, "noise by the length of documents, in a batch that knows none"
+            x_btd = x_btd + batch.noise.drawn(batch.documents_bt, x_btd.shape[-1])
         for layer, block in enumerate(self.layers):
             if self.recompute and torch.is_grad_enabled():
                 x_btd = checkpoint(block, x_btd, cos_te, sin_te, view, use_reentrant=False, preserve_rng_state=False)

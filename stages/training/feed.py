@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from models.batch import Batch
+from models.neftune import EmbeddingNoise
 from pipeline.errors import DataError
 from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.collate import Key, Rows, check_shape
@@ -84,6 +85,10 @@ class Feed:
                 batch = replace(batch, rows_b=torch.from_numpy(rows.numbers))
             if self.node.unit != "row":
                 batch = replace(batch, pieces=self._pieces(rows.sources, rows.numbers - self._first_rows[rows.sources]))
+            if self.node.neftune:
+                # by the rows' own numbers, whatever the collator says of them
+                keys = tuple(key.number(row, "neftune", size=7) for row in rows.numbers.tolist())
+                batch = replace(batch, noise=EmbeddingNoise(self.node.neftune, keys))
             made.append(batch if self.device.type == "cpu" else _pinned(batch))
         return made
 

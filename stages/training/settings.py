@@ -16,7 +16,7 @@ from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import LossShaped, Reweight, Uniform
-from pipeline.bounds import AmountAboveZero, Count, Positive
+from pipeline.bounds import Amount, AmountAboveZero, Count, Positive
 from pipeline.contract import Node, runtime
 from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
@@ -46,6 +46,8 @@ class TrainingSettings(Node):
     objective       the loss at each place (`models.objective`)
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
+    neftune         noise on the embeddings of a document of L tokens, `neftune / sqrt(L d) U(-1, 1)`, in training
+                    alone (`models.neftune`); 0 = none
     freeze          which parameters are not trained (`models.freeze`); null = all are
     optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the samples of a batch by their losses (`models.reweight_config`); null = every token the
@@ -98,6 +100,7 @@ class TrainingSettings(Node):
     objective: Objective = CROSS_ENTROPY
     collate: Collator = NEXT_TOKEN
     order: RowOrder = MIXTURE
+    neftune: Amount = 0.0
     freeze: Freeze | None = None
     reweight: Reweight | None = None
     optimizer: Optimiser = ADAMW
