@@ -102,6 +102,7 @@ ORDERS = {
     "curriculum": "stages.training.curriculum:Curriculum",
     "by_prior": "stages.training.by_prior:ByPrior",
 }
+TRANSFORMS = {"rope_base": "models.transforms:RopeBase", "depth": "models.transforms:Depth"}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",
@@ -118,7 +119,7 @@ SAMPLES = {
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES,
+    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
 }  # fmt: skip
 
 

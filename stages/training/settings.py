@@ -16,6 +16,7 @@ from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import LossShaped, Reweight, Uniform
+from models.transforms import Transform
 from pipeline.bounds import Amount, AmountAboveZero, Count, Positive
 from pipeline.contract import Node, runtime
 from stages.training.asks import columns
@@ -43,6 +44,8 @@ class TrainingSettings(Node):
     match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
+    transform       what is made of the start before it is trained, one after another: `rope_base`, `depth`
+                    (`models.transforms`); `model` is what comes out
     objective       the loss at each place (`models.objective`)
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
@@ -97,6 +100,7 @@ class TrainingSettings(Node):
     model: Llama
     match: Match | None = None
     start: TrainedNode | None = None
+    transform: tuple[Transform, ...] = ()
     objective: Objective = CROSS_ENTROPY
     collate: Collator = NEXT_TOKEN
     order: RowOrder = MIXTURE
@@ -134,6 +138,7 @@ class TrainingSettings(Node):
         if isinstance(self.rows, Mapping):
             object.__setattr__(self, "rows", tuple(self.rows.items()))
         object.__setattr__(self, "schedule", tuple(self.schedule))
+        object.__setattr__(self, "transform", tuple(self.transform))
         object.__setattr__(self, "metrics", (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics))
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if has_gpu() else "cpu")

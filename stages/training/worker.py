@@ -117,7 +117,7 @@ class Trainer:
         if start is None:
             return build(*self._form, seed, keep=keep)
         try:
-            return start_from(start.local(), *self._form, seed, keep)
+            return start_from(start.local(), *self._form, seed, keep, self.node.transform)
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
 
