@@ -118,6 +118,7 @@ NOT_USED = {
     **{(kind, "kitoken"): "asks transformers, which encodes by tokenizers"
        for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "score_loss")},
     ("generate", "charset-normalizer"): "makes a new base, and reads no file",
+    ("kaft", "charset-normalizer"): "makes a new base, and reads no file",
     ("compact", "charset-normalizer"): "makes a new base, and reads no file",
     ("refinedweb_lines", "uniseg"): "counts runs between white space alone",
     ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",
