@@ -55,7 +55,7 @@ class RopeBase(Transform):
 
 @dataclass(frozen=True, kw_only=True)
 class Depth(Transform):
-    """More layers out of those that there are (depth up-scaling: Yi-9B, arXiv 2403.04652, 7.3; SOLAR, arXiv 2312.15166).
+    """More layers out of those that there are (Yi-9B, arXiv 2403.04652, 7.3; SOLAR, arXiv 2312.15166).
 
     layers  runs of layers, first and end each, one after another: Yi-9B is [[0, 28], [12, 32]]
     init    what a layer is that stands there again: a `copy`, or an `identity`, whose two last projections are 0, so

@@ -29,7 +29,7 @@ class HfModel(Node):
 
     paths: tuple[str, ...] = sources()
 
-    version = 4
+    version = 5
     gives = "model"
 
     def check(self) -> None:
