@@ -36,7 +36,7 @@ class PieceValues(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pieces:
+class SamplePieces:
     """The pieces of a batch, as many in each row: those that a row does not have, and its filling, belong to a group
     without tokens.
 
@@ -54,7 +54,7 @@ class Pieces:
     columns: Mapping[str, Tensor]
 
     @classmethod
-    def of(cls, batch: Batch) -> Pieces:
+    def of(cls, batch: Batch) -> SamplePieces:
         """The pieces of a batch of samples."""
         import torch
         from torch.nn.functional import pad
@@ -104,7 +104,7 @@ class SampleObjective(Objective):
     unit: ClassVar = "group"
     roles: ClassVar[tuple[str, ...]] = ()
 
-    def read(self, x_btd: Tensor, head_vd: Tensor, batch: Batch, pieces: Pieces) -> PieceValues:
+    def read(self, x_btd: Tensor, head_vd: Tensor, batch: Batch, pieces: SamplePieces) -> PieceValues:
         """What the loss is made of, `[p, k]`; here the log-probability of the learned places of each piece, and how
         many there are.
         """
@@ -118,11 +118,11 @@ class SampleObjective(Objective):
         learned_bt = (batch.labels_bt != IGNORE).double()
         return PieceValues(torch.stack([-pieces.sums(loss_bt), pieces.sums(learned_bt)], 1), score_bt)
 
-    def loss(self, values_pk: Tensor, pieces: Pieces) -> Tensor:
+    def loss(self, values_pk: Tensor, pieces: SamplePieces) -> Tensor:
         """The loss of each group `[u]`, finite where a group has no tokens."""
         raise NotImplementedError(f"{type(self).__name__}.loss")
 
     def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> SampleLosses:
-        pieces = Pieces.of(batch)
+        pieces = SamplePieces.of(batch)
         values_pk, score_bt = self.read(x_btd, head_vd, batch, pieces)
         return SampleLosses(self.loss(values_pk, pieces), score_bt)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from models.sample_objective import Pieces, SampleObjective
+from models.sample_objective import SampleObjective, SamplePieces
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ class SimPO(SampleObjective):
         if self.gamma < 0.0:
             raise ValueError(f"gamma: found {self.gamma!r}, expected at least 0")
 
-    def loss(self, values_pk: Tensor, pieces: Pieces) -> Tensor:
+    def loss(self, values_pk: Tensor, pieces: SamplePieces) -> Tensor:
         from torch.nn.functional import logsigmoid
 
         mean_p = values_pk[:, 0] / values_pk[:, 1].clamp_min(1.0)
@@ -67,7 +67,7 @@ class DPO(SampleObjective):
     def reads(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return (self.chosen, self.rejected)
 
-    def loss(self, values_pk: Tensor, pieces: Pieces) -> Tensor:
+    def loss(self, values_pk: Tensor, pieces: SamplePieces) -> Tensor:
         from torch.nn.functional import logsigmoid
 
         logp_p = values_pk[:, 0]

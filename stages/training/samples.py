@@ -18,7 +18,7 @@ from models.batch import Batch
 from models.losses import sum_documents, sum_rows
 from models.objective import TokenLosses
 from models.reweight import highest_prior
-from models.sample_objective import Pieces, SampleLosses
+from models.sample_objective import SampleLosses, SamplePieces
 from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.gradients import gather
 
@@ -48,7 +48,7 @@ class Samples:
             if reference is not None:
                 self._reference_u = _by_number(batch.pieces[reference], stride)
         elif unit == "group":
-            pieces = Pieces.of(batch)
+            pieces = SamplePieces.of(batch)
             self._index_bt, self._count = pieces.group_p[pieces.piece_bt], pieces.groups
             self.rows_u = batch.rows_b.repeat_interleave(pieces.groups // len(batch.rows_b))
             self.log_prior_u = pieces.of_group(LOG_PRIOR) if LOG_PRIOR in pieces.columns else None

@@ -11,7 +11,7 @@ from models.batch import Batch
 from models.losses import IGNORE
 from models.objective import CROSS_ENTROPY
 from models.objectives.preference import DPO, SimPO
-from models.sample_objective import Pieces
+from models.sample_objective import SamplePieces
 
 # two rows: a pair and its neighbour of another group in the first, the pair turned round in the second
 DOCUMENTS = torch.tensor([[1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 4, 0], [1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 0, 0]])
@@ -80,7 +80,7 @@ def test_the_gradient_of_a_margin_is_the_one_on_paper() -> None:
     """dL / d log p(w) = -beta / |w| sigmoid(-margin), and the other way round for the rejected side."""
     one = batch()
     values = torch.tensor([[-3.0, 2.0], [-8.0, 4.0], [-1.0, 1.0], [-1.0, 2.0], [0.0, 0.0]], dtype=torch.float64)
-    pieces = Pieces.of(Batch(
+    pieces = SamplePieces.of(Batch(
         ids_bt=one.ids_bt[:1], documents_bt=DOCUMENTS[:1], groups_bd=GROUPS[:1], roles_bd=ROLES[:1]
     ))  # fmt: skip
     values_pk = values[[4, 0, 1, 2, 3]].requires_grad_()
