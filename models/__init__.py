@@ -9,7 +9,7 @@ from models.freeze import ByName
 from models.galore import GaLore
 from models.muon import Muon
 from models.objective import CrossEntropy, Objective
-from models.optim_config import WSD, AdamW, Cosine, Linear
+from models.optim_config import WSD, AdamW, Constant, Cosine, Linear
 from models.optimiser import Optimiser
 from models.presets import Llama, Lost, LowRank
 from models.reweight_config import Extremes, KlDro, LinUpper, Quadratic, Uniform
@@ -20,7 +20,7 @@ from models.sltrain_config import SLTrain
 MODELS = {"llama": Llama, "low_rank": LowRank, "lost": Lost, "sltrain": SLTrain}
 REWEIGHTS = {"uniform": Uniform, "lin_upper": LinUpper, "quadratic": Quadratic, "extremes": Extremes, "kl_dro": KlDro}
 OPTIMISERS = {"adamw": AdamW, "muon": Muon, "galore": GaLore}
-LR_SCHEDULES = {"cosine": Cosine, "wsd": WSD, "linear": Linear}
+LR_SCHEDULES = {"cosine": Cosine, "wsd": WSD, "linear": Linear, "constant": Constant}
 
 __all__ = [
     "LR_SCHEDULES",
@@ -31,6 +31,7 @@ __all__ = [
     "WSD",
     "AdamW",
     "ByName",
+    "Constant",
     "Cosine",
     "CrossEntropy",
     "Extremes",

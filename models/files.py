@@ -28,14 +28,23 @@ FORMAT = 1
 HEADER = "siftloom_model"
 
 
+# fields that files did not always have: left out at their default, so that a file of before has the bytes of one of now
+LATER = ("kv_heads", "tied")
+
+
 class ModelFileError(ValueError):
     """A file that is not a model of this format, or whose tensors contradict its header."""
 
 
 def describe(config: Llama) -> dict[str, Any]:
-    """The configuration as plain JSON values: its recipe name under `kind`, and all fields."""
+    """The configuration as plain JSON values: its recipe name under `kind`, and its fields."""
     kind = next(name for name, value in MODELS.items() if type(config) is value)
-    return {"kind": kind, **dataclasses.asdict(config)}
+    said = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name not in LATER or getattr(config, field.name) != field.default
+    }
+    return {"kind": kind, **said}
 
 
 def configuration(description: Mapping[str, Any]) -> Llama:
@@ -91,10 +100,13 @@ def load(path: Path) -> LlamaModel:
     return model
 
 
-def tensor(path: Path, name: str) -> Tensor:
-    """One tensor of a model's file, on the CPU; raises ModelFileError when it is not there."""
+def head(path: Path) -> Tensor:
+    """The head's weight in a model's file, on the CPU: the embedding's where they are one. Raises ModelFileError for a
+    file that holds neither.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(name)
+            own = "lm_head.weight" in file.keys()
+            return file.get_tensor("lm_head.weight" if own else "embed_tokens.weight")
     except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{path}: no tensor {name}: {error}") from error
+        raise ModelFileError(f"{path}: no head in it: {error}") from error

@@ -75,7 +75,8 @@ def tensors(config: Llama, vocab_size: int) -> tuple[Shapes, Shapes, Shapes]:
         maps += whole
         others += found[len(whole) :]
     others += [(shape.hidden,)] * 2
-    return maps, others, [(vocab_size, shape.hidden), (vocab_size, shape.hidden), (shape.hidden,)]
+    words = [(vocab_size, shape.hidden)] * (1 if config.tied else 2)
+    return maps, others, [*words, (shape.hidden,)]
 
 
 def saved_projection_bytes(config: Llama, tokens: int, number_bytes: int) -> int:
@@ -107,8 +108,9 @@ def saved_bytes(
     """Activations that one forward with losses keeps for the backward, in fp32 or under bf16 autocast.
 
     Per block and token: the input of each norm and its normalised value (fp32 always), the two norms' outputs,
-    q, k, v and the attention's output, four vectors of the inner width, and h of every factored projection; for
-    the head, what its form of the loss keeps (None: the form that is chosen). Autocast adds a copy of the cast weights.
+    q, k, v (as many heads of each: shared ones are repeated) and the attention's output, four vectors of the inner
+    width, and h of every factored projection; for the head, what its form of the loss keeps (None: the form that is
+    chosen). Autocast adds a copy of the cast weights.
     With `recompute` every block keeps its input, and one block at a time all of it. Rotary tables and masks, which are
     smaller than 1 % in practice, are left out.
     """
@@ -124,7 +126,7 @@ def saved_bytes(
     total += loss_bytes(form, vocab_size, shape.hidden, tokens, number).kept
     if bf16:
         # the fused form casts the head anew where it needs it
-        head = 0 if form == "fused" else counts.head
+        head = 0 if form == "fused" else vocab_size * shape.hidden
         total += 2 * (counts.projections * kept_blocks // shape.layers + head)
     return total + kept_blocks * sum(number * config.rebuilds(o, i) for _, o, i in projections(shape))
 

@@ -19,6 +19,8 @@ def no_way(trained: Llama, wanted: Llama) -> tuple[str, str] | None:
             return f"a model of {_said(found, name)}", f"one of {_said(expected, name)}, as the model to train"
     if trained == wanted:
         return None
+    if wanted.tied and not trained.tied:
+        return "a model with a head of its own", "one whose head is its embedding, or tied: false"
     if not trained.merges:
         kind = type(trained).__name__
         return (

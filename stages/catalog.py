@@ -93,7 +93,12 @@ REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
-OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy", "emo": "models.objectives.emo:Emo"}
+OBJECTIVES = {
+    "cross_entropy": "models.objective:CrossEntropy",
+    "emo": "models.objectives.emo:Emo",
+    "simpo": "models.objectives.preference:SimPO",
+    "dpo": "models.objectives.preference:DPO",
+}
 COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
     "mask_tokens": "stages.training.mask_tokens:MaskTokens",
@@ -105,6 +110,7 @@ ORDERS = {
     "curriculum": "stages.training.curriculum:Curriculum",
     "by_prior": "stages.training.by_prior:ByPrior",
 }
+TRANSFORMS = {"rope_base": "models.transforms:RopeBase", "depth": "models.transforms:Depth"}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",
@@ -113,11 +119,15 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
-SAMPLES = {"answer": "stages.tokens.sample:Answer", "chat": "stages.tokens.chat:Chat"}
+SAMPLES = {
+    "answer": "stages.tokens.sample:Answer",
+    "chat": "stages.tokens.chat:Chat",
+    "preference": "stages.tokens.preference:Preference",
+}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES,
+    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
 }  # fmt: skip
 
 

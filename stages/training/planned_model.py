@@ -43,8 +43,15 @@ def check_mixture(packs: Sequence[Any]) -> None:
 def check_start(node: Any) -> None:
     """Raise RecipeError for a start that no rule makes the model of a `pretrain` from, or whose ids are others."""
     start = node.start
+    if start is None and node.transform:
+        raise RecipeError("pretrain.transform", "transforms of a draw", "a node that gives a model in `start`")
     if start is None or (trained := trained_by(start)) is None:
         return
+    for place, one in enumerate(node.transform):
+        try:
+            trained = one.config(trained)
+        except ValueError as error:
+            raise RecipeError(f"pretrain.transform[{place}]", f"{error}", "one that the start allows") from None
     if reason := no_way(trained, node.model):
         raise RecipeError("pretrain.start", *reason)
     ours, theirs = tokenizer_of(node), tokenizer_of(start)
@@ -71,7 +78,7 @@ def checked_llama(settings: dict[str, Any]) -> Llama:
     try:
         return llama_of(settings)
     except (ValueError, TypeError, AttributeError) as error:
-        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
+        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama that has no biases") from None
 
 
 def folder_settings(node: Node) -> dict[str, Any] | None:

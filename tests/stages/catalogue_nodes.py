@@ -31,6 +31,7 @@ from stages.catalog import (
     REWEIGHTING,
     SAMPLES,
     STAGES,
+    TRANSFORMS,
     load,
     load_value,
 )  # fmt: skip
@@ -51,7 +52,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, STAGES, MATCH, FEEDS,
-    LANGUAGE_MODELS, SAMPLES,
+    LANGUAGE_MODELS, SAMPLES, TRANSFORMS,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
