@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from models.fields import Typed
@@ -76,6 +76,11 @@ class Llama(metaclass=Typed):
             row.layers if self.layers is None else self.layers,
             row.heads if self.heads is None else self.heads,
         )
+
+    @property
+    def dense(self) -> Llama:
+        """The dense model of this shape."""
+        return Llama(**{one.name: getattr(self, one.name) for one in fields(Llama)})
 
     @property
     def merges(self) -> bool:

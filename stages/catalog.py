@@ -84,6 +84,7 @@ MODELS = _places(models.MODELS)
 REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
+ADAPTERS = _places(models.ADAPTERS)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
 OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy", "emo": "models.objectives.emo:Emo"}
 COLLATORS = {
@@ -109,7 +110,7 @@ SAMPLES = {"answer": "stages.tokens.sample:Answer", "chat": "stages.tokens.chat:
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES,
 }  # fmt: skip
 
 

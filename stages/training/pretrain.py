@@ -61,6 +61,7 @@ class Pretrain(TrainingSettings):
         collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
         check_start(self.start, objectives)
         planned_model.check_freeze(self)
+        planned_model.check_adapter(self)
         planned_model.check_start(self)
         if self.feed is not None:
             check_stream(self, [*objectives, *collators, self.reweight], collators)

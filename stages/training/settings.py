@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from models.adapter import Adapter
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
@@ -47,6 +48,8 @@ class TrainingSettings(Node):
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     freeze          which parameters are not trained (`models.freeze`); null = all are
+    adapter         what is trained beside a model that stands still, which `start` gives (`models.adapter`); null = the
+                    model is trained itself
     optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
                     token the same
@@ -99,6 +102,7 @@ class TrainingSettings(Node):
     collate: Collator = NEXT_TOKEN
     order: RowOrder = MIXTURE
     freeze: Freeze | None = None
+    adapter: Adapter | None = None
     reweight: Reweight | None = None
     optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
@@ -157,6 +161,8 @@ class TrainingSettings(Node):
         """What the run is called in tables and figures: model and weights, from the configuration alone."""
         parts = [f"{type(self.model).__name__} {self.model.size}"]
         parts += [f"{name} {getattr(self.model, name)}" for name in ("rank", "density") if hasattr(self.model, name)]
+        if self.adapter is not None:
+            parts.append(type(self.adapter).__name__)
         if self.reweight is not None and not isinstance(self.reweight, Uniform):
             parts.append(f"{type(self.reweight).__name__} r {self.reweight.r:g}")
         return ", ".join(parts)
