@@ -35,6 +35,11 @@ class Adapter(metaclass=Typed):
     in_shards: ClassVar[bool] = True  # whether it works on the pieces of a tensor that FSDP2 leaves to a process
     library: ClassVar[str | None] = None  # what its layers come from
 
+    @property
+    def compiles(self) -> bool:
+        """Whether a block that has it can be compiled whole."""
+        return True
+
     def tensors(self, block: Sequence[Projection], layers: int, hidden: int) -> list[tuple[int, ...]]:
         """Shapes of what it trains in a model of so many layers, whose blocks have these projections."""
         raise NotImplementedError(f"{type(self).__name__}.tensors")

@@ -2,8 +2,8 @@
 
 The header holds format, kind, every field of the configuration, vocabulary and length; so a file loads
 without the recipe that made it. A model with an adapter is whole, too: the file holds the frozen tensors beside the
-trained ones, and the header the adapter and the SHA-256 of the file that the frozen ones are from. Leaves out optimiser state (checkpoints are the trainer's) and foreign
-formats (`models.convert`).
+trained ones, and the header the adapter and the SHA-256 of the file that the frozen ones are from. Leaves out
+optimiser state (checkpoints are the trainer's) and foreign formats (`models.convert`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ModelFileError(ValueError):
 
 
 def describe(config: Llama | Adapter) -> dict[str, Any]:
-    """The configuration of a model or of an adapter as plain JSON values: its recipe name under `kind`, and all fields."""
+    """The configuration of a model or an adapter as plain JSON values: its recipe name as `kind`, and all fields."""
     kind = next(name for name, value in (MODELS | ADAPTERS).items() if type(config) is value)
     return {"kind": kind, **dataclasses.asdict(config)}
 

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class AdaLora(OfPeft):
-    """`W x + alpha / first_rank P diag(l) Q x`. Every matrix begins with `first_rank` directions; the budget falls, as a
-    cubic of the step, to `rank` in the mean, and the directions that matter least to the loss are cut, wherever they
-    are.
+    """`W x + alpha / first_rank P diag(l) Q x`. Every matrix begins with `first_rank` directions; the budget falls, as
+    a cubic of the step, to `rank` in the mean, and the directions that matter least to the loss are cut.
 
     - `first_rank`: directions of a matrix at the start
     - `rank`: directions of a matrix in the mean, from `end` on

@@ -41,6 +41,10 @@ class Lora(OfPeft):
         if self.rank < 1 or self.alpha < 0:
             raise ValueError(f"rank, alpha: found {self.rank}, {self.alpha}, expected at least 1 and at least 0")
 
+    @property
+    def compiles(self) -> bool:
+        return not self.dora  # torch.compile gives up in peft's layer
+
     def tensors(self, block: Sequence[Projection], layers: int, hidden: int) -> list[tuple[int, ...]]:
         found: list[tuple[int, ...]] = []
         for _, o, i in targeted(block, self.targets):

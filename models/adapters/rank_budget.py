@@ -6,7 +6,7 @@ of the layers, so that a checkpoint holds them and a resumed run goes on with th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from peft.tuners.adalora import SVDLinear
@@ -38,6 +38,11 @@ def numbers(layer: SVDLinear, part: str) -> nn.Parameter:
     return getattr(layer, part)[NAME]
 
 
+def kept(layer: SVDLinear) -> Tensor:
+    """1 for a direction that the budget keeps, 0 for one that it has cut."""
+    return cast("Tensor", layer.kept)
+
+
 def penalise(model: nn.Module, weight: float) -> None:
     """Add the gradient of `weight` times the mean of |Q Q^T - I| and |P^T P - I| over all matrices."""
     layers = svd_layers(model)
@@ -67,11 +72,11 @@ def cut(model: nn.Module, adapter: AdaLora, step: int, steps: int) -> None:
         cut_off = sum(map(len, scores)) - adapter.budget(step, steps, len(layers))
         limit = torch.cat(scores).kthvalue(cut_off).values
         for layer, score_r in zip(layers, scores, strict=True):
-            layer.kept.copy_((score_r > limit)[:, None])
-            numbers(layer, "lora_E").mul_(layer.kept)
+            kept(layer).copy_((score_r > limit)[:, None])
+            numbers(layer, "lora_E").mul_(kept(layer))
     elif step > end:  # the optimiser moves what was cut
         for layer in layers:
-            numbers(layer, "lora_E").mul_(layer.kept)
+            numbers(layer, "lora_E").mul_(kept(layer))
 
 
 def _measure(layer: SVDLinear, smooth: float, smooth_uncertainty: float) -> None:

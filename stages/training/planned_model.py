@@ -17,6 +17,9 @@ from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from stages.training.lineage import alike
 
+MATERIALISE = (
+    "model: {llama: ...}, which a LOST or low-rank model without an activation between its factors starts, too"
+)
 ONE_TOKENIZER = "pack the rows with the tokenizer of the model, or start from a draw"
 
 
@@ -40,12 +43,12 @@ def check_adapter(node: Any) -> None:
     if node.freeze is not None:
         raise RecipeError("pretrain.freeze", f"a policy beside {kind}, which freezes the whole model", "one of the two")
     if wrong := adapter.unfit(node.model):
-        raise RecipeError(
-            "pretrain.adapter", *wrong, "model: {llama: ...} also starts from a LOST or low-rank model without an "
-            "activation between its factors",
-        )  # fmt: skip
+        found, expected = wrong
+        raise RecipeError("pretrain.adapter", found, expected, MATERIALISE)
     if node.shard > 1 and not adapter.in_shards:
-        raise RecipeError("pretrain.adapter", f"{kind} with shard {node.shard}", "shard: 1, or lora")
+        raise RecipeError("pretrain.adapter", f"{kind} with shard {node.shard}", "shard: 1, or lora", "set shard: 1")
+    if node.compile == "on" and not adapter.compiles:
+        raise RecipeError("pretrain.compile", f"on, with a {kind} that torch does not compile", "off", "compile: off")
     if adapter.library is not None and find_spec(adapter.library) is None:
         raise RecipeError(
             "pretrain.adapter", f"{kind}, and the library {adapter.library} is not installed", adapter.library,

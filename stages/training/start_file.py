@@ -11,5 +11,5 @@ def digest_of(file: StoredFile) -> str:
     """SHA-256, as its store has it on record, or read."""
     if file.sha256:
         return file.sha256
-    with file.held() as stream:
+    with open(file.local(), "rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Adapters on real models: what they train, that they begin as the base, merge, load in `peft`, and what they refuse."""
+"""Adapters on real models: what they train, that they begin as the base, merge, load in `peft`, what they refuse."""
 
 from __future__ import annotations
 
@@ -211,11 +211,13 @@ def test_the_optimiser_holds_what_is_trained_and_no_vector_decays(adapter, count
             assert (group["weight_decay"] > 0) == (sum(axis > 1 for axis in one.shape) == 2)
 
 
-@pytest.mark.parametrize(
-    "adapter", [COUNTS[name][0] for name in ("lora all", "dora", "adalora", "ia3", "norms", "bottleneck")]
-)
-def test_blocks_with_it_are_compiled_whole(adapter):
-    model = adapted(adapter, moved=True)
+@pytest.mark.parametrize("name", ["lora all", "dora", "adalora", "bottleneck"])
+def test_a_block_with_it_is_compiled_whole_or_it_says_that_it_is_not(name):
+    adapter = COUNTS[name][0]
+    assert adapter.compiles == (name != "dora")
+    if not adapter.compiles:
+        return
+    model = adapted(adapter, Llama("1m", layers=1), moved=True)
     before = logits(model)
     model.compiled = True
     for block in model.layers:
