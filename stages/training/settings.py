@@ -157,6 +157,11 @@ class TrainingSettings(Node):
         return range(least, most + 1)
 
     @property
+    def beside(self) -> Adapter:
+        """The adapter; where there is none, one that does nothing in a step."""
+        return self.adapter or Adapter()
+
+    @property
     def label(self) -> str:
         """What the run is called in tables and figures: model and weights, from the configuration alone."""
         parts = [f"{type(self.model).__name__} {self.model.size}"]

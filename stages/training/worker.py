@@ -35,7 +35,6 @@ from typing import Any, Literal, cast
 
 import torch
 
-from models.adapter import attach
 from models.batch import Batch
 from models.build import build, structure
 from models.channels import check_channels
@@ -64,13 +63,13 @@ from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
 from stages.training.samples import Samples, highest_of_all
 from stages.training.scratch import Scratch
-from stages.training.start_file import digest_of
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
 from stages.training.step_record import Record
 from stages.training.stream_feed import Passes, open_feed
 from stages.training.training import Training
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
+from stages.training.with_adapter import with_adapter
 
 
 class Trainer:
@@ -85,10 +84,9 @@ class Trainer:
         self.step = 0
         self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
-        if checkpoint is None or self.node.adapter is not None:
-            self.model = self._fresh()
-        else:  # a checkpoint brings all tensors: nothing is drawn, and no SVD made, to be written over
-            self.model = structure(*self._form, device="meta")
+        # a checkpoint brings all tensors but an adapter's base: nothing is drawn, and no SVD made, to be written over
+        resumed = checkpoint is not None and self.node.adapter is None
+        self.model = structure(*self._form, device="meta") if resumed else self._fresh()
         if self.node.freeze is not None:
             self._freeze(self.node.freeze)
         self.model.recompute = self.node.recompute
@@ -120,12 +118,9 @@ class Trainer:
         if start is None:
             return build(*self._form, seed, keep=keep)
         try:
-            model = start_from(start.local(), *self._form, seed, keep)
+            return with_adapter(start_from(start.local(), *self._form, seed, keep), self.training)
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
-        if self.node.adapter is not None:
-            attach(self.node.adapter, model, seed, digest_of(start))
-        return model
 
     def _freeze(self, policy: Freeze) -> None:
         try:
@@ -179,8 +174,7 @@ class Trainer:
         if tokens == 0.0 or total == 0.0:
             raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
         self.parallel.divide(total)
-        if node.adapter is not None:
-            node.adapter.penalise(self.model)
+        node.beside.penalise(self.model)
         norm = float(clip_gradients(self.trained, node.optimizer.clip))
         loss = float((means_m * tokens_m).sum() / tokens)
         finite = math.isfinite(loss) and math.isfinite(norm)
@@ -192,8 +186,7 @@ class Trainer:
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
             self.optimizer.step()
-            if node.adapter is not None:
-                node.adapter.stepped(self.model, step, node.steps)
+            node.beside.stepped(self.model, step, node.steps)
             if not isinstance(weighting, Uniform) and weighting.scope == "global_lagged":
                 self.bounds = next_bounds(weighting, self.bounds, batch_bounds(weighting, score_m, tokens_m))
         elif node.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:
