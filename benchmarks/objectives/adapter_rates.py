@@ -18,7 +18,7 @@ from siftloom import stages as s
 from siftloom.vocabulary import vocabulary
 
 RECIPE = Path(__file__).parents[2] / "recipes/adapters.yaml"
-GRID = (0.003, 0.01, 0.03, 0.1)
+GRID = (0.003, 0.01, 0.03)
 ARMS = ("control", "lora", "lora_all", "dora", "adalora", "ia3", "norms", "bottleneck")
 
 
