@@ -69,6 +69,7 @@ WORDS = {
     "labels": (("a", "b"), ("b", "c")), "test_sources": ((), ("a.jsonl",)), "workers": (1, 2, (1, 2)),
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
+    "value": ("quality", "ref_loss"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -133,6 +134,10 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("judge", docs=docs, model=folder)
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
+    node("measure", docs=scored, value="quality", by="topic")
+    ranked = node("calibrate", docs=scored, reward="quality", by="topic")
+    node("transform_reward", docs=ranked, by="topic", kl=0.5)
+    node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")
     node("select", docs=scored, by="quality", keep_fraction=0.5)
     tokenizer = node("tokenizer", docs=split, vocab_size=300)
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
