@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from models.fields import Typed
@@ -87,6 +87,11 @@ class Llama(metaclass=Typed):
             heads,
             heads if self.kv_heads is None else self.kv_heads,
         )
+
+    @property
+    def dense(self) -> Llama:
+        """The dense model of this shape."""
+        return Llama(**{one.name: getattr(self, one.name) for one in fields(Llama)})
 
     @property
     def merges(self) -> bool:

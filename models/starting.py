@@ -5,7 +5,16 @@ Torch is not loaded: a plan asks before anything runs.
 
 from __future__ import annotations
 
+from models.adapter import Adapter
 from models.presets import Llama
+
+
+def no_plain(adapter: Adapter, config: Llama) -> tuple[str, str]:
+    """Why a model with an adapter is no plain one: what was found, and what could be."""
+    return (
+        f"a {type(config).__name__} with {type(adapter).__name__}, whose output no plain model gives",
+        "an adapter that merges, of a model that has an equal dense one",
+    )
 
 
 def no_way(trained: Llama, wanted: Llama) -> tuple[str, str] | None:

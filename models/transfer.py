@@ -14,13 +14,22 @@ from models.convert import dense_tensors
 from models.files import load
 from models.llama import LlamaModel
 from models.presets import Llama
-from models.starting import no_way
+from models.starting import no_plain, no_way
 from models.starts import Keep
 from models.transforms import Transform
 
 
 class NoWay(ValueError):
     """No rule leads from the trained model to the wanted one."""
+
+
+def merge(model: LlamaModel) -> LlamaModel:
+    """The plain model that computes what one with an adapter does; raises NoWay where there is none."""
+    adapter = model.adapter
+    assert adapter is not None, "a plain model"
+    if adapter.merged(model.config) is None:
+        raise NoWay("; expected ".join(no_plain(adapter, model.config)))
+    return adapter.merge(model)
 
 
 def start_from(
@@ -34,6 +43,8 @@ def start_from(
 ) -> LlamaModel:
     """The model on the CPU in fp32; raises NoWay. All processes of a group call it alike."""
     trained = load(path)
+    if trained.adapter is not None:
+        trained = merge(trained)
     for one in transforms:
         try:
             trained = one.apply(trained)

@@ -92,6 +92,7 @@ MODELS = _places(models.MODELS)
 REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
+ADAPTERS = _places(models.ADAPTERS)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
 OBJECTIVES = {
     "cross_entropy": "models.objective:CrossEntropy",
@@ -127,7 +128,7 @@ SAMPLES = {
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ the event log. With a mixture the global row numbers count through its sources i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,7 @@ from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import ENCODERS
 from stages.training import planned_model
+from stages.training.adapter_costs import against_full
 from stages.training.asks import check_rows, check_start
 from stages.training.curves import FILES, of_files
 from stages.training.limits import check_numbers, check_optimizer
@@ -62,6 +64,7 @@ class Pretrain(TrainingSettings):
         collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
         check_start(self.start, objectives)
         planned_model.check_freeze(self)
+        planned_model.check_adapter(self)
         planned_model.check_start(self)
         if self.feed is not None:
             check_units(self, ())
@@ -119,6 +122,9 @@ class Pretrain(TrainingSettings):
 
     def figures(self, ctx: Context):
         weighted = isinstance(self.weighting, LossShaped)
+        if self.adapter is not None:
+            run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
+            yield against_full(self, run["vocab_size"])
         record, unusual = (ctx.path("train", "all", f"/{name}") for name in FILES)
         yield from of_files(record, unusual, self.label, weighted=weighted)
         yield from mixture_figures(ctx, [share for _, share in self.mixture])

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from models.adapter import Adapter
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
@@ -52,6 +53,8 @@ class TrainingSettings(Node):
     neftune         noise on the embeddings of a document of L tokens, `neftune / sqrt(L d) U(-1, 1)`, in training
                     alone (`models.neftune`); 0 = none
     freeze          which parameters are not trained (`models.freeze`); null = all are
+    adapter         what is trained beside a model that stands still, which `start` gives (`models.adapter`); null = the
+                    model is trained itself
     optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
     reweight        weights of the samples of a batch by their losses (`models.reweight_config`); null = every token the
                     same, and with a loss of groups of pieces every group
@@ -106,6 +109,7 @@ class TrainingSettings(Node):
     order: RowOrder = MIXTURE
     neftune: Amount = 0.0
     freeze: Freeze | None = None
+    adapter: Adapter | None = None
     reweight: Reweight | None = None
     optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
@@ -161,10 +165,17 @@ class TrainingSettings(Node):
         return range(least, most + 1)
 
     @property
+    def beside(self) -> Adapter:
+        """The adapter; where there is none, one that does nothing in a step."""
+        return self.adapter or Adapter()
+
+    @property
     def label(self) -> str:
         """What the run is called in tables and figures: model and weights, from the configuration alone."""
         parts = [f"{type(self.model).__name__} {self.model.size}"]
         parts += [f"{name} {getattr(self.model, name)}" for name in ("rank", "density") if hasattr(self.model, name)]
+        if self.adapter is not None:
+            parts.append(type(self.adapter).__name__)
         if isinstance(self.reweight, LossShaped):
             parts.append(f"{type(self.reweight).__name__} r {self.reweight.r:g}")
         return ", ".join(parts)

@@ -70,6 +70,7 @@ from stages.training.step_record import Record
 from stages.training.stream_feed import Passes, open_feed
 from stages.training.training import Training
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
+from stages.training.with_adapter import with_adapter
 
 
 class Trainer:
@@ -84,8 +85,9 @@ class Trainer:
         self.step = 0
         self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
-        # a checkpoint brings all tensors: nothing is drawn, and no SVD made, to be written over
-        self.model = self._fresh() if checkpoint is None else structure(*self._form, device="meta")
+        # a checkpoint brings all tensors but an adapter's base: nothing is drawn, and no SVD made, to be written over
+        resumed = checkpoint is not None and self.node.adapter is None
+        self.model = structure(*self._form, device="meta") if resumed else self._fresh()
         if self.node.freeze is not None:
             self._freeze(self.node.freeze)
         self.model.recompute = self.node.recompute
@@ -117,7 +119,7 @@ class Trainer:
         if start is None:
             return build(*self._form, seed, keep=keep)
         try:
-            return start_from(start.local(), *self._form, seed, keep, self.node.transform)
+            return with_adapter(start_from(start.local(), *self._form, seed, keep, self.node.transform), self.training)
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
 
@@ -172,6 +174,7 @@ class Trainer:
         if tokens == 0.0 or total == 0.0:
             raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
         self.parallel.divide(total)
+        node.beside.penalise(self.model)
         norm = float(clip_gradients(self.trained, node.optimizer.clip))
         loss = float((means_m * tokens_m).sum() / tokens)
         finite = math.isfinite(loss) and math.isfinite(norm)
@@ -183,6 +186,7 @@ class Trainer:
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
             self.optimizer.step()
+            node.beside.stepped(self.model, step, node.steps)
             if isinstance(weighting, LossShaped) and weighting.scope == "global_lagged":
                 self.bounds = next_bounds(weighting, self.bounds, batch_bounds(weighting, score_m, tokens_m))
         elif node.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:

@@ -17,6 +17,7 @@ from pipeline.errors import RecipeError, SiftloomError
 from pipeline.graph import build
 from pipeline.recipe.vocabulary import fields_of
 from stages.catalog import (
+    ADAPTERS,
     COLLATORS,
     FEEDS,
     FREEZE,
@@ -51,8 +52,8 @@ def scores(table):
 """
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
-    MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, STAGES, MATCH, FEEDS,
-    LANGUAGE_MODELS, SAMPLES, TRANSFORMS,
+    MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
