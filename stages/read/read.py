@@ -41,8 +41,9 @@ class Read(Node):
 
     paths        files, folders, globs, `demo://corpus`
     exclude      ends of paths, `*` and `?` among them, that `paths` name and that are not read: `data/broken.jsonl`
-    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
-                 .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
+    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .md, .html, .warc, .wet,
+                 .parquet, .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd, bzip2, xz).
+                 Markdown is read as text; a `README.md` above or beside files of other formats is their card
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
     keep         the fields that travel: `name` (a string column, other values as JSON), `name:type` with int64, float64
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`); `*` stands for all
@@ -77,7 +78,7 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 5
+    version = 6
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True

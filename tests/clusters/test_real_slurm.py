@@ -83,7 +83,7 @@ class Slurm:
         path = self.shared / "log"
         return path.read_text() if path.exists() else ""
 
-    def wait(self, job: str, words: str, seconds: float = 900) -> None:
+    def wait(self, job: str, words: str, seconds: float = 1500) -> None:
         """Return when the job's log says so. The wait of a job that came back is cut short."""
         end = time.monotonic() + seconds
         while words not in self.log():

@@ -36,6 +36,7 @@ WIDER = (
     "exact_match",
     "kaft",
     "transform_reward",
+    "semantic_dedup",
 )
 
 

@@ -107,7 +107,7 @@ RULES = {
     "charset-normalizer", "datatrove", "FastWARC", "uniseg", "langdetect",
 }  # fmt: skip
 # They do the arithmetic that our code spells out, and write the files: compared for drift.
-EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict"}
+EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict", "peft"}
 # An import that the node never comes to, or that decides none of its bytes.
 NOT_USED = {
     ("read", "Resiliparse"): "where it decides, its release is in the mark of the file",

@@ -83,6 +83,23 @@ def test_a_drop_list_removes_a_cluster_and_computes_no_distance_again(first, sou
     assert kept.to_pylist() == before.filter(pc.equal(before["cluster"], 0))["cluster_distance"].to_pylist()
 
 
+def test_documents_that_say_the_same_are_one_and_a_limit_compares_no_vector_of_a_shard_again(first):
+    nodes, _, store = first
+    for limit in (0.999, 0.9):
+        once = s.SemanticDedup(docs=nodes["vectors"], model=nodes["found"], similarity=limit)
+        found = run(nodes | {"once": once}, store, "once", ("end", "once"))
+        rows, removed = found["once"].rows(["id", "vector"]), found["once"].removed(own=True)
+        assert len(rows) + len(removed) == 40
+        assert len(removed) > 0
+        assert set(removed["duplicate_of"].to_pylist()) <= set(rows["id"].to_pylist())
+        assert min(removed["value"].to_pylist()) >= limit - 1e-6
+        kept = np.stack(rows["vector"].to_numpy(zero_copy_only=False))
+        clusters = dict(zip(*found["end"].rows(["id", "cluster"]).to_pydict().values(), strict=True))
+        own = np.array([clusters[name] for name in rows["id"].to_pylist()])
+        near = (kept @ kept.T >= limit + 1e-6) & (own[:, None] == own) & ~np.eye(len(kept), dtype=bool)
+        assert not near.any()
+
+
 def test_a_wrong_width_is_named_by_the_run(sources, model, tmp_path):
     nodes = clustered(sources, model)
     nodes["end"] = s.Embed(docs=nodes["docs"], model=nodes["vectors"].model, width=31)
