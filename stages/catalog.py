@@ -103,6 +103,7 @@ OBJECTIVES = {
     "emo": "models.objectives.emo:Emo",
     "simpo": "models.objectives.preference:SimPO",
     "dpo": "models.objectives.preference:DPO",
+    "pointwise": "models.objectives.pointwise:Pointwise",
 }
 COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
