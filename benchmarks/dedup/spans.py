@@ -98,7 +98,7 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     for workers in arguments.workers:
         made = run(folder, texts, f"w{workers}", str(workers))
         digests[f"{workers} workers"] = digest(folder / f"w{workers}")
-        print(f"{workers} workers on Ray: {made.wall:.0f} s")
+        print(f"{workers} workers on Ray: {made.wall:.0f} s, equal bytes so far: {len(set(digests.values())) == 1}")
     if arguments.workers:
         killed(folder, texts)
         digests["killed in " + ", ".join(PHASES)] = digest(folder / "killed")
