@@ -30,10 +30,12 @@ class Projection(NamedTuple):
 
 def projections(shape: Shape) -> list[Projection]:
     """The seven projections of one block."""
-    d, f = shape.hidden, shape.inter
-    square = [Projection(f"self_attn.{name}_proj", d, d) for name in "qkvo"]
+    d, f, kv = shape.hidden, shape.inter, shape.kv_width
     return [
-        *square,
+        Projection("self_attn.q_proj", d, d),
+        Projection("self_attn.k_proj", kv, d),
+        Projection("self_attn.v_proj", kv, d),
+        Projection("self_attn.o_proj", d, d),
         Projection("mlp.gate_proj", f, d),
         Projection("mlp.up_proj", f, d),
         Projection("mlp.down_proj", d, f),
@@ -42,7 +44,7 @@ def projections(shape: Shape) -> list[Projection]:
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """Trained numbers by place, and the int64 indices beside them."""
+    """Trained numbers by place, and the int64 indices beside them. A tied head has none of its own."""
 
     embedding: int
     projections: int
@@ -64,7 +66,7 @@ def count_parameters(config: Llama, vocab_size: int) -> Parameters:
         embedding=vocab_size * shape.hidden,
         projections=shape.layers * sum(size(s) for _, o, i in block for s in config.shapes(o, i)),
         norms=(2 * shape.layers + 1) * shape.hidden,
-        head=vocab_size * shape.hidden,
+        head=0 if config.tied else vocab_size * shape.hidden,
         indices=shape.layers * sum(config.indices(o, i) for _, o, i in block),
     )
 
@@ -78,7 +80,7 @@ def parameter_names(config: Llama) -> list[str]:
             parts = zip(config.tensors, config.shapes(o, i), strict=False)
             names += [f"layers.{layer}.{projection}.{part}" for part, _ in parts]
         names += [f"layers.{layer}.{norm}.weight" for norm in ("input_layernorm", "post_attention_layernorm")]
-    return [*names, "norm.weight", "lm_head.weight"]
+    return [*names, "norm.weight", *([] if config.tied else ["lm_head.weight"])]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +136,7 @@ def rank_for_flops(config: Llama, projection_flops: int) -> int:
 
 def _largest_rank(config: Llama, measure: Callable[[Llama], int], limit: int) -> int:
     """Both measures rise with the rank."""
-    low, high = 0, min(config.shape.hidden, config.shape.inter)
+    low, high = 0, config.shape.narrowest
     while low < high:
         middle = (low + high + 1) // 2
         if measure(replace(config, **{"rank": middle})) <= limit:

@@ -2,10 +2,10 @@
 
 What a token may see is worked out once per forward (`see`) and used by all layers. Inside documents causal attention
 runs in groups of documents of about one length (`models.grouped_attention`), the other kinds as one call for each
-document; neither does work between documents. In short rows a mask is faster. Leaves out grouped queries. Sources:
-RoFormer (Su et al. 2021) in the half-split layout of Hugging Face's Llama; torch's scaled dot product attention.
+document; neither does work between documents. In short rows a mask is faster. Sources: RoFormer (Su et al. 2021) in the
+half-split layout of Hugging Face's Llama; torch's scaled dot product attention; grouped queries (Ainslie et al. 2023).
 
-Letters: b batch, t time, s time of the keys, h heads, e width of a head, d model width.
+Letters: b batch, t time, s time of the keys, h heads, g heads of keys and values, e width of a head, d model width.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from models.batch import Batch
 from models.grouped_attention import Groups, attend_in_groups, groups_of
+from models.shapes import Shape
 
 MakeLinear = Callable[[str, int, int], nn.Module]
 
@@ -144,43 +145,49 @@ def attend(q_bhte: Tensor, k_bhse: Tensor, v_bhse: Tensor, view: View) -> Tensor
 
 
 class Cache:
-    """Keys and values of the tokens so far, for writing one token after another; `[b, h, length, e]` in each layer."""
+    """Keys and values of the tokens so far, for writing one token after another; `[b, g, length, e]` in each layer."""
 
-    def __init__(self, layers: int, rows: int, heads: int, length: int, head_width: int, like: Tensor) -> None:
-        shape = (rows, heads, length, head_width)
-        self.keys = [like.new_empty(shape) for _ in range(layers)]
-        self.values = [like.new_empty(shape) for _ in range(layers)]
+    def __init__(self, shape: Shape, rows: int, length: int, like: Tensor) -> None:
+        held = (rows, shape.kv_heads, length, shape.head_width)
+        self.keys = [like.new_empty(held) for _ in range(shape.layers)]
+        self.values = [like.new_empty(held) for _ in range(shape.layers)]
         self.filled = 0  # places written so far
 
-    def put(self, layer: int, k_bhte: Tensor, v_bhte: Tensor) -> tuple[Tensor, Tensor]:
+    def put(self, layer: int, k_bgte: Tensor, v_bgte: Tensor) -> tuple[Tensor, Tensor]:
         """Write a layer's new keys and values after the `filled` ones; return all of that layer."""
-        end = self.filled + k_bhte.shape[2]
-        self.keys[layer][:, :, self.filled : end] = k_bhte
-        self.values[layer][:, :, self.filled : end] = v_bhte
+        end = self.filled + k_bgte.shape[2]
+        self.keys[layer][:, :, self.filled : end] = k_bgte
+        self.values[layer][:, :, self.filled : end] = v_bgte
         return self.keys[layer][:, :, :end], self.values[layer][:, :, :end]
 
 
 class Attention(nn.Module):
-    """Multi-head self attention with unpacked projections: each keeps its own name, SVD and channels."""
+    """Self attention with unpacked projections: each keeps its own name, SVD and channels."""
 
-    def __init__(self, hidden: int, heads: int, linear: MakeLinear) -> None:
+    def __init__(self, shape: Shape, linear: MakeLinear) -> None:
         super().__init__()
-        self.heads = heads
-        self.q_proj = linear("q_proj", hidden, hidden)
-        self.k_proj = linear("k_proj", hidden, hidden)
-        self.v_proj = linear("v_proj", hidden, hidden)
-        self.o_proj = linear("o_proj", hidden, hidden)
+        self.head_width, self.shared_by = shape.head_width, shape.heads // shape.kv_heads
+        self.q_proj = linear("q_proj", shape.hidden, shape.hidden)
+        self.k_proj = linear("k_proj", shape.hidden, shape.kv_width)
+        self.v_proj = linear("v_proj", shape.hidden, shape.kv_width)
+        self.o_proj = linear("o_proj", shape.hidden, shape.hidden)
 
     def forward(
         self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, view: View, cache: Cache | None = None, layer: int = 0
     ) -> Tensor:
         b, t, d = x_btd.shape
-        q_bhte, k_bhte, v_bhte = (
-            projection(x_btd).view(b, t, self.heads, d // self.heads).transpose(1, 2)
+        q_bhte, k_bgte, v_bgte = (
+            projection(x_btd).view(b, t, -1, self.head_width).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        q_bhte, k_bhte = rotate(q_bhte, cos_te, sin_te), rotate(k_bhte, cos_te, sin_te)
+        q_bhte, k_bgte = rotate(q_bhte, cos_te, sin_te), rotate(k_bgte, cos_te, sin_te)
         if cache is not None:
-            k_bhte, v_bhte = cache.put(layer, k_bhte, v_bhte)
-        y_bhte = attend(q_bhte, k_bhte, v_bhte, view)
+            k_bgte, v_bgte = cache.put(layer, k_bgte, v_bgte)
+        y_bhte = attend(q_bhte, self._repeated(k_bgte), self._repeated(v_bgte), view)
         return self.o_proj(y_bhte.transpose(1, 2).reshape(b, t, d))
+
+    def _repeated(self, x_bgse: Tensor) -> Tensor:
+        """Shared heads once for each head that asks them, `[b, h, s, e]`: so every view, and every kernel of torch,
+        serves them too. The cache holds them once.
+        """
+        return x_bgse if self.shared_by == 1 else x_bgse.repeat_interleave(self.shared_by, dim=1)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from models.neftune import EmbeddingNoise
+
 Attention = Literal["causal", "prefix", "bidirectional"]
 
 
@@ -36,6 +38,7 @@ class Batch:
                   row first, NaN behind its last one
     groups_bd     int64 [b, d], of samples: the group of each document of a row, from 1, and 0 behind its last one
     roles_bd      int64 [b, d], what each document is in its group
+    noise         noise on the embeddings, in training alone
     """
 
     ids_bt: Tensor
@@ -51,6 +54,7 @@ class Batch:
     pieces: Mapping[str, Tensor] = field(default_factory=dict)
     groups_bd: Tensor | None = None
     roles_bd: Tensor | None = None
+    noise: EmbeddingNoise | None = None
 
     @property
     def segments_bt(self) -> Tensor | None:

@@ -105,8 +105,8 @@ def llama_settings(model: LlamaModel, dtype: torch.dtype, special_ids: Mapping[s
         "intermediate_size": shape.inter,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.heads,
-        "head_dim": shape.hidden // shape.heads,
+        "num_key_value_heads": shape.kv_heads,
+        "head_dim": shape.head_width,
         "hidden_act": "silu",
         "max_position_embeddings": model.max_length,
         "initializer_range": config.init_std,
@@ -115,7 +115,7 @@ def llama_settings(model: LlamaModel, dtype: torch.dtype, special_ids: Mapping[s
         "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
         "attention_bias": False,
         "mlp_bias": False,
-        "tie_word_embeddings": False,
+        "tie_word_embeddings": config.tied,
         "torch_dtype": dtype_name,
         "dtype": dtype_name,
         "bos_token_id": special_ids.get("bos_token_id"),
@@ -150,7 +150,7 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
     """Weights of a Hugging Face Llama folder under this package's names, for `build(..., dense=...)`.
 
     Reads one or several safetensors files. Raises ValueError when the folder's shape is not that of `config`,
-    or when it has what this Llama has not: grouped queries, biases, scaled rotary positions, other tensors.
+    or when it has what this Llama has not: heads of another width, biases, scaled rotary positions, other tensors.
     """
     settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     check(settings, config)
@@ -159,8 +159,8 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
             tensors |= {name.removeprefix("model."): file.get_tensor(name) for name in file.keys()}
-    if settings.get("tie_word_embeddings"):
-        tensors.setdefault("lm_head.weight", tensors["embed_tokens.weight"])
+    if config.tied:
+        tensors.pop("lm_head.weight", None)  # some folders hold the one tensor twice
     known = {"embed_tokens.weight", "norm.weight", "lm_head.weight"}
     for layer in range(shape.layers):
         names = (*(one.name for one in projections(shape)), "input_layernorm", "post_attention_layernorm")

@@ -1,22 +1,24 @@
 """A model as one self-describing file: safetensors, with the configuration in its header.
 
 The header holds format, kind, every field of the configuration, vocabulary and length; so a file loads
-without the recipe that made it. Leaves out optimiser state (checkpoints are the trainer's) and foreign
-formats (`models.convert`).
+without the recipe that made it. A model with an adapter is whole, too: the file holds the frozen tensors beside the
+trained ones, and the header the adapter and the SHA-256 of the file that the frozen ones are from. Leaves out
+optimiser state (checkpoints are the trainer's) and foreign formats (`models.convert`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from models import MODELS
+from models import ADAPTERS, MODELS
+from models.adapter import Adapter, attach
 from models.build import structure
 from models.llama import LlamaModel
 from models.presets import Llama
@@ -28,24 +30,33 @@ FORMAT = 1
 HEADER = "siftloom_model"
 
 
+# fields that files did not always have: left out at their default, so that a file of before has the bytes of one of now
+LATER = ("kv_heads", "tied")
+
+
 class ModelFileError(ValueError):
     """A file that is not a model of this format, or whose tensors contradict its header."""
 
 
-def describe(config: Llama) -> dict[str, Any]:
-    """The configuration as plain JSON values: its recipe name under `kind`, and all fields."""
-    kind = next(name for name, value in MODELS.items() if type(config) is value)
-    return {"kind": kind, **dataclasses.asdict(config)}
+def describe(config: Llama | Adapter) -> dict[str, Any]:
+    """The configuration of a model or an adapter as plain JSON values: its recipe name as `kind`, and its fields."""
+    kind = next(name for name, value in (MODELS | ADAPTERS).items() if type(config) is value)
+    said = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(config)
+        if field.name not in LATER or getattr(config, field.name) != field.default
+    }
+    return {"kind": kind, **said}
 
 
-def configuration(description: Mapping[str, Any]) -> Llama:
+def configuration(description: Mapping[str, Any], kinds: Mapping[str, Callable[..., Any]] = MODELS) -> Any:
     """The inverse of `describe`; raises ModelFileError for an unknown kind or field."""
     fields = dict(description)
     kind = fields.pop("kind", None)
-    if kind not in MODELS:
-        raise ModelFileError(f"kind: found {kind!r}, expected one of {', '.join(MODELS)}")
+    if kind not in kinds:
+        raise ModelFileError(f"kind: found {kind!r}, expected one of {', '.join(kinds)}")
     try:
-        return MODELS[kind](**fields)
+        return kinds[kind](**fields)
     except (TypeError, ValueError) as error:
         raise ModelFileError(f"configuration of {kind}: {error}") from error
 
@@ -62,6 +73,8 @@ def save(path: Path, model: LlamaModel, tensors: Mapping[str, Tensor] | None = N
         "vocab_size": model.vocab_size,
         "max_length": model.max_length,
     }
+    if model.adapter is not None:
+        header |= {"adapter": describe(model.adapter), "base": model.base}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
     save_tensors(plain, path, {HEADER: json.dumps(header, sort_keys=True)})
 
@@ -77,11 +90,14 @@ def load(path: Path) -> LlamaModel:
     if header.get("format") != FORMAT:
         raise ModelFileError(f"{path}: found model format {header.get('format')!r}, expected {FORMAT}")
     model = structure(configuration(header["model"]), header["vocab_size"], header["max_length"], "meta")
+    if "adapter" in header:
+        attach(configuration(header["adapter"], ADAPTERS), model, None, header["base"])
     try:
         model.load_state_dict(tensors, assign=True)
     except RuntimeError as error:
         raise ModelFileError(f"{path}: tensors contradict the header: {error}") from error
-    model.requires_grad_(True)
+    if model.adapter is None:
+        model.requires_grad_(True)
     for name, module in model.named_modules():
         if isinstance(module, ProjectionModule):
             try:
@@ -91,10 +107,13 @@ def load(path: Path) -> LlamaModel:
     return model
 
 
-def tensor(path: Path, name: str) -> Tensor:
-    """One tensor of a model's file, on the CPU; raises ModelFileError when it is not there."""
+def head(path: Path) -> Tensor:
+    """The head's weight in a model's file, on the CPU: the embedding's where they are one. Raises ModelFileError for a
+    file that holds neither.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            return file.get_tensor(name)
+            own = "lm_head.weight" in file.keys()
+            return file.get_tensor("lm_head.weight" if own else "embed_tokens.weight")
     except (OSError, SafetensorError) as error:
-        raise ModelFileError(f"{path}: no tensor {name}: {error}") from error
+        raise ModelFileError(f"{path}: no head in it: {error}") from error

@@ -126,9 +126,9 @@ def _write(
     from models.attention import Cache
     from models.batch import Batch
 
-    shape, weight = model.config.shape, model.lm_head.weight
+    weight = model.embed_tokens.weight
     length = min(model.max_length, len(texts[0]) + tokens)
-    cache = Cache(shape.layers, len(texts), shape.heads, length, shape.hidden // shape.heads, weight)
+    cache = Cache(model.config.shape, len(texts), length, weight)
     device, open_ = weight.device, list(range(len(texts)))
     new_bt = torch.tensor(texts, device=device)
     first, all_rules = len(texts[0]), [*sampling.rules(), *rules]

@@ -23,6 +23,8 @@ def llama_of(settings: Mapping[str, Any]) -> Llama:
         inter=settings["intermediate_size"],
         layers=settings["num_hidden_layers"],
         heads=settings["num_attention_heads"],
+        kv_heads=settings.get("num_key_value_heads"),
+        tied=bool(settings.get("tie_word_embeddings")),
         norm_eps=settings["rms_norm_eps"],
         rope_theta=_theta(settings),
     )
@@ -31,8 +33,8 @@ def llama_of(settings: Mapping[str, Any]) -> Llama:
 
 
 def check(settings: Mapping[str, Any], config: Llama) -> None:
-    """Raise ValueError when the settings are not those of the configuration, or name what this Llama has not: grouped
-    queries, biases, scaled rotary positions.
+    """Raise ValueError when the settings are not those of the configuration, or name what this Llama has not: heads of
+    another width, biases, scaled rotary positions.
     """
     shape, scaling = config.shape, settings.get("rope_scaling") or settings.get("rope_parameters") or {}
     wanted = {
@@ -40,7 +42,9 @@ def check(settings: Mapping[str, Any], config: Llama) -> None:
         "intermediate_size": (settings.get("intermediate_size"), shape.inter),
         "num_hidden_layers": (settings.get("num_hidden_layers"), shape.layers),
         "num_attention_heads": (settings.get("num_attention_heads"), shape.heads),
-        "num_key_value_heads": (settings.get("num_key_value_heads", shape.heads), shape.heads),
+        "num_key_value_heads": (settings.get("num_key_value_heads") or shape.heads, shape.kv_heads),
+        "head_dim": (settings.get("head_dim") or shape.head_width, shape.head_width),
+        "tie_word_embeddings": (bool(settings.get("tie_word_embeddings")), config.tied),
         "attention_bias": (bool(settings.get("attention_bias")), False),
         "mlp_bias": (bool(settings.get("mlp_bias")), False),
         "rms_norm_eps": (settings.get("rms_norm_eps"), config.norm_eps),

@@ -16,10 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from models.adapter import Adapter
 from models.attention import Attention, Cache, MakeLinear, View, rotary_tables, see
 from models.batch import Batch
 from models.objective import Objective, TokenLosses
 from models.presets import Llama, Shape
+from models.sample_objective import SampleLosses
 
 Readout = Objective | Literal["logits", "states", "mean", "last"]
 
@@ -61,7 +63,7 @@ class Block(nn.Module):
     def __init__(self, shape: Shape, norm_eps: float, linear: MakeLinear) -> None:
         super().__init__()
         self.input_layernorm = RMSNorm(shape.hidden, norm_eps)
-        self.self_attn = Attention(shape.hidden, shape.heads, linear)
+        self.self_attn = Attention(shape, linear)
         self.post_attention_layernorm = RMSNorm(shape.hidden, norm_eps)
         self.mlp = SwiGLU(shape.hidden, shape.inter, linear)
 
@@ -82,17 +84,27 @@ class LlamaModel(nn.Module):
         super().__init__()
         shape = config.shape
         self.config, self.vocab_size, self.max_length = config, vocab_size, max_length
+        self.adapter: Adapter | None = None  # what is trained beside the frozen model (`models.adapter.attach`)
+        self.base: str | None = None  # SHA-256 of the frozen model's file
         self.recompute = False  # keep the inputs of blocks alone, and run each again in the backward
         self.compiled = False  # the blocks are compiled: what runs may not depend on where documents lie
         self.embed_tokens = nn.Embedding(vocab_size, shape.hidden)
         self.layers = nn.ModuleList(Block(shape, config.norm_eps, linear) for _ in range(shape.layers))
         self.norm = RMSNorm(shape.hidden, config.norm_eps)
-        self.lm_head = nn.Linear(shape.hidden, vocab_size, bias=False)
+        # no second name for one tensor: state dicts, shards and files would each have to know of it
+        self.lm_head = None if config.tied else nn.Linear(shape.hidden, vocab_size, bias=False)
 
-    def forward(self, batch: Batch, readout: Readout, cache: Cache | None = None) -> Tensor | TokenLosses:
+    @property
+    def head_vd(self) -> Tensor:
+        """The weight of the head: its own, or the embedding's."""
+        return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
+
+    def forward(
+        self, batch: Batch, readout: Readout, cache: Cache | None = None
+    ) -> Tensor | TokenLosses | SampleLosses:
         """Run the rows and read out one of these:
 
-        - an objective: its `TokenLosses`, `[b, t]` each;
+        - an objective: its `TokenLosses`, `[b, t]` each, or of whole samples its `SampleLosses`;
         - "logits" `[b, t, v]`;
         - "states": the last hidden states, normalised, `[b, t, d]`;
         - "mean", "last": one state for each row `[b, d]`, the mean over its used places or the last of them.
@@ -101,12 +113,14 @@ class LlamaModel(nn.Module):
         cache the ids are those that follow its tokens.
         """
         ids_bt = batch.ids_bt
-        head_width = self.config.shape.hidden // self.config.shape.heads
-        first = 0 if cache is None else cache.filled
-        cos_te, sin_te = rotary_tables(ids_bt.shape[1], head_width, self.config.rope_theta, ids_bt.device, first)
+        first, width = 0 if cache is None else cache.filled, self.config.shape.head_width
+        cos_te, sin_te = rotary_tables(ids_bt.shape[1], width, self.config.rope_theta, ids_bt.device, first)
         # a single new token sees all that is cached
         view = View() if cache is not None and ids_bt.shape[1] == 1 else see(batch, masks_only=self.compiled)
         x_btd = self.embed_tokens(ids_bt)
+        if batch.noise is not None:
+            assert batch.documents_bt is not None, "noise by the length of documents, in a batch that knows none"
+            x_btd = x_btd + batch.noise.drawn(batch.documents_bt, x_btd.shape[-1])
         for layer, block in enumerate(self.layers):
             if self.recompute and torch.is_grad_enabled():
                 x_btd = checkpoint(block, x_btd, cos_te, sin_te, view, use_reentrant=False, preserve_rng_state=False)
@@ -116,9 +130,9 @@ class LlamaModel(nn.Module):
             cache.filled += ids_bt.shape[1]
         x_btd = self.norm(x_btd)
         if isinstance(readout, Objective):
-            return readout.losses(x_btd, self.lm_head.weight, batch)
+            return readout.losses(x_btd, self.head_vd, batch)
         if readout == "logits":
-            return self.lm_head(x_btd)
+            return F.linear(x_btd, self.head_vd)
         return x_btd.clone() if readout == "states" else pooled(x_btd, batch, readout)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from models.accounting import count_parameters, projections, size
+from models.adapter import Adapter, shapes
 from models.loss_choice import Form, choose, loss_bytes
 from models.optim_config import AdamW
 from models.optimiser import Optimiser
@@ -37,11 +38,13 @@ def state_bytes(
     *,
     shards: int = 1,
     optimizer: Optimiser = ADAMW,
+    adapter: Adapter | None = None,
     weight_bytes: int = 4,
     gradient_bytes: int = 4,
     optimiser_bytes: int = 4,
 ) -> StateBytes:
-    """Weights, gradients and what the optimiser keeps, on the fullest process under FSDP2 over `shards` processes.
+    """Weights, gradients and what the optimiser keeps, on the fullest process under FSDP2 over `shards` processes. With
+    an adapter that is all that has gradients.
 
     FSDP2 cuts every tensor along its first axis into equal chunks, the last ones shorter or empty.
     """
@@ -54,9 +57,15 @@ def state_bytes(
 
     numbers = layers * (sum(kept(s, True) for s in maps) + sum(kept(s, False) for s in others))
     numbers += sum(kept(s, False) for s in outer)
+    learned = held
+    if adapter is not None:
+        beside = shapes(adapter, config)
+        learned = sum(first_shard(s, shards) for s in beside)
+        held += learned
+        numbers = sum(kept(s, len(s) == 2) for s in beside)
     return StateBytes(
         weights=held * weight_bytes,
-        gradients=held * gradient_bytes,
+        gradients=learned * gradient_bytes,
         optimiser=numbers * optimiser_bytes,
         indices=8 * count_parameters(config, vocab_size).indices,
     )
@@ -75,7 +84,8 @@ def tensors(config: Llama, vocab_size: int) -> tuple[Shapes, Shapes, Shapes]:
         maps += whole
         others += found[len(whole) :]
     others += [(shape.hidden,)] * 2
-    return maps, others, [(vocab_size, shape.hidden), (vocab_size, shape.hidden), (shape.hidden,)]
+    words = [(vocab_size, shape.hidden)] * (1 if config.tied else 2)
+    return maps, others, [*words, (shape.hidden,)]
 
 
 def saved_projection_bytes(config: Llama, tokens: int, number_bytes: int) -> int:
@@ -107,8 +117,9 @@ def saved_bytes(
     """Activations that one forward with losses keeps for the backward, in fp32 or under bf16 autocast.
 
     Per block and token: the input of each norm and its normalised value (fp32 always), the two norms' outputs,
-    q, k, v and the attention's output, four vectors of the inner width, and h of every factored projection; for
-    the head, what its form of the loss keeps (None: the form that is chosen). Autocast adds a copy of the cast weights.
+    q, k, v (as many heads of each: shared ones are repeated) and the attention's output, four vectors of the inner
+    width, and h of every factored projection; for the head, what its form of the loss keeps (None: the form that is
+    chosen). Autocast adds a copy of the cast weights.
     With `recompute` every block keeps its input, and one block at a time all of it. Rotary tables and masks, which are
     smaller than 1 % in practice, are left out.
     """
@@ -124,7 +135,7 @@ def saved_bytes(
     total += loss_bytes(form, vocab_size, shape.hidden, tokens, number).kept
     if bf16:
         # the fused form casts the head anew where it needs it
-        head = 0 if form == "fused" else counts.head
+        head = 0 if form == "fused" else vocab_size * shape.hidden
         total += 2 * (counts.projections * kept_blocks // shape.layers + head)
     return total + kept_blocks * sum(number * config.rebuilds(o, i) for _, o, i in projections(shape))
 
@@ -162,6 +173,7 @@ def peak_bytes(
     bf16: bool = False,
     recompute: bool = False,
     optimizer: Optimiser = ADAMW,
+    adapter: Adapter | None = None,
     form: Form | None = None,
     save_aside: bool = False,
     libraries: int = LIBRARIES,
@@ -179,17 +191,23 @@ def peak_bytes(
     block = sum(size(s) for shapes in tensors(config, vocab_size)[:2] for s in shapes)
     outside = counts.embedding + counts.head + config.shape.hidden
     chosen = form or choose(vocab_size, tokens)
-    state = state_bytes(config, vocab_size, shards=shards, optimizer=optimizer)
+    state = state_bytes(config, vocab_size, shards=shards, optimizer=optimizer, adapter=adapter)
+    learned = counts.total if adapter is None else adapter.count(config)
     return PeakBytes(
         state=state,
-        sums=4 * counts.total * (levels + vectors),
+        sums=4 * learned * (levels + vectors),
         # weights and gradients, both whole
         gathered=4 * 2 * (outside + blocks * block) if shards > 1 else 0,
         activations=saved_bytes(config, vocab_size, tokens, bf16=bf16, recompute=recompute, form=chosen),
         losses=loss_bytes(chosen, vocab_size, config.shape.hidden, tokens, 2 if bf16 else 4).passing,
         libraries=libraries,
-        saved=state.weights + state.optimiser if save_aside else 0,
+        saved=checkpoint_bytes(state, adapted=adapter is not None) if save_aside else 0,
     )
+
+
+def checkpoint_bytes(state: StateBytes, *, adapted: bool) -> int:
+    """Of a checkpoint: weights and what the optimiser keeps; of a model with an adapter the trained weights alone."""
+    return (state.gradients if adapted else state.weights) + state.optimiser
 
 
 def first_shard(shape: tuple[int, ...], shards: int) -> int:

@@ -1,9 +1,9 @@
 """What is minimised at each place of a row: the slot, and plain cross-entropy, its default.
 
 An objective is a frozen value with one method. A new one is a file with a class of this base and a line in
-`stages.catalog.OBJECTIVES`. It gives two numbers for each place: `loss`, which is minimised, and `score`, by which rows
-are weighted and which the record shows: always the plain cross-entropy, so that curves of different objectives
-compare.
+`stages.catalog.OBJECTIVES`; one of whole samples is a `models.sample_objective.SampleObjective`. It gives two numbers
+for each place: `loss`, which is minimised, and `score`, by which rows are weighted and which the record shows: always
+the plain cross-entropy, so that curves of different objectives compare.
 
 Letters: b rows, t places, d model width, v vocabulary.
 """
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.batch import Batch
+    from models.sample_objective import SampleLosses
 
 
 class TokenLosses(NamedTuple):
@@ -37,6 +38,7 @@ class Objective(metaclass=Typed):
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
+    unit: ClassVar[Literal["token", "group"]] = "token"  # what one loss is of
 
     @property
     def asks_start(self) -> bool:
@@ -46,7 +48,7 @@ class Objective(metaclass=Typed):
         """The objective of a run that starts from the model in this file; only where it asks for one."""
         raise NotImplementedError(f"{type(self).__name__}.bound")
 
-    def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses:
+    def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses | SampleLosses:
         """Losses from the last hidden states and the head's weight; called inside the model's forward, under autocast
         when the run uses it. The tensors must be no views: FSDP2 hangs its hook on them.
         """

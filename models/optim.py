@@ -37,7 +37,8 @@ def parameter_groups(model: nn.Module, config: Optimiser, *, maps: bool | None =
     """Groups by (factor of the learning rate, decay or not), in a fixed order; names in the order of the
     model.
 
-    Vectors (norms) do not decay, unless they are part of a projection. Parameters that are not trained are in no group:
+    Vectors (norms, and an adapter's factors of channels, however they lie) do not decay, unless they are part of a
+    projection. Parameters that are not trained are in no group:
     they get neither decay nor a state. Each group keeps its factor as `lr_factor` for `set_learning_rate`. `maps`: only
     the linear maps of the blocks, or only the rest. Call it on the final parameters: after `fully_shard`, and with the
     module inside DDP.
@@ -54,7 +55,7 @@ def parameter_groups(model: nn.Module, config: Optimiser, *, maps: bool | None =
     for parameter in trained(model):
         if maps is not None and maps != (id(parameter) in are_maps):
             continue
-        decays = parameter.ndim >= 2 or id(parameter) in of_projections
+        decays = sum(axis > 1 for axis in parameter.shape) >= 2 or id(parameter) in of_projections
         groups.setdefault((factors.get(id(parameter), 1.0), decays), []).append(parameter)
     return [
         {

@@ -76,7 +76,20 @@ class Linear(metaclass=Typed):
         check_shares(self.warmup, 0.0, self.final)
 
 
-LearningRateSchedule = Cosine | WSD | Linear
+@dataclass(frozen=True, kw_only=True)
+class Constant(metaclass=Typed):
+    """Linear warm-up over `warmup` of the run, then the peak to its end.
+
+    - `warmup`: share of the run
+    """
+
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_shares(self.warmup, 0.0, 1.0)
+
+
+LearningRateSchedule = Cosine | WSD | Linear | Constant
 
 
 def check_shares(warmup: float, decay: float, final: float) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from models.fields import Typed
@@ -27,16 +27,18 @@ if TYPE_CHECKING:
 class Llama(metaclass=Typed):
     """A dense Llama (Touvron et al. 2023): RMSNorm, rotary positions, SwiGLU.
 
-    - `size`: a row of `SHAPES`, such as 1m; the next four replace single entries of it
+    - `size`: a row of `SHAPES`, such as 1m; the next five replace single entries of it
     - `hidden`: width of the residual stream
     - `inter`: width inside the feed-forward layers
     - `layers`: number of blocks
     - `heads`: number of attention heads
+    - `kv_heads`: number of heads of keys and values, which groups of attention heads share; null = as many as `heads`
+    - `tied`: the head is the embedding (Press and Wolf 2017)
     - `rope_theta`: base of the rotary positions
     - `norm_eps`: added to the mean square in RMSNorm
     - `init_std`: standard deviation of the initial weights
 
-    Raises ValueError for an unknown size or a width that the heads do not divide.
+    Raises ValueError for an unknown size, a width that the heads do not divide, or heads that `kv_heads` does not.
     """
 
     size: str = field(kw_only=False)
@@ -44,6 +46,8 @@ class Llama(metaclass=Typed):
     inter: int | None = None
     layers: int | None = None
     heads: int | None = None
+    kv_heads: int | None = None
+    tied: bool = False
     rope_theta: float = 10_000.0
     norm_eps: float = 1e-6
     init_std: float = 0.02
@@ -65,17 +69,29 @@ class Llama(metaclass=Typed):
                 f"heads: hidden {shape.hidden} must be a multiple of 2 x heads ({shape.heads}), "
                 "since rotary positions turn pairs of channels"
             )
+        if shape.heads % shape.kv_heads:
+            raise ValueError(
+                f"kv_heads: found {shape.kv_heads}, expected a divisor of heads ({shape.heads}): "
+                "groups of one size share their keys and values"
+            )
 
     @property
     def shape(self) -> Shape:
         """The shape after the replacements."""
         row = SHAPES[self.size]
+        heads = row.heads if self.heads is None else self.heads
         return Shape(
             row.hidden if self.hidden is None else self.hidden,
             row.inter if self.inter is None else self.inter,
             row.layers if self.layers is None else self.layers,
-            row.heads if self.heads is None else self.heads,
+            heads,
+            heads if self.kv_heads is None else self.kv_heads,
         )
+
+    @property
+    def dense(self) -> Llama:
+        """The dense model of this shape."""
+        return Llama(**{one.name: getattr(self, one.name) for one in fields(Llama)})
 
     @property
     def merges(self) -> bool:

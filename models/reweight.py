@@ -27,7 +27,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from models.reweight_config import Extremes, KlDro, LinUpper, Quadratic, Reweight, Uniform
+from models.reweight_config import LossShaped, Reweight
 
 # the smallest range of losses that is stretched to [-1, 1], in nats (the authors' floor)
 SMALLEST_RANGE = 1e-6
@@ -50,28 +50,13 @@ class Spread(NamedTuple):
 
 def inverse_temperature(config: Reweight, step: int, steps: int) -> float:
     """1/r at `step` of `steps`: 0 during the warm-up, then a linear ramp to its final value."""
-    if isinstance(config, Uniform):
+    if not isinstance(config, LossShaped):
         return 0.0
     since = step - config.warmup * steps
     if since < 0:
         return 0.0
     ramp = config.ramp * steps
     return (1.0 if since >= ramp else since / ramp) / config.r
-
-
-def strategy(config: Reweight, h_m: Tensor) -> Tensor:
-    """f(h), at most 1, for h in [-1, 1]."""
-    match config:
-        case LinUpper():
-            return (h_m + 1.0).clamp_max(1.0)
-        case Quadratic():
-            return 1.0 - h_m.square()
-        case Extremes():
-            return h_m.abs()
-        case KlDro():
-            return h_m
-        case Uniform():
-            return torch.ones_like(h_m)
 
 
 @torch.no_grad()
@@ -82,7 +67,7 @@ def batch_bounds(config: Reweight, score_m: Tensor, tokens_m: Tensor) -> Bounds:
     scores = score_m[tokens_m > 0].double()
     if not len(scores):
         return Bounds(0.0, 0.0)
-    if not isinstance(config, Uniform) and config.robust:
+    if isinstance(config, LossShaped) and config.robust:
         low, high = scores.quantile(scores.new_tensor([0.05, 0.95])).tolist()
         return Bounds(low, high)
     return Bounds(scores.min().item(), scores.max().item())
@@ -90,7 +75,7 @@ def batch_bounds(config: Reweight, score_m: Tensor, tokens_m: Tensor) -> Bounds:
 
 def next_bounds(config: Reweight, previous: Bounds | None, current: Bounds) -> Bounds:
     """Running bounds after a step: an exponential average that starts at the first batch's."""
-    if previous is None or isinstance(config, Uniform):
+    if previous is None or not isinstance(config, LossShaped):
         return current
     keep = config.decay
     return Bounds(*(keep * old + (1.0 - keep) * new for old, new in zip(previous, current, strict=True)))
@@ -129,10 +114,10 @@ def raw_weights(
         over = highest if math.isfinite(highest) else 0.0  # no sample has a weight
         g_m = g_m * (log_prior_m.double() - over).where(valid_m, 0.0).exp()
     beta = inverse_temperature(config, step, steps)
-    if beta and bounds is not None:
+    if beta and bounds is not None and isinstance(config, LossShaped):
         score_m = score_m.double().where(valid_m, bounds.low)
         h_m = 2.0 * (score_m - bounds.low) / max(bounds.high - bounds.low, SMALLEST_RANGE) - 1.0
-        g_m = g_m * ((strategy(config, h_m.clamp(-1.0, 1.0)) - 1.0) * beta).exp()
+        g_m = g_m * ((config.shape(h_m.clamp(-1.0, 1.0)) - 1.0) * beta).exp()
     return g_m
 
 

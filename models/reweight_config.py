@@ -1,5 +1,6 @@
-"""How the samples of a global batch are weighted: frozen values, free of torch;
-the arithmetic is `models.reweight`.
+"""How the samples of a global batch are weighted: the slot, and its values; the arithmetic is `models.reweight`.
+
+A new one is a file with a class of `LossShaped`, whose one method is the shape f, and a line in `models.REWEIGHTS`.
 
 Dynamic loss-based reweighting of Sow et al., ICLR 2025 (arXiv 2502.06733), sections 3 and 4. With h the loss
 of a sample, scaled so that the global batch spans [-1, 1], and f the shape below, a sample's weight is
@@ -9,24 +10,35 @@ proportional to `exp(f(h) / r)`. The largest ratio of two weights is `exp(1 / r)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from models.fields import Typed
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 @dataclass(frozen=True, kw_only=True)
-class Uniform(metaclass=Typed):
-    """Every token counts the same, or every sample does.
+class Reweight(metaclass=Typed):
+    """Base of all weights: those that are even (`Uniform`), and those by the loss (`LossShaped`).
 
-    - `by_tokens`: true = every token, false = every sample
+    - `by_tokens`: true = every token counts the same where nothing else decides, false = every sample
     """
 
     by_tokens: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
-class LossShaped(metaclass=Typed):
-    """What the strategies share.
+class Uniform(Reweight):
+    """Every token counts the same, or every sample does.
+
+    - `by_tokens`: true = every token, false = every sample
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossShaped(Reweight):
+    """Base of weights by the loss.
 
     - `r`: temperature, > 0. The authors use 1.0 at 124M parameters and 0.4 above.
     - `warmup`, `ramp`: shares of the run. Weights are uniform during `warmup`, then 1/r grows linearly over
@@ -37,8 +49,8 @@ class LossShaped(metaclass=Typed):
       batch under running bounds of earlier steps, which costs nothing with gradient accumulation; "global_exact"
       the whole batch under its own bounds (the paper), for a second forward; "micro" each micro-batch by itself,
       another algorithm, that of trainers which know no more at a time. It depends on `micro_batches`.
-    - `unit`: what a sample is: a "row", as in the authors' code, or each "document" in it (a cut one: its piece).
-      With documents, `attend: document` keeps their losses apart.
+    - `unit`: what a sample is: a "row", as in the authors' code, each "document" in it (a cut one: its piece), or each
+      "group" of the pieces of `pack_samples`. With the last two, `attend: document` keeps their losses apart.
     - `reference`: a column that `pack` carries, such as `ref_loss`; samples are then ranked by what their loss is
       above it (excess loss). null = by the loss.
     - `decay`: of the running bounds, per step.
@@ -49,9 +61,8 @@ class LossShaped(metaclass=Typed):
     r: float = 1.0
     warmup: float = 0.05
     ramp: float = 0.05
-    by_tokens: bool = True
     scope: Literal["micro", "global_exact", "global_lagged"] = "global_lagged"
-    unit: Literal["row", "document"] = "row"
+    unit: Literal["row", "document", "group"] = "row"
     reference: str | None = None
     decay: float = 0.9
     robust: bool = False
@@ -63,7 +74,8 @@ class LossShaped(metaclass=Typed):
             raise ValueError(f"warmup, ramp: found {self.warmup!r}, {self.ramp!r}, expected shares of the run")
         if not 0.0 <= self.decay < 1.0:
             raise ValueError(f"decay: found {self.decay!r}, expected a number from 0 to below 1")
-        for name, values in (("scope", ("micro", "global_exact", "global_lagged")), ("unit", ("row", "document"))):
+        scopes, units = ("micro", "global_exact", "global_lagged"), ("row", "document", "group")
+        for name, values in (("scope", scopes), ("unit", units)):
             if getattr(self, name) not in values:
                 raise ValueError(f"{name}: found {getattr(self, name)!r}, expected {' or '.join(values)}")
 
@@ -72,6 +84,10 @@ class LossShaped(metaclass=Typed):
         """Carried columns that the rows must hold."""
         return () if self.reference is None else (self.reference,)
 
+    def shape(self, h_m: Tensor) -> Tensor:
+        """f(h), at most 1, for h in [-1, 1]."""
+        raise NotImplementedError(f"{type(self).__name__}.shape")
+
 
 @dataclass(frozen=True, kw_only=True)
 class LinUpper(LossShaped):
@@ -79,15 +95,24 @@ class LinUpper(LossShaped):
     best.
     """
 
+    def shape(self, h_m: Tensor) -> Tensor:
+        return (h_m + 1.0).clamp_max(1.0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Quadratic(LossShaped):
     """f = 1 - h^2: favours losses in the middle."""
 
+    def shape(self, h_m: Tensor) -> Tensor:
+        return 1.0 - h_m.square()
+
 
 @dataclass(frozen=True, kw_only=True)
 class Extremes(LossShaped):
     """f = |h|: favours both ends. The paper's deliberate bad case; a control."""
+
+    def shape(self, h_m: Tensor) -> Tensor:
+        return h_m.abs()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,5 +121,5 @@ class KlDro(LossShaped):
     all. The authors' README calls it "uniform".
     """
 
-
-Reweight = Uniform | LinUpper | Quadratic | Extremes | KlDro
+    def shape(self, h_m: Tensor) -> Tensor:
+        return h_m

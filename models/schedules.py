@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from models.optim_config import WSD, Cosine, LearningRateSchedule, Linear
+from models.optim_config import WSD, Constant, Cosine, LearningRateSchedule, Linear
 
 
 def learning_rate_factor(schedule: LearningRateSchedule, step: int, steps: int) -> float:
@@ -21,6 +21,8 @@ def learning_rate_factor(schedule: LearningRateSchedule, step: int, steps: int) 
     warm = round(schedule.warmup * steps)
     if step < warm:
         return (step + 1) / warm
+    if isinstance(schedule, Constant):
+        return 1.0
     start = steps - round(schedule.decay * steps) if isinstance(schedule, WSD) else warm
     done = max(0, step - start) / max(1, steps - start)
     match schedule:

@@ -5,7 +5,16 @@ Torch is not loaded: a plan asks before anything runs.
 
 from __future__ import annotations
 
+from models.adapter import Adapter
 from models.presets import Llama
+
+
+def no_plain(adapter: Adapter, config: Llama) -> tuple[str, str]:
+    """Why a model with an adapter is no plain one: what was found, and what could be."""
+    return (
+        f"a {type(config).__name__} with {type(adapter).__name__}, whose output no plain model gives",
+        "an adapter that merges, of a model that has an equal dense one",
+    )
 
 
 def no_way(trained: Llama, wanted: Llama) -> tuple[str, str] | None:
@@ -19,6 +28,8 @@ def no_way(trained: Llama, wanted: Llama) -> tuple[str, str] | None:
             return f"a model of {_said(found, name)}", f"one of {_said(expected, name)}, as the model to train"
     if trained == wanted:
         return None
+    if wanted.tied and not trained.tied:
+        return "a model with a head of its own", "one whose head is its embedding, or tied: false"
     if not trained.merges:
         kind = type(trained).__name__
         return (

@@ -1,4 +1,4 @@
-"""A model that starts from another trained one, of its own kind or of another.
+"""A model that starts from another trained one, of its own kind or of another, as it is or transformed.
 
 Same configuration: all tensors are taken over. Another kind: the trained model is merged into dense matrices, which
 the new kind starts from, as it would from a draw (`models.build.build` with `dense`).
@@ -6,6 +6,7 @@ the new kind starts from, as it would from a draw (`models.build.build` with `de
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.build import build, structure
@@ -13,19 +14,42 @@ from models.convert import dense_tensors
 from models.files import load
 from models.llama import LlamaModel
 from models.presets import Llama
-from models.starting import no_way
+from models.starting import no_plain, no_way
 from models.starts import Keep
+from models.transforms import Transform
 
 
 class NoWay(ValueError):
     """No rule leads from the trained model to the wanted one."""
 
 
+def merge(model: LlamaModel) -> LlamaModel:
+    """The plain model that computes what one with an adapter does; raises NoWay where there is none."""
+    adapter = model.adapter
+    assert adapter is not None, "a plain model"
+    if adapter.merged(model.config) is None:
+        raise NoWay("; expected ".join(no_plain(adapter, model.config)))
+    return adapter.merge(model)
+
+
 def start_from(
-    path: Path, config: Llama, vocab_size: int, max_length: int, seed: int, keep: Keep | None = None
+    path: Path,
+    config: Llama,
+    vocab_size: int,
+    max_length: int,
+    seed: int,
+    keep: Keep | None = None,
+    transforms: Sequence[Transform] = (),
 ) -> LlamaModel:
     """The model on the CPU in fp32; raises NoWay. All processes of a group call it alike."""
     trained = load(path)
+    if trained.adapter is not None:
+        trained = merge(trained)
+    for one in transforms:
+        try:
+            trained = one.apply(trained)
+        except ValueError as error:
+            raise NoWay(f"{type(one).__name__}.{error}") from None
     if trained.vocab_size != vocab_size:
         raise NoWay(f"a vocabulary of {trained.vocab_size}, and rows of one of {vocab_size}")
     if reason := no_way(trained.config, config):
@@ -35,4 +59,6 @@ def start_from(
         model.load_state_dict(trained.state_dict())
         return model
     dense = {name.removeprefix("model."): tensor for name, tensor in dense_tensors(trained).items()}
+    if trained.config.tied:
+        dense["lm_head.weight"] = dense["embed_tokens.weight"]  # a model that is to have a head of its own starts so
     return build(config, vocab_size, max_length, seed, dense=dense, keep=keep)

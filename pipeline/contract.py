@@ -116,6 +116,8 @@ class RowPhase:
                  part of the identity
     batch_tokens  most tokens of a batch, with its rows padded to the longest text among them; such a batch ends before
                  it has `batch_rows`. A token is taken for four UTF-8 bytes of `text`. A single row may have more
+    together     a column of `needs`: no batch parts rows of one value of it that stand behind one another. A batch then
+                 has `batch_rows` rows or more. For values that depend on the others of a group
     commit_rows  a long shard is stored in pieces of so many rows while it is at work, so that a killed worker loses at
                  most one piece. A multiple of `batch_rows`. The bytes of the side-car do not depend on it
     on_error     `fail`: an error of a row fails its shard. `reason`: an error of a class in the node's `row_errors`
@@ -136,6 +138,7 @@ class RowPhase:
     resources: Resources = ONE_CPU
     batch_rows: int | None = None
     batch_tokens: int | None = None
+    together: str | None = None
     commit_rows: int | None = None
     on_error: Literal["fail", "reason"] = "fail"
     own_pass: bool = False
@@ -144,6 +147,10 @@ class RowPhase:
 
     def __post_init__(self) -> None:
         _check_batches(self)
+        if self.together is not None and (self.together not in self.needs or self.batch_tokens or self.commit_rows):
+            raise ValueError("together names a column of `needs`, without batch_tokens and commit_rows")
+        if self.together is not None and self.reuse is not False:
+            raise ValueError("with together the values of a row depend on its group: reuse=False")
 
 
 def _check_batches(phase: RowPhase | ShardPhase) -> None:

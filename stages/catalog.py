@@ -34,8 +34,10 @@ NODES = {
     "minhash_dedup": "stages.dedup.minhash:MinHashDedup",
     "url_dedup": "stages.dedup.urls:UrlDedup",
     "line_dedup": "stages.lines.line_dedup:LineDedup",
+    "substring_dedup": "stages.substrings.substring_dedup:SubstringDedup",
     "decontaminate": "stages.decontaminate.decontaminate:Decontaminate",
     "split": "stages.split:Split",
+    "measure": "stages.measure:Measure",
     "halves": "stages.halves:Halves",
     "train_quality": "stages.quality.train:TrainQuality",
     "fasttext_model": "stages.quality.fasttext_model:FasttextModel",
@@ -54,7 +56,13 @@ NODES = {
     "embed": "stages.generate.embed:Embed",
     "train_clusters": "stages.generate.train_clusters:TrainClusters",
     "cluster": "stages.generate.cluster:Cluster",
+    "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
+    "kaft": "stages.teaching.kaft:Kaft",
+    "exact_match": "stages.teaching.exact_match:ExactMatch",
+    "calibrate": "stages.rewards.calibrate:Calibrate",
+    "transform_reward": "stages.rewards.transform_reward:TransformReward",
+    "win_rate": "stages.rewards.win_rate:WinRate",
     "select": "stages.select:Select",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
@@ -84,8 +92,15 @@ MODELS = _places(models.MODELS)
 REWEIGHTING = _places(models.REWEIGHTS)
 OPTIMISERS = _places(models.OPTIMISERS)
 LR_SCHEDULES = _places(models.LR_SCHEDULES)
+ADAPTERS = _places(models.ADAPTERS)
 # the slots of a training, each a base class with one method: a new value is one file and one line here
-OBJECTIVES = {"cross_entropy": "models.objective:CrossEntropy", "emo": "models.objectives.emo:Emo"}
+OBJECTIVES = {
+    "cross_entropy": "models.objective:CrossEntropy",
+    "emo": "models.objectives.emo:Emo",
+    "simpo": "models.objectives.preference:SimPO",
+    "dpo": "models.objectives.preference:DPO",
+    "pointwise": "models.objectives.pointwise:Pointwise",
+}
 COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
     "mask_tokens": "stages.training.mask_tokens:MaskTokens",
@@ -97,6 +112,7 @@ ORDERS = {
     "curriculum": "stages.training.curriculum:Curriculum",
     "by_prior": "stages.training.by_prior:ByPrior",
 }
+TRANSFORMS = {"rope_base": "models.transforms:RopeBase", "depth": "models.transforms:Depth"}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",
@@ -105,11 +121,15 @@ FREEZE = {
 LANGUAGE_MODELS = {"endpoint": "stages.generate.endpoint:Endpoint"}
 MATCH = {"parameters_of": "stages.training.match:ParametersOf", "flops_of": "stages.training.match:FlopsOf"}
 STAGES = {"stage": "stages.training.stage:Stage"}
-SAMPLES = {"answer": "stages.tokens.sample:Answer", "chat": "stages.tokens.chat:Chat"}
+SAMPLES = {
+    "answer": "stages.tokens.sample:Answer",
+    "chat": "stages.tokens.chat:Chat",
+    "preference": "stages.tokens.preference:Preference",
+}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **STAGES, **MATCH, **FEEDS, **SAMPLES,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
 }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from typing import Literal
 from pipeline.contract import ONE, Address, Context, Law, Node, Result, ShardPhase, TaskPhase, nothing, one, target
 from pipeline.errors import DataError, RecipeError
 from stages.cards import Dataset, cards
-from stages.documents import SOURCE_FIELDS, columns_of
+from stages.documents import HELD_OUT, SOURCE_FIELDS, columns_of
 from stages.publish import check_target, describe, is_overwritten, publish
 from stages.source_fields import layout
 from stages.written_rows import FieldsFound, JsonRows, ParquetRows
@@ -44,6 +44,7 @@ class Write(Node):
     format   the format of the files; JSON has no NaN and no infinity, so there they are null
     columns  the columns to write, in this order; empty = all columns of the documents. `source_fields` is laid out:
              each field of the source's records stands beside the columns, but for one that has the name of a column
+    held_out  write also documents that `split` has marked; else they are left out, so that nobody trains on them
 
     Errors: `DataError` when the target holds files that this node did not write, or when no row is alive.
     """
@@ -52,8 +53,9 @@ class Write(Node):
     to: str | None = target()
     format: Literal["parquet", "jsonl.gz"] = "parquet"
     columns: tuple[str, ...] = ()
+    held_out: bool = False
 
-    version = 5
+    version = 6
     gives = "files"
     made = ("rows",)
 
@@ -68,17 +70,22 @@ class Write(Node):
         check_target("write.to", self.to)
 
     def phases(self):
-        law = Law("rows", "rows", ("written",))
+        law = Law("rows", "rows", ("written", "held_out"))
+        marks = (HELD_OUT,) if self._leaves_out() else ()
         fields = ShardPhase(
-            name="fields", open=lambda ctx: FieldsFound(), needs=(SOURCE_FIELDS,), fields=(), whole=nothing
+            name="fields",
+            open=lambda ctx: FieldsFound(self._leaves_out()),
+            needs=(SOURCE_FIELDS, *marks),
+            fields=("held_out",),
+            whole=nothing,
         )
         layout = TaskPhase(name="layout", keys=one, run=self._layout, fields=("columns",))
         files = ShardPhase(
             name="files",
             open=self._open,
-            needs=tuple(self._columns()),
+            needs=tuple(dict.fromkeys((*self._columns(), *marks))),
             law=law,
-            fields=("format", "columns"),
+            fields=("format", "columns", "held_out"),
             whole=nothing,
         )
         # in the driver, since a relative folder and a user's credentials are the driver's
@@ -89,6 +96,10 @@ class Write(Node):
     def _columns(self) -> dict[str, str]:
         have = columns_of(self.docs)
         return {name: have.get(name, "string") for name in self.columns or have}  # `check` comes after the phases
+
+    def _leaves_out(self) -> bool:
+        """Whether the documents have marks, and those that are marked are not written."""
+        return not self.held_out and HELD_OUT in columns_of(self.docs)
 
     def _has_types(self) -> bool:
         """Whether the files have a column of one type for each of the source's fields, as JSON need not."""
@@ -105,12 +116,13 @@ class Write(Node):
         return int(0.45 * text_bytes) + 32 * rows
 
     def _open(self, ctx: Context) -> ParquetRows | JsonRows:
+        taken = (ctx, self._columns(), self._leaves_out())
         if self.format != "parquet":
-            return JsonRows(ctx, self._columns())
+            return JsonRows(*taken)
         if not self._has_types():
-            return ParquetRows(ctx, self._columns())
+            return ParquetRows(*taken)
         facts = ctx.result("layout", ONE[0]).facts
-        return ParquetRows(ctx, self._columns(), facts["types"], facts["stays"])
+        return ParquetRows(*taken, facts["types"], facts["stays"])
 
     def _written(self, ctx: Context) -> dict[str, str]:
         """The columns of the files, those of the source's fields too."""
@@ -134,9 +146,9 @@ class Write(Node):
         rows: list[int] = []
         for shard in ctx.keys("files"):
             result = ctx.result("files", shard)
-            if result.counts["rows"]:
+            if result.counts["written"]:
                 paths.append(ctx.path("files", shard, f".{self.format}"))
-                rows.append(result.counts["rows"])
+                rows.append(result.counts["written"])
                 counts.update(result.counts)
                 for name, found in by.items():
                     found.update(result.facts[name])
@@ -165,6 +177,8 @@ class Write(Node):
     def figures(self, ctx: Context):
         if self.to is not None:
             counts = ctx.result("target", ONE[0]).counts
+            held_out = sum(ctx.result("files", shard).counts["held_out"] for shard in ctx.keys("files"))
             rows = [["files", counts["files"]], ["rows", counts["rows"]], ["in", Address(self.to).short()]]
+            rows += [["left out, since they are held out", held_out]] if held_out else []
             table = {"kind": "table", "title": "Written dataset", "section": "files"}
             yield table | {"columns": ["", "value"], "rows": rows}

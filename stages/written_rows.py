@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, Result
-from stages.documents import LANG, SOURCE, SOURCE_FIELDS, TEXT
+from stages.documents import HELD_OUT, LANG, SOURCE, SOURCE_FIELDS, TEXT
 from stages.read.shard_files import schema_of
 from stages.row_groups import RowGroups
 from stages.source_fields import JSON, FieldTypes, columns, parsed, rest
@@ -26,10 +26,11 @@ TOLD_APART = 50  # languages and sources in the facts of a shard, so that a rece
 class FieldsFound:
     """A `ShardWriter` that notes the names and types of the source's fields of one shard."""
 
-    def __init__(self) -> None:
-        self.found = FieldTypes()
+    def __init__(self, leaves_out: bool) -> None:
+        self.found, self.leaves_out = FieldTypes(), leaves_out
 
     def add(self, table: pa.Table) -> None:
+        table = without_held_out(table) if self.leaves_out else table
         for fields in parsed(table[SOURCE_FIELDS]):
             self.found.add(fields)
 
@@ -37,25 +38,37 @@ class FieldsFound:
         return Result(facts={"fields": self.found.facts()})
 
 
+def without_held_out(table: pa.Table) -> pa.Table:
+    """The rows that `split` has not marked."""
+    import pyarrow.compute as pc
+
+    return table.filter(pc.invert(pc.fill_null(table[HELD_OUT], False)))
+
+
 class _Rows:
-    """A file that the first row opens. `columns`: those that are written -> their types."""
+    """A file that the first row opens. `columns`: those that are written -> their types. `leaves_out`: without the rows
+    that are held out.
+    """
 
     ext: str
 
-    def __init__(self, ctx: Context, columns: Mapping[str, str]):
-        self.ctx, self.columns = ctx, dict(columns)
+    def __init__(self, ctx: Context, columns: Mapping[str, str], leaves_out: bool):
+        self.ctx, self.columns, self.leaves_out = ctx, dict(columns), leaves_out
         self._stack = ExitStack()
         self._file: Any = None
-        self._counts = Counter(rows=0, written=0, text_bytes=0)
+        self._counts = Counter(rows=0, written=0, held_out=0, text_bytes=0)
         self._groups: dict[str, Counter[str]] = {LANG: Counter(), SOURCE: Counter()}
         self._found = FieldTypes()
 
     def add(self, table: pa.Table) -> None:
         import pyarrow.compute as pc
 
+        self._counts["rows"] += table.num_rows
+        if self.leaves_out:
+            all_rows, table = table.num_rows, without_held_out(table)
+            self._counts["held_out"] += all_rows - table.num_rows
         if not table.num_rows:
             return
-        self._counts["rows"] += table.num_rows
         if TEXT in table.column_names:
             self._counts["text_bytes"] += pc.sum(pc.binary_length(table[TEXT])).as_py() or 0
         for name, found in self._groups.items():
@@ -94,9 +107,14 @@ class ParquetRows(_Rows):
     ext = ".parquet"
 
     def __init__(
-        self, ctx: Context, columns: Mapping[str, str], types: Mapping[str, str] | None = None, stays: bool = False
+        self,
+        ctx: Context,
+        columns: Mapping[str, str],
+        leaves_out: bool,
+        types: Mapping[str, str] | None = None,
+        stays: bool = False,
     ):
-        super().__init__(ctx, columns)
+        super().__init__(ctx, columns, leaves_out)
         self.types, self.stays = types or {}, stays
 
     def _begin(self, path):

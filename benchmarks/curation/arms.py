@@ -26,9 +26,9 @@ from benchmarks.curation.quality import ESSAYS, Pages
 from stages.chance import draws, share_limit
 from stages.clean.gopher_quality import GopherQuality
 from stages.clean.gopher_repetition import GopherRepetition
+from stages.intervals import interval
 from stages.quality.ngram import estimate
 from stages.quality.perplexity import sentences
-from stages.training.ablation import interval
 
 NOVELS = "austen"
 MOST = {ESSAYS: 1600, NOVELS: 800}  # pieces of a source

@@ -44,9 +44,9 @@ def emo(folder: Path, seed: int, steps: int) -> dict[str, float]:
 @torch.no_grad()
 def _cosine(model: LlamaModel, base: Path, documents: list[Document]) -> float:
     """Mean cosine between sum q E and E of the target, E the first model's head."""
-    from models.files import tensor
+    from models.files import head
 
-    head_vd = unit_rows(tensor(base, "lm_head.weight"))
+    head_vd = unit_rows(head(base))
     total, count = 0.0, 0
     for ids in documents:
         whole = torch.tensor([0, *ids.tolist()])[: LENGTH + 1]

@@ -92,11 +92,11 @@ class FixedEmo(Emo):
     _costs: dict[torch.device, Tensor] = field(default_factory=dict, repr=False, compare=False)
 
     def cost_of(self, head_vd: Tensor) -> Tensor:
-        from models.files import tensor
+        from models.files import head
         from models.objectives.emo_losses import unit_rows
 
         if head_vd.device not in self._costs:
-            cost_ve = unit_rows(tensor(self.start, "lm_head.weight").to(head_vd.device))
+            cost_ve = unit_rows(head(self.start).to(head_vd.device))
             assert len(cost_ve) == len(head_vd), "the cost of another vocabulary"
             self._costs[head_vd.device] = cost_ve
         return self._costs[head_vd.device]

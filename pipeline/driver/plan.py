@@ -218,7 +218,7 @@ def _source_size(state: Ledger, node: Node) -> tuple[int, int]:
     for (owner, _), listing in state.listings.items():
         if owner is node:
             for entry in listing.entries:
-                packed = entry.name.endswith((".gz", ".zst", ".parquet"))
+                packed = entry.name.endswith((".gz", ".zst", ".bz2", ".xz", ".parquet"))
                 text += entry.size * (TEXT_PER_COMPRESSED_BYTE if packed else 1.0)
     return int(text / TEXT_PER_DOCUMENT), int(text)
 

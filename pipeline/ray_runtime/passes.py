@@ -16,6 +16,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 # Text for one block, which costs driver and worker 10 to 15 ms: as much as reading and hashing 4 MB.
 WORTH_A_BLOCK = 64 * 1024**2
 SHARDS_A_BLOCK = 1000
+
+# Ray Data is given all blocks of a pipeline before it starts, 1.6 ms and 4 kB each. So a pass of more is several
+# pipelines, one after the other: each holds 256 GiB of text or more, beside which the end of one does not count.
+BLOCKS_A_PIPELINE = 4096
 
 
 @dataclass
@@ -70,13 +75,12 @@ class Pass:
         self._content = [ray.put(list(self.phases))]
         self._load_failures: set[int] = set()
         alone = len(left) == 1
-        for retries, groups in () if alone else ((0, list(self._groups())), (TRIES_AGAIN - 1, None)):
-            if not left or stopping():
-                return
-            groups = groups or [[replace(work, tried=True)] for work in left.values()]
-            for shard, outcomes in self._pipeline(groups, retries, errored=-1):
-                left.pop(shard, None)
-                yield outcomes
+        for retries in () if alone else (0, TRIES_AGAIN - 1):
+            groups = ([replace(work, tried=True)] for work in list(left.values())) if retries else self._groups()
+            while not stopping() and (some := list(islice(groups, BLOCKS_A_PIPELINE))):
+                for shard, outcomes in self._pipeline(some, retries, errored=-1):
+                    left.pop(shard, None)
+                    yield outcomes
             if left:
                 gc.collect()  # see `_alone`
         for shard, work in left.items():

@@ -11,10 +11,11 @@ from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from pipeline.graph import Graph, build
 from pipeline.recipe.read import NAME, Change, Reader
+from pipeline.recipe.rounds import unrolled
 from pipeline.recipe.tree import Leaf, Mark, Table, compose, nearest, override, shown
 from pipeline.recipe.vocabulary import Vocabulary
 
-TOP = ("name", "store", "nodes")
+TOP = ("name", "store", "nodes", "repeat")
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,8 @@ def parse(
     root = compose(text, source)
     if not isinstance(root, Table):
         raise RecipeError(str(root.mark), shown(root), "a mapping with `nodes:`")
+    for change in overrides:
+        root = _overridden(root, change, f"-s {change}")
     reader = Reader(vocabulary, folder, everywhere or {})
     for key, mark in root.keys.items():
         if key not in TOP:
@@ -96,23 +99,44 @@ def parse(
     if not isinstance(nodes, Table) or not nodes.entries:
         reader.note(nodes.mark, f"`nodes` is {shown(nodes)}", "a mapping from names to nodes")
         raise reader.error()
-    for change in overrides:
-        nodes = _overridden(nodes, change, f"-s {change}")
-    found = reader.read(nodes)
-    name = reader.text(root, "name", re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(source).stem).lstrip("_.-"))
-    store = reader.text(root, "store", None)
+    rounds = unrolled(nodes, root.entries.get("repeat"), reader.note)
+    if rounds is None:
+        raise reader.error()
+    found = reader.read(rounds)
+    name = _text(reader, root, "name", re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(source).stem).lstrip("_.-"))
+    store = _text(reader, root, "store", None)
     if name and not NAME.fullmatch(name):
         reader.note(root.entries["name"].mark, f"the name {name!r}", "letters, digits, '_', '-' and '.'")
     if reader.problems:
         raise reader.error()
     located = reader.located(store) if store else None
-    return Recipe(name or "run", store, found, dict(nodes.keys), text, located)
+    return Recipe(name or "run", store, found, dict(rounds.nodes.keys), text, located)
 
 
-def _overridden(nodes: Table, text: str, source: str) -> Table:
+def _text(reader: Reader, root: Table, key: str, default: str | None) -> str | None:
+    value = root.entries.get(key)
+    if value is None:
+        return default
+    if not isinstance(value, Leaf) or not isinstance(value.value, str) or not value.value:
+        reader.note(value.mark, f"`{key}` is {shown(value)}", "text (in quotes when it looks like a number)")
+        return default
+    return value.value
+
+
+def _overridden(root: Table, text: str, source: str) -> Table:
+    """The recipe with one value replaced: of a node, of a node of every round, or of `repeat` itself."""
     path, equals, value = (part.strip() for part in text.partition("="))
-    dotted = max((name for name in nodes.entries if path.startswith(f"{name}.")), key=len, default="")
-    keys = [dotted, *path[len(dotted) + 1 :].split(".")] if dotted else path.split(".")
+    rounds = root.entries.get("repeat")
+    tables = {("nodes",): root.entries.get("nodes")}
+    if isinstance(rounds, Table):
+        tables |= {("repeat", "nodes"): rounds.entries.get("nodes"), (): Table(root.mark, {"repeat": rounds})}
+    above, keys = ("nodes",), path.split(".")
+    for start, table in tables.items():
+        names = table.entries if isinstance(table, Table) else {}
+        if dotted := max((name for name in names if path.startswith(f"{name}.")), key=len, default=""):
+            above, keys = start, [dotted, *path[len(dotted) + 1 :].split(".")]
+            break
     if not equals or len(keys) < 2 or not all(keys):
         raise RecipeError(source, "no override", "-s node.field=value")
-    return override(nodes, keys, compose(value, source) if value else Leaf(Mark(source, 1, 1), None), source)
+    new = compose(value, source) if value else Leaf(Mark(source, 1, 1), None)
+    return override(root, [*above, *keys], new, source)

@@ -21,6 +21,7 @@ from pipeline.errors import RecipeError
 from pipeline.recipe.order import inputs_first
 from pipeline.recipe.own_nodes import is_place
 from pipeline.recipe.plain import RecipeMisfit, held
+from pipeline.recipe.rounds import Unrolled
 from pipeline.recipe.tree import Items, Leaf, Mark, Table, Tree, nearest, plain, shown
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
@@ -39,6 +40,7 @@ class Reader:
     def __init__(self, vocabulary: Vocabulary, folder: Path | None, everywhere: Mapping[str, Change]) -> None:
         self.vocabulary, self.folder, self.everywhere = vocabulary, folder, everywhere
         self.problems: list[tuple[Mark, RecipeError]] = []
+        self.rounds = Unrolled(Table(Mark("", 0, 0)))
         self.trees: Mapping[str, Tree] = {}
         self.nodes: dict[str, Node | None] = {}  # None: tried, and its problem is noted
         self.inline: dict[int, Node] = {}
@@ -57,23 +59,15 @@ class Reader:
             first.add_note(str(other))
         return first
 
-    def text(self, root: Table, key: str, default: str | None) -> str | None:
-        value = root.entries.get(key)
-        if value is None:
-            return default
-        if not isinstance(value, Leaf) or not isinstance(value.value, str) or not value.value:
-            self.note(value.mark, f"`{key}` is {shown(value)}", "text (in quotes when it looks like a number)")
-            return default
-        return value.value
-
     # nodes
 
-    def read(self, table: Table) -> dict[str, Node]:
+    def read(self, rounds: Unrolled) -> dict[str, Node]:
+        self.rounds, table = rounds, rounds.nodes
         self.trees = table.entries
         for name, mark in table.keys.items():
             if not NAME.fullmatch(name):
                 self.note(mark, f"the node name {name!r}", "letters, digits, '_', '-' and '.'")
-        for name in inputs_first(self.trees):
+        for name in inputs_first(self.trees, rounds.meant):
             self._attempt(lambda name=name: self.named(name, table.keys[name]))
         return {name: node for name in table.entries if (node := self.nodes.get(name)) is not None}
 
@@ -83,7 +77,11 @@ class Reader:
         except _Problem:
             return None
 
+    def meant(self, name: str) -> str:
+        return self.rounds.meant(name, self.path[-1] if self.path else None)
+
     def named(self, name: str, mark: Mark) -> Node:
+        name = self.meant(name)
         if len(self.path) > MOST_ROUND:
             raise self.note(mark, f"a cycle through {name!r} of more than {MOST_ROUND} nodes", "no cycle")
         if name in self.path:
@@ -198,7 +196,7 @@ class Reader:
 
     def reference(self, field: Field, tree: Tree) -> Any:
         if isinstance(tree, Leaf) and isinstance(tree.value, str):
-            if field.takes_text and tree.value not in self.trees:
+            if field.takes_text and self.meant(tree.value) not in self.trees:
                 return self.located(tree.value)
             return self.named(tree.value, tree.mark)
         if isinstance(tree, Items) and field.takes_many:

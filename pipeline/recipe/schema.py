@@ -12,6 +12,11 @@ from pipeline.recipe.descriptions import descriptions, summary
 from pipeline.recipe.vocabulary import Field, Vocabulary, fields_of
 
 OWN = r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$"  # the place of a node of the user's own, whose fields no schema knows
+NODES = {"type": "object", "additionalProperties": {"$ref": "#/$defs/node"}}
+CARRIED = {
+    "type": "object", "required": ["first", "then"], "additionalProperties": False,
+    "properties": {"first": {"type": "string"}, "then": {"type": "string"}},
+}  # fmt: skip
 NUMBERS = {"type": "object", "additionalProperties": {"type": "number"}}
 
 
@@ -44,7 +49,18 @@ def schema(vocabulary: Vocabulary) -> dict[str, Any]:
                 "type": "string",
                 "description": "where results are kept; relative to the recipe, or a URI",
             },
-            "nodes": {"type": "object", "additionalProperties": {"$ref": "#/$defs/node"}},
+            "nodes": NODES,
+            "repeat": {
+                "type": "object",
+                "description": "nodes of rounds: NAME_1, NAME_2, ...",
+                "required": ["times", "nodes"],
+                "additionalProperties": False,
+                "properties": {
+                    "times": {"type": "integer", "minimum": 0},
+                    "carry": {"type": "object", "additionalProperties": CARRIED},
+                    "nodes": NODES,
+                },
+            },
         },
         "$defs": definitions,
     }

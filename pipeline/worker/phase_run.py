@@ -18,6 +18,7 @@ from pipeline.results.receipts import Receipt, commit, data_name, finished_recei
 from pipeline.results.takes import Name, other_names, row_names, rows_taken, shard_taken, takes_rows
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts, TaskContext
+from pipeline.worker.groups import GroupCutter
 from pipeline.worker.pieces import Pieces, RowCutter, cut_into_batches, rows_digest
 from pipeline.worker.row_function import Scorer, rest
 from pipeline.worker.sidecar import SideCar
@@ -69,7 +70,9 @@ class PhaseRun:
         self.guarded(self._begin)
 
     def _begin(self) -> None:
-        self._units = RowCutter(self.phase.commit_rows or self.phase.batch_rows)
+        self._together = self.phase.together if isinstance(self.phase, RowPhase) else None
+        size = self.phase.commit_rows or self.phase.batch_rows
+        self._units = RowCutter(size) if self._together is None else GroupCutter(self._together, size or 1)
         if self.phase.commit_rows is not None:
             place = self.pass_phase.binding.place
             self._pieces = Pieces(self.store, place.folder, self.phase.name, self.base.shard.name)
@@ -154,7 +157,9 @@ class PhaseRun:
         self._number += 1
         return record
 
-    def _batches(self, table: pa.Table) -> Iterator[pa.Table]:
+    def _batches(self, table: pa.Table) -> Iterable[pa.Table]:
+        if self._together is not None:
+            return (table,)
         return cut_into_batches(table, self.phase.batch_rows, self.phase.batch_tokens)
 
     def _scored(self, table: pa.Table) -> pa.Table:

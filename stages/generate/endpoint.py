@@ -94,7 +94,7 @@ class EndpointLM:
         """One request for each prompt. Raises EndpointFailed and BadAnswer."""
         return [self._chat(prompt, sampling) for prompt in prompts]
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str], *, ends: bool = False) -> list[TargetLoss]:
         """Raises EndpointFailed: chat servers do not tell the likelihood of a given text."""
         raise EndpointFailed(self._place(), "a chat server tells no likelihoods", "a model that is loaded here")
 

@@ -84,7 +84,7 @@ class FolderLM:
         n = sampling.samples
         return [[a for a in answers[i * n : (i + 1) * n] if a is not None] for i in range(len(prompts))]
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str], *, ends: bool = False) -> list[TargetLoss]:
         """Prompt and target are tokenised apart. What the model cannot see at once is scored in windows
         (`stages.generate.windows`).
         """
@@ -92,7 +92,8 @@ class FolderLM:
 
         begin = [self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self._end()]
         before = [[*begin, *self._ids(prompt)] for prompt in prompts]
-        after = [self._ids(target) for target in targets]
+        end = [self._end()] if ends else []
+        after = [[*self._ids(target), *end] for target in targets]
         whole = [(b + a, len(b)) for b, a in zip(before, after, strict=True)]
         nats = likelihoods(lambda ids_bt: self.causal(ids_bt).logits, whole, self.window, self.batch_rows, self.device)
         return [TargetLoss(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]

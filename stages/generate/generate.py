@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.bounds import Amount, Count, Positive, ShareAboveZero
 from pipeline.contract import Context, Node, Resources, runtime
 from pipeline.errors import RecipeError
-from stages.documents import ID, PARENTS, SOURCE, TEXT, carried
+from stages.documents import ID, PARENTS, SOURCE, TEXT, carried, columns_of
 from stages.generate.embed import whole_batches
 from stages.generate.endpoint import Endpoint
 from stages.generate.judge import ask
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+OWN = {name: "string" for name in (SOURCE, "finish", "model", "sampling", "prompt")} | {
+    "sample": "int32", "empty": "int32",
+}  # fmt: skip
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Generate(NewBaseNode):
     """Make new documents from a model's answers to a prompt about each document; `why` leads back to the document.
@@ -30,6 +35,7 @@ class Generate(NewBaseNode):
     model       an endpoint, or a `pretrain`, `export` or `model_folder` node
     prompt      with columns in braces: `Explain this to a child: {text}`
     samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
+    carry       columns of the document that its answers have too, such as the expected answer
     max_chars   how much of the text is put into the prompt, from its beginning
     batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
     backend     what runs it: `transformers`, or `vllm` (extra `vllm`), which promises no equal answers
@@ -39,8 +45,9 @@ class Generate(NewBaseNode):
     on_error    `fail` when the server refuses a prompt or answers nonsense, or `skip`: such a document has no child
 
     Adds to every new document: `source` (that of its parent), `sample` int32, `finish` (`stop` or `length`), `model`
-    (the endpoint's name for it, or kind and fingerprint of the node), `sampling` (JSON, with the seed) and `prompt`
-    (the SHA-256 of the prompt). An empty answer is no document; the law counts parents without one as `childless`.
+    (the endpoint's name for it, or kind and fingerprint of the node), `sampling` (JSON, with the seed) `prompt`
+    (the SHA-256 of the prompt) and `empty` int32: how many answers to the same prompt were empty. An empty answer is no
+    document; the law counts parents without one as `childless`.
     """
 
     docs: Node
@@ -53,6 +60,7 @@ class Generate(NewBaseNode):
     top_k: Count = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    carry: tuple[str, ...] = ()
     max_chars: Positive = 3000
     batch_rows: Positive = 16
     device: Literal["cpu", "cuda"] = "cpu"
@@ -62,7 +70,7 @@ class Generate(NewBaseNode):
     token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
-    version = 3
+    version = 4
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -75,17 +83,22 @@ class Generate(NewBaseNode):
     def check(self) -> None:
         check_model(self.model, "generate.model", self.backend)
         self._template().check("generate.prompt", self.docs)
+        have = columns_of(self.docs)
+        for name in self.carry:
+            if name not in have or name in (ID, TEXT, *OWN):
+                free = ", ".join(sorted(set(have) - {ID, TEXT, *OWN}))
+                raise RecipeError("generate.carry", f"{name!r}", f"columns that an answer has not itself: {free}")
         try:
             self._sampling()
         except ValueError as error:
             raise RecipeError("generate", f"{error}", "settings that a draw can have") from error
 
     def reads(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE))))
+        return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE), *self.carry)))
 
     def columns(self):
-        kinds = {name: "string" for name in (SOURCE, "finish", "model", "sampling", "prompt")}
-        return {**kinds, "sample": "int32"}
+        have = columns_of(self.docs)
+        return {**OWN, **{name: have[name] for name in self.carry if name in have}}
 
     def resources(self) -> Resources:
         """One actor asks an endpoint, with all requests in flight; a model that is loaded here has one on every GPU, or
@@ -125,23 +138,25 @@ class Generate(NewBaseNode):
 
             prompts, ids = list(self._template().fill(table)), table[ID].to_pylist()
             sources = table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
-            rows = []
-            for answers, name, source, prompt in zip(
-                ask(lm, prompts, ids, how, self.in_flight), ids, sources, prompts, strict=True
+            rows, places = [], []  # of an answer: its values, and the row of its document
+            for at, (answers, name, source, prompt) in enumerate(
+                zip(ask(lm, prompts, ids, how, self.in_flight), ids, sources, prompts, strict=True)
             ):
                 if isinstance(answers, Exception):
                     if self.on_error == "fail":
                         raise answers
                     continue
                 digest = prompt_digest(prompt)
-                for number, answer in enumerate(answers):
-                    text = answer.text.replace("\0", " ")
+                texts = [answer.text.replace("\0", " ") for answer in answers]
+                empty = sum(not text.strip() for text in texts)
+                for number, (text, answer) in enumerate(zip(texts, answers, strict=True)):
                     if text.strip():
-                        rows.append((text, [name], source, answer.finish, model, sampling, digest, number))
-            names = (TEXT, PARENTS, SOURCE, "finish", "model", "sampling", "prompt", "sample")
-            strings = [pa.string()] * 5
-            types = dict(zip(names, (pa.string(), pa.list_(pa.string()), *strings, pa.int32()), strict=True))
-            columns = list(zip(*rows, strict=True)) or [()] * len(names)
-            return pa.table({n: pa.array(list(c), types[n]) for n, c in zip(names, columns, strict=True)})
+                        rows.append((text, [name], source, answer.finish, model, sampling, digest, number, empty))
+                        places.append(at)
+            types = {TEXT: pa.string(), PARENTS: pa.list_(pa.string())}
+            types |= {name: pa.string() if kind == "string" else pa.int32() for name, kind in OWN.items()}
+            columns = list(zip(*rows, strict=True)) or [()] * len(types)
+            made = {n: pa.array(list(c), t) for (n, t), c in zip(types.items(), columns, strict=True)}
+            return pa.table(made | {name: table[name].take(pa.array(places, pa.int64())) for name in self.carry})
 
         return new_rows

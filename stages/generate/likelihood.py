@@ -21,6 +21,7 @@ class Likelihood(RowNode):
     model       a `pretrain`, `export` or `model_folder` node
     prompt      with columns in braces: `{question}`; it is no part of the sum
     target      with columns in braces, tokenised apart from the prompt
+    ends        count the token that ends a text behind the target, as a training on answers learns it
     max_chars   how much of the text is put into either, from its beginning
     batch_rows  documents, and then windows, at once; configuration, since the last bits of a model's sums depend on it
     device      `cpu` or `cuda`; configuration, for the same reason
@@ -34,6 +35,7 @@ class Likelihood(RowNode):
     model: ModelOrFolder
     prompt: str
     target: str
+    ends: bool = False
     max_chars: Positive = 10_000
     batch_rows: Positive = 32
     device: Literal["cpu", "cuda"] = "cpu"
@@ -87,7 +89,7 @@ class Likelihood(RowNode):
 
         def rows(table: Any) -> Columns:
             targets = list(target.fill(table))
-            found = lm.nll(list(prompt.fill(table)), targets)
+            found = lm.nll(list(prompt.fill(table)), targets, ends=self.ends)
             return Columns(
                 added={
                     f"{self.as_}_nats": np.array([one.nats for one in found], np.float32),

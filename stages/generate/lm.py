@@ -84,8 +84,10 @@ class LM(Protocol):
         """`sampling.samples` answers to every prompt; `keys` name the requests, one for each prompt."""
         ...
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
-        """The likelihood of every target behind its prompt, which may be empty."""
+    def nll(self, prompts: Sequence[str], targets: Sequence[str], *, ends: bool = False) -> list[TargetLoss]:
+        """The likelihood of every target behind its prompt, which may be empty; with `ends` also that the text ends
+        there.
+        """
         ...
 
     def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:

@@ -64,11 +64,13 @@ class VllmLM:
         n = sampling.samples
         return [found[i * n : (i + 1) * n] for i in range(len(prompts))]
 
-    def nll(self, prompts: Sequence[str], targets: Sequence[str]) -> list[TargetLoss]:
+    def nll(self, prompts: Sequence[str], targets: Sequence[str], *, ends: bool = False) -> list[TargetLoss]:
         """Prompt and target are tokenised apart, and a target too long for the model loses its end."""
         asked, sizes = [], []
         for prompt, target in zip(prompts, targets, strict=True):
             before, after = self._ids(self._begun("")) + self._ids(prompt), self._ids(target)[: self.longest - 2]
+            if ends and len(after) < self.longest - 2:
+                after = [*after, self.tokenizer.eos_token_id]
             before = before[-(self.longest - 1 - len(after)) :]
             asked.append({"prompt_token_ids": before + after})
             sizes.append(len(after))

@@ -28,6 +28,8 @@ FORMATS = {
     ".tsv": "tsv",
     ".txt": "txt",
     ".text": "txt",
+    ".md": "txt",
+    ".markdown": "txt",
     ".html": "html",
     ".htm": "html",
     ".xhtml": "html",
@@ -42,10 +44,11 @@ FORMATS = {
 OWN_NAMES = ("txt", "html", "warc")  # formats whose text is no field that a user names
 ONE_DOCUMENT = ("txt", "html")  # formats of files with one document each, unless `txt_split` cuts them
 SEPARATORS = {"csv": ",", "tsv": "\t"}  # of fields, in formats whose records have them
-PACKED = (".gz", ".zst")
-SHORT = {".tgz": ".tar"}  # a packed file whose name has one ending for both
+PACKED = (".gz", ".zst", ".bz2", ".xz")
+SHORT = {".tgz": ".tar", ".tbz2": ".tar", ".txz": ".tar"}  # packed files whose names have one ending for both
 NEEDS = {"warc": ("fastwarc", "resiliparse"), "html": ("resiliparse",), "tar": ("resiliparse",)}  # import names
 DATASET_NOTES = ("dataset_info.json", "dataset_dict.json", "state.json")  # beside the .arrow files of a saved dataset
+CARD = "README.md"  # of a data set
 NOTHING = "nothing"  # the format of a file that holds no documents
 FILES_A_BUNDLE = 1024  # on average, of files with one document each
 LONGEST_BUNDLE = 4096  # files
@@ -89,11 +92,18 @@ def _format(name: str) -> str:
 
 
 def dataset_notes(names: Sequence[str]) -> set[str]:
-    """The files that `datasets.save_to_disk` writes beside its data: they describe documents and hold none."""
+    """The files that describe documents and hold none: those that `datasets.save_to_disk` writes beside its data, and
+    the card of a data set, a `README.md` above or beside files of another format.
+    """
     folders = {folder for name in names if name.endswith(".arrow") for folder in PurePosixPath(name).parents}
-    return {
-        name for name in names if PurePosixPath(name).name in DATASET_NOTES and PurePosixPath(name).parent in folders
-    }
+    data = {PurePosixPath(name).parent for name in names if format_of(name) not in (None, "txt")}
+    found = set()
+    for name in names:
+        path = PurePosixPath(name)
+        note = path.name in DATASET_NOTES and path.parent in folders
+        if note or (path.name == CARD and any(path.parent in (folder, *folder.parents) for folder in data)):
+            found.add(name)
+    return found
 
 
 def require_library(form: str, place: str) -> None:

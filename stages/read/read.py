@@ -40,8 +40,9 @@ class Read(Node):
     """Documents from files. Adds `source`, `source_id` and the kept columns (see `stages/documents.py`).
 
     paths        files, folders, globs, `demo://corpus`
-    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .html, .warc, .wet, .parquet,
-                 .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd)
+    format       `auto` goes by the file's name: .jsonl, .ndjson, .json, .csv, .tsv, .txt, .md, .html, .warc, .wet,
+                 .parquet, .arrow, .feather, .tar. The first bytes say whether a file is packed (gzip, zstd, bzip2, xz).
+                 Markdown is read as text; a `README.md` above or beside files of other formats is their card
     text, id     the fields that hold the text and the user's own id; `doc.text` is a field in a field
     keep         the fields that travel: `name` (a string column, other values as JSON), `name:type` with int64, float64
                  or bool, `name=field` for a field of another name or in a field (`url=meta.url`); `*` stands for all
@@ -75,7 +76,7 @@ class Read(Node):
     trust: Literal["digest", "listing"] = runtime("digest")
     limit: Positive | None = reach(None)
 
-    version = 5
+    version = 6
     reasons = in_place.REASONS
     new_base = "shards"
     content_keys = True

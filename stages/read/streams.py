@@ -2,22 +2,33 @@
 
 What is read is hashed as it goes by and held against the digest that names the file, so a file that changes
 under the reader is an error and never a mixture of two files. gzip goes through `isal` where it is installed,
-zstd through Arrow.
+zstd through Arrow, bzip2 and xz through Python's own modules.
 """
 
 from __future__ import annotations
 
+import bz2
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+import lzma
+import re
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from pipeline.contract import Source
 from pipeline.errors import SourceChanged, SourceDamaged, SourceError
 
 CHUNK = 1 << 20
-MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
-CODECS = {".gz": "gzip", ".tgz": "gzip", ".zst": "zstd"}
+# bzip2 begins with a letter for its block size, and a file of text may begin so too; the first block has a mark.
+MAGIC = {
+    "gzip": re.compile(rb"\x1f\x8b"),
+    "zstd": re.compile(rb"\x28\xb5\x2f\xfd"),
+    "bzip2": re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)"),
+    "xz": re.compile(rb"\xfd7zXZ\x00"),
+}
+CODECS = {
+    ".gz": "gzip", ".tgz": "gzip", ".zst": "zstd", ".bz2": "bzip2", ".tbz2": "bzip2", ".xz": "xz", ".txz": "xz",
+}  # fmt: skip
 PACKED_ENDINGS = tuple(CODECS)
 
 
@@ -26,9 +37,9 @@ def codec_of(stream: BinaryIO, source: Source) -> str | None:
 
     Raises `SourceError` for a file whose name promises what its bytes are not.
     """
-    head = stream.read(4)
+    head = stream.read(10)
     stream.seek(0)
-    codec = next((codec for mark, codec in MAGIC.items() if head.startswith(mark)), None)
+    codec = next((codec for codec, mark in MAGIC.items() if mark.match(head)), None)
     promised = CODECS.get(source.name[source.name.rfind(".") :].lower())
     if promised is not None and codec != promised and head.strip(b"\0"):
         expected, then = f"a {promised} file, as its name says", "fetch it again, or rename it after its content"
@@ -85,8 +96,8 @@ def decompress(raw: Watched, codec: str | None) -> Iterator[bytes]:
         yield from raw
         return
     try:
-        yield from _gunzip(raw) if codec == "gzip" else _unzstd(raw)
-    except (OSError, EOFError, _zlib().error) as error:
+        yield from {"gzip": _gunzip, "zstd": _unzstd, "bzip2": _unbzip2, "xz": _unxz}[codec](raw)
+    except (OSError, EOFError, lzma.LZMAError, _zlib().error) as error:
         damaged_at = raw.position
         raw.drain()  # a file that is being rewritten looks damaged too; then this raises SourceChanged
         raise SourceDamaged(
@@ -130,6 +141,32 @@ def _unzstd(raw: Iterable[bytes]) -> Iterator[bytes]:
     with pa.input_stream(Pipe(raw), compression="zstd") as plain:
         while chunk := plain.read(CHUNK):
             yield chunk
+
+
+def _unbzip2(raw: Iterable[bytes]) -> Iterator[bytes]:
+    return _streams(raw, bz2.BZ2Decompressor)
+
+
+def _unxz(raw: Iterable[bytes]) -> Iterator[bytes]:
+    return _streams(raw, lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ))
+
+
+def _streams(raw: Iterable[bytes], new: Callable[[], Any]) -> Iterator[bytes]:
+    """The bytes of packed streams one behind the other, as parallel packers write them; zeros may stand between."""
+    stream, begun, empty = new(), False, True
+    for chunk in raw:
+        while chunk := chunk if begun else chunk.lstrip(b"\0"):
+            begun, empty = True, False
+            while plain := stream.decompress(chunk, CHUNK):  # bounded, as for gzip
+                yield plain
+                chunk = b""
+                if stream.eof:
+                    break
+            chunk = b""
+            if stream.eof:
+                chunk, stream, begun = stream.unused_data, new(), False
+    if begun or empty:
+        raise EOFError("the stream is cut off" if begun else "no packed stream")
 
 
 class Pipe(io.RawIOBase):

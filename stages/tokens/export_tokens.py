@@ -3,6 +3,7 @@
     megatron   `<name>.bin` and `<name>.idx`, the indexed dataset of Megatron-LM and NeMo: one sequence a document
     datatrove  `<name>.ds` with `.ds.index` and `.ds.metadata`, which nanotron reads
     parquet    one row a document: `base`, `shard`, `row`, `source`, `input_ids`
+    webdataset  `<name>.tar`, one sample a document: `<shard>-<row>.ids.npy`, which the library decodes to an array
 
 A document is put together again from its pieces, in the order of the base, without the `<|endoftext|>` that begins it
 in packed rows and with the one that ends it, as those trainers expect. Each shard is one set of files, in the store
@@ -33,6 +34,7 @@ FORMATS = {
     "megatron": (".bin", ".idx"),
     "datatrove": (".ds", ".ds.index", ".ds.metadata"),
     "parquet": (".parquet",),
+    "webdataset": (".tar",),
 }
 MEGATRON_MAGIC, MEGATRON_VERSION = b"MMIDIDX\x00\x00", 1
 MEGATRON_CODES = {"uint16": 8, "int32": 4}
@@ -43,14 +45,14 @@ class ExportTokens(Node):
     """Write the documents of a pack node for another trainer.
 
     rows    a pack node without `max_rows`: a draw of rows would cut documents in two
-    format  `megatron`, `datatrove` or `parquet`
+    format  `megatron`, `datatrove`, `parquet` or `webdataset`
     to      a folder, or an `s3://` or `gs://` URI, that gets the files too; null = they stay in the store only
 
     Law: documents packed = documents exported. Of tokens: exported = text tokens + one a document.
     """
 
     rows: PackedRows
-    format: Literal["megatron", "datatrove", "parquet"] = "megatron"
+    format: Literal["megatron", "datatrove", "parquet", "webdataset"] = "megatron"
     to: str | None = target()
 
     gives = "files"
@@ -75,12 +77,8 @@ class ExportTokens(Node):
         length = self.rows.length  # pyright: ignore[reportAttributeAccessIssue]
         ids, spans = (ctx.path("pack", key, suffix, of="rows") for suffix in (BIN_SUFFIX, ROWS_SUFFIX))
         documents = WholeDocuments.read(ids, spans, length, packed.facts["dtype"])
-        if self.format == "megatron":
-            _megatron(ctx, documents)
-        elif self.format == "datatrove":
-            _datatrove(ctx, documents)
-        else:
-            _parquet(ctx, documents)
+        writers = {"megatron": _megatron, "datatrove": _datatrove, "parquet": _parquet, "webdataset": _webdataset}
+        writers[self.format](ctx, documents)
         counts = {
             "documents": packed.counts["packed"],
             "exported": len(documents.lengths),
@@ -222,3 +220,19 @@ def _parquet(ctx: Context, documents: WholeDocuments) -> None:
     )
     with ctx.create(".parquet") as path:
         pq.write_table(table, path, compression="zstd", row_group_size=10_000)
+
+
+def _webdataset(ctx: Context, documents: WholeDocuments) -> None:
+    """A tar file whose headers hold no time and no owner, so that equal documents give equal bytes."""
+    import io
+    import tarfile
+
+    kind = f"<u{documents.dtype.itemsize}"
+    with ctx.create(".tar") as path, tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for row, ids in zip(documents.rows.tolist(), documents.ids(), strict=True):
+            array = io.BytesIO()
+            np.save(array, ids.astype(kind, copy=False))
+            member = tarfile.TarInfo(f"{documents.shard}-{row:09d}.ids.npy")
+            member.size = array.tell()
+            array.seek(0)
+            tar.addfile(member, array)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class PackSamples(Pack):
     """Pack samples, of which only the answers are learned, into rows of `length` + 1 tokens.
 
-    sample   what a row of the documents is: `answer` (`stages.tokens.sample`), `chat` (`stages.tokens.chat`)
+    sample   what a row of the documents is: `answer` (`stages.tokens.sample`), `chat` (`stages.tokens.chat`),
+             `preference` (`stages.tokens.preference`)
     learn    `answers`, or `all` tokens, as `pack` does: the control of every method that learns from answers
     on_long  a sample that is longer than a row: `drop` it, or `cut` the beginning of what stands before its first
              answer; it is dropped where that does not make it fit

@@ -1,4 +1,4 @@
-"""Which documents make the better model: arms that differ in nothing else, held against the first of them.
+"""Which arm is better: arms that differ in nothing else, held against the first of them on the same documents.
 
 Documents are resampled in pairs (Efron and Tibshirani 1993, chapter 13; Koehn 2004 for the paired form): all models are
 scored on the same draw, so what is hard about a document falls out of the difference. The interval speaks of documents;
@@ -11,36 +11,37 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 
 from annotated_types import Interval
 
 from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.wants import Evaluation
+from stages.intervals import interval
+from stages.measure import MeasureNode
+from stages.wants import Scored
 
 if TYPE_CHECKING:
     import numpy as np
 
-CHUNK = 64  # resamples at once
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ablation(Node):
-    """Differences in held-out bits per byte between arms and the first arm, with their intervals. Writes
-    `table/all.json`.
+    """Differences between arms and the first arm, with their intervals: in held-out bits per byte, or in the mean of a
+    column. Writes `table/all.json`.
 
-    runs       evaluations on the same documents: all seeds of the first arm, then of the second, ...
+    runs       `evaluate` nodes, or `measure` and `win_rate` nodes, on the same documents: all seeds of the first arm,
+               then of the second, ...
     labels     the names of the arms
     resamples  draws of documents with replacement
     level      of the interval
 
     A difference counts as real when its interval excludes 0 and every seed has its sign. Errors: `DataError` when the
-    evaluations are not of the same documents.
+    runs are not of the same documents.
     """
 
-    runs: tuple[Evaluation, ...]
+    runs: tuple[Scored, ...]
     labels: tuple[str, ...]
     resamples: Positive = 2000
     level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
@@ -55,6 +56,9 @@ class Ablation(Node):
             raise RecipeError(
                 "ablation.runs", f"{len(self.runs)} for {len(self.labels)} arms", "as many evaluations of every arm"
             )
+        if len(kinds := {(run.kind(), _unit([run]).better) for run in self.runs}) > 1:
+            found = " and ".join(f"{kind} ({better} is better)" for kind, better in sorted(kinds))
+            raise RecipeError("ablation.runs", found, "evaluations alone, or measures alone, with one better side")
         if self.resamples < 100 or not 0 < self.level < 1:
             raise RecipeError("ablation.resamples, level", f"{self.resamples}, {self.level}", "100 and more, a share")
 
@@ -64,71 +68,89 @@ class Ablation(Node):
     def figures(self, ctx: Context):
         found = json.loads(ctx.path("table", ONE[0], ".json").read_text(encoding="utf-8"))
         share = f"{self.level:.0%}"
-        columns = ["arm", "source", "documents", "bits per byte", "less than the first", f"{share} from", "to", "real"]
+        unit = _unit(self.runs)
+        columns = [
+            "arm",
+            "source",
+            "documents",
+            unit.name,
+            f"{unit.better} than the first",
+            f"{share} from",
+            "to",
+            "real",
+        ]
         yield {"kind": "table", "title": f"Arms against {self.labels[0]}", "columns": columns, "rows": rows_of(found)}
         yield {"kind": "text", "title": "In words", "lines": found["words"]}
 
     def _table(self, ctx: Context, key: str) -> Result:
         import numpy as np
 
-        seeds = len(self.runs) // len(self.labels)
+        seeds, unit = len(self.runs) // len(self.labels), _unit(self.runs)
         tables = [self._scores(ctx, place) for place in range(len(self.runs))]
-        first = tables[0]
-        if any(table["id"] != first["id"] for table in tables):
+        ids, names, _, size = tables[0]
+        if any(other != ids for other, _, _, _ in tables):
             raise DataError("ablation.runs", "evaluations of other documents", "the same documents for all")
-        size = np.array(first["bytes"], np.float64)
-        nats = np.array([table["nats"] for table in tables]).reshape(len(self.labels), seeds, -1)
-        sources = np.array([name or "" for name in first["source"]])
+        values = np.array([found for _, _, found, _ in tables]).reshape(len(self.labels), seeds, -1)
+        sources = np.array([name or "" for name in names])
         groups = {"all": np.arange(len(size))}
         groups |= {name: np.flatnonzero(sources == name) for name in sorted(set(sources.tolist()) - {""})}
         arms = []
         for arm, label in enumerate(self.labels):
             of = {
-                name: _held(nats[[0, arm]][:, :, rows], size[rows], self)
+                name: _held(values[[0, arm]][:, :, rows], size[rows], unit, self)
                 for name, rows in groups.items()
                 if size[rows].sum() > 0
             }
             arms.append({"arm": label, "groups": of})
-        found = {"arms": arms, "seeds": seeds, "level": self.level}
-        found["words"] = [_words(arm, self.labels[0], seeds, self.level) for arm in arms[1:]]
+        found = {"arms": arms, "seeds": seeds, "level": self.level, "unit": unit.name}
+        found["words"] = [_words(arm, self.labels[0], seeds, self.level, unit) for arm in arms[1:]]
         with ctx.create(".json") as path:
             path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        facts = {arm["arm"]: arm["groups"]["all"]["bits_per_byte"] for arm in arms}
+        facts = {arm["arm"]: arm["groups"]["all"]["mean"] for arm in arms}
         return Result(counts={"documents": len(size)}, facts=facts)
 
-    def _scores(self, ctx: Context, place: int) -> dict[str, list]:
+    def _scores(self, ctx: Context, place: int) -> tuple[list[str], list[str | None], np.ndarray, np.ndarray]:
+        """Ids, groups, values and sizes of a run's documents: its mean is the sum of values over the sum of sizes."""
+        import numpy as np
         import pyarrow.parquet as pq
 
-        path = ctx.path("score", ONE[0], ".parquet", of=("runs", place))
-        return pq.read_table(path, columns=["id", "source", "nats", "bytes"]).to_pydict()
+        table = pq.read_table(ctx.path("score", ONE[0], ".parquet", of=("runs", place)))
+        if isinstance(self.runs[place], MeasureNode):
+            return (
+                *(table[name].to_pylist() for name in ("id", "group")),
+                table["value"].to_numpy(),
+                np.ones(len(table)),
+            )
+        ids, sources = (table[name].to_pylist() for name in ("id", "source"))
+        return ids, sources, table["nats"].to_numpy() / math.log(2), table["bytes"].to_numpy().astype(np.float64)
 
 
-def _held(nats: np.ndarray, size: np.ndarray, node: Ablation) -> dict[str, Any]:
-    """One arm against the first. nats: [2, seeds, documents], the first arm's and its own; size: bytes, [documents]."""
-    own = nats[1].sum(1) / size.sum() / math.log(2)
-    less = (nats[0] - nats[1]).mean(0) / math.log(2)  # [documents], over the seeds
-    gains = (nats[0] - nats[1]).sum(1) / size.sum() / math.log(2)
-    low, high = interval(less, size, node.resamples, node.level, node.seed)
-    gain = float(less.sum() / size.sum())
+class _Unit(NamedTuple):
+    """What the runs of an ablation tell, and the word for its better side."""
+
+    name: str
+    better: Literal["less", "more"]
+
+
+def _unit(runs: Sequence[Node]) -> _Unit:
+    if isinstance(runs[0], MeasureNode):
+        names = {run.measured for run in runs if isinstance(run, MeasureNode)}
+        return _Unit(names.pop() if len(names) == 1 else "value", "more" if runs[0].higher_is_better else "less")
+    return _Unit("bits per byte", "less")
+
+
+def _held(values: np.ndarray, size: np.ndarray, unit: _Unit, node: Ablation) -> dict[str, Any]:
+    """One arm against the first. values: [2, seeds, documents], the first arm's and its own; size: [documents]."""
+    own = values[1].sum(1) / size.sum()
+    better = values[0] - values[1] if unit.better == "less" else values[1] - values[0]  # [seeds, documents]
+    gains, gain = better.sum(1) / size.sum(), float(better.mean(0).sum() / size.sum())
+    low, high = interval(better.mean(0), size, node.resamples, node.level, node.seed)
     agree = bool((gains > 0).all() or (gains < 0).all())
     return {
-        "documents": len(size), "bits_per_byte": float(own.mean()), "of_seeds": own.tolist(), "gain": gain,
+        "documents": len(size), "mean": float(own.mean()), "of_seeds": own.tolist(), "gain": gain,
         "gains_of_seeds": gains.tolist(), "from": low, "to": high, "real": agree and not low <= 0 <= high,
         "agree": agree,
     }  # fmt: skip
-
-
-def interval(values: np.ndarray, size: np.ndarray, resamples: int, level: float, seed: int) -> tuple[float, float]:
-    """The interval of sum(values) / sum(size) over draws of documents with replacement; percentiles."""
-    import numpy as np
-
-    draw = np.random.Generator(np.random.Philox(seed))
-    found = []
-    for start in range(0, resamples, CHUNK):
-        rows = draw.integers(0, len(size), (min(CHUNK, resamples - start), len(size)))
-        found.append(values[rows].sum(1) / size[rows].sum(1))
-    low, high = np.quantile(np.concatenate(found), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
 
 
 def rows_of(found: Mapping[str, Any]) -> list[list[Any]]:
@@ -138,14 +160,14 @@ def rows_of(found: Mapping[str, Any]) -> list[list[Any]]:
         for name, of in arm["groups"].items():
             ends = [round(of[key], 4) for key in ("gain", "from", "to")] if number else [None] * 3
             real = ("yes" if of["real"] else "no") if number else None
-            rows.append([arm["arm"], name, of["documents"], round(of["bits_per_byte"], 4), *ends, real])
+            rows.append([arm["arm"], name, of["documents"], round(of["mean"], 4), *ends, real])
     return rows
 
 
-def _words(arm: Mapping[str, Any], first: str, seeds: int, level: float) -> str:
+def _words(arm: Mapping[str, Any], first: str, seeds: int, level: float, unit: _Unit) -> str:
     """What the figures of one arm say."""
     of = arm["groups"]["all"]
-    size = f"{abs(of['gain']):.3f} bits per byte ({level:.0%} interval {of['from']:+.3f} to {of['to']:+.3f})"
+    size = f"{abs(of['gain']):.3f} {unit.name} ({level:.0%} interval {of['from']:+.3f} to {of['to']:+.3f})"
     side = "better" if of["gain"] > 0 else "worse"
     if of["real"]:
         said = f"{arm['arm']} is {side} than {first} by {size}: the difference is real, " + _agreed(seeds)

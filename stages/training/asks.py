@@ -55,10 +55,10 @@ def check_rows(packs: Sequence[Pack], order: RowOrder, parts: Sequence[object], 
             )  # fmt: skip
 
 
-def check_start(start: object, objectives: Iterable[Objective | None]) -> None:
+def check_start(start: object, objectives: Iterable[Objective]) -> None:
     """Raise `RecipeError` for an objective that reads the model which the run starts from, when there is none."""
     for one in objectives:
-        if one is not None and one.asks_start and start is None:
+        if one.asks_start and start is None:
             raise RecipeError(
                 "pretrain.objective", f"{type(one).__name__} by the model that the run starts from, and no start",
                 "a node that gives a model in `start`",

@@ -79,12 +79,15 @@ class Key(NamedTuple):
         """The key of a choice for a row of this step, named by its global number: never by worker, place or time."""
         return f"collate/{self.seed}/{self.step}/{row}/{purpose}"
 
+    def number(self, row: int, purpose: str = "", size: int = 16) -> int:
+        """The key of that name as a number of so many bytes."""
+        return int.from_bytes(hashlib.sha256(self.name(row, purpose).encode()).digest()[:size])
+
     def chance(self, row: int, purpose: str = "") -> np.random.Generator:
         """A generator with the key of that name."""
         import numpy as np
 
-        text = self.name(row, purpose)
-        return np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(text.encode()).digest()[:16])))
+        return np.random.Generator(np.random.Philox(key=self.number(row, purpose)))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,11 @@ from typing import Any
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.documents import HELD_OUT
+from stages.training.adapter_costs import cost_table
 from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
 from stages.training.lineage import alike, inputs_in
+from stages.training.settings import TrainingSettings
 from stages.wants import EvaluationOrModel
 
 WEIGHTS = "How unevenly reweighting spread the loss over the samples of a batch."
@@ -117,6 +119,11 @@ class Compare(Node):
                 for label, report in named
             ],
         }
+        models = [getattr(run, "model", None) for run in self.runs]
+        if any(getattr(model, "adapter", None) is not None for model in models):
+            trained = [(label, model) for (label, _), model in zip(named, models, strict=True)]
+            own = [(label, model) for label, model in trained if isinstance(model, TrainingSettings)]
+            yield cost_table(own, named[0][1]["run"]["vocab_size"])
         losses = [(label, report["curves"]["loss"]) for label, report in named]
         yield lines(
             "Training loss", "nats per token", losses, section="training", smooth=True,

@@ -62,6 +62,11 @@ class Evaluate(Node):
             )  # fmt: skip
         if self.sample is not None:
             check_columns("evaluate.sample", self.sample, self.docs)
+            if len(self.sample.roles) > 1:
+                raise RecipeError(
+                    "evaluate.sample", f"a sample of {', '.join(self.sample.roles)}", "one of one answer",
+                    "sample: {answer: {...}} with the column of the answer to score",
+                )  # fmt: skip
         if self.which == "held_out" and HELD_OUT not in columns_of(self.docs):
             raise RecipeError(
                 "evaluate.docs", "documents without the column held_out", "a node behind a split, or which: all"

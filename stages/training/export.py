@@ -16,7 +16,13 @@ from stages.training.lineage import lineage, sees_both_sides
 from stages.wants import TrainedNode
 
 if TYPE_CHECKING:
+    import torch
+
+    from models.llama import LlamaModel
     from stages.training.results import TrainedModel
+
+
+Form = Literal["auto", "dense", "factors", "bidirectional", "merged", "adapter"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -29,12 +35,13 @@ class Export(Node):
     form   "dense": a plain Llama, for a model that has an equal one (dense, SLTrain, LOST or low rank without an
            activation between the factors); "factors": LOST or low rank as they are, with a modelling file
            (`trust_remote_code`); "bidirectional": an encoder with a head for masked tokens, loaded without foreign
-           code, for a model that was trained last to see both sides; "auto": that for such a model, else dense
-           wherever it is exact
+           code, for a model that was trained last to see both sides; "merged": an adapter folded into its model, which
+           is dense then; "adapter": an adapter alone, for `PeftModel.from_pretrained` beside the folder of its base;
+           "auto": bidirectional for a model that sees both sides, else dense or merged wherever that is exact
     """
 
     model: TrainedNode
-    form: Literal["auto", "dense", "factors", "bidirectional"] = "auto"
+    form: Form = "auto"
     dtype: Literal["fp32", "bf16"] = "fp32"
 
     gives = "model folder"
@@ -43,6 +50,8 @@ class Export(Node):
         config = getattr(self.model, "model", None)
         if not isinstance(config, Llama):
             return  # known when the model is: a folder of another's
+        if self.form in ("merged", "adapter") or getattr(self.model, "adapter", None) is not None:
+            config = plain_of(self.model, self.form)
         both = sees_both_sides(self.model)
         if both and self.form in ("dense", "factors"):
             raise RecipeError(
@@ -75,7 +84,6 @@ class Export(Node):
 
         import torch
 
-        from models.convert import export
         from stages.training.results import TrainedModel
 
         run = TrainedModel.of(ctx)
@@ -85,12 +93,12 @@ class Export(Node):
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
             dtype = torch.float32 if self.dtype == "fp32" else torch.bfloat16
-            form = export(run.load(), folder, form=form, dtype=dtype, special_ids=special)
+            form = write_folder(run.load(), folder, form, dtype, special)
             shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
             write_json(folder / "tokenizer_config.json", tokenizer_settings(run, self.model))
             for name in ctx.result("train", "all", of="model").facts.get("tokenizer_files", []):
                 shutil.copyfile(ctx.path("train", "all", f"/{name}", of="model"), folder / name)
-            if form != "bidirectional":
+            if form not in ("bidirectional", "adapter"):
                 write_json(folder / "generation_config.json", special)
             card = model_card(self.model, run, form, self.dtype, ctx.fingerprint("model"))
             (folder / "README.md").write_text(card, encoding="utf-8")
@@ -104,6 +112,48 @@ class Export(Node):
         facts = ctx.result("folder", "all").facts
         lines = [f"form: {facts['form']}", *facts["files"]]
         yield {"kind": "text", "title": "Exported folder", "lines": lines}
+
+
+def write_folder(model: LlamaModel, folder: Path, form: Form, dtype: torch.dtype, special: dict[str, int]) -> str:
+    """Write a model or its adapter, and return the form written."""
+    from models.convert import export
+    from models.transfer import merge
+
+    if form == "adapter":
+        assert model.adapter is not None, "checked"
+        model.adapter.write(model.to(dtype), folder)
+        return form
+    if model.adapter is None:
+        assert form != "merged", "checked"
+        return export(model, folder, form=form, dtype=dtype, special_ids=special)
+    found = export(merge(model), folder, form="auto" if form == "merged" else form, dtype=dtype, special_ids=special)
+    return "merged" if found == "dense" else found
+
+
+def plain_of(node: Node, form: str) -> Llama:
+    """The model that is exported of one with an adapter. Raises RecipeError for a form that it has not."""
+    config, adapter = node.model, getattr(node, "adapter", None)  # type: ignore[attr-defined]
+    if adapter is None:
+        raise RecipeError("export.form", f"{form}, for a model that was trained itself", "auto, dense or factors")
+    kind, plain = type(adapter).__name__, adapter.merged(config)
+    if form == "adapter":
+        if adapter.library is None:
+            raise RecipeError("export.form", f"adapter, for a {kind}, which no library loads", ALONE)
+        if config != config.dense:
+            raise RecipeError(
+                "export.form", f"adapter, for one beside a {type(config).__name__}, which no other library has",
+                "merged, where the factors have no activation between them, or an adapter of a llama",
+            )  # fmt: skip
+        return config
+    if plain is None:
+        raise RecipeError(
+            "export.model", f"a {type(config).__name__} with {kind}, which no plain model equals",
+            "an adapter that merges, such as lora of a llama", "evaluate and generate take the model as it is",
+        )  # fmt: skip
+    return plain
+
+
+ALONE = "one of lora, adalora, ia3 and norms"
 
 
 def special_ids(run: TrainedModel, model: Node) -> dict[str, int]:
@@ -183,6 +233,16 @@ ids = tokenizer("{begin}Once", return_tensors="pt")
 print(tokenizer.decode(model.generate(**ids, max_new_tokens=40)[0]))
 """
 
+ADAPTS = """from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained("the base's folder"), ".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+# every training document began with {begin}, which the tokenizer does not add by itself
+ids = tokenizer("{begin}Once", return_tensors="pt")
+print(tokenizer.decode(model.generate(**ids, max_new_tokens=40)[0]))
+"""
+
 FILLS = """from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 model = AutoModelForMaskedLM.from_pretrained(".")
@@ -191,6 +251,10 @@ tokenizer = AutoTokenizer.from_pretrained(".")
 ids = tokenizer("{begin}Once upon a {mask}{begin}", return_tensors="pt")
 print(tokenizer.decode(model(**ids).logits[0].argmax(-1)))
 """
+
+STORED = {
+    "factors": "factors", "bidirectional": "a plain EuroBERT", "adapter": "an adapter alone, to be put into its base,",
+}  # fmt: skip
 
 WARNING = """
 Its projections are products of factors with an activation between them, which no dense Llama equals. The file
@@ -206,7 +270,10 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
         token_name(run, run.begin_id),
         "steps" in run.config,
     )  # a folder of others says nothing of its training
-    usage = FILLS.format(begin=begin, mask=mask_of(node)) if fills else WRITES.format(begin=begin, code=code)
+    if form == "adapter":
+        usage = ADAPTS.format(begin=begin)
+    else:
+        usage = FILLS.format(begin=begin, mask=mask_of(node)) if fills else WRITES.format(begin=begin, code=code)
     return CARD.format(
         **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size")},
         trained=TRAINED.format(
@@ -216,7 +283,7 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
         if here
         else "",
         made="Pre-training" if here else "A model from elsewhere",
-        stored="factors" if factors else "a plain EuroBERT" if fills else "a plain Llama",
+        stored=STORED.get(form, "a plain Llama"),
         task="fill-mask" if fills else "text-generation",
         usage=usage,
         dtype=dtype,

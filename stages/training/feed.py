@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from models.batch import Batch
+from models.neftune import EmbeddingNoise
 from pipeline.errors import DataError
 from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.collate import Key, Rows, check_shape
@@ -82,8 +83,12 @@ class Feed:
             check_shape(part.collate, batch, len(rows.ids))
             if batch.rows_b is None:
                 batch = replace(batch, rows_b=torch.from_numpy(rows.numbers))
-            if self.node.unit == "document":
+            if self.node.unit != "row":
                 batch = replace(batch, pieces=self._pieces(rows.sources, rows.numbers - self._first_rows[rows.sources]))
+            if self.node.neftune:
+                # by the rows' own numbers, whatever the collator says of them
+                keys = tuple(key.number(row, "neftune", size=7) for row in rows.numbers.tolist())
+                batch = replace(batch, noise=EmbeddingNoise(self.node.neftune, keys))
             made.append(batch if self.device.type == "cpu" else _pinned(batch))
         return made
 
@@ -131,11 +136,14 @@ class Feed:
         return {"groups": both[0], "roles": both[1]}
 
     def _pieces(self, sources: np.ndarray, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Carried values of the documents of some rows: the prior's, where the loss counts one, and the reference's."""
+        """Carried values of the pieces of some rows: the prior's, where the loss counts one, and those that weights and
+        losses of pieces ask for.
+        """
         held = {source: self.training.sources[source].rows for source in np.unique(sources).tolist()}
         in_loss = not self.node.order.weighs and any(one.carries(LOG_PRIOR) for one in held.values())
         names = [LOG_PRIOR] * in_loss
         names += [self.node.reference] * (self.node.reference is not None)
+        names += self.node.reads_of_groups
         found = {}
         for name in names:
             parts = {source: one.pieces(name, rows[sources == source]) for source, one in held.items()}

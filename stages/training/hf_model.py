@@ -29,7 +29,7 @@ class HfModel(Node):
 
     paths: tuple[str, ...] = sources()
 
-    version = 4
+    version = 5
     gives = "model"
 
     def check(self) -> None:
@@ -68,7 +68,7 @@ class HfModel(Node):
             except KeyError as error:
                 raise DataError("hf_model.paths", f"no tensor {error.args[0]}", "those of a dense Llama") from None
             except ValueError as error:
-                raise DataError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
+                raise DataError("hf_model.paths", f"{error}", "a dense Llama that has no biases") from None
             with ctx.create("/model.safetensors") as path:
                 save(path, model)
             with ctx.create("/tokenizer.json") as path:

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from models.adapter import Adapter
 from models.loss_choice import Form
-from models.memory import PeakBytes, StateBytes, peak_bytes, state_bytes
+from models.memory import PeakBytes, StateBytes, checkpoint_bytes, peak_bytes, state_bytes
 from models.objective import Objective
 from models.optimiser import Optimiser
 from models.presets import Llama
@@ -30,6 +31,8 @@ class Settings(Protocol):
     def objective(self) -> Objective: ...
     @property
     def optimizer(self) -> Optimiser: ...
+    @property
+    def adapter(self) -> Adapter | None: ...
     @property
     def batch_rows(self) -> int: ...
     @property
@@ -57,6 +60,7 @@ def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> Peak
         bf16=run.precision == "bf16",
         recompute=run.recompute,
         optimizer=run.optimizer,
+        adapter=run.adapter,
         form=None if form == "auto" else form,
         save_aside=run.save_aside,
     )
@@ -64,8 +68,8 @@ def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> Peak
 
 def file_bytes(run: Settings, vocab_size: int) -> int:
     """Of the published weights and the two checkpoints that are kept."""
-    state = state_bytes(run.model, vocab_size, optimizer=run.optimizer)
-    return state.weights + 2 * (state.weights + state.optimiser)
+    state = state_bytes(run.model, vocab_size, optimizer=run.optimizer, adapter=run.adapter)
+    return state.weights + 2 * checkpoint_bytes(state, adapted=run.adapter is not None)
 
 
 def check_memory(run: Settings, vocab_size: int, length: int, processes: int, device: torch.device) -> None:

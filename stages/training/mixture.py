@@ -127,18 +127,21 @@ def _ids(tokenizer: Path) -> dict[str, int]:
 
 
 def check_reference(training: Training) -> None:
-    """Raises DataError for the first row without a finite value of the column that losses are compared with."""
+    """Raises DataError for the first row without a finite value of a column that losses are compared with."""
     import numpy as np
 
-    for place, source in enumerate(training.sources if training.node.reference is not None else ()):
-        values = source.rows.means(str(training.node.reference), np.arange(source.rows.rows))
-        if len(wrong := np.flatnonzero(~np.isfinite(values))):
-            raise DataError(
-                f"pretrain.rows[{place}], row {wrong[0]}",
-                f"{len(wrong)} rows in which a document has no {training.node.reference}",
-                "a number for every document",
-                "score_loss on the documents that are packed",
-            )
+    node = training.node
+    ways = dict.fromkeys(node.reads_of_groups, "likelihood") | dict.fromkeys(
+        filter(None, [node.reference]), "score_loss"
+    )
+    for place, source in enumerate(training.sources):
+        for name, way in ways.items():
+            values = source.rows.means(name, np.arange(source.rows.rows))
+            if len(wrong := np.flatnonzero(~np.isfinite(values))):
+                raise DataError(
+                    f"pretrain.rows[{place}], row {wrong[0]}", f"{len(wrong)} rows in which a document has no {name}",
+                    "a number for every document", f"{way} on the documents that are packed",
+                )  # fmt: skip
 
 
 def check_priors(training: Training) -> None:

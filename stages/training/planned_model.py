@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from glob import glob
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from models.accounting import parameter_names
 from models.hf_settings import llama_of
 from models.presets import Llama
-from models.starting import no_way
+from models.starting import no_plain, no_way
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from stages.training.lineage import alike
 
+MATERIALISE = (
+    "model: {llama: ...}, which a LOST or low-rank model without an activation between its factors starts, too"
+)
 ONE_TOKENIZER = "pack the rows with the tokenizer of the model, or start from a draw"
 
 
@@ -23,6 +27,33 @@ def check_freeze(node: Any) -> None:
     """Raise RecipeError for a policy that names what the model of a `pretrain` has not."""
     if node.freeze is not None and (wrong := node.freeze.unfit(parameter_names(node.model))):
         raise RecipeError("pretrain.freeze", *wrong)
+
+
+def check_adapter(node: Any) -> None:
+    """Raise RecipeError for an adapter beside nothing that was trained, or of a model that it does not fit."""
+    adapter = node.adapter
+    if adapter is None:
+        return
+    kind = type(adapter).__name__
+    if node.start is None:
+        raise RecipeError(
+            "pretrain.adapter", f"{kind} without a start: what stands still would be a random draw",
+            "a node that gives a model in `start`", "start: a pretrain or hf_model node, or no adapter",
+        )  # fmt: skip
+    if node.freeze is not None:
+        raise RecipeError("pretrain.freeze", f"a policy beside {kind}, which freezes the whole model", "one of the two")
+    if wrong := adapter.unfit(node.model):
+        found, expected = wrong
+        raise RecipeError("pretrain.adapter", found, expected, MATERIALISE)
+    if node.shard > 1 and not adapter.in_shards:
+        raise RecipeError("pretrain.adapter", f"{kind} with shard {node.shard}", "shard: 1, or lora", "set shard: 1")
+    if node.compile == "on" and not adapter.compiles:
+        raise RecipeError("pretrain.compile", f"on, with a {kind} that torch does not compile", "off", "compile: off")
+    if adapter.library is not None and find_spec(adapter.library) is None:
+        raise RecipeError(
+            "pretrain.adapter", f"{kind}, and the library {adapter.library} is not installed", adapter.library,
+            f"pip install siftloom[{adapter.library}]",
+        )  # fmt: skip
 
 
 def check_mixture(packs: Sequence[Any]) -> None:
@@ -43,8 +74,15 @@ def check_mixture(packs: Sequence[Any]) -> None:
 def check_start(node: Any) -> None:
     """Raise RecipeError for a start that no rule makes the model of a `pretrain` from, or whose ids are others."""
     start = node.start
+    if start is None and node.transform:
+        raise RecipeError("pretrain.transform", "transforms of a draw", "a node that gives a model in `start`")
     if start is None or (trained := trained_by(start)) is None:
         return
+    for place, one in enumerate(node.transform):
+        try:
+            trained = one.config(trained)
+        except ValueError as error:
+            raise RecipeError(f"pretrain.transform[{place}]", f"{error}", "one that the start allows") from None
     if reason := no_way(trained, node.model):
         raise RecipeError("pretrain.start", *reason)
     ours, theirs = tokenizer_of(node), tokenizer_of(start)
@@ -59,7 +97,11 @@ def check_start(node: Any) -> None:
 
 def trained_by(node: Node) -> Llama | None:
     """The model that a node gives, as far as anything tells it before the node has run."""
-    config = getattr(node, "model", None)
+    config, adapter = getattr(node, "model", None), getattr(node, "adapter", None)
+    if isinstance(config, Llama) and adapter is not None:
+        if (plain := adapter.merged(config)) is None:
+            raise RecipeError("pretrain.start", *no_plain(adapter, config))
+        return plain
     if isinstance(config, Llama):
         return config
     settings = folder_settings(node)
@@ -71,7 +113,7 @@ def checked_llama(settings: dict[str, Any]) -> Llama:
     try:
         return llama_of(settings)
     except (ValueError, TypeError, AttributeError) as error:
-        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama without grouped queries") from None
+        raise RecipeError("hf_model.paths", f"{error}", "a dense Llama that has no biases") from None
 
 
 def folder_settings(node: Node) -> dict[str, Any] | None:

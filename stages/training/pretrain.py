@@ -11,16 +11,18 @@ the event log. With a mixture the global row numbers count through its sources i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from models.reweight_config import Uniform
+from models.reweight_config import LossShaped
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Resources, Result, TaskPhase, one
 from pipeline.errors import RecipeError
 from stages.tokens.pack import Pack
 from stages.tokens.tokenizer import ENCODERS
 from stages.training import planned_model
+from stages.training.adapter_costs import against_full
 from stages.training.asks import check_rows, check_start
 from stages.training.curves import FILES, of_files
 from stages.training.limits import check_numbers, check_optimizer
@@ -29,6 +31,7 @@ from stages.training.mixture import mixture_figures
 from stages.training.settings import TrainingSettings
 from stages.training.stage import check_stages
 from stages.training.stream import check_stream
+from stages.training.units import check_units
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,12 +60,14 @@ class Pretrain(TrainingSettings):
         check_optimizer(self.optimizer, self.shard)
         if wrong := check_stages(self.schedule):
             raise RecipeError("pretrain.schedule", *wrong)
-        objectives = [self.objective, *(stage.objective for stage in self.schedule)]
+        objectives = self.objectives
         collators = [self.collate, *(stage.collate for stage in self.schedule if stage.collate is not None)]
         check_start(self.start, objectives)
         planned_model.check_freeze(self)
+        planned_model.check_adapter(self)
         planned_model.check_start(self)
         if self.feed is not None:
+            check_units(self, ())
             check_stream(self, [*objectives, *collators, self.reweight], collators)
             return
         if self.tokenizer is not None:
@@ -76,6 +81,7 @@ class Pretrain(TrainingSettings):
                 raise RecipeError("pretrain.rows", f"a share of {share}", "shares above 0")
         packs = [node for node, _ in self.mixture if isinstance(node, Pack)]
         planned_model.check_mixture(packs)
+        check_units(self, packs)
         check_rows(packs, self.order, [*objectives, *collators, self.reweight], collators)
 
     def phases(self):
@@ -115,7 +121,10 @@ class Pretrain(TrainingSettings):
         return publish(ctx, training, *finished(ctx, training, maker))
 
     def figures(self, ctx: Context):
-        weighted = not isinstance(self.weighting, Uniform)
+        weighted = isinstance(self.weighting, LossShaped)
+        if self.adapter is not None:
+            run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
+            yield against_full(self, run["vocab_size"])
         record, unusual = (ctx.path("train", "all", f"/{name}") for name in FILES)
         yield from of_files(record, unusual, self.label, weighted=weighted)
         yield from mixture_figures(ctx, [share for _, share in self.mixture])

@@ -68,6 +68,7 @@ def publish(ctx: Context, training: Training, files: Saver, result: dict[str, An
         "first_loss": losses[0] if losses else None,
         "last_loss": losses[-1] if losses else None,
         "parameters": count_parameters(node.model, training.vocab_size).total,
+        **({} if node.adapter is None else {"trained": node.adapter.count(node.model)}),
         **others,
     }
     trained = len(result["record"]["loss"]) - skipped
@@ -122,19 +123,21 @@ def describe_run(training: Training, tokens: int, feed: Sequence[int] | None) ->
 
     node, rows = training.node, cast("StreamedRows", training.sources[0].rows)
     counts = count_parameters(node.model, training.vocab_size)
+    beside = 0 if node.adapter is None else node.adapter.count(node.model)
     return {
         "format": FORMAT,
         "label": node.label,
         "model": describe(node.model),
+        **({} if node.adapter is None else {"adapter": describe(node.adapter)}),
         "vocab_size": training.vocab_size,
         "length": training.length,
         "end_id": rows.end_id,
         **({} if rows.begins is None else {"begin_id": rows.begins}),
         "attend": node.attend,
         "precision": node.precision,
-        "parameters": counts.total,
+        "parameters": counts.total + beside,
         # fp32 weights and the indices of kept channels: what the model takes to be used
-        "bytes": 4 * counts.total + 8 * counts.indices,
+        "bytes": 4 * (counts.total + beside) + 8 * counts.indices,
         "flops_per_token": count_flops(node.model, training.vocab_size, training.length).training,
         "steps": node.steps,
         "batch_rows": node.batch_rows,

@@ -1,9 +1,10 @@
-"""The samples of a micro-batch that are weighted: its rows, or the documents in them (pieces of documents, when cut).
+"""The samples of a micro-batch that are weighted: its rows, the documents in them (pieces of documents, when cut), or
+the groups of pieces that `pack_samples` lays down.
 
 A token's factor is the weight of its sample divided by the sample's tokens. So uniform weights by tokens are the factor
-1.0 exactly, whatever a sample is: plain training, bit for bit.
+1.0 exactly, whatever a sample is: plain training, bit for bit. A loss of groups takes the weights as they are.
 
-Letters: b rows, t places, u samples.
+Letters: b rows, t places, d pieces of a row, u samples.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from torch import Tensor
 
 from models.batch import Batch
 from models.losses import sum_documents, sum_rows
+from models.objective import TokenLosses
 from models.reweight import highest_prior
+from models.sample_objective import SampleLosses, SamplePieces
 from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.gradients import gather
 
@@ -44,6 +47,13 @@ class Samples:
             self.log_prior_u = None if prior_bd is None else _by_number(prior_bd, stride)
             if reference is not None:
                 self._reference_u = _by_number(batch.pieces[reference], stride)
+        elif unit == "group":
+            pieces = SamplePieces.of(batch)
+            self._index_bt, self._count = pieces.group_p[pieces.piece_bt], pieces.groups
+            self.rows_u = batch.rows_b.repeat_interleave(pieces.groups // len(batch.rows_b))
+            self.log_prior_u = pieces.of_group(LOG_PRIOR) if LOG_PRIOR in pieces.columns else None
+            if reference is not None:
+                self._reference_u = pieces.of_group(reference)
         self.tokens_u = self._sums(torch.zeros_like(batch.labels_bt, dtype=torch.float32))[1]
 
     def means(self, losses_bt: Tensor) -> Tensor:
@@ -54,10 +64,17 @@ class Samples:
         """What samples are ranked by, fp64 `[u]`: their mean loss, or what it is above the reference."""
         return means_u.double() if self._reference_u is None else means_u.double() - self._reference_u.double()
 
-    def by_token(self, g_u: Tensor) -> Tensor:
-        """The factor of each token's loss, fp32 `[b, t]` or `[b, 1]`."""
+    def weighted(self, losses: TokenLosses | SampleLosses, g_u: Tensor) -> Tensor:
+        """The sum of the losses of the samples, each times its weight."""
+        if isinstance(losses, SampleLosses):
+            return (g_u * losses.loss_u).sum()
         factors_u = (g_u / self.tokens_u.clamp_min(1)).float()
-        return factors_u[:, None] if self._index_bt is None else factors_u[self._index_bt]
+        factors_bt = factors_u[:, None] if self._index_bt is None else factors_u[self._index_bt]
+        return (factors_bt * losses.loss_bt).sum()
+
+    def minimised(self, losses: TokenLosses | SampleLosses) -> Tensor:
+        """The loss of each sample as a number: its own, or the mean of its labels'."""
+        return losses.loss_u.detach() if isinstance(losses, SampleLosses) else self.means(losses.loss_bt.detach())
 
     def _sums(self, losses_bt: Tensor) -> tuple[Tensor, Tensor]:
         if self._index_bt is None:

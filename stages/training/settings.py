@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from models.adapter import Adapter
 from models.freeze import Freeze
 from models.objective import CROSS_ENTROPY, Objective
 from models.optim_config import AdamW, Cosine, LearningRateSchedule
 from models.optimiser import Optimiser
 from models.presets import Llama
-from models.reweight_config import Reweight, Uniform
-from pipeline.bounds import AmountAboveZero, Count, Positive
+from models.reweight_config import LossShaped, Reweight, Uniform
+from models.transforms import Transform
+from pipeline.bounds import Amount, AmountAboveZero, Count, Positive
 from pipeline.contract import Node, runtime
 from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
@@ -43,13 +45,19 @@ class TrainingSettings(Node):
     match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
+    transform       what is made of the start before it is trained, one after another: `rope_base`, `depth`
+                    (`models.transforms`); `model` is what comes out
     objective       the loss at each place (`models.objective`)
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
+    neftune         noise on the embeddings of a document of L tokens, `neftune / sqrt(L d) U(-1, 1)`, in training
+                    alone (`models.neftune`); 0 = none
     freeze          which parameters are not trained (`models.freeze`); null = all are
+    adapter         what is trained beside a model that stands still, which `start` gives (`models.adapter`); null = the
+                    model is trained itself
     optimizer       `adamw`, `muon`, `galore`, with the peak of the learning rate (`models.optimiser`)
-    reweight        weights of the rows of a batch by their losses (`models.reweight_config`); null = every
-                    token the same
+    reweight        weights of the samples of a batch by their losses (`models.reweight_config`); null = every token the
+                    same, and with a loss of groups of pieces every group
     lr_schedule     the course of the learning rate
     schedule        stages of training, each up to a share of the steps, with an objective, a collator or an attention
                     of its own (`stages.training.stage`)
@@ -95,10 +103,13 @@ class TrainingSettings(Node):
     model: Llama
     match: Match | None = None
     start: TrainedNode | None = None
+    transform: tuple[Transform, ...] = ()
     objective: Objective = CROSS_ENTROPY
     collate: Collator = NEXT_TOKEN
     order: RowOrder = MIXTURE
+    neftune: Amount = 0.0
     freeze: Freeze | None = None
+    adapter: Adapter | None = None
     reweight: Reweight | None = None
     optimizer: Optimiser = ADAMW
     lr_schedule: LearningRateSchedule = COSINE
@@ -131,6 +142,7 @@ class TrainingSettings(Node):
         if isinstance(self.rows, Mapping):
             object.__setattr__(self, "rows", tuple(self.rows.items()))
         object.__setattr__(self, "schedule", tuple(self.schedule))
+        object.__setattr__(self, "transform", tuple(self.transform))
         object.__setattr__(self, "metrics", (self.metrics,) if isinstance(self.metrics, str) else tuple(self.metrics))
         if self.device == "auto":
             object.__setattr__(self, "device", "cuda" if has_gpu() else "cpu")
@@ -153,11 +165,18 @@ class TrainingSettings(Node):
         return range(least, most + 1)
 
     @property
+    def beside(self) -> Adapter:
+        """The adapter; where there is none, one that does nothing in a step."""
+        return self.adapter or Adapter()
+
+    @property
     def label(self) -> str:
         """What the run is called in tables and figures: model and weights, from the configuration alone."""
         parts = [f"{type(self.model).__name__} {self.model.size}"]
         parts += [f"{name} {getattr(self.model, name)}" for name in ("rank", "density") if hasattr(self.model, name)]
-        if self.reweight is not None and not isinstance(self.reweight, Uniform):
+        if self.adapter is not None:
+            parts.append(type(self.adapter).__name__)
+        if isinstance(self.reweight, LossShaped):
             parts.append(f"{type(self.reweight).__name__} r {self.reweight.r:g}")
         return ", ".join(parts)
 
@@ -183,13 +202,20 @@ class TrainingSettings(Node):
         return self.feed.length if self.feed is not None else getattr(self.mixture[0][0], "length", 256)
 
     @property
-    def weighting(self) -> Reweight:
-        """How the rows of a batch are weighted."""
-        return self.reweight or Uniform()
+    def objectives(self) -> tuple[Objective, ...]:
+        """That of the run and those of its stages."""
+        return (self.objective, *(stage.objective for stage in self.schedule if stage.objective is not None))
 
     @property
-    def unit(self) -> Literal["row", "document"]:
+    def weighting(self) -> Reweight:
+        """How the samples of a batch are weighted: without `reweight` every token counts the same, or every group."""
+        return self.reweight or Uniform(by_tokens=self.unit != "group")
+
+    @property
+    def unit(self) -> Literal["row", "document", "group"]:
         """What a sample of the weights is."""
+        if any(one.unit == "group" for one in self.objectives):
+            return "group"
         return getattr(self.reweight, "unit", "row")
 
     @property
@@ -200,5 +226,9 @@ class TrainingSettings(Node):
     @property
     def reads(self) -> tuple[str, ...]:
         """Carried columns that some part of the run asks for, in order of name."""
-        parts = [self.objective, self.collate, self.order, self.reweight]
-        return columns([*parts, *(part for stage in self.schedule for part in (stage.objective, stage.collate))])
+        return columns([*self.objectives, self.collate, self.order, self.reweight, *(s.collate for s in self.schedule)])
+
+    @property
+    def reads_of_groups(self) -> tuple[str, ...]:
+        """Carried columns that a loss of groups asks for, a value of each piece."""
+        return columns(one for one in self.objectives if one.unit == "group")

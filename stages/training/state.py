@@ -47,13 +47,27 @@ def held_part(tensor: Tensor) -> Held:
     return Held(local, min(tensor.shape[0], shard * chunk), list(tensor.shape), replicate == 0)
 
 
+def parameters_of(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that a checkpoint holds, by name: with an adapter what is trained, for the rest is in the file
+    that the run starts from.
+    """
+    adapted = getattr(model, "adapter", None) is not None
+    return ((name, one) for name, one in model.named_parameters() if one.requires_grad or not adapted)
+
+
+def buffers_of(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The buffers that a checkpoint holds, by name: with an adapter those that no model file holds."""
+    in_file = model.state_dict().keys() if getattr(model, "adapter", None) is not None else ()
+    return ((name, one) for name, one in model.named_buffers() if name not in in_file)
+
+
 def tensors_of(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
     """All tensors of a run by name: parameters, buffers, and the optimiser's state of each parameter."""
-    for name, parameter in model.named_parameters():
+    for name, parameter in parameters_of(model):
         yield f"model/{name}", parameter.detach()
         for key, value in optimizer.state.get(parameter, {}).items():
             yield f"optimizer/{key}/{name}", value
-    for name, buffer in model.named_buffers():
+    for name, buffer in buffers_of(model):
         yield f"model/{name}", buffer
 
 
@@ -92,13 +106,13 @@ def read_parts(folder: Path, files: Sequence[str], model: nn.Module, optimizer: 
     """
     with ExitStack() as opened:
         parts = Parts([opened.enter_context(safe_open(folder / file, framework="pt")) for file in files])
-        for name, parameter in model.named_parameters():
+        for name, parameter in parameters_of(model):
             parts.read(f"model/{name}", parameter.detach())
             for key in parts.keys_of(name):
                 state = empty_state(optimizer, parameter, parts.shape(f"optimizer/{key}/{name}"))
                 parts.read(f"optimizer/{key}/{name}", state)
                 optimizer.state[parameter][key] = state
-        for name, buffer in model.named_buffers():
+        for name, buffer in buffers_of(model):
             parts.read(f"model/{name}", buffer)
 
 

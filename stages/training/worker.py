@@ -52,7 +52,8 @@ from models.reweight import (
     raw_weights,
     spread,
 )
-from models.reweight_config import Uniform
+from models.reweight_config import LossShaped
+from models.sample_objective import SampleLosses
 from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
@@ -69,6 +70,7 @@ from stages.training.step_record import Record
 from stages.training.stream_feed import Passes, open_feed
 from stages.training.training import Training
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
+from stages.training.with_adapter import with_adapter
 
 
 class Trainer:
@@ -83,8 +85,9 @@ class Trainer:
         self.step = 0
         self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
-        # a checkpoint brings all tensors: nothing is drawn, and no SVD made, to be written over
-        self.model = self._fresh() if checkpoint is None else structure(*self._form, device="meta")
+        # a checkpoint brings all tensors but an adapter's base: nothing is drawn, and no SVD made, to be written over
+        resumed = checkpoint is not None and self.node.adapter is None
+        self.model = structure(*self._form, device="meta") if resumed else self._fresh()
         if self.node.freeze is not None:
             self._freeze(self.node.freeze)
         self.model.recompute = self.node.recompute
@@ -116,7 +119,7 @@ class Trainer:
         if start is None:
             return build(*self._form, seed, keep=keep)
         try:
-            return start_from(start.local(), *self._form, seed, keep)
+            return with_adapter(start_from(start.local(), *self._form, seed, keep, self.node.transform), self.training)
         except NoWay as error:
             raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
 
@@ -164,14 +167,14 @@ class Trainer:
             means_u = held.means(losses.score_bt)
             score_u = held.scores(means_u)
             g_u = self._raw_weights(held, score_u, bounds, highest)
-            self.parallel.backward((held.by_token(g_u) * losses.loss_bt).sum(), last=micro is batch[-1])
-            loss_u = held.means(losses.loss_bt.detach())
-            measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, loss_u, held.rows_u))
+            self.parallel.backward(held.weighted(losses, g_u), last=micro is batch[-1])
+            measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, held.minimised(losses), held.rows_u))
         (means_m, score_m, tokens_m, g_m, loss_m, rows_m), request = self._gather(torch.cat(measured, 1), request)
         total, tokens = float(g_m.sum()), float(tokens_m.sum())
         if tokens == 0.0 or total == 0.0:
             raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
         self.parallel.divide(total)
+        node.beside.penalise(self.model)
         norm = float(clip_gradients(self.trained, node.optimizer.clip))
         loss = float((means_m * tokens_m).sum() / tokens)
         finite = math.isfinite(loss) and math.isfinite(norm)
@@ -183,7 +186,8 @@ class Trainer:
         if finite:
             set_learning_rate(self.optimizer, learning_rate)
             self.optimizer.step()
-            if not isinstance(weighting, Uniform) and weighting.scope == "global_lagged":
+            node.beside.stepped(self.model, step, node.steps)
+            if isinstance(weighting, LossShaped) and weighting.scope == "global_lagged":
                 self.bounds = next_bounds(weighting, self.bounds, batch_bounds(weighting, score_m, tokens_m))
         elif node.on_nan == "stop" or sum(self.record["skipped"][1 - IN_A_ROW :]) == IN_A_ROW - 1:
             raise not_finite(step, loss, norm, self.unusual[-1])
@@ -198,19 +202,19 @@ class Trainer:
 
     def _raw_weights(self, held: Samples, score_u: torch.Tensor, bounds: Bounds | None, highest: float) -> torch.Tensor:
         config, at = self.node.weighting, {"step": self.step, "steps": self.node.steps, "highest": highest}
-        if not isinstance(config, Uniform) and config.scope == "micro":
+        if isinstance(config, LossShaped) and config.scope == "micro":
             return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
         return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)
 
-    def _losses(self, micro: Batch) -> TokenLosses:
+    def _losses(self, micro: Batch) -> TokenLosses | SampleLosses:
         bf16 = self.node.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
             losses = self.model(micro, self.training.at(self.step).objective)
-        return cast("TokenLosses", losses)
+        return cast("TokenLosses | SampleLosses", losses)
 
     def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
         config = self.node.weighting
-        if isinstance(config, Uniform) or config.scope != "global_exact":
+        if not isinstance(config, LossShaped) or config.scope != "global_exact":
             return self.bounds
         if not inverse_temperature(config, self.step, self.node.steps):
             return None

@@ -42,7 +42,7 @@ nodes:
   gated:
     use: map
     docs: docs
-    fn: tests.clusters.slurm_functions:gate
+    fn: tests.clusters.stages_of_tests:gate
     writes: {{letters: int32}}
     params: {{folder: "{folder}"}}
 """

@@ -22,12 +22,14 @@ nodes:
   vectors: {use: embed, docs: docs, model: folder, width: 32, batch_rows: 4, commit_rows: 8}
   found: {use: train_clusters, docs: vectors, k: 3, rounds: 4}
   topics: {use: cluster, docs: vectors, model: found, drop: [2]}
+  distinct: {use: semantic_dedup, docs: vectors, model: found, similarity: 0.9}
   marks: {use: judge, docs: topics, model: {endpoint: {url: "URL", model: m}}, in_flight: 2, commit_rows: 4}
   made: {use: generate, docs: docs, model: folder, prompt: "{text}", max_tokens: 4, batch_rows: 4, commit_rows: 8}
 """
 KILLS = (
     "embed-:after-piece:3", "embed-:before-receipt", "train_clusters-:after-receipt:3",
-    "train_clusters-:before-manifest", "cluster-:before-receipt", "judge-:after-piece:2", "judge-:before-receipt",
+    "train_clusters-:before-manifest", "cluster-:before-receipt", "semantic_dedup-:before-receipt",
+    "semantic_dedup-:after-receipt:3", "judge-:after-piece:2", "judge-:before-receipt",
     "generate-:after-piece:2", "generate-:before-receipt",
 )  # fmt: skip
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]  # a run takes a minute on a busy machine

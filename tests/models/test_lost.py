@@ -198,7 +198,7 @@ def test_projections_of_a_block_keep_what_the_accounting_says() -> None:
         made.append(one)
         return one
 
-    Attention(shape.hidden, shape.heads, linear)
+    Attention(shape, linear)
     SwiGLU(shape.hidden, shape.inter, linear)
     for parameter in (p for one in made for p in one.parameters()):
         torch.nn.init.zeros_(parameter)

@@ -49,7 +49,8 @@ def test_every_value_is_plain_json_and_comes_back_equal(table) -> None:
 
 
 def test_single_entries_of_a_size_can_be_replaced() -> None:
-    assert Llama("60m", layers=2, heads=4).shape == SHAPES["60m"]._replace(layers=2, heads=4)
+    assert Llama("60m", layers=2, heads=4).shape == SHAPES["60m"]._replace(layers=2, heads=4, kv_heads=4)
+    assert Llama("60m", kv_heads=2).shape == SHAPES["60m"]._replace(kv_heads=2)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def nodes_of(name, **changes):
     return parse(text, vocabulary()).nodes
 
 
-@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft"])
+@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters"])
 def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     nodes = nodes_of(name)
     graph = build(list(nodes.values()), nodes)
@@ -45,9 +45,11 @@ def smaller(name):
 
 ONE_ARM = {
     "emo": "adaptive", "hft": "round_2", "codegen2": "mixed", "climb": "data", "loss-priors": "in_loss", "sft": "tuned",
+    "adapters": "adalora",
 }  # fmt: skip
 OTHER_ARMS = {
     "emo": "fixed", "codegen2": "prefix", "climb": "vocabulary", "loss-priors": "in_sampler", "sft": "control",
+    "adapters": "bottleneck",
 }  # fmt: skip
 
 
@@ -61,6 +63,38 @@ def test_every_recipe_runs_with_its_method(tmp_path, arms):
     run = Pipeline([nodes[label] for label in wanted], name="objectives", store=str(tmp_path), names=nodes)
     found = run.run(here=True, progress=False)
     assert [found[label].counts["train"]["trained"] for label in wanted] == [2] * len(wanted)
+
+
+def test_an_adapter_leaves_as_a_folder_of_peft_and_merged(tmp_path, monkeypatch):
+    nodes = smaller("adapters")
+    tuned, base = nodes["adapters_lora_all"], nodes["adapters_base"]
+    folders = {"merged": s.Export(model=tuned, form="merged"), "adapter": s.Export(model=tuned, form="adapter"),
+               "base": s.Export(model=base)}  # fmt: skip
+    scored = s.Evaluate(model=tuned, docs=nodes["adapters_second"], samples=0)
+    compared = s.Compare(runs=(scored, s.Evaluate(model=base, docs=nodes["adapters_second"], samples=0)))
+    names = nodes | folders | {"costs": compared}
+    run = Pipeline([*folders.values(), compared], name="adapted", store=str(tmp_path), names=names)
+    found = run.run(here=True, progress=False)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    at = {name: Path(found[name].path("folder", "all", "/README.md")).parent for name in folders}
+    assert {found[name].receipt("folder", "all").facts["form"] for name in folders} == {"merged", "adapter", "dense"}
+    merged = AutoModelForCausalLM.from_pretrained(at["merged"])
+    theirs = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(at["base"]), at["adapter"])
+    ids = torch.arange(3, 40)[None]
+    with torch.no_grad():
+        assert (merged(ids).logits - theirs(ids).logits).abs().max() <= 1e-5
+        assert (merged(ids).logits - AutoModelForCausalLM.from_pretrained(at["base"])(ids).logits).abs().max() > 0
+    assert "PeftModel.from_pretrained" in (at["adapter"] / "README.md").read_text()
+    assert "peft" not in (at["merged"] / "README.md").read_text()
+    trained = found[tuned].receipt("train", "all").facts["trained"]
+    assert trained == tuned.adapter.count(tuned.model)
+    [costs] = [one for one in found["costs"].figures if one["title"] == "What is trained, and what that takes"]
+    [adapter, whole] = [row[1:] for row in costs["rows"]]
+    assert adapter == [trained, 4 * trained, 8 * trained, 12 * trained]
+    assert whole[3] == 12 * found[base].receipt("train", "all").facts["parameters"]
 
 
 def test_an_encoder_is_trained_in_two_phases_and_fills_masks_in_transformers(tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from pipeline.errors import RecipeError, SiftloomError
 from pipeline.graph import build
 from pipeline.recipe.vocabulary import fields_of
 from stages.catalog import (
+    ADAPTERS,
     COLLATORS,
     FEEDS,
     FREEZE,
@@ -31,6 +32,7 @@ from stages.catalog import (
     REWEIGHTING,
     SAMPLES,
     STAGES,
+    TRANSFORMS,
     load,
     load_value,
 )  # fmt: skip
@@ -50,8 +52,8 @@ def scores(table):
 """
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
-    MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, STAGES, MATCH, FEEDS,
-    LANGUAGE_MODELS, SAMPLES,
+    MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -68,6 +70,7 @@ WORDS = {
     "labels": (("a", "b"), ("b", "c")), "test_sources": ((), ("a.jsonl",)), "workers": (1, 2, (1, 2)),
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
+    "value": ("quality", "ref_loss"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -111,7 +114,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     })  # fmt: skip
     for kind in ("language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines",
                  "signals", "pii", "garbled", "code", "tidy", "exact_dedup", "minhash_dedup", "url_dedup", "line_dedup",
-                 "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
+                 "substring_dedup", "halves", "coherence", "compact", "write", "extract"):  # fmt: skip
         node(kind, docs=docs)
     node("url", docs=docs, urls=(at["words.txt"],))
     node("keyword", docs=docs, terms=("word",))
@@ -130,8 +133,15 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
+    node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
+    node("measure", docs=scored, value="quality", by="topic")
+    node("kaft", docs=docs, question="url", context="url", answer="url", type_="url")
+    node("exact_match", docs=docs, expected="url")
+    ranked = node("calibrate", docs=scored, reward="quality", by="topic")
+    node("transform_reward", docs=ranked, by="topic", kl=0.5)
+    node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")
     node("select", docs=scored, by="quality", keep_fraction=0.5)
     tokenizer = node("tokenizer", docs=split, vocab_size=300)
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)

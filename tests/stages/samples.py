@@ -17,9 +17,27 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "url": {"domains": ("list.txt",)}, "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
+    "measure": {"value": "a"}, "exact_match": {"expected": "url"},
+    "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
+    "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
-WIDER = ("url", "url_dedup", "ensemble", "train_head", "head", "train_clusters", "cluster", "loss_weights")
+WIDER = (
+    "url",
+    "url_dedup",
+    "ensemble",
+    "train_head",
+    "head",
+    "train_clusters",
+    "cluster",
+    "loss_weights",
+    "measure",
+    "calibrate",
+    "exact_match",
+    "kaft",
+    "transform_reward",
+    "semantic_dedup",
+)
 
 
 def sample(kind: str, **fields: Any) -> Any:
@@ -29,6 +47,8 @@ def sample(kind: str, **fields: Any) -> Any:
         fields.setdefault(name, value)
     if kind in WIDER and "docs" not in fields:
         fields["docs"] = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
+    if kind == "win_rate" and "policy" not in fields:
+        fields["policy"] = fields["reference"] = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
     if kind == "pack_samples" and "sample" not in fields:
         fields["sample"] = load_value("answer")(prompt="source", answer="text")
     if kind == "tokenizer" and "from_" not in fields:

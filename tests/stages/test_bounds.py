@@ -22,6 +22,7 @@ from tests.stages.samples import sample
 FREE = {
     "seed", "map.version_", "select.min", "select.max", "judge.low", "judge.high", "tokenizer.vocab_size",
     "train_ngram.order", "pack.length", "pack_samples.length", "train_clusters.k", "line_dedup.min_copies",
+    "substring_dedup.length",
     "pretrain.workers", "pretrain.rows", "cluster.weights", "write.shard_bytes",
 }  # fmt: skip
 

@@ -51,7 +51,8 @@ def graph(sources, share=0.5, min_words=50):
     size = s.Map(docs=loud, fn="tests.stages.map_functions:letters", writes={"letters": "int32"}, removes=("short",))
     best = s.Select(docs=s.Split(docs=size, held_out=0.1), by="letters", keep_fraction=share)
     small = s.Compact(docs=best)
-    out = s.Write(docs=small, format="jsonl.gz", columns=("id", "text", "source", "source_id", "parent_row"))
+    columns = ("id", "text", "source", "source_id", "parent_row")
+    out = s.Write(docs=small, format="jsonl.gz", columns=columns, held_out=True)
     return {"raw": raw, "plain": plain, "rule": rule, "best": best, "small": small, "out": out}
 
 
@@ -145,7 +146,7 @@ def test_the_files_are_taken_home_and_another_place_costs_a_copy_only(first, tmp
     files = sorted((store / found["out"].folder / "data" / "files").iterdir())
     expected = [json.loads(line) for file in files for line in gzip.open(file, "rt", encoding="utf-8")]
     home = tmp_path / "home"
-    out = s.Write(docs=nodes["small"], format="jsonl.gz", columns=nodes["out"].columns, to=str(home))
+    out = s.Write(docs=nodes["small"], format="jsonl.gz", columns=nodes["out"].columns, held_out=True, to=str(home))
     run({**nodes, "out": out}, store, "home")
     rows = [json.loads(line) for file in sorted((home / "data").iterdir()) for line in gzip.open(file, "rt")]
     by_id = operator.itemgetter("id")  # files in the store are named after what was read, at home by their number

@@ -107,7 +107,7 @@ RULES = {
     "charset-normalizer", "datatrove", "FastWARC", "uniseg",
 }  # fmt: skip
 # They do the arithmetic that our code spells out, and write the files: compared for drift.
-EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict"}
+EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict", "peft"}
 # An import that the node never comes to, or that decides none of its bytes.
 NOT_USED = {
     ("read", "Resiliparse"): "where it decides, its release is in the mark of the file",
@@ -118,6 +118,7 @@ NOT_USED = {
     **{(kind, "kitoken"): "asks transformers, which encodes by tokenizers"
        for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "score_loss")},
     ("generate", "charset-normalizer"): "makes a new base, and reads no file",
+    ("kaft", "charset-normalizer"): "makes a new base, and reads no file",
     ("compact", "charset-normalizer"): "makes a new base, and reads no file",
     ("refinedweb_lines", "uniseg"): "counts runs between white space alone",
     ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",

@@ -26,7 +26,8 @@ from pipeline.errors import SiftloomError
 KINDS = (
     "read", "language", "gopher_quality", "gopher_repetition", "c4", "fineweb_quality", "refinedweb_lines", "signals",
     "url", "pii", "garbled", "code", "keyword", "safety", "tidy", "exact_dedup", "minhash_dedup", "url_dedup",
-    "line_dedup", "decontaminate", "coherence", "halves", "extract", "write", "map", "split", "select", "ensemble",
+    "line_dedup", "substring_dedup", "decontaminate", "coherence", "halves", "extract", "write", "map", "split",
+    "select", "ensemble",
     "train_ngram", "perplexity", "train_quality", "quality", "train_classifier", "classify", "loss_weights",
     "tokenizer", "pack", "export_tokens",
 )  # fmt: skip

@@ -96,11 +96,12 @@ def nodes(monkeypatch):
         "some": Write(docs=docs, columns=("lang_p", "text")),
         "fields": Write(docs=docs, columns=("source_fields", "id")), "compact": Compact(docs=docs),
         "line_dedup": s.LineDedup(docs=docs), "exact_dedup": s.ExactDedup(docs=docs),
-        "minhash_dedup": s.MinHashDedup(docs=docs),
+        "minhash_dedup": s.MinHashDedup(docs=docs), "substring_dedup": s.SubstringDedup(docs=docs),
     }  # fmt: skip
 
 
-WRITERS = ["parquet", "jsonl", "some", "fields", "compact", "line_dedup", "exact_dedup", "minhash_dedup"]
+DEDUPS = ["line_dedup", "exact_dedup", "minhash_dedup", "substring_dedup"]
+WRITERS = ["parquet", "jsonl", "some", "fields", "compact", *DEDUPS]
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from markdown_it import MarkdownIt
+from run_here import Here
 
 from pipeline.contract import Shard
 from pipeline.driver.execute import Options, run
@@ -17,6 +18,7 @@ from pipeline.safe_text import ACTING
 from stages import publish
 from stages.clean.language import Language
 from stages.read.read import Read
+from stages.split import Split
 from stages.write import Write
 from tests.pipeline import s3
 from tests.stages.local_context import LocalContext
@@ -57,6 +59,32 @@ def write(folder, to, shards=SHARDS, **fields):
         ctx.results["files", key] = writer.finish()
     ctx.run(target)
     return ctx
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl.gz"])
+def test_held_out_documents_are_left_out_unless_they_are_asked_for(tmp_path, form):
+    for i, count in enumerate((4, 1, 2)):
+        lines = [json.dumps({"text": f"text {i} {j}"}) + "\n" for j in range(count)]
+        (tmp_path / f"{i}.jsonl").write_text("".join(lines))
+    docs = Read(paths=(f"{tmp_path}/*.jsonl",))
+    split = Split(docs=docs, held_out=0.5)
+    found = {}
+    for asked in (False, True):
+        node = Write(docs=split, format=form, to=str(tmp_path / f"out-{asked}"), held_out=asked)
+        made = Here(node, tmp_path / "store")
+        keys = sorted(made.state.done(node, "files"))
+        counts = [receipt.counts for receipt in made.state.receipts(node, "files", keys)]
+        assert sum(c["rows"] for c in counts) == 7 == sum(c["written"] + c["held_out"] for c in counts)
+        files = sorted((tmp_path / f"out-{asked}" / "data").iterdir())
+        read = pq.read_table if form == "parquet" else _json_table
+        found[asked] = pa.concat_tables([read(file).select(["text", "held_out"]) for file in files]).to_pylist()
+    assert {row["held_out"] for row in found[True]} == {True, False}
+    assert found[False] == [row for row in found[True] if not row["held_out"]]
+    assert len(found[True]) == 7
+
+
+def _json_table(path):
+    return pa.Table.from_pylist([json.loads(line) for line in gzip.open(path, "rt")])
 
 
 def content(folder):

@@ -21,7 +21,7 @@ from pipeline.driver.execute import Options, run
 from pipeline.driver.on_ray import OnRay
 from pipeline.errors import NodeFailed, Stopped
 from pipeline.graph import build
-from pipeline.ray_runtime.passes import WORTH_A_BLOCK, next_group
+from pipeline.ray_runtime.passes import WORTH_A_BLOCK, Pass, next_group
 from pipeline.results.binding import BaseShard
 from pipeline.worker.passes import ShardWork
 from siftloom.stages import ExactDedup
@@ -120,6 +120,20 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
     while left := [thread for thread in threading.enumerate() if thread.name == "Prefetcher" and thread not in before]:
         assert time.monotonic() < end, f"threads that a pass has left: {left}"
         time.sleep(0.05)
+
+
+def test_a_pass_of_more_blocks_than_one_pipeline_takes_is_several(local_ray, paths, tmp_path, monkeypatch):
+    pipelines, whole = [], Pass._pipeline
+
+    def noted(self, groups, retries, errored):
+        pipelines.append(groups)
+        return whole(self, groups, retries, errored)
+
+    monkeypatch.setattr(Pass, "_pipeline", noted)
+    monkeypatch.setattr("pipeline.ray_runtime.passes.BLOCKS_A_PIPELINE", 5)
+    go(tmp_path / "store", Vowels(docs=Lines(paths=paths)))
+    assert [[len(group) for group in groups] for groups in pipelines] == [GROUPS[:5], GROUPS[5:10], GROUPS[10:]]
+    assert receipts(tmp_path / "store", "vowels") == set(range(SHARDS))
 
 
 def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are_done(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.contract import Columns, Context, Node, Result, RowPhase, Shard, ShardPhase, Source, StoredFile
 from pipeline.files.open_store import open_store
@@ -29,7 +30,11 @@ class Corpus(Node):
     name: str
 
     def shards(self) -> list[Shard]:
-        return [Shard(self.name, f"{i:03d}", len(table), 0) for i, table in enumerate(self.tables)]
+        sizes = [pc.sum(pc.binary_length(table["text"])).as_py() or 0 for table in self.tables]
+        return [
+            Shard(self.name, f"{i:03d}", len(table), size)
+            for i, (table, size) in enumerate(zip(self.tables, sizes, strict=True))
+        ]
 
     def adds(self):
         return {name: str(self.tables[0][name].type) for name in self.tables[0].column_names}

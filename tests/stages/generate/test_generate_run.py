@@ -23,7 +23,7 @@ def sources(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     for name in ("a", "b"):
         rows = [
-            {"text": f"{KINDS[kind] * (2 + i % 3)}{name}{i}", "source": kind}
+            {"text": f"{KINDS[kind] * (2 + i % 3)}{name}{i}", "source": kind, "size": i}
             for i in range(20)
             for kind in [list(KINDS)[i % 2]]
         ]
@@ -81,6 +81,23 @@ def test_a_drop_list_removes_a_cluster_and_computes_no_distance_again(first, sou
     kept = again[dropped["end"]].rows(["cluster_distance"])["cluster_distance"]
     before = found[nodes["end"]].rows(["cluster", "cluster_distance"])
     assert kept.to_pylist() == before.filter(pc.equal(before["cluster"], 0))["cluster_distance"].to_pylist()
+
+
+def test_documents_that_say_the_same_are_one_and_a_limit_compares_no_vector_of_a_shard_again(first):
+    nodes, _, store = first
+    for limit in (0.999, 0.9):
+        once = s.SemanticDedup(docs=nodes["vectors"], model=nodes["found"], similarity=limit)
+        found = run(nodes | {"once": once}, store, "once", ("end", "once"))
+        rows, removed = found["once"].rows(["id", "vector"]), found["once"].removed(own=True)
+        assert len(rows) + len(removed) == 40
+        assert len(removed) > 0
+        assert set(removed["duplicate_of"].to_pylist()) <= set(rows["id"].to_pylist())
+        assert min(removed["value"].to_pylist()) >= limit - 1e-6
+        kept = np.stack(rows["vector"].to_numpy(zero_copy_only=False))
+        clusters = dict(zip(*found["end"].rows(["id", "cluster"]).to_pydict().values(), strict=True))
+        own = np.array([clusters[name] for name in rows["id"].to_pylist()])
+        near = (kept @ kept.T >= limit + 1e-6) & (own[:, None] == own) & ~np.eye(len(kept), dtype=bool)
+        assert not near.any()
 
 
 def test_a_wrong_width_is_named_by_the_run(sources, model, tmp_path):
@@ -169,6 +186,25 @@ def test_new_documents_name_their_parents_and_how_they_were_made(sources, model,
     assert steps[0]["columns"]["id"] == steps[1]["columns"]["parents"][0]
     other = run(nodes, tmp_path / "again")
     assert other[made].rows(["id", "text"]).equals(found[made].rows(["id", "text"]))
+
+
+def test_answers_carry_columns_and_say_how_many_beside_them_were_empty(sources, tmp_path):
+    def answers(*texts: str) -> dict:
+        choices = [{"message": {"content": text}, "finish_reason": "stop"} for text in texts]
+        return {"choices": choices, "usage": {"prompt_tokens": 1, "completion_tokens": 3}}
+
+    docs = s.Read(paths=(f"{sources}/a.jsonl",), keep=("size:int64",))
+    with serving() as server:
+        server.mishaps += [answers("yes", "", "yes"), answers("", " ", "")] * 10
+        model = Endpoint(url=server.url, model="m", tries=3, timeout=5)
+        made = s.Generate(docs=docs, model=model, prompt="{text}", samples=3, carry=("size",), in_flight=1)
+        rows = run({"end": made}, tmp_path)[made].rows(["text", "size", "empty", "parents"]).to_pylist()
+    assert [row["text"] for row in rows] == ["yes"] * 20  # two of three for each of ten; the others have no child
+    assert {row["empty"] for row in rows} == {1}
+    assert [row["size"] for row in rows] == [size for size in range(0, 20, 2) for _ in range(2)]
+    for carry, words in (("length",), "'length'"), (("text",), "'text'"), (("sample",), "'sample'"):
+        with pytest.raises(RecipeError, match=f"generate.carry: {words}"):
+            s.Generate(docs=docs, model=model, prompt="{text}", carry=carry).check()
 
 
 def test_a_transformer_with_a_head_scores_as_it_does_by_itself(sources, model, tmp_path):

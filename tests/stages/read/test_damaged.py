@@ -1,8 +1,10 @@
 """A damaged file ends `read`, or is left out whole: counted, named with the byte and the reason."""
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import tarfile
 from pathlib import Path
 
@@ -59,6 +61,10 @@ DAMAGED = {
     "crc.jsonl.gz": packed[:-8] + b"\0\0\0\0" + packed[-4:],
     "none.jsonl.gz": b"<html>502 Bad Gateway</html>",
     "cut.jsonl.zst": pa.Codec("zstd").compress(lines(BAD), asbytes=True)[:-40],
+    "cut.jsonl.bz2": bz2.compress(lines(BAD))[:-40],
+    "middle.jsonl.bz2": flipped(bz2.compress(lines(BAD)), 0.5),
+    "middle.jsonl.xz": flipped(lzma.compress(lines(BAD)), 0.5),
+    "none.jsonl.xz": b"<html>502 Bad Gateway</html>",
     "cut.json": lines(BAD).replace(b"}\n", b"},\n").join([b"[", b""]),
     "footer.parquet": parquet()[:-20],
     "page.parquet": flipped(parquet(), 0.5),
@@ -94,7 +100,7 @@ def test_a_damaged_file_is_an_error_or_is_left_out_whole(tmp_path, name):
     (entry,) = [entry for result in results.values() for entry in result.facts.get("damaged", ())]
     assert entry["digest"] == {source.name: source.digest for source in ctx.sources()}[name]
     assert entry["found"]
-    if name.endswith((".gz", ".zst", ".arrow", ".tar", ".warc", "page.parquet")):
+    if name.endswith((".gz", ".zst", ".bz2", ".xz", ".arrow", ".tar", ".warc", "page.parquet")):
         assert 0 <= entry["byte"] <= len(DAMAGED[name])
     (table,) = [figure for figure in node.figures(ctx) if "damaged" in figure["title"]]
     assert table["rows"] == [[name, "" if entry["byte"] is None else entry["byte"], entry["found"]]]

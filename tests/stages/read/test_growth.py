@@ -110,7 +110,7 @@ def curated(folder, store, name="grow", keep="longest"):
     distinct = s.ExactDedup(docs=plain)
     unique = s.MinHashDedup(docs=distinct, keep=keep)
     marked = s.Split(docs=unique, held_out=0.5)
-    files, lines_once = s.Write(docs=marked), s.LineDedup(docs=marked)
+    files, lines_once = s.Write(docs=marked, held_out=True), s.LineDedup(docs=marked)
     nodes = {
         "raw": raw, "plain": plain, "distinct": distinct, "unique": unique, "marked": marked, "files": files,
         "lines_once": lines_once,

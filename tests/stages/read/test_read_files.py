@@ -1,8 +1,10 @@
 """Reading: every document comes back once, whatever the files look like; what is none is put aside with its
 reason."""
 
+import bz2
 import gzip
 import json
+import lzma
 import tracemalloc
 
 import pyarrow as pa
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from local_context import LocalContext
 
 from pipeline.errors import DataError, SourceChanged, SourceError
-from stages.read import in_place
+from stages.read import in_place, streams
+from stages.read.layout import NOTHING, formats
 from stages.read.read import Read
 
 
@@ -58,6 +61,8 @@ def write(path, data: bytes, codec: str):
         data = gzip.compress(data, mtime=0)
     elif codec == "zst":
         data = pa.Codec("zstd").compress(data, asbytes=True)
+    elif codec in ("bz2", "xz"):
+        data = {"bz2": bz2, "xz": lzma}[codec].compress(data)
     path = path.with_name(path.name + (f".{codec}" if codec else ""))
     path.write_bytes(data)
     return path
@@ -71,7 +76,7 @@ usable_text = st.text(st.characters(exclude_categories=("Cs",), exclude_characte
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     files=st.lists(st.lists(usable_text, max_size=12), min_size=1, max_size=4),
-    codec=st.sampled_from(["", "gz", "zst"]),
+    codec=st.sampled_from(["", "gz", "zst", "bz2", "xz"]),
     range_bytes=st.integers(1, 200),
     shard_bytes=st.integers(1, 100),
     ascii_only=st.booleans(),
@@ -153,7 +158,7 @@ def test_fail_stops_at_the_first_bad_line_with_its_place(tmp_path):
     assert not list((tmp_path / "out").rglob("*.parquet"))
 
 
-@pytest.mark.parametrize("codec", ["gz", "zst"])
+@pytest.mark.parametrize("codec", ["gz", "zst", "bz2", "xz"])
 def test_a_cut_off_file_is_an_error_with_its_byte_and_leaves_no_shard(tmp_path, codec):
     lines = "\n".join(json.dumps({"text": f"document {i} {hash(str(i))}"}) for i in range(2000)).encode()
     path = write(tmp_path / "a.jsonl", lines, codec)
@@ -171,12 +176,34 @@ def test_what_is_no_gzip_and_an_empty_gzip_are_errors(tmp_path):
             read(tmp_path / "out", [path])
 
 
-def test_gzip_members_and_zero_padding_are_read_through(tmp_path):
-    path = tmp_path / "a.jsonl.gz"
-    members = [gzip.compress(json.dumps({"text": t}).encode() + b"\n", mtime=0) for t in ("one", "two")]
-    path.write_bytes(b"".join(members) + b"\0" * 700)
+@pytest.mark.parametrize(("codec", "library"), [("gz", gzip), ("bz2", bz2), ("xz", lzma)])
+def test_packed_streams_and_zero_padding_are_read_through(tmp_path, monkeypatch, codec, library):
+    monkeypatch.setattr(streams, "CHUNK", 7)  # ends of streams fall into every place of a chunk
+    path = tmp_path / f"a.jsonl.{codec}"
+    texts = ["one", "two " * 300, "three"]
+    members = [library.compress(json.dumps({"text": t}).encode() + b"\n") for t in texts]
+    path.write_bytes((b"\0" * 8).join(members) + b"\0" * 700)
     ctx, _, results = read(tmp_path / "out", [path])
-    assert [row["text"] for row in documents(ctx, results)] == ["one", "two"]
+    assert [row["text"] for row in documents(ctx, results)] == texts
+
+
+def test_a_text_that_begins_like_bzip2_is_a_text(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("BZh9 is how bzip2 begins")
+    ctx, _, results = read(tmp_path / "out", [path])
+    assert [row["text"] for row in documents(ctx, results)] == ["BZh9 is how bzip2 begins"]
+
+
+def test_markdown_is_text_and_a_card_beside_data_is_none(tmp_path):
+    (tmp_path / "data").mkdir()
+    card, notes, data = tmp_path / "README.md", tmp_path / "notes.md", tmp_path / "data" / "a.jsonl"
+    card.write_text("# A data set\n")
+    notes.write_text("# Notes\n\n* one\n")
+    data.write_text('{"text": "a document"}\n')
+    assert formats(["README.md", "notes.md", "data/a.jsonl"], "auto", "x") == [NOTHING, "txt", "jsonl"]
+    assert formats(["README.md", "notes.md"], "auto", "x") == ["txt", "txt"]
+    ctx, _, results = read(tmp_path / "out", [card, notes])
+    assert [row["text"] for row in documents(ctx, results)] == ["# A data set\n", "# Notes\n\n* one\n"]
 
 
 @pytest.mark.parametrize(("name", "range_bytes"), [("a.jsonl", 10**6), ("a.jsonl", 100), ("a.jsonl.gz", 10**6)])

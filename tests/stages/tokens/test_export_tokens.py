@@ -113,6 +113,19 @@ def test_parquet_names_the_row_that_each_document_is(packed, tmp_path):
     assert set(manifest["files"]) == {"tokens-00000.parquet", "tokenizer.json"}
 
 
+def test_webdataset_reads_every_document(packed, tmp_path):
+    from webdataset.compat import WebDataset
+
+    ctx, truth = packed
+    path = export(ctx, "webdataset").with_suffix(".tar")
+    found = list(WebDataset(str(path), shardshuffle=False).decode())
+    assert [sample["ids.npy"].tolist() for sample in found] == truth
+    assert [sample["__key__"] for sample in found] == [f"s0-{row:09d}" for row in range(len(truth))]
+    first = path.read_bytes()
+    ctx.node = ctx.node.rows
+    assert export(ctx, "webdataset").with_suffix(".tar").read_bytes() == first
+
+
 def test_only_a_whole_pack_can_be_exported():
     pack = Pack(docs=DOCS, tokenizer=Tokenizer(docs=DOCS))
     for rows, fields, message in (

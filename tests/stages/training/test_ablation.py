@@ -11,8 +11,9 @@ from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
 from pipeline.report.figures import check
+from stages.intervals import interval
 from stages.read.read import Read
-from stages.training.ablation import Ablation, interval
+from stages.training.ablation import Ablation
 from stages.training.evaluate import Evaluate
 from stages.training.hf_model import HfModel
 

@@ -13,6 +13,7 @@ from models.build import build
 from models.freeze import ByName
 from models.objective import CrossEntropy
 from models.presets import Llama
+from models.reweight import weights
 from models.reweight_config import Uniform
 from pipeline.errors import DataError
 from stages.tokens.taken_rows import has_label
@@ -38,6 +39,7 @@ from tests.stages.training.toys.collator import Masked
 from tests.stages.training.toys.freeze import EveryOther
 from tests.stages.training.toys.objective import Smoothed
 from tests.stages.training.toys.order import EasyFirst
+from tests.stages.training.toys.reweight import Cubic
 
 __all__ = ["job"]  # the fixture
 CPU = torch.device("cpu")
@@ -55,9 +57,10 @@ def carried(job, tmp_path):
 
 
 def toys(job):
-    """A run that uses all four, in two stages."""
+    """A run that uses all five, in two stages."""
     stages = (Stage(until=0.5, collate=Masked(), attend="document"), Stage(until=1.0, objective=Smoothed()))
-    return changed(job, order=EasyFirst(), freeze=EveryOther(), schedule=stages, model=Llama("1m", **TINY))
+    parts = {"order": EasyFirst(), "freeze": EveryOther(), "reweight": Cubic(r=0.5, warmup=0.0)}
+    return changed(job, **parts, schedule=stages, model=Llama("1m", **TINY))
 
 
 def test_a_run_of_foreign_parts_keeps_its_bits_for_two_processes_and_after_a_kill(carried, tmp_path):
@@ -94,6 +97,18 @@ def test_an_objective_is_minimised_and_the_plain_loss_is_recorded(carried):
     assert plain.record["objective"][0] == pytest.approx(plain.record["loss"][0], rel=1e-9)
     assert abs(smoothed.record["objective"][0] - smoothed.record["loss"][0]) > 0.1
     assert smoothed.record["gradient_norm"] != plain.record["gradient_norm"]
+
+
+def test_weights_of_a_shape_of_ones_own_are_those_of_its_formula(carried):
+    config = Cubic(r=0.5, warmup=0.0, ramp=0.0, scope="global_exact")
+    trainer = Trainer(changed(carried, reweight=config), 0, 1, CPU)
+    trainer.train_step()
+    trainer.feed.close()
+    scores, tokens = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4, 4, 4])
+    h = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+    torch.testing.assert_close(weights(config, scores, tokens, step=0, steps=1), torch.softmax(h**3 / 0.5, 0))
+    largest, smallest = trainer.record["weight_max"][0], trainer.record["weight_min"][0]
+    assert largest / smallest == pytest.approx(np.exp(2 / 0.5), rel=1e-6)
 
 
 def test_an_order_decides_the_rows_and_has_them_found_again(carried, tmp_path):

@@ -31,6 +31,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "ngram": (2, 5),
     "line_keep": ("first", "none"),
     "min_copies": (2, 3),
+    "span_length": (3, 6),
+    "span_share": (0.5, 1.0),
     "held_out": (0.1, 0.3, 0.5),
     "seed": (0, 1),
     "keep_fraction": (0.5, 0.9, 1.0),
@@ -137,10 +139,17 @@ def dedup(of: Asked, folder: Path) -> dict[str, Node]:
         max_removed_fraction=1.0,
     )  # fmt: skip
     once = s.LineDedup(docs=unique, keep=of["line_keep"], min_copies=of["min_copies"], allow_empty=True)
-    plain = s.GopherQuality(docs=once, min_words=of["min_words"], min_stop_words=0, allow_empty=True)
+    spans = s.SubstringDedup(
+        docs=once, length=of["span_length"], match=of["match"], keep=of["line_keep"], share=of["span_share"],
+        allow_empty=True,
+    )  # fmt: skip
+    plain = s.GopherQuality(docs=spans, min_words=of["min_words"], min_stop_words=0, allow_empty=True)
     marked = s.Split(docs=plain, held_out=of["held_out"], seed=of["seed"], allow_empty=True)
     files = s.Write(docs=marked, format=of["format"], columns=of["columns"], to="published")
-    return {"distinct": distinct, "unique": unique, "once": once, "plain": plain, "marked": marked, "files": files}
+    return {
+        "distinct": distinct, "unique": unique, "once": once, "spans": spans, "plain": plain, "marked": marked,
+        "files": files,
+    }  # fmt: skip
 
 
 def tokens(of: Asked, folder: Path) -> dict[str, Node]:

@@ -1,0 +1,1 @@
+"""The adapters: one file each, and beside them the layers that come from `peft`."""

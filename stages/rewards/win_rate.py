@@ -1,0 +1,150 @@
+"""How often a policy's answer beats the reference's, under the way in which both are sampled, and what it cost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Interval
+
+from pipeline.bounds import Positive
+from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
+from pipeline.errors import DataError, RecipeError
+from stages.documents import columns_of
+from stages.intervals import interval
+from stages.measure import MeasureNode
+from stages.rewards.tilting import Kind
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class WinRate(MeasureNode):
+    """The share of draws in which the policy's answer has the higher reward, a tie counting half, with its interval.
+
+    policy     answers of the policy, with their rewards
+    reference  answers of the reference to the same prompts
+    reward     the column of rewards in both; answers without one are no draws
+    by         the column that tells prompts apart
+    sampling   `plain`: one answer each; `best` or `worst` of `n` answers each, estimated without bias from all
+    n          answers that are drawn
+    nats       two columns of the policy's answers, their negative log-likelihood under the policy and under the
+               reference (`likelihood`): then the divergence stands beside the win rate [nats per answer]
+    resamples  draws of prompts with replacement, for the intervals
+    level      of the intervals
+
+    Writes `score/all.json`, and `score/all.parquet`: `id` (the prompt), `group` (null) and `value` (its win rate), so
+    that `ablation` compares arms. Law: prompts = compared + few (fewer than `n` answers on a side, or in one alone).
+    """
+
+    policy: Node
+    reference: Node
+    reward: str
+    by: str = "prompt"
+    sampling: Kind = "plain"
+    n: Positive = 1
+    nats: tuple[str, str] | None = None
+    resamples: Annotated[int, Ge(100)] = 2000
+    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
+    seed: int = 0
+
+    stream = "policy"
+
+    @property
+    def measured(self) -> str:
+        return "win rate"
+
+    @property
+    def higher_is_better(self) -> bool:
+        return True
+
+    def check(self) -> None:
+        for field, columns in (("policy", columns_of(self.policy)), ("reference", columns_of(self.reference))):
+            nats = self.nats if self.nats is not None and field == "policy" else ()
+            for name in (self.reward, self.by, *nats):
+                if name not in columns:
+                    raise RecipeError(
+                        f"win_rate.{field}", f"no column {name!r}", f"one of {', '.join(sorted(columns))}"
+                    )
+        if self.sampling == "plain" and self.n > 1:
+            raise RecipeError(
+                "win_rate.n", f"{self.n} answers, and sampling: plain", "sampling: best or worst, or n: 1"
+            )
+
+    def phases(self):
+        law = Law("prompts", "prompts", ("compared", "few"))
+        return (TaskPhase(name="score", keys=one, run=self._score, law=law),)
+
+    def _score(self, ctx: Context, key: str) -> Result:
+        import numpy as np
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        from stages.rewards.tilting import wins
+
+        policy, reference = self._rewards(ctx, "policy"), self._rewards(ctx, "reference")
+        rates = {
+            prompt: wins(np.array(policy[prompt]), np.array(reference[prompt]), self.n, self.sampling)
+            for prompt in sorted(policy.keys() & reference.keys())
+            if min(len(policy[prompt]), len(reference[prompt])) >= self.n
+        }
+        if not rates:
+            found = f"no prompt with {self.n} answers on both sides"
+            raise DataError("win_rate.policy, reference", found, "answers to the same prompts", "generate: samples")
+        values = np.array(list(rates.values()))
+        score: dict[str, Any] = {"sampling": self.sampling, "n": self.n, "level": self.level}
+        score["win_rate"] = self._mean(values)
+        if self.nats is not None:
+            score["kl"] = self._mean(np.array(self._divergences(ctx, rates)))
+        with ctx.create(".parquet") as path:
+            nothing = pa.nulls(len(rates), pa.string())
+            pq.write_table(pa.table({"id": list(rates), "group": nothing, "value": values}), path, compression="zstd")
+        with ctx.create(".json") as path:
+            path.write_text(json.dumps(score, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        prompts = len(policy.keys() | reference.keys())
+        facts = {name: score[name]["mean"] for name in ("win_rate", "kl") if name in score}
+        return Result(counts={"prompts": prompts, "compared": len(rates), "few": prompts - len(rates)}, facts=facts)
+
+    def _columns(self, ctx: Context, side: str, *names: str) -> Iterator[tuple[Any, ...]]:
+        """Rows of the columns; none in which one is null."""
+        for _, table in ctx.rows([self.by, *names], of=side):
+            for row in zip(*(table[name].to_pylist() for name in (self.by, *names)), strict=True):
+                if None not in row:
+                    yield row
+
+    def _rewards(self, ctx: Context, side: str) -> dict[str, list[float]]:
+        found: dict[str, list[float]] = {}
+        for prompt, reward in self._columns(ctx, side, self.reward):
+            if reward != reward:
+                raise DataError(f"win_rate.{side}", f"a reward of the prompt {prompt!r} is NaN", "numbers, or null")
+            found.setdefault(str(prompt), []).append(float(reward))
+        return found
+
+    def _divergences(self, ctx: Context, rates: dict[str, float]) -> list[float]:
+        """Of every compared prompt the mean of ln policy(answer) - ln reference(answer) over the policy's answers."""
+        sums: dict[str, tuple[float, int]] = {}
+        for prompt, own, other in self._columns(ctx, "policy", *(self.nats or ())):
+            total, number = sums.get(str(prompt), (0.0, 0))
+            sums[str(prompt)] = (total + other - own, number + 1)
+        return [total / number for total, number in (sums[prompt] for prompt in rates if prompt in sums)]
+
+    def _mean(self, values: np.ndarray) -> dict[str, float | int]:
+        import numpy as np
+
+        low, high = interval(values, np.ones(len(values)), self.resamples, self.level, self.seed)
+        return {"prompts": len(values), "mean": float(values.mean()), "from": low, "to": high}
+
+    def figures(self, ctx: Context):
+        found = json.loads(ctx.path("score", ONE[0], ".json").read_text(encoding="utf-8"))
+        names = {"win_rate": "win rate", "kl": "divergence from the reference, nats per answer"}
+        rows = [
+            [name, *(round(found[key][part], 4) for part in ("mean", "from", "to"))]
+            for key, name in names.items()
+            if key in found
+        ]
+        how = self.sampling if self.sampling == "plain" else f"{self.sampling} of {self.n}"
+        columns = ["", "mean", f"{self.level:.0%} from", "to"]
+        yield {"kind": "table", "title": f"Policy against reference: {how}", "columns": columns, "rows": rows}

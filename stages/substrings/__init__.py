@@ -1,0 +1,1 @@
+"""Spans of words that a corpus holds more than once."""
