@@ -19,8 +19,6 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright --level error
-	$(BIN)/pylint --disable=all --enable=duplicate-code --min-similarity-lines=8 --ignore-imports=y \
-	  --ignore-signatures=y --ignore-docstrings=y --ignore-comments=y siftloom pipeline stages models
 
 faults: $(STAMP)
 	$(BIN)/python -m pytest -m faults --timeout 2400

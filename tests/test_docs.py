@@ -1,11 +1,11 @@
 """Every code block of README, CONTRIBUTING and docs is executed, page by page and in the order of the page.
 
 Each page has a folder of its own with a few files in `corpus/`. `python` blocks of one page share a process; `bash`
-blocks run line by line with the installed command on PATH; `yaml` blocks that hold a recipe are loaded and planned;
-`text` is not code. A `siftloom run` that says nothing of where it runs is done without Ray, by `--here`. A line that
-needs a cluster (it names an `--address`) is checked to the last option, and run by `tests/clusters`. `make` lines are
-run by whoever runs this test, so of them it is checked only that make knows the target. The cells of a notebook are
-blocks of `python`.
+blocks run line by line, what only reads in this process and the rest with the installed command on PATH; `yaml` blocks
+that hold a recipe are loaded and planned; `text` is not code. A `siftloom run` that says nothing of where it runs is
+done without Ray, by `--here`. A line that needs a cluster (it names an `--address`) is checked to the last option, and
+run by `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked only that make knows
+the target. The cells of a notebook are blocks of `python`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import textwrap
 from pathlib import Path
 
 import pytest
+
+from tests.siftloom.command_line import LIGHT, siftloom
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(
@@ -148,6 +150,8 @@ def check(line: str, folder: Path) -> None:
 
 
 def run(words: list[str], folder: Path) -> str:
+    if words[0] == "siftloom" and words[1] in LIGHT:
+        return siftloom(*words[1:], cwd=folder).stdout
     done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, f"{shlex.join(words)}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
     return done.stdout

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from siftloom.cli.run import ADDRESS, CPUS, JSON, LIMIT, RECIPE, SET, STORE
+from siftloom.cli.run import ADDRESS, CPUS, JSON, LIMIT, RECIPE, SET, STORE, check_here
 from siftloom.screen import find_store, listening, say, say_json, table
 
 
@@ -23,6 +23,7 @@ def ablate(
     cpus: CPUS = None,
     address: ADDRESS = None,
     limit: LIMIT = None,
+    here: Annotated[bool, typer.Option("--here", help="do the work in this process, one task after the other")] = False,
     as_json: JSON = False,
 ) -> None:
     """Train a small model on each of several sets of documents, and say whether the difference is real."""
@@ -35,6 +36,7 @@ def ablate(
     from siftloom.vocabulary import vocabulary
     from stages.training.ablation import rows_of
 
+    check_here(here, cpus, address)
     found, _ = open_recipe(recipe, (), change or (), limit)
     budget = Budget(tokens, seeds, preset)
     made = arms_of(found.nodes, arms, budget)
@@ -46,7 +48,7 @@ def ablate(
             graph,
             name=name,
             store=place,
-            options=Options(cpus=cpus, address=address),
+            options=Options(cpus=cpus, address=address, here=here),
             recipe=dump(graph.nodes, graph.names, vocabulary(), name=name, store=str(place)),
             watcher=watcher,
         )

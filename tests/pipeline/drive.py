@@ -1,7 +1,7 @@
 """A driver in a process of its own: `python drive.py JSON` runs the whole test graph and prints what became of it.
 
-Keys: store, paths, name, cpus, address, wait, lines (of progress, printed), changed (fields by label). Exit codes are
-those of the command.
+Keys: store, paths, name, here, cpus, address, wait, lines (of progress, printed), changed (fields by label). Exit codes
+are those of the command.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ def main(wish: dict[str, Any]) -> int:
     from pipeline.progress.lines import ProgressLines
 
     graph = whole(tuple(wish["paths"]), **wish.get("changed", {}))
-    options = Options(cpus=wish.get("cpus", 1), address=wish.get("address"), wait=wish.get("wait", True))
+    here = wish.get("here", False)
+    cpus = None if here else wish.get("cpus", 1)
+    options = Options(here=here, cpus=cpus, address=wish.get("address"), wait=wish.get("wait", True))
     watcher = ProgressLines(sys.stderr) if wish.get("lines") else None
     try:
         run(graph, name=wish.get("name", "whole"), store=wish["store"], options=options, watcher=watcher)

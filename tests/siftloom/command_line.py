@@ -47,7 +47,7 @@ LIGHT = {
 def siftloom(*words: object, cwd: Path, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
     """Runs a command to its end and checks its exit code: in this process where it starts no Ray."""
     typed = [*map(str, words)]
-    light = typed[0] in LIGHT or (typed[0] == "run" and "--here" in typed)
+    light = typed[0] in LIGHT or (typed[0] in ("run", "ablate") and "--here" in typed)
     done = _in_this_process(typed, cwd, more) if light else in_its_own(*typed, cwd=cwd, **more)
     assert code is None or done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

@@ -60,7 +60,7 @@ def test_the_arms_differ_in_their_documents_alone(folder: Path) -> None:
 
 
 def test_a_real_difference_is_said_to_be_real(folder: Path) -> None:
-    words = ["ablate", "two.yaml", "prose", "noise", "--tokens", "16384", "--seeds", "1", "--cpus", "2"]
+    words = ["ablate", "two.yaml", "prose", "noise", "--tokens", "16384", "--seeds", "1", "--here"]
     said = siftloom(*words, cwd=folder).stdout
     assert "noise is worse than prose by" in said
     assert "the difference is real, as far as one seed says" in said

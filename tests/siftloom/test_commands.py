@@ -307,9 +307,12 @@ def test_doctor_finds_the_rooms_and_a_store_that_cannot_be(small: Small) -> None
     assert [f["what"] for f in bad if f["state"] == "bad"] == [f"store {'file/store'}"]
 
 
-@pytest.mark.parametrize("entry", [["-m", "siftloom"], ["-c", "from siftloom.cli.main import main; main()"]])
-def test_a_users_files_take_the_place_of_no_package(tmp_path: Path, entry: list[str]) -> None:
-    """Neither in the driver nor in workers, which still find the user's own modules."""
+@pytest.mark.parametrize(
+    ("entry", "where"),
+    [(["-m", "siftloom"], ["--cpus", "1"]), (["-c", "from siftloom.cli.main import main; main()"], ["--here"])],
+)
+def test_a_users_files_take_the_place_of_no_package(tmp_path: Path, entry: list[str], where: list[str]) -> None:
+    """Neither in the driver, however it was started, nor in workers, which still find the user's own modules."""
     for name in ("models.py", "pipeline.py", "stages/__init__.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise RuntimeError('a file of the user')\n")
@@ -318,7 +321,7 @@ def test_a_users_files_take_the_place_of_no_package(tmp_path: Path, entry: list[
     mapped = "  mine: {use: map, docs: english, fn: 'mine:marked', per: row, reads: [text], writes: {mark: int32}}\n"
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  plain:")[0] + mapped)
     done = subprocess.run(
-        [sys.executable, *entry, "run", "r.yaml", "--cpus", "1"], cwd=tmp_path, env=environment(),
+        [sys.executable, *entry, "run", "r.yaml", *where], cwd=tmp_path, env=environment(),
         text=True, capture_output=True, timeout=200,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

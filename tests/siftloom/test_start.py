@@ -235,7 +235,7 @@ once = s.Split(docs=s.ExactDedup(docs=s.GopherQuality(docs=docs, min_words=20)),
 pipeline = Pipeline([once], name="mine", store="kept")
 if __name__ == "__main__":
     print([entry.action for entry in pipeline.plan().entries])
-    run = pipeline.run(cpus=1, progress=False)
+    run = pipeline.run(here=True, progress=False)
     print(run[once].rows(["id"]).num_rows, run["exact_dedup"].removed().num_rows, run.name)
     print(run[docs].to_hf().num_rows)
     print(pipeline.recipe())

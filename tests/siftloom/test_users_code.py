@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import environment, siftloom
@@ -109,7 +110,7 @@ def sizes(folder: Path) -> list[int]:
 
 
 def test_the_console_script_sees_an_edited_function_and_its_helper(folder: Path) -> None:
-    script("run", "mine.yaml", "--cpus", "1", cwd=folder)
+    script("run", "mine.yaml", "--here", cwd=folder)
     assert not any(notices(script("plan", "mine.yaml", "--json", cwd=folder)).values())
     assert sizes(folder) == [66, 66]
     (folder / "helper.py").write_text("FACTOR = 100\n")
@@ -138,29 +139,29 @@ def test_a_class_of_the_users_in_a_recipe_is_as_good_as_ours(folder: Path) -> No
     (folder / "own_rules.py").write_text(OWN)
     own = RECIPE.partition("  sized")[0] + "  long: {use: own_rules:LongEnough, docs: docs, min_chars: 50}\n"
     (folder / "mine.yaml").write_text(own)
-    script("run", "mine.yaml", "--cpus", "1", cwd=folder)
+
+    def told(*words: str) -> Any:
+        return json.loads(siftloom(*words, "--json", cwd=folder).stdout)
+
+    script("run", "mine.yaml", "--here", cwd=folder)
     counted = json.loads(script("whatif", "mine", "long", "min_chars=100", "--store", "kept", "--json", cwd=folder))
     assert counted["kept"]["documents"] == [3, 1]
     assert counted["reasons"] == {"long_enough.short": [0, 2]}
-    gone = json.loads(script("whatif", "mine", "long", "min_chars=9999", "--store", "kept", "--json", cwd=folder))
-    traced = json.loads(
-        script(
-            "why", "mine", gone["sides"]["removed then"]["examples"][0]["id"], "--store", "kept", "--json", cwd=folder
-        )
-    )
+    gone = told("whatif", "mine", "long", "min_chars=9999", "--store", "kept")
+    traced = told("why", "mine", gone["sides"]["removed then"]["examples"][0]["id"], "--store", "kept")
     assert [step.get("asked") for step in traced["steps"]] == [None, "LongEnough"]
-    plan = json.loads(script("plan", "mine.yaml", "-s", "long.min_chars=100", "--json", cwd=folder))
+    plan = told("plan", "mine.yaml", "-s", "long.min_chars=100")
     assert {node["name"]: node["action"] for node in plan["nodes"]} == {"docs": "reuse", "long": "run"}
     (folder / "own_rules.py").write_text(OWN.replace("version = 1", "version = 2"))
-    plan = json.loads(script("plan", "mine.yaml", "--json", cwd=folder))
+    plan = told("plan", "mine.yaml")
     assert plan["nodes"][1]["why"] == "version: 1 -> 2"
     for text, words in (
         ("own_rules:LongEnuf", "no class 'LongEnuf' in the module own_rules; did you mean 'LongEnough'?"),
         ("no_rules:LongEnough", "no module 'no_rules' in the working folder"),
     ):
         (folder / "mine.yaml").write_text(own.replace("own_rules:LongEnough", text))
-        told = siftloom("plan", "mine.yaml", cwd=folder, code=2).stderr
-        assert f"mine.yaml:5:15: {words}" in told
+        said = siftloom("plan", "mine.yaml", cwd=folder, code=2).stderr
+        assert f"mine.yaml:5:15: {words}" in said
 
 
 def test_the_version_of_a_map_is_a_key_of_the_recipe(folder: Path) -> None:

@@ -52,9 +52,9 @@ def test_two_at_once_do_every_task_once(finished, tmp_path):
 
 def test_the_impatient_one_leaves_with_75(finished, tmp_path):
     store = tmp_path / "store"
-    first = start(store=store, paths=finished.paths, changed={"docs": {"pause": 60.0}})
+    first = start(store=store, paths=finished.paths, here=True, changed={"docs": {"pause": 60.0}})
     wait_for(store, "nodes/lines-*/lease/*", first)
-    second = start(store=store, paths=finished.paths, name="other", wait=False)
+    second = start(store=store, paths=finished.paths, here=True, name="other", wait=False)
     assert "LeaseHeld: another driver holds docs" in finish(second, 75)
     os.killpg(first.pid, signal.SIGKILL)
     first.communicate()
@@ -62,17 +62,20 @@ def test_the_impatient_one_leaves_with_75(finished, tmp_path):
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_or_stopped_owner_is_taken_over_and_what_it_did_is_kept(finished, tmp_path, end):
-    """Killed: at once, however long the lease. Stopped: after its lease; woken up, it finds everything done."""
+    """Killed, with its Ray: at once, however long the lease. Stopped: after its lease; woken up, it finds everything
+    done.
+    """
+    here = end == signal.SIGSTOP
     store = tmp_path / "store"
     lease = {"SIFTLOOM_LEASE_SECONDS": "600" if end == signal.SIGKILL else "3"}
     slow = {"docs": {"pause": 2.0}}
-    first = start(lease, store=store, paths=finished.paths, changed=slow)
+    first = start(lease, store=store, paths=finished.paths, here=here, changed=slow)
     wait_for(store, "nodes/lines-*/receipts/shards/*", first)
     os.killpg(first.pid, end)
     if end == signal.SIGKILL:
         first.communicate()
     done = {name: when for name, when in times_of(store).items() if "/receipts/" in name}
-    finish(start(lease, store=store, paths=finished.paths, name="other"))
+    finish(start(lease, store=store, paths=finished.paths, here=True, name="other"))
     after = times_of(store)
     assert {name: after[name] for name in done} == done
     assert type(finished)(store, finished.paths).bytes() == finished.bytes()

@@ -17,7 +17,7 @@ TINY = {"hidden": 32, "inter": 48, "layers": 1, "heads": 2}
 
 
 @pytest.fixture(scope="module")
-def finished(local_ray, tmp_path_factory):
+def finished(tmp_path_factory):
     """The folder of the tokenizer, and the finished run of a model on it."""
     from models.presets import Llama
 
@@ -42,7 +42,7 @@ def finished(local_ray, tmp_path_factory):
         "scored": s.ScoreLoss(docs=others, proxies=folder),
     }  # fmt: skip
     pipeline = Pipeline([nodes["evaluation"], nodes["scored"]], name="given", store=str(place / "store"), names=nodes)
-    return place, pipeline.run(progress=False)
+    return place, pipeline.run(here=True, progress=False)
 
 
 def test_the_exported_folder_has_the_files_of_the_tokenizer_and_loads_with_it(finished):

@@ -1,7 +1,6 @@
 """The log of steps over kills, and its readers: TensorBoard's files, W&B and MLflow offline, a service that is down."""
 
 import json
-import signal
 import struct
 import time
 from pathlib import Path
@@ -68,7 +67,7 @@ def test_after_a_kill_the_log_holds_every_step_once(job, tmp_path, processes):
     while not (saver.whole() and len(saver.scratch.read(LOG).splitlines()) % 20 > 3) and time.monotonic() < deadline:
         time.sleep(0.001)
     for process in started:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     assert not saver.scratch.exists(RESULT)
     assert len(logged(folder)) > int(saver.whole()[-1][-10:]), "nothing was there that a dead run wrote too much"

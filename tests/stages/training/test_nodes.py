@@ -15,7 +15,7 @@ import torch
 from models.optim_config import AdamW
 from models.presets import Llama, Lost
 from models.reweight_config import LinUpper
-from pipeline.driver.execute import run
+from pipeline.driver.execute import Options, run
 from pipeline.errors import RecipeError
 from pipeline.files.open_store import file_on_disk
 from pipeline.graph import build
@@ -62,15 +62,18 @@ def nodes(folder):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, local_ray):
-    """(nodes by name, name -> folder of a node's data) of one run."""
+    """(nodes by name, name -> folder of a node's data) of one store: what is trained was trained on Ray."""
     folder = tmp_path_factory.mktemp("run")
     named = nodes(folder / "input")
     graph = build(list(named.values()), named)
-    found = run(graph, name="run", store=str(folder / "store"))
+    store = str(folder / "store")
+    run(build([named["rows"]]), name="rows", store=store, options=Options(here=True))
+    run(build([named["lost"], named["dense"]]), name="trained", store=store)
+    found = run(graph, name="run", store=store, options=Options(here=True))
     from pipeline.driver.ledger import Ledger
     from pipeline.files.open_store import open_store
 
-    state = Ledger(graph, open_store(str(folder / "store")))
+    state = Ledger(graph, open_store(store))
     places = {name: folder / "store" / state.folder(node) / "data" for name, node in named.items()}
     assert found is not None
     return named, places, {name: state.fingerprint(node) for name, node in named.items()}

@@ -1,13 +1,7 @@
 """The loop in plain processes: bits for any number of them, resume after SIGKILL, weights over the whole batch."""
 
 import json
-import os
-import pickle
 import shutil
-import signal
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -28,6 +22,7 @@ from stages.training.row_source import RowSource
 from stages.training.training import Training
 from stages.training.worker import Trainer, train
 from tests.models.calls import losses as token_losses
+from tests.stages.training.processes import LAUNCH, group
 from tests.stages.training.rows import changed, declared, fingerprint_of, made_rows
 
 TINY = {"hidden": 32, "inter": 48, "layers": 2, "heads": 2}
@@ -61,21 +56,9 @@ def at(job, folder, **changes):
     return changed(job, scratch=str(folder) if isinstance(folder, Path) else folder, **changes)
 
 
-def start(job, folder, processes=1, module="stages.training.launch", scratch=None):
+def start(job, folder, processes=1, module=LAUNCH, scratch=None):
     """Training processes of one group, as torchrun would start them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "job.pkl").write_bytes(pickle.dumps(at(job, scratch or folder)))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    started = []
-    for process_rank in range(processes):
-        env = os.environ | {
-            "RANK": str(process_rank), "WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1",
-        }  # fmt: skip
-        started.append(subprocess.Popen([sys.executable, "-m", module, str(folder / "job.pkl")], env=env))
-    return started
+    return group(at(job, scratch or folder), folder, processes, module)
 
 
 def finish(started):
@@ -113,7 +96,7 @@ def kill_after_first_checkpoint(job, folder, processes, seconds=100):
         if all(process.poll() is not None for process in started):
             break
     for process in started:
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         process.wait()
     checkpoints = saver.whole()
     assert checkpoints
