@@ -89,6 +89,12 @@ def shapes(adapter: Adapter, config: Llama) -> list[tuple[int, ...]]:
     return adapter.tensors(projections(shape), shape.layers, shape.hidden)
 
 
+def adapter_of(model: LlamaModel) -> Adapter | None:
+    """What is trained beside a model; None for a plain one."""
+    assert model.adapter is None or isinstance(model.adapter, Adapter)
+    return model.adapter
+
+
 def attach(adapter: Adapter, model: LlamaModel, seed: int | None, base: str) -> None:
     """Freeze a model, and put an adapter into it. `base`: SHA-256 of the frozen model's file."""
     model.requires_grad_(False)

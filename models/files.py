@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models import ADAPTERS, MODELS
-from models.adapter import Adapter, attach
+from models.adapter import Adapter, adapter_of, attach
 from models.build import structure
 from models.llama import LlamaModel
 from models.presets import Llama
@@ -73,8 +73,8 @@ def save(path: Path, model: LlamaModel, tensors: Mapping[str, Tensor] | None = N
         "vocab_size": model.vocab_size,
         "max_length": model.max_length,
     }
-    if model.adapter is not None:
-        header |= {"adapter": describe(model.adapter), "base": model.base}
+    if (adapter := adapter_of(model)) is not None:
+        header |= {"adapter": describe(adapter), "base": model.base}
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in held.items()}
     save_tensors(plain, path, {HEADER: json.dumps(header, sort_keys=True)})
 

@@ -16,12 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from models.adapter import Adapter
 from models.attention import Attention, Cache, MakeLinear, View, rotary_tables, see
 from models.batch import Batch
-from models.objective import Objective, TokenLosses
+from models.objective import Objective, SampleLosses, TokenLosses
 from models.presets import Llama, Shape
-from models.sample_objective import SampleLosses
 
 Readout = Objective | Literal["logits", "states", "mean", "last"]
 
@@ -84,7 +82,7 @@ class LlamaModel(nn.Module):
         super().__init__()
         shape = config.shape
         self.config, self.vocab_size, self.max_length = config, vocab_size, max_length
-        self.adapter: Adapter | None = None  # what is trained beside the frozen model (`models.adapter.attach`)
+        self.adapter: object = None  # what is trained beside the frozen model (`models.adapter.adapter_of`)
         self.base: str | None = None  # SHA-256 of the frozen model's file
         self.recompute = False  # keep the inputs of blocks alone, and run each again in the backward
         self.compiled = False  # the blocks are compiled: what runs may not depend on where documents lie

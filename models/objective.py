@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.batch import Batch
-    from models.sample_objective import SampleLosses
 
 
 class TokenLosses(NamedTuple):
     """Two fp32 tensors `[b, t]`, 0 where there is no label; `score` has no gradient and may be the detached loss."""
 
     loss_bt: Tensor
+    score_bt: Tensor
+
+
+class SampleLosses(NamedTuple):
+    """`loss_u`: of each group of pieces. `score_bt`: the plain cross-entropy fp32 `[b, t]`, without a gradient."""
+
+    loss_u: Tensor
     score_bt: Tensor
 
 

@@ -13,19 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
-from models.objective import Objective
+from models.objective import Objective, SampleLosses
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.batch import Batch
-
-
-class SampleLosses(NamedTuple):
-    """`loss_u`: of each group. `score_bt`: the plain cross-entropy fp32 `[b, t]`, without a gradient."""
-
-    loss_u: Tensor
-    score_bt: Tensor
 
 
 class PieceValues(NamedTuple):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.adapter import adapter_of
 from models.build import build, structure
 from models.convert import dense_tensors
 from models.files import load
@@ -25,7 +26,7 @@ class NoWay(ValueError):
 
 def merge(model: LlamaModel) -> LlamaModel:
     """The plain model that computes what one with an adapter does; raises NoWay where there is none."""
-    adapter = model.adapter
+    adapter = adapter_of(model)
     assert adapter is not None, "a plain model"
     if adapter.merged(model.config) is None:
         raise NoWay("; expected ".join(no_plain(adapter, model.config)))

@@ -6,7 +6,7 @@ of the layers, so that a checkpoint holds them and a resumed run goes on with th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import Protocol, cast
 
 import torch
 from peft.tuners.adalora import SVDLinear
@@ -14,10 +14,18 @@ from torch import Tensor, nn
 
 from models.adapters.peft_layers import NAME
 
-if TYPE_CHECKING:
-    from models.adapters.adalora import AdaLora
-
 PARTS = ("lora_A", "lora_B", "lora_E")
+
+
+class Pruning(Protocol):
+    """How many directions are kept, and when: `models.adapters.adalora.AdaLora`."""
+
+    @property
+    def smooth(self) -> tuple[float, float]: ...
+    @property
+    def every(self) -> int: ...
+    def window(self, steps: int) -> tuple[int, int]: ...
+    def budget(self, step: int, steps: int, matrices: int) -> int: ...
 
 
 def remember(model: nn.Module) -> None:
@@ -61,7 +69,7 @@ def _from_orthogonal(rows: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cut(model: nn.Module, adapter: AdaLora, step: int, steps: int) -> None:
+def cut(model: nn.Module, adapter: Pruning, step: int, steps: int) -> None:
     """Measure what a step said of every number, and set the singular values of what the budget cuts to zero."""
     layers, (begin, end) = svd_layers(model), adapter.window(steps)
     if step < end:

@@ -116,12 +116,14 @@ class Export(Node):
 
 def write_folder(model: LlamaModel, folder: Path, form: Form, dtype: torch.dtype, special: dict[str, int]) -> str:
     """Write a model or its adapter, and return the form written."""
+    from models.adapter import adapter_of
     from models.convert import export
     from models.transfer import merge
 
     if form == "adapter":
-        assert model.adapter is not None, "checked"
-        model.adapter.write(model.to(dtype), folder)
+        adapter = adapter_of(model)
+        assert adapter is not None, "checked"
+        adapter.write(model.to(dtype), folder)
         return form
     if model.adapter is None:
         assert form != "merged", "checked"

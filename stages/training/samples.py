@@ -16,9 +16,9 @@ from torch import Tensor
 
 from models.batch import Batch
 from models.losses import sum_documents, sum_rows
-from models.objective import TokenLosses
+from models.objective import SampleLosses, TokenLosses
 from models.reweight import highest_prior
-from models.sample_objective import SampleLosses, SamplePieces
+from models.sample_objective import SamplePieces
 from stages.tokens.packed_rows import LOG_PRIOR
 from stages.training.gradients import gather
 

@@ -41,7 +41,7 @@ from models.channels import check_channels
 from models.files import save
 from models.freeze import Freeze, apply
 from models.llama import LlamaModel
-from models.objective import TokenLosses
+from models.objective import SampleLosses, TokenLosses
 from models.optim import clip_gradients, set_learning_rate, trained
 from models.reweight import (
     Bounds,
@@ -53,7 +53,6 @@ from models.reweight import (
     spread,
 )
 from models.reweight_config import LossShaped
-from models.sample_objective import SampleLosses
 from models.schedules import learning_rate_factor
 from models.transfer import NoWay, start_from
 from pipeline.errors import DataError
