@@ -53,8 +53,9 @@ def demo(
         from siftloom.demo.broken import run_broken
 
         raise typer.Exit(run_broken(store, cpus, as_json, sys.stderr))
+    from pipeline.driver.options import Options
     from siftloom.demo.page import show
     from siftloom.demo.run import run_demo
 
-    run, result = run_demo(store, cpus, sys.stderr)
+    run, result = run_demo(store, Options(cpus=cpus), sys.stderr)
     say_json(result) if as_json else show(run, result)

@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
+from pipeline.driver.options import Options
 from pipeline.errors import UserError
 from pipeline.files.address import Address
 from pipeline.files.open_store import MARK
@@ -54,7 +55,7 @@ def run_broken(store: str, cpus: int | None, as_json: bool, stream: TextIO, chan
         raise UserError(f"{broken}", "a folder that is no store, which would be removed", "no such folder", "--store")
     shutil.rmtree(broken, ignore_errors=True)
     print("reference run, not interrupted", file=stream, flush=True)
-    run_demo(store, cpus, stream, changes)
+    run_demo(store, Options(cpus=cpus), stream, changes)
     kills, before = [], {}
     for place, here in KILLS:
         print(f"run that is killed in {place}", file=stream, flush=True)

@@ -15,6 +15,7 @@ from pipeline.files.address import Address
 from siftloom.demo.truth import planted_truth, removals, score
 
 if TYPE_CHECKING:
+    from pipeline.driver.options import Options
     from siftloom.run import NodeView, Run
 
 MODELS = ("dense", "lost", "lost_reweighted", "dense_unfiltered")
@@ -28,10 +29,9 @@ def recipe_path() -> Path:
 
 
 def run_demo(
-    store: str | Address, cpus: int | None, stream: TextIO | None, changes: Sequence[str] = ()
+    store: str | Address, options: Options, stream: TextIO | None, changes: Sequence[str] = ()
 ) -> tuple[Run, dict[str, Any]]:
     """Return the run and its result. Progress goes to `stream`; `changes` are overrides of the recipe."""
-    from pipeline.driver.execute import Options
     from pipeline.recipe import load
     from siftloom.run import execute
     from siftloom.screen import listening
@@ -41,8 +41,7 @@ def run_demo(
     recipe = load(recipe_path(), vocabulary(), changes)
     with peak_memory() as memory, listening(store, recipe.name, stream=stream) as watcher:
         run = execute(
-            recipe.graph(), name=recipe.name, store=store, options=Options(cpus=cpus), recipe=recipe.text,
-            watcher=watcher,
+            recipe.graph(), name=recipe.name, store=store, options=options, recipe=recipe.text, watcher=watcher,
         )  # fmt: skip
         made = gather(run)
         report = write_report(run, made["planted"])

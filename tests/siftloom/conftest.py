@@ -31,8 +31,11 @@ def second(small: Small, tmp_path_factory: pytest.TempPathFactory) -> Small:
 
 
 @pytest.fixture(scope="session")
-def demo(local_ray: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
-    """The run and what `siftloom demo --json` prints. It takes minutes: who asks first needs a longer timeout."""
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Any]]:
+    """The run, without Ray, and what `siftloom demo --json` prints. It takes a minute: who asks first needs a longer
+    timeout.
+    """
+    from pipeline.driver.options import Options
     from siftloom.demo.run import run_demo
 
-    return run_demo(str(tmp_path_factory.mktemp("demo")), 2, None, FEW)
+    return run_demo(str(tmp_path_factory.mktemp("demo")), Options(here=True), None, FEW)

@@ -35,6 +35,6 @@ def test_a_run_in_an_object_store_makes_the_same_bytes_and_is_read_back(finished
         store.write(name, found[name][:-9] + b"otherwise")
         (finding,) = verify(uri, "whole")
         assert (finding.node, finding.file) == ("long", name)
-        finish(start(store=uri, paths=finished.paths, cpus=2))
+        finish(start(store=uri, paths=finished.paths, here=True))
         assert store.read(name) == found[name]
         assert verify(uri, "whole") == []

@@ -25,11 +25,20 @@ from pipeline.worker.passes import PassPhase
 
 ROWS = 40
 ACTORS = Resources(actors=(1, 2))
+HERE, ON_RAY = Options(here=True), Options(cpus=2)
 
 
 @pytest.fixture
 def paths(tmp_path) -> tuple[str, ...]:
     return write_corpus(tmp_path / "in", files=6, lines=ROWS)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> dict[str, str]:
+    """What the chain leaves without Ray; that tasks of Ray leave the same is in `tests/pipeline/driver/test_here`."""
+    folder = tmp_path_factory.mktemp("plain")
+    go(folder / "store", chain(write_corpus(folder / "in", files=6, lines=ROWS)), options=HERE)
+    return bytes_of(folder / "store")
 
 
 @pytest.fixture
@@ -42,8 +51,8 @@ def chain(paths: tuple[str, ...], **fields) -> Node:
     return Vowels(docs=Sizes(docs=Long(docs=Lines(paths=paths)), batch_rows=5, **fields))
 
 
-def go(store: Path, *targets: Node):
-    return run(build(targets), name="run", store=str(store), options=Options(cpus=2))
+def go(store: Path, *targets: Node, options: Options = ON_RAY):
+    return run(build(targets), name="run", store=str(store), options=options)
 
 
 def cut(*asks: Resources) -> list[tuple[str, list[int]]]:
@@ -70,20 +79,18 @@ def test_a_pass_is_cut_where_resources_differ_and_what_holds_them_stands_alone(a
     assert cut(*asks) == found
 
 
-def test_actors_change_no_byte_and_open_once_each(local_ray, paths, marks, tmp_path):
-    go(tmp_path / "tasks", chain(paths))
+def test_actors_change_no_byte_and_open_once_each(local_ray, plain, paths, marks, tmp_path):
     go(tmp_path / "actors", chain(paths, asks=ACTORS, marks=marks))
-    assert bytes_of(tmp_path / "actors") == bytes_of(tmp_path / "tasks")
+    assert bytes_of(tmp_path / "actors") == plain
     opened = [pid for pid, *_ in marks_of(marks, "open")]
     assert len(opened) == len(set(opened)) <= 2
     assert {pid for *_, pid in marks_of(marks, "rows")} <= set(opened)
 
 
-def test_a_phase_that_starts_from_side_cars_is_read_for(local_ray, paths, marks, tmp_path):
-    go(tmp_path / "store", Long(docs=Lines(paths=paths)))
+def test_a_phase_that_starts_from_side_cars_is_read_for(local_ray, plain, paths, tmp_path):
+    go(tmp_path / "store", Long(docs=Lines(paths=paths)), options=HERE)
     go(tmp_path / "store", chain(paths, asks=ACTORS))
-    go(tmp_path / "tasks", chain(paths))
-    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "tasks")
+    assert bytes_of(tmp_path / "store") == plain
 
 
 def test_a_killed_actor_loses_one_piece_and_no_byte_tells_of_it(local_ray, marks, tmp_path):
@@ -91,7 +98,7 @@ def test_a_killed_actor_loses_one_piece_and_no_byte_tells_of_it(local_ray, marks
     node = Sizes(docs=Lines(paths=paths), batch_rows=5, commit_rows=20, marks=marks, dies_at=119, asks=ACTORS)
     go(tmp_path / "killed", node)
     assert Path(marks, "dead").exists()
-    go(tmp_path / "whole", Sizes(docs=Lines(paths=paths), batch_rows=5))
+    go(tmp_path / "whole", Sizes(docs=Lines(paths=paths), batch_rows=5), options=HERE)
     assert bytes_of(tmp_path / "killed") == bytes_of(tmp_path / "whole")
     rows = [(int(first), int(count)) for first, count, _ in marks_of(marks, "rows")]
     killed = next(
@@ -115,13 +122,12 @@ def test_a_shard_that_kills_every_actor_is_named_with_the_cause(local_ray, paths
     assert done == {"long": 6, "sizes": 5}
 
 
-def test_what_cannot_be_loaded_is_named_once_and_no_row_is_lost(local_ray, paths, tmp_path):
+def test_what_cannot_be_loaded_is_named_once_and_no_row_is_lost(local_ray, plain, paths, tmp_path):
     with pytest.raises(NodeFailed, match=r"sizes, load: the weights are not there") as found:
         go(tmp_path / "store", chain(paths, asks=ACTORS, unloadable=True))
     assert "tasks failed" not in str(found.value)
     go(tmp_path / "store", chain(paths, asks=ACTORS))
-    go(tmp_path / "tasks", chain(paths))
-    assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "tasks")
+    assert bytes_of(tmp_path / "store") == plain
 
 
 def test_gpus_where_there_are_none_are_named(local_ray, paths, tmp_path):
@@ -154,7 +160,7 @@ def test_actors_leave_room_for_the_tasks_that_read_for_them(local_ray, asks, spa
 def test_devices(paths, marks, tmp_path):
     """One device per process for its life, what was declared is what Ray was asked for, nothing is left."""
     asked = {
-        "paths": paths, "store": str(tmp_path / "gpus"), "marks": marks, "cpus": 4,
+        "paths": paths, "store": str(tmp_path / "gpus"), "marks": marks, "cpus": 2,
         "asks": {"cpus": 0.5, "gpus": 1, "memory": 50_000_000, "actors": [2, 2]},
     }  # fmt: skip
     done = subprocess.run(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from models.optim_config import AdamW
 from models.presets import Llama
-from pipeline.driver.execute import run
+from pipeline.driver.execute import Options, run
 from pipeline.driver.ledger import Ledger
 from pipeline.files.open_store import open_store
 from pipeline.graph import build
@@ -50,11 +50,17 @@ def node(folder, docs, *, dies_at=-1, **fields):
     )  # fmt: skip
 
 
+def before_training(streamed, store):
+    """Do the work that a training on Ray begins with in this process."""
+    run(build([streamed.tokenizer]), name="before", store=store, options=Options(here=True))
+
+
 def trained(folder, streamed):
     """The folder with what a run of this node has published in the store of `folder`."""
-    graph = build([streamed], {"model": streamed})
-    run(graph, name="run", store=str(folder / "store"))
-    state = Ledger(graph, open_store(str(folder / "store")))
+    graph, store = build([streamed], {"model": streamed}), str(folder / "store")
+    before_training(streamed, store)
+    run(graph, name="run", store=store)
+    state = Ledger(graph, open_store(store))
     return folder / "store" / state.folder(streamed) / "data/train/all"
 
 

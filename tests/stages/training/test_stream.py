@@ -19,7 +19,7 @@ from stages.training.compare import Compare
 from stages.training.pretrain import Pretrain
 from stages.training.stream import RowStream
 from stages.training.stream_rows import ROW_BITS
-from tests.stages.training.streamed import LENGTH, node, trained, written
+from tests.stages.training.streamed import LENGTH, before_training, node, trained, written
 from tests.stages.training.toys.noted import noted
 
 pytestmark = [pytest.mark.usefixtures("local_ray"), pytest.mark.timeout(600)]  # the fixture is two trainings on Ray
@@ -78,6 +78,7 @@ def test_one_worker_that_is_not_interrupted_gives_the_same_bits_again(twice):
 def test_a_machine_without_a_cpu_for_the_pipeline_is_named(tmp_path):
     docs, _ = written(tmp_path / "input")
     streamed = node(tmp_path, docs, workers=2)
+    before_training(streamed, str(tmp_path / "store"))
     with pytest.raises(NodeFailed, match="workers x threads: 3; expected at most 2"):
         run(build([streamed]), name="run", store=str(tmp_path / "store"))
 
