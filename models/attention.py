@@ -72,11 +72,11 @@ def see(batch: Batch, *, masks_only: bool = False) -> View:
     if segments_bt is None and batch.attention != "prefix":
         return View(causal=causal)
     if segments_bt is not None and not masks_only:
-        pieces = document_pieces(segments_bt)
         on_gpu, long = segments_bt.device.type != "cpu", segments_bt.shape[1] >= LONG_ROW
-        if causal and (long or on_gpu):
+        pieces = batch.segment_runs() if on_gpu or long else ()
+        if causal and pieces:
             return View(groups=groups_of(pieces, segments_bt.shape[1], segments_bt.device))
-        if not causal and (on_gpu or (long and segments_bt.numel() >= LONG_DOCUMENT * len(pieces))):
+        if pieces and (on_gpu or segments_bt.numel() >= LONG_DOCUMENT * len(pieces)):
             prefix_bt = batch.prefix_bt if batch.attention == "prefix" else None
             return View(
                 pieces=tuple(
@@ -90,18 +90,6 @@ def _prefix(prefix_bt: Tensor | None, causal: bool, row: int, start: int, end: i
     if prefix_bt is not None:
         return int(prefix_bt[row, start:end].sum())
     return 0 if causal else end - start
-
-
-def document_pieces(segments_bt: Tensor) -> list[tuple[int, int, int]]:
-    """(row, start, end) of every run of equal segments, in order."""
-    found = []
-    for row, segments in enumerate(segments_bt.tolist()):
-        start = 0
-        for place in range(1, len(segments) + 1):
-            if place == len(segments) or segments[place] != segments[start]:
-                found.append((row, start, place))
-                start = place
-    return found
 
 
 def view_mask(batch: Batch) -> Tensor:

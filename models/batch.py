@@ -18,6 +18,19 @@ if TYPE_CHECKING:
 Attention = Literal["causal", "prefix", "bidirectional"]
 
 
+def document_pieces(segments_bt: Tensor) -> tuple[tuple[int, int, int], ...]:
+    """(row, start, end) of every run of equal segments, in order."""
+    import numpy as np
+
+    segments = segments_bt.cpu().numpy()
+    begins = np.ones(segments.shape, bool)
+    begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+    rows, starts = np.nonzero(begins)
+    last = np.append(rows[1:] != rows[:-1], True)
+    ends = np.where(last, segments.shape[1], np.append(starts[1:], 0))
+    return tuple(zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """Rows of ids with what belongs to them. Only `ids_bt` is needed for logits, and `labels_bt` for losses.
@@ -39,6 +52,7 @@ class Batch:
     groups_bd     int64 [b, d], of samples: the group of each document of a row, from 1, and 0 behind its last one
     roles_bd      int64 [b, d], what each document is in its group
     noise         noise on the embeddings, in training alone
+    runs          (row, start, end) of every run of equal segments, in order, where they were counted on the host
     """
 
     ids_bt: Tensor
@@ -55,16 +69,27 @@ class Batch:
     groups_bd: Tensor | None = None
     roles_bd: Tensor | None = None
     noise: EmbeddingNoise | None = None
+    runs: tuple[tuple[int, int, int], ...] | None = None
 
     @property
     def segments_bt(self) -> Tensor | None:
         """The documents that attention stays inside of; None when it does not."""
         return self.documents_bt if self.cut else None
 
+    def segment_runs(self) -> tuple[tuple[int, int, int], ...]:
+        """(row, start, end) of every run of equal segments, in order."""
+        if self.runs is not None:
+            return self.runs
+        assert self.segments_bt is not None
+        return document_pieces(self.segments_bt)
+
     def to(self, device: torch.device) -> Batch:
-        """The same batch on a device; from pinned memory the copy runs beside the device's work."""
+        """The same batch on a device; from pinned memory the copy runs beside the device's work. What the host has to
+        know of it is counted before: later it would wait for all that the device has still to do.
+        """
         if self.ids_bt.device == device:
             return self
+        runs = self.segment_runs() if self.segments_bt is not None else None
         moved = {
             name: value.to(device, non_blocking=True)
             for name, value in vars(self).items()
@@ -73,4 +98,4 @@ class Batch:
         mappings = ("columns", "pieces")
         for part in mappings:
             moved[part] = {name: value.to(device, non_blocking=True) for name, value in getattr(self, part).items()}
-        return Batch(**{**vars(self), **moved})
+        return Batch(**{**vars(self), **moved, "runs": runs})

@@ -75,8 +75,10 @@ def common_factor(grad_n: Tensor, factors_n: Tensor) -> float | None:
     if not len(factors_n):
         return 1.0
     largest = factors_n.abs().argmax()
-    c = 1.0 if not factors_n[largest] else float(grad_n[largest] / factors_n[largest])
-    return c if torch.equal(grad_n, factors_n * c) else None
+    c = (grad_n[largest] / factors_n[largest]).where(factors_n[largest] != 0, 1.0)
+    same = (grad_n == factors_n * c).all()
+    found, is_common = torch.stack([c, same.to(c.dtype)]).tolist()  # the device is waited for once
+    return found if is_common else None
 
 
 def passes(

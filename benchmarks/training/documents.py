@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from benchmarks.dedup.records import say
-from models.attention import LONG_ROW, View, attend, document_pieces, view_mask
-from models.batch import Batch
+from models.attention import LONG_ROW, View, attend, view_mask
+from models.batch import Batch, document_pieces
 from models.grouped_attention import groups_of
 
 HEADS, WIDTH = 8, 64

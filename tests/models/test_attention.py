@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import attention
-from models.attention import document_pieces, see
-from models.batch import Batch
+from models.attention import see
+from models.batch import Batch, document_pieces
 from models.build import build
 from models.grouped_attention import groups_of, padded
 from models.objective import CROSS_ENTROPY
