@@ -186,7 +186,7 @@ def test_the_code_behind_a_node_ends_with_the_last_module_it_imports(monkeypatch
     drift.code_of(Pretrain(rows=Node(), model=Llama("1m")))
     assert {"training/worker.py", "models/lost.py", "models/attention.py", "tokens/packed_rows.py"} <= seen
     assert {path.split("/")[0] for path in seen} <= {
-        "pipeline", "files", "stages", "models", "hf", "training", "tokens",
+        "pipeline", "files", "stages", "models", "hf", "adapters", "training", "tokens",
     }  # fmt: skip
 
 
