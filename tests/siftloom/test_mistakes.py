@@ -143,8 +143,9 @@ def test_a_folder_that_is_there_is_read_before_anything_runs(tmp_path: Path) -> 
     rows = sample("pack")
     start = s.HfModel(paths=[tmp_path / "*"])
     for changes, words in (
-        ({}, "pretrain.start: a model of hidden 96, inter 256, layers 2, heads 4; expected one of hidden"),
-        ({"num_key_value_heads": 2}, "num_key_value_heads: found 2, expected 4"),
+        ({}, "pretrain.start: a model of hidden 96, inter 256, layers 2, heads 4, kv_heads 4; expected one of hidden"),
+        ({"num_key_value_heads": 2}, "heads 4, kv_heads 2; expected one of hidden"),
+        ({"num_key_value_heads": 3}, "kv_heads: found 3, expected a divisor of heads (4)"),
         ({"vocab_size": None}, "no vocab_size"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(known | changes))

@@ -14,7 +14,8 @@ from stages.read.read import Read
 
 WIDE = {"a": "float32", "vector": "float32[4]", "url": "string", "ref_loss": "float32", "ref_tokens": "int32"}
 NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside what a type can say
-    "url": {"domains": ("list.txt",)}, "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
+    "url": {"domains": ("list.txt",)}, "patterns": {"patterns": ("a",)}, "line_patterns": {"patterns": ("a",)},
+    "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
     "measure": {"value": "a"}, "exact_match": {"expected": "url"},
