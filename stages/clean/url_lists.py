@@ -17,9 +17,11 @@ ALTERNATIVES = 400  # words in one regular expression: more of them pass the mem
 
 
 def entries(ctx: Context, field: str, lower: bool = True) -> list[str]:
-    """The entries of all files of a field, each once, in lower case if asked for."""
+    """The entries of all files of a field, each once, in lower case if asked for. Their order follows from what the
+    files hold, and not from their names.
+    """
     found: dict[str, None] = {}
-    for source in ctx.sources(field):
+    for source in sorted(ctx.sources(field), key=lambda source: source.digest):
         try:
             text = _content(ctx, source).decode("utf-8-sig")
         except UnicodeDecodeError as error:

@@ -30,7 +30,9 @@ NAMED = {
     "read": (lambda paths: s.Read(paths=paths), ("a.jsonl", "b.txt")),  # by their endings
 }
 # all files of a field in order of their names, each found by its place
-BY_CONTENT = {"decontaminate", "fasttext_model", "keyword", "language", "safety", "tidy", "url"}
+BY_CONTENT = {
+    "decontaminate", "fasttext_model", "keyword", "language", "line_patterns", "patterns", "safety", "tidy", "url",
+}  # fmt: skip
 
 
 def fingerprint(node, store):
