@@ -17,8 +17,12 @@ def cut(tables: list[pa.Table], rows: int) -> list[list]:
     return [batch["group"].to_pylist() for batch in [*found, *cutter.end()]]
 
 
-@given(st.lists(st.sampled_from(["a", "b", None]), max_size=60), st.integers(1, 9), st.lists(st.integers(1, 20)))
-def test_no_batch_parts_a_group_and_all_are_as_small_as_may_be(groups, rows, arrivals):
+RUNS = st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.integers(1, 12)), min_size=1, max_size=12)
+
+
+@given(RUNS, st.integers(1, 9), st.lists(st.integers(1, 9), min_size=1))
+def test_no_batch_parts_a_group_and_all_are_as_small_as_may_be(runs, rows, arrivals):
+    groups = [value for value, size in runs for _ in range(size)]
     whole = pa.table({"group": pa.array(groups, pa.string())})
     parts, at = [], 0
     for size in arrivals:
