@@ -143,7 +143,7 @@ def one(job: Job, number: int, seconds: dict[str, float], folder: Path) -> str:
     found, expected = bytes_of(store), bytes_of(job.store)
     if different := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
         return f"{len(different)} files differ: {different[:5]}"
-    print(f"{'hit' if was_hit else 'too late to hit'}, {len(said)} commands, equal bytes", flush=True)
+    print(f"{'hit' if was_hit else 'nothing there to hit'}, {len(said)} commands, equal bytes", flush=True)
     return ""
 
 
