@@ -60,11 +60,11 @@ from pipeline.fields import sources as sources
 from pipeline.fields import target as target
 from pipeline.fields import threshold as threshold
 from pipeline.files.address import Address as Address
-from pipeline.files.address import masked_in
 from pipeline.files.store import Store as Store
 from pipeline.files.stored import StoredFile as StoredFile
 from pipeline.files.stored import too_large as too_large
 from pipeline.json_object import json_object as json_object
+from pipeline.node_line import node_line
 from pipeline.resources import ONE_CPU
 from pipeline.resources import Resources as Resources
 from pipeline.returned import Columns as Columns
@@ -278,28 +278,6 @@ class Rounds:
 # nodes
 
 
-def _shown(self: Any) -> str:
-    """`repr` of a node: its line in a recipe, with other nodes by their kinds, and secrets of URIs masked."""
-    fields = [f"use: {self.kind()}"]
-    for each in dataclasses.fields(self):
-        value = getattr(self, each.name)
-        if each.repr and (type(value), value) != (type(each.default), each.default):
-            fields.append(f"{each.name.removesuffix('_')}: {_as_written(value)}")
-    return masked_in("{" + ", ".join(fields) + "}")
-
-
-def _as_written(value: Any) -> str:
-    if isinstance(value, Node):
-        return value.kind()
-    if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_as_written, value))}]"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{_as_written(key)}: {_as_written(item)}" for key, item in value.items()) + "}"
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return value if isinstance(value, str) and value else repr(value)
-
-
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Node(metaclass=Checked):
     """A frozen value: what to do, to what. See the module's docstring for how one is written. Making one holds every
@@ -322,7 +300,7 @@ class Node(metaclass=Checked):
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        cls.__repr__ = _shown  # here, so that `dataclass` leaves it: fields of paths may hold secrets
+        cls.__repr__ = node_line  # here, so that `dataclass` leaves it: fields of paths may hold secrets
 
     allow_empty: bool = runtime(False)  # whether it may remove every row it sees; else that stops the run
 
