@@ -12,8 +12,8 @@ from pipeline.construct import Checked
 from pipeline.files.address import masked_in
 
 # Words that YAML takes for texts as they stand; JSON's quotes serve all others.
-WORD = re.compile(r"[A-Za-z_./][\w./:-]*(?<!:)")
-NO_TEXT = {"true", "false", "null"}
+WORD = re.compile(r"(?![.]*\d|[.]inf|[.]nan)[A-Za-z_./][\w./:*-]*(?<!:)", re.IGNORECASE)
+NO_TEXT = {"true", "false", "null", "yes", "no", "on", "off"}  # in any case of letters, by YAML 1.1
 
 
 def node_line(self: Any) -> str:
@@ -36,5 +36,7 @@ def _written(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{_written(key)}: {_written(item)}" for key, item in value.items()) + "}"
     if isinstance(value, str):
-        return value if WORD.fullmatch(value) and value not in NO_TEXT else json.dumps(value, ensure_ascii=False)
+        return (
+            value if WORD.fullmatch(value) and value.lower() not in NO_TEXT else json.dumps(value, ensure_ascii=False)
+        )
     return json.dumps(value) if value is None or isinstance(value, bool) else repr(value)

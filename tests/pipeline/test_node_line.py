@@ -11,6 +11,7 @@ from stages.select import Select
 
 def test_a_line_is_read_back_as_it_was_meant() -> None:
     paths = ["a.jsonl", "with, comma", "x: y", "true", "12", "", "s3://b/c", "ends:", "ümlaut", "[x]", "# no"]
+    paths += ["*.jsonl", "docs/*.jsonl", ".5", ".inf", ".NaN", "Yes", "off", "NULL", "1e3", "./a", "../b", "..", "_1"]
     line = repr(Read(paths=tuple(paths), keep=("a:int64",)))
     assert plain(compose(line, "line")) == {"use": "read", "paths": paths, "keep": ["a:int64"]}
     assert yaml.safe_load(line)["paths"] == paths
