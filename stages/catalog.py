@@ -58,6 +58,8 @@ NODES = {
     "generate": "stages.generate.generate:Generate",
     "model_folder": "stages.generate.model_folder:ModelFolder",
     "embed": "stages.generate.embed:Embed",
+    "retrieval": "stages.generate.retrieval:Retrieval",
+    "similarity": "stages.generate.similarity:Similarity",
     "train_clusters": "stages.generate.train_clusters:TrainClusters",
     "cluster": "stages.generate.cluster:Cluster",
     "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",

@@ -8,13 +8,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import Context
+from models.objectives.gedi import Gedi
+from pipeline.contract import Context, Node
 from stages.generate.folder import FolderLM
-from stages.generate.guide import codes_of
 from stages.generate.loading import model_files
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+
+def codes_of(model: Node) -> tuple[str, ...]:
+    """The codes of a `pretrain` with `objective: gedi`; none of another node."""
+    return next((one.codes for one in getattr(model, "objectives", ()) if isinstance(one, Gedi)), ())
 
 
 class CodeModel:

@@ -18,9 +18,8 @@ from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss, cut
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
 
-    from stages.generate.guide import OpenGuide
+    from stages.generate.lm import OpenGuide
 
 
 class FolderLM:
@@ -101,24 +100,27 @@ class FolderLM:
         nats = likelihoods(lambda ids_bt: self.causal(ids_bt).logits, whole, self.window, self.batch_rows, self.device)
         return [TargetLoss(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """Vectors are of unit length. A text longer than the model is cut at its end."""
         import numpy as np
         import torch
 
+        from stages.generate.pooled import padded, pool, seen_texts
+
+        seen = seen_texts(self.tokenizer, texts, self.longest, instruction=instruction, twice=pooling == "echo")
         order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
         vectors: np.ndarray | None = None
         for start in range(0, len(order), self.batch_rows):
             chosen = order[start : start + self.batch_rows]
-            batch = self.tokenizer(
-                [texts[i] for i in chosen], padding=True, truncation=True, max_length=self.longest, return_tensors="pt"
-            ).to(self.device)
+            ids_bt, mask_bt, pooled_bt = padded(
+                [seen[i] for i in chosen], self.tokenizer.pad_token_id or 0, self.device
+            )
             with torch.no_grad():
                 if pooling == "static":
-                    states_btd = self.encoder.get_input_embeddings()(batch["input_ids"]).float()
+                    states_btd = self.encoder.get_input_embeddings()(ids_bt).float()
                 else:
-                    states_btd = self.encoder(**batch).last_hidden_state.float()
-            pooled_bd = torch.nn.functional.normalize(pool(states_btd, batch["attention_mask"], pooling), dim=-1)
+                    states_btd = self.encoder(input_ids=ids_bt, attention_mask=mask_bt).last_hidden_state.float()
+            pooled_bd = torch.nn.functional.normalize(pool(states_btd, pooled_bt, pooling), dim=-1)
             if vectors is None:
                 vectors = np.empty((len(texts), pooled_bd.shape[1]), np.float32)
             vectors[chosen] = pooled_bd.cpu().numpy()
@@ -218,17 +220,3 @@ class FolderLM:
             GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids))
             for text, end, seen, ids in zip(texts, finish, prompt_tokens, written, strict=True)
         ]
-
-
-def pool(states_btd: torch.Tensor, mask_bt: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """`[b, d]`: the mean over the tokens of each row, or the state of its first or last token; padding may stand on
-    either side.
-    """
-    import torch
-
-    if pooling in ("mean", "static"):
-        weights_bt1 = mask_bt[:, :, None].to(states_btd.dtype)
-        return (states_btd * weights_bt1).sum(1) / weights_bt1.sum(1).clamp_min(1.0)
-    places_bt = torch.arange(mask_bt.shape[1], device=mask_bt.device) * mask_bt
-    at_b = places_bt.argmax(1) if pooling == "last" else mask_bt.argmax(1)
-    return states_btd[torch.arange(len(states_btd), device=states_btd.device), at_b]

@@ -143,8 +143,9 @@ class Generate(NewBaseNode):
         )
         if self.guide is not None:
             assert isinstance(lm, FolderLM), "checked"
-            lm.guide = self.guide.open(ctx, self.batch_rows, self.device)
-            lm.guide.check(lm)
+            guide = self.guide.open(ctx, self.batch_rows, self.device)
+            guide.check(lm)
+            lm.guide = guide
         if isinstance(self.model, Endpoint):
             model = self.model.model
         else:

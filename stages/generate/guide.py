@@ -1,7 +1,7 @@
 """What steers a model that writes: the slot, and GeDi with its control.
 
 A guide is a frozen value in the field `guide` of `generate`. It is opened once in a worker (`open`), and then on the
-prompts of each batch (`OpenGuide.over`), which gives a rule for the next token (`models.generate.Rule`) that keeps a
+prompts of each batch (`Opened.over`), which gives a rule for the next token (`models.generate.Rule`) that keeps a
 cache of its own. A new one is a file with a class of this base and a line in `stages.catalog.GUIDES`.
 
 Letters: c codes, b texts, v vocabulary.
@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from models.fields import Typed
-from models.objectives.gedi import Gedi
 from pipeline.contract import Context, Node
 from pipeline.errors import DataError, RecipeError
+from stages.generate.codes import CodeModel, codes_of
+from stages.generate.folder import FolderLM
 from stages.training.lineage import alike
 from stages.training.planned_model import tokenizer_of
 
@@ -24,20 +25,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from models.generate import Rule
-    from stages.generate.codes import CodeModel
-    from stages.generate.folder import FolderLM
-
-
-class OpenGuide(Protocol):
-    """A guide whose model is loaded."""
-
-    def check(self, writer: FolderLM) -> None:
-        """Raise DataError for a model that writes with other tokens."""
-        ...
-
-    def over(self, prompts: Sequence[Sequence[int]]) -> Rule:
-        """A rule for the answers to these prompts, given as ids. It is asked for one token after another."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,12 +59,10 @@ class Guide(metaclass=Typed):
                 "pack the rows of both with one tokenizer",
             )  # fmt: skip
 
-    def open(self, ctx: Context, batch_rows: int, device: str) -> OpenGuide:
+    def open(self, ctx: Context, batch_rows: int, device: str) -> Opened:
         """The guide with its model, in a worker."""
-        from stages.generate.codes import CodeModel
-
         model = CodeModel.of(ctx, "guide", batch_rows, device)
-        return _Opened(self, model, (model.codes.index(self.wanted), model.codes.index(self.against)))
+        return Opened(self, model, (model.codes.index(self.wanted), model.codes.index(self.against)))
 
     def logits(self, logits_bv: Tensor, logp_cbv: Tensor, history_cb: Tensor, counted: int, model: CodeModel) -> Tensor:
         """The logits of the answers' next tokens. Of the wanted code and then the other one: `logp_cbv` of every next
@@ -144,13 +129,8 @@ class Difference(Guide):
         return logits_bv + self.strength * (logp_cbv[0] - logp_cbv[1])
 
 
-def codes_of(model: Node) -> tuple[str, ...]:
-    """The codes of a `pretrain` with `objective: gedi`; none of another node."""
-    return next((one.codes for one in getattr(model, "objectives", ()) if isinstance(one, Gedi)), ())
-
-
 @dataclass(frozen=True)
-class _Opened:
+class Opened:
     """A guide over its model. `at`: places of the wanted code and of the other one."""
 
     guide: Guide
@@ -158,6 +138,7 @@ class _Opened:
     at: tuple[int, int]
 
     def check(self, writer: FolderLM) -> None:
+        """Raise DataError for a model that writes with other tokens."""
         if writer.tokenizer.get_vocab() != self.model.lm.tokenizer.get_vocab():
             raise DataError(
                 "generate.guide.model", "a model of another vocabulary than the one that writes", "one vocabulary",
@@ -165,6 +146,7 @@ class _Opened:
             )  # fmt: skip
 
     def over(self, prompts: Sequence[Sequence[int]]) -> Rule:
+        """A rule for the answers to these prompts, given as ids. It is asked for one token after another."""
         reading = self.model.read(prompts, [self.model.codes[place] for place in self.at])
         if self.guide.from_begin:
             history_cb, counted_b = reading.of_prompts()

@@ -9,8 +9,8 @@ from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import RecipeError
 from stages.documents import TEXT
+from stages.generate.codes import CodeModel, codes_of
 from stages.generate.embed import whole_batches
-from stages.generate.guide import codes_of
 from stages.generate.loading import libraries_of
 from stages.wants import TrainedNode
 
@@ -73,8 +73,6 @@ class Posterior(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
         import pyarrow.compute as pc
-
-        from stages.generate.codes import CodeModel
 
         model = CodeModel.of(ctx, "model", self.batch_rows, self.device)
         wanted = model.codes.index(self.wanted)

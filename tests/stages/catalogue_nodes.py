@@ -137,6 +137,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("hf_quality", docs=docs, model=folder)
     node("generate", docs=docs, model=folder, prompt="{text}")
     embedded = node("embed", docs=scored, model=folder, width=4)
+    node("retrieval", queries=embedded, docs=embedded)
+    node("similarity", docs=embedded, left="vector", right="vector", gold="quality")
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("semantic_dedup", docs=embedded, model=made["train_clusters"])

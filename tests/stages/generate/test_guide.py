@@ -16,7 +16,7 @@ from stages.generate.codes import CodeModel, CodeReading
 from stages.generate.endpoint import Endpoint
 from stages.generate.folder import FolderLM
 from stages.generate.generate import Generate
-from stages.generate.guide import Difference, GediGuide, Steering, _Opened
+from stages.generate.guide import Difference, GediGuide, Opened, Steering
 from stages.generate.lm import Sampling
 from stages.generate.posterior import Posterior
 from stages.read.read import Read
@@ -125,7 +125,7 @@ WRITES = Sampling(temperature=1.0, max_tokens=6, seed=2)
 def steering(lm, one) -> FolderLM:
     """The same model, steered by itself under two of its words."""
     codes = ("Ġcat", "Ġdog")
-    opened = _Opened(one, CodeModel(lm, codes, 2.0, (0.3, -0.3)), (0, 1))
+    opened = Opened(one, CodeModel(lm, codes, 2.0, (0.3, -0.3)), (0, 1))
     return FolderLM(lm.folder, batch_rows=lm.batch_rows, guide=opened)
 
 
@@ -167,7 +167,7 @@ def test_a_guide_that_counts_for_nothing_writes_what_none_writes(lm):
 def test_a_guide_of_another_vocabulary_is_named(lm, tmp_path):
     other = FolderLM(folder_of(tmp_path / "m"), batch_rows=2)
     other.tokenizer.add_tokens(["<new>"])
-    opened = _Opened(with_codes(), CodeModel(other, ("Ġcat", "Ġdog")), (0, 1))
+    opened = Opened(with_codes(), CodeModel(other, ("Ġcat", "Ġdog")), (0, 1))
     with pytest.raises(DataError, match="another vocabulary"):
         opened.check(lm)
 
