@@ -37,7 +37,7 @@ class Retrieval(MeasureNode):
     level      of the intervals
 
     Writes `score/all.json` and `score/all.parquet` (`id`, `group` and `value`, the nDCG, of every query). Law: queries
-    = measured + without (no document belongs to them).
+    = measured + without (no vector, or no document that belongs to them).
     """
 
     queries: Node
@@ -78,8 +78,8 @@ class Retrieval(MeasureNode):
 
         from stages.generate.ranking import ranks
 
-        names, wanted_q, query_qd = self._vectors(ctx, "queries")
-        _, belongs_n, doc_nd = self._vectors(ctx, "docs")
+        names, wanted_q, query_qd, queries = self._vectors(ctx, "queries")
+        _, belongs_n, doc_nd, _ = self._vectors(ctx, "docs")
         if not len(doc_nd) or not len(query_qd):
             raise DataError("retrieval.docs, queries", "no vectors on one side", "documents on both", "siftloom status")
         if query_qd.shape[1] != doc_nd.shape[1]:
@@ -109,23 +109,26 @@ class Retrieval(MeasureNode):
         with ctx.create(".json") as path:
             described = {"depth": self.depth, "level": self.level, "documents": len(doc_nd), **score}
             path.write_text(json.dumps(described, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        counts = {"queries": len(names), "measured": len(kept), "without": len(names) - len(kept)}
+        counts = {"queries": queries, "measured": len(kept), "without": queries - len(kept)}
         return Result(counts=counts, facts={name: score[name]["mean"] for name in NAMES})
 
-    def _vectors(self, ctx: Context, side: str) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Ids, what belongs together, and vectors in fp64."""
+    def _vectors(self, ctx: Context, side: str) -> tuple[list[str], np.ndarray, np.ndarray, int]:
+        """Ids, what belongs together, and vectors in fp64 of the rows that have one; and how many rows there are."""
         import numpy as np
 
         names: list[str] = []
         belongs: list[str] = []
         parts: list[np.ndarray] = [np.zeros((0, 0))]
+        rows = 0
         for _, table in ctx.rows(list(dict.fromkeys([ID, self.by, self.match])), of=side):
+            rows += table.num_rows
+            table = table.filter(table[self.by].is_valid())
             names += table[ID].to_pylist()
             belongs += table[self.match].cast("string").to_pylist()
             flat = table[self.by].combine_chunks().flatten().to_numpy(zero_copy_only=False)
             parts.append(flat.reshape(table.num_rows, -1).astype(np.float64))
         filled = [part for part in parts if part.size]
-        return names, np.array(belongs, dtype=object), np.concatenate(filled) if filled else parts[0]
+        return names, np.array(belongs, dtype=object), np.concatenate(filled) if filled else parts[0], rows
 
     def _mean(self, values: np.ndarray) -> dict[str, float]:
         import numpy as np

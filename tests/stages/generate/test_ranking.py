@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
 from stages.generate.ranking import ranks, spearman
@@ -14,20 +16,6 @@ from stages.generate.retrieval import Retrieval
 from stages.generate.similarity import Similarity
 from stages.map import Map
 from stages.read.read import Read
-from tests.stages.run_here import Here
-
-RULES = """
-import numpy as np
-import pyarrow as pa
-
-def vectors(table):
-    turn = [float(text.split()[1]) for text in table["text"].to_pylist()]
-    flat = np.array([[np.cos(one), np.sin(one)] for one in turn], np.float32).ravel()
-    gold = [one if one < 2.0 else None for one in turn]
-    made = pa.FixedSizeListArray.from_arrays(pa.array(flat), 2)
-    east = pa.FixedSizeListArray.from_arrays(pa.array(np.tile(np.array([1, 0], np.float32), len(turn))), 2)
-    return {"vector": made, "east": east, "gold": gold}
-"""
 
 
 def test_a_ranked_list_by_hand():
@@ -66,42 +54,58 @@ def test_spearman_by_hand_and_as_scipy_has_it():
     assert spearman(one, other) == pytest.approx(float(stats.spearmanr(one, other).statistic), abs=1e-12)
 
 
-@pytest.fixture
-def placed(tmp_path, monkeypatch):
-    """Documents that lie on a circle, at the angle that stands in their text."""
-    (tmp_path / "circle_rules.py").write_text(RULES)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-    def of(name, *rows):
-        file = tmp_path / f"{name}.jsonl"
-        file.write_text("".join(json.dumps({"id": i, "text": f"at {turn}", "topic": t}) + "\n" for i, turn, t in rows))
-        writes = {"vector": "float32[2]", "east": "float32[2]", "gold": "float64"}
-        return Map(docs=Read(paths=(str(file),), keep=("topic",)), fn="circle_rules:vectors", writes=writes)
-
-    return of
+def table(*rows):
+    """Documents that lie on a circle: id, angle (null = no vector) and topic of each."""
+    names, turns, topics = zip(*rows, strict=True)
+    vectors = [None if turn is None else [math.cos(turn), math.sin(turn)] for turn in turns]
+    kind, east = pa.list_(pa.float32(), 2), [[1.0, 0.0]] * len(rows)
+    gold = [turn if turn is not None and turn < 2.0 else None for turn in turns]
+    columns = {"vector": pa.array(vectors, kind), "east": pa.array(east, kind), "gold": pa.array(gold, pa.float64())}
+    return pa.table({"id": list(names), "topic": list(topics), **columns})
 
 
-def test_what_belongs_to_a_query_is_looked_for_among_all(placed, tmp_path):
-    docs = placed("docs", ("a", 0.0, "x"), ("b", 1.0, "y"), ("c", 2.0, "x"))
-    queries = placed("queries", ("q", 0.1, "x"), ("r", 0.9, "x"), ("s", 0.5, "none"))
-    made = Here(Retrieval(queries=queries, docs=docs, match="topic", depth=2), tmp_path / "store")
-    [folder] = (tmp_path / "store" / made.state.folder(made.target) / "data" / "score").glob("*.json")
-    found = json.loads(folder.read_text())
+DOCS = Map(
+    docs=Read(paths=("x",), keep=("topic",)), fn="a:b",
+    writes={"vector": "float32[2]", "east": "float32[2]", "gold": "float64"},
+)  # fmt: skip
+
+
+def test_what_belongs_to_a_query_is_looked_for_among_all(tmp_path):
+    docs = table(("a", 0.0, "x"), ("b", 1.0, "y"), ("c", 2.0, "x"))
+    queries = table(("q", 0.1, "x"), ("r", 0.9, "x"), ("s", 0.5, "none"), ("t", None, "x"))
+    node = Retrieval(queries=DOCS, docs=DOCS, match="topic", depth=2)
+    node.check()
+    ctx = LocalContext(node, tmp_path, {"queries": queries, "docs": docs})
+    found = ctx.run_all()["all"]
+    assert found.counts == {"queries": 4, "measured": 2, "without": 2}
     best = 1 + 1 / math.log2(3)
-    # q: a then b; r: b then a
-    assert found["ndcg"]["mean"] == pytest.approx((1 / best + 1 / math.log2(3) / best) / 2)
-    assert found["mrr"]["mean"] == pytest.approx(0.75)
-    assert (found["recall_1"]["mean"], found["recall"]["mean"]) == pytest.approx((0.25, 0.5))
+    # q: a and then b; r: b and then a
+    assert found.facts["ndcg"] == pytest.approx((1 / best + 1 / math.log2(3) / best) / 2)
+    assert (found.facts["mrr"], found.facts["recall_1"], found.facts["recall"]) == pytest.approx((0.75, 0.25, 0.5))
+    assert pq.read_table(ctx.path("score", "all", ".parquet"))["id"].to_pylist() == ["q", "r"]
+    assert len(next(iter(node.figures(ctx)))["rows"]) == 4
+    alone = LocalContext(Retrieval(queries=DOCS, docs=DOCS), tmp_path / "b", {"queries": queries, "docs": docs})
     with pytest.raises(DataError, match="no query whose id"):
-        Here(Retrieval(queries=queries, docs=docs), tmp_path / "other")
+        alone.run_all()
 
 
-def test_cosines_that_fall_with_the_angle_are_the_other_way_round(placed, tmp_path):
-    docs = placed("docs", ("a", 0.0, "x"), ("b", 1.0, "y"), ("c", 1.5, "x"), ("d", 3.0, "x"))
-    made = Here(Similarity(docs=docs, left="vector", right="east", gold="gold"), tmp_path / "store")
-    receipts = (tmp_path / "store").rglob("*.json")
-    assert any('"spearman":-1.0' in path.read_text().replace(" ", "") for path in receipts)
-    assert made.target.gives == "correlation"
+def test_vectors_that_share_a_direction_are_told_apart_when_it_is_taken_from_all(tmp_path):
+    docs = table(("a", 0.1, "x"), ("b", 0.2, "y"), ("c", 0.3, "z"))
+    node = Retrieval(queries=DOCS, docs=DOCS, match="topic", centre=True, depth=1)
+    ctx = LocalContext(node, tmp_path, {"queries": table(("q", 0.12, "x"), ("r", 0.29, "z")), "docs": docs})
+    assert ctx.run_all()["all"].facts["ndcg"] == 1.0
+
+
+def test_cosines_that_fall_with_the_angle_are_the_other_way_round(tmp_path):
+    node = Similarity(docs=DOCS, left="vector", right="east", gold="gold")
+    node.check()
+    docs = table(("a", 0.0, "x"), ("b", 1.0, "y"), ("c", 1.5, "x"), ("d", 3.0, "x"))
+    ctx = LocalContext(node, tmp_path, {"docs": docs})
+    found = ctx.run_all()["all"]
+    assert found.counts == {"documents": 4, "measured": 3, "null": 1}
+    assert found.facts["spearman"] == pytest.approx(-1.0)
+    with pytest.raises(DataError, match="does not vary"):
+        LocalContext(node, tmp_path / "b", {"docs": docs.slice(0, 1)}).run_all()
 
 
 def test_what_is_no_vector_is_named_before_a_run():
