@@ -24,7 +24,9 @@ def nodes_of(name, **changes):
     return parse(text, vocabulary()).nodes
 
 
-@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters"])
+@pytest.mark.parametrize(
+    "name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters", "gedi", "llm2vec"]
+)
 def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     nodes = nodes_of(name)
     graph = build(list(nodes.values()), nodes)
@@ -49,7 +51,7 @@ ONE_ARM = {
 }  # fmt: skip
 OTHER_ARMS = {
     "emo": "fixed", "codegen2": "prefix", "climb": "vocabulary", "loss-priors": "in_sampler", "sft": "control",
-    "adapters": "bottleneck",
+    "adapters": "bottleneck", "gedi": "judge",
 }  # fmt: skip
 
 
@@ -63,6 +65,19 @@ def test_every_recipe_runs_with_its_method(tmp_path, arms):
     run = Pipeline([nodes[label] for label in wanted], name="objectives", store=str(tmp_path), names=nodes)
     found = run.run(here=True, progress=False)
     assert [found[label].counts["train"]["trained"] for label in wanted] == [2] * len(wanted)
+
+
+@pytest.mark.faults  # three trainings, and texts written token by token
+def test_a_guide_and_a_filter_ask_the_model_that_tells_classes_apart(tmp_path):
+    nodes = smaller("gedi")
+    wanted = [nodes["gedi_guided"], nodes["gedi_unguided"], nodes["gedi_told_apart"]]
+    found = Pipeline(wanted, name="gedi", store=str(tmp_path), names=nodes).run(here=True, progress=False)
+    written = {label: found[f"gedi_{label}"].table(["text"])["text"].to_pylist() for label in ("guided", "unguided")}
+    assert written["guided"]
+    assert written["guided"] != written["unguided"]
+    sure = found["gedi_judged"].table(["posterior", "posterior_code"])
+    assert all(0.0 < one < 1.0 for one in sure["posterior"].to_pylist())
+    assert set(sure["posterior_code"].to_pylist()) <= {"<novel>", "<manual>"}
 
 
 def test_an_adapter_leaves_as_a_folder_of_peft_and_merged(tmp_path, monkeypatch):
