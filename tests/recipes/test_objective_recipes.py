@@ -72,10 +72,10 @@ def test_a_guide_and_a_filter_ask_the_model_that_tells_classes_apart(tmp_path):
     nodes = smaller("gedi")
     wanted = [nodes["gedi_guided"], nodes["gedi_unguided"], nodes["gedi_told_apart"]]
     found = Pipeline(wanted, name="gedi", store=str(tmp_path), names=nodes).run(here=True, progress=False)
-    written = {label: found[f"gedi_{label}"].table(["text"])["text"].to_pylist() for label in ("guided", "unguided")}
+    written = {label: found[f"gedi_{label}"].rows(["text"])["text"].to_pylist() for label in ("guided", "unguided")}
     assert written["guided"]
     assert written["guided"] != written["unguided"]
-    sure = found["gedi_judged"].table(["posterior", "posterior_code"])
+    sure = found["gedi_judged"].rows(["posterior", "posterior_code"])
     assert all(0.0 < one < 1.0 for one in sure["posterior"].to_pylist())
     assert set(sure["posterior_code"].to_pylist()) <= {"<novel>", "<manual>"}
 
