@@ -51,7 +51,9 @@ def publish(ctx: Context, training: Training, files: Saver, result: dict[str, An
         pq.write_table(table, path, compression="zstd")
     tokens = record["tokens"].to_pylist()
     with ctx.create("/config.json") as path:
-        text = json.dumps(describe_run(training, sum(tokens), result["feed"]), indent=1, sort_keys=True)
+        described = describe_run(training, sum(tokens), result["feed"])
+        measured = {name: result[name] for name in ("similarities",) if name in result}  # of layers, where asked for
+        text = json.dumps(described | measured, indent=1, sort_keys=True)
         path.write_text(text + "\n", encoding="utf-8")
     node, packed = training.node, training.node.feed is None
     with ctx.create("/tokenizer.json") as path:
