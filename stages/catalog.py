@@ -116,7 +116,11 @@ ORDERS = {
     "curriculum": "stages.training.curriculum:Curriculum",
     "by_prior": "stages.training.by_prior:ByPrior",
 }
-TRANSFORMS = {"rope_base": "models.transforms:RopeBase", "depth": "models.transforms:Depth"}
+TRANSFORMS = {
+    "add_tokens": "models.transforms:AddTokens",
+    "rope_base": "models.transforms:RopeBase",
+    "depth": "models.transforms:Depth",
+}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",

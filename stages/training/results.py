@@ -52,6 +52,8 @@ def publish(ctx: Context, training: Training, files: Saver, result: dict[str, An
     tokens = record["tokens"].to_pylist()
     with ctx.create("/config.json") as path:
         run = describe_run(training, sum(tokens), result["feed"])
+        if "similarities" in result:  # of the start's layers, where a transform asks for them
+            run["similarities"] = result["similarities"]
         if training.start is not None:
             run["tokens_before"] = tokens_seen(
                 json.loads(ctx.path("train", "all", "/config.json", of="start").read_text(encoding="utf-8"))

@@ -36,7 +36,7 @@ from typing import Any, Literal, cast
 import torch
 
 from models.batch import Batch
-from models.build import build, structure
+from models.build import structure
 from models.channels import check_channels
 from models.files import save
 from models.freeze import Freeze, apply
@@ -54,22 +54,21 @@ from models.reweight import (
 )
 from models.reweight_config import LossShaped
 from models.schedules import learning_rate_factor
-from models.transfer import NoWay, start_from
+from models.transforms import Similarities
 from pipeline.errors import DataError
 from stages.training.checkpoint import Checkpoint, Request, Saver
+from stages.training.fresh import fresh
 from stages.training.gradients import as_columns, gather_columns
 from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
 from stages.training.samples import Samples, highest_of_all
-from stages.training.scratch import Scratch
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
 from stages.training.step_record import Record
 from stages.training.stream_feed import Passes, open_feed
 from stages.training.training import Training
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
-from stages.training.with_adapter import with_adapter
 
 
 class Trainer:
@@ -84,6 +83,7 @@ class Trainer:
         self.step = 0
         self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
+        self.similarities: list[Similarities] = []  # of the start's layers, for each transform
         # a checkpoint brings all tensors but an adapter's base: nothing is drawn, and no SVD made, to be written over
         resumed = checkpoint is not None and self.node.adapter is None
         self.model = structure(*self._form, device="meta") if resumed else self._fresh()
@@ -114,13 +114,8 @@ class Trainer:
         return self.node.model, self.training.vocab_size, self.training.length
 
     def _fresh(self) -> LlamaModel:
-        start, seed, keep = self.training.start, self.node.seed, Scratch(self.training.scratch)
-        if start is None:
-            return build(*self._form, seed, keep=keep)
-        try:
-            return with_adapter(start_from(start.local(), *self._form, seed, keep, self.node.transform), self.training)
-        except NoWay as error:
-            raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
+        model, self.similarities = fresh(self.training)
+        return model
 
     def _freeze(self, policy: Freeze) -> None:
         try:
@@ -139,7 +134,9 @@ class Trainer:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
         values = {"configuration": self.training.fingerprint, "step": self.step, "bounds": bounds}
-        return {**values, "record": self.record.copied(), "unusual": list(self.unusual), "feed": self.feed.state}
+        found = {"similarities": self.similarities} if any(self.similarities) else {}
+        record, unusual = self.record.copied(), list(self.unusual)
+        return {**values, **found, "record": record, "unusual": unusual, "feed": self.feed.state}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
@@ -150,7 +147,7 @@ class Trainer:
             )  # fmt: skip
         read_parts(folder, files, self.model, self.optimizer)
         self.step, self.record = rest["step"], Record(rest["record"])
-        self.unusual = rest["unusual"]
+        self.unusual, self.similarities = rest["unusual"], rest.get("similarities", [])
         self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
     def train_step(self, request: Request = Request.NONE) -> Request:
