@@ -68,6 +68,7 @@ NODES = {
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
     "select": "stages.select:Select",
+    "outliers": "stages.outliers:Outliers",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
     "pack_samples": "stages.tokens.pack_samples:PackSamples",

@@ -147,6 +147,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
     node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")
     node("select", docs=scored, by="quality", keep_fraction=0.5)
+    node("outliers", docs=scored, max={"quality": 0.9}, per="topic")
     tokenizer = node("tokenizer", docs=split, vocab_size=300)
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
     node("pack_samples", docs=docs, tokenizer=tokenizer, length=16, sample=load_value("answer")(prompt="url"))
