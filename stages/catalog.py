@@ -62,6 +62,8 @@ NODES = {
     "cluster": "stages.generate.cluster:Cluster",
     "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
+    "haystack": "stages.needle.haystack:Haystack",
+    "needle": "stages.needle.needle:Needle",
     "kaft": "stages.teaching.kaft:Kaft",
     "exact_match": "stages.teaching.exact_match:ExactMatch",
     "calibrate": "stages.rewards.calibrate:Calibrate",

@@ -71,7 +71,7 @@ WORDS = {
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
-    "value": ("quality", "ref_loss"),
+    "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -158,6 +158,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("loss_weights", docs=scored)
     node("hf_model", paths=(at["model/config.json"],))
     node("evaluate", model=train, docs=split)
+    node("haystack", docs=split)
+    node("needle", model=train, docs=split, lengths=(64,))
     node("compare", runs=(train, other))
     node("ablation", runs=tuple(load("evaluate")(model=run, docs=split) for run in (train, other)), labels=("a", "b"))
     node("export", model=train)
