@@ -76,6 +76,7 @@ NODES = {
     "pack_samples": "stages.tokens.pack_samples:PackSamples",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
+    "posterior": "stages.generate.posterior:Posterior",
     "likelihood": "stages.generate.likelihood:Likelihood",
     "score_loss": "stages.generate.score_loss:ScoreLoss",
     "loss_weights": "stages.training.loss_weights:LossWeights",
@@ -107,10 +108,13 @@ OBJECTIVES = {
     "simpo": "models.objectives.preference:SimPO",
     "dpo": "models.objectives.preference:DPO",
     "pointwise": "models.objectives.pointwise:Pointwise",
+    "contrastive": "models.objectives.contrastive:Contrastive",
+    "gedi": "models.objectives.gedi:Gedi",
 }
 COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
     "mask_tokens": "stages.training.mask_tokens:MaskTokens",
+    "whole_texts": "stages.training.whole_texts:WholeTexts",
     "infill": "stages.training.infill:Infill",
     "growing_vocabulary": "stages.training.growing_vocabulary:GrowingVocabulary",
 }
@@ -136,11 +140,14 @@ SAMPLES = {
     "answer": "stages.tokens.sample:Answer",
     "chat": "stages.tokens.chat:Chat",
     "preference": "stages.tokens.preference:Preference",
+    "pairs": "stages.tokens.pairs:Pairs",
+    "classes": "stages.tokens.classes:Classes",
 }
+GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES,
 }  # fmt: skip
 
 

@@ -20,13 +20,15 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from stages.generate.guide import OpenGuide
+
 
 class FolderLM:
     """`LM` over a local folder with `config.json`, weights in safetensors, and a tokenizer.
 
     `trust_code` runs the modelling file of a folder that brings one; `window` is how many tokens `nll` shows the model
-    at once, if fewer than it can see. Raises UserError without transformers, and DataError for a folder that it cannot
-    load.
+    at once, if fewer than it can see; `guide` steers what it writes. Raises UserError without transformers, and
+    DataError for a folder that it cannot load.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class FolderLM:
         device: str = "cpu",
         trust_code: bool = False,
         window: int | None = None,
+        guide: OpenGuide | None = None,
     ) -> None:
         try:
             from transformers import AutoTokenizer
@@ -46,7 +49,7 @@ class FolderLM:
                 "pip install 'siftloom[hf]'",
             ) from error  # fmt: skip
         self.folder, self.batch_rows, self.device = folder, batch_rows, device
-        self._window = window
+        self._window, self.guide = window, guide
         self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
         self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         try:
@@ -163,10 +166,11 @@ class FolderLM:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
-        from models.generate import TokenSampling, next_tokens
+        from models.generate import Rule, TokenSampling, next_tokens
 
         end = self._end()
-        rules = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
+        drawn = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
+        rules: list[Rule] = drawn.rules()
         begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
         texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
@@ -177,6 +181,10 @@ class FolderLM:
         ).to(self.device)  # fmt: skip
         mask_bt = batch["attention_mask"]
         prompt_tokens = mask_bt.sum(-1).tolist()
+        if self.guide is not None:
+            # before the sampling's own rules, which cut what the guide has moved
+            seen = [ids[mask.bool()].tolist() for ids, mask in zip(batch["input_ids"], mask_bt, strict=True)]
+            rules = [self.guide.over(seen), *rules]
         given, cache, written = batch["input_ids"], None, [[] for _ in asked]
         places_bt = (mask_bt.cumsum(-1) - 1).clamp_min(0)
         texts, open_rows, finish = [""] * len(asked), set(range(len(asked))), ["length"] * len(asked)

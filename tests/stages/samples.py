@@ -59,6 +59,13 @@ def sample(kind: str, **fields: Any) -> Any:
         fields["docs"] = load("split")(docs=Read(paths=["docs.jsonl"]))
     if kind == "score_loss" and "proxies" not in fields:
         fields["proxies"] = sample("model_folder")
+    if kind == "posterior":
+        fields.setdefault("wanted", "<a>")
+        if "model" not in fields:
+            fields["model"] = sample("pretrain", objective=load_value("gedi")(codes=("<a>", "<b>")), rows=sample(
+                "pack_samples", sample=load_value("classes")(label="source", codes={"a": "<a>", "b": "<b>"}),
+                tokenizer=sample("tokenizer", specials=("<a>", "<b>")),
+            ), attend="document")  # fmt: skip
     if kind in ("compare", "ablation") and "runs" not in fields:
         fields["runs"] = (sample("evaluate"), sample("evaluate"))
     for field in fields_of(cls).values():
