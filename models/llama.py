@@ -120,7 +120,8 @@ class LlamaModel(nn.Module):
         first, width = 0 if cache is None else cache.filled, self.config.shape.head_width
         cos_te, sin_te = rotary_tables(ids_bt.shape[1], width, self.config.rope_theta, ids_bt.device, first)
         # a single new token sees all that is cached
-        view = View() if cache is not None and ids_bt.shape[1] == 1 else see(batch, masks_only=self.compiled)
+        alone = cache is not None and ids_bt.shape[1] == 1
+        view = View() if alone else see(batch, masks_only=self.compiled, head_width=width)
         x_btd = self.embed_tokens(ids_bt)
         if batch.noise is not None:
             assert batch.documents_bt is not None, "noise by the length of documents, in a batch that knows none"

@@ -64,12 +64,15 @@ NODES = {
     "cluster": "stages.generate.cluster:Cluster",
     "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
+    "haystack": "stages.needle.haystack:Haystack",
+    "needle": "stages.needle.needle:Needle",
     "kaft": "stages.teaching.kaft:Kaft",
     "exact_match": "stages.teaching.exact_match:ExactMatch",
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
     "select": "stages.select:Select",
+    "outliers": "stages.outliers:Outliers",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
     "pack_samples": "stages.tokens.pack_samples:PackSamples",
@@ -122,7 +125,11 @@ ORDERS = {
     "curriculum": "stages.training.curriculum:Curriculum",
     "by_prior": "stages.training.by_prior:ByPrior",
 }
-TRANSFORMS = {"rope_base": "models.transforms:RopeBase", "depth": "models.transforms:Depth"}
+TRANSFORMS = {
+    "add_tokens": "models.transforms:AddTokens",
+    "rope_base": "models.transforms:RopeBase",
+    "depth": "models.transforms:Depth",
+}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",

@@ -45,8 +45,8 @@ class TrainingSettings(Node):
     match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    transform       what is made of the start before it is trained, one after another: `rope_base`, `depth`
-                    (`models.transforms`); `model` is what comes out
+    transform       what is made of the start before it is trained, one after another: `add_tokens`, `rope_base`,
+                    `depth` (`models.transforms`); `model` is what comes out
     objective       the loss at each place (`models.objective`)
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)

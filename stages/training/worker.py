@@ -54,6 +54,7 @@ from models.reweight import (
 )
 from models.reweight_config import LossShaped
 from models.schedules import learning_rate_factor
+from models.transforms import Similarities
 from pipeline.errors import DataError
 from stages.training.checkpoint import Checkpoint, Request, Saver
 from stages.training.first_model import first_model
@@ -83,7 +84,8 @@ class Trainer:
         self.step = 0
         self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
-        self.model = first_model(training, filled=checkpoint is None)
+        self.similarities: list[Similarities]  # of the start's layers, for each transform
+        self.model, self.similarities = first_model(training, filled=checkpoint is None)
         self.model.recompute = self.node.recompute
         self.parallel = lay_out(self.model, self.node, device)
         self.optimizer = self.node.optimizer.make(self.model)
@@ -115,7 +117,9 @@ class Trainer:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
         values = {"configuration": self.training.fingerprint, "step": self.step, "bounds": bounds}
-        return {**values, "record": self.record.copied(), "unusual": list(self.unusual), "feed": self.feed.state}
+        found = {"similarities": self.similarities} if any(self.similarities) else {}
+        record, unusual = self.record.copied(), list(self.unusual)
+        return {**values, **found, "record": record, "unusual": unusual, "feed": self.feed.state}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
@@ -126,7 +130,7 @@ class Trainer:
             )  # fmt: skip
         read_parts(folder, files, self.model, self.optimizer)
         self.step, self.record = rest["step"], Record(rest["record"])
-        self.unusual = rest["unusual"]
+        self.unusual, self.similarities = rest["unusual"], rest.get("similarities", [])
         self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
     def train_step(self, request: Request = Request.NONE) -> Request:

@@ -1,5 +1,6 @@
 """The recipes of published objectives: each can be planned and runs, shorter; the encoder of one is looked at."""
 
+import json
 import re
 from pathlib import Path
 
@@ -65,6 +66,10 @@ def test_every_recipe_runs_with_its_method(tmp_path, arms):
     run = Pipeline([nodes[label] for label in wanted], name="objectives", store=str(tmp_path), names=nodes)
     found = run.run(here=True, progress=False)
     assert [found[label].counts["train"]["trained"] for label in wanted] == [2] * len(wanted)
+    if "hft" in arms:  # a round counts what the rounds and the base before it have seen
+        seen = [found[f"hft_{label}"].counts["train"]["tokens"] for label in ("base", "round_1")]
+        config = json.loads(Path(found["hft_round_2"].path("train", "all", "/config.json")).read_text())
+        assert config["tokens_before"] == sum(seen)
 
 
 @pytest.mark.faults  # three trainings, and texts written token by token

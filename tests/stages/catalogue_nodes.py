@@ -72,7 +72,7 @@ WORDS = {
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
-    "value": ("quality", "ref_loss"),
+    "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
     "wanted": ("<a>", "<b>"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
@@ -151,6 +151,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
     node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")
     node("select", docs=scored, by="quality", keep_fraction=0.5)
+    node("outliers", docs=scored, max={"quality": 0.9}, per="topic")
     tokenizer = node("tokenizer", docs=split, vocab_size=300)
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
     node("pack_samples", docs=docs, tokenizer=tokenizer, length=16, sample=load_value("answer")(prompt="url"))
@@ -161,6 +162,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("loss_weights", docs=scored)
     node("hf_model", paths=(at["model/config.json"],))
     node("evaluate", model=train, docs=split)
+    node("haystack", docs=split)
+    node("needle", model=train, docs=split, lengths=(64,))
     node("compare", runs=(train, other))
     node("ablation", runs=tuple(load("evaluate")(model=run, docs=split) for run in (train, other)), labels=("a", "b"))
     node("export", model=train)
