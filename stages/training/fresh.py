@@ -8,7 +8,7 @@ from functools import partial
 from models.adapter import attach
 from models.build import build
 from models.llama import LlamaModel
-from models.transfer import NoWay, Started, start_from
+from models.transfer import NoWay, StartedModel, start_from
 from pipeline.contract import StoredFile
 from pipeline.errors import DataError
 from stages.training.first_batch import first_batch
@@ -16,12 +16,12 @@ from stages.training.scratch import Scratch
 from stages.training.training import Training
 
 
-def fresh(training: Training) -> Started:
+def fresh(training: Training) -> StartedModel:
     """On the CPU in fp32. All processes of a group call it alike."""
     node, start, keep = training.node, training.start, Scratch(training.scratch)
     form = node.model, training.vocab_size, training.length
     if start is None:
-        return Started(build(*form, node.seed, keep=keep), [])
+        return StartedModel(build(*form, node.seed, keep=keep), [])
     try:
         started = start_from(start.local(), *form, node.seed, keep, node.transform, partial(first_batch, training))
     except NoWay as error:

@@ -18,7 +18,7 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
-    "measure": {"value": "a"}, "exact_match": {"expected": "url"},
+    "needle": {"lengths": (64,)}, "measure": {"value": "a"}, "exact_match": {"expected": "url"},
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
