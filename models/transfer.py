@@ -26,7 +26,7 @@ class NoWay(ValueError):
     """No rule leads from the trained model to the wanted one."""
 
 
-class Started(NamedTuple):
+class StartedModel(NamedTuple):
     """A model, and the similarities of layers that each of its transforms asked for; empty where it asked for none."""
 
     model: LlamaModel
@@ -51,7 +51,7 @@ def start_from(
     keep: Keep | None = None,
     transforms: Sequence[Transform] = (),
     batch: Callable[[], Batch] | None = None,
-) -> Started:
+) -> StartedModel:
     """The model on the CPU in fp32; raises NoWay. All processes of a group call it alike. `batch`: rows to measure
     layers on, for transforms that ask for them.
     """
@@ -75,8 +75,8 @@ def start_from(
     if trained.config == config:
         model = structure(config, vocab_size, max_length)
         model.load_state_dict(trained.state_dict())
-        return Started(model, measured)
+        return StartedModel(model, measured)
     dense = {name.removeprefix("model."): tensor for name, tensor in dense_tensors(trained).items()}
     if trained.config.tied:
         dense["lm_head.weight"] = dense["embed_tokens.weight"]  # a model that is to have a head of its own starts so
-    return Started(build(config, vocab_size, max_length, seed, dense=dense, keep=keep), measured)
+    return StartedModel(build(config, vocab_size, max_length, seed, dense=dense, keep=keep), measured)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
+from stages.generate.chat_template import turn
+from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +74,11 @@ class FolderLM:
 
         return self._load(AutoModel)
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
+    def turn(self, text: str) -> Prompt:
+        """Raises DataError for a folder without a chat template."""
+        return turn(self.tokenizer, text, self.folder.name)
+
+    def generate(self, prompts: Sequence[Prompt], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """Answers in the order of the prompts; those that ask the longest prompts are batched together."""
         asked = [(prompt, key, sample) for prompt, key in zip(prompts, keys, strict=True)
                  for sample in range(sampling.samples)]  # fmt: skip
@@ -164,30 +169,34 @@ class FolderLM:
             )
         return int(self.tokenizer.eos_token_id)
 
-    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[GeneratedText]:
+    def _prompt_ids(self, prompt: Prompt, room: int | None) -> list[int]:
+        """Of a prompt that is too long the end is kept, which is what is answered."""
+        if isinstance(prompt, str):
+            begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
+            prompt = self._ids(prompt if prompt.startswith(begin) else begin + prompt)
+        return list(prompt if room is None else prompt[-room:])
+
+    def _write(self, asked: Sequence[tuple[Prompt, str, int]], sampling: Sampling) -> list[GeneratedText]:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
         from models.generate import Rule, TokenSampling, next_tokens
 
         end = self._end()
-        drawn = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p)
-        rules: list[Rule] = drawn.rules()
-        begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
-        texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
+        rules: list[Rule] = TokenSampling(
+            temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p
+        ).rules()
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
-        self.tokenizer.truncation_side = "left"  # the end of a prompt is what is answered
-        batch = self.tokenizer(
-            texts, padding=True, truncation=room is not None, max_length=room, add_special_tokens=False,
-            return_tensors="pt",
-        ).to(self.device)  # fmt: skip
-        mask_bt = batch["attention_mask"]
+        prompts = [self._prompt_ids(prompt, room) for prompt, _, _ in asked]
+        widest = max(map(len, prompts))
+        pad = self.tokenizer.pad_token_id
+        given = torch.tensor([[pad] * (widest - len(ids)) + ids for ids in prompts], device=self.device)
+        mask_bt = torch.tensor([[0] * (widest - len(ids)) + [1] * len(ids) for ids in prompts], device=self.device)
         prompt_tokens = mask_bt.sum(-1).tolist()
         if self.guide is not None:
             # before the sampling's own rules, which cut what the guide has moved
-            seen = [ids[mask.bool()].tolist() for ids, mask in zip(batch["input_ids"], mask_bt, strict=True)]
-            rules = [self.guide.over(seen), *rules]
-        given, cache, written = batch["input_ids"], None, [[] for _ in asked]
+            rules = [self.guide.over(prompts), *rules]
+        cache, written, nats = None, [[] for _ in asked], [0.0] * len(asked)
         places_bt = (mask_bt.cumsum(-1) - 1).clamp_min(0)
         texts, open_rows, finish = [""] * len(asked), set(range(len(asked))), ["length"] * len(asked)
         for place in range(sampling.max_tokens):
@@ -199,12 +208,14 @@ class FolderLM:
             cache, logits_bv = out.past_key_values, out.logits[:, -1].double().cpu()
             draws_b = [draw(sampling.seed, key, sample, place) for _, key, sample in asked]
             chosen = next_tokens(written, logits_bv, rules, draws_b if sampling.temperature else None)
+            told_bv = logits_bv.log_softmax(-1)
             for i in sorted(open_rows):
                 if chosen[i] == end:
                     finish[i] = "stop"
                     open_rows.discard(i)
                     continue
                 written[i].append(chosen[i])
+                nats[i] -= float(told_bv[i, chosen[i]])
                 texts[i], stopped = cut_at_stop(
                     self.tokenizer.decode(written[i], skip_special_tokens=True), sampling.stop
                 )
@@ -217,6 +228,6 @@ class FolderLM:
             mask_bt = torch.cat([mask_bt, torch.ones_like(given)], 1)
             places_bt = places_bt[:, -1:] + 1
         return [
-            GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids))
-            for text, end, seen, ids in zip(texts, finish, prompt_tokens, written, strict=True)
+            GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids), tuple(ids), sum_)
+            for text, end, seen, ids, sum_ in zip(texts, finish, prompt_tokens, written, nats, strict=True)
         ]

@@ -34,8 +34,10 @@ OWN = {name: "string" for name in (SOURCE, "finish", "model", "sampling", "promp
 class Generate(NewBaseNode):
     """Make new documents from a model's answers to a prompt about each document; `why` leads back to the document.
 
-    model       an endpoint, or a `pretrain`, `export` or `model_folder` node
+    model       an endpoint, or a `pretrain`, `hf_model`, `export` or `model_folder` node
     prompt      with columns in braces: `Explain this to a child: {text}`
+    chat        put the prompt as a user's message into the chat format that the model's folder brings; a special token
+                that stands in it stays text
     samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
     guide       what steers a model that is loaded here (`stages.generate.guide`); null = nothing does
     carry       columns of the document that its answers have too, such as the expected answer
@@ -56,6 +58,7 @@ class Generate(NewBaseNode):
     docs: Node
     model: ModelOrFolder | Endpoint
     prompt: str
+    chat: bool = False
     samples: Positive = 1
     max_tokens: Positive = 256
     temperature: Amount = 0.7
@@ -159,8 +162,9 @@ class Generate(NewBaseNode):
             prompts, ids = list(self._template().fill(table)), table[ID].to_pylist()
             sources = table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
             rows, places = [], []  # of an answer: its values, and the row of its document
+            asked = [lm.turn(prompt) for prompt in prompts] if self.chat else prompts
             for at, (answers, name, source, prompt) in enumerate(
-                zip(ask(lm, prompts, ids, how, self.in_flight), ids, sources, prompts, strict=True)
+                zip(ask(lm, asked, ids, how, self.in_flight), ids, sources, prompts, strict=True)
             ):
                 if isinstance(answers, Exception):
                     if self.on_error == "fail":

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
+from stages.tokens.chat import template_of
 from stages.tokens.definition import Definition
 from stages.training.lineage import lineage, sees_both_sides
 from stages.wants import TrainedNode
@@ -44,6 +45,7 @@ class Export(Node):
     form: Form = "auto"
     dtype: Literal["fp32", "bf16"] = "fp32"
 
+    version = 2
     gives = "model folder"
 
     def check(self) -> None:
@@ -191,6 +193,7 @@ def tokenizer_settings(run: TrainedModel, model: Node) -> dict:
     return {
         **({"pad_token": end} if sees_both_sides(model) else {}),
         **({} if mask is None else {"mask_token": mask}),
+        **template_of(model),
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": token_name(run, run.begin_id),
         "eos_token": end,

@@ -11,7 +11,7 @@ from models.adapter import attach
 from models.build import build, structure
 from models.freeze import apply
 from models.own_numbers import give_numbers
-from models.transfer import NoWay, Started, start_from
+from models.transfer import NoWay, StartedModel, start_from
 from pipeline.contract import StoredFile
 from pipeline.errors import DataError
 from stages.training.first_batch import first_batch
@@ -19,7 +19,7 @@ from stages.training.scratch import Scratch
 from stages.training.training import Training
 
 
-def first_model(training: Training, *, filled: bool) -> Started:
+def first_model(training: Training, *, filled: bool) -> StartedModel:
     """The model on the CPU. Unless it is to be `filled`, a checkpoint brings all tensors but an adapter's base: then
     nothing is drawn, and no SVD made, to be written over. All processes of a group call it alike.
     """
@@ -27,7 +27,7 @@ def first_model(training: Training, *, filled: bool) -> Started:
     if filled or node.adapter is not None:
         started = _filled(training)
     else:
-        started = Started(structure(node.model, training.vocab_size, training.length, device="meta"), [])
+        started = StartedModel(structure(node.model, training.vocab_size, training.length, device="meta"), [])
     if node.freeze is not None:
         try:
             apply(node.freeze, started.model, node.seed)
@@ -37,12 +37,12 @@ def first_model(training: Training, *, filled: bool) -> Started:
     return started
 
 
-def _filled(training: Training) -> Started:
+def _filled(training: Training) -> StartedModel:
     """In fp32."""
     node, start, keep = training.node, training.start, Scratch(training.scratch)
     form = node.model, training.vocab_size, training.length
     if start is None:
-        return Started(build(*form, node.seed, keep=keep), [])
+        return StartedModel(build(*form, node.seed, keep=keep), [])
     try:
         started = start_from(start.local(), *form, node.seed, keep, node.transform, partial(first_batch, training))
     except NoWay as error:
