@@ -150,8 +150,8 @@ def test_mds_holds_every_document_as_its_writer_lays_it_out(packed, tmp_path):
     path = tmp_path / "out" / about["raw_data"]["basename"]
     assert (about["samples"], about["raw_data"]["bytes"]) == (len(truth), path.stat().st_size)
     columns = (
-        b'{"column_encodings": ["ndarray:uint16"], "column_names": ["ids"], "column_sizes": [null], "compression": null,'
-        b' "format": "mds", "hashes": [], "size_limit": null, "version": 2}'
+        b'{"column_encodings": ["ndarray:uint16"], "column_names": ["ids"], "column_sizes": [null], '
+        b'"compression": null, "format": "mds", "hashes": [], "size_limit": null, "version": 2}'
     )
     assert columns in path.read_bytes()
     for sample, ids in zip(indexed(path, len(columns)), truth, strict=True):
