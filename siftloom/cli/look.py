@@ -78,8 +78,12 @@ def runs(
     if as_json:
         say_json({"store": str(place), "runs": found})
         return
-    rows = [(r["run"], f"{r['finished']} of {r['nodes']}", r["started"], r["report"]) for r in found]
-    table(("run", "nodes finished", "last started", "report"), rows)
+    noted = any(r["note"] for r in found)
+    rows = [
+        (r["run"], f"{r['finished']} of {r['nodes']}", r["started"], *((r["note"],) if noted else ()), r["report"])
+        for r in found
+    ]
+    table(("run", "nodes finished", "last started", *(("note",) if noted else ()), "report"), rows)
     if not found:
         say(f"{place} has no runs")
 

@@ -59,6 +59,13 @@ def check_here(here: bool | None, cpus: int | None, address: str | None) -> None
             raise UserError("--here", f"{name} beside it", "one of the two", f"leave out {name}, which is for Ray")
 
 
+def started_by(recipe: str, change: list[str] | None, limit: int | None, here: bool | None) -> tuple[str, ...]:
+    """Return the command that runs all of a recipe again, from any folder, into a store that is yet to be named."""
+    changes = (word for one in change or () for word in ("-s", one))
+    place = () if here is None else ("--here",) if here else ("--on-ray",)
+    return ("siftloom", "run", os.path.abspath(recipe), *changes, *(("--limit", str(limit)) if limit else ()), *place)
+
+
 def documents_of(graph: Graph, limit: int | None) -> int | None:
     """Return how many documents the sources give at most, where `--limit` says it for all of them."""
     bases = [node for node in graph.nodes if node.new_base is not None and not graph.input_chains(node)]
@@ -78,6 +85,9 @@ def run(
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="resume unfinished nodes whose code has changed")
     ] = False,
+    remark: Annotated[
+        str | None, typer.Option("--note", help="a note of yours, shown by `runs` and `ui`", metavar="TEXT")
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Run a recipe. Run the same command again to resume."""
@@ -108,6 +118,8 @@ def run(
                 documents=documents_of(graph, limit),
                 wait=wait,
                 accept_drift=accept_drift,
+                command=started_by(recipe, change, limit, here),
+                note=remark,
             ),
             recipe=text,
             watcher=watcher,
