@@ -21,6 +21,8 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "measure": {"value": "a"}, "exact_match": {"expected": "url"},
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
+    "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
+    "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
@@ -35,6 +37,9 @@ WIDER = (
     "measure",
     "calibrate",
     "exact_match",
+    "pairs",
+    "critics",
+    "entail",
     "kaft",
     "transform_reward",
     "semantic_dedup",
@@ -58,6 +63,10 @@ def sample(kind: str, **fields: Any) -> Any:
         fields["docs"] = load("split")(docs=Read(paths=["docs.jsonl"]))
     if kind == "score_loss" and "proxies" not in fields:
         fields["proxies"] = sample("model_folder")
+    if kind == "diverse" and "docs" not in fields:
+        fields["docs"] = sample("entail", docs=sample("pairs"), x="x")
+    if kind == "equal_kl" and "runs" not in fields:
+        fields["runs"] = (sample("win_rate", nats=("a", "a")), sample("win_rate", nats=("a", "a")))
     if kind in ("compare", "ablation") and "runs" not in fields:
         fields["runs"] = (sample("evaluate"), sample("evaluate"))
     for field in fields_of(cls).values():
