@@ -12,6 +12,7 @@ import pytest
 from corpus import bytes_of
 from kill import changed, receipted, run_to_the_end, run_until_killed
 
+from pipeline.run import open_run
 from recipes.worlds import facts, grammar
 
 RECIPE = """
@@ -29,6 +30,8 @@ nodes:
          carry: [phi, beta, log_z, reference_nats]}
   base: {use: pretrain, rows: rows, model: {llama: 1m, hidden: 32, inter: 48, layers: 1, heads: 2}, steps: 3,
          batch_rows: 4}
+  alone: {use: pretrain, rows: {rows: 1.0}, model: {llama: 1m, hidden: 32, inter: 48, layers: 1, heads: 2}, steps: 3,
+          batch_rows: 4}
   policy: {use: pretrain, rows: rows, start: base, model: {llama: 1m, hidden: 32, inter: 48, layers: 2, heads: 2},
            transform: [{depth: {layers: [[0, 1], [0, 1]]}}], objective: pointwise, attend: document, steps: 3,
            batch_rows: 4, checkpoint_every: 1}
@@ -93,3 +96,9 @@ def test_a_run_that_is_killed_in_every_node_goes_on_to_the_same_bytes(unbroken, 
 def test_the_bytes_are_those_of_any_number_of_workers(unbroken, tmp_path, cpus):
     run_to_the_end(unbroken.command(tmp_path / "store", "--cpus", cpus))
     assert bytes_of(tmp_path / "store") == bytes_of(unbroken.folder / "store")
+
+
+def test_a_mixture_without_another_text_is_the_text_alone(unbroken):
+    run = open_run(str(unbroken.folder / "store"), "teaching")
+    one, other = (run[name].path("train", "all", "/model.safetensors").read_bytes() for name in ("base", "alone"))
+    assert one == other
