@@ -147,8 +147,6 @@ class RowPhase:
 
     def __post_init__(self) -> None:
         _check_batches(self)
-        if self.together is not None and (self.together not in self.needs or self.batch_tokens or self.commit_rows):
-            raise ValueError("together names a column of `needs`, without batch_tokens and commit_rows")
         if self.together is not None and self.reuse is not False:
             raise ValueError("with together the values of a row depend on its group: reuse=False")
 
@@ -163,14 +161,16 @@ def _check_batches(phase: RowPhase | ShardPhase) -> None:
         raise ValueError(f"commit_rows ({commit}) must be a multiple of batch_rows ({rows})")
     if phase.batch_tokens is not None and (rows is None or "text" not in phase.needs):
         raise ValueError("batch_tokens bounds batches of `batch_rows` rows whose `text` the phase needs")
+    if phase.together is not None and (phase.together not in phase.needs or phase.batch_tokens or commit):
+        raise ValueError("together names a column of `needs`, without batch_tokens and commit_rows")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPhase:
     """Files per shard. `open(ctx)` is called for each shard (`ctx.shard` is set) and returns its writer.
 
-    `load`, `needs`, `batch_rows`, `batch_tokens` and `own_pass` are those of a `RowPhase`. With `commit_rows` the
-    writer is a `PieceWriter`, and the results of its `work` are stored in pieces of so many rows.
+    `load`, `needs`, `batch_rows`, `batch_tokens`, `together` and `own_pass` are those of a `RowPhase`. With
+    `commit_rows` the writer is a `PieceWriter`, and the results of its `work` are stored in pieces of so many rows.
 
     `fields` are all the fields that can change this phase's bytes, beside those that hold nodes; None: every field may.
 
@@ -188,6 +188,7 @@ class ShardPhase:
     resources: Resources = ONE_CPU
     batch_rows: int | None = None
     batch_tokens: int | None = None
+    together: str | None = None
     commit_rows: int | None = None
     own_pass: bool = False
     fields: tuple[str, ...] | None = None

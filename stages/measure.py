@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +26,8 @@ MOST_GROUPS = 50  # in the report; the file has all
 
 class MeasureNode(Node):
     """A node that gives documents, or what stands for them, a number each: `score/all.parquet` with `id`, `group` and
-    `value`. So `ablation` can hold two of them against each other.
+    `value`, and `size` where they do not count alike: its mean is the sum of `value` by that of `size`. So `ablation`
+    can hold two of them against each other.
     """
 
     gives = "measure"
@@ -46,6 +48,9 @@ class Measure(MeasureNode):
 
     docs       the documents
     value      a column of numbers or bools; a null is no answer, and counted apart
+    over       a column of numbers, such as tokens: the mean is then the sum of `value` by the sum of `over`
+    perplexity whether exp of the mean stands beside it: of `likelihood_nats` over `likelihood_tokens` the perplexity of
+               answers, which compares models of one tokenizer alone
     by         a column; each of its values is a group (null = one without a name)
     per        a column: documents of one value of it count as one, with their mean, as several answers to one prompt
                do. It is what `ablation` pairs by; without it each document stands for itself
@@ -53,13 +58,15 @@ class Measure(MeasureNode):
     resamples  draws of documents with replacement, for the intervals
     level      of the intervals
 
-    Writes `score/all.json` (groups) and `score/all.parquet` (`id`, `group` and `value` of every measured document, or
-    of every value of `per`). Law: documents = measured + null. Errors: `DataError` for NaN, and where no document has
-    a value.
+    Writes `score/all.json` (groups) and `score/all.parquet` (`id`, `group`, `value` and with `over` its `size`, of
+    every measured document, or of every value of `per`). Law: documents = measured + null. Errors: `DataError` for NaN,
+    where no document has a value, and for an `over` that is null, below 0, or 0 in all.
     """
 
     docs: Node
     value: str
+    over: str | None = None
+    perplexity: bool = False
     by: str | None = None
     per: str | None = None
     better: Literal["higher", "lower"] = "higher"
@@ -69,7 +76,7 @@ class Measure(MeasureNode):
 
     @property
     def measured(self) -> str:
-        return self.value
+        return self.value if self.over is None else f"{self.value} / {self.over}"
 
     @property
     def higher_is_better(self) -> bool:
@@ -77,13 +84,13 @@ class Measure(MeasureNode):
 
     def check(self) -> None:
         columns = columns_of(self.docs)
-        for field, name in (("value", self.value), ("by", self.by), ("per", self.per)):
+        for field, name in (("value", self.value), ("over", self.over), ("by", self.by), ("per", self.per)):
             if name is not None and name not in columns:
                 raise RecipeError(f"measure.{field}", f"no column {name!r}", f"one of {', '.join(sorted(columns))}")
-        if not columns[self.value].startswith(NUMBERS):
-            raise RecipeError(
-                "measure.value", f"{self.value!r} of type {columns[self.value]}", "a column of numbers or of bools"
-            )
+        for field, name in (("value", self.value), ("over", self.over)):
+            if name is not None and not columns[name].startswith(NUMBERS):
+                found = f"{name!r} of type {columns[name]}"
+                raise RecipeError(f"measure.{field}", found, "a column of numbers or of bools")
 
     def phases(self):
         law = Law("documents", "documents", ("measured", "null"))
@@ -107,11 +114,13 @@ class Measure(MeasureNode):
             found = f"{self.value} of document {together[ID][int(bad[0])].as_py()!r} is NaN, as of {bad.size} in all"
             raise DataError("measure.value", found, "numbers, or null for no answer")
         if self.per is not None:
-            means = together.group_by(ID, use_threads=False).aggregate([("group", "min"), ("value", "mean")])
-            together = means.sort_by(ID).rename_columns([ID, "group", "value"])
+            how = [("value", "mean")] if self.over is None else [("value", "sum"), ("size", "sum")]
+            means = together.group_by(ID, use_threads=False).aggregate([("group", "min"), *how])
+            together = means.sort_by(ID).rename_columns([ID, "group", *(name for name, _ in how)])
         values, named = together["value"].to_numpy(), np.array([name or "" for name in together["group"].to_pylist()])
-        parts = {"all": values} | {name: values[named == name] for name in sorted(set(named.tolist()) - {""})}
-        found = {name: self._mean(part) for name, part in parts.items()}
+        size = np.ones(len(values)) if self.over is None else self._sizes(together)
+        parts = {"all": slice(None)} | {name: named == name for name in sorted(set(named.tolist()) - {""})}
+        found = {name: self._mean(values[rows], size[rows]) for name, rows in parts.items()}
         with ctx.create(".parquet") as path:
             pq.write_table(together, path, compression="zstd")
         with ctx.create(".json") as path:
@@ -125,26 +134,38 @@ class Measure(MeasureNode):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        for _, table in ctx.rows(list(dict.fromkeys([ID, self.value, *filter(None, (self.by, self.per))]))):
+        for _, table in ctx.rows(list(dict.fromkeys([ID, self.value, *filter(None, (self.over, self.by, self.per))]))):
             group = table[self.by].cast("string") if self.by else pa.nulls(table.num_rows, pa.string())
             value = table[self.value]
             value = value.cast("int8") if pa.types.is_boolean(value.type) else value
             name = pc.coalesce(table[self.per].cast("string"), table[ID]) if self.per else table[ID]
-            yield pa.table({ID: name, "group": group, "value": value.cast("float64")})
+            size = {} if self.over is None else {"size": table[self.over].cast("float64")}
+            yield pa.table({ID: name, "group": group, "value": value.cast("float64")} | size)
 
-    def _mean(self, values: np.ndarray) -> dict[str, Any]:
+    def _sizes(self, table: pa.Table) -> np.ndarray:
         import numpy as np
+        import pyarrow.compute as pc
 
-        low, high = interval(values, np.ones(len(values)), self.resamples, self.level, self.seed)
-        return {"documents": len(values), "mean": float(values.mean()), "from": low, "to": high}
+        size = pc.fill_null(table["size"], math.nan).to_numpy()
+        if not (size >= 0).all() or not size.sum() > 0:
+            bad = np.flatnonzero(~(size >= 0))
+            found = f"{self.over} of {table[ID][int(bad[0])].as_py()!r} is {size[bad[0]]}" if bad.size else "0 in all"
+            raise DataError("measure.over", found, "numbers of 0 and more, some above")
+        return size
+
+    def _mean(self, values: np.ndarray, size: np.ndarray) -> dict[str, Any]:
+        low, high = interval(values, size, self.resamples, self.level, self.seed)
+        mean = float(values.mean()) if self.over is None else float(values.sum() / size.sum())
+        found = {"documents": len(values), "mean": mean, "from": low, "to": high}
+        return found | ({"perplexity": math.exp(mean)} if self.perplexity else {})
 
     def figures(self, ctx: Context):
         found = json.loads(ctx.path("score", ONE[0], ".json").read_text(encoding="utf-8"))
-        share = f"{self.level:.0%}"
+        share, more = f"{self.level:.0%}", ["perplexity"] if self.perplexity else []
         rows = [
-            [name, of["documents"], *(round(of[key], 4) for key in ("mean", "from", "to"))]
+            [name, of["documents"], *(round(of[key], 4) for key in ("mean", "from", "to", *more))]
             for name, of in list(found["groups"].items())[:MOST_GROUPS]
         ]
-        title = f"{self.value}{f' by {self.by}' if self.by else ''}"
-        columns = [self.by or "group", "documents", "mean", f"{share} from", "to"]
+        title = f"{self.measured}{f' by {self.by}' if self.by else ''}"
+        columns = [self.by or "group", "documents", "mean", f"{share} from", "to", *more]
         yield {"kind": "table", "title": title, "columns": columns, "rows": rows}

@@ -74,11 +74,17 @@ class NewBaseNode(Node):
         return (self.rows_phase(),)
 
     def rows_phase(
-        self, *, batch_rows: int | None = BATCH_ROWS, commit_rows: int | None = None, own_pass: bool = False
+        self,
+        *,
+        batch_rows: int | None = BATCH_ROWS,
+        commit_rows: int | None = None,
+        own_pass: bool = False,
+        together: str | None = None,
     ) -> ShardPhase:
         """Return the phase of the node; the options are those of a `ShardPhase`.
 
-        `batch_rows=None`, batches as they come, is for a node that makes each new row from one row.
+        `batch_rows=None`, batches as they come, is for a node that makes each new row from one row; `together` names
+        the column whose groups no batch may part, for one that makes rows from several of a group.
         """
         return ShardPhase(
             name="shards",
@@ -89,6 +95,7 @@ class NewBaseNode(Node):
             batch_rows=batch_rows,
             commit_rows=commit_rows,
             own_pass=own_pass,
+            together=together,
             law=Law("rows", "rows", ("parents", "childless")),
         )
 

@@ -177,6 +177,7 @@ class Select(Node):
 def _unless(condition: Any) -> Removed:
     import pyarrow.compute as pc
 
+    condition = condition.cast("bool")  # of a column of bools alone, an expression has the numbers
     return Removed.first([Removed.where(pc.is_null(condition), NO_SCORE), Removed.where(pc.invert(condition), WHERE)])
 
 

@@ -18,6 +18,7 @@ ModelOrFolder = Annotated[Node, Gives(("model", "model folder"), ("pretrain", "h
 ModelFiles = Annotated[Node, Gives(("model folder",), ("model_folder",))]
 Evaluation = Annotated[Node, Gives(("evaluation",), ("evaluate",))]
 Scored = Annotated[Node, Gives(("evaluation", "measure"), ("evaluate", "measure", "win_rate", "retrieval", "needle"))]
+WinRates = Annotated[Node, Gives(("measure",), ("win_rate",))]
 EvaluationOrModel = Annotated[Node, Gives(("evaluation", "model"), ("evaluate", "pretrain"))]
 QualityModel = Annotated[Node, Gives(("quality model",), ("train_quality", "fasttext_model"))]
 NgramModel = Annotated[Node, Gives(("n-gram model",), ("train_ngram",))]

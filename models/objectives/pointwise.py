@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise(SampleObjective):
-    """`(phi / beta - ln Z - (log p(y) - log r(y)))^2` of each answer y. An answer whose `beta` is null teaches nothing.
+    """`(phi / beta - ln Z - (log p(y) - log r(y)))^2` of each answer y. An answer without a reward has no
+    `beta`, and a training refuses it: `select {where: beta > 0}` leaves such answers out.
 
     phi        column of the transformed reward
     beta       column of what it is divided by

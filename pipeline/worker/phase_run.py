@@ -70,7 +70,7 @@ class PhaseRun:
         self.guarded(self._begin)
 
     def _begin(self) -> None:
-        self._together = self.phase.together if isinstance(self.phase, RowPhase) else None
+        self._together = self.phase.together
         size = self.phase.commit_rows or self.phase.batch_rows
         self._units = RowCutter(size) if self._together is None else GroupCutter(self._together, size or 1)
         if self.phase.commit_rows is not None:

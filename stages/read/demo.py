@@ -1,15 +1,17 @@
-"""`demo://NAME`: the embedded files `NAME-*.jsonl.gz`."""
+"""`demo://NAME`: the embedded files `NAME-*.jsonl.gz`, of the demo corpus and of the worlds made by rule."""
 
 from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
 
+FOLDERS = ("corpus", "worlds")
+
 
 def demo_files(name: str) -> list[str]:
     """Local paths of the embedded corpus of that name, sorted; empty where there is none."""
-    folder = Path(str(resources.files("recipes") / "corpus"))
-    return [str(path) for path in sorted(folder.glob(f"{name}-*.jsonl.gz"))]
+    embedded = Path(str(resources.files("recipes")))
+    return [str(path) for folder in FOLDERS for path in sorted((embedded / folder).glob(f"{name}-*.jsonl.gz"))]
 
 
 SCHEMES = {"demo": demo_files}

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import ONE, Columns, Context, Law, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
+from stages.neighbours import groups
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,15 +111,6 @@ class Calibrate(Node):
         facts = json.loads(ctx.path("rewards", ONE[0], ".json").read_text(encoding="utf-8"))
         lines = [f"{facts['prompts']:,} prompts"] + [TWO_VALUES] * (facts["distinct"] == 2)
         yield {"kind": "text", "title": f"Calibrated rewards: {self.reward}", "lines": lines}
-
-
-def groups(names: list[Any]) -> Iterator[tuple[int, int]]:
-    """(start, end) of rows of one name that stand behind one another."""
-    start = 0
-    for end in range(1, len(names) + 1):
-        if end == len(names) or names[end] != names[start]:
-            yield start, end
-            start = end
 
 
 def _numbers(column: pa.ChunkedArray) -> np.ndarray:

@@ -12,7 +12,7 @@ from pipeline.bounds import AmountAboveZero
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode, RowPhase
 from pipeline.errors import RecipeError
 from stages.documents import columns_of
-from stages.rewards.calibrate import groups
+from stages.neighbours import groups
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -110,7 +110,7 @@ class WinRate(MeasureNode):
 
     def _columns(self, ctx: Context, side: str, *names: str) -> Iterator[tuple[Any, ...]]:
         """Rows of the columns; none in which one is null."""
-        for _, table in ctx.rows([self.by, *names], of=side):
+        for _, table in ctx.rows(list(dict.fromkeys([self.by, *names])), of=side):
             for row in zip(*(table[name].to_pylist() for name in (self.by, *names)), strict=True):
                 if None not in row:
                     yield row

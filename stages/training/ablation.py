@@ -119,7 +119,7 @@ class Ablation(Node):
             return (
                 *(table[name].to_pylist() for name in ("id", "group")),
                 table["value"].to_numpy(),
-                np.ones(len(table)),
+                table["size"].to_numpy() if "size" in table.column_names else np.ones(len(table)),
             )
         ids, sources = (table[name].to_pylist() for name in ("id", "source"))
         return ids, sources, table["nats"].to_numpy() / math.log(2), table["bytes"].to_numpy().astype(np.float64)

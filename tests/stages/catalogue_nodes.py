@@ -45,6 +45,12 @@ def f(table):
 def g(table):
     return {"chars": [len(text) + 1 for text in table["text"].to_pylist()]}
 
+def judge(premises, hypotheses):
+    return [1.0 for _ in premises]
+
+def other_judge(premises, hypotheses):
+    return [0.9 for _ in premises]
+
 def scores(table):
     sizes = [len(text) for text in table["text"].to_pylist()]
     parts = {"quality": [size % 97 / 97 for size in sizes], "topic": ["ab"[size % 2] for size in sizes]}
@@ -149,7 +155,11 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("exact_match", docs=docs, expected="url")
     ranked = node("calibrate", docs=scored, reward="quality", by="topic")
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
-    node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")
+    wins = node("win_rate", policy=scored, reference=scored, reward="quality", by="topic", nats=("ref_loss", "quality"))
+    node("equal_kl", runs=(wins, dataclasses.replace(wins, seed=1)), labels=("a", "a"))
+    pairs = node("pairs", docs=docs, by="url", carry=("url",))
+    node("critics", docs=pairs)
+    node("diverse", docs=node("entail", docs=pairs, fn="catalogue_rules:judge"), by="url", fn="catalogue_rules:judge")
     node("select", docs=scored, by="quality", keep_fraction=0.5)
     node("outliers", docs=scored, max={"quality": 0.9}, per="topic")
     tokenizer = node("tokenizer", docs=split, vocab_size=300)

@@ -23,6 +23,8 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "similarity": {"left": "vector", "right": "vector", "gold": "a"},
+    "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
+    "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
@@ -37,6 +39,9 @@ WIDER = (
     "measure",
     "calibrate",
     "exact_match",
+    "pairs",
+    "critics",
+    "entail",
     "kaft",
     "transform_reward",
     "semantic_dedup",
@@ -72,6 +77,10 @@ def sample(kind: str, **fields: Any) -> Any:
                 "pack_samples", sample=load_value("classes")(label="source", codes={"a": "<a>", "b": "<b>"}),
                 tokenizer=sample("tokenizer", specials=("<a>", "<b>")),
             ), attend="document")  # fmt: skip
+    if kind == "diverse" and "docs" not in fields:
+        fields["docs"] = sample("entail", docs=sample("pairs"), x="x")
+    if kind == "equal_kl" and "runs" not in fields:
+        fields["runs"] = (sample("win_rate", nats=("a", "a")), sample("win_rate", nats=("a", "a")))
     if kind in ("compare", "ablation") and "runs" not in fields:
         fields["runs"] = (sample("evaluate"), sample("evaluate"))
     for field in fields_of(cls).values():

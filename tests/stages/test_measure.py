@@ -59,6 +59,40 @@ def test_bools_are_shares_and_nulls_are_counted_apart(tmp_path):
     assert pq.read_table(path).num_rows == 54
 
 
+def test_a_ratio_of_sums_is_the_perplexity_of_answers_by_hand(tmp_path):
+    draw = random.Random(5)
+    rows = [
+        {
+            "id": f"d{n}",
+            "text": f"text {n}",
+            "kind": "ab"[n % 2],
+            "nats": draw.uniform(0, 30),
+            "tokens": draw.randint(1, 9),
+        }
+        for n in range(40)
+    ]
+    docs = read(tmp_path / "in", rows, ("kind", "nats:float64", "tokens:int64"))
+    node = Measure(docs=docs, value="nats", over="tokens", perplexity=True, by="kind", better="lower")
+    found = written(node, tmp_path / "store")["groups"]
+    for name in ("all", "a", "b"):
+        of = [row for row in rows if name in ("all", row["kind"])]
+        by_hand = math.exp(sum(row["nats"] for row in of) / sum(row["tokens"] for row in of))
+        assert found[name]["perplexity"] == pytest.approx(by_hand, rel=1e-12)
+        assert math.exp(found[name]["from"]) < by_hand < math.exp(found[name]["to"])
+    by_text = Measure(docs=docs, value="nats", over="tokens", per="kind", perplexity=True)
+    assert written(by_text, tmp_path / "store")["groups"]["all"]["perplexity"] == pytest.approx(
+        found["all"]["perplexity"], rel=1e-12
+    )
+    table = written(Ablation(runs=(node, node), labels=("one", "other")), tmp_path / "store")
+    assert table["arms"][0]["groups"]["all"]["mean"] == pytest.approx(found["all"]["mean"], abs=1e-12)
+    rows[3]["tokens"] = -1
+    with pytest.raises(DataError, match=r"tokens of '.*:1' is -1"):
+        Here(Measure(docs=read(tmp_path / "bad", rows, ("nats:float64", "tokens:int64")), value="nats", over="tokens"),
+             tmp_path / "store")  # fmt: skip
+    with pytest.raises(RecipeError, match=r"measure\.over: 'kind' of type string"):
+        Measure(docs=docs, value="nats", over="kind").check()
+
+
 @pytest.mark.parametrize("better", ["higher", "lower"])
 def test_an_ablation_compares_measures_in_pairs(tmp_path, better: Literal["higher", "lower"]):
     draw = random.Random(1)

@@ -214,3 +214,12 @@ def test_whole_numbers_beyond_those_of_a_float_are_compared_as_they_are():
     assert parse("n == 1152921504606846977", "select.where", KINDS).values(table).to_pylist() == [False, True]
     assert parse("n / 2", "select.by", KINDS).values(table).to_pylist() == [2.0**59, 2.0**59]
     assert parse("n", "select.by", KINDS).values(table).to_pylist() == [2.0**60, 2.0**60]
+
+
+def test_a_column_of_bools_is_a_condition(tmp_path):
+    node = Select(docs=DOCS, where="held_out")
+    node.check()
+    table = pa.table({"id": ["a", "b", "c"], "held_out": [True, False, None]})
+    ctx = LocalContext(node, tmp_path, {"docs": table})
+    removed = node.phases()[-1].open(ctx)(table).removed
+    assert removed.reason.to_pylist() == [None, "select.where", "select.no_score"]

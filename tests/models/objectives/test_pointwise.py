@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import torch
 
 from models.batch import Batch
 from models.losses import IGNORE
 from models.objectives.pointwise import Pointwise
 from models.sample_objective import SamplePieces
+from stages.rewards.tilting import log_mean_exp
 
 NAN = float("nan")
 DOCUMENTS = torch.tensor([[1, 1, 1, 2, 2, 2, 3, 3]])
@@ -44,6 +48,29 @@ def test_the_loss_is_the_square_of_what_the_ratio_lacks() -> None:
     loss_u.sum().backward()
     assert torch.isfinite(x.grad).all()
     assert (x.grad[0, 6:] == 0).all()
+
+
+def test_a_constant_reward_leaves_the_reference_as_it_is() -> None:
+    """To the bit: of equal phi, ln Z is phi / beta, so nothing is wanted of the ratio, and it has no gradient."""
+    phi, beta = np.full(16, math.e**3), 0.37
+    draw = torch.Generator().manual_seed(3)
+    logits = torch.randn(16, generator=draw, dtype=torch.float64)
+    reference = torch.log_softmax(logits, 0)
+    columns = {
+        "phi": torch.tensor(phi), "beta": torch.full((16,), beta, dtype=torch.float64), "reference_nats": -reference,
+        "log_z": torch.full((16,), log_mean_exp(phi / beta), dtype=torch.float64),
+    }  # fmt: skip
+    pieces = SamplePieces(
+        piece_bt=torch.arange(16)[None], group_p=torch.arange(16), role_p=torch.zeros(16, dtype=torch.int64), groups=16,
+        columns=columns,
+    )  # fmt: skip
+    logits.requires_grad_()
+    values_pk = torch.stack([torch.log_softmax(logits, 0), torch.ones(16, dtype=torch.float64)], 1)
+    loss_u = Pointwise().loss(values_pk, pieces)
+    loss_u.sum().backward()
+    assert loss_u.tolist() == [0.0] * 16
+    assert logits.grad is not None
+    assert logits.grad.tolist() == [0.0] * 16
 
 
 def test_a_table_of_answers_becomes_the_tilted_reference() -> None:

@@ -47,6 +47,24 @@ def test_every_row_has_the_loss_of_its_answer_behind_its_question(tmp_path):
     assert Here(vectors, tmp_path / "store").columns()[vectors.as_].type.list_size == 32, "as its folder says"
     written = Generate(docs=docs, model=ours.model, prompt="{text}", max_tokens=4, temperature=0.0)
     Here(written, tmp_path / "store")
+    nats, tokens = (np.array(found[name]) for name in ("answer_nats", "answer_tokens"))
+    by_hand = [_by_hand(folder, f"Q: {row['question'] or ''}A:", f" {row['text']}") for row in rows]
+    assert np.exp(nats.sum() / tokens.sum()) == pytest.approx(np.exp(sum(by_hand) / tokens.sum()), rel=1e-6)
+
+
+def _by_hand(folder, prompt: str, answer: str) -> float:
+    """-log p(answer | prompt), one token after the other."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+    given = [tokenizer.bos_token_id, *tokenizer(prompt, add_special_tokens=False)["input_ids"]]
+    total = 0.0
+    for token in tokenizer(answer, add_special_tokens=False)["input_ids"]:
+        with torch.no_grad():
+            total -= float(model(torch.tensor([given[-63:]])).logits[0, -1].double().log_softmax(-1)[token])
+        given.append(token)
+    return total
 
 
 def test_what_does_not_fit_is_named_before_anything_runs():

@@ -14,6 +14,7 @@ from pipeline.contract import Node
 from pipeline.errors import DataError, RecipeError
 from stages.read.read import Read
 from stages.rewards.calibrate import Calibrate
+from stages.rewards.equal_kl import EqualKl
 from stages.rewards.tilting import calibrated, divergence, wins
 from stages.rewards.transform_reward import TransformReward
 from stages.rewards.win_rate import WinRate
@@ -86,6 +87,37 @@ def test_wins_are_those_of_each_prompt_and_the_divergence_stands_beside_them(tmp
     assert found["kl"]["mean"] == 0.5
     (path,) = (tmp_path / "store").glob("nodes/win_rate-*/data/score/all.parquet")
     assert pq.read_table(path)["id"].to_pylist() == [f"p{n:03d}" for n in range(PROMPTS - 2)]
+
+
+def test_ways_of_training_are_compared_where_they_have_gone_equally_far(tmp_path):
+    def run(name, better, own) -> WinRate:
+        rows = [row | {"own": own} for row in answers(2, better=better)]
+        policy, reference = read(tmp_path / name, rows), read(tmp_path / "reference", answers(1))
+        return WinRate(policy=policy, reference=reference, reward="reward", nats=("own", "other"))
+
+    # one way has gone .25 and 1 nats far, the other one .36 and .49
+    runs = (run("a", 0.2, 3.25), run("b", 1.0, 2.5), run("c", 0.1, 3.14), run("d", 0.3, 3.01))
+    rates = []
+    for number, node in enumerate(runs):
+        here = Here(node, tmp_path / f"store-{number}")
+        [path] = (tmp_path / f"store-{number}").glob(f"{here.state.folder(node)}/data/score/all.parquet")
+        rates.append(pq.read_table(path)["value"].to_numpy())
+    table = EqualKl(runs=runs, labels=("one", "one", "two", "two"), kl=0.36)
+    one, two = written(table, tmp_path / "store")["rows"]
+    straight = 0.8 * rates[0] + 0.2 * rates[1]  # the square root of .36 is a fifth of the way from .5 to 1
+    assert one["win_rate"]["mean"] == pytest.approx(straight.mean(), abs=1e-7)
+    assert two["win_rate"]["mean"] == pytest.approx(rates[2].mean(), abs=1e-7)
+    assert two["against_first"]["mean"] == pytest.approx((rates[2] - straight).mean(), abs=1e-7)
+    assert [round(kl, 6) for kl, _ in one["measured"]] == [0.25, 1.0]
+    far = EqualKl(runs=runs, labels=("one", "one", "two", "two"), kl=0.6)
+    found = {row["label"]: row["win_rate"] for row in written(far, tmp_path / "store")["rows"]}
+    assert found["one"] is not None
+    assert found["two"] is None  # it has not gone so far
+    with pytest.raises(RecipeError, match="1 for 4 runs"):
+        EqualKl(runs=runs, labels=("one",)).check()
+    bare = WinRate(policy=runs[0].policy, reference=runs[0].reference, reward="reward")
+    with pytest.raises(RecipeError, match="without nats"):
+        EqualKl(runs=(bare,), labels=("one",)).check()
 
 
 def test_what_cannot_be_used_is_named(tmp_path):

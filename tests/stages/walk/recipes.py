@@ -43,6 +43,11 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "columns": ((), ("id", "text")),
     "length": (16, 32),
     "vocab_size": (300, 320),
+    "t": (-10.0, 0.0, 5.0),
+    "most": (None, 1, 4),
+    "max_rouge": (None, 0.5, 0.9),
+    "min_entail": (0.3, 0.6),
+    "relevant": (0.3, 1.0),
     "gopher_version": (101, 102),
     "exact_version": (101, 102),
 }
@@ -58,6 +63,17 @@ def look(table, least):
     removed = pc.if_else(pc.less(count, least), "short", pa.scalar(None, pa.string()))
     text = pc.if_else(pc.greater(count, {longer}), pc.utf8_replace_slice(table["text"], 0, 1, "{letter}"), None)
     return {{"letters": count, "removed": removed, "text": text}}
+
+
+def sort(table):
+    texts = table["text"].to_pylist()
+    group = [text[:1].lower() for text in texts]
+    return {{"letters": [len(text) % {longer} for text in texts], "group": group, "shown": texts,
+             "last": [text.split()[-1] if text.split() else "" for text in texts]}}
+
+
+def judge(premises, hypotheses):
+    return [(len(one) * 31 + len(other) * {number}) % 97 / 97 for one, other in zip(premises, hypotheses)]
 '''
 
 
@@ -174,7 +190,32 @@ def tokens(of: Asked, folder: Path) -> dict[str, Node]:
     }  # fmt: skip
 
 
-RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens}
+def teaching(of: Asked, folder: Path) -> dict[str, Node]:
+    """What is made of groups of neighbours: rewards by prompt, pairs and their critics, samples of a context."""
+    columns = {"letters": "int64", "group": "string", "shown": "string", "last": "string"}
+    docs = s.Map(docs=_bases(of, folder), fn="own_code:sort", version_=of["code"], writes=columns)
+    ranked = s.Calibrate(docs=docs, reward="letters", by="group")
+    tilted = s.TransformReward(docs=ranked, t=of["t"], kl=0.5, by="group")
+    wins = s.WinRate(policy=tilted, reference=docs, reward="letters", by="group", nats=("letters", "letters"))
+    table = s.EqualKl(runs=(wins, wins), labels=("one", "one"))
+    mean = s.Measure(docs=tilted, value="letters", by="group", per="last", seed=of["seed"])
+    pairs = s.Pairs(docs=docs, by="group", most=of["most"], carry=("group",), seed=of["seed"])
+    cheap = s.Critics(docs=pairs, max_rouge=of["max_rouge"], min_ratio=None, numbers="any", allow_empty=True)
+    judged = s.Entail(
+        docs=cheap, fn="own_code:judge", version_=of["code"], min_entail=of["min_entail"], allow_empty=True
+    )
+    kept = s.Diverse(docs=judged, by="group", fn="own_code:judge", version_=of["code"], allow_empty=True)
+    samples = s.Kaft(
+        docs=docs, question="group", context="shown", answer="last", relevant=of["relevant"], seed=of["seed"]
+    )
+    exact = s.ExactMatch(docs=docs, expected="last")
+    return {
+        "ranked": ranked, "tilted": tilted, "wins": wins, "table": table, "mean": mean, "pairs": pairs, "cheap": cheap,
+        "judged": judged, "kept": kept, "samples": samples, "exact": exact,
+    }  # fmt: skip
+
+
+RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching}
 
 
 def graph(recipe: str, settings: Mapping[str, Any], folder: Path) -> tuple[dict[str, Node], set[str]]:

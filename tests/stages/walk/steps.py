@@ -21,7 +21,19 @@ from tests.stages.walk.recipes import graph
 from tests.stages.walk.work import Work, count_rows
 
 NOT_DATA = ("lease", "scratch")
-ROOMS = ("clean", "dedup", "hashing", "lines", "loops", "quality", "read", "tokens")  # of the nodes in the recipes
+ROOMS = (
+    "clean",
+    "dedup",
+    "hashing",
+    "lines",
+    "loops",
+    "quality",
+    "read",
+    "tokens",
+    "rewards",
+    "teaching",
+    "distillation",
+)  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
 ENGINE = (
     "pipeline.driver.clean",

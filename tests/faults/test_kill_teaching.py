@@ -1,0 +1,104 @@
+"""SIGKILL of the driver in every node of what a trained model is taught further, and the same bytes from workers."""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from corpus import bytes_of
+from kill import changed, receipted, run_to_the_end, run_until_killed
+
+from pipeline.run import open_run
+from recipes.worlds import facts, grammar
+
+RECIPE = """
+name: teaching
+nodes:
+  answers: {use: read, paths: ["answers/*.jsonl"], keep: ["context:string", "reward:float64", "own:float64",
+            "reference_nats:float64"]}
+  ranked: {use: calibrate, docs: answers, reward: reward, by: context}
+  tilted: {use: transform_reward, docs: ranked, by: context, t: 10, kl: 0.5}
+  wins: {use: win_rate, policy: tilted, reference: answers, reward: reward, by: context, nats: [own, reference_nats]}
+  at: {use: equal_kl, runs: [wins], labels: [one], kl: 0.5}
+  mean: {use: measure, docs: tilted, value: phi, by: context}
+  tokenizer: {use: tokenizer, docs: answers, vocab_size: 300}
+  rows: {use: pack_samples, docs: tilted, tokenizer: tokenizer, length: 48, sample: {answer: {prompt: context}},
+         carry: [phi, beta, log_z, reference_nats]}
+  base: {use: pretrain, rows: rows, model: {llama: 1m, hidden: 32, inter: 48, layers: 1, heads: 2}, steps: 3,
+         batch_rows: 4}
+  alone: {use: pretrain, rows: {rows: 1.0}, model: {llama: 1m, hidden: 32, inter: 48, layers: 1, heads: 2}, steps: 3,
+          batch_rows: 4}
+  policy: {use: pretrain, rows: rows, start: base, model: {llama: 1m, hidden: 32, inter: 48, layers: 2, heads: 2},
+           transform: [{depth: {layers: [[0, 1], [0, 1]]}}], objective: pointwise, attend: document, steps: 3,
+           batch_rows: 4, checkpoint_every: 1}
+  pairs: {use: pairs, docs: answers, by: context, carry: [context]}
+  cheap: {use: critics, docs: pairs}
+  judged: {use: entail, docs: cheap, fn: "recipes.worlds.grammar:entails"}
+  kept: {use: diverse, docs: judged, by: context, fn: "recipes.worlds.grammar:entails"}
+  facts: {use: read, paths: ["facts.jsonl"], keep: ["question:string", "context:string", "answer:string",
+          "type:string"]}
+  samples: {use: kaft, docs: facts, type: type}
+  exact: {use: exact_match, docs: facts, expected: answer}
+"""
+KILLS = (  # in the order in which the nodes run: each is killed in a store that has those before it
+    "pairs-:before-receipt", "kaft-:before-receipt", "calibrate-:before-receipt", "exact_match-:before-receipt",
+    "calibrate-:after-receipt:2", "transform_reward-:before-receipt", "critics-:before-receipt",
+    "entail-:before-receipt", "diverse-:before-receipt", "diverse-:before-manifest", "win_rate-:before-receipt",
+    "measure-:before-receipt", "equal_kl-:before-receipt", "pretrain-:log-trained",
+)  # fmt: skip
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
+
+
+@dataclass(frozen=True)
+class Unbroken:
+    folder: Path
+
+    def command(self, store: Path, *how: str) -> list[str]:
+        recipe = str(self.folder / "teaching.yaml")
+        return [sys.executable, "-m", "siftloom", "run", recipe, "--store", str(store), *(how or ("--here",))]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory) -> Unbroken:
+    folder, draw = tmp_path_factory.mktemp("teaching"), random.Random(3)
+    (folder / "answers").mkdir()
+    rows = [row for row in grammar.rows() if int(row["id"].partition(":")[0]) < 120]
+    for number, start in enumerate(range(0, len(rows), 640)):
+        given = [
+            row | {"reward": draw.gauss(0, 1), "own": 3.0 + draw.random(), "reference_nats": 3.5}
+            for row in rows[start : start + 640]
+        ]
+        (folder / "answers" / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
+    own = [row | {"text": draw.choice(facts.ANSWERS[row["type"]])} for row in facts.rows()]
+    (folder / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    (folder / "teaching.yaml").write_text(RECIPE)
+    made = Unbroken(folder)
+    run_to_the_end(made.command(folder / "store"))
+    return made
+
+
+def test_a_run_that_is_killed_in_every_node_goes_on_to_the_same_bytes(unbroken, tmp_path):
+    store, before = tmp_path / "store", {}
+    for number, kill in enumerate(KILLS):
+        run_until_killed(unbroken.command(store), kill, tmp_path / f"killed-{number}")
+        assert changed(before, store) == set(), kill
+        before = receipted(store)
+    run_to_the_end(unbroken.command(store))
+    assert changed(before, store) == set()
+    assert bytes_of(store) == bytes_of(unbroken.folder / "store")
+
+
+@pytest.mark.parametrize("cpus", ["1", "2"])
+def test_the_bytes_are_those_of_any_number_of_workers(unbroken, tmp_path, cpus):
+    run_to_the_end(unbroken.command(tmp_path / "store", "--cpus", cpus))
+    assert bytes_of(tmp_path / "store") == bytes_of(unbroken.folder / "store")
+
+
+def test_a_mixture_without_another_text_is_the_text_alone(unbroken):
+    run = open_run(str(unbroken.folder / "store"), "teaching")
+    one, other = (run[name].path("train", "all", "/model.safetensors").read_bytes() for name in ("base", "alone"))
+    assert one == other

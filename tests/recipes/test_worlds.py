@@ -1,0 +1,48 @@
+"""The worlds made by rule: their files are what the rules make, and say of themselves what is true."""
+
+import gzip
+import json
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from pipeline.graph import build
+from pipeline.recipe import parse
+from recipes.worlds import coins, facts, grammar
+from siftloom.vocabulary import vocabulary
+
+WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+
+
+@pytest.mark.parametrize("name", WORLDS)
+def test_a_file_is_what_its_rule_makes(name):
+    data = (files("recipes") / "worlds" / f"{name}-00.jsonl.gz").read_bytes()
+    assert [json.loads(line) for line in gzip.decompress(data).splitlines()] == list(WORLDS[name]())
+
+
+def test_every_answer_of_the_coins_is_there_once():
+    texts = [row["text"] for row in coins.rows()]
+    assert len(texts) == len(set(texts)) == 2**coins.FLIPS
+    assert len({row["asked"] for row in list(coins.rows())[: coins.PROMPTS]}) == coins.PROMPTS
+
+
+def test_sentences_of_one_context_mean_eight_things_and_the_judge_errs_one_time_in_ten():
+    by_context: dict[str, list[str]] = {}
+    for row in grammar.rows():
+        by_context.setdefault(row["context"], []).append(row["text"])
+    assert len(by_context) == grammar.CONTEXTS
+    assert all(len({grammar.meaning(text) for text in texts} - {None}) <= 8 for texts in by_context.values())
+    pairs = [(one, other) for texts in by_context.values() for one in texts for other in texts]
+    judged = grammar.entails([one for one, _ in pairs], [other for _, other in pairs]) >= 0.75
+    right = [grammar.meaning(one) == grammar.meaning(other) for one, other in pairs]
+    assert 0.09 < sum(said != true for said, true in zip(judged, right, strict=True)) / len(pairs) < 0.11
+    assert grammar.meaning("3 boats bought the sailor") is None
+
+
+@pytest.mark.parametrize("name", ["distil", "domain", "infalign", "kaft"])
+def test_a_recipe_of_a_world_is_a_graph_that_ends_in_a_table(name):
+    nodes = parse((Path(__file__).parents[2] / "recipes" / f"{name}.yaml").read_text(), vocabulary()).nodes
+    graph = build(list(nodes.values()), nodes)
+    assert {"table", "answers"} & set(nodes)
+    assert len([node for node in graph.nodes if node.kind() == "pretrain"]) >= 4
