@@ -12,7 +12,7 @@ NO_PAIR = "no_pair"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pairs(Sample):
+class TextPairs(Sample):
     """A query and the text that belongs to it; each is a piece of its own. Of one column twice they are two views of
     a text, which dropout or crops make different.
 

@@ -20,7 +20,7 @@ from pipeline.errors import DataError, RecipeError
 from stages.read.read import Read
 from stages.tokens.classes import Classes
 from stages.tokens.pack_samples import PackSamples
-from stages.tokens.pairs import Pairs
+from stages.tokens.pairs import TextPairs
 from stages.tokens.tokenizer import Tokenizer
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.collate import NEXT_TOKEN
@@ -205,7 +205,7 @@ def node(docs, sample, **fields):
 ])  # fmt: skip
 def test_what_does_not_go_together_is_named_before_a_run(fields, said):
     docs = Read(paths=("unread",))
-    sample = Pairs(query="text", positive="text")
+    sample = TextPairs(query="text", positive="text")
     if "objective" not in fields and "schedule" not in fields and "collate" not in fields:
         sample = Classes(label="id", codes={"a": "<a>", "b": "<b>"})
     with pytest.raises(RecipeError, match=said):
