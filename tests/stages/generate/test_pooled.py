@@ -82,9 +82,11 @@ def test_a_long_text_is_cut_so_that_both_copies_fit(lm):
 @pytest.mark.parametrize(("ours", "theirs"), [("mean", "mean"), ("weighted", "weightedmean"), ("last", "lasttoken")])
 def test_sentence_transformers_pools_the_same(lm, ours, theirs):
     library = pytest.importorskip("sentence_transformers", reason="the extra library of this check alone")
-    made = library.models.Transformer(str(lm.folder))
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    made, how = Transformer(str(lm.folder)), Pooling(32, pooling_mode=theirs)
     made.tokenizer.pad_token = "<end>"
-    how = library.models.Pooling(32, pooling_mode=theirs)
     found = library.SentenceTransformer(modules=[made, how], device="cpu").encode(TEXTS, normalize_embeddings=True)
     np.testing.assert_allclose(lm.embed(TEXTS, ours), found, atol=2e-6)
 
