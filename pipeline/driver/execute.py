@@ -108,7 +108,7 @@ class Driver:
             plan = make_plan(self.state, self.name)
             prepare.check_space(self.state, plan)
             prepare.check_drift(self.state, self.options.accept_drift)
-            write_run(self.leases, self.name, self.state, self.recipe, self.options.packages)
+            write_run(self.leases, self.name, self.state, self.recipe, self.options)
             self.reporter.notify(Started(plan, earlier(self.store, self.name)))
             for line in ends_told(self.store, self.name):
                 self._tell(line)

@@ -20,4 +20,7 @@ class Options:
     documents: int | None = None
     wait: bool = True
     accept_drift: bool = False
-    packages: tuple[str, ...] = ()  # whose versions the run's record keeps
+    # What the run's record keeps:
+    packages: tuple[str, ...] = ()  # whose versions
+    command: tuple[str, ...] = ()  # that starts the run again, wherever it is typed; its third word is the recipe
+    note: str | None = None  # of the user

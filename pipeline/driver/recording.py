@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline import fingerprint as identity
 from pipeline.contract import Node
 from pipeline.driver.ledger import Ledger
+from pipeline.driver.options import Options
 from pipeline.errors import RecipeError
 from pipeline.files.address import masked_in
 from pipeline.files.objects import Store
@@ -54,19 +55,19 @@ def _choose(store: Store, name: str, form: Mapping[str, Any]) -> str:
     return name if not names else f"{name}@{number_of(names[-1]) + 1}"
 
 
-def write_run(leases: Leases, name: str, ledger: Ledger, recipe: str | None, packages: Iterable[str] = ()) -> None:
-    """Record which nodes a run consists of, and the versions of `packages`; a part of a recipe joins what is recorded
-    already.
+def write_run(leases: Leases, name: str, ledger: Ledger, recipe: str | None, options: Options | None = None) -> None:
+    """Record which nodes a run consists of, and what `options` names for its record; a part of a recipe joins what is
+    recorded already.
     """
     with leases.turn(f"runs/{name.partition('@')[0]}"):
-        _write(ledger.store, name, _joined(name, ledger, recipe, packages))
+        _write(ledger.store, name, _joined(name, ledger, recipe, options or Options()))
 
 
 def _write(store: Store, name: str, record: Mapping[str, Any]) -> None:
     store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
 
 
-def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[str]) -> dict[str, Any]:
+def _joined(name: str, ledger: Ledger, recipe: str | None, options: Options) -> dict[str, Any]:
     graph, known = ledger.graph, read_run(ledger.store, name) or {}
     nodes = {
         graph.names[node]: {"kind": node.kind(), "fingerprint": ledger.fingerprint(node), "folder": ledger.folder(node)}
@@ -85,5 +86,7 @@ def _joined(name: str, ledger: Ledger, recipe: str | None, packages: Iterable[st
         "form": {**known.get("form", {}), **graph_form(graph)},
         "targets": sorted({*known.get("targets", ()), *(graph.names[node] for node in graph.targets)}),
         "recipe": masked_in(recipe) if recipe is not None else known.get("recipe"),
-        "versions": versions(packages),
+        "command": masked_in([*options.command]) or known.get("command", []),
+        "note": options.note if options.note is not None else known.get("note"),
+        "versions": versions(options.packages),
     }

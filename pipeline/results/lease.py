@@ -129,9 +129,7 @@ class Leases:
 
     def holder(self, folder: str) -> Owner | None:
         """Who holds a node now, None where nobody alive does."""
-        turn = self._last(folder)
-        found = Lease.parse(self.store.read(_name(folder, turn))) if turn else None
-        return None if found is None or found.is_stale() else found.owner
+        return holder_of(self.store, folder)
 
     def told(self, folder: str) -> str:
         """Return in words who holds a node now, and until when; empty where nobody alive does."""
@@ -154,8 +152,7 @@ class Leases:
         return Lease(self.owner, time.time() + self.seconds).content()
 
     def _turns(self, folder: str) -> list[int]:
-        names = (name.removesuffix(".json") for name in self.store.names(f"{folder}/lease"))
-        return sorted(int(name) for name in names if name.isdigit())
+        return _turns(self.store, folder)
 
     def _last(self, folder: str) -> int:
         """The highest turn that was taken, 0 where the node is free."""
@@ -188,6 +185,18 @@ class Leases:
         else:
             self._tell(f"the lease of {folder} could not be renewed ({error}); it runs out {self.seconds:.0f} s after "
                        "its last renewal, and another driver may then take the node")  # fmt: skip
+
+
+def holder_of(store: Store, folder: str) -> Owner | None:
+    """Who holds a node now, None where nobody alive does; for readers, who hold nothing themselves."""
+    turn = max(_turns(store, folder), default=0)
+    found = Lease.parse(store.read(_name(folder, turn))) if turn else None
+    return None if found is None or found.is_stale() else found.owner
+
+
+def _turns(store: Store, folder: str) -> list[int]:
+    names = (name.removesuffix(".json") for name in store.names(f"{folder}/lease"))
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _name(folder: str, turn: int) -> str:

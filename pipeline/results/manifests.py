@@ -67,7 +67,10 @@ class Manifests:
 
     def stream(self, manifest: Manifest) -> DocumentStream:
         """The rows that a node carries, or reads if it carries none."""
-        chains = self.chains(manifest)
+        return self.joined(self.chains(manifest))
+
+    def joined(self, chains: Mapping[str, Sequence[Manifest]]) -> DocumentStream:
+        """The rows at the ends of `chains` or `input_chains`."""
         bases = [self.by_fingerprint(base) for base in chains]
         return DocumentStream(
             shards=tuple(shard for base in bases for shard in base_shards(base, self._sources)),

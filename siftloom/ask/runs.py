@@ -105,7 +105,8 @@ def _rows(view: Any) -> list[int] | None:
 
 
 def all_runs(store: str | Address) -> list[dict[str, Any]]:
-    """Return every run of a store: `run`, `nodes`, `finished` (how many), `started` (the last driver), `report`.
+    """Return every run of a store: `run`, `nodes`, `finished` (how many), `started` (the last driver), `report`, and
+    the user's `note`.
 
     Raises StoreError for a damaged record.
     """
@@ -128,6 +129,7 @@ def all_runs(store: str | Address) -> list[dict[str, Any]]:
                 "finished": sum(opened.size(f"{node['folder']}/manifest.json") is not None for node in nodes),
                 "started": _when(drivers[-1]) if drivers else None,
                 "report": opened.uri(page) if opened.size(page) is not None else None,
+                "note": record.get("note"),
             }
         )
     return found

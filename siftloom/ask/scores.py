@@ -1,7 +1,7 @@
 """The stored scores of a node as columns: every document that it saw, what it decided, and what it would decide.
 
 No scorer runs and nothing is written. A node that decides from its own columns decides again; a node that chooses among
-stored columns of others (`select`) chooses again.
+stored columns of others (`select`) chooses again; one that decides from files of its own (a dedup) judges them again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from pipeline.contract import Columns, Node, Result, RowNode, RowPhase, TaskPhase
 from pipeline.errors import UserError
+from siftloom.ask.again import decided_again
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -127,8 +128,11 @@ class ScoredDocuments:
         """
         import pyarrow as pa
 
+        phases = node.phases()
         if isinstance(node, RowNode) and type(node).decide is not RowNode.decide:
             removed = node.decide(self.table.select(list(self.own)))
+        elif any(not isinstance(phase, TaskPhase) for phase in phases[:-1]):
+            return decided_again(self, node)
         else:
             removed = self._chosen(node)
         return pa.nulls(len(self.row), pa.string()) if removed is None else removed.reason.cast(pa.string())
@@ -136,16 +140,15 @@ class ScoredDocuments:
     def _chosen(self, node: Node) -> Any:
         phases = node.phases()
         rows = phases[-1]
-        tasks = [phase for phase in phases[:-1] if isinstance(phase, TaskPhase)]
-        if not isinstance(rows, RowPhase) or "text" in rows.needs or len(tasks) < len(phases) - 1:
+        if not isinstance(rows, RowPhase) or "text" in rows.needs:
             raise UserError(
                 self.view.label, f"a {self.view.kind}, which decides from more than stored columns",
                 "a node that scores and decides", f"siftloom run RECIPE {self.view.label} -s ..., then siftloom diff",
             )  # fmt: skip
         memory = Memory(self, node)
-        for phase in tasks:
-            for key in phase.keys(memory):  # type: ignore[arg-type]
-                memory.results[phase.name, key] = phase.run(memory, key)  # type: ignore[arg-type]
+        for phase in phases[:-1]:
+            for key in phase.keys(memory):  # type: ignore[union-attr, arg-type]
+                memory.results[phase.name, key] = phase.run(memory, key)  # type: ignore[union-attr, arg-type]
         found: Columns = rows.open(memory)(self.columns(rows.needs))  # type: ignore[arg-type]
         return found.removed
 

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Node
 from pipeline.errors import UserError
-from pipeline.recipe import parse
 from pipeline.recipe.vocabulary import fields_of
+from siftloom.ask.recorded import nodes_of
 from siftloom.ask.scores import GROUPS, ScoredDocuments
-from siftloom.vocabulary import vocabulary
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -36,11 +35,8 @@ def whatif(run: StoredRun, label: str, change: str) -> dict[str, Any]:
 def changed(run: StoredRun, label: str, change: str) -> Node:
     """Return the node of the run's recipe with one threshold changed. Raises UserError for any other field."""
     name = change.partition("=")[0].strip()
-    view, text = run[label], run.record.get("recipe")
-    if not text:
-        raise UserError(f"run {run.name}", "a run without a recipe", "a run of a recipe, or of nodes of the catalogue")
-    nodes = parse(text, vocabulary(), overrides=[f"{label}.{change}"], source=f"recipe of {run.name}").nodes
-    node = nodes[label]
+    view = run[label]
+    node = nodes_of(run, [f"{label}.{change}"])[label]
     known = fields_of(type(node))
     if name not in known or known[name].role != "threshold":
         free = ", ".join(key for key, each in known.items() if each.role == "threshold") or "(none)"

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.errors import UserError
+from siftloom.cli import complete
 from siftloom.screen import begin, find_store, listening, say, say_json, table
 
 if TYPE_CHECKING:
     from pipeline.graph import Graph
 
-RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
+RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml", autocompletion=complete.recipes)]
 NODES = Annotated[
     list[str] | None,
-    typer.Argument(help="nodes to run, with the nodes that they need; default: all nodes", metavar="[NODE]..."),
+    typer.Argument(
+        help="nodes to run, with the nodes that they need; default: all nodes",
+        metavar="[NODE]...",
+        autocompletion=complete.nodes,
+    ),
 ]
 SET = Annotated[
     list[str] | None, typer.Option("-s", "--set", help="change a field: -s node.field=value", metavar="N.F=V")
@@ -54,6 +59,13 @@ def check_here(here: bool | None, cpus: int | None, address: str | None) -> None
             raise UserError("--here", f"{name} beside it", "one of the two", f"leave out {name}, which is for Ray")
 
 
+def started_by(recipe: str, change: list[str] | None, limit: int | None, here: bool | None) -> tuple[str, ...]:
+    """Return the command that runs all of a recipe again, from any folder, into a store that is yet to be named."""
+    changes = (word for one in change or () for word in ("-s", one))
+    place = () if here is None else ("--here",) if here else ("--on-ray",)
+    return ("siftloom", "run", os.path.abspath(recipe), *changes, *(("--limit", str(limit)) if limit else ()), *place)
+
+
 def documents_of(graph: Graph, limit: int | None) -> int | None:
     """Return how many documents the sources give at most, where `--limit` says it for all of them."""
     bases = [node for node in graph.nodes if node.new_base is not None and not graph.input_chains(node)]
@@ -73,6 +85,9 @@ def run(
     accept_drift: Annotated[
         bool, typer.Option("--accept-drift", help="resume unfinished nodes whose code has changed")
     ] = False,
+    remark: Annotated[
+        str | None, typer.Option("--note", help="a note of yours, shown by `runs` and `ui`", metavar="TEXT")
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Run a recipe. Run the same command again to resume."""
@@ -103,6 +118,8 @@ def run(
                 documents=documents_of(graph, limit),
                 wait=wait,
                 accept_drift=accept_drift,
+                command=started_by(recipe, change, limit, here),
+                note=remark,
             ),
             recipe=text,
             watcher=watcher,

@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -39,6 +40,8 @@ def run_demo(
 
     began = time.monotonic()
     recipe = load(recipe_path(), vocabulary(), changes)
+    again = ("siftloom", "run", str(recipe_path()), *(word for change in changes for word in ("-s", change)))
+    options = replace(options, command=again)
     with peak_memory() as memory, listening(store, recipe.name, stream=stream) as watcher:
         run = execute(
             recipe.graph(), name=recipe.name, store=store, options=options, recipe=recipe.text, watcher=watcher,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.report.curves import drawable
@@ -11,7 +11,7 @@ from pipeline.results.events import read_events
 from siftloom.ui.shelf import Shelf
 
 if TYPE_CHECKING:
-    from pipeline.run import StoredNode
+    from pipeline.run import StoredNode, StoredRun
 
 KINDS = ("pretrain", "compare", "evaluate", "generate")
 
@@ -29,6 +29,21 @@ def models(shelf: Shelf, asked: Mapping[str, str]) -> Any:
             live.setdefault(event["node"], {})[event["step"]] = event["loss"]
     series = [{"name": name, "points": sorted(points.items())} for name, points in live.items()]
     return {"figures": joined(figures), "live": series, "finished": not running}
+
+
+def losses(run: StoredRun, shared: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The loss curves of a run's finished trainings, each named after its run and its node; `shared` are fingerprints
+    of nodes that another run has too.
+    """
+    found = []
+    for view in run.nodes:
+        owner = "both" if view.fingerprint in shared else run.name
+        for each in view.figures if view.finished and view.kind == "pretrain" else ():
+            if not problem(each) and each["kind"] == "lines" and each.get("smooth"):
+                figure = _named(view, each)
+                series = [{**one, "name": f"{owner}: {one['name']}"} for one in figure["series"]]
+                found.append({**figure, "series": series})
+    return found
 
 
 def _named(view: StoredNode, figure: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import mimetypes
+import re
 import secrets
 import socket
 from collections.abc import Callable, Mapping
@@ -15,12 +16,12 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from pipeline.errors import DataError, SiftloomError, UserError
 from pipeline.files.address import Address
-from siftloom.ui import compare, documents, models, overview, thresholds
+from siftloom.ui import compare, copies, documents, models, overview, thresholds
 from siftloom.ui.access import Access
 from siftloom.ui.shelf import Shelf
 
@@ -28,7 +29,8 @@ HOST = "127.0.0.1"
 SHARED = {"echarts.js": "echarts/echarts.js", "charts.js": "charts.js", "page.css": "page.css"}  # with the report
 OWN = (
     "index.html", "ui.css", "theme.js", "app.js", "dom.js", "views/runs.js", "views/run.js", "views/thresholds.js",
-    "views/documents.js", "views/models.js", "views/compare.js",
+    "views/documents.js", "views/document.js", "views/answer.js", "views/handle.js", "views/models.js",
+    "views/compare.js",
 )  # fmt: skip
 View = Callable[[Shelf, Mapping[str, str]], Any]
 VIEWS: dict[str, View] = {
@@ -40,8 +42,11 @@ VIEWS: dict[str, View] = {
     "/api/runs/{run}/documents": documents.listed,
     "/api/runs/{run}/document": documents.one,
     "/api/runs/{run}/models": models.models,
+    "/api/runs/{run}/card": overview.card,
+    "/api/runs/{run}/pair": copies.pair,
     "/api/compare": compare.compared,
 }
+EXPORT = "/api/runs/{run}/documents.jsonl"
 
 
 def application(store: str | Address, token: str, port: int) -> Starlette:
@@ -55,7 +60,17 @@ def application(store: str | Address, token: str, port: int) -> Starlette:
     def static(request: Request) -> Response:
         return _found(files, request.path_params["name"])
 
-    routes = [Route("/", page), Route("/static/{name:path}", static)]
+    def export(request: Request) -> Response:
+        asked = _asked(request)
+        try:
+            lines = documents.exported(shelf, asked)
+        except SiftloomError as error:
+            return _refused(error)
+        name = re.sub(r"[^\w.-]+", "-", f"{asked['run']}-{asked.get('node', 'documents')}")
+        held = {"content-disposition": f'attachment; filename="{name}.jsonl"'}
+        return StreamingResponse(lines, media_type="application/jsonl", headers=held)
+
+    routes = [Route(EXPORT, export), Route("/", page), Route("/static/{name:path}", static)]
     routes += [Route(path, _answering(view, shelf)) for path, view in VIEWS.items()]
     hosts = [f"{name}:{port}" for name in (HOST, "localhost")]
     access = Middleware(Access, token=token, hosts=hosts, cookie=f"siftloom-{port}")  # type: ignore[arg-type]
@@ -86,9 +101,9 @@ def serve(store: str | Address, port: int, told: Callable[[str], None]) -> None:
 def _answering(view: View, shelf: Shelf) -> Callable[[Request], Response]:
     def answer(request: Request) -> Response:
         try:
-            found = view(shelf, {**request.query_params, **request.path_params})
+            found = view(shelf, _asked(request))
         except SiftloomError as error:
-            return JSONResponse({"error": str(error)}, 409 if isinstance(error, DataError) else 404)
+            return _refused(error)
         # Texts may hold lone surrogates, which JSON can only name.
         try:
             text = json.dumps(found, default=str, allow_nan=False)
@@ -97,6 +112,14 @@ def _answering(view: View, shelf: Shelf) -> Callable[[Request], Response]:
         return Response(text, media_type="application/json")
 
     return answer
+
+
+def _asked(request: Request) -> dict[str, str]:
+    return {**request.query_params, **request.path_params}
+
+
+def _refused(error: SiftloomError) -> Response:
+    return JSONResponse({"error": str(error)}, 409 if isinstance(error, DataError) else 404)
 
 
 def _finite(value: Any) -> Any:

@@ -105,7 +105,7 @@ class EndpointLM:
         """Raises EndpointFailed: chat servers do not tell the likelihood of a given text."""
         raise EndpointFailed(self._place(), "a chat server tells no likelihoods", "a model that is loaded here")
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """float32 `[texts, width]` from `POST /v1/embeddings`; the pooling is the server's own."""
         import numpy as np
 

@@ -19,15 +19,16 @@ from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetL
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
+
+    from stages.generate.lm import OpenGuide
 
 
 class FolderLM:
     """`LM` over a local folder with `config.json`, weights in safetensors, and a tokenizer.
 
     `trust_code` runs the modelling file of a folder that brings one; `window` is how many tokens `nll` shows the model
-    at once, if fewer than it can see. Raises UserError without transformers, and DataError for a folder that it cannot
-    load.
+    at once, if fewer than it can see; `guide` steers what it writes. Raises UserError without transformers, and
+    DataError for a folder that it cannot load.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class FolderLM:
         device: str = "cpu",
         trust_code: bool = False,
         window: int | None = None,
+        guide: OpenGuide | None = None,
     ) -> None:
         try:
             from transformers import AutoTokenizer
@@ -47,7 +49,7 @@ class FolderLM:
                 "pip install 'siftloom[hf]'",
             ) from error  # fmt: skip
         self.folder, self.batch_rows, self.device = folder, batch_rows, device
-        self._window = window
+        self._window, self.guide = window, guide
         self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
         self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         try:
@@ -103,24 +105,27 @@ class FolderLM:
         nats = likelihoods(lambda ids_bt: self.causal(ids_bt).logits, whole, self.window, self.batch_rows, self.device)
         return [TargetLoss(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """Vectors are of unit length. A text longer than the model is cut at its end."""
         import numpy as np
         import torch
 
+        from stages.generate.pooled import padded, pool, seen_texts
+
+        seen = seen_texts(self.tokenizer, texts, self.longest, instruction=instruction, twice=pooling == "echo")
         order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
         vectors: np.ndarray | None = None
         for start in range(0, len(order), self.batch_rows):
             chosen = order[start : start + self.batch_rows]
-            batch = self.tokenizer(
-                [texts[i] for i in chosen], padding=True, truncation=True, max_length=self.longest, return_tensors="pt"
-            ).to(self.device)
+            ids_bt, mask_bt, pooled_bt = padded(
+                [seen[i] for i in chosen], self.tokenizer.pad_token_id or 0, self.device
+            )
             with torch.no_grad():
                 if pooling == "static":
-                    states_btd = self.encoder.get_input_embeddings()(batch["input_ids"]).float()
+                    states_btd = self.encoder.get_input_embeddings()(ids_bt).float()
                 else:
-                    states_btd = self.encoder(**batch).last_hidden_state.float()
-            pooled_bd = torch.nn.functional.normalize(pool(states_btd, batch["attention_mask"], pooling), dim=-1)
+                    states_btd = self.encoder(input_ids=ids_bt, attention_mask=mask_bt).last_hidden_state.float()
+            pooled_bd = torch.nn.functional.normalize(pool(states_btd, pooled_bt, pooling), dim=-1)
             if vectors is None:
                 vectors = np.empty((len(texts), pooled_bd.shape[1]), np.float32)
             vectors[chosen] = pooled_bd.cpu().numpy()
@@ -175,10 +180,12 @@ class FolderLM:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
-        from models.generate import TokenSampling, next_tokens
+        from models.generate import Rule, TokenSampling, next_tokens
 
         end = self._end()
-        rules = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
+        rules: list[Rule] = TokenSampling(
+            temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p
+        ).rules()
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
         prompts = [self._prompt_ids(prompt, room) for prompt, _, _ in asked]
         widest = max(map(len, prompts))
@@ -186,6 +193,9 @@ class FolderLM:
         given = torch.tensor([[pad] * (widest - len(ids)) + ids for ids in prompts], device=self.device)
         mask_bt = torch.tensor([[0] * (widest - len(ids)) + [1] * len(ids) for ids in prompts], device=self.device)
         prompt_tokens = mask_bt.sum(-1).tolist()
+        if self.guide is not None:
+            # before the sampling's own rules, which cut what the guide has moved
+            rules = [self.guide.over(prompts), *rules]
         cache, written, nats = None, [[] for _ in asked], [0.0] * len(asked)
         places_bt = (mask_bt.cumsum(-1) - 1).clamp_min(0)
         texts, open_rows, finish = [""] * len(asked), set(range(len(asked))), ["length"] * len(asked)
@@ -221,17 +231,3 @@ class FolderLM:
             GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids), tuple(ids), sum_)
             for text, end, seen, ids, sum_ in zip(texts, finish, prompt_tokens, written, nats, strict=True)
         ]
-
-
-def pool(states_btd: torch.Tensor, mask_bt: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """`[b, d]`: the mean over the tokens of each row, or the state of its first or last token; padding may stand on
-    either side.
-    """
-    import torch
-
-    if pooling in ("mean", "static"):
-        weights_bt1 = mask_bt[:, :, None].to(states_btd.dtype)
-        return (states_btd * weights_bt1).sum(1) / weights_bt1.sum(1).clamp_min(1.0)
-    places_bt = torch.arange(mask_bt.shape[1], device=mask_bt.device) * mask_bt
-    at_b = places_bt.argmax(1) if pooling == "last" else mask_bt.argmax(1)
-    return states_btd[torch.arange(len(states_btd), device=states_btd.device), at_b]

@@ -17,7 +17,9 @@ from pipeline.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-Pooling = Literal["mean", "last", "first", "static"]
+    from models.generate import Rule
+
+Pooling = Literal["mean", "weighted", "last", "first", "echo", "static"]
 Prompt = str | Sequence[int]  # a text; or tokens of the model, to go on from as they are
 
 
@@ -102,10 +104,18 @@ class LM(Protocol):
         """
         ...
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """float32 `[texts, width]`: one vector of every text, as the pooling makes it of its tokens' last states, or
-        (`static`) the mean of their input embeddings.
+        (`static`) the mean of their input embeddings. The `instruction` stands before each text, and is not pooled.
         """
+        ...
+
+
+class OpenGuide(Protocol):
+    """What steers a model that writes, with its own model loaded (`stages.generate.guide`)."""
+
+    def over(self, prompts: Sequence[Sequence[int]]) -> Rule:
+        """A rule for the answers to these prompts, given as ids. It is asked for one token after another."""
         ...
 
 

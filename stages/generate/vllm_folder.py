@@ -84,7 +84,7 @@ class VllmLM:
         outputs = self._model.generate(asked, how, use_tqdm=False)
         return [_likelihood(one, size) for one, size in zip(outputs, sizes, strict=True)]
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         raise DataError("a model through vLLM", "vectors are asked for", "backend: transformers")
 
     def _parameters(self, sampling: Sampling, key: str, sample: int) -> Any:

@@ -257,6 +257,13 @@ ids = tokenizer("{begin}Once upon a {mask}{begin}", return_tensors="pt")
 print(tokenizer.decode(model(**ids).logits[0].argmax(-1)))
 """
 
+READS = """from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+# it was trained last to give vectors of texts by themselves: the mean of their states
+states = AutoModel.from_pretrained(".")(**tokenizer("Once", return_tensors="pt")).last_hidden_state.mean(1)
+"""
+
 STORED = {
     "factors": "factors", "bidirectional": "a plain EuroBERT", "adapter": "an adapter alone, to be put into its base,",
 }  # fmt: skip
@@ -270,15 +277,11 @@ Its projections are products of factors with an activation between them, which n
 def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint: str) -> str:
     """The folder's README.md, from the record of the run alone."""
     factors, fills = form == "factors", form == "bidirectional"
+    pools = fills and mask_of(node) is None
     code = ", trust_remote_code=True" if factors else ""
-    begin, here = (
-        token_name(run, run.begin_id),
-        "steps" in run.config,
-    )  # a folder of others says nothing of its training
-    if form == "adapter":
-        usage = ADAPTS.format(begin=begin)
-    else:
-        usage = FILLS.format(begin=begin, mask=mask_of(node)) if fills else WRITES.format(begin=begin, code=code)
+    begin, here = token_name(run, run.begin_id), "steps" in run.config  # nothing is known of another's training
+    texts = {"adapter": ADAPTS, "bidirectional": READS if pools else FILLS}
+    usage = texts.get(form, WRITES).format(begin=begin, mask=mask_of(node), code=code)
     return CARD.format(
         **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size")},
         trained=TRAINED.format(
@@ -289,7 +292,7 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
         else "",
         made="Pre-training" if here else "A model from elsewhere",
         stored=STORED.get(form, "a plain Llama"),
-        task="fill-mask" if fills else "text-generation",
+        task="feature-extraction" if pools else "fill-mask" if fills else "text-generation",
         usage=usage,
         dtype=dtype,
         warning=WARNING if factors else "",

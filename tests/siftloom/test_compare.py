@@ -73,13 +73,32 @@ def test_whatif_of_a_selection_is_that_of_a_run(tmp_path: Path, copied: Small) -
     assert found["kept"]["documents"][1] == counts["alive_out"] < found["kept"]["documents"][0]
 
 
+def test_whatif_of_a_dedup_is_that_of_a_run(copied: Small) -> None:
+    """It judges the stored clusters again; a node that edits texts says that it cannot."""
+    recipe = (copied.folder / "small.yaml").read_text().replace("name: small", "name: near")
+    recipe += "  near: {use: minhash_dedup, docs: once, ngram: 2}\n  lines: {use: line_dedup, docs: near}\n"
+    (copied.folder / "near.yaml").write_text(recipe)
+    copied("run", "near.yaml", "--here")
+    before = {file for file in (copied.folder / "kept" / "nodes").rglob("*") if file.is_file()}
+    found = copied.json("whatif", "near.yaml", "near", "min_jaccard=0.93")
+    off = copied.json("whatif", "near.yaml", "distinct", "dry_run=true")
+    assert "a node that reads texts" in copied("whatif", "near.yaml", "lines", "min_copies=3", code=1).stderr
+    assert {file for file in (copied.folder / "kept" / "nodes").rglob("*") if file.is_file()} == before
+    copied("run", "near.yaml", "near", "-s", "near.min_jaccard=0.93", "--here")
+    counts = manifest(copied.folder / "kept", "near@2", "near")["counts"]["rows"]
+    gone = {name.removeprefix("removed."): n for name, n in counts.items() if name.startswith("removed.") and n}
+    assert {reason: then for reason, (_, then) in found["reasons"].items() if then} == gone
+    now, then = found["kept"]["documents"]
+    assert now < then == counts["alive_out"] < found["documents"]
+    assert off["kept"]["documents"] == [off["documents"] - 2, off["documents"]]
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["plain", "words=unicode"], "a field that changes the scores themselves; expected a threshold: "),
         (["plain", "min_word=3"], "did you mean 'min_words'?"),
         (["plain", "min_words=few"], "expected a whole number"),
-        (["distinct", "dry_run=true"], "which decides from more than stored columns"),
         (["nodes", "x=1"], "no node 'nodes'"),
     ],
 )

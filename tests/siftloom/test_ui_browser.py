@@ -79,6 +79,7 @@ def test_two_runs_stand_side_by_side(second: Small, browser: Browser, scheme: st
         wait(browser, "document.querySelector('.headline')")
         shown = browser.evaluate("document.querySelector('main').innerText")
         assert "After plain: small keeps 42 documents, small@2 0." in shown
+        assert shown.index("Only small keeps") < shown.index("Fields that differ")
         row = "[...document.querySelectorAll('tbody tr')].map((row) => row.innerText.split('\\t').map((c) => c.trim()))"
         assert ["plain", "min_words", "20", "60"] in browser.evaluate(row)
         assert "plain, gopher_quality.min_words 42 documents" in shown
@@ -92,6 +93,28 @@ def test_two_runs_stand_side_by_side(second: Small, browser: Browser, scheme: st
         wait(browser, "location.hash.includes('one=small%402')")
         assert browser.evaluate(TOO_WIDE) == []
         assert browser.complaints() == []
+
+
+def test_a_run_is_a_line_of_the_first_page(page: Any) -> None:
+    browser = page("#/")
+    wait(browser, "document.querySelector('.spark')")
+    line = browser.evaluate("document.querySelector('.runs tbody tr').innerText")
+    assert "finished" in line
+    assert "40 of 44" in line
+    assert browser.evaluate("document.querySelectorAll('.spark i').length") == 5
+    assert browser.evaluate("document.querySelectorAll('.runs thead th').length") == 6
+    assert browser.evaluate("document.querySelector('.runs .long').textContent") != ""
+
+
+def test_a_server_that_has_ended_is_named(small: Small, browser: Browser) -> None:
+    with served(small.folder / "kept") as address:
+        browser.open(address, "light", 390)
+        browser.open(address.partition("?")[0] + "#/run/small/overview", "light", 390)
+        wait(browser, READY)
+        assert browser.evaluate("document.querySelector('#dead').hidden") is True
+    wait(browser, "!document.querySelector('#dead').hidden")  # without a click
+    assert "siftloom ui" in browser.evaluate("document.querySelector('#dead').innerText")
+    assert browser.evaluate(TOO_WIDE) == []
 
 
 def test_the_graph_leads_to_the_nodes(page: Any) -> None:
@@ -130,6 +153,12 @@ def test_a_threshold_that_is_dragged_shows_the_exact_counts(page: Any) -> None:
     told = browser.evaluate("document.querySelector('.copy code').textContent")
     assert told == f"plain: {{use: gopher_quality, docs: english, min_words: {value}}}"
     assert f"-s plain.min_words={value}" in browser.evaluate("document.querySelectorAll('.copy code')[1].textContent")
+    assert browser.evaluate("document.querySelector('.handle .tag').textContent") == f"min_words {value}"
+    there = browser.evaluate("location.hash")
+    assert f"field=min_words&value={value}" in there
+    browser = page(there)  # as somebody opens it to whom it was sent
+    wait(browser, f"{kept} === '0 of 43 (\\u221242)'")
+    assert browser.evaluate("document.querySelector('input[name=min_words]').value") == value
     assert browser.evaluate("document.querySelectorAll('.sides blockquote').length") >= 3  # of both sides
     assert browser.complaints() == []
 
@@ -153,6 +182,9 @@ def test_a_document_is_found_and_explained(page: Any) -> None:
     wait(browser, "document.querySelector('.pane table')")
     pane = browser.evaluate("document.querySelector('.pane').innerText")
     assert "exact_dedup.copy" in pane or "exact_dedup" in pane
+    browser.evaluate("document.querySelector('.copies button').click()")
+    wait(browser, "document.querySelectorAll('.beside pre').length === 2")
+    assert browser.evaluate("document.querySelectorAll('.beside ins, .beside del').length") == 0  # an exact copy
     assert "The carrier brought letter" in pane
     browser.evaluate(
         "(() => { const box = document.querySelector('input[name=text]'); box.value = 'number 17 ';"
@@ -160,6 +192,14 @@ def test_a_document_is_found_and_explained(page: Any) -> None:
     )
     wait(browser, "document.querySelector('.quiet')?.textContent.includes('looked through')")
     assert browser.evaluate("document.querySelectorAll('.list button').length") == 1
+    assert browser.evaluate("document.querySelector('.list mark').textContent") == "number 17 "
+    assert "text=number+17" in browser.evaluate("document.querySelector('a[download]').href")
+    browser.evaluate(
+        "(() => { const box = document.querySelector('select[name=order]'); box.value = 'random';"
+        " box.dispatchEvent(new Event('change')); })()"
+    )
+    wait(browser, "location.hash.includes('order=random&seed=')")
+    wait(browser, "document.querySelector('.tools button')")
     assert browser.complaints() == []
 
 

@@ -11,8 +11,8 @@ from command_line import Small
 from pipeline.recipe import parse
 from siftloom.ask.scores import ScoredDocuments
 from siftloom.run import open_run
+from siftloom.ui.commands import changed_line
 from siftloom.ui.models import joined
-from siftloom.ui.thresholds import changed_line
 from siftloom.vocabulary import vocabulary
 
 

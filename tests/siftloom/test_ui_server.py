@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command_line import Small
+from command_line import Small, siftloom
 
 pytest.importorskip("starlette")
 from starlette.testclient import TestClient
@@ -108,7 +109,7 @@ def test_a_threshold_counts_as_whatif_does(ui: TestClient, small: Small) -> None
     info = ask(ui, "runs/small/nodes/plain")
     assert info["reasons"] == {"gopher_quality.min_words": 1}
     assert info["cannot"] is None
-    assert "decides from more than stored columns" in ask(ui, "runs/small/nodes/distinct")["cannot"]
+    assert ask(ui, "runs/small/nodes/distinct")["cannot"] is None  # its clusters are judged again
     field = next(field for field in info["fields"] if field["name"] == "min_words")
     assert (field["value"], field["column"], field["number"]) == (20, "gopher_words", True)
     for value in ("3", "60", "20"):
@@ -147,6 +148,100 @@ def test_documents_are_found_by_what_is_asked(ui: TestClient) -> None:
     assert searched["next"] is not None
 
 
+def test_documents_come_in_the_order_that_is_asked(ui: TestClient) -> None:
+    def ids(**asked: Any) -> list[str]:
+        first = ask(ui, "runs/small/documents", node="plain", **asked)
+        rows, after = first["rows"], first["next"]
+        while after is not None:
+            page = ask(ui, "runs/small/documents", node="plain", after=after, **asked)
+            rows, after = rows + page["rows"], page["next"]
+        assert len(rows) == len({row["id"] for row in rows})
+        return [row["id"] for row in rows]
+
+    read, drawn = ids(), ids(order="random", seed="7")
+    assert drawn != read
+    assert sorted(drawn) == sorted(read)
+    assert ids(order="random", seed="7") == drawn != ids(order="random", seed="8")
+    rows = ask(ui, "runs/small/documents", node="plain", column="gopher_words", order="low")["rows"]
+    assert [row["value"] for row in rows] == sorted(row["value"] for row in rows)
+    assert rows[0]["text"] == "The river was cold in the morning."
+    top = ask(ui, "runs/small/documents", node="plain", column="gopher_words", order="high")["rows"]
+    assert top[0]["value"] > rows[0]["value"]
+    hits = ids(order="random", seed="7", text="carrier")
+    assert hits == [one for one in drawn if one in set(hits)]
+    assert len(hits) == 42
+    late = ask(ui, "runs/small/documents", node="plain", text="before the end of the week")["rows"][0]["text"]
+    assert late.startswith("\u2026")
+    assert "before the end of the week" in late
+
+
+def test_a_selection_is_exported_whole(ui: TestClient, small: Small) -> None:
+    for asked, texts in (
+        ({"state": "removed"}, ["The river was cold in the morning."]),
+        ({"text": "LETTER NUMBER 17 ", "column": "gopher_words"}, None),
+    ):
+        answer = ui.get("/api/runs/small/documents.jsonl", params={"node": "plain", **asked})
+        assert answer.headers["content-disposition"] == 'attachment; filename="small-plain.jsonl"'
+        rows = [json.loads(line) for line in answer.text.splitlines()]
+        shown = ask(ui, "runs/small/documents", node="plain", **asked)["rows"]
+        assert [row["id"] for row in rows] == [row["id"] for row in shown]
+        assert [row["value"] for row in rows] == [row["value"] for row in shown]
+        assert texts is None or [row["text"] for row in rows] == texts
+
+
+def test_copies_stand_side_by_side(ui: TestClient) -> None:
+    gone = ask(ui, "runs/small/documents", node="distinct", state="removed")["rows"][0]["id"]
+    kept = ask(ui, "runs/small/document", id=gone)["steps"][-2]["columns"]["exact_duplicate_of"]
+    found = ask(ui, "runs/small/pair", one=gone, two=kept)
+    assert (found["ids"], found["share"], found["whole"]) == ([gone, kept], 1.0, True)
+    assert [same for side in found["parts"] for _, same in side] == [True, True]
+    other = ask(ui, "runs/small/documents", node="english", state="removed")["rows"][0]["id"]
+    found = ask(ui, "runs/small/pair", one=gone, two=other)
+    assert found["share"] < 0.5
+    whole = [ask(ui, "runs/small/document", id=each)["text"] for each in (gone, other)]
+    assert ["".join(text for text, _ in side) for side in found["parts"]] == whole
+
+
+def test_a_run_says_its_state_and_how_long_it_worked(ui: TestClient, small: Small) -> None:
+    found = ask(ui, "runs/small/card")
+    assert (found["state"], found["failed"]) == ("finished", [])
+    assert [step["documents"] for step in found["funnel"]] == [44, 43, 42, 40, 40]
+    assert found["began"] <= found["began"]
+    whole = ask(ui, "runs/small")
+    assert (whole["state"], whole["began"], whole["seconds"]) == ("finished", found["began"], found["seconds"])
+    assert found["seconds"] > 0
+    assert all(0 <= node["seconds"] <= found["seconds"] for node in whole["nodes"])
+
+
+def test_a_share_has_a_handle_where_it_cuts(tmp_path: Path, small: Small) -> None:
+    copied = Small(tmp_path / "copy")
+    shutil.copytree(small.folder, copied.folder)
+    recipe = (copied.folder / "small.yaml").read_text().replace("name: small", "name: chosen")
+    recipe += "  chosen: {use: select, docs: once, by: 10 * gopher_mean_word, keep_fraction: 0.5}\n"
+    (copied.folder / "chosen.yaml").write_text(recipe)
+    copied("run", "chosen.yaml", "--here", "--note", "half of them")
+    ui = client(copied.folder / "kept")
+    ui.get("/", params={"token": TOKEN})
+    assert {run["run"]: run["note"] for run in ask(ui, "runs")["runs"]} == {"small": None, "chosen": "half of them"}
+    info = ask(ui, "runs/chosen/nodes/chosen")
+    field = next(field for field in info["fields"] if field["name"] == "keep_fraction")
+    assert field["column"] == "10 * gopher_mean_word" in info["columns"]
+    cuts = field["cuts"]
+    assert cuts == sorted(cuts, reverse=True)
+    shown = ask(ui, "runs/chosen/nodes/chosen/whatif", field="keep_fraction", value="0.25")
+    mark = next(mark["x"] for mark in shown["histogram"]["marks"])
+    assert cuts[0] >= mark == cuts[50] > cuts[-1]
+    now, then = shown["kept"]["documents"]  # with the rows that are held out
+    assert then < now
+    assert all(one["value"] < mark for one in shown["near"]["below"])
+    # the command works as it is copied, from another folder
+    words = shlex.split(shown["command"])
+    assert words[:2] == ["siftloom", "run"]
+    done = siftloom(*words[1:], cwd=tmp_path)
+    assert "chosen@2 is finished" in done.stdout
+    assert ask(ui, "runs/chosen@2")["funnel"][-1]["documents"] == then
+
+
 def test_one_document_comes_with_its_way_and_text(ui: TestClient, small: Small) -> None:
     row = ask(ui, "runs/small/documents", node="distinct", state="removed")["rows"][0]
     found = ask(ui, "runs/small/document", id=row["id"])
@@ -170,7 +265,9 @@ def test_what_cannot_be_answered_is_said(ui: TestClient) -> None:
         answer = ui.get("/api/" + path, params=params)
         assert answer.status_code in (404, 409), path
         assert says in answer.json()["error"], answer.text
-    assert len(VIEWS) == 9
+    answer = ui.get("/api/runs/small/documents.jsonl", params={"node": "plain", "column": "gopher_words", "low": "x"})
+    assert (answer.status_code, "a number" in answer.json()["error"]) == (404, True)
+    assert len(VIEWS) == 11
 
 
 def test_a_store_that_is_written_meanwhile_is_seen_as_it_is(small: Small, tmp_path: Path) -> None:

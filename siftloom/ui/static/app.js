@@ -1,5 +1,5 @@
 // The address says which view stands in the page: #/, #/run/NAME/VIEW?..., #/compare?...
-import { address, h, say } from "./dom.js";
+import { address, h, ping, say } from "./dom.js";
 import * as compare from "./views/compare.js";
 import * as documents from "./views/documents.js";
 import * as models from "./views/models.js";
@@ -10,6 +10,7 @@ import * as thresholds from "./views/thresholds.js";
 const VIEWS = { overview: run, thresholds, documents, models };
 const TITLES = { overview: "Overview", thresholds: "Thresholds", documents: "Documents", models: "Models" };
 const main = document.getElementById("main"), tabs = document.getElementById("tabs");
+const PULSE = 5000; // between two looks whether the server is there
 let leave = new AbortController();
 
 const read = () => {
@@ -43,4 +44,5 @@ const show = async () => {
 };
 
 addEventListener("hashchange", show);
+setInterval(() => { if (!document.hidden) ping(); }, PULSE);
 show();

@@ -11,14 +11,32 @@ export const h = (tag, attributes = {}, ...children) => {
   return made;
 };
 
-const query = (params) => {
+export const query = (params) => {
   const kept = Object.entries(params).filter(([, value]) => value !== "" && value !== null && value !== undefined);
   return kept.length ? "?" + new URLSearchParams(kept) : "";
 };
 
+// Whether the server answers; a notice above every view says so while it does not.
+const dead = document.getElementById("dead");
+export const alive = (answers) => {
+  if (dead.hidden !== answers) dead.hidden = answers;
+};
+const asked = async (path, options) => {
+  try {
+    const answer = await fetch(path, { cache: "no-store", ...options });
+    alive(true);
+    return answer;
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    alive(false);
+    throw new Error("The server does not answer.", { cause: error });
+  }
+};
+export const ping = () => asked("/static/theme.js", { method: "HEAD" }).catch(() => null);
+
 // The answer of the server; its refusals are errors with its own words.
 export const api = async (path, params = {}, signal = undefined) => {
-  const answer = await fetch("/api/" + path + query(params), { signal, cache: "no-store" });
+  const answer = await asked("/api/" + path + query(params), { signal });
   if (answer.status === 403) throw new Error("The token is no longer good: open the address that siftloom ui printed last.");
   const found = await answer.json();
   if (!answer.ok) throw new Error(found.error ?? `the server answered ${answer.status}`);
@@ -28,6 +46,15 @@ export const api = async (path, params = {}, signal = undefined) => {
 export const address = (run, view, params = {}) => `#/run/${encodeURIComponent(run)}/${view}${query(params)}`;
 export const part = (text) => encodeURIComponent(text);
 export const { four, bytes, percent, withUnit } = siftloomCharts;
+export const duration = (seconds) => {
+  if (seconds === null || seconds === undefined) return "";
+  if (seconds < 60) return seconds < 10 ? `${seconds.toFixed(1)}\u00a0s` : `${Math.round(seconds)}\u00a0s`;
+  const minutes = Math.round(seconds / 60), hours = Math.floor(minutes / 60);
+  return minutes < 60 ? `${minutes}\u00a0min` : hours < 48 ? `${hours}\u00a0h ${minutes % 60}\u00a0min` : `${Math.round(hours / 24)}\u00a0days`;
+};
+export const day = (time) => time ? new Date(time).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }) : "";
+export const STATES = { finished: "finished", working: "works now", failed: "failed", stopped: "stopped" };
+export const state = (name) => h("span", { class: "badge " + name }, STATES[name] ?? name);
 export const number = (value) => value === null || value === undefined ? "\u2013" : typeof value === "number" ? four(value) : String(value);
 
 // A table with a caption; numbers stand to the right. A cell is text, a number, or an element.

@@ -1,42 +1,7 @@
 // A browser of documents: what a node saw, filtered; beside it one document, its way through every node, and its text.
-import { address, api, choice, four, h, number, part, say, table } from "../dom.js";
+import { address, api, choice, four, h, part, query, say } from "../dom.js";
+import { detail, marked } from "./document.js";
 
-const OWN = ["node", "kind", "state", "reason", "value", "threshold", "columns"];
-const because = (step) => {
-  const parts = [];
-  if (step.reason) parts.push(step.reason + (step.value === null || step.value === undefined ? "" : `: ${four(step.value)}${step.threshold === null ? "" : " against " + four(step.threshold)}`));
-  for (const [key, value] of Object.entries(step.columns ?? {})) if (value !== null) parts.push(`${key} ${number(value)}`);
-  for (const [key, value] of Object.entries(step)) {
-    if (OWN.includes(key) || value === null || (Array.isArray(value) && !value.length)) continue;
-    const list = Array.isArray(value) ? value : [value];
-    parts.push(`${key} ${list.slice(0, 8).map((one) => typeof one === "object" ? JSON.stringify(one) : one).join(", ")}${list.length > 8 ? " \u2026" : ""}`);
-  }
-  return parts.join(", ");
-};
-
-const marked = (text, piece) => {
-  if (!piece) return text;
-  const found = [], small = text.toLowerCase(), wanted = piece.toLowerCase();
-  let from = 0;
-  for (let to = small.indexOf(wanted); to >= 0 && found.length < 400; to = small.indexOf(wanted, from)) {
-    found.push(text.slice(from, to), h("mark", {}, text.slice(to, to + piece.length)));
-    from = to + piece.length;
-  }
-  return [...found, text.slice(from)];
-};
-
-const texts = (found, piece) => [
-  h("h3", {}, `Text as it was read, ${four(found.letters)} letters`),
-  h("pre", { class: "text whole", dir: "auto", tabindex: 0 }, marked(found.text, piece)),
-  ...(found.changed === null ? [] : [h("h3", {}, "Text as the last node saw it"), h("pre", { class: "text whole", dir: "auto", tabindex: 0 }, marked(found.changed, piece))]),
-];
-
-const detail = (found, piece) => [
-  h("h2", { tabindex: -1 }, found.id),
-  ...texts(found, piece),
-  table("Its way through the nodes", ["node", "kind", "state", "why"], found.steps.map((step) => [step.node, step.kind,
-    h("span", { class: "state " + step.state }, step.state ?? ""), because(step)])),
-];
 
 export const show = async (place, at, signal) => {
   const base = `runs/${part(at.name)}`, opened = await api(base, {}, signal), asked = { ...at.params };
@@ -45,6 +10,9 @@ export const show = async (place, at, signal) => {
   const info = asked.node ? await api(`${base}/nodes/${part(asked.node)}`, {}, signal).catch(() => null) : null;
   const go = (changes) => { location.hash = address(at.name, "documents", { ...asked, id: "", ...changes }); };
   const all = (counts) => [["", "all"], ...Object.entries(counts ?? {}).map(([value, count]) => [value, `${value} (${four(count)})`])];
+  const seed = () => Math.floor(Math.random() * 1e6);
+  const orders = [["", "as read"], ...(asked.column ? [["high", `highest ${asked.column} first`], ["low", `lowest ${asked.column} first`]] : []), ["random", "random sample"]];
+  if (!orders.some(([order]) => order === asked.order)) asked.order = "";
   const typed = (label, name, type = "text") => h("label", { class: "field" }, h("span", {}, label),
     h("input", { type, step: "any", name, value: asked[name] ?? "", onchange: (event) => go({ [name]: event.target.value }) }));
   place.append(h("h1", {}, "Documents"), h("form", { class: "filters", onsubmit: (event) => event.preventDefault() },
@@ -53,16 +21,20 @@ export const show = async (place, at, signal) => {
     info ? choice("reason", "reason", all(info.reasons), asked.reason ?? "", (reason) => go({ reason })) : "",
     info?.groups.lang ? choice("language", "lang", all(info.groups.lang), asked.lang ?? "", (lang) => go({ lang })) : "",
     info?.groups.source ? choice("source", "source", all(info.groups.source), asked.source ?? "", (source) => go({ source })) : "",
-    info?.columns.length ? [choice("score", "column", [["", "none"], ...info.columns.map((one) => [one, one])], asked.column ?? "", (column) => go({ column })),
+    info?.columns.length ? [choice("score", "column", [["", "none"], ...info.columns.map((one) => [one, one])], asked.column ?? "", (column) => go({ column, order: column && !asked.order ? "high" : asked.order })),
       asked.column ? [typed("at least", "low", "number"), typed("at most", "high", "number")] : ""] : "",
+    choice("order", "order", orders, asked.order ?? "", (order) => go({ order, seed: order === "random" ? seed() : "" })),
     typed("words in the text", "text", "search")));
   const list = h("ol", { class: "list" }), count = h("p", { class: "quiet" }), more = h("button", { type: "button", hidden: true }, "More");
   const pane = h("article", { class: "pane", "aria-label": "Document" }, h("p", { class: "quiet" }, "Choose a document to see its text and why it was kept or removed."));
-  place.append(h("div", { class: "browse" }, h("section", { "aria-label": "Documents" }, count, list, more), pane));
+  const tools = h("p", { class: "tools" }, h("a", { class: "button", download: "", href: `/api/${base}/documents.jsonl` + query({ ...asked, id: "" }) }, "Export as JSON lines"),
+    asked.order === "random" ? h("button", { type: "button", onclick: () => go({ seed: seed() }) }, "Another sample") : "");
+  place.append(h("div", { class: "browse" }, h("section", { "aria-label": "Documents" }, count, tools, list, more), pane));
   const open = async (id) => {
     for (const one of list.querySelectorAll("button")) one.setAttribute("aria-pressed", String(one.dataset.id === id));
     const found = await api(`${base}/document`, { id }, signal);
-    pane.replaceChildren(...detail(found, asked.text));
+    pane.replaceChildren(...detail(found, asked.text, base, signal, failed));
+    pane.querySelector("mark")?.scrollIntoView({ block: "nearest" });
     history.replaceState(null, "", address(at.name, "documents", { ...asked, id }));
     say(`document ${id}`);
     if (matchMedia("(max-width: 60rem)").matches) pane.querySelector("h2").focus();
@@ -71,8 +43,8 @@ export const show = async (place, at, signal) => {
   const fill = async (after) => {
     const found = await api(`${base}/documents`, { ...asked, id: "", after }, signal);
     list.append(...found.rows.map((row) => h("li", {}, h("button", { type: "button", "data-id": row.id, "aria-pressed": "false", onclick: () => open(row.id).catch(failed) },
-      h("span", { class: "of" }, h("b", {}, row.id), row.lang ?? "", row.value === null ? "" : `${asked.column} ${four(row.value)}`, row.reason ? h("code", {}, row.reason) : h("span", { class: "state kept" }, "kept")),
-      h("span", { class: "start", dir: "auto" }, row.text || "(empty)")))));
+      h("span", { class: "of" }, h("b", {}, row.id), h("span", {}, row.lang ?? ""), h("span", {}, row.value === null ? "" : `${asked.column} ${four(row.value)}`), row.reason ? h("code", {}, row.reason) : h("span", { class: "state kept" }, "kept")),
+      h("span", { class: "start", dir: "auto" }, marked(row.text, asked.text) || "(empty)")))));
     const shown = list.children.length;
     count.textContent = asked.text ? `${four(shown)} found so far; looked through ${four(found.looked)} of ${four(found.fit)} documents`
       : `${four(shown)} of ${four(found.fit)} documents that fit; ${found.node} saw ${four(found.seen)}`;

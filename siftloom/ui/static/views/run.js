@@ -1,5 +1,5 @@
 // One run: its graph beside its nodes, what is left after each step, and what happened; again every two seconds while it works.
-import { address, api, bytes, four, h, number, percent, table } from "../dom.js";
+import { address, api, bytes, day, duration, four, h, percent, state, table } from "../dom.js";
 
 const AGAIN = 2000;
 const STATES = { done: "finished", failed: "failed", "not done": "not finished" };
@@ -27,11 +27,12 @@ const nodesOf = (found) => {
       h("span", { class: "kind" }, node.kind)),
     h("td", { class: "rows" }, h("span", { class: "two" }, progressOf(node))),
     h("td", { class: "shares" }, node.rows?.[0] ? [bar(node.rows[1] / node.rows[0]), h("span", { class: "share" }, percent(node.rows[1] / node.rows[0]))] : ""),
+    h("td", { class: "took" }, duration(node.seconds)),
     h("td", { class: "more" }, node.scores ? h("a", { href: address(found.run, "documents", { node: node.node }) }, "documents") : ""),
   )));
   const made = h("table", {}, h("caption", { class: "unseen" }, "Nodes of the run, in order"), h("thead", {}, h("tr", {},
     h("th", { scope: "col" }, "node"), h("th", { scope: "col" }, "state"), h("th", { scope: "col", class: "shares" }, "share kept"),
-    h("th", { scope: "col", class: "more" }, "look"))), body);
+    h("th", { scope: "col", class: "took" }, "took"), h("th", { scope: "col", class: "more" }, "look"))), body);
   const host = h("div", { class: "graph" }, lanes, made);
   host.style.setProperty("--gutter", found.graph.width + "px");
   new ResizeObserver(() => {
@@ -46,7 +47,11 @@ const nodesOf = (found) => {
 
 const drawn = (found) => [
   h("h1", {}, found.run),
-  h("p", { class: "headline" }, found.finished ? "Finished." : `${found.nodes.filter((node) => node.finished).length} of ${found.nodes.length} nodes are finished.`),
+  found.note ? h("p", { class: "intro" }, found.note) : "",
+  h("p", { class: "headline" }, state(found.state), found.finished ? "" : ` ${found.nodes.filter((node) => node.finished).length} of ${found.nodes.length} nodes are finished.`,
+    h("span", { class: "quiet" }, [found.began && ` Began ${day(found.began)}`, found.seconds && `worked ${duration(found.seconds)}`].filter(Boolean).join(", "))),
+  ...(found.notices.length ? [h("details", { class: "notices", open: found.notices.length < 4 }, h("summary", {}, found.notices.length === 1 ? "1 note" : `${four(found.notices.length)} notes`),
+    h("ul", {}, found.notices.map((text) => h("li", {}, text))))] : []),
   ...found.failed.map((one) => h("p", { class: "problem", role: "alert" }, `${one.node} failed in ${one.shard}: ${one.cause}`)),
   h("h2", {}, "Graph"),
   h("ul", { class: "legend" }, [["run", "finished"], ["resume", "running"], ["reuse", "waiting"]].map(([sign, text]) =>
@@ -56,7 +61,7 @@ const drawn = (found) => [
     ["after", "documents", "text", "tokens"], found.funnel.map((step) => [step.node, step.documents,
       step.bytes === null ? null : h("span", {}, bytes(step.bytes)), step.tokens]), { hidden: true })] : []),
   ...(found.events.length ? [h("h2", {}, "Events"), table("The last events", ["time", "event", "what"], found.events.slice().reverse().map((one) =>
-    [one.time.slice(0, 19).replace("T", " ") + " UTC", one.event, number(one.text ?? (one.node ? `${one.node}: ${one.cause ?? ""}` : ""))]), { hidden: true })] : []),
+    [one.time.slice(0, 19).replace("T", " ") + " UTC", one.event === "driver" ? "began" : one.event, one.host ? `process ${one.pid} of ${one.host}` : one.node ? `${one.node}: ${one.cause ?? ""}` : ""]), { hidden: true })] : []),
   ...(found.recipe ? [h("details", { class: "recipe" }, h("summary", {}, "Recipe"), h("pre", { class: "text", tabindex: 0 }, found.recipe))] : []),
 ];
 

@@ -1,62 +1,9 @@
 // A node's scores: drag a threshold over their histogram and read what it would keep, exactly; nothing is run or written.
-import { address, api, bytes, choice, copied, four, h, later, part, percent, say, table } from "../dom.js";
+import { address, api, choice, four, h, later, part, say } from "../dom.js";
+import { answered } from "./answer.js";
+import { handle } from "./handle.js";
 
 const palette = siftloomCharts.palette([]);
-const rounded = (value, step) => Number((Math.round(value / step) * step).toPrecision(10));
-
-const examples = (title, list, run, name) => h("section", { class: "side" }, h("h3", {}, title), list.length ? list.map((one) =>
-  h("blockquote", { dir: "auto" }, h("p", { class: "of" }, h("a", { href: address(run, "documents", { id: one.id }) }, one.id),
-    one.value === undefined ? "" : h("span", {}, `${name} ${four(one.value)}`), one.reason ? h("code", {}, one.reason) : ""),
-  h("span", {}, one.text))) : h("p", { class: "quiet" }, "None."));
-
-const change = (now, then) => then === now ? "" : ` (${then > now ? "+" : "\u2212"}${four(Math.abs(then - now))})`;
-
-const answered = (found, run) => {
-  const { documents, kept, by, sides, near, reasons } = found, [now, then] = kept.documents;
-  const sizes = kept.bytes;
-  const tile = (label, value, note) => h("div", {}, h("dt", {}, label), h("dd", {}, h("b", {}, value), h("small", {}, note)));
-  return [
-    h("dl", { class: "highlights" },
-      tile("documents kept", percent(documents ? then / documents : 0), `${four(then)} of ${four(documents)}${change(now, then)}`),
-      tile("text kept", sizes ? bytes(sizes[1]) : "\u2026", sizes ? (sizes[1] === sizes[0] ? "as now" : `${sizes[1] > sizes[0] ? "+" : "\u2212"}${bytes(Math.abs(sizes[1] - sizes[0]))}`) : "reading the texts"),
-      tile("would come back", four(sides["kept then"].documents), "removed now, kept then"),
-      tile("would go", four(sides["removed then"].documents), "kept now, removed then")),
-    h("div", { class: "copy" }, h("code", {}, found.line), copied(found.line, "Copy line")),
-    h("div", { class: "copy" }, h("code", {}, found.command), copied(found.command, "Copy command")),
-    near ? h("div", { class: "sides" }, examples("Just below", near.below, run, found.histogram.x), examples("Just above", near.above, run, found.histogram.x)) : "",
-    h("div", { class: "sides" }, examples("Would come back", sides["kept then"].examples, run, ""), examples("Would go", sides["removed then"].examples, run, "")),
-    ...Object.entries(by).filter(([, group]) => Object.keys(group).length).map(([name, group]) =>
-      table(`Kept by ${name}`, [name, "documents now", "then", "text now", "text then"], Object.entries(group)
-        .sort((a, b) => b[1].documents[0] - a[1].documents[0]).slice(0, 40)
-        .map(([value, counts]) => [value, ...counts.documents, ...(counts.bytes ?? [null, null])]), { units: [null, null, null, "bytes", "bytes"] })),
-    table("Removed, by reason", ["reason", "now", "then"], Object.entries(reasons).map(([name, counts]) => [name, ...counts])),
-  ];
-};
-
-// The handle on a chart: a slider for the pointer and for the keyboard, at the place of the threshold.
-const handle = (field, state) => {
-  const made = h("div", { class: "handle", role: "slider", tabindex: 0, "aria-label": field.name });
-  const move = (value, done) => {
-    const { low, high, step } = state.range();
-    state.set(field, rounded(Math.min(high, Math.max(low, value)), step), done);
-  };
-  made.addEventListener("keydown", (event) => {
-    const { low, high, step } = state.range(), wide = Math.max(step, (high - low) / 20);
-    const by = { ArrowLeft: -step, ArrowDown: -step, ArrowRight: step, ArrowUp: step, PageDown: -wide, PageUp: wide }[event.key];
-    const to = event.key === "Home" ? low : event.key === "End" ? high : by === undefined ? undefined : state.values.get(field.name) + by;
-    if (to === undefined) return;
-    event.preventDefault();
-    move(to, true);
-  });
-  made.addEventListener("pointerdown", (event) => { made.setPointerCapture(event.pointerId); made.focus(); event.preventDefault(); });
-  made.addEventListener("pointermove", (event) => {
-    if (!made.hasPointerCapture(event.pointerId)) return;
-    const box = state.host.getBoundingClientRect();
-    move(siftloomCharts.chartOf(state.host).convertFromPixel({ xAxisIndex: 0 }, event.clientX - box.left), false);
-  });
-  return made;
-};
-
 export const show = async (place, at, signal) => {
   const base = `runs/${part(at.name)}`, opened = await api(base, {}, signal);
   const names = opened.nodes.filter((node) => node.scores).map((node) => node.node);
@@ -73,22 +20,15 @@ export const show = async (place, at, signal) => {
   const answer = h("div", { class: "answer", "aria-live": "off" }), board = h("div", { class: "board" });
   const inputs = new Map(), handles = new Map();
   const state = { values: new Map(fields.map((field) => [field.name, field.value])), host: null, figure: null };
+  const tried = fields.find((field) => field.name === at.params.field);
+  if (tried) try { state.values.set(tried.name, JSON.parse(at.params.value)); } catch { /* the run's own value stands */ }
   state.range = () => {
     const edges = state.figure.edges, low = edges[0], high = edges.at(-1), whole = fields.some((field) => field.column === column && Number.isInteger(field.value) && high > 2);
     return { low, high, step: whole ? 1 : (high - low) / 1000 };
   };
   const put = () => {
     const made = siftloomCharts.chartOf(state.host);
-    if (!made) return;
-    const { low, high } = state.range(), area = made.getModel().getComponent("grid").coordinateSystem.getRect();
-    for (const [field, one] of handles) {
-      const value = state.values.get(field.name);
-      one.style.left = made.convertToPixel({ xAxisIndex: 0 }, Math.min(high, Math.max(low, value))) + "px";
-      one.style.top = area.y + "px";
-      one.style.height = area.height + "px";
-      for (const [key, shown] of [["valuemin", low], ["valuemax", high], ["valuenow", value]]) one.setAttribute("aria-" + key, String(shown));
-      one.setAttribute("aria-valuetext", `${field.name} ${four(value)}`);
-    }
+    if (made) for (const one of handles.values()) one.put(made);
   };
   const draw = (figure) => {
     state.figure = figure;
@@ -125,16 +65,23 @@ export const show = async (place, at, signal) => {
     }
   };
   const soon = later(90, ask);
+  const written = (field) => {
+    const value = state.values.get(field.name);
+    return field.number ? value ?? "" : JSON.stringify(value);
+  };
+  // The address holds what was tried, so that it can be sent to somebody, or opened again.
+  const remember = (field) => history.replaceState(null, "", address(at.name, "thresholds",
+    { node: name, column, field: field.name, value: JSON.stringify(state.values.get(field.name)) }));
   state.set = (field, value) => {
     for (const other of fields) if (other !== field) state.values.set(other.name, other.value);
     state.values.set(field.name, value);
-    for (const [each, input] of inputs) if (document.activeElement !== input) input.value = state.values.get(each.name) ?? "";
+    for (const [each, input] of inputs) if (document.activeElement !== input) input.value = written(each);
     put();
+    remember(field);
     soon(field);
   };
   const typed = (field) => {
-    const words = field.number ? undefined : JSON.stringify(field.value);
-    const input = h("input", { type: field.number ? "number" : "text", step: "any", name: field.name, value: words ?? field.value ?? "",
+    const input = h("input", { type: field.number ? "number" : "text", step: "any", name: field.name, value: written(field),
       onchange: () => {
         if (input.value === "") return;
         try { state.set(field, field.number ? Number(input.value) : JSON.parse(input.value)); }
@@ -146,7 +93,7 @@ export const show = async (place, at, signal) => {
   board.append(h("form", { class: "filters", onsubmit: (event) => event.preventDefault() }, fields.map(typed)));
   place.append(board, answer);
   if (column) draw(await api(`${base}/nodes/${part(name)}/column`, { column }, signal));
-  const first = fields.find((field) => field.column === column && field.value !== null) ?? fields.find((field) => field.value !== null);
+  const first = tried ?? fields.find((field) => field.column === column && field.value !== null) ?? fields.find((field) => field.value !== null);
   if (first) await ask(first); else answer.append(h("p", { class: "quiet" }, info.cannot ?? "This node has no threshold; the histogram shows what it measured."));
   signal.addEventListener("abort", () => request.abort());
 };
