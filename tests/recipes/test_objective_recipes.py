@@ -26,8 +26,21 @@ def nodes_of(name, **changes):
 
 
 @pytest.mark.parametrize(
-    "name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters", "gedi", "llm2vec",
-             "deeper", "longer"]  # fmt: skip
+    "name",
+    [
+        "emo",
+        "hft",
+        "codegen2",
+        "clm-mlm",
+        "climb",
+        "loss-priors",
+        "sft",
+        "adapters",
+        "gedi",
+        "llm2vec",
+        "deeper",
+        "longer",
+    ],
 )
 def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     nodes = nodes_of(name)
