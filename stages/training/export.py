@@ -112,8 +112,7 @@ class Export(Node):
 
     def figures(self, ctx: Context):
         facts = ctx.result("folder", "all").facts
-        lines = [f"form: {facts['form']}", *facts["files"]]
-        yield {"kind": "text", "title": "Exported folder", "lines": lines}
+        yield {"kind": "text", "title": "Exported folder", "lines": [f"form: {facts['form']}", *facts["files"]]}
 
 
 def write_folder(model: LlamaModel, folder: Path, form: Form, dtype: torch.dtype, special: dict[str, int]) -> str:

@@ -26,14 +26,28 @@ def nodes_of(name, **changes):
 
 
 @pytest.mark.parametrize(
-    "name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters", "gedi", "llm2vec"]
+    "name",
+    [
+        "emo",
+        "hft",
+        "codegen2",
+        "clm-mlm",
+        "climb",
+        "loss-priors",
+        "sft",
+        "adapters",
+        "gedi",
+        "llm2vec",
+        "deeper",
+        "longer",
+    ],
 )
 def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     nodes = nodes_of(name)
     graph = build(list(nodes.values()), nodes)
     trained = [node for node in graph.nodes if node.kind() == "pretrain"]
     assert len(trained) >= 2
-    assert {"control", "masks_only"} & set(nodes)
+    assert {"control", "masks_only", "random"} & set(nodes)
 
 
 def smaller(name):

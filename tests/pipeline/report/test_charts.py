@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -208,6 +209,19 @@ def test_table_cells_are_formatted_by_column():
         "–",
     ):
         assert shown in table, shown
+
+
+def test_a_heat_map_shades_the_numbers_and_not_the_names_of_its_rows():
+    figure = {
+        "kind": "table",
+        "title": "t",
+        "columns": ["tokens", "a", "b"],
+        "rows": [["256", 0.0, 0.96], ["1,024", None, 7.0]],
+    }
+    plain, heat = panels.table(figure), panels.table(figure | {"heat": True})
+    assert "heat" not in plain
+    assert re.findall(r'<(t[hd])[^>]*class="number heat-(\d+)"', heat) == [("td", "0"), ("td", "10"), ("td", "10")]
+    assert '<th scope="row">256' in heat or "<th class" not in heat.partition("<tbody>")[2]
 
 
 def test_numbers_are_written_as_people_do():
