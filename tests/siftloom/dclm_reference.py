@@ -12,7 +12,6 @@ import importlib
 import io
 import json
 import sys
-from types import ModuleType
 from typing import Any
 from unittest import mock
 
@@ -78,7 +77,7 @@ def prepare(model: str | None) -> None:
         try:
             importlib.import_module(name)
         except ImportError:
-            sys.modules[name] = mock.MagicMock(spec=ModuleType(name))
+            sys.modules[name] = mock.MagicMock(name=name)  # a spec would take its names away
     sys.modules["simdjson"] = json
     from baselines.mappers import core_utils
     from nltk.tokenize.punkt import PunktSentenceTokenizer, PunktTokenizer

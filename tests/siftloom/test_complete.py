@@ -38,12 +38,12 @@ def test_runs_recipes_and_nodes_are_offered(second):
     # its store is `kept`, which the recipe names and the line or the environment must
     runs, nodes, recipe, chosen, nothing = offered(
         second.folder, "siftloom why ", "siftloom removed small@2 ", "siftloom run small.yaml ",
-        "siftloom run small.yaml plain d", "siftloom removed lost ", SIFTLOOM_STORE="kept",
+        "siftloom run small.yaml docs d", "siftloom removed lost ", SIFTLOOM_STORE="kept",
     )  # fmt: skip
     assert runs == ["small", "small@2", "small.yaml"]
     assert nodes == ["docs", "english", "plain"]
     assert recipe == ["docs", "english", "plain", "distinct", "once"]
-    assert chosen == ["docs", "distinct"]
+    assert chosen == ["distinct"]
     assert nothing == []
 
 
