@@ -2,7 +2,8 @@
 
 What a token may see is worked out once per forward (`see`) and used by all layers. Inside documents causal attention
 runs in groups of documents of about one length (`models.grouped_attention`), the other kinds as one call for each
-document; neither does work between documents. In short rows a mask is faster. Sources: RoFormer (Su et al. 2021) in the
+document; neither does work between documents. In short rows a mask is faster. A compiled model takes blocks of a mask
+on a GPU (`models.block_attention`), a mask elsewhere. Sources: RoFormer (Su et al. 2021) in the
 half-split layout of Hugging Face's Llama; torch's scaled dot product attention; grouped queries (Ainslie et al. 2023).
 
 Letters: b batch, t time, s time of the keys, h heads, g heads of keys and values, e width of a head, d model width.
@@ -11,15 +12,19 @@ Letters: b batch, t time, s time of the keys, h heads, g heads of keys and value
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.batch import Batch
+from models.block_attention import LEAST_HEAD, attend_in_blocks, block_mask
 from models.grouped_attention import Groups, attend_in_groups, groups_of
 from models.shapes import Shape
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 MakeLinear = Callable[[str, int, int], nn.Module]
 
@@ -58,19 +63,24 @@ class View(NamedTuple):
     mask_bits  bool [b, 1, t, s], true where the token at t sees the one at s
     pieces     (row, start, end, length of its prefix) of every document: attention inside each alone
     groups     documents by length: causal attention inside each alone
+    blocks     the mask by blocks, for a compiled kernel
     """
 
     causal: bool = False
     mask_bits: Tensor | None = None
     pieces: tuple[tuple[int, int, int, int], ...] | None = None
     groups: Groups | None = None
+    blocks: BlockMask | None = None
 
 
-def see(batch: Batch, *, masks_only: bool = False) -> View:
+def see(batch: Batch, *, masks_only: bool = False, head_width: int = LEAST_HEAD) -> View:
     """The view of a batch. `masks_only`: for a compiled model, whose code may not depend on where documents lie."""
     segments_bt, causal = batch.segments_bt, batch.attention == "causal"
     if segments_bt is None and batch.attention != "prefix":
         return View(causal=causal)
+    # torch has no backward of blocks for a CPU
+    if masks_only and batch.ids_bt.device.type == "cuda" and head_width >= LEAST_HEAD:
+        return View(blocks=block_mask(batch))
     if segments_bt is not None and not masks_only:
         on_gpu, long = segments_bt.device.type != "cpu", segments_bt.shape[1] >= LONG_ROW
         pieces = batch.segment_runs() if on_gpu or long else ()
@@ -117,6 +127,8 @@ def attend(q_bhte: Tensor, k_bhse: Tensor, v_bhse: Tensor, view: View) -> Tensor
     """
     if view.groups is not None:
         return attend_in_groups(q_bhte, k_bhse, v_bhse, view.groups)
+    if view.blocks is not None:
+        return attend_in_blocks(q_bhte, k_bhse, v_bhse, view.blocks)
     if view.pieces is None:
         return F.scaled_dot_product_attention(q_bhte, k_bhse, v_bhse, attn_mask=view.mask_bits, is_causal=view.causal)
     parts = []

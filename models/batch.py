@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from models.dropout import Dropout
     from models.neftune import EmbeddingNoise
 
 Attention = Literal["causal", "prefix", "bidirectional"]
@@ -52,6 +53,7 @@ class Batch:
     groups_bd     int64 [b, d], of samples: the group of each document of a row, from 1, and 0 behind its last one
     roles_bd      int64 [b, d], what each document is in its group
     noise         noise on the embeddings, in training alone
+    dropout       what blocks leave out, in training alone
     runs          (row, start, end) of every run of equal segments, in order, where they were counted on the host
     """
 
@@ -69,6 +71,7 @@ class Batch:
     groups_bd: Tensor | None = None
     roles_bd: Tensor | None = None
     noise: EmbeddingNoise | None = None
+    dropout: Dropout | None = None
     runs: tuple[tuple[int, int, int], ...] | None = None
 
     @property

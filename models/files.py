@@ -2,8 +2,9 @@
 
 The header holds format, kind, every field of the configuration, vocabulary and length; so a file loads
 without the recipe that made it. A model with an adapter is whole, too: the file holds the frozen tensors beside the
-trained ones, and the header the adapter and the SHA-256 of the file that the frozen ones are from. Leaves out
-optimiser state (checkpoints are the trainer's) and foreign formats (`models.convert`).
+trained ones, and the header the adapter and the SHA-256 of the file that the frozen ones are from. The numbers of an
+objective stand beside the model's tensors (`models.own_numbers`), and `load` leaves them out. Leaves out optimiser
+state (checkpoints are the trainer's) and foreign formats (`models.convert`).
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def load(path: Path) -> LlamaModel:
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("own.")}
     except (OSError, SafetensorError) as error:
         raise ModelFileError(f"{path}: not a readable safetensors file: {error}") from error
     if header.get("format") != FORMAT:

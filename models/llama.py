@@ -18,7 +18,8 @@ from torch.utils.checkpoint import checkpoint
 
 from models.attention import Attention, Cache, MakeLinear, View, rotary_tables, see
 from models.batch import Batch
-from models.objective import Objective, SampleLosses, TokenLosses
+from models.dropout import Dropout
+from models.objective import Objective, PieceValues, SampleLosses, TokenLosses
 from models.presets import Llama, Shape
 
 Readout = Objective | Literal["logits", "states", "mean", "last"]
@@ -66,10 +67,13 @@ class Block(nn.Module):
         self.mlp = SwiGLU(shape.hidden, shape.inter, linear)
 
     def forward(
-        self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, view: View, cache: Cache | None = None, layer: int = 0
-    ) -> Tensor:
-        x_btd = x_btd + self.self_attn(self.input_layernorm(x_btd), cos_te, sin_te, view, cache, layer)
-        return x_btd + self.mlp(self.post_attention_layernorm(x_btd))
+        self, x_btd: Tensor, cos_te: Tensor, sin_te: Tensor, view: View, cache: Cache | None = None, layer: int = 0,
+        dropout: Dropout | None = None,
+    ) -> Tensor:  # fmt: skip
+        seen_btd = self.self_attn(self.input_layernorm(x_btd), cos_te, sin_te, view, cache, layer)
+        x_btd = x_btd + (seen_btd if dropout is None else dropout.of(seen_btd, layer, "attention"))
+        fed_btd = self.mlp(self.post_attention_layernorm(x_btd))
+        return x_btd + (fed_btd if dropout is None else dropout.of(fed_btd, layer, "mlp"))
 
 
 class LlamaModel(nn.Module):
@@ -85,6 +89,7 @@ class LlamaModel(nn.Module):
         self.adapter: object = None  # what is trained beside the frozen model (`models.adapter.adapter_of`)
         self.base: str | None = None  # SHA-256 of the frozen model's file
         self.recompute = False  # keep the inputs of blocks alone, and run each again in the backward
+        self.own: nn.Module | None = None  # the numbers of an objective (`models.own_numbers`)
         self.compiled = False  # the blocks are compiled: what runs may not depend on where documents lie
         self.embed_tokens = nn.Embedding(vocab_size, shape.hidden)
         self.layers = nn.ModuleList(Block(shape, config.norm_eps, linear) for _ in range(shape.layers))
@@ -99,10 +104,11 @@ class LlamaModel(nn.Module):
 
     def forward(
         self, batch: Batch, readout: Readout, cache: Cache | None = None
-    ) -> Tensor | TokenLosses | SampleLosses:
+    ) -> Tensor | TokenLosses | SampleLosses | PieceValues:
         """Run the rows and read out one of these:
 
-        - an objective: its `TokenLosses`, `[b, t]` each, or of whole samples its `SampleLosses`;
+        - an objective: its `TokenLosses`, `[b, t]` each, of whole samples its `SampleLosses`, or of a whole batch the
+          `PieceValues`;
         - "logits" `[b, t, v]`;
         - "states": the last hidden states, normalised, `[b, t, d]`;
         - "mean", "last": one state for each row `[b, d]`, the mean over its used places or the last of them.
@@ -114,21 +120,26 @@ class LlamaModel(nn.Module):
         first, width = 0 if cache is None else cache.filled, self.config.shape.head_width
         cos_te, sin_te = rotary_tables(ids_bt.shape[1], width, self.config.rope_theta, ids_bt.device, first)
         # a single new token sees all that is cached
-        view = View() if cache is not None and ids_bt.shape[1] == 1 else see(batch, masks_only=self.compiled)
+        alone = cache is not None and ids_bt.shape[1] == 1
+        view = View() if alone else see(batch, masks_only=self.compiled, head_width=width)
         x_btd = self.embed_tokens(ids_bt)
         if batch.noise is not None:
             assert batch.documents_bt is not None, "noise by the length of documents, in a batch that knows none"
             x_btd = x_btd + batch.noise.drawn(batch.documents_bt, x_btd.shape[-1])
         for layer, block in enumerate(self.layers):
             if self.recompute and torch.is_grad_enabled():
-                x_btd = checkpoint(block, x_btd, cos_te, sin_te, view, use_reentrant=False, preserve_rng_state=False)
+                x_btd = checkpoint(
+                    block, x_btd, cos_te, sin_te, view, None, layer, batch.dropout, use_reentrant=False,
+                    preserve_rng_state=False,
+                )  # fmt: skip
             else:
-                x_btd = block(x_btd, cos_te, sin_te, view, cache, layer)
+                x_btd = block(x_btd, cos_te, sin_te, view, cache, layer, batch.dropout)
         if cache is not None:
             cache.filled += ids_bt.shape[1]
         x_btd = self.norm(x_btd)
         if isinstance(readout, Objective):
-            return readout.losses(x_btd, self.head_vd, batch)
+            own = {} if self.own is None else dict(self.own.named_parameters())
+            return readout.with_numbers(own).losses(x_btd, self.head_vd, batch)
         if readout == "logits":
             return F.linear(x_btd, self.head_vd)
         return x_btd.clone() if readout == "states" else pooled(x_btd, batch, readout)

@@ -10,6 +10,7 @@ Letters: b rows, t places, d model width, v vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
@@ -37,10 +38,30 @@ class SampleLosses(NamedTuple):
     score_bt: Tensor
 
 
+class PieceValues(NamedTuple):
+    """What a loss of whole samples is made of: k numbers of each piece. `score_bt`: as in `SampleLosses`."""
+
+    values_pk: Tensor
+    score_bt: Tensor
+
+
+class OwnTensor(NamedTuple):
+    """Numbers that an objective learns beside the model. They do not decay.
+
+    name   of the tensor, `own.<name>` in checkpoints and model files
+    start  its numbers before the first step
+    rate   factor of the learning rate
+    """
+
+    name: str
+    start: tuple[float, ...]
+    rate: float = 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Objective(metaclass=Typed):
     """Base of all objectives. `reads` names the carried columns that `Batch.columns` must hold; `asks_start`: it reads
-    the model that the run starts from.
+    the model that the run starts from; `owns`: the numbers that it learns, and gets by `with_numbers`.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
@@ -50,13 +71,22 @@ class Objective(metaclass=Typed):
     def asks_start(self) -> bool:
         return False
 
+    @property
+    def owns(self) -> tuple[OwnTensor, ...]:
+        return ()
+
+    def with_numbers(self, own: Mapping[str, Tensor]) -> Objective:
+        """The objective with the numbers of a model, by name; one that owns none is itself."""
+        return self
+
     def bound(self, start: Path) -> Objective:
         """The objective of a run that starts from the model in this file; only where it asks for one."""
         raise NotImplementedError(f"{type(self).__name__}.bound")
 
-    def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses | SampleLosses:
+    def losses(self, x_btd: Tensor, head_vd: Tensor, batch: Batch) -> TokenLosses | SampleLosses | PieceValues:
         """Losses from the last hidden states and the head's weight; called inside the model's forward, under autocast
-        when the run uses it. The tensors must be no views: FSDP2 hangs its hook on them.
+        when the run uses it. The tensors must be no views: FSDP2 hangs its hook on them. A loss over the whole batch
+        gives the values of the pieces (`models.batch_objective`).
         """
         raise NotImplementedError(f"{type(self).__name__}.losses")
 

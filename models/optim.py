@@ -52,6 +52,8 @@ def parameter_groups(model: nn.Module, config: Optimiser, *, maps: bool | None =
                 factors[id(getattr(module, name))] = factor
     are_maps = map_parameters(model) if maps is not None else set()
     groups: dict[tuple[float, bool], list[Tensor]] = {}
+    if (own := getattr(model, "own", None)) is not None:
+        factors |= {id(parameter): own.rates[name] for name, parameter in own.named_parameters()}
     for parameter in trained(model):
         if maps is not None and maps != (id(parameter) in are_maps):
             continue

@@ -11,21 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar
 
-from models.objective import Objective, SampleLosses
+from models.objective import Objective, PieceValues, SampleLosses
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from models.batch import Batch
-
-
-class PieceValues(NamedTuple):
-    """`values_pk`: what a loss is made of. `score_bt`: as in `SampleLosses`."""
-
-    values_pk: Tensor
-    score_bt: Tensor
 
 
 @dataclass(frozen=True)
@@ -79,6 +72,16 @@ class SamplePieces:
         """Value of the piece of a role in each group, `[u]`; 0 where a group has none."""
         held_p = values_p.where(self.role_p == role, 0.0)
         return held_p.new_zeros(self.groups).index_add(0, self.group_p, held_p)
+
+    def first_roles(self) -> Tensor:
+        """The role of the first piece of each group, int64 `[u]`; -1 where there is none."""
+        import torch
+
+        places_p = torch.arange(len(self.role_p), device=self.role_p.device)
+        none, real_p = len(places_p), self.role_p >= 0
+        first_u = torch.full((self.groups,), none, device=places_p.device)
+        first_u = first_u.scatter_reduce(0, self.group_p[real_p], places_p[real_p], "amin")
+        return torch.cat([self.role_p, self.role_p.new_tensor([-1])])[first_u]
 
     def of_group(self, name: str) -> Tensor:
         """A carried column by group, fp64 `[u]`: the pieces of a group come from one document."""

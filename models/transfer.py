@@ -6,10 +6,12 @@ the new kind starts from, as it would from a draw (`models.build.build` with `de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from models.adapter import adapter_of
+from models.batch import Batch
 from models.build import build, structure
 from models.convert import dense_tensors
 from models.files import load
@@ -17,11 +19,18 @@ from models.llama import LlamaModel
 from models.presets import Llama
 from models.starting import no_plain, no_way
 from models.starts import Keep
-from models.transforms import Transform
+from models.transforms import Similarities, Transform, similarities
 
 
 class NoWay(ValueError):
     """No rule leads from the trained model to the wanted one."""
+
+
+class StartedModel(NamedTuple):
+    """A model, and the similarities of layers that each of its transforms asked for; empty where it asked for none."""
+
+    model: LlamaModel
+    similarities: list[Similarities]
 
 
 def merge(model: LlamaModel) -> LlamaModel:
@@ -41,14 +50,22 @@ def start_from(
     seed: int,
     keep: Keep | None = None,
     transforms: Sequence[Transform] = (),
-) -> LlamaModel:
-    """The model on the CPU in fp32; raises NoWay. All processes of a group call it alike."""
+    batch: Callable[[], Batch] | None = None,
+) -> StartedModel:
+    """The model on the CPU in fp32; raises NoWay. All processes of a group call it alike. `batch`: rows to measure
+    layers on, for transforms that ask for them.
+    """
     trained = load(path)
     if trained.adapter is not None:
         trained = merge(trained)
+    measured: list[Similarities] = []
     for one in transforms:
         try:
-            trained = one.apply(trained)
+            one.config(trained.config)
+            if one.measures:
+                assert batch is not None, "a transform that measures, without rows"
+            measured.append(similarities(trained, batch()) if one.measures and batch else ())
+            trained = one.apply(trained, measured[-1])
         except ValueError as error:
             raise NoWay(f"{type(one).__name__}.{error}") from None
     if trained.vocab_size != vocab_size:
@@ -58,8 +75,8 @@ def start_from(
     if trained.config == config:
         model = structure(config, vocab_size, max_length)
         model.load_state_dict(trained.state_dict())
-        return model
+        return StartedModel(model, measured)
     dense = {name.removeprefix("model."): tensor for name, tensor in dense_tensors(trained).items()}
     if trained.config.tied:
         dense["lm_head.weight"] = dense["embed_tokens.weight"]  # a model that is to have a head of its own starts so
-    return build(config, vocab_size, max_length, seed, dense=dense, keep=keep)
+    return StartedModel(build(config, vocab_size, max_length, seed, dense=dense, keep=keep), measured)

@@ -11,7 +11,7 @@ from pipeline.errors import GraphError
 
 
 def nodes_in(value: Any) -> Iterator[Node]:
-    """Every node inside a field's value, in order."""
+    """Every node inside a field's value, in order; those in the fields of a configuration too."""
     if isinstance(value, Node):
         yield value
     elif isinstance(value, Mapping):
@@ -21,6 +21,9 @@ def nodes_in(value: Any) -> Iterator[Node]:
     elif isinstance(value, list | tuple):
         for item in value:
             yield from nodes_in(item)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for field in dataclasses.fields(value):
+            yield from nodes_in(getattr(value, field.name))
 
 
 def parents_of(node: Node) -> list[Node]:

@@ -58,21 +58,27 @@ NODES = {
     "generate": "stages.generate.generate:Generate",
     "model_folder": "stages.generate.model_folder:ModelFolder",
     "embed": "stages.generate.embed:Embed",
+    "retrieval": "stages.generate.retrieval:Retrieval",
+    "similarity": "stages.generate.similarity:Similarity",
     "train_clusters": "stages.generate.train_clusters:TrainClusters",
     "cluster": "stages.generate.cluster:Cluster",
     "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
+    "haystack": "stages.needle.haystack:Haystack",
+    "needle": "stages.needle.needle:Needle",
     "kaft": "stages.teaching.kaft:Kaft",
     "exact_match": "stages.teaching.exact_match:ExactMatch",
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
     "select": "stages.select:Select",
+    "outliers": "stages.outliers:Outliers",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
     "pack_samples": "stages.tokens.pack_samples:PackSamples",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
+    "posterior": "stages.generate.posterior:Posterior",
     "likelihood": "stages.generate.likelihood:Likelihood",
     "score_loss": "stages.generate.score_loss:ScoreLoss",
     "loss_weights": "stages.training.loss_weights:LossWeights",
@@ -104,10 +110,13 @@ OBJECTIVES = {
     "simpo": "models.objectives.preference:SimPO",
     "dpo": "models.objectives.preference:DPO",
     "pointwise": "models.objectives.pointwise:Pointwise",
+    "contrastive": "models.objectives.contrastive:Contrastive",
+    "gedi": "models.objectives.gedi:Gedi",
 }
 COLLATORS = {
     "next_token": "stages.training.collate:NextToken",
     "mask_tokens": "stages.training.mask_tokens:MaskTokens",
+    "whole_texts": "stages.training.whole_texts:WholeTexts",
     "infill": "stages.training.infill:Infill",
     "growing_vocabulary": "stages.training.growing_vocabulary:GrowingVocabulary",
 }
@@ -116,7 +125,11 @@ ORDERS = {
     "curriculum": "stages.training.curriculum:Curriculum",
     "by_prior": "stages.training.by_prior:ByPrior",
 }
-TRANSFORMS = {"rope_base": "models.transforms:RopeBase", "depth": "models.transforms:Depth"}
+TRANSFORMS = {
+    "add_tokens": "models.transforms:AddTokens",
+    "rope_base": "models.transforms:RopeBase",
+    "depth": "models.transforms:Depth",
+}
 FREEZE = {
     "by_name": "models.freeze:ByName",
     "half_tuning": "models.half_tuning:HalfTuning",
@@ -129,11 +142,14 @@ SAMPLES = {
     "answer": "stages.tokens.sample:Answer",
     "chat": "stages.tokens.chat:Chat",
     "preference": "stages.tokens.preference:Preference",
+    "pairs": "stages.tokens.pairs:Pairs",
+    "classes": "stages.tokens.classes:Classes",
 }
+GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES,
 }  # fmt: skip
 
 

@@ -122,8 +122,8 @@ def _scores(node: Choice, ctx: Context) -> Iterator[tuple[str, np.ndarray, Any]]
         if marked:
             table = table.filter(pc.invert(table[HELD_OUT]))
         scores, names = _numbers(read.values(table)), table[ID]
-        for group, members in _members(node, table):
-            rows = np.flatnonzero(np.isfinite(scores) & members)
+        for group, mine in members(node.per, table):
+            rows = np.flatnonzero(np.isfinite(scores) & mine)
             if len(rows):
                 ids = lambda mask, rows=rows, names=names: names.take(pa.array(rows[mask])).to_pylist()  # noqa: E731
                 yield group, scores[rows], ids
@@ -134,16 +134,16 @@ def _numbers(values: Any) -> np.ndarray:
     return values.to_numpy(zero_copy_only=False).astype("float64")
 
 
-def _members(node: Choice, table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
-    """Every group in a batch, and which rows are its, bool."""
+def members(per: str | None, table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
+    """Every value of `per` in a batch, and which rows are its, bool; without one all rows are one group."""
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    if node.per is None:
+    if per is None:
         yield "", np.ones(table.num_rows, bool)
         return
-    encoded = pc.fill_null(table[node.per].cast(pa.string()), NONE).combine_chunks().dictionary_encode()
+    encoded = pc.fill_null(table[per].cast(pa.string()), NONE).combine_chunks().dictionary_encode()
     codes = encoded.indices.to_numpy(zero_copy_only=False)
     for code, name in enumerate(encoded.dictionary.to_pylist()):
         yield name, codes == code
@@ -162,8 +162,8 @@ def cut_off(node: Choice, table: pa.Table, values: Any, bounds: Mapping[str, Map
     scores = _numbers(values)
     scored = np.isfinite(scores)
     low, high, limit = np.zeros(len(scores), bool), np.zeros(len(scores), bool), np.zeros(len(scores))
-    for group, members in _members(node, table):
-        found, mine = bounds.get(group), members & scored
+    for group, whole in members(node.per, table):
+        found, mine = bounds.get(group), whole & scored
         if found is None or not mine.any():
             continue
         if node.keep_fraction is None:
@@ -191,9 +191,9 @@ def drawn(node: Choice, table: pa.Table, values: Any) -> Removed:
     numbers = draws(table[ID].to_pylist(), node.seed, "select sample")
     share, scored = np.ones(len(numbers)), np.ones(len(numbers), bool)
     if node.sampling == "hash":
-        for group, members in _members(node, table):
+        for group, mine in members(node.per, table):
             of = of_group(node.keep_fraction, group)
-            share[members] = 1.0 if of is None else of
+            share[mine] = 1.0 if of is None else of
     else:
         scores = _numbers(values)
         scored = np.isfinite(scores)

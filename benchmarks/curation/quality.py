@@ -20,12 +20,17 @@ from stages.quality.auc import auc
 from stages.quality.drawing import LabelledLine
 from stages.quality.fitting import Fit
 from stages.quality.lines import Normaliser
-from stages.quality.ngram import estimate
-from stages.quality.perplexity import sentences
 
 ESSAYS = "anarchism"  # good pages of a kind that the manuals are not
 JUNK_SOURCES = ("javadoc", "wordnet", "miscfiles", "changelogs")  # each in turn is the junk that no model has seen
 LINES = Normaliser(3000, 20)
+# measures of form, a minus where little of it is good: what `by_form` of recipes/nemotron-levels.yaml takes
+FORM = (
+    "rps_doc_stop_word_fraction", "-rps_doc_frac_no_alph_words", "-rps_doc_symbol_to_word_ratio",
+    "-rps_doc_frac_all_caps_words", "-rps_doc_curly_bracket", "-rps_doc_frac_chars_top_2gram",
+    "-rps_doc_frac_chars_top_3gram", "-rps_doc_frac_chars_dupe_5grams", "fineweb_line_ends", "-fineweb_short_lines",
+    "-fineweb_newlines", "-fineweb_dup_line_chars",
+)  # fmt: skip
 JUNK = 0.1  # share of junk that may pass, where recall is taken
 
 
@@ -75,10 +80,26 @@ def scores(pages: Pages) -> dict[str, np.ndarray]:
     for name in ("word", "char"):
         model = Fit(name, 16, 200_000, None, 0.1).run(documents)  # pyright: ignore[reportArgumentType]
         found[name] = good_shares(model, lines).astype(np.float64)
-    grams = estimate([s for i in rows if pages.good[i] for s in sentences(pages.text[i], "word", 3000)], 3, 2)
-    perplexity = np.array([grams.perplexity(sentences(text, "word", 3000)) or np.inf for text in pages.text])
-    ranks = [rank(found["word"]), rank(found["char"]), rank(-perplexity)]
-    return {**found, "perplexity": -perplexity, "ensemble": np.mean(ranks, axis=0)}
+    usual = form(pages.text, rows[pages.good[rows]])
+    best = np.maximum(rank(found["char"]), rank(usual))
+    return {**found, "form": usual, "ensemble": best}
+
+
+def form(texts: Sequence[str], good: np.ndarray) -> np.ndarray:
+    """The rank of a page's worst measure of form among some good ones (`ensemble` with `among` and `rule: min`)."""
+    from stages.clean.fineweb_quality import FinewebQuality
+    from stages.clean.signals import Signals
+    from stages.read.read import Read
+
+    table, docs = pa.table({"text": pa.array(texts)}), Read(paths=("unread",))
+    scores = {**Signals(docs=docs)._signals(table), **FinewebQuality(docs=docs)._scores(table["text"])}
+    ranks = []
+    for name in FORM:
+        values = pa.array(scores[name.removeprefix("-")]).to_numpy(zero_copy_only=False).astype(np.float64)
+        values = np.nan_to_num(values) * (-1 if name[0] == "-" else 1)
+        among = np.sort(values[good])
+        ranks.append(sum(np.searchsorted(among, values, side=side) for side in ("left", "right")) / (2 * len(among)))
+    return np.min(ranks, axis=0)
 
 
 def rank(values: np.ndarray) -> np.ndarray:

@@ -15,10 +15,11 @@ import torch
 from benchmarks.dedup.records import say
 from benchmarks.evidence.claims import Experiment
 from benchmarks.evidence.record import FOLDER, Record
+from benchmarks.lost.experiment import LOST
 from benchmarks.objectives.experiments import EXPERIMENTS as OBJECTIVES
 from benchmarks.reweighting.experiment import REWEIGHTING
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING)}
+EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST)}
 
 
 def main() -> None:

@@ -1,17 +1,24 @@
-"""The experiment: LOST and every control at equal parameters on one small corpus, byte by byte.
+"""LOST and controls that differ from it in one thing, byte by byte on the embedded corpus.
 
-Each method's learning rate is the best of the same grid on the first seed; then all seeds run at it. All share the
-order of the rows, the schedule, the clipping and the draw of the dense matrices. Ranks of the controls are solved so
-that their projections hold as many parameters as LOST's; dense holds 2.5 times as many.
+    low-rank + SiLU    no sparse part, nor its factor: all of the parameters are rank
+    LOST, density 0    no sparse part; the factor gamma of the low-rank part stays
+    LOST, random       channels by chance, where LOST takes those that the SVD leaves
+    SLTrain, CoLA      other published ways to spend the same parameters
+    dense              2.5 times as many
+
+Each method's learning rate is the best of one grid on a seed of its own, which no result uses. All share the order of
+the rows, the schedule, the clipping and the draw of the dense matrices. Ranks of the controls are those whose
+projections hold nearest to as many parameters as LOST's.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import json
 import math
-import time
+import tempfile
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +26,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from benchmarks.dedup.records import Records, say
+from benchmarks.dedup.records import say
+from benchmarks.evidence.claims import Claim, Experiment
 from benchmarks.training.rows import training_on
 from models.accounting import count_flops, count_parameters, rank_for_parameters
 from models.batch import Batch
@@ -27,37 +35,41 @@ from models.objective import CROSS_ENTROPY, TokenLosses
 from models.optim_config import AdamW
 from models.presets import Llama, Lost, LowRank
 from models.sltrain_config import SLTrain
+from pipeline.errors import UserError
 from pipeline.files.open_store import file_on_disk
 from stages.read.demo import demo_files
 from stages.tokens.packed_rows import PackedRows
 from stages.training.worker import Trainer
 
-WORDS, LENGTH, END = 257, 128, 0  # bytes are shifted by one
+WORDS, LENGTH, ROWS, END = 257, 128, 16, 0  # bytes are shifted by one
 SHAPE = {"hidden": 128, "inter": 344, "layers": 5, "heads": 4, "init_std": 0.04}
-RATES = (2e-3, 4e-3, 8e-3)
-SEEDS = (0, 1, 2)
-BASE = "low-rank + SiLU"
-STUDENT = 4.303  # two-sided 95 % of two degrees of freedom
+RATES = (2e-3, 4e-3, 8e-3, 1.6e-2)
+TUNING_SEED = 1000
 
 
 def methods() -> dict[str, Llama]:
     """Name -> model, those with a rank matched to LOST's parameters."""
     lost = Lost("1m", rank=26, density=0.05, **SHAPE)
-    goal = count_parameters(lost, 1).projections
+    goal = _projections(lost)
 
     def matched(model: Llama) -> Llama:
-        return dataclasses.replace(model, **{"rank": rank_for_parameters(model, goal)})
+        below = rank_for_parameters(model, goal)
+        ranks = (replace(model, **{"rank": rank}) for rank in (max(1, below), below + 1))
+        return min(ranks, key=lambda one: abs(_projections(one) - goal))
 
     return {
         "dense": Llama("1m", **SHAPE),
-        "low-rank": matched(LowRank("1m", rank=1, **SHAPE)),
-        BASE: matched(LowRank("1m", rank=1, activation="silu", **SHAPE)),
-        "CoLA": matched(LowRank("1m", rank=1, activation="silu", init="cola", **SHAPE)),
+        "low-rank + SiLU": matched(LowRank("1m", rank=1, activation="silu", **SHAPE)),
+        "LOST, density 0": matched(replace(lost, density=0.0)),
+        "LOST": lost,
+        "LOST, random": replace(lost, select="random"),
         "SLTrain": matched(SLTrain("1m", rank=1, density=0.03, **SHAPE)),
-        "LOST + SiLU": lost,
-        "LOST + SiLU, random channels": dataclasses.replace(lost, select="random"),
-        "LOST without SiLU": dataclasses.replace(lost, activation="none"),
+        "CoLA": matched(LowRank("1m", rank=1, activation="silu", init="cola", **SHAPE)),
     }
+
+
+def _projections(model: Llama) -> int:
+    return count_parameters(model, 1).projections
 
 
 def corpus(folder: Path) -> tuple[PackedRows, np.ndarray]:
@@ -89,17 +101,17 @@ def rows_of(texts: list[str]) -> np.ndarray:
     return flat[: len(flat) // (LENGTH + 1) * (LENGTH + 1)].reshape(-1, LENGTH + 1)
 
 
-def run(rows: PackedRows, held: np.ndarray, model: Llama, lr: float, seed: int, steps: int) -> float:
+def train(rows: PackedRows, held: np.ndarray, model: Llama, lr: float, seed: int, steps: int) -> float:
     """Held-out nats per byte after a training; infinite where it ended in no number."""
     training = training_on(
         rows, f"{rows.files[0][0].local()}.scratch", model=model, optimizer=AdamW(lr=lr, weight_decay=0.0), steps=steps,
-        batch_rows=8, seed=seed, checkpoint_every=steps, log_interval=steps,
+        batch_rows=ROWS, seed=seed, checkpoint_every=steps, log_interval=steps,
     )  # fmt: skip
     trainer = Trainer(training, 0, 1, torch.device("cpu"))
     try:
         while trainer.step < steps:
             trainer.train_step()
-    except Exception as error:  # a loss that is no number is a result, too
+    except UserError as error:  # a loss that is no number is a result, too
         say(f"    ended at step {trainer.step}: {error}")
         return math.inf
     finally:
@@ -114,43 +126,51 @@ def run(rows: PackedRows, held: np.ndarray, model: Llama, lr: float, seed: int, 
     return total / held[:, 1:].size
 
 
-def measure(records: Records, folder: Path, *, small: bool) -> list[dict]:
-    """Runs all of it; returns a line for each method."""
-    torch.set_num_threads(1)
-    steps, seeds = (12, SEEDS[:2]) if small else (200, SEEDS)
+@cache
+def best_rate(name: str, steps: int) -> float:
+    """The rate of the grid with the least loss on the seed that is for tuning alone."""
+    with tempfile.TemporaryDirectory(prefix="siftloom-lost-") as folder:
+        rows, held = corpus(Path(folder))
+        found = {lr: train(rows, held, methods()[name], lr, TUNING_SEED, steps) for lr in RATES}
+    say(f"  {name:16} " + " ".join(f"{rate:g}: {loss:.4f}" for rate, loss in found.items()))
+    return min(found, key=lambda rate: found[rate])
+
+
+def run(folder: Path, seed: int, steps: int) -> dict[str, float]:
+    """Arm -> held-out nats a byte; beside it the rate, and what the projections hold and do."""
     rows, held = corpus(folder)
-    say(f"{rows.files[0][2]:,} rows of {LENGTH} bytes, {held[:, 1:].size:,} held-out bytes, {steps} steps of 8 rows")
-    table: list[dict] = []
+    found: dict[str, float] = {}
     for name, model in methods().items():
-        began = time.process_time()
-        grid = {lr: run(rows, held, model, lr, seeds[0], steps) for lr in RATES}
-        lr = min(grid, key=lambda rate: grid[rate])
-        losses = [grid[lr], *(run(rows, held, model, lr, seed, steps) for seed in seeds[1:])]
+        lr = best_rate(name, steps)
+        found[name] = train(rows, held, model, lr, seed, steps)
         counts = count_parameters(model, WORDS)
-        table.append(
-            {"method": name, "parameters": counts.total, "projections": counts.projections,
-             "flops": count_flops(model, WORDS, LENGTH).projections, "grid": {str(k): v for k, v in grid.items()},
-             "lr": lr, "losses": losses, "cpu": round(time.process_time() - began, 1)}
-        )  # fmt: skip
-        said = " ".join(f"{rate:g}: {loss:.4f}" for rate, loss in grid.items())
-        say(f"  {name:30} {said}  seeds {' '.join(f'{loss:.4f}' for loss in losses)}  ({table[-1]['cpu']} CPU-s)")
-    compare(records, table)
-    return table
+        found[f"{name}: rate"] = lr
+        found[f"{name}: bytes"] = float(4 * counts.total + 8 * counts.indices)
+        found[f"{name}: operations"] = float(count_flops(model, WORDS, LENGTH).projections)
+    return found
 
 
-def compare(records: Records, table: list[dict]) -> None:
-    """Differences to the equal low-rank model, seed by seed."""
-    base = next(row for row in table if row["method"] == BASE)["losses"]
-    say(f"\n{'method':30} {'params':>9} {'lr':>6} {'mean':>7} {'difference':>11}  95 % interval")
-    for row in sorted(table, key=lambda row: float(np.mean(row["losses"]))):
-        apart = np.array(row["losses"]) - np.array(base)
-        half = STUDENT * apart.std(ddof=1) / math.sqrt(len(apart)) if len(apart) == 3 else math.nan
-        row |= {"difference": float(apart.mean()), "half_width": float(half), "seeds_better": int((apart < 0).sum())}
-        say(
-            f"{row['method']:30} {row['parameters']:>9,} {row['lr']:>6g} {np.mean(row['losses']):>7.4f} "
-            f"{apart.mean():>+11.4f}  {apart.mean() - half:+.4f} .. {apart.mean() + half:+.4f}"
-        )
-    lost = next(row for row in table if row["method"] == "LOST + SiLU")
-    better, of = lost["seeds_better"], len(base)
-    records.at_least("LOST-7", f"seeds on which LOST + SiLU beats low-rank + SiLU, of {of}", better, of, "")
-    records.shown("LOST-7", "LOST + SiLU minus low-rank + SiLU, nats per byte", lost["difference"], "nats")
+def _apart(one: str, other: str, **bound: float) -> Claim:
+    return Claim(what=f"{one} - {other}", one=one, other=other, **bound)
+
+
+def _cost(what: str, one: str, other: str = "dense") -> Claim:
+    arms = {"one": f"{one}: {what}", "other": f"{other}: {what}"}
+    return Claim(what=f"{what}: {one} - {other}", percent=True, **arms)
+
+
+LOST = Experiment(
+    name="lost", run=run, steps=1000, seeds=5,
+    about="LOST and its controls: held-out nats a byte of models of width 128 after 2 million bytes.",
+    claims=(
+        _apart("LOST", "low-rank + SiLU", most=0.0),
+        _apart("LOST", "LOST, density 0", most=0.0),
+        _apart("LOST", "LOST, random", most=0.0),
+        _apart("LOST", "SLTrain", most=0.0),
+        _apart("LOST", "CoLA", most=0.0),
+        _apart("LOST", "dense"),
+        _cost("bytes", "LOST"),
+        _cost("operations", "LOST"),
+        _cost("operations", "LOST", "low-rank + SiLU"),
+    ),
+)  # fmt: skip

@@ -100,6 +100,7 @@ class TableFigure(Titled):
     units: NotRequired[Sequence[Text_ | None] | None]
     best: NotRequired[Sequence[Literal["min", "max"] | None] | None]
     highlight: NotRequired[Annotated[int, Field(strict=True)]]
+    heat: NotRequired[Flag]  # shade the numbers of all columns but the first, 0 pale and 1 full
 
 
 class Text(Titled):

@@ -40,7 +40,7 @@ def table(figure: TableFigure) -> Markup:
             element(
                 "th" if not column else "td",
                 written[column][number],
-                class_="number" if right else None,
+                class_=_heat(rows[number][column]) if column and figure.get("heat") else "number" if right else None,
                 scope=None if column else "row",
             )
             for column, right in enumerate(numeric)
@@ -53,6 +53,11 @@ def table(figure: TableFigure) -> Markup:
     caption = element("caption", clipped(figure["title"], CELL), *([element("small", note)] if note else []))
     inner = [caption, element("thead", element("tr", *head)), element("tbody", *body)]
     return scrolled(element("table", *inner), figure["title"])
+
+
+def _heat(cell: Cell) -> str:
+    """The class of a shaded cell: eleven shades from 0 to 1."""
+    return f"number heat-{round(10 * min(1.0, max(0.0, cell)))}" if isinstance(cell, int | float) else "number"
 
 
 def text(figure: Text) -> Markup:

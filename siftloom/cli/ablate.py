@@ -8,13 +8,17 @@ from typing import Annotated
 
 import typer
 
+from siftloom.cli import complete
 from siftloom.cli.run import ADDRESS, CPUS, JSON, LIMIT, RECIPE, SET, STORE, check_here
 from siftloom.screen import find_store, listening, say, say_json, table
 
 
 def ablate(
     recipe: RECIPE,
-    arms: Annotated[list[str], typer.Argument(help="nodes of documents; the others are held against the first")],
+    arms: Annotated[
+        list[str],
+        typer.Argument(help="nodes of documents; the others are held against the first", autocompletion=complete.nodes),
+    ],
     tokens: Annotated[int, typer.Option(help="tokens that each model is trained on", min=1)] = 400_000,
     seeds: Annotated[int, typer.Option(help="models of each arm", min=1)] = 2,
     preset: Annotated[str, typer.Option(help="shape of the models")] = "1m",

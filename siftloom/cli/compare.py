@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from siftloom.cli import complete
 from siftloom.cli.look import RUN, shortened
 from siftloom.cli.run import JSON, STORE
 from siftloom.screen import begin, say, say_json, table
@@ -13,7 +14,9 @@ from siftloom.screen import begin, say, say_json, table
 
 def whatif(
     run: RUN,
-    node: Annotated[str, typer.Argument(help="a node that scores and decides", metavar="NODE")],
+    node: Annotated[
+        str, typer.Argument(help="a node that scores and decides", metavar="NODE", autocompletion=complete.nodes)
+    ],
     change: Annotated[str, typer.Argument(help="a threshold and its new value", metavar="FIELD=VALUE")],
     store: STORE = None,
     as_json: JSON = False,
@@ -51,8 +54,11 @@ def whatif(
 
 def diff(
     run: RUN,
-    other: Annotated[str, typer.Argument(help="the run to compare with", metavar="RUN")],
-    node: Annotated[str | None, typer.Option(help="compare after this node; default: the last node with rows")] = None,
+    other: Annotated[str, typer.Argument(help="the run to compare with", metavar="RUN", autocompletion=complete.runs)],
+    node: Annotated[
+        str | None,
+        typer.Option(help="compare after this node; default: the last node with rows", autocompletion=complete.nodes),
+    ] = None,
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from siftloom.cli import complete
 from siftloom.cli.run import JSON, STORE
 from siftloom.screen import find_store, say, say_json
 
@@ -15,7 +16,10 @@ def generate(
         str, typer.Argument(help="a trained or exported node of a run, or a folder with a model", metavar="MODEL")
     ],
     prompt: Annotated[str, typer.Argument(help="the beginning of the text")] = "",
-    run: Annotated[str | None, typer.Option(help="the run of the node; the one started last if left out")] = None,
+    run: Annotated[
+        str | None,
+        typer.Option(help="the run of the node; the one started last if left out", autocompletion=complete.stored_runs),
+    ] = None,
     store: STORE = None,
     count: Annotated[int, typer.Option("-n", help="texts", min=1, max=1000)] = 1,
     tokens: Annotated[

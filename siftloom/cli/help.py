@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
+from siftloom.cli import complete
 from siftloom.cli.run import JSON
 from siftloom.screen import say, say_json, table
 
 
 def help(
-    kind: Annotated[str | None, typer.Argument(help="a node or value, or module:Class", metavar="[NODE]")] = None,
+    kind: Annotated[
+        str | None,
+        typer.Argument(help="a node or value, or module:Class", metavar="[NODE]", autocompletion=complete.kinds),
+    ] = None,
     as_json: JSON = False,
 ) -> None:
     """Explain a node: its purpose, its fields and an example. Without a name, list all nodes."""

@@ -7,10 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
+from siftloom.cli import complete
 from siftloom.cli.run import JSON, STORE
 from siftloom.screen import begin, confirm, find_store, say, say_json, table
 
-RUN = Annotated[str, typer.Argument(help="the name of a run, its folder, or its recipe", metavar="RUN")]
+RUN = Annotated[
+    str,
+    typer.Argument(help="the name of a run, its folder, or its recipe", metavar="RUN", autocompletion=complete.runs),
+]
 FOLLOW_SECONDS = 2.0
 SHORT = 160  # characters of a text that is shown
 
@@ -53,7 +57,10 @@ def _show(found: dict[str, Any]) -> None:
 
 def runs(
     store: STORE = None,
-    remove: Annotated[str | None, typer.Option(help="forget this run; `clean` then removes its results")] = None,
+    remove: Annotated[
+        str | None,
+        typer.Option(help="forget this run; `clean` then removes its results", autocompletion=complete.stored_runs),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask")] = False,
     as_json: JSON = False,
 ) -> None:
@@ -143,7 +150,9 @@ def _because(step: dict[str, Any]) -> str:
 
 def removed(
     run: RUN,
-    node: Annotated[str, typer.Argument(help="the node that removed them", metavar="NODE")],
+    node: Annotated[
+        str, typer.Argument(help="the node that removed them", metavar="NODE", autocompletion=complete.nodes)
+    ],
     store: STORE = None,
     reason: Annotated[str | None, typer.Option(help="only this reason")] = None,
     count: Annotated[int, typer.Option("-n", help="documents of each reason", min=0)] = 5,

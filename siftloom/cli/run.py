@@ -10,15 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline.errors import UserError
+from siftloom.cli import complete
 from siftloom.screen import begin, find_store, listening, say, say_json, table
 
 if TYPE_CHECKING:
     from pipeline.graph import Graph
 
-RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml")]
+RECIPE = Annotated[str, typer.Argument(help="recipe, a YAML file", metavar="R.yaml", autocompletion=complete.recipes)]
 NODES = Annotated[
     list[str] | None,
-    typer.Argument(help="nodes to run, with the nodes that they need; default: all nodes", metavar="[NODE]..."),
+    typer.Argument(
+        help="nodes to run, with the nodes that they need; default: all nodes",
+        metavar="[NODE]...",
+        autocompletion=complete.nodes,
+    ),
 ]
 SET = Annotated[
     list[str] | None, typer.Option("-s", "--set", help="change a field: -s node.field=value", metavar="N.F=V")

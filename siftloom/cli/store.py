@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 
+from siftloom.cli.look import RUN
 from siftloom.cli.run import JSON, STORE
 from siftloom.screen import begin, find_store, say, say_json
 
 
 def verify(
-    run: Annotated[str, typer.Argument(help="a run's name, its folder, or its recipe", metavar="RUN")],
+    run: RUN,
     store: STORE = None,
     as_json: JSON = False,
 ) -> None:

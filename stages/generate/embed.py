@@ -8,10 +8,10 @@ from typing import Any, Literal
 from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import DataError, RecipeError
-from stages.documents import TEXT
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import Pooling
 from stages.generate.loading import check_model, libraries_of, open_model, width_of
+from stages.generate.prompt import Template
 from stages.wants import ModelOrFolder
 
 SORTED = 16  # batches of documents are sorted at once: their padding takes 8 % of the tokens, not twice as many again
@@ -22,8 +22,12 @@ class Embed(RowNode):
     """Add one vector of unit length for each document: float32 `[width]`.
 
     model       a `pretrain`, `export` or `model_folder` node, or an endpoint (whose vectors are taken as they are)
-    pooling     `mean` of the tokens' last states, or that of the `first` or `last` token; `static` is the mean of the
-                tokens' input embeddings, which runs no layer of the network
+    template    what is read of a document, with columns in braces; `This sentence: "{text}" means in one word: "` with
+                pooling `last` is PromptEOL (Jiang et al. 2023, arXiv 2307.16645)
+    instruction  what stands before each text, and is seen but not pooled; it is tokenised apart
+    pooling     `mean` of the tokens' last states, `weighted` by their place (1, 2, ...), or that of the `first` or
+                `last` token; `echo`: the text is read twice, and the mean taken over the second copy; `static` is the
+                mean of the tokens' input embeddings, which runs no layer of the network
     width       of a vector; needed where the model's configuration is not known before the run
     max_chars   how much of a document is read, from its beginning
     batch_rows  documents at once, of about one length: 16 times as many are sorted by it (with `batch_tokens` they are
@@ -38,6 +42,8 @@ class Embed(RowNode):
 
     docs: Node
     model: ModelOrFolder | Endpoint
+    template: str = "{text}"
+    instruction: str = ""
     pooling: Pooling = "mean"
     width: Positive | None = None
     max_chars: Positive = 10_000
@@ -48,7 +54,7 @@ class Embed(RowNode):
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
 
-    version = 2  # batches are cut from sorted documents
+    version = 3  # texts are filled up at their end
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -60,11 +66,25 @@ class Embed(RowNode):
 
     def check(self) -> None:
         check_model(self.model, "embed.model", writes=False)
+        self._template().check("embed.template", self.docs)
+        if isinstance(self.model, Endpoint) and (self.instruction or self.pooling != "mean"):
+            found = "an instruction" if self.instruction else f"pooling: {self.pooling}"
+            raise RecipeError(
+                "embed.model", f"an endpoint, and {found}, which its server knows nothing of",
+                "a model that is loaded here", "write the instruction into `template`, and leave `pooling` out",
+            )  # fmt: skip
         known = width_of(self.model)
         if known is None and self.width is None:
             raise RecipeError("embed.width", "nothing", "the width of the model's vectors (`hidden_size`)")
         if known is not None and self.width not in (None, known):
             raise RecipeError("embed.width", f"{self.width}", f"{known}, the width of the model")
+
+    @property
+    def needs(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self._template().columns()
+
+    def _template(self) -> Template:
+        return Template(self.template, self.max_chars)
 
     def adds(self):
         return {self.as_: f"float32[{self.width or width_of(self.model)}]"}
@@ -87,14 +107,12 @@ class Embed(RowNode):
 
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
-        import pyarrow.compute as pc
 
         lm = open_model(ctx, "model", self.batch_rows, self.device)
         width = int(self.width or width_of(self.model) or 0)
 
         def rows(table: pa.Table) -> Columns:
-            texts = pc.utf8_slice_codeunits(table[TEXT], 0, self.max_chars).to_pylist()
-            vectors: Any = lm.embed(texts, self.pooling)
+            vectors: Any = lm.embed(list(self._template().fill(table)), self.pooling, instruction=self.instruction)
             if vectors.shape[1] != width:
                 raise DataError("embed.model", f"vectors of {vectors.shape[1]} numbers", f"{width} (the field `width`)")
             flat = pa.array(vectors.ravel(), pa.float32())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from models.fields import Typed
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss
+from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,15 +90,22 @@ class EndpointLM:
         if key := os.environ.get(endpoint.key_variable):
             self._session.headers["Authorization"] = f"Bearer {key}"
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
+    def turn(self, text: str) -> Prompt:
+        """The text: a chat server lays out the message itself."""
+        return text
+
+    def generate(self, prompts: Sequence[Prompt], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """One request for each prompt. Raises EndpointFailed and BadAnswer."""
-        return [self._chat(prompt, sampling) for prompt in prompts]
+        texts = [prompt for prompt in prompts if isinstance(prompt, str)]
+        if len(texts) < len(prompts):
+            raise EndpointFailed(self._place(), "tokens to go on from", "a text", "a model that is loaded here")
+        return [self._chat(prompt, sampling) for prompt in texts]
 
     def nll(self, prompts: Sequence[str], targets: Sequence[str], *, ends: bool = False) -> list[TargetLoss]:
         """Raises EndpointFailed: chat servers do not tell the likelihood of a given text."""
         raise EndpointFailed(self._place(), "a chat server tells no likelihoods", "a model that is loaded here")
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """float32 `[texts, width]` from `POST /v1/embeddings`; the pooling is the server's own."""
         import numpy as np
 

@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
+from stages.generate.chat_template import turn
+from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
-    import torch
+
+    from stages.generate.lm import OpenGuide
 
 
 class FolderLM:
     """`LM` over a local folder with `config.json`, weights in safetensors, and a tokenizer.
 
     `trust_code` runs the modelling file of a folder that brings one; `window` is how many tokens `nll` shows the model
-    at once, if fewer than it can see. Raises UserError without transformers, and DataError for a folder that it cannot
-    load.
+    at once, if fewer than it can see; `guide` steers what it writes. Raises UserError without transformers, and
+    DataError for a folder that it cannot load.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class FolderLM:
         device: str = "cpu",
         trust_code: bool = False,
         window: int | None = None,
+        guide: OpenGuide | None = None,
     ) -> None:
         try:
             from transformers import AutoTokenizer
@@ -46,7 +49,7 @@ class FolderLM:
                 "pip install 'siftloom[hf]'",
             ) from error  # fmt: skip
         self.folder, self.batch_rows, self.device = folder, batch_rows, device
-        self._window = window
+        self._window, self.guide = window, guide
         self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
         self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         try:
@@ -71,7 +74,11 @@ class FolderLM:
 
         return self._load(AutoModel)
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
+    def turn(self, text: str) -> Prompt:
+        """Raises DataError for a folder without a chat template."""
+        return turn(self.tokenizer, text, self.folder.name)
+
+    def generate(self, prompts: Sequence[Prompt], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """Answers in the order of the prompts; those that ask the longest prompts are batched together."""
         asked = [(prompt, key, sample) for prompt, key in zip(prompts, keys, strict=True)
                  for sample in range(sampling.samples)]  # fmt: skip
@@ -98,24 +105,27 @@ class FolderLM:
         nats = likelihoods(lambda ids_bt: self.causal(ids_bt).logits, whole, self.window, self.batch_rows, self.device)
         return [TargetLoss(float(sum_), len(ids)) for sum_, ids in zip(nats, after, strict=True)]
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """Vectors are of unit length. A text longer than the model is cut at its end."""
         import numpy as np
         import torch
 
+        from stages.generate.pooled import padded, pool, seen_texts
+
+        seen = seen_texts(self.tokenizer, texts, self.longest, instruction=instruction, twice=pooling == "echo")
         order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
         vectors: np.ndarray | None = None
         for start in range(0, len(order), self.batch_rows):
             chosen = order[start : start + self.batch_rows]
-            batch = self.tokenizer(
-                [texts[i] for i in chosen], padding=True, truncation=True, max_length=self.longest, return_tensors="pt"
-            ).to(self.device)
+            ids_bt, mask_bt, pooled_bt = padded(
+                [seen[i] for i in chosen], self.tokenizer.pad_token_id or 0, self.device
+            )
             with torch.no_grad():
                 if pooling == "static":
-                    states_btd = self.encoder.get_input_embeddings()(batch["input_ids"]).float()
+                    states_btd = self.encoder.get_input_embeddings()(ids_bt).float()
                 else:
-                    states_btd = self.encoder(**batch).last_hidden_state.float()
-            pooled_bd = torch.nn.functional.normalize(pool(states_btd, batch["attention_mask"], pooling), dim=-1)
+                    states_btd = self.encoder(input_ids=ids_bt, attention_mask=mask_bt).last_hidden_state.float()
+            pooled_bd = torch.nn.functional.normalize(pool(states_btd, pooled_bt, pooling), dim=-1)
             if vectors is None:
                 vectors = np.empty((len(texts), pooled_bd.shape[1]), np.float32)
             vectors[chosen] = pooled_bd.cpu().numpy()
@@ -159,25 +169,34 @@ class FolderLM:
             )
         return int(self.tokenizer.eos_token_id)
 
-    def _write(self, asked: Sequence[tuple[str, str, int]], sampling: Sampling) -> list[GeneratedText]:
+    def _prompt_ids(self, prompt: Prompt, room: int | None) -> list[int]:
+        """Of a prompt that is too long the end is kept, which is what is answered."""
+        if isinstance(prompt, str):
+            begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
+            prompt = self._ids(prompt if prompt.startswith(begin) else begin + prompt)
+        return list(prompt if room is None else prompt[-room:])
+
+    def _write(self, asked: Sequence[tuple[Prompt, str, int]], sampling: Sampling) -> list[GeneratedText]:
         """Token by token with the model's own cache; a row that has ended is fed its last token, and ignored."""
         import torch
 
-        from models.generate import TokenSampling, next_tokens
+        from models.generate import Rule, TokenSampling, next_tokens
 
         end = self._end()
-        rules = TokenSampling(temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p).rules()
-        begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
-        texts = [prompt if prompt.startswith(begin) else begin + prompt for prompt, _, _ in asked]
+        rules: list[Rule] = TokenSampling(
+            temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p
+        ).rules()
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
-        self.tokenizer.truncation_side = "left"  # the end of a prompt is what is answered
-        batch = self.tokenizer(
-            texts, padding=True, truncation=room is not None, max_length=room, add_special_tokens=False,
-            return_tensors="pt",
-        ).to(self.device)  # fmt: skip
-        mask_bt = batch["attention_mask"]
+        prompts = [self._prompt_ids(prompt, room) for prompt, _, _ in asked]
+        widest = max(map(len, prompts))
+        pad = self.tokenizer.pad_token_id
+        given = torch.tensor([[pad] * (widest - len(ids)) + ids for ids in prompts], device=self.device)
+        mask_bt = torch.tensor([[0] * (widest - len(ids)) + [1] * len(ids) for ids in prompts], device=self.device)
         prompt_tokens = mask_bt.sum(-1).tolist()
-        given, cache, written = batch["input_ids"], None, [[] for _ in asked]
+        if self.guide is not None:
+            # before the sampling's own rules, which cut what the guide has moved
+            rules = [self.guide.over(prompts), *rules]
+        cache, written, nats = None, [[] for _ in asked], [0.0] * len(asked)
         places_bt = (mask_bt.cumsum(-1) - 1).clamp_min(0)
         texts, open_rows, finish = [""] * len(asked), set(range(len(asked))), ["length"] * len(asked)
         for place in range(sampling.max_tokens):
@@ -189,12 +208,14 @@ class FolderLM:
             cache, logits_bv = out.past_key_values, out.logits[:, -1].double().cpu()
             draws_b = [draw(sampling.seed, key, sample, place) for _, key, sample in asked]
             chosen = next_tokens(written, logits_bv, rules, draws_b if sampling.temperature else None)
+            told_bv = logits_bv.log_softmax(-1)
             for i in sorted(open_rows):
                 if chosen[i] == end:
                     finish[i] = "stop"
                     open_rows.discard(i)
                     continue
                 written[i].append(chosen[i])
+                nats[i] -= float(told_bv[i, chosen[i]])
                 texts[i], stopped = cut_at_stop(
                     self.tokenizer.decode(written[i], skip_special_tokens=True), sampling.stop
                 )
@@ -207,20 +228,6 @@ class FolderLM:
             mask_bt = torch.cat([mask_bt, torch.ones_like(given)], 1)
             places_bt = places_bt[:, -1:] + 1
         return [
-            GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids))
-            for text, end, seen, ids in zip(texts, finish, prompt_tokens, written, strict=True)
+            GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids), tuple(ids), sum_)
+            for text, end, seen, ids, sum_ in zip(texts, finish, prompt_tokens, written, nats, strict=True)
         ]
-
-
-def pool(states_btd: torch.Tensor, mask_bt: torch.Tensor, pooling: Pooling) -> torch.Tensor:
-    """`[b, d]`: the mean over the tokens of each row, or the state of its first or last token; padding may stand on
-    either side.
-    """
-    import torch
-
-    if pooling in ("mean", "static"):
-        weights_bt1 = mask_bt[:, :, None].to(states_btd.dtype)
-        return (states_btd * weights_bt1).sum(1) / weights_bt1.sum(1).clamp_min(1.0)
-    places_bt = torch.arange(mask_bt.shape[1], device=mask_bt.device) * mask_bt
-    at_b = places_bt.argmax(1) if pooling == "last" else mask_bt.argmax(1)
-    return states_btd[torch.arange(len(states_btd), device=states_btd.device), at_b]

@@ -12,6 +12,8 @@ from pipeline.errors import RecipeError
 from stages.documents import ID, PARENTS, SOURCE, TEXT, carried, columns_of
 from stages.generate.embed import whole_batches
 from stages.generate.endpoint import Endpoint
+from stages.generate.folder import FolderLM
+from stages.generate.guide import Guide
 from stages.generate.judge import ask
 from stages.generate.lm import Sampling, prompt_digest
 from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
@@ -32,9 +34,12 @@ OWN = {name: "string" for name in (SOURCE, "finish", "model", "sampling", "promp
 class Generate(NewBaseNode):
     """Make new documents from a model's answers to a prompt about each document; `why` leads back to the document.
 
-    model       an endpoint, or a `pretrain`, `export` or `model_folder` node
+    model       an endpoint, or a `pretrain`, `hf_model`, `export` or `model_folder` node
     prompt      with columns in braces: `Explain this to a child: {text}`
+    chat        put the prompt as a user's message into the chat format that the model's folder brings; a special token
+                that stands in it stays text
     samples, max_tokens, temperature, top_p, top_k, stop, seed  how answers are drawn; every sample is a document
+    guide       what steers a model that is loaded here (`stages.generate.guide`); null = nothing does
     carry       columns of the document that its answers have too, such as the expected answer
     max_chars   how much of the text is put into the prompt, from its beginning
     batch_rows  prompts at once for a model that is loaded here; part of the identity, since its sums depend on it
@@ -53,6 +58,7 @@ class Generate(NewBaseNode):
     docs: Node
     model: ModelOrFolder | Endpoint
     prompt: str
+    chat: bool = False
     samples: Positive = 1
     max_tokens: Positive = 256
     temperature: Amount = 0.7
@@ -60,6 +66,7 @@ class Generate(NewBaseNode):
     top_k: Count = 0
     stop: tuple[str, ...] = ()
     seed: int = 0
+    guide: Guide | None = None
     carry: tuple[str, ...] = ()
     max_chars: Positive = 3000
     batch_rows: Positive = 16
@@ -83,6 +90,8 @@ class Generate(NewBaseNode):
     def check(self) -> None:
         check_model(self.model, "generate.model", self.backend)
         self._template().check("generate.prompt", self.docs)
+        if self.guide is not None:
+            self._check_guide(self.guide)
         have = columns_of(self.docs)
         for name in self.carry:
             if name not in have or name in (ID, TEXT, *OWN):
@@ -92,6 +101,15 @@ class Generate(NewBaseNode):
             self._sampling()
         except ValueError as error:
             raise RecipeError("generate", f"{error}", "settings that a draw can have") from error
+
+    def _check_guide(self, guide: Guide) -> None:
+        if isinstance(self.model, Endpoint) or self.backend != "transformers":
+            what = "an endpoint" if isinstance(self.model, Endpoint) else f"backend: {self.backend}"
+            raise RecipeError(
+                "generate.guide", f"{type(guide).__name__} for {what}, which takes no rule for the next token",
+                "a model that transformers runs here", "a pretrain, export or model_folder node, and no backend",
+            )  # fmt: skip
+        guide.check("generate.guide", self.model)
 
     def reads(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys((*self._template().needs(), *carried(self.docs, SOURCE), *self.carry)))
@@ -126,6 +144,11 @@ class Generate(NewBaseNode):
         lm = open_model(
             ctx, "model", self.batch_rows, self.device, backend=self.backend, token_budget=self.token_budget
         )
+        if self.guide is not None:
+            assert isinstance(lm, FolderLM), "checked"
+            guide = self.guide.open(ctx, self.batch_rows, self.device)
+            guide.check(lm)
+            lm.guide = guide
         if isinstance(self.model, Endpoint):
             model = self.model.model
         else:
@@ -139,8 +162,9 @@ class Generate(NewBaseNode):
             prompts, ids = list(self._template().fill(table)), table[ID].to_pylist()
             sources = table[SOURCE].to_pylist() if SOURCE in table.column_names else [None] * len(ids)
             rows, places = [], []  # of an answer: its values, and the row of its document
+            asked = [lm.turn(prompt) for prompt in prompts] if self.chat else prompts
             for at, (answers, name, source, prompt) in enumerate(
-                zip(ask(lm, prompts, ids, how, self.in_flight), ids, sources, prompts, strict=True)
+                zip(ask(lm, asked, ids, how, self.in_flight), ids, sources, prompts, strict=True)
             ):
                 if isinstance(answers, Exception):
                     if self.on_error == "fail":

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from stages.generate.lm import LM, GeneratedText
+    from stages.generate.lm import LM, GeneratedText, Prompt
 
 PROMPT = """Judge how useful the following text is for teaching a language model, from 0 (useless) to 5 (excellent).
 End your answer with one line: "Score: <number>".
@@ -45,7 +45,7 @@ class Judge(RowNode):
     """Add the mean of the votes' numbers, float32 `<as>` (null where none could be read); the first answer,
     `<as>_answer`; the number of votes that could be read, int32 `<as>_votes`; the prompt's SHA-256, `<as>_prompt`.
 
-    model      an endpoint, or a `pretrain`, `export` or `model_folder` node
+    model      an endpoint, or a `pretrain`, `hf_model`, `export` or `model_folder` node
     prompt     with columns in braces
     pattern    a regular expression whose first group is the number; the last match in an answer counts
     low, high  the scale; a number outside it is no vote
@@ -192,7 +192,7 @@ def _number(text: str | None) -> float | None:
 
 
 def ask(
-    lm: LM, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling, in_flight: int
+    lm: LM, prompts: Sequence[Prompt], keys: Sequence[str], sampling: Sampling, in_flight: int
 ) -> list[Sequence[GeneratedText] | Exception]:
     """The answers to every prompt, or what went wrong with it alone. An endpoint is asked by `in_flight` threads.
 
@@ -201,7 +201,7 @@ def ask(
     if not isinstance(lm, EndpointLM):
         return list(lm.generate(prompts, keys, sampling))
 
-    def one(request: tuple[str, str]) -> Sequence[GeneratedText] | Exception:
+    def one(request: tuple[Prompt, str]) -> Sequence[GeneratedText] | Exception:
         try:
             return lm.generate([request[0]], [request[1]], sampling)[0]
         except (Refused, BadAnswer) as error:

@@ -18,8 +18,8 @@ class Likelihood(RowNode):
     """Add the negative log-likelihood of a target behind its prompt: float32 `<as>_nats`, the sum over the tokens of
     the target, int32 `<as>_tokens` and int32 `<as>_bytes`, which compares models of different tokenizers.
 
-    model       a `pretrain`, `export` or `model_folder` node
-    prompt      with columns in braces: `{question}`; it is no part of the sum
+    model       a `pretrain`, `hf_model`, `export` or `model_folder` node
+    prompt      with columns in braces: `{question}`; it is no part of the sum. Empty = the target begins the text
     target      with columns in braces, tokenised apart from the prompt
     ends        count the token that ends a text behind the target, as a training on answers learns it
     max_chars   how much of the text is put into either, from its beginning
@@ -55,7 +55,8 @@ class Likelihood(RowNode):
     def check(self) -> None:
         check_model(self.model, "likelihood.model", self.backend)
         prompt, target = self._templates()
-        prompt.check("likelihood.prompt", self.docs)
+        if self.prompt:
+            prompt.check("likelihood.prompt", self.docs)
         target.check("likelihood.target", self.docs)
 
     def _templates(self) -> tuple[Template, Template]:

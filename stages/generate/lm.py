@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from pipeline.errors import DataError
@@ -17,7 +17,10 @@ from pipeline.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
-Pooling = Literal["mean", "last", "first", "static"]
+    from models.generate import Rule
+
+Pooling = Literal["mean", "weighted", "last", "first", "echo", "static"]
+Prompt = str | Sequence[int]  # a text; or tokens of the model, to go on from as they are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,12 +64,17 @@ class GeneratedText:
     finish         `stop` (the model ended it, or a stop text did) or `length` (`max_tokens`)
     prompt_tokens  tokens of the prompt, as the backend counts them
     tokens         tokens of the answer
+    ids            those tokens, without the one that ended the answer, to go on from; a server does not tell them
+    nats           their negative log-likelihood under the model itself, however they were drawn; null where a server
+                   does not tell it. Its last bits hang on the batch, so that equal answers may differ in it
     """
 
     text: str
     finish: Literal["stop", "length"]
     prompt_tokens: int
     tokens: int
+    ids: tuple[int, ...] = ()
+    nats: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -80,8 +88,14 @@ class TargetLoss:
 class LM(Protocol):
     """A language model that is loaded, or an endpoint that answers."""
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
-        """`sampling.samples` answers to every prompt; `keys` name the requests, one for each prompt."""
+    def generate(self, prompts: Sequence[Prompt], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
+        """`sampling.samples` answers to every prompt; `keys` name the requests, one for each prompt. A text is put
+        behind the token that texts of the model begin with; tokens are gone on from as they are.
+        """
+        ...
+
+    def turn(self, text: str) -> Prompt:
+        """The prompt of a user's message in the model's own chat format."""
         ...
 
     def nll(self, prompts: Sequence[str], targets: Sequence[str], *, ends: bool = False) -> list[TargetLoss]:
@@ -90,10 +104,18 @@ class LM(Protocol):
         """
         ...
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         """float32 `[texts, width]`: one vector of every text, as the pooling makes it of its tokens' last states, or
-        (`static`) the mean of their input embeddings.
+        (`static`) the mean of their input embeddings. The `instruction` stands before each text, and is not pooled.
         """
+        ...
+
+
+class OpenGuide(Protocol):
+    """What steers a model that writes, with its own model loaded (`stages.generate.guide`)."""
+
+    def over(self, prompts: Sequence[Sequence[int]]) -> Rule:
+        """A rule for the answers to these prompts, given as ids. It is asked for one token after another."""
         ...
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
+from models.presets import Llama
 from pipeline.contract import ONE, Context, Node, Of
 from pipeline.errors import RecipeError
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import LM
 from stages.training.lineage import sees_both_sides
+from stages.training.planned_model import folder_settings
 
-# kind of the node -> phase whose files are a folder
-FOLDERS = {"export": "folder", "model_folder": "files"}
-MODELS = (*FOLDERS, "pretrain")
+MODEL, FOLDER = "model", "model folder"  # what a node gives that can be asked: a model of ours, or a folder of one
 Model = Node | Endpoint
 Backend = Literal["transformers", "vllm"]  # what runs a model that is loaded here
 
@@ -27,8 +28,8 @@ def check_model(model: Model, place: str, backend: Backend = "transformers", *, 
             place, "an endpoint, and `backend: vllm`, which loads a model here", "one of the two",
             "leave `backend` out: a vLLM server is an endpoint",
         )  # fmt: skip
-    if not isinstance(model, Endpoint) and model.kind() not in MODELS:
-        expected = "a pretrain, export or model_folder node, or {endpoint: {url: ..., model: ...}}"
+    if not isinstance(model, Endpoint) and model.gives not in (MODEL, FOLDER):
+        expected = "a pretrain, hf_model, export or model_folder node, or {endpoint: {url: ..., model: ...}}"
         raise RecipeError(place, f"a {model.kind()} node", expected)
     if writes and isinstance(model, Node) and sees_both_sides(model):
         raise RecipeError(place, "a model that was trained last to see both sides", "a causal model")
@@ -36,9 +37,15 @@ def check_model(model: Model, place: str, backend: Backend = "transformers", *, 
 
 def width_of(model: Model) -> int | None:
     """The width of its vectors, where the configuration tells it before anything has run."""
-    trained = getattr(model, "model", None) if isinstance(model, Node) and model.kind() == "export" else model
-    shape = getattr(getattr(trained, "model", None), "shape", None)
-    return None if shape is None else int(shape.hidden)
+    if isinstance(model, Endpoint):
+        return None
+    trained = getattr(model, "model", None) if model.gives == FOLDER else model
+    if not isinstance(trained, Node):
+        return None
+    config = trained.model if isinstance(getattr(trained, "model", None), Llama) else None  # type: ignore[attr-defined]
+    if config is not None:
+        return config.shape.hidden
+    return (folder_settings(trained) or {}).get("hidden_size")
 
 
 def promises(model: Model, backend: Backend) -> bool:
@@ -67,9 +74,9 @@ def open_model(
         from stages.generate.endpoint import EndpointLM
 
         return EndpointLM(given, token_budget)
-    kind, folder = ctx.input(field).kind(), model_files(ctx, field)
-    # An export brings our own modelling file; that of another folder is run only when its node says so.
-    trusted = kind != "model_folder" or bool(getattr(ctx.input(field), "trust_code", False))
+    folder = model_files(ctx, field)
+    # What we write brings our own modelling file; that of another folder is run only when its node says so.
+    trusted = bool(getattr(ctx.input(field), "trust_code", True))
     if backend == "vllm":
         from stages.generate.vllm_folder import VllmLM
 
@@ -81,12 +88,12 @@ def open_model(
 
 def model_files(ctx: Context, field: Of) -> Path:
     """One folder with the files of the model behind a field, for as long as the process lives."""
-    kind = ctx.input(field).kind()
+    node = ctx.input(field)
     folder = ctx.temporary()  # a store may keep every object in a place of its own; transformers wants one folder
-    if kind == "pretrain":
+    if node.gives == MODEL:
         _export(ctx, field, folder)
     else:
-        phase = FOLDERS[kind]
+        [phase] = [phase.name for phase in node.phases()]
         for name in ctx.result(phase, ONE[0], of=field).facts["files"]:
             (folder / name).symlink_to(ctx.path(phase, ONE[0], f"/{name}", of=field))
     return folder
@@ -104,4 +111,13 @@ def _export(ctx: Context, field: Of, folder: Path) -> None:
     form = "bidirectional" if sees_both_sides(node) else "auto"
     export(run.load(), folder, form=form, special_ids=special_ids(run, node))
     shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
-    write_json(folder / "tokenizer_config.json", tokenizer_settings(run, node))
+    settings = tokenizer_settings(run, node)
+    # of a model from elsewhere, how it talks; the rest of its files says what ours say
+    for name in ctx.result("train", "all", of=field).facts.get("tokenizer_files", []):
+        path = ctx.path("train", "all", f"/{name}", of=field)
+        if name == "tokenizer_config.json":
+            given = json.loads(path.read_text(encoding="utf-8"))
+            settings |= {"chat_template": given["chat_template"]} if "chat_template" in given else {}
+        elif name.startswith("chat_template"):
+            shutil.copyfile(path, folder / name)
+    write_json(folder / "tokenizer_config.json", settings)

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
-from stages.generate.lm import GeneratedText, Pooling, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
+from stages.generate.chat_template import turn
+from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
     import numpy as np
@@ -51,12 +52,17 @@ class VllmLM:
         self.tokenizer: Any = self._model.get_tokenizer()
         self.longest: int = self._model.llm_engine.model_config.max_model_len
 
-    def generate(self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
+    def turn(self, text: str) -> Prompt:
+        """Raises DataError for a folder without a chat template."""
+        return turn(self.tokenizer, text, self._name)
+
+    def generate(self, prompts: Sequence[Prompt], keys: Sequence[str], sampling: Sampling) -> list[list[GeneratedText]]:
         """Answers in the order of the prompts. Of a prompt that is too long the end is kept."""
         room = prompt_room(self._name, self.longest, sampling)
         asked, how = [], []
         for prompt, key in zip(prompts, keys, strict=True):
-            ids = self._ids(self._begun(prompt))[-room:]
+            ids = self._ids(self._begun(prompt)) if isinstance(prompt, str) else list(prompt)
+            ids = ids[-room:]
             for sample in range(sampling.samples):
                 asked.append({"prompt_token_ids": ids})
                 how.append(self._parameters(sampling, key, sample))
@@ -78,13 +84,13 @@ class VllmLM:
         outputs = self._model.generate(asked, how, use_tqdm=False)
         return [_likelihood(one, size) for one, size in zip(outputs, sizes, strict=True)]
 
-    def embed(self, texts: Sequence[str], pooling: Pooling) -> np.ndarray:
+    def embed(self, texts: Sequence[str], pooling: Pooling, *, instruction: str = "") -> np.ndarray:
         raise DataError("a model through vLLM", "vectors are asked for", "backend: transformers")
 
     def _parameters(self, sampling: Sampling, key: str, sample: int) -> Any:
         return self._vllm.SamplingParams(
             max_tokens=sampling.max_tokens, temperature=sampling.temperature, top_p=sampling.top_p,
-            top_k=sampling.top_k, stop=list(sampling.stop), detokenize=bool(sampling.stop),
+            top_k=sampling.top_k, logprobs=0, stop=list(sampling.stop), detokenize=bool(sampling.stop),
             seed=int(draw(sampling.seed, key, sample, 0) * 2**31),
         )  # fmt: skip
 
@@ -94,7 +100,8 @@ class VllmLM:
         tokens = [token for token in one.token_ids if token != self.tokenizer.eos_token_id]
         text, stopped = cut_at_stop(self.tokenizer.decode(tokens, skip_special_tokens=True), stop)
         finish = "stop" if stopped or one.finish_reason == "stop" else "length"
-        return GeneratedText(text, finish, len(output.prompt_token_ids), len(tokens))
+        nats = -sum(float(at[token].logprob) for at, token in zip(one.logprobs, tokens, strict=False))
+        return GeneratedText(text, finish, len(output.prompt_token_ids), len(tokens), tuple(tokens), nats)
 
     def _begun(self, prompt: str) -> str:
         """The prompt behind the token that a text of this model begins with."""

@@ -2,6 +2,9 @@
 
 Scores of different classifiers have different scales, and one classifier alone has one taste. Ranks have one scale.
 Nemotron-CC (Su et al. 2024, arXiv 2412.02595) takes the best of several ranks, in twenty buckets and five levels.
+
+Ranks among good documents say how usual a document is: the lowest of several measures of form (stop words, line ends,
+copies) is how far its worst one lies from theirs. No junk is needed for it, so kinds that nobody has seen fall, too.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.bounds import Count, Positive
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.documents import HELD_OUT
+from stages.documents import HELD_OUT, columns_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +31,7 @@ class Ensemble(Node):
 
     columns  number columns, high = good; a minus in front of a name says that low is: `-perplexity`
     rule     `mean`, `max` or `min` of the ranks
+    among    documents with the same columns, among which a score is ranked; default: the documents themselves
     buckets  equal parts of [0, 1]; adds int32 `<as>_bucket`, from 0
     levels   first buckets of all levels but the lowest one; adds int32 `<as>_level`, from 0. The default is that of
              Nemotron-CC: low, medium-low, medium, medium-high, high
@@ -40,6 +44,7 @@ class Ensemble(Node):
     docs: Node
     columns: tuple[str, ...]
     rule: Literal["mean", "max", "min"] = "mean"
+    among: Node | None = None
     buckets: Positive = 20
     levels: tuple[Count, ...] = (7, 12, 18, 19)
     as_: str = "quality"
@@ -51,6 +56,10 @@ class Ensemble(Node):
             raise RecipeError(
                 "ensemble.levels", f"{list(self.levels)} of {self.buckets} buckets", "ascending numbers of buckets"
             )
+
+        missing = [] if self.among is None else [n for n in self._names.values() if n not in columns_of(self.among)]
+        if missing:
+            raise RecipeError("ensemble.among", f"no column {missing[0]!r}", "the nodes before `docs` on it, too")
 
     @property
     def _names(self) -> dict[str, str]:
@@ -75,9 +84,10 @@ class Ensemble(Node):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        marked = ctx.has_column(HELD_OUT)
+        of = "docs" if self.among is None else "among"
+        marked = ctx.has_column(HELD_OUT, of)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.columns}
-        for _, table in ctx.rows([*self._names.values(), *([HELD_OUT] if marked else [])]):
+        for _, table in ctx.rows([*self._names.values(), *([HELD_OUT] if marked else [])], of=of):
             if marked:
                 table = table.filter(pc.invert(table[HELD_OUT]))
             for name, column in self._names.items():

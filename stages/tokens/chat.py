@@ -7,9 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
+from pipeline.contract import Node
 from stages.tokens.sample import NO_ANSWER, Sample, Span
 
 BEGIN, END = "<|im_start|>", "<|im_end|>"
+# the same layout for other programs, in the language of chat templates
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}{% if not loop.first %}{{ '\\n' }}{% endif %}<|im_start|>"
+    "{{ message.role + '\\n' + message.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}{{ '\\n' }}<|im_start|>{{ 'assistant\\n' }}{% endif %}"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,3 +74,9 @@ def read_messages(text: str | None) -> list[tuple[str, str]] | None:
             return None
         messages.append((role, text))
     return messages
+
+
+def template_of(model: Node) -> dict[str, str]:
+    """The entry of `tokenizer_config.json` that says how a model talks; none where it learned from no such samples."""
+    samples = [getattr(rows, "sample", None) for rows, _ in getattr(model, "mixture", ())]
+    return {"chat_template": TEMPLATE} if any(isinstance(sample, Chat) for sample in samples) else {}

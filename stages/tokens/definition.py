@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -100,3 +101,17 @@ class Definition:
 
 def _size(token: str) -> int:
     return len(token.replace(BLANK, " ").encode("utf-8", "surrogatepass"))
+
+
+def extended(text: str, names: Sequence[str]) -> tuple[str, int]:
+    """A `tokenizer.json` with more special tokens, whose ids stand behind all others, and how many ids there are then.
+    Raises ValueError for a name that it has already.
+    """
+    content, first = json.loads(text), Definition(text).vocab_size
+    known = {entry["content"] for entry in content["added_tokens"]} | Definition(text).vocabulary.keys()
+    if twice := [name for name in names if name in known]:
+        raise ValueError(f"{twice[0]!r}, which the tokenizer has already")
+    flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
+    more = [{"id": first + place, "content": name, **flags, "special": True} for place, name in enumerate(names)]
+    content["added_tokens"] = [*content["added_tokens"], *more]
+    return json.dumps(content, ensure_ascii=False, indent=2), first + len(names)

@@ -1,4 +1,5 @@
-"""A byte-level BPE tokenizer, trained on the documents it will encode; or one that others have made, with `from`.
+"""A byte-level BPE tokenizer, trained on the documents it will encode; or one that others have made, with `from`; or
+another node's with more special tokens, with `extends`.
 
 The artefact is a plain `tokenizer.json` of the `tokenizers` library. Bytes are the alphabet, so that every text can be
 encoded, and nothing is normalised, so that decoding gives the text back. Digits stand alone, so that numbers are
@@ -11,7 +12,7 @@ as a special token, since `Encoder` does not know them. Only BPE is trained; `st
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,8 +34,10 @@ from pipeline.contract import (
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, TEXT, carried, given_or_not
+from stages.tokens.definition import extended
 from stages.tokens.given import Ends, local_definition, name_marks, take
 from stages.tokens.tokenizer_files import pass_on
+from stages.wants import TokenizerNode
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -59,6 +62,8 @@ class Tokenizer(Node):
     min_frequency  how often a pair must occur to be merged
     sample_bytes   train on about so many bytes of text, drawn by a keyed hash of the document ids; null =
                    on all. Of a document the first million characters count
+    extends        instead of documents, a tokenizer node: `specials` get the ids behind all of its own, so that a model
+                   of that tokenizer can be trained on (`add_tokens` among the transforms of `pretrain`)
     specials       reserved special tokens, with the ids 1, 2, ... in this order: sentinels, masks, turns of a chat; of
                    a file of tiktoken all its special tokens, with the ids behind the others
     begin, end     names of the special tokens around a document in `from`, where its files do not say them, or others
@@ -67,6 +72,7 @@ class Tokenizer(Node):
 
     docs: Node | None = None
     from_: tuple[str, ...] | str = sources(())
+    extends: TokenizerNode | None = None
     vocab_size: int | None = None
     min_frequency: Count = 2
     sample_bytes: Positive | None = SAMPLE_BYTES
@@ -82,28 +88,42 @@ class Tokenizer(Node):
     made = ("documents",)
 
     def check(self) -> None:
-        if self.from_:
-            self._check_given()
+        if self.extends is not None or self.from_:
+            self._check_given("from" if self.from_ else "extends")
             return
         if self.docs is None:
-            raise RecipeError("tokenizer", "neither documents nor a tokenizer", "docs: NODE, or from: PATH")
+            found = "neither documents nor a tokenizer"
+            raise RecipeError("tokenizer", found, "docs: NODE, from: PATH or extends: NODE")
         for field in ("begin", "end", "pattern"):
             if getattr(self, field) is not None:
                 raise RecipeError(f"tokenizer.{field}", "a tokenizer that is trained here", "from: PATH beside it")
         least = 256 + 1 + len(self.specials)
         if not least <= self._asked <= 2**24:
             raise RecipeError("tokenizer.vocab_size", f"{self._asked}", f"{least} (bytes and specials) to 2^24")
-        names = (END_OF_TEXT, *self.specials)
-        for name in self.specials:
-            if not name.strip() or names.count(name) > 1:
-                raise RecipeError("tokenizer.specials", repr(name), f"names that differ, none of them {END_OF_TEXT}")
+        self._check_names((END_OF_TEXT,))
 
-    def _check_given(self) -> None:
+    def _check_names(self, taken: Collection[str]) -> None:
+        for name in self.specials:
+            if not name.strip() or name in taken or self.specials.count(name) > 1:
+                found = f"names that differ, none of them {', '.join(sorted(taken))}"
+                raise RecipeError("tokenizer.specials", repr(name), found)
+
+    def _check_given(self, way: str) -> None:
         given = {"docs": self.docs, "vocab_size": self.vocab_size, "sample_bytes": self.sample_bytes - SAMPLE_BYTES
                  if self.sample_bytes is not None else -1, "min_frequency": self.min_frequency - 2}  # fmt: skip
+        if way == "from":
+            given["extends"] = self.extends
+        else:
+            given |= {"begin": self.begin, "end": self.end, "pattern": self.pattern}
         for field, value in given.items():
             if value:
-                raise RecipeError(f"tokenizer.{field}", "given beside from", "only one of them: `from` trains nothing")
+                found = f"given beside {way}"
+                raise RecipeError(f"tokenizer.{field}", found, f"only one of them: `{way}` trains nothing")
+        if way == "extends":
+            if not self.specials:
+                raise RecipeError("tokenizer.specials", "none, of a tokenizer that extends another", "their names")
+            self._check_names({END_OF_TEXT, *(getattr(self.extends, "reserved", None) or ())})
+            return
         if self.specials and self.pattern is None:
             raise RecipeError(
                 "tokenizer.specials", "given beside from, whose special tokens have names already", "no specials",
@@ -117,6 +137,9 @@ class Tokenizer(Node):
     @property
     def entries(self) -> int | None:
         """Entries of the vocabulary, at most, as far as the node or the file in `from` says it before it has run."""
+        if self.extends is not None:
+            most = getattr(self.extends, "entries", None)
+            return None if most is None else most + len(self.specials)
         if not self.from_:
             return self._asked
         known = local_definition([self.from_] if isinstance(self.from_, str) else self.from_)
@@ -125,6 +148,9 @@ class Tokenizer(Node):
     @property
     def reserved(self) -> frozenset[str] | None:
         """Names of the special tokens; None where only the run will tell."""
+        if self.extends is not None:
+            known = getattr(self.extends, "reserved", None)
+            return None if known is None else known | frozenset(self.specials)
         if not self.from_:
             return frozenset(self.specials)
         known = local_definition([self.from_] if isinstance(self.from_, str) else self.from_)
@@ -147,7 +173,19 @@ class Tokenizer(Node):
         return (train,) if self.sample_bytes is None else (count, train)
 
     def _take(self, ctx: Context, key: str) -> Result:
-        return take(ctx, self)
+        if self.extends is None:
+            return take(ctx, self)
+        given = tokenizer_file(ctx, "extends").read_text(encoding="utf-8")
+        try:
+            definition, counted = extended(given, self.specials)
+        except ValueError as error:
+            raise DataError("tokenizer.specials", f"{error}", "names that the tokenizer has not") from None
+        with ctx.create(".json") as path:
+            path.write_text(definition, encoding="utf-8")
+        ends = ends_of(ctx, "extends")
+        others = pass_on_given(ctx, "extends").get("tokenizer_files", [])
+        facts = {"vocab_size": counted, "begin": ends.begin, "end": ends.end, "agree": agree(ctx, "extends")}
+        return Result(counts={"tokens": counted}, facts={**facts, "files": others})
 
     def _train(self, ctx: Context, key: str) -> Result:
         from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
@@ -228,7 +266,7 @@ def tokenizer_file(ctx: Context, of: Of = "tokenizer") -> Path:
 
 def ends_of(ctx: Context, of: Of = "tokenizer") -> Ends:
     """The special tokens that a finished tokenizer node puts around a document."""
-    if not getattr(ctx.input(of), "from_", ()):
+    if _trained(ctx.input(of)):
         return Ends(END_OF_TEXT, END_OF_TEXT)
     facts = ctx.result("train", "all", of=of).facts
     return Ends(facts["begin"], facts["end"])
@@ -236,9 +274,14 @@ def ends_of(ctx: Context, of: Of = "tokenizer") -> Ends:
 
 def agree(ctx: Context, of: Of = "tokenizer") -> bool:
     """Whether kitoken gives the ids of a finished tokenizer node."""
-    return not getattr(ctx.input(of), "from_", ()) or ctx.result("train", "all", of=of).facts["agree"]
+    return _trained(ctx.input(of)) or ctx.result("train", "all", of=of).facts["agree"]
 
 
 def pass_on_given(ctx: Context, of: Of = "tokenizer") -> dict[str, Any]:
     """Copy the files that travel with a finished tokenizer node; what this task's result says of them."""
-    return pass_on(ctx, "train", of, "files") if getattr(ctx.input(of), "from_", ()) else {}
+    return {} if _trained(ctx.input(of)) else pass_on(ctx, "train", of, "files")
+
+
+def _trained(node: Node) -> bool:
+    """Whether a tokenizer is trained here: of another one its result says more."""
+    return getattr(node, "docs", None) is not None

@@ -94,12 +94,14 @@ class Key(NamedTuple):
 class Collator(metaclass=Typed):
     """Base of all collators. `reads` names the carried columns that `Rows.columns` must hold, `needs` the special
     tokens that `Rows.specials` must hold; `both_sides`: a place sees what stands behind it, so that the model is no
-    causal one afterwards; `learns_places`: it asks for the tokens that `Rows.learned` marks alone, as samples need it.
+    causal one afterwards; `learns_places`: it asks for the tokens that `Rows.learned` marks alone, as samples need it;
+    `predicts`: labels are to be predicted, and do not only mark places that are pooled.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
     both_sides: ClassVar[bool] = False
     learns_places: ClassVar[bool] = False
+    predicts: ClassVar[bool] = True
 
     @property
     def needs(self) -> tuple[str, ...]:

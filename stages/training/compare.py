@@ -14,6 +14,7 @@ from stages.training.adapter_costs import cost_table
 from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
 from stages.training.lineage import alike, inputs_in
+from stages.training.results import tokens_seen
 from stages.training.settings import TrainingSettings
 from stages.wants import EvaluationOrModel
 
@@ -35,6 +36,7 @@ class Compare(Node):
     runs: tuple[EvaluationOrModel, ...]
     labels: tuple[str, ...] = ()
 
+    version = 2
     gives = "table"
 
     def __post_init__(self) -> None:
@@ -57,6 +59,7 @@ class Compare(Node):
                 "parameters": report["run"]["parameters"],
                 "bytes": report["run"]["bytes"],
                 "tokens": report["run"]["tokens"],
+                "tokens_seen": tokens_seen(report["run"]),
                 "loss": report["held_out"]["loss"],
                 "bits_per_byte": report["held_out"]["bits_per_byte"],
                 "sources": {name: values["bits_per_byte"] for name, values in report["sources"].items()},
@@ -96,14 +99,15 @@ class Compare(Node):
             "title": "Models compared",
             "section": "models",
             "note": self._note([report for _, report in named]),
-            "units": [None, None, "bytes", None, None, None],
-            "best": [None, "min", "min", None, "min", "min"],
-            "highlight": 5,
+            "units": [None, None, "bytes", None, None, None, None],
+            "best": [None, "min", "min", None, None, "min", "min"],
+            "highlight": 6,
             "columns": [
                 "model",
                 "parameters",
                 "bytes",
                 "tokens seen",
+                "of them in this run",
                 "held-out nats per token",
                 "held-out bits per byte",
             ],
@@ -112,6 +116,7 @@ class Compare(Node):
                     label,
                     report["run"]["parameters"],
                     report["run"]["bytes"],
+                    tokens_seen(report["run"]),
                     report["run"]["tokens"],
                     round(report["held_out"]["loss"], 4),
                     round(report["held_out"]["bits_per_byte"], 4),

@@ -36,6 +36,17 @@ def lines(title: str, y: str, series: Sequence[tuple[str, Points]], **more: Any)
     return {"kind": "lines", "title": title, "x": "tokens", "y": y, "series": named, **more}
 
 
+def layers_figure(similarities: Sequence[float]) -> dict[str, Any]:
+    """How like their input the outputs of a start's layers are, by which `depth` has chosen among them."""
+    return {
+        "kind": "bars",
+        "title": "Layers of the start: cosine of output and input",
+        "note": "Near 1 a layer changes little; the nearest were taken twice.",
+        "labels": [f"layer {layer}" for layer in range(len(similarities))],
+        "values": [round(one, 4) for one in similarities],
+    }
+
+
 def of_files(record: Path, unusual: Path, name: str, *, weighted: bool) -> Iterator[dict[str, Any]]:
     """The figures of a finished run, from its `FILES`; `weighted`: rows had weights."""
     import pyarrow.parquet as pq

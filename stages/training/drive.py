@@ -16,6 +16,7 @@ from stages.training.checkpoint import ERROR, RESULT, STOP, Saver
 from stages.training.messenger import Messenger
 from stages.training.metrics import following
 from stages.training.mixture import check_ids, check_priors, check_reference, sources_of
+from stages.training.planned_model import added_tokens
 from stages.training.ray_trainer import fit
 from stages.training.results import describe_training, documents_of
 from stages.training.row_source import RowSource
@@ -40,7 +41,7 @@ def training_of(node: TrainingSettings, ctx: Context) -> tuple[Training, Packer 
         sources = (RowSource(ctx.fingerprint("rows"), cast("PackedRows", streamed_rows(maker)), 1.0),)
     if node.start is not None:
         of_rows = ctx.path("meta", "all", "/tokenizer.json", of=("rows", 0)) if maker is None else tokenizer_file(ctx)
-        check_ids(ctx.path("train", "all", "/tokenizer.json", of="start"), of_rows)
+        check_ids(ctx.path("train", "all", "/tokenizer.json", of="start"), of_rows, added_tokens(node))
     start = None if node.start is None else ctx.stored("train", "all", "/model.safetensors", of="start")
     training = Training(node=node, fingerprint=ctx.fingerprint(), sources=sources, start=start, scratch=ctx.scratch())
     return training, maker

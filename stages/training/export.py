@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from models.presets import Llama
 from pipeline.contract import Context, Node, Result, TaskPhase, one
 from pipeline.errors import RecipeError
+from stages.tokens.chat import template_of
 from stages.tokens.definition import Definition
 from stages.training.lineage import lineage, sees_both_sides
 from stages.wants import TrainedNode
@@ -44,6 +45,7 @@ class Export(Node):
     form: Form = "auto"
     dtype: Literal["fp32", "bf16"] = "fp32"
 
+    version = 2
     gives = "model folder"
 
     def check(self) -> None:
@@ -191,6 +193,7 @@ def tokenizer_settings(run: TrainedModel, model: Node) -> dict:
     return {
         **({"pad_token": end} if sees_both_sides(model) else {}),
         **({} if mask is None else {"mask_token": mask}),
+        **template_of(model),
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": token_name(run, run.begin_id),
         "eos_token": end,
@@ -254,6 +257,13 @@ ids = tokenizer("{begin}Once upon a {mask}{begin}", return_tensors="pt")
 print(tokenizer.decode(model(**ids).logits[0].argmax(-1)))
 """
 
+READS = """from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(".")
+# it was trained last to give vectors of texts by themselves: the mean of their states
+states = AutoModel.from_pretrained(".")(**tokenizer("Once", return_tensors="pt")).last_hidden_state.mean(1)
+"""
+
 STORED = {
     "factors": "factors", "bidirectional": "a plain EuroBERT", "adapter": "an adapter alone, to be put into its base,",
 }  # fmt: skip
@@ -267,15 +277,11 @@ Its projections are products of factors with an activation between them, which n
 def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint: str) -> str:
     """The folder's README.md, from the record of the run alone."""
     factors, fills = form == "factors", form == "bidirectional"
+    pools = fills and mask_of(node) is None
     code = ", trust_remote_code=True" if factors else ""
-    begin, here = (
-        token_name(run, run.begin_id),
-        "steps" in run.config,
-    )  # a folder of others says nothing of its training
-    if form == "adapter":
-        usage = ADAPTS.format(begin=begin)
-    else:
-        usage = FILLS.format(begin=begin, mask=mask_of(node)) if fills else WRITES.format(begin=begin, code=code)
+    begin, here = token_name(run, run.begin_id), "steps" in run.config  # nothing is known of another's training
+    texts = {"adapter": ADAPTS, "bidirectional": READS if pools else FILLS}
+    usage = texts.get(form, WRITES).format(begin=begin, mask=mask_of(node), code=code)
     return CARD.format(
         **{name: run.config[name] for name in ("label", "parameters", "length", "vocab_size")},
         trained=TRAINED.format(
@@ -286,7 +292,7 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
         else "",
         made="Pre-training" if here else "A model from elsewhere",
         stored=STORED.get(form, "a plain Llama"),
-        task="fill-mask" if fills else "text-generation",
+        task="feature-extraction" if pools else "fill-mask" if fills else "text-generation",
         usage=usage,
         dtype=dtype,
         warning=WARNING if factors else "",

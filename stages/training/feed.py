@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from models.batch import Batch
+from models.dropout import Dropout
 from models.neftune import EmbeddingNoise
 from pipeline.errors import DataError
 from stages.tokens.packed_rows import LOG_PRIOR
@@ -89,6 +90,9 @@ class Feed:
                 # by the rows' own numbers, whatever the collator says of them
                 keys = tuple(key.number(row, "neftune", size=7) for row in rows.numbers.tolist())
                 batch = replace(batch, noise=EmbeddingNoise(self.node.neftune, keys))
+            if self.node.dropout:
+                keys = tuple(key.number(row, "dropout", size=7) for row in rows.numbers.tolist())
+                batch = replace(batch, dropout=Dropout(self.node.dropout, keys))
             made.append(batch if self.device.type == "cpu" else _pinned(batch))
         return made
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 
 from pipeline.contract import Node
-from pipeline.inputs import inputs_first
+from pipeline.inputs import inputs_first, nodes_in
 from pipeline.safe_text import markdown_code
 from stages.documents import HALF
 
@@ -20,7 +20,7 @@ def lineage(node: Node) -> list[str]:
             for field in dataclasses.fields(one)
             # paths of one machine and numbers of workers say nothing about the model
             if field.metadata.get("role") not in ("runtime", "sources")
-            and not list(inputs_in(getattr(one, field.name)))
+            and not any(nodes_in(getattr(one, field.name)))
             and getattr(one, field.name) != field.default
         ]
         lines.append(f"- `{one.kind()}`" + (f": {markdown_code(', '.join(values))}" if values else ""))

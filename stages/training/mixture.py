@@ -110,9 +110,15 @@ def check_rows(packed: Sequence[PackedRows]) -> None:
             )  # fmt: skip
 
 
-def check_ids(start: Path, rows: Path) -> None:
-    """Raises DataError unless the `tokenizer.json` of the model that a run starts from gives the ids of the rows'."""
+def check_ids(start: Path, rows: Path, added: Sequence[str] = ()) -> None:
+    """Raises DataError unless the `tokenizer.json` of the model that a run starts from gives the ids of the rows',
+    where the tokens in `added` stand behind them.
+    """
     theirs, ours = (_ids(path) for path in (start, rows))
+    if missing := [name for name in added if name not in ours or name in theirs]:
+        found = "in the tokenizer of the start" if missing[0] in theirs else "not in the tokenizer of the rows"
+        raise DataError("pretrain.transform", f"add_tokens: {missing[0]!r}, which is {found}", "new tokens of the rows")
+    theirs |= {name: place for place, name in enumerate(added, max(theirs.values(), default=-1) + 1)}
     if theirs != ours:
         word = min(word for word, _ in theirs.items() ^ ours.items())
         raise DataError(

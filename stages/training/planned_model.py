@@ -78,6 +78,8 @@ def check_start(node: Any) -> None:
         raise RecipeError("pretrain.transform", "transforms of a draw", "a node that gives a model in `start`")
     if start is None or (trained := trained_by(start)) is None:
         return
+    if node.feed is not None and any(one.measures for one in node.transform):
+        raise RecipeError("pretrain.transform", "layers chosen by the rows of a stream", "packed rows, or layers: RUNS")
     for place, one in enumerate(node.transform):
         try:
             trained = one.config(trained)
@@ -86,6 +88,9 @@ def check_start(node: Any) -> None:
     if reason := no_way(trained, node.model):
         raise RecipeError("pretrain.start", *reason)
     ours, theirs = tokenizer_of(node), tokenizer_of(start)
+    if added := added_tokens(node):
+        _check_added(node, added, ours, theirs)
+        return
     if ours is not None and theirs is not None and not alike(ours, theirs):
         raise RecipeError("pretrain.start", _said(theirs), f"{_said(ours)}, as the rows have", ONE_TOKENIZER)
     if ours is not None and theirs is None:
@@ -93,6 +98,31 @@ def check_start(node: Any) -> None:
         if most is not None and words > most:  # a small corpus may give fewer than were asked for
             found = f"a model with a vocabulary of {words:,}"
             raise RecipeError("pretrain.start", found, f"one of {most:,}, as the rows have", ONE_TOKENIZER)
+
+
+def added_tokens(node: Any) -> list[str]:
+    """The special tokens that the transforms of a `pretrain` add, in the order of their ids."""
+    return [name for one in node.transform for name in one.adds]
+
+
+def _check_added(node: Any, added: list[str], ours: Any, theirs: Node | None) -> None:
+    """Raise RecipeError where the tokenizer of the rows is not that of the start with these special tokens behind it,
+    as far as the nodes tell.
+    """
+    if node.adapter is not None:
+        raise RecipeError(
+            "pretrain.transform", f"add_tokens beside {type(node.adapter).__name__}, which trains no row of a token",
+            "one of the two", "train the new rows first, and start the adapter from that",
+        )  # fmt: skip
+    known, extends = getattr(ours, "reserved", None), getattr(ours, "extends", None)
+    wanted = f"a tokenizer with `extends`, and specials: [{', '.join(added)}]"
+    if known is not None and (missing := [name for name in added if name not in known]):
+        raise RecipeError("pretrain.transform", f"no {missing[0]} in the tokenizer of the rows", wanted)
+    if extends is not None and (list(ours.specials) != added or (theirs is not None and not alike(extends, theirs))):
+        raise RecipeError(
+            "pretrain.transform", f"the tokens {', '.join(added)}, and rows of {_said(ours)}, which extends "
+            f"{_said(extends)}", "the tokens that the rows' tokenizer adds to that of the start",
+        )  # fmt: skip
 
 
 def trained_by(node: Node) -> Llama | None:

@@ -24,7 +24,7 @@ from stages.tokens.tokenizer import ENCODERS
 from stages.training import planned_model
 from stages.training.adapter_costs import against_full
 from stages.training.asks import check_rows, check_start
-from stages.training.curves import FILES, of_files
+from stages.training.curves import FILES, layers_figure, of_files
 from stages.training.limits import check_numbers, check_optimizer
 from stages.training.memory import file_bytes, peak_of
 from stages.training.mixture import mixture_figures
@@ -40,7 +40,7 @@ class Pretrain(TrainingSettings):
 
     progress_formats = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s"}  # noqa: RUF012
 
-    version = 5
+    version = 6
     gives = "model"
     made = ("steps", "tokens")
 
@@ -122,9 +122,11 @@ class Pretrain(TrainingSettings):
 
     def figures(self, ctx: Context):
         weighted = isinstance(self.weighting, LossShaped)
+        run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
         if self.adapter is not None:
-            run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
             yield against_full(self, run["vocab_size"])
+        for measured in filter(None, run.get("similarities", ())):
+            yield layers_figure(measured)
         record, unusual = (ctx.path("train", "all", f"/{name}") for name in FILES)
         yield from of_files(record, unusual, self.label, weighted=weighted)
         yield from mixture_figures(ctx, [share for _, share in self.mixture])

@@ -51,8 +51,14 @@ def publish(ctx: Context, training: Training, files: Saver, result: dict[str, An
         pq.write_table(table, path, compression="zstd")
     tokens = record["tokens"].to_pylist()
     with ctx.create("/config.json") as path:
-        text = json.dumps(describe_run(training, sum(tokens), result["feed"]), indent=1, sort_keys=True)
-        path.write_text(text + "\n", encoding="utf-8")
+        run = describe_run(training, sum(tokens), result["feed"])
+        if "similarities" in result:  # of the start's layers, where a transform asks for them
+            run["similarities"] = result["similarities"]
+        if training.start is not None:
+            run["tokens_before"] = tokens_seen(
+                json.loads(ctx.path("train", "all", "/config.json", of="start").read_text(encoding="utf-8"))
+            )
+        path.write_text(json.dumps(run, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     node, packed = training.node, training.node.feed is None
     with ctx.create("/tokenizer.json") as path:
         shutil.copyfile(
@@ -150,6 +156,14 @@ def describe_run(training: Training, tokens: int, feed: Sequence[int] | None) ->
         ],
         "epochs": training.sampler.epochs(node.steps) if feed is None else [rows.passes(feed)],
     }
+
+
+def tokens_seen(run: Mapping[str, Any]) -> int | None:
+    """Tokens that a model was trained on, those of the model that it started from among them; None where that model
+    came from elsewhere. `run`: the content of `config.json`.
+    """
+    own, before = run["tokens"], run.get("tokens_before", 0)
+    return None if own is None or before is None else own + before
 
 
 @dataclass(frozen=True)

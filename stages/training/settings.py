@@ -18,7 +18,7 @@ from models.optimiser import Optimiser
 from models.presets import Llama
 from models.reweight_config import LossShaped, Reweight, Uniform
 from models.transforms import Transform
-from pipeline.bounds import Amount, AmountAboveZero, Count, Positive
+from pipeline.bounds import Amount, AmountAboveZero, Count, Positive, ShareBelowOne
 from pipeline.contract import Node, runtime
 from stages.training.asks import columns
 from stages.training.collate import NEXT_TOKEN, Collator
@@ -45,13 +45,15 @@ class TrainingSettings(Node):
     match           `parameters_of` or `flops_of` another training: the model's rank is the one that fits
     start           a node that gives a model, to start from instead of a draw. Of the same configuration it is taken
                     over; one that has an equal dense Llama may start any model of its shape
-    transform       what is made of the start before it is trained, one after another: `rope_base`, `depth`
-                    (`models.transforms`); `model` is what comes out
+    transform       what is made of the start before it is trained, one after another: `add_tokens`, `rope_base`,
+                    `depth` (`models.transforms`); `model` is what comes out
     objective       the loss at each place (`models.objective`)
     collate         the model's input and targets (`stages.training.collate`)
     order           which rows a step sees (`stages.training.order`)
     neftune         noise on the embeddings of a document of L tokens, `neftune / sqrt(L d) U(-1, 1)`, in training
                     alone (`models.neftune`); 0 = none
+    dropout         share of what each half of a block adds that is left out, in training alone (`models.dropout`); 0 =
+                    none
     freeze          which parameters are not trained (`models.freeze`); null = all are
     adapter         what is trained beside a model that stands still, which `start` gives (`models.adapter`); null = the
                     model is trained itself
@@ -108,6 +110,7 @@ class TrainingSettings(Node):
     collate: Collator = NEXT_TOKEN
     order: RowOrder = MIXTURE
     neftune: Amount = 0.0
+    dropout: ShareBelowOne = 0.0
     freeze: Freeze | None = None
     adapter: Adapter | None = None
     reweight: Reweight | None = None
@@ -205,6 +208,13 @@ class TrainingSettings(Node):
     def objectives(self) -> tuple[Objective, ...]:
         """That of the run and those of its stages."""
         return (self.objective, *(stage.objective for stage in self.schedule if stage.objective is not None))
+
+    @property
+    def in_turn(self) -> tuple[tuple[Objective, Collator], ...]:
+        """Objective and collator of each stage of the run, or of the run where it has none."""
+        if not self.schedule:
+            return ((self.objective, self.collate),)
+        return tuple((one.objective or self.objective, one.collate or self.collate) for one in self.schedule)
 
     @property
     def weighting(self) -> Reweight:

@@ -92,11 +92,22 @@ def part_of(model: nn.Module, optimizer: torch.optim.Optimizer, *, copied: bool)
     for name, tensor in tensors_of(model, optimizer):
         part = held_part(tensor)
         if part.writes and (part.local.numel() or not part.shape):
-            kept = part.local.contiguous().cpu()
-            shared = kept.data_ptr() == part.local.data_ptr()
-            tensors[name] = kept.clone() if copied and shared else kept
+            tensors[name] = _on_host(part.local.contiguous(), copied=copied)
             header[name] = (part.first, part.shape)
+    if copied and torch.cuda.is_available():
+        torch.cuda.synchronize()  # copies to pinned memory may still run
     return StatePart(tensors, header)
+
+
+def _on_host(tensor: Tensor, *, copied: bool) -> Tensor:
+    """A tensor on the CPU. A copy beside the training goes to pinned memory: from a GPU that is the fast way, and one
+    wait ends the copies of all tensors.
+    """
+    if tensor.device.type == "cpu":
+        return tensor.clone() if copied else tensor
+    if not copied:
+        return tensor.cpu()
+    return torch.empty_like(tensor, device="cpu", pin_memory=True).copy_(tensor, non_blocking=True)
 
 
 def read_parts(folder: Path, files: Sequence[str], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

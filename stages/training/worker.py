@@ -11,6 +11,8 @@ its loss is, and Z makes the sum exact; `scope="global_exact"` takes the bounds 
 2025) by a forward pass without gradients before the real one. Losses, tokens and g are gathered once a
 step, in the order of the batch, in fp64.
 
+A loss over the whole batch has two passes of its own (`stages.training.whole_batch`).
+
 A step whose loss or gradient is not finite ends the run, or is left out (`on_nan`); both leave the weights whole.
 
 What is minimised, what the model is shown and which rows it sees are the training's slots (`models.objective`,
@@ -36,12 +38,10 @@ from typing import Any, Literal, cast
 import torch
 
 from models.batch import Batch
-from models.build import build, structure
+from models.batch_objective import BatchObjective
 from models.channels import check_channels
 from models.files import save
-from models.freeze import Freeze, apply
-from models.llama import LlamaModel
-from models.objective import SampleLosses, TokenLosses
+from models.objective import PieceValues, SampleLosses, TokenLosses
 from models.optim import clip_gradients, set_learning_rate, trained
 from models.reweight import (
     Bounds,
@@ -54,22 +54,22 @@ from models.reweight import (
 )
 from models.reweight_config import LossShaped
 from models.schedules import learning_rate_factor
-from models.transfer import NoWay, start_from
+from models.transforms import Similarities
 from pipeline.errors import DataError
 from stages.training.checkpoint import Checkpoint, Request, Saver
+from stages.training.first_model import first_model
 from stages.training.gradients import as_columns, gather_columns
 from stages.training.memory import check_memory
 from stages.training.parallel import lay_out
 from stages.training.process import garbage_kept_back, peak_memory, prepare, some_garbage
 from stages.training.samples import Samples, highest_of_all
-from stages.training.scratch import Scratch
 from stages.training.state import part_of, read_parts, whole_weights
 from stages.training.step_log import StepLog
 from stages.training.step_record import Record
 from stages.training.stream_feed import Passes, open_feed
 from stages.training.training import Training
 from stages.training.unusual import IN_A_ROW, describe, expected_loss, no_weight, not_finite
-from stages.training.with_adapter import with_adapter
+from stages.training.whole_batch import PartOfLoss, parts_of_loss
 
 
 class Trainer:
@@ -84,11 +84,8 @@ class Trainer:
         self.step = 0
         self.record = Record.of(len(training.sources))
         self.unusual: list[dict[str, Any]] = []
-        # a checkpoint brings all tensors but an adapter's base: nothing is drawn, and no SVD made, to be written over
-        resumed = checkpoint is not None and self.node.adapter is None
-        self.model = structure(*self._form, device="meta") if resumed else self._fresh()
-        if self.node.freeze is not None:
-            self._freeze(self.node.freeze)
+        self.similarities: list[Similarities]  # of the start's layers, for each transform
+        self.model, self.similarities = first_model(training, filled=checkpoint is None)
         self.model.recompute = self.node.recompute
         self.parallel = lay_out(self.model, self.node, device)
         self.optimizer = self.node.optimizer.make(self.model)
@@ -109,25 +106,6 @@ class Trainer:
     def first_process(self) -> bool:
         return self.process_rank == 0
 
-    @property
-    def _form(self):
-        return self.node.model, self.training.vocab_size, self.training.length
-
-    def _fresh(self) -> LlamaModel:
-        start, seed, keep = self.training.start, self.node.seed, Scratch(self.training.scratch)
-        if start is None:
-            return build(*self._form, seed, keep=keep)
-        try:
-            return with_adapter(start_from(start.local(), *self._form, seed, keep, self.node.transform), self.training)
-        except NoWay as error:
-            raise DataError("pretrain.start", str(error), "a model that this one can start from") from None
-
-    def _freeze(self, policy: Freeze) -> None:
-        try:
-            apply(policy, self.model, self.node.seed)
-        except ValueError as error:
-            raise DataError("pretrain.freeze", str(error), "a policy that leaves parameters to train") from None
-
     def written(self, *, copied: bool = False) -> Callable[[Path], list[str]]:
         """What writes this process's part of all that the next step depends on into a folder, and returns the names of
         its files; `copied`: also later, while steps go on.
@@ -139,7 +117,9 @@ class Trainer:
         """What belongs to a checkpoint beside its tensors; JSON brings floats back bit for bit."""
         bounds = None if self.bounds is None else list(self.bounds)
         values = {"configuration": self.training.fingerprint, "step": self.step, "bounds": bounds}
-        return {**values, "record": self.record.copied(), "unusual": list(self.unusual), "feed": self.feed.state}
+        found = {"similarities": self.similarities} if any(self.similarities) else {}
+        record, unusual = self.record.copied(), list(self.unusual)
+        return {**values, **found, "record": record, "unusual": unusual, "feed": self.feed.state}
 
     def _read(self, checkpoint: Checkpoint) -> None:
         folder, files, rest = checkpoint
@@ -150,7 +130,7 @@ class Trainer:
             )  # fmt: skip
         read_parts(folder, files, self.model, self.optimizer)
         self.step, self.record = rest["step"], Record(rest["record"])
-        self.unusual = rest["unusual"]
+        self.unusual, self.similarities = rest["unusual"], rest.get("similarities", [])
         self.bounds = None if rest["bounds"] is None else Bounds(*rest["bounds"])
 
     def train_step(self, request: Request = Request.NONE) -> Request:
@@ -159,10 +139,13 @@ class Trainer:
         batch = self.feed.batch(step)
         samples = [Samples(micro, node.unit, node.reference) for micro in batch]
         bounds, highest = self._bounds(batch, samples), highest_of_all(samples) if self.training.prior_in_loss else 0.0
+        shares = self._shares(batch)
         measured = []
         self.optimizer.zero_grad()
-        for micro, held in zip(batch, samples, strict=True):
+        for number, (micro, held) in enumerate(zip(batch, samples, strict=True)):
             losses = self._losses(micro)
+            if isinstance(losses, PieceValues):
+                losses = shares[number].losses(losses, micro)
             means_u = held.means(losses.score_bt)
             score_u = held.scores(means_u)
             g_u = self._raw_weights(held, score_u, bounds, highest)
@@ -205,11 +188,20 @@ class Trainer:
             return micro_weights(config, score_u, held.tokens_u, held.log_prior_u, **at)
         return raw_weights(config, score_u, held.tokens_u, held.log_prior_u, **at, bounds=bounds)
 
-    def _losses(self, micro: Batch) -> TokenLosses | SampleLosses:
+    def _losses(self, micro: Batch) -> TokenLosses | SampleLosses | PieceValues:
         bf16 = self.node.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16) if bf16 else nullcontext():
             losses = self.model(micro, self.training.at(self.step).objective)
-        return cast("TokenLosses | SampleLosses", losses)
+        return cast("TokenLosses | SampleLosses | PieceValues", losses)
+
+    def _shares(self, batch: list[Batch]) -> list[PartOfLoss]:
+        """What each of this process's micro-batches has of a loss over the whole batch; none of another loss."""
+        objective = self.training.at(self.step).objective
+        if not isinstance(objective, BatchObjective):
+            return []
+        with torch.no_grad():
+            values = [self._losses(micro).values_pk for micro in batch]  # type: ignore[union-attr]
+        return parts_of_loss(objective, batch, values, self.feed.micro_batches, self.step)
 
     def _bounds(self, batch: list[Batch], samples: list[Samples]) -> Bounds | None:
         config = self.node.weighting

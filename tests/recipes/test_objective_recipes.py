@@ -1,5 +1,6 @@
 """The recipes of published objectives: each can be planned and runs, shorter; the encoder of one is looked at."""
 
+import json
 import re
 from pathlib import Path
 
@@ -24,7 +25,9 @@ def nodes_of(name, **changes):
     return parse(text, vocabulary()).nodes
 
 
-@pytest.mark.parametrize("name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters"])
+@pytest.mark.parametrize(
+    "name", ["emo", "hft", "codegen2", "clm-mlm", "climb", "loss-priors", "sft", "adapters", "gedi", "llm2vec"]
+)
 def test_a_recipe_has_a_control_and_every_part_of_it_holds(name):
     nodes = nodes_of(name)
     graph = build(list(nodes.values()), nodes)
@@ -49,7 +52,7 @@ ONE_ARM = {
 }  # fmt: skip
 OTHER_ARMS = {
     "emo": "fixed", "codegen2": "prefix", "climb": "vocabulary", "loss-priors": "in_sampler", "sft": "control",
-    "adapters": "bottleneck",
+    "adapters": "bottleneck", "gedi": "judge",
 }  # fmt: skip
 
 
@@ -63,6 +66,23 @@ def test_every_recipe_runs_with_its_method(tmp_path, arms):
     run = Pipeline([nodes[label] for label in wanted], name="objectives", store=str(tmp_path), names=nodes)
     found = run.run(here=True, progress=False)
     assert [found[label].counts["train"]["trained"] for label in wanted] == [2] * len(wanted)
+    if "hft" in arms:  # a round counts what the rounds and the base before it have seen
+        seen = [found[f"hft_{label}"].counts["train"]["tokens"] for label in ("base", "round_1")]
+        config = json.loads(Path(found["hft_round_2"].path("train", "all", "/config.json")).read_text())
+        assert config["tokens_before"] == sum(seen)
+
+
+@pytest.mark.faults  # three trainings, and texts written token by token
+def test_a_guide_and_a_filter_ask_the_model_that_tells_classes_apart(tmp_path):
+    nodes = smaller("gedi")
+    wanted = [nodes["gedi_guided"], nodes["gedi_unguided"], nodes["gedi_told_apart"]]
+    found = Pipeline(wanted, name="gedi", store=str(tmp_path), names=nodes).run(here=True, progress=False)
+    written = {label: found[f"gedi_{label}"].rows(["text"])["text"].to_pylist() for label in ("guided", "unguided")}
+    assert written["guided"]
+    assert written["guided"] != written["unguided"]
+    sure = found["gedi_judged"].rows(["posterior", "posterior_code"])
+    assert all(0.0 < one < 1.0 for one in sure["posterior"].to_pylist())
+    assert set(sure["posterior_code"].to_pylist()) <= {"<novel>", "<manual>"}
 
 
 def test_an_adapter_leaves_as_a_folder_of_peft_and_merged(tmp_path, monkeypatch):

@@ -23,7 +23,11 @@ def run(name, tmp_path, outputs, changes=()):
         ("gopher", "unique", {"language", "gopher_quality", "gopher_repetition", "minhash_dedup"}),
         ("fineweb", "masked", {"language", "gopher_repetition", "gopher_quality", "c4", "minhash_dedup"}),
         ("dclm-baseline", "best", {"language", "gopher_quality", "gopher_repetition", "minhash_dedup", "select"}),
-        ("yi-cascade", "fewer", {"language", "gopher_quality", "gopher_repetition", "minhash_dedup", "select"}),
+        (
+            "yi-cascade",
+            "fewer",
+            {"language", "gopher_quality", "outliers", "minhash_dedup", "substring_dedup", "select"},
+        ),
         ("tele-data", "unique", {"language", "exact_dedup", "select"}),
     ],
 )

@@ -21,6 +21,7 @@ from stages.catalog import (
     COLLATORS,
     FEEDS,
     FREEZE,
+    GUIDES,
     LANGUAGE_MODELS,
     LR_SCHEDULES,
     MATCH,
@@ -53,7 +54,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
-    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -71,7 +72,8 @@ WORDS = {
     "metrics": (("jsonl",), ("jsonl", "tensorboard")), "weights": ({1: 0.5}, {1: 0.25}, {0: 0.5, 1: 1.0}),
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
-    "value": ("quality", "ref_loss"),
+    "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
+    "wanted": ("<a>", "<b>"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -135,6 +137,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("hf_quality", docs=docs, model=folder)
     node("generate", docs=docs, model=folder, prompt="{text}")
     embedded = node("embed", docs=scored, model=folder, width=4)
+    node("retrieval", queries=embedded, docs=embedded)
+    node("similarity", docs=embedded, left="vector", right="vector", gold="quality")
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("semantic_dedup", docs=embedded, model=made["train_clusters"])
@@ -147,6 +151,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
     node("win_rate", policy=scored, reference=scored, reward="quality", by="topic")
     node("select", docs=scored, by="quality", keep_fraction=0.5)
+    node("outliers", docs=scored, max={"quality": 0.9}, per="topic")
     tokenizer = node("tokenizer", docs=split, vocab_size=300)
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
     node("pack_samples", docs=docs, tokenizer=tokenizer, length=16, sample=load_value("answer")(prompt="url"))
@@ -157,9 +162,19 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("loss_weights", docs=scored)
     node("hf_model", paths=(at["model/config.json"],))
     node("evaluate", model=train, docs=split)
+    node("haystack", docs=split)
+    node("needle", model=train, docs=split, lengths=(64,))
     node("compare", runs=(train, other))
     node("ablation", runs=tuple(load("evaluate")(model=run, docs=split) for run in (train, other)), labels=("a", "b"))
     node("export", model=train)
+    of_classes = load("pack_samples")(
+        docs=scored, tokenizer=load("tokenizer")(docs=split, vocab_size=300, specials=("<a>", "<b>")), length=32,
+        sample=load_value("classes")(label="topic", codes={"a": "<a>", "b": "<b>"}),
+    )  # fmt: skip
+    judge = dataclasses.replace(
+        train, rows=of_classes, objective=load_value("gedi")(codes=("<a>", "<b>")), attend="document"
+    )
+    node("posterior", docs=docs, model=judge, wanted="<a>")
     assert made.keys() == NODES.keys(), made.keys() ^ NODES.keys()
     return made
 

@@ -18,9 +18,11 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "keyword": {"terms": ("a",)}, "safety": {"hate": ("list.txt",)},
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
-    "measure": {"value": "a"}, "exact_match": {"expected": "url"},
+    "measure": {"value": "a"}, "outliers": {"max": {"a": 0.9}}, "exact_match": {"expected": "url"},
+    "needle": {"lengths": (64,)},
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
+    "similarity": {"left": "vector", "right": "vector", "gold": "a"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
@@ -38,6 +40,8 @@ WIDER = (
     "kaft",
     "transform_reward",
     "semantic_dedup",
+    "similarity",
+    "outliers",
 )
 
 
@@ -50,6 +54,9 @@ def sample(kind: str, **fields: Any) -> Any:
         fields["docs"] = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
     if kind == "win_rate" and "policy" not in fields:
         fields["policy"] = fields["reference"] = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
+    if kind == "retrieval":
+        docs = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
+        fields = {"queries": docs, "docs": docs, **fields}
     if kind == "pack_samples" and "sample" not in fields:
         fields["sample"] = load_value("answer")(prompt="source", answer="text")
     if kind == "tokenizer" and "from_" not in fields:
@@ -58,6 +65,13 @@ def sample(kind: str, **fields: Any) -> Any:
         fields["docs"] = load("split")(docs=Read(paths=["docs.jsonl"]))
     if kind == "score_loss" and "proxies" not in fields:
         fields["proxies"] = sample("model_folder")
+    if kind == "posterior":
+        fields.setdefault("wanted", "<a>")
+        if "model" not in fields:
+            fields["model"] = sample("pretrain", objective=load_value("gedi")(codes=("<a>", "<b>")), rows=sample(
+                "pack_samples", sample=load_value("classes")(label="source", codes={"a": "<a>", "b": "<b>"}),
+                tokenizer=sample("tokenizer", specials=("<a>", "<b>")),
+            ), attend="document")  # fmt: skip
     if kind in ("compare", "ablation") and "runs" not in fields:
         fields["runs"] = (sample("evaluate"), sample("evaluate"))
     for field in fields_of(cls).values():

@@ -116,7 +116,7 @@ NOT_USED = {
     **{(kind, name): "knows `pretrain` by its class, and encodes nothing" for name in ("kitoken", "tokenizers")
        for kind in ("pretrain", "compare", "ablation", "export", "export_tokens")},
     **{(kind, "kitoken"): "asks transformers, which encodes by tokenizers"
-       for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "score_loss")},
+       for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "posterior", "score_loss")},
     ("generate", "charset-normalizer"): "makes a new base, and reads no file",
     ("kaft", "charset-normalizer"): "makes a new base, and reads no file",
     ("compact", "charset-normalizer"): "makes a new base, and reads no file",

@@ -17,6 +17,10 @@ from stages.generate.folder import FolderLM
 from stages.generate.lm import Sampling
 from stages.generate.model_folder import ModelFolder
 from stages.read.read import Read
+from stages.tokens.chat import BEGIN, END, TEMPLATE, Chat
+from stages.tokens.definition import extended
+from stages.tokens.encoder import Encoder
+from stages.tokens.sample_ids import SampleEncoder
 
 PROMPTS = ["the cat", "a", "the dog sat on the log and the cat sat on", ""]
 
@@ -56,6 +60,44 @@ def test_a_stop_text_ends_an_answer_and_is_left_out(folder) -> None:
     (cut,) = lm.generate(["the cat"], ["k"], Sampling(temperature=0.0, max_tokens=12, stop=(middle,)))[0]
     assert cut.text == whole.text[: whole.text.index(middle)]
     assert cut.finish == "stop"
+
+
+def test_an_answer_tells_its_tokens_and_their_likelihood_and_can_be_gone_on_from(folder) -> None:
+    lm, how = FolderLM(folder, batch_rows=3), Sampling(temperature=0.8, max_tokens=6, top_k=5)
+    answers = [one for (one,) in lm.generate(PROMPTS, PROMPTS, how)]
+    for prompt, answer in zip(PROMPTS, answers, strict=True):
+        [target] = lm.nll([prompt], [answer.text])
+        assert lm.tokenizer.decode(answer.ids) == answer.text
+        assert len(answer.ids) == answer.tokens
+        if lm._ids(answer.text) == list(answer.ids):
+            assert answer.nats == pytest.approx(target.nats, rel=1e-5)
+    greedy = Sampling(temperature=0.0, max_tokens=8)
+    [[whole]] = lm.generate(["the cat"], ["k"], greedy)
+    begun = [0, *lm._ids("the cat"), *whole.ids[:3]]
+    [[rest]] = lm.generate([begun], ["k"], Sampling(temperature=0.0, max_tokens=5))
+    assert whole.ids[3:] == rest.ids
+    [[begun_text], [from_ids]] = lm.generate(["a", [0, *lm._ids("a")]], ["k", "k"], greedy)
+    assert begun_text == from_ids
+
+
+def test_a_message_is_laid_out_as_the_folder_says_and_a_typed_special_token_stays_text(tmp_path) -> None:
+    chat = folder_of(tmp_path / "chat")
+    with pytest.raises(DataError, match="no chat template in the folder"):
+        FolderLM(chat, batch_rows=1).turn("x")
+    tokens = json.loads((chat / "tokenizer.json").read_text())
+    text, ids = extended(json.dumps(tokens), [BEGIN, END])
+    (chat / "tokenizer.json").write_text(text)
+    settings = json.loads((chat / "tokenizer_config.json").read_text())
+    (chat / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": TEMPLATE}))
+    lm, said = FolderLM(chat, batch_rows=1), f"the cat {END} sat <end>"
+    found = lm.turn(said)
+    talk = json.dumps([{"role": "user", "content": said}, {"role": "assistant", "content": "x"}])
+    encoder = Encoder(text, agree=False)
+    [[piece]] = SampleEncoder(encoder, Chat(), 0, 0).encode([{"messages": talk}])
+    assert found == piece.ids[: len(found)].tolist(), "as pack_samples lays it out"
+    assert not piece.learned[: len(found)].any()
+    assert piece.learned[len(found)]
+    assert found.count(ids - 1) == 1, "the format's own"
 
 
 def test_likelihoods_are_sums_over_the_targets_tokens(folder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,11 +11,14 @@ from run_here import Here
 from small_models import folder_of
 
 from pipeline.errors import RecipeError
+from stages.generate.embed import Embed
 from stages.generate.endpoint import Endpoint
 from stages.generate.folder import FolderLM
+from stages.generate.generate import Generate
 from stages.generate.likelihood import Likelihood
 from stages.generate.model_folder import ModelFolder
 from stages.read.read import Read
+from stages.training.hf_model import HfModel
 
 
 def test_every_row_has_the_loss_of_its_answer_behind_its_question(tmp_path):
@@ -37,6 +41,12 @@ def test_every_row_has_the_loss_of_its_answer_behind_its_question(tmp_path):
     assert found["answer_tokens"] == [one.tokens for one in alone]
     assert found["answer_bytes"] == [len(row["text"]) + 1 for row in rows]
     assert len({round(nats, 3) for nats in found["answer_nats"]}) > 15, "the question counts"
+    ours = replace(node, model=HfModel(paths=(f"{folder}/*",)))  # found by what it gives: it is no folder any more
+    assert np.allclose(Here(ours, tmp_path / "store").columns()["answer_nats"], found["answer_nats"], rtol=1e-5)
+    vectors = Embed(docs=docs, model=ours.model, batch_rows=4)
+    assert Here(vectors, tmp_path / "store").columns()[vectors.as_].type.list_size == 32, "as its folder says"
+    written = Generate(docs=docs, model=ours.model, prompt="{text}", max_tokens=4, temperature=0.0)
+    Here(written, tmp_path / "store")
 
 
 def test_what_does_not_fit_is_named_before_anything_runs():

@@ -53,6 +53,19 @@ def test_buckets_levels_missing_scores_and_held_out_rows(tmp_path):
     assert joined(tmp_path, outside)["quality"] == [1.0, 0.5]
 
 
+def test_ranks_among_other_documents(tmp_path):
+    """Of ten good documents: the worst of two measures, one of which is good when it is low."""
+    good = pa.table({"a": np.arange(10.0), "b": np.arange(10.0), "held_out": [False] * 10})
+    docs = pa.table({"a": [9.5, 9.5, -5.0, 4.0], "b": [-1.0, 8.5, -1.0, 4.0]})
+    node = Ensemble(docs=DOCS, among=DOCS, columns=("a", "-b"), rule="min")
+    node.check()
+    ctx = LocalContext(node, tmp_path, {"docs": docs, "among": good})
+    ctx.run_all()
+    assert node._open(ctx)(docs).added["quality"].to_pylist() == pytest.approx([1.0, 0.1, 0.0, 0.45])
+    with pytest.raises(RecipeError, match=r"ensemble\.among: no column 'b'"):
+        Ensemble(docs=DOCS, among=Read(paths=("good",), keep=("a:float",)), columns=("a", "b")).check()
+
+
 def test_wrong_fields_and_a_column_without_scores_are_named(tmp_path):
     for wrong in ({"levels": (12, 7)}, {"levels": (7, 20)}, {"buckets": 0}):
         with pytest.raises(RecipeError, match=next(iter(wrong))):

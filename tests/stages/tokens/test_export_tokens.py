@@ -1,5 +1,6 @@
 """Exported tokens, read back by the readers of the projects they are for, hold every document once and whole."""
 
+import itertools
 import json
 
 import numpy as np
@@ -18,7 +19,7 @@ from tests.stages.local_context import LocalContext
 
 DOCS = Read(paths=("unread",))
 LENGTH = 16
-TEXTS = ["The mill ground corn.", "x", "a long document " * 30, "naïve cafés, 漢字 and 1815", "\n\n tabs\t"] * 5
+TEXTS = ["The mill ground corn.", "x", "a long document " * 120, "naïve cafés, 漢字 and 1815", "\n\n tabs\t"] * 5
 
 
 class Context(LocalContext):
@@ -59,6 +60,13 @@ def export(ctx, form, **fields):
     return ctx.folder / "files" / "s0"
 
 
+def widen(ctx):
+    """Ids as those of a large vocabulary lie."""
+    path = ctx.folder / "pack" / "s0.bin"
+    np.fromfile(path, "<u2").astype("<u4").tofile(path)
+    ctx.results["pack", "s0"] = type(ctx.results["pack", "s0"])(ctx.results["pack", "s0"].counts, {"dtype": "uint32"})
+
+
 def test_megatron_reads_every_document(packed):
     from megatron.core.datasets.indexed_dataset import IndexedDataset
 
@@ -73,9 +81,7 @@ def test_megatron_gets_int32_where_ids_are_wide(packed):
     from megatron.core.datasets.indexed_dataset import IndexedDataset
 
     ctx, truth = packed
-    path = ctx.folder / "pack" / "s0.bin"
-    np.fromfile(path, "<u2").astype("<u4").tofile(path)
-    ctx.results["pack", "s0"] = type(ctx.results["pack", "s0"])(ctx.results["pack", "s0"].counts, {"dtype": "uint32"})
+    widen(ctx)
     found = IndexedDataset(str(export(ctx, "megatron")))
     assert found[2].dtype == np.int32
     assert [found[i].tolist() for i in range(len(found))] == truth
@@ -126,12 +132,86 @@ def test_webdataset_reads_every_document(packed, tmp_path):
     assert export(ctx, "webdataset").with_suffix(".tar").read_bytes() == first
 
 
+def indexed(path, columns):
+    """The items of a file that begins with their number and their places, which have `columns` bytes before them."""
+    data = path.read_bytes()
+    count = int.from_bytes(data[:4], "little")
+    places = np.frombuffer(data, "<u4", count + 1, 4).tolist()
+    assert places[0] == 4 * (count + 2) + columns
+    assert places[-1] == len(data)
+    return [data[begin:end] for begin, end in itertools.pairwise(places)]
+
+
+def test_mds_holds_every_document_as_its_writer_lays_it_out(packed, tmp_path):
+    """The header as `MDSWriter` of mosaicml-streaming 0.13 writes it; its reader reads the same in the test below."""
+    ctx, truth = packed
+    export(ctx, "mds", to=str(tmp_path / "out"))
+    (about,) = json.loads((tmp_path / "out" / "index.json").read_text())["shards"]
+    path = tmp_path / "out" / about["raw_data"]["basename"]
+    assert (about["samples"], about["raw_data"]["bytes"]) == (len(truth), path.stat().st_size)
+    columns = (
+        b'{"column_encodings": ["ndarray:uint16"], "column_names": ["ids"], "column_sizes": [null], '
+        b'"compression": null, "format": "mds", "hashes": [], "size_limit": null, "version": 2}'
+    )
+    assert columns in path.read_bytes()
+    for sample, ids in zip(indexed(path, len(columns)), truth, strict=True):
+        wide = len(ids) > 255
+        assert sample[4] == 4 | wide
+        assert int.from_bytes(sample[5 : 6 + wide], "little") == len(ids)
+        assert np.frombuffer(sample[6 + wide :], "<u2").tolist() == ids
+        assert int.from_bytes(sample[:4], "little") == len(sample) - 4
+    assert max(map(len, truth)) > 255
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert set(manifest["files"]) == {"tokens-00000.mds", "index.json", "tokenizer.json"}
+
+
+def test_streaming_reads_every_document(packed, tmp_path):
+    """With `pip install mosaicml-streaming` (it wants an older NumPy and the clients of four clouds)."""
+    streaming = pytest.importorskip("streaming")
+    ctx, truth = packed
+    export(ctx, "mds", to=str(tmp_path / "out"))
+    found = streaming.LocalDataset(str(tmp_path / "out"))
+    assert [found[i]["ids"].tolist() for i in range(len(found))] == truth
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_litdata_holds_every_document(packed, tmp_path, wide):
+    ctx, truth = packed
+    if wide:
+        widen(ctx)
+    export(ctx, "litdata", to=str(tmp_path / "out"))
+    index = json.loads((tmp_path / "out" / "index.json").read_text())
+    (chunk,) = index["chunks"]
+    path = tmp_path / "out" / chunk["filename"]
+    items = indexed(path, 0)
+    assert [np.frombuffer(item, "<i4" if wide else "<u2").tolist() for item in items] == truth
+    assert chunk["chunk_bytes"] == path.stat().st_size
+    assert (chunk["chunk_size"], chunk["dim"]) == (len(truth), sum(map(len, truth)))
+    assert index["config"]["data_format"] == ["no_header_tensor:15" if wide else "no_header_tensor:20"]
+    assert index["config"]["item_loader"] == "TokensLoader"
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_litdata_reads_every_block(packed, tmp_path, wide):
+    """With `pip install litdata`."""
+    litdata = pytest.importorskip("litdata")
+    ctx, truth = packed
+    if wide:
+        widen(ctx)
+    export(ctx, "litdata", to=str(tmp_path / "out"))
+    found = litdata.StreamingDataset(str(tmp_path / "out"), item_loader=litdata.TokensLoader(block_size=9))
+    flat = [token for document in truth for token in document]
+    assert len(found) == len(flat) // 9
+    assert [token for i in range(len(found)) for token in found[i].tolist()] == flat[: len(flat) // 9 * 9]
+
+
 def test_only_a_whole_pack_can_be_exported():
     pack = Pack(docs=DOCS, tokenizer=Tokenizer(docs=DOCS))
     for rows, fields, message in (
         (DOCS, {}, "a read node; expected a node that gives packed rows"),
         (Pack(docs=DOCS, tokenizer=pack.tokenizer, max_rows=5), {}, "max_rows: 5"),
         (pack, {"to": "ftp://x"}, "ftp"),
+        (pack, {"format": "mds"}, r"export_tokens\.to: nothing, for mds"),
     ):
         with pytest.raises(RecipeError, match=message):
             ExportTokens(rows=rows, **fields).check()

@@ -76,6 +76,36 @@ def test_a_share_of_the_text_is_hidden_and_asked_for_where_it_stands():
     assert not np.array_equal(hidden, rows_hidden_again)
 
 
+def test_a_hidden_token_is_asked_for_at_the_place_before_it_where_that_is_wanted():
+    rows = many(fill=9)._replace(specials={"<|endoftext|>": 0, "<mask>": MASK})
+    at, before = (MaskTokens(share=0.4, predict=where).collate(rows, KEY) for where in ("at", "before"))
+    assert torch.equal(at.ids_bt, before.ids_bt)
+    own, moved = at.labels_bt.numpy(), before.labels_bt.numpy()
+    # a document begins with a token that is never hidden, so no label is lost
+    assert np.array_equal(moved[:, :-1], own[:, 1:])
+    assert (moved[:, -1] == IGNORE).all()
+    # the tail of a cut document begins with a token of the text: its label would stand in another document
+    tail = rows_of([[5, 6, 7], [8, 9, 5]], length=5, specials={"<mask>": MASK})
+    whole = MaskTokens(share=0.999999, predict="before").collate(tail, KEY)
+    assert whole.labels_bt[0].tolist() == [6, 7, IGNORE, 9, IGNORE]
+
+
+def test_of_hidden_tokens_a_tenth_is_another_one_and_a_tenth_itself():
+    specials = {"<|endoftext|>": 0, "<mask>": MASK}
+    rows = many(fill=9, count=300)._replace(specials=specials)
+    batch = MaskTokens(share=0.4, behind="mixed").collate(rows, KEY)
+    plain = MaskTokens(share=0.4).collate(rows, KEY)
+    assert torch.equal(batch.labels_bt, plain.labels_bt)
+    hidden = batch.labels_bt != IGNORE
+    shown, truth = batch.ids_bt[hidden], batch.labels_bt[hidden]
+    assert float((shown == MASK).float().mean()) == pytest.approx(0.8, abs=0.01)
+    assert float((shown == truth).float().mean()) == pytest.approx(0.1, abs=0.01)
+    others = shown[(shown != MASK) & (shown != truth)]
+    assert not set(others.tolist()) & set(specials.values())
+    assert len(others.unique()) > 100
+    assert torch.equal(batch.ids_bt[~hidden], plain.ids_bt[~hidden])
+
+
 def test_what_is_hidden_in_a_row_hangs_on_no_other_row():
     rows = many(fill=9, count=4)._replace(specials={"<mask>": MASK})
     whole = MaskTokens().collate(rows, KEY).ids_bt

@@ -36,6 +36,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "held_out": (0.1, 0.3, 0.5),
     "seed": (0, 1),
     "keep_fraction": (0.5, 0.9, 1.0),
+    "quantile": (0.6, 0.9, 1.0),
     "where": ("letters > 60", "letters > 20 or not held_out"),
     "compact": (False, True),
     "format": ("parquet", "jsonl.gz"),
@@ -124,10 +125,12 @@ def rules(of: Asked, folder: Path) -> dict[str, Node]:
     plain = s.GopherQuality(docs=own, min_words=of["min_words"], min_stop_words=0, words=of["words"], allow_empty=True)
     tidy = s.C4(docs=plain, min_line_words=of["min_line_words"], min_sentences=0, policy=False, allow_empty=True)
     marked = s.Split(docs=tidy, held_out=of["held_out"], seed=of["seed"], allow_empty=True)
-    best = s.Select(docs=marked, by="letters", keep_fraction=of["keep_fraction"], allow_empty=True)
+    usual = s.Outliers(docs=marked, max={"letters": of["quantile"]}, allow_empty=True)
+    best = s.Select(docs=usual, by="letters", keep_fraction=of["keep_fraction"], allow_empty=True)
     some = s.Select(docs=best, where=of["where"], allow_empty=True)
     files = s.Write(docs=some, format=of["format"], columns=of["columns"])
-    return {"own": own, "plain": plain, "tidy": tidy, "marked": marked, "best": best, "some": some, "files": files}
+    return {"own": own, "plain": plain, "tidy": tidy, "marked": marked, "usual": usual, "best": best, "some": some,
+            "files": files}  # fmt: skip
 
 
 def dedup(of: Asked, folder: Path) -> dict[str, Node]:

@@ -1,0 +1,76 @@
+"""Whether the cosine of two vectors rises with how alike people, or a label, call two texts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
+from pipeline.errors import DataError, RecipeError
+from stages.documents import columns_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Similarity(Node):
+    """Spearman's correlation of a column of numbers with the cosine of two columns of vectors.
+
+    docs   rows of two texts, with a vector of each
+    left   the column of the vector of the first text
+    right  that of the second one
+    gold   the column of how alike they are; a null is no answer, and counted apart
+
+    Law: documents = measured + null. Errors: `DataError` where one side does not vary.
+    """
+
+    docs: Node
+    left: str
+    right: str
+    gold: str
+
+    gives = "correlation"
+
+    def check(self) -> None:
+        have = columns_of(self.docs)
+        for field in ("left", "right"):
+            name = getattr(self, field)
+            if not have.get(name, "").startswith("float32["):
+                found = f"no column {name!r}" if name not in have else f"{name!r} of type {have[name]}"
+                raise RecipeError(f"similarity.{field}", found, "vectors, as embed adds them", "embed")
+        if not have.get(self.gold, "").startswith(("int", "float", "double", "uint")):
+            raise RecipeError("similarity.gold", f"{self.gold!r}", "a column of numbers")
+
+    def phases(self):
+        law = Law("documents", "documents", ("measured", "null"))
+        return (TaskPhase(name="score", keys=one, run=self._score, law=law),)
+
+    def _score(self, ctx: Context, key: str) -> Result:
+        import numpy as np
+
+        from stages.generate.ranking import spearman
+
+        cosines, gold, nulls = [np.zeros(0)], [np.zeros(0)], 0
+        for _, table in ctx.rows([self.left, self.right, self.gold]):
+            kept = table.filter(table[self.gold].is_valid())
+            nulls += table.num_rows - kept.num_rows
+            if not kept.num_rows:
+                continue
+            a, b = (
+                kept[name].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(kept.num_rows, -1)
+                for name in (self.left, self.right)
+            )
+            lengths = np.linalg.norm(a.astype(np.float64), axis=1) * np.linalg.norm(b.astype(np.float64), axis=1)
+            cosines.append((a.astype(np.float64) * b).sum(1) / lengths.clip(1e-12))
+            gold.append(kept[self.gold].cast("float64").to_numpy())
+        cosine, wanted = np.concatenate(cosines), np.concatenate(gold)
+        found = spearman(cosine, wanted) if len(cosine) > 1 else math.nan
+        if math.isnan(found):
+            raise DataError("similarity.gold", f"{len(cosine)} pairs, of which one side does not vary", "two orders")
+        return Result(
+            counts={"documents": len(cosine) + nulls, "measured": len(cosine), "null": nulls},
+            facts={"spearman": found},
+        )
+
+    def figures(self, ctx: Context):
+        found = ctx.result("score", ONE[0])
+        rows = [[found.counts["measured"], round(found.facts["spearman"], 4)]]
+        yield {"kind": "table", "title": f"Cosine against {self.gold}", "columns": ["pairs", "Spearman"], "rows": rows}
