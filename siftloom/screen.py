@@ -78,13 +78,16 @@ def table(titles: Sequence[str], rows: Iterable[Sequence[Any]], right: Sequence[
 def listening(
     store: str | Address, name: str, *, stream: TextIO | None, as_json: bool = False, more: Any = None
 ) -> Iterator[Any]:
-    """A watcher for one run: the event log always, and a table, lines or JSON lines on `stream`."""
+    """A watcher for one run: the event log and the numbers of a cluster always, and a table, lines or JSON lines on
+    `stream`.
+    """
     from pipeline.files.open_store import open_store
     from pipeline.progress.lines import JsonLines, ProgressLines
+    from pipeline.progress.meters import Meters
     from pipeline.progress.recorder import Recorder
     from pipeline.progress.watcher import Watchers
 
-    watchers: list[Any] = [Recorder(open_store(store), name)]
+    watchers: list[Any] = [Recorder(open_store(store), name), Meters()]
     stream = _own_file(stream)
     if stream is not None and as_json:
         watchers.append(JsonLines(stream))

@@ -53,7 +53,6 @@ def quiet_environment() -> None:
         "RAY_raylet_start_wait_time_s": "120",
         "RAY_agent_register_timeout_ms": "300000",
         "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_enable_metrics_collection": "0",
         "TOKENIZERS_PARALLELISM": "false",
         "PYTHONWARNINGS": "ignore",
     }.items():
@@ -70,6 +69,7 @@ def start(cpus: int | None, address: str | None, tell: Callable[[str], None] = l
     quiet_environment()
     address = address or os.environ.get("RAY_ADDRESS")
     if not address:
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")  # nobody could scrape it
         _close_to_others()
     elif address.startswith("ray://"):
         raise UserError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -135,8 +136,8 @@ def run(
     rows = [
         ("report", page),
         *made["outputs"].items(),
-        *((("next", f"siftloom removed {done.name} {most} --store {place}"),) if most else ()),
-        ("" if most else "next", f"siftloom ui {place} --open"),
+        *((("next", shlex.join(["siftloom", "removed", done.name, most, "--store", str(place)])),) if most else ()),
+        ("" if most else "next", shlex.join(["siftloom", "ui", str(place), "--open"])),
     ]
     width = max(len(label) for label, _ in rows)
     for label, where in rows:

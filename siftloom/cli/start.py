@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import Annotated
 
@@ -34,8 +35,9 @@ def init(
     for line in [*summary(found), *(f"  note       {one}" for one in dict.fromkeys(dclm.notes if dclm else ()))]:
         say(line)
     say(f"\nwrote {out}")
-    say(f"  try it     siftloom run {out} {CURATED} --limit {first_limit(found)}")
-    say(f"  then       siftloom run {out} {CURATED}")
+    run = shlex.join(["siftloom", "run", out, CURATED])
+    say(f"  try it     {run} --limit {first_limit(found)}")
+    say(f"  then       {run}")
 
 
 def demo(

@@ -162,10 +162,10 @@ def test_documents_come_in_the_order_that_is_asked(ui: TestClient) -> None:
     assert drawn != read
     assert sorted(drawn) == sorted(read)
     assert ids(order="random", seed="7") == drawn != ids(order="random", seed="8")
-    rows = ask(ui, "runs/small/documents", node="plain", column="gopher_words", order="low")["rows"]
+    asked = {"node": "plain", "column": "gopher_words"}
+    rows, top = (ask(ui, "runs/small/documents", **asked, order=order)["rows"] for order in ("low", "high"))
     assert [row["value"] for row in rows] == sorted(row["value"] for row in rows)
     assert rows[0]["text"] == "The river was cold in the morning."
-    top = ask(ui, "runs/small/documents", node="plain", column="gopher_words", order="high")["rows"]
     assert top[0]["value"] > rows[0]["value"]
     hits = ids(order="random", seed="7", text="carrier")
     assert hits == [one for one in drawn if one in set(hits)]
@@ -206,7 +206,6 @@ def test_a_run_says_its_state_and_how_long_it_worked(ui: TestClient, small: Smal
     found = ask(ui, "runs/small/card")
     assert (found["state"], found["failed"]) == ("finished", [])
     assert [step["documents"] for step in found["funnel"]] == [44, 43, 42, 40, 40]
-    assert found["began"] <= found["began"]
     whole = ask(ui, "runs/small")
     assert (whole["state"], whole["began"], whole["seconds"]) == ("finished", found["began"], found["seconds"])
     assert found["seconds"] > 0
@@ -236,9 +235,7 @@ def test_a_share_has_a_handle_where_it_cuts(tmp_path: Path, small: Small) -> Non
     assert all(one["value"] < mark for one in shown["near"]["below"])
     # the command works as it is copied, from another folder
     words = shlex.split(shown["command"])
-    assert words[:2] == ["siftloom", "run"]
-    done = siftloom(*words[1:], cwd=tmp_path)
-    assert "chosen@2 is finished" in done.stdout
+    assert "chosen@2 is finished" in siftloom(*words[1:], cwd=tmp_path).stdout
     assert ask(ui, "runs/chosen@2")["funnel"][-1]["documents"] == then
 
 
@@ -280,18 +277,10 @@ def test_a_store_that_is_written_meanwhile_is_seen_as_it_is(small: Small, tmp_pa
     ui = client(store)
     ui.get("/", params={"token": TOKEN})
     events = store / "runs" / "small" / "events" / "29990101T000000.000-host-1.jsonl"
-    lines = [
-        {
-            "time": "2999-01-01T00:00:00+00:00",
-            "event": "node",
-            "node": "once",
-            "state": "running",
-            "done": 0,
-            "total": 2,
-        },
-        {"time": "2999-01-01T00:00:01+00:00", "event": "training", "node": "once", "step": 3, "steps": 9, "loss": 1.5},
-        {"time": "2999-01-01T00:00:02+00:00", "event": "training", "node": "plain", "step": 3, "loss": float("nan")},
-    ]
+    first = {"event": "node", "node": "once", "state": "running", "done": 0, "total": 2}
+    second = {"event": "training", "node": "once", "step": 3, "steps": 9, "loss": 1.5}
+    third = {"event": "training", "node": "plain", "step": 3, "loss": float("nan")}
+    lines = [{"time": f"2999-01-01T00:00:0{n}+00:00", **event} for n, event in enumerate((first, second, third))]
     events.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"time": "2999-01-0')  # a torn end
     half = ask(ui, "runs/small")
     assert half["finished"] is False
