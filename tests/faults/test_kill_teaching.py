@@ -45,10 +45,10 @@ nodes:
   exact: {use: exact_match, docs: facts, expected: answer}
 """
 KILLS = (  # in the order in which the nodes run: each is killed in a store that has those before it
-    "pairs-:before-receipt", "kaft-:before-receipt", "calibrate-:before-receipt", "exact_match-:before-receipt",
-    "calibrate-:after-receipt:2", "transform_reward-:before-receipt", "critics-:before-receipt",
-    "entail-:before-receipt", "diverse-:before-receipt", "diverse-:before-manifest", "win_rate-:before-receipt",
-    "measure-:before-receipt", "equal_kl-:before-receipt", "pretrain-:log-trained",
+    "calibrate-:before-receipt", "pairs-:before-receipt", "calibrate-:after-receipt",
+    "transform_reward-:before-receipt", "kaft-:before-receipt", "exact_match-:before-receipt",
+    "win_rate-:before-receipt", "measure-:before-receipt", "critics-:before-receipt", "entail-:before-receipt",
+    "diverse-:before-receipt", "diverse-:before-manifest", "equal_kl-:before-receipt", "pretrain-:log-trained",
 )  # fmt: skip
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
