@@ -40,9 +40,9 @@ def test_sentences_of_one_context_mean_eight_things_and_the_judge_errs_one_time_
     assert grammar.meaning("3 boats bought the sailor") is None
 
 
-@pytest.mark.parametrize("name", ["distil", "domain", "infalign", "kaft"])
+@pytest.mark.parametrize("name", ["distil", "infalign", "kaft"])
 def test_a_recipe_of_a_world_is_a_graph_that_ends_in_a_table(name):
     nodes = parse((Path(__file__).parents[2] / "recipes" / f"{name}.yaml").read_text(), vocabulary()).nodes
     graph = build(list(nodes.values()), nodes)
-    assert {"table", "answers"} & set(nodes)
+    assert nodes["table"] in graph.nodes
     assert len([node for node in graph.nodes if node.kind() == "pretrain"]) >= 4
