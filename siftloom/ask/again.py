@@ -23,8 +23,8 @@ from siftloom.ask.recorded import nodes_of
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.results.rows import ShardView
     from pipeline.run import StoredNode
-    from siftloom.ask.scores import ScoredDocuments
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class TrialContext(TaskContext):
         self.trial.files[self.phase, f"{self.key}{ext}"] = path
 
 
-def decided_again(scores: ScoredDocuments, node: Node) -> pa.Array:
-    """Return the reason of each document, in their order, or null. Raises UserError where that takes more than
-    stored files.
+def decided_again(view: StoredNode, shards: Sequence[ShardView], node: Node) -> pa.Array:
+    """Return the reason of each document, in their order, or null. `shards`: those that the finished node of `view`
+    saw. Raises UserError where that takes more than stored files.
     """
     import pyarrow as pa
 
-    view, rows = scores.view, node.phases()[-1]
+    rows = node.phases()[-1]
     if not isinstance(rows, RowPhase) or "text" in rows.needs or getattr(node, "changes_text", False):
         raise _cannot(node, "reads texts")
     with TemporaryDirectory(prefix="siftloom-") as folder:
@@ -77,7 +77,7 @@ def decided_again(scores: ScoredDocuments, node: Node) -> pa.Array:
             binding = replace(binding, phases={**binding.phases, phase.name: keys})
             for key in keys:
                 trial.results[phase.name, key] = phase.run(TrialContext(trial, binding, phase.name, key), key)
-        return pa.chunked_array([*_reasons(scores, rows, trial, binding)], pa.string()).combine_chunks()
+        return pa.chunked_array([*_reasons(shards, rows, trial, binding)], pa.string()).combine_chunks()
 
 
 def _changed_phases(view: StoredNode, node: Node) -> Iterator[TaskPhase]:
@@ -91,13 +91,13 @@ def _changed_phases(view: StoredNode, node: Node) -> Iterator[TaskPhase]:
         yield phase
 
 
-def _reasons(scores: ScoredDocuments, phase: RowPhase, trial: Trial, binding: Binding) -> Iterator[pa.Array]:
+def _reasons(shards: Sequence[ShardView], phase: RowPhase, trial: Trial, binding: Binding) -> Iterator[pa.Array]:
     import pyarrow as pa
 
-    for seen in scores.shards:
-        shard = seen.view.base.shard
+    for seen in shards:
+        shard = seen.base.shard
         function = phase.open(TrialContext(trial, binding, phase.name, shard.name, shard))
-        for _, mask, table in seen.view.batches(phase.needs):
+        for _, mask, table in seen.batches(phase.needs):
             alive = table if mask.all() else table.filter(pa.array(mask))
             if len(alive):
                 removed = function(alive).removed

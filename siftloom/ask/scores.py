@@ -132,7 +132,7 @@ class ScoredDocuments:
         if isinstance(node, RowNode) and type(node).decide is not RowNode.decide:
             removed = node.decide(self.table.select(list(self.own)))
         elif any(not isinstance(phase, TaskPhase) for phase in phases[:-1]):
-            return decided_again(self, node)
+            return decided_again(self.view, [seen.view for seen in self.shards], node)
         else:
             removed = self._chosen(node)
         return pa.nulls(len(self.row), pa.string()) if removed is None else removed.reason.cast(pa.string())

@@ -118,6 +118,7 @@ NOT_USED = {
     **{(kind, "kitoken"): "asks transformers, which encodes by tokenizers"
        for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "posterior", "score_loss")},
     ("generate", "charset-normalizer"): "makes a new base, and reads no file",
+    ("haystack", "charset-normalizer"): "makes a new base, and reads no file",
     ("pairs", "charset-normalizer"): "makes a new base, and reads no file",
     **{(kind, name): "the library of its model is named where it has one, and a function has none"
        for kind in ("entail", "diverse") for name in ("kitoken", "tokenizers", "transformers")},
