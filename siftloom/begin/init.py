@@ -88,6 +88,18 @@ def write_recipe(found: Findings, out: str, force: bool, dclm: Translation | Non
         raise RecipeError(out, error.strerror or str(error), "a file in a folder that exists") from None
 
 
+def _commands(name: str, limit: int) -> str:
+    """Return the first commands for a recipe, as its comment."""
+    told = {
+        f"siftloom plan {name}": "what would be done, and why; runs nothing",
+        f"siftloom run {name} {CURATED} --limit {limit}": "tries it on the first documents",
+        f"siftloom run {name} {CURATED}": "the curation of all of them",
+        f"siftloom run {name}": "the small model too",
+    }
+    width = max(map(len, told))
+    return "\n".join(f"#   {command:{width}}   {what}" for command, what in told.items())
+
+
 def recipe_for(found: Findings, out: Path) -> str:
     """Return the recipe's text: curation up to files of your own, then a small model to see the rest."""
     from pipeline.recipe.write import flow
@@ -97,10 +109,7 @@ def recipe_for(found: Findings, out: Path) -> str:
     seen = ", ".join(f"{code} {share:.0%}" for code, share in list(found.languages.items())[:6]) or "unknown"
     return f"""\
 # {found.files:,} files, about {found.documents:,} documents of {found.mean:,} characters.
-#   siftloom plan {name}                        what would be done, and why; runs nothing
-#   siftloom run {name} {CURATED} --limit {first_limit(found)}   tries it on the first documents
-#   siftloom run {name} {CURATED}                the curation of all of them
-#   siftloom run {name}                        the small model too
+{_commands(name, first_limit(found))}
 name: {_run_name(out)}
 store: runs/
 nodes:

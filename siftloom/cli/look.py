@@ -80,10 +80,13 @@ def runs(
         return
     noted = any(r["note"] for r in found)
     rows = [
-        (r["run"], f"{r['finished']} of {r['nodes']}", r["started"], *((r["note"],) if noted else ()), r["report"])
-        for r in found
+        (r["run"], f"{r['finished']} of {r['nodes']}", r["started"], *((r["note"],) if noted else ())) for r in found
     ]
-    table(("run", "nodes finished", "last started", *(("note",) if noted else ()), "report"), rows)
+    table(("run", "nodes finished", "last started", *(("note",) if noted else ())), rows)
+    # a line for each path: a column would break it where the terminal ends, and a broken path opens nothing
+    for one in found:
+        if one["report"] is not None:
+            say(str(one["report"]))
     if not found:
         say(f"{place} has no runs")
 
