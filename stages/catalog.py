@@ -147,7 +147,7 @@ SAMPLES = {
     "answer": "stages.tokens.sample:Answer",
     "chat": "stages.tokens.chat:Chat",
     "preference": "stages.tokens.preference:Preference",
-    "pairs": "stages.tokens.pairs:TextPairs",
+    "text_pairs": "stages.tokens.pairs:TextPairs",
     "classes": "stages.tokens.classes:Classes",
 }
 GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}

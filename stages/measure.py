@@ -46,17 +46,17 @@ class MeasureNode(Node):
 class Measure(MeasureNode):
     """The mean of a column of numbers or of bools, over all documents and by group, with intervals.
 
-    docs       the documents
-    value      a column of numbers or bools; a null is no answer, and counted apart
-    over       a column of numbers, such as tokens: the mean is then the sum of `value` by the sum of `over`
-    perplexity whether exp of the mean stands beside it: of `likelihood_nats` over `likelihood_tokens` the perplexity of
-               answers, which compares models of one tokenizer alone
-    by         a column; each of its values is a group (null = one without a name)
-    per        a column: documents of one value of it count as one, with their mean, as several answers to one prompt
-               do. It is what `ablation` pairs by; without it each document stands for itself
-    better     which side `ablation` calls better
-    resamples  draws of documents with replacement, for the intervals
-    level      of the intervals
+    docs        the documents
+    value       a column of numbers or bools; a null is no answer, and counted apart
+    over        a column of numbers, such as tokens: the mean is then the sum of `value` by the sum of `over`
+    perplexity  whether exp of the mean stands beside it: of `likelihood_nats` over `likelihood_tokens` the perplexity
+                of answers, which compares models of one tokenizer alone
+    by          a column; each of its values is a group (null = one without a name)
+    per         a column: documents of one value of it count as one, with their mean, as several answers to one prompt
+                do. It is what `ablation` pairs by; without it each document stands for itself
+    better      which side `ablation` calls better
+    resamples   draws of documents with replacement, for the intervals
+    level       of the intervals
 
     Writes `score/all.json` (groups) and `score/all.parquet` (`id`, `group`, `value` and with `over` its `size`, of
     every measured document, or of every value of `per`). Law: documents = measured + null. Errors: `DataError` for NaN,

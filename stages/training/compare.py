@@ -13,8 +13,7 @@ from stages.documents import HELD_OUT
 from stages.training.adapter_costs import cost_table
 from stages.training.curves import lines
 from stages.training.evaluate import Evaluate
-from stages.training.lineage import alike, inputs_in
-from stages.training.results import tokens_seen
+from stages.training.lineage import alike, inputs_in, tokens_seen
 from stages.training.settings import TrainingSettings
 from stages.wants import EvaluationOrModel
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pipeline.contract import Node
 from pipeline.inputs import inputs_first, nodes_in
@@ -84,3 +85,11 @@ def sees_both_sides(model: Node) -> bool:
     if model.kind() == "export":
         return sees_both_sides(getattr(model, "model"))  # noqa: B009  a node of any file
     return bool(getattr(getattr(model, "ends_with", None), "both_sides", False))
+
+
+def tokens_seen(run: Mapping[str, Any]) -> int | None:
+    """Tokens that a model was trained on, those of the model that it started from among them; None where that model
+    came from elsewhere. `run`: the content of `config.json`.
+    """
+    own, before = run["tokens"], run.get("tokens_before", 0)
+    return None if own is None or before is None else own + before

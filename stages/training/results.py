@@ -22,6 +22,7 @@ from stages.tokens.tokenizer import pass_on_given, tokenizer_file
 from stages.tokens.tokenizer_files import pass_on
 from stages.training.checkpoint import MODEL, Saver
 from stages.training.curves import running_total, thin
+from stages.training.lineage import tokens_seen
 from stages.training.order import MIXTURE
 from stages.training.sampler import Sampler
 from stages.training.training import Training
@@ -156,14 +157,6 @@ def describe_run(training: Training, tokens: int, feed: Sequence[int] | None) ->
         ],
         "epochs": training.sampler.epochs(node.steps) if feed is None else [rows.passes(feed)],
     }
-
-
-def tokens_seen(run: Mapping[str, Any]) -> int | None:
-    """Tokens that a model was trained on, those of the model that it started from among them; None where that model
-    came from elsewhere. `run`: the content of `config.json`.
-    """
-    own, before = run["tokens"], run.get("tokens_before", 0)
-    return None if own is None or before is None else own + before
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def test_what_the_reader_is_told_to_type(path):
 def test_the_page_names_every_file_and_no_other():
     page = (checks.FOLDER / "README.md").read_text()
     names = {path.name for path in FILES} - {"README.md"}
-    assert set(re.findall(r"`([\w-]+\.(?:yaml|sh)|Dockerfile)`", page)) == names
+    assert set(re.findall(r"`([\w-]+\.(?:yaml|sh|json)|Dockerfile)`", page)) == names
 
 
 # a mistake is found --------------------------------------------------------------------------------------------------

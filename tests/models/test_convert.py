@@ -246,7 +246,7 @@ def test_a_plan_refuses_the_starts_that_a_training_refuses(tmp_path) -> None:
             reason = no_way(first, wanted)
             refused += reason is not None
             if reason is None:
-                assert start_from(tmp_path / "trained.safetensors", wanted, 64, 16, seed=0).config == wanted
+                assert start_from(tmp_path / "trained.safetensors", wanted, 64, 16, seed=0).model.config == wanted
             else:
                 with pytest.raises(NoWay, match=re.escape(reason[0])):
                     start_from(tmp_path / "trained.safetensors", wanted, 64, 16, seed=0)

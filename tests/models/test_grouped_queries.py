@@ -130,7 +130,7 @@ def test_a_file_says_what_it_is_and_an_old_one_reads_as_before(tmp_path) -> None
 def test_a_tied_model_starts_one_with_a_head_of_its_own_and_not_the_other_way(tmp_path) -> None:
     tied = build(SHARED[1], WORDS, LENGTH, seed=3)
     files.save(tmp_path / "m", tied)
-    untied = start_from(tmp_path / "m", SHARED[0], WORDS, LENGTH, seed=9)
+    untied = start_from(tmp_path / "m", SHARED[0], WORDS, LENGTH, seed=9).model
     assert torch.equal(logits(untied, ids(1, 9)), logits(tied, ids(1, 9)))
     assert untied.lm_head is not None
     assert untied.lm_head.weight.data_ptr() != untied.embed_tokens.weight.data_ptr()

@@ -26,7 +26,7 @@ def run(name, tmp_path, outputs, changes=()):
         (
             "yi-cascade",
             "fewer",
-            {"language", "gopher_quality", "outliers", "minhash_dedup", "substring_dedup", "select"},
+            {"language", "gopher_quality", "outliers", "minhash_dedup", "select"},
         ),
         ("tele-data", "unique", {"language", "exact_dedup", "select"}),
     ],

@@ -106,6 +106,9 @@ def head(request: pytest.FixtureRequest) -> Iterator[Head]:
     started.close()
 
 
+SCRAPED = ("ray_siftloom_tasks_done_total", "ray_siftloom_nodes")
+
+
 def scraped(address: str) -> set[str]:
     """What Prometheus would read of a run that has come so far, without the labels that Ray adds of its own."""
     end, found = time.monotonic() + 60, set[str]()
@@ -113,7 +116,7 @@ def scraped(address: str) -> set[str]:
         with contextlib.suppress(OSError), urllib.request.urlopen(address) as answer:
             lines = answer.read().decode().splitlines()
             found = {RAYS_OWN.sub("", line).replace(",}", "}") for line in lines if "siftloom_" in line}
-        if any("siftloom_tasks_done_total" in line for line in found):
+        if all(any(line.startswith(f"{name}{{") for line in found) for name in SCRAPED):
             return found
         time.sleep(0.2)  # until the agent has the next report
     return found
@@ -156,9 +159,9 @@ def test_submit_stop_and_go_on(head: Head, tmp_path: Path) -> None:
     assert code == 143, text
     assert job is not None
     assert job[1].endswith("-1")
-    for start, *labels in (("ray_siftloom_tasks_done_total{", 'node="docs"'), ("ray_siftloom_nodes{", 'state="done"')):
-        lines = [line for line in told if line.startswith(start)]
-        assert any(all(label in line for label in (*labels, 'run="small"')) for line in lines), lines
+    for name, label in zip(SCRAPED, ('node="docs"', 'state="done"'), strict=True):
+        lines = [line for line in told if line.startswith(f"{name}{{")]
+        assert any(label in line and 'run="small"' in line for line in lines), told
     board = json.loads((ROOT / "clusters" / "grafana.json").read_text())
     asked = {name for panel in board["panels"] for each in panel["targets"] for name in OURS.findall(each["expr"])}
     known = {*COUNTERS, *GAUGES, NODES}
