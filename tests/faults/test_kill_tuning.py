@@ -63,7 +63,7 @@ def test_kills_at_random_moments_leave_the_same_bytes(unbroken, tmp_path, worker
     nodes = {view.label: view.folder.removeprefix("nodes/") for view in views}
     draw = random.Random(workers)
     # each stands on the one before, so that none is done when its turn comes
-    moments = {"asked": draw.choice(MOMENTS), "tuned": "log-training:1", "found": draw.choice(MOMENTS)}
+    moments = {"asked": draw.choice(MOMENTS), "tuned": "log-trained", "found": draw.choice(MOMENTS)}
     killed = [(nodes[label], moment) for label, moment in moments.items()]
     for number, (node, moment) in enumerate(killed):
         mark = tmp_path / f"killed-{number}"
