@@ -27,7 +27,7 @@ def run_until_killed(command: Sequence[str], kill: str, mark: Path) -> None:
 
 
 def was_killed(command: Sequence[str], kill: str, mark: Path) -> bool:
-    """Run a command that is to be killed at a point, and say whether it was; else it ended well and never came to it."""
+    """Run a command that is to be killed at a point; return whether it was. Else it ended well and never came there."""
     driver = subprocess.Popen(
         command, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         env={**os.environ, "SIFTLOOM_KILL": kill, "SIFTLOOM_KILL_MARK": str(mark)},
