@@ -43,6 +43,7 @@ class FolderLM:
     ) -> None:
         try:
             from transformers import AutoTokenizer
+            from transformers.utils.logging import disable_progress_bar
         except ImportError as error:
             raise UserError(
                 "a model in a Hugging Face folder", "transformers is not installed", "the extra `hf`",
@@ -52,6 +53,7 @@ class FolderLM:
         self._window, self.guide = window, guide
         self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
         self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        disable_progress_bar()  # of loading weights: without Ray it would run through the table of progress
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, **self._options)
         except Exception as error:  # transformers raises whatever its parts raise
