@@ -238,7 +238,12 @@ def next_group(waiting: deque[ShardWork], most: int) -> list[ShardWork]:
 
 def warm() -> None:
     """Import Ray Data and start its helper actors, which takes seconds, beside what the driver does meanwhile."""
-    import ray.data  # noqa: F401
+    import ray.data
     from ray.data._internal.stats import get_or_create_stats_actor
 
-    get_or_create_stats_actor()
+    try:
+        get_or_create_stats_actor()
+    except Exception:
+        # A run that is stopped as it starts leaves Ray meanwhile: then nothing is to be warmed.
+        if ray.is_initialized():
+            raise

@@ -42,7 +42,9 @@ def dedup(pages: list[dict], step: dict) -> list[dict]:
     """`exact_dedup` over all pages, which are one file."""
     import numpy as np
     from baselines.mappers.core_utils import DEDUP_NORMALIZERS
-    from ray_processing import dedup_jsonl as theirs
+
+    # the package has a function of this name too
+    theirs = importlib.import_module("ray_processing.dedup_jsonl")
 
     key, selection = step.get("content_key", "text"), step.get("selection_key")
     forms = {name: DEDUP_NORMALIZERS.get(step.get(name) or "") for name in ("normalize", "selection_normalize")}
