@@ -72,7 +72,7 @@ def ours(folder: Path, checkout: Path, config: Path, pages: list[dict]) -> dict[
     siftloom("init", "data", "--from-dclm", config, cwd=folder)
     siftloom("run", "recipe.yaml", "--here", cwd=folder)
     rows = [row for path in sorted(folder.glob("curated/**/*.parquet")) for row in pq.read_table(path).to_pylist()]
-    return {row["id"]: row["text"] for row in rows}
+    return {row["source_id"]: row["text"] for row in rows}
 
 
 # of every so many pages: `refinedweb` differs from the baseline by one list of hosts, and their words are slow
