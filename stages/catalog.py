@@ -76,6 +76,8 @@ NODES = {
     "critics": "stages.distillation.critics:Critics",
     "entail": "stages.distillation.entail:Entail",
     "diverse": "stages.distillation.diverse:Diverse",
+    "step_tree": "stages.tools.step_tree:StepTree",
+    "call_match": "stages.tools.call_match:CallMatch",
     "select": "stages.select:Select",
     "outliers": "stages.outliers:Outliers",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
@@ -151,10 +153,11 @@ SAMPLES = {
     "classes": "stages.tokens.classes:Classes",
 }
 GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}
+REWARDS = {"tool_call": "stages.tools.reward:ToolCall"}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES, **REWARDS,
 }  # fmt: skip
 
 

@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from recipes.worlds import coins, facts, grammar
+from recipes.worlds import coins, facts, grammar, tools
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows, "tools": tools.rows}
 
 
 def write(folder: Path) -> None:

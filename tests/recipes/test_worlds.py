@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.graph import build
 from pipeline.recipe import parse
-from recipes.worlds import coins, facts, grammar
+from recipes.worlds import coins, facts, grammar, tools
 from siftloom.vocabulary import vocabulary
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows, "tools": tools.rows}
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -30,6 +30,7 @@ from stages.catalog import (
     OBJECTIVES,
     OPTIMISERS,
     ORDERS,
+    REWARDS,
     REWEIGHTING,
     SAMPLES,
     STAGES,
@@ -60,7 +61,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
-    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, REWARDS,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -79,7 +80,7 @@ WORDS = {
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
     "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
-    "wanted": ("<a>", "<b>"),
+    "wanted": ("<a>", "<b>"), "expected": ("url", "source"), "boundaries": (("(", ", "), (".",)),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -142,6 +143,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     folder = node("model_folder", paths=(at["model/config.json"],))
     node("hf_quality", docs=docs, model=folder)
     node("generate", docs=docs, model=folder, prompt="{text}")
+    node("step_tree", docs=docs, model=folder, prompt="{text}", reward=load_value("tool_call")(expected="url"))
+    node("call_match", docs=docs, expected="url")
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("retrieval", queries=embedded, docs=embedded)
     node("similarity", docs=embedded, left="vector", right="vector", gold="quality")

@@ -25,7 +25,8 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "similarity": {"left": "vector", "right": "vector", "gold": "a"},
     "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
     "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
-    "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
+    "step_tree": {"prompt": "{text}", "reward": load_value("tool_call")(expected="url")},
+    "call_match": {"expected": "url"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
     "url",
@@ -39,6 +40,8 @@ WIDER = (
     "measure",
     "calibrate",
     "exact_match",
+    "step_tree",
+    "call_match",
     "pairs",
     "critics",
     "entail",

@@ -116,8 +116,10 @@ NOT_USED = {
     **{(kind, name): "knows `pretrain` by its class, and encodes nothing" for name in ("kitoken", "tokenizers")
        for kind in ("pretrain", "compare", "ablation", "export", "export_tokens")},
     **{(kind, "kitoken"): "asks transformers, which encodes by tokenizers"
-       for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "posterior", "score_loss")},
+       for kind in ("hf_quality", "embed", "judge", "generate", "likelihood", "posterior", "score_loss",
+                    "step_tree")},
     ("generate", "charset-normalizer"): "makes a new base, and reads no file",
+    ("step_tree", "charset-normalizer"): "makes a new base, and reads no file",
     ("haystack", "charset-normalizer"): "makes a new base, and reads no file",
     ("pairs", "charset-normalizer"): "makes a new base, and reads no file",
     **{(kind, name): "the library of its model is named where it has one, and a function has none"
