@@ -7,7 +7,7 @@ level are hard ones that stand nowhere else.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Function(NamedTuple):
 
     asked: str
     names: tuple[str, str, str]
-    values: list[str]
+    values: Sequence[str]
     number: str
     true: str
     false: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, Result
@@ -12,15 +13,20 @@ from pipeline.errors import DataError
 from stages.documents import ID, PARENTS, TEXT
 from stages.new_base import NewBaseNode, NewRowsWriter
 from stages.read.shard_files import schema_of
-from stages.tools.step_tree import OWN
-from stages.tools.tree import StepPair, grow, pairs_of
+from stages.tools.reward import Reward
+from stages.tools.tree import Growth, StepPair, grow, pairs_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from stages.generate.folder import FolderLM
-    from stages.tools.step_tree import StepTree
+    from stages.generate.prompt import Template
 
+IDS = ("prompt_ids", "chosen_ids", "rejected_ids")
+OWN = {
+    **dict.fromkeys(("prompt", "chosen", "rejected"), "string"), **dict.fromkeys(IDS, "list<int32>"),
+    "margin": "float32", "depth": "int32",
+}  # fmt: skip
 LOW, HIGH = "tree_low", "tree_high"  # of the rewards of a batch
 
 
@@ -43,34 +49,39 @@ class FolderWriter:
         return self._lm.prompt_ids(prompt, None)
 
 
+@dataclass(frozen=True, kw_only=True)
 class Forest:
-    """The trees of batches of documents, in a worker."""
+    """The trees of batches of documents, in a worker; fields as in `StepTree`."""
 
-    def __init__(self, node: StepTree, lm: FolderWriter) -> None:
-        self.node, self.lm = node, lm
+    lm: FolderWriter
+    template: Template
+    reward: Reward
+    growth: Growth
+    gap: float
+    carry: tuple[str, ...]
 
     def __call__(self, table: pa.Table) -> pa.Table:
         return self.grown(table)[0]
 
     def grown(self, table: pa.Table) -> tuple[pa.Table, float, float]:
         """The pairs of a batch, and its lowest and highest reward."""
-        node, names, rewards = self.node, table[ID].to_pylist(), set[float]()
-        texts = list(node.template().fill(table))
+        names, rewards = table[ID].to_pylist(), set[float]()
+        texts = list(self.template.fill(table))
         prompts = [self.lm.ids(text) for text in texts]
-        columns = {name: [value or "" for value in table[name].to_pylist()] for name in node.reward.columns}
+        columns = {name: [value or "" for value in table[name].to_pylist()] for name in self.reward.columns}
 
         def score(at: int, answer: str) -> float:
-            found = float(node.reward.score(answer, {name: values[at] for name, values in columns.items()}))
+            found = float(self.reward.score(answer, {name: values[at] for name, values in columns.items()}))
             if not math.isfinite(found):
                 raise DataError("step_tree.reward", f"{found} for an answer to {names[at]!r}", "a number")
             rewards.add(found)
             return found
 
-        roots = grow(self.lm, prompts, names, score, node.growth())
+        roots = grow(self.lm, prompts, names, score, self.growth)
         pairs = [
             (at, pair)
             for at, root in enumerate(roots)
-            for pair in pairs_of(root, node.gap, lambda one: node.reward.canonical(self.lm.decode(one.ids)))
+            for pair in pairs_of(root, self.gap, lambda one: self.reward.canonical(self.lm.decode(one.ids)))
         ]
         made = self._table(table, [(at, texts[at], prompts[at], pair) for at, pair in pairs])
         return made, min(rewards, default=0.0), max(rewards, default=0.0)
@@ -82,7 +93,7 @@ class Forest:
         rows = [{PARENTS: [names[at]]} | self._row(text, ids, pair) for at, text, ids, pair in pairs]
         made = pa.Table.from_pylist(rows, schema_of({TEXT: "string", PARENTS: "list<string>", **OWN}))
         places = pa.array([at for at, *_ in pairs], pa.int64())
-        for name in self.node.carry:
+        for name in self.carry:
             made = made.append_column(name, table[name].take(places))
         return made
 

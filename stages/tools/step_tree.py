@@ -13,7 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 from annotated_types import Ge
 
@@ -26,18 +26,10 @@ from stages.generate.lm import Sampling
 from stages.generate.loading import check_model, libraries_of, open_model
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRowsWriter
+from stages.tools.forest import OWN, FolderWriter, Forest, TreeWriter
 from stages.tools.reward import Reward
 from stages.tools.tree import Growth
 from stages.wants import ModelOrFolder
-
-if TYPE_CHECKING:
-    from stages.tools.forest import Forest
-
-TEXTS = ("prompt", "chosen", "rejected")
-IDS = ("prompt_ids", "chosen_ids", "rejected_ids")
-OWN = {
-    **dict.fromkeys(TEXTS, "string"), **dict.fromkeys(IDS, "list<int32>"), "margin": "float32", "depth": "int32",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +86,7 @@ class StepTree(NewBaseNode):
 
     def check(self) -> None:
         check_model(self.model, "step_tree.model")
-        self.template().check("step_tree.prompt", self.docs)
+        self._template().check("step_tree.prompt", self.docs)
         if not all(self.boundaries) or (self.depth > 1 and not self.boundaries):
             raise RecipeError(
                 "step_tree.boundaries", f"{list(self.boundaries)} and depth {self.depth}", "texts that end a step",
@@ -111,7 +103,7 @@ class StepTree(NewBaseNode):
                 raise RecipeError("step_tree.carry", f"{name!r}", f"columns that a pair has not itself: {free}")
 
     def reads(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self.template().needs(), *self.reward.columns, *self.carry)))
+        return tuple(dict.fromkeys((*self._template().needs(), *self.reward.columns, *self.carry)))
 
     def columns(self) -> Mapping[str, str]:
         have = columns_of(self.docs)
@@ -120,7 +112,7 @@ class StepTree(NewBaseNode):
     def resources(self) -> Resources:
         return Resources(gpus=1.0) if self.device == "cuda" else Resources(actors=(1, 2))
 
-    def phases(self):
+    def phases(self):  # pyright: ignore[reportIncompatibleMethodOverride]
         trees = self.rows_phase(
             batch_rows=self.batch_rows, commit_rows=whole_batches(self.commit_rows, self.batch_rows)
         )
@@ -128,16 +120,12 @@ class StepTree(NewBaseNode):
 
     @property
     def writer(self) -> type[NewRowsWriter]:
-        from stages.tools.forest import TreeWriter
-
         return TreeWriter
 
-    def template(self) -> Template:
-        """Of the prompts."""
+    def _template(self) -> Template:
         return Template(self.prompt, self.max_chars)
 
-    def growth(self) -> Growth:
-        """How its trees grow."""
+    def _growth(self) -> Growth:
         sampling = Sampling(
             max_tokens=self.max_tokens, temperature=self.temperature, top_p=self.top_p, seed=self.seed
         )  # fmt: skip
@@ -148,11 +136,13 @@ class StepTree(NewBaseNode):
 
     def open(self, ctx: Context) -> Forest:
         from stages.generate.folder import FolderLM
-        from stages.tools.forest import FolderWriter, Forest
 
         lm = open_model(ctx, "model", self.batch_rows, self.device)
         assert isinstance(lm, FolderLM), "checked"
-        return Forest(self, FolderWriter(lm))
+        return Forest(
+            lm=FolderWriter(lm), template=self._template(), reward=self.reward, growth=self._growth(), gap=self.gap,
+            carry=self.carry,
+        )  # fmt: skip
 
     def _rewards(self, ctx: Context, key: str) -> Result:
         """Look at all rewards: one that never differs teaches nothing."""
