@@ -66,7 +66,7 @@ NODES = {
     "judge": "stages.generate.judge:Judge",
     "audio": "stages.speech.audio:Audio",
     "train_units": "stages.speech.train_units:TrainUnits",
-    "units": "stages.speech.units:Units",
+    "units": "stages.speech.units:SpeechUnits",
     "unit_distance": "stages.speech.unit_distance:UnitDistance",
     "haystack": "stages.needle.haystack:Haystack",
     "needle": "stages.needle.needle:Needle",

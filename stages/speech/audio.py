@@ -21,7 +21,6 @@ from stages.speech.sound import length_of, require_library
 SOUNDS, TRANSCRIPT, ALIGNMENT = (".wav", ".flac"), ".txt", ".phn"
 SOUND, SECONDS, RATE, PHONES = "sound", "seconds", "rate", "phones"
 OWN = {SOUND: "string", SECONDS: "float64", RATE: "int32", PHONES: "string"}
-FILES_A_TASK = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,6 +30,7 @@ class Audio(Node):
     paths    files, folders, globs, `demo://voices`: WAV and FLAC, and what lies beside them
     exclude  ends of paths, `*` and `?` among them, that `paths` name and that are not read
     rate     samples per second of every file
+    shard_files  sounds of a shard, which is what one worker takes at a time
 
     Adds `sound` (string: the SHA-256 of the file, by which later nodes open it), `seconds` (float64), `rate` (int32),
     `source_id` (the file's name without its ending) and `phones` (string: the `.phn` file beside it, in the form of
@@ -44,6 +44,7 @@ class Audio(Node):
     paths: tuple[str, ...] | str = sources(schemes={"demo": demo_sounds})
     exclude: tuple[str, ...] = runtime(())  # the digests of those that are left are the identity
     rate: Positive = 16_000
+    shard_files: Positive = 256
 
     new_base = "shards"
 
@@ -75,15 +76,15 @@ class Audio(Node):
         return (TaskPhase(name="shards", keys=self._keys, run=self._lay_down),)
 
     def _keys(self, ctx: Context) -> Sequence[str]:
-        return [f"{number:05d}" for number in range(-(-len(_sounds(ctx.sources())) // FILES_A_TASK))]
+        return [f"{number:05d}" for number in range(-(-len(_sounds(ctx.sources())) // self.shard_files))]
 
     def _lay_down(self, ctx: Context, key: str) -> Result:
-        listed, first = ctx.sources(), int(key) * FILES_A_TASK
+        listed, first = ctx.sources(), int(key) * self.shard_files
         beside = {source.name: source for source in listed}
         sounds = _sounds(listed)
         copies = _copies(sounds)
         counts = {"rows": 0, "transcripts": 0, "aligned": 0}
-        mine = sounds[first : first + FILES_A_TASK]
+        mine = sounds[first : first + self.shard_files]
         with ShardFiles(ctx, key, {**BASE_COLUMNS, **OWN}, 2**40) as out:
             for source in mine:
                 samples, rate = length_of(ctx, source)

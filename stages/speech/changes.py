@@ -10,15 +10,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from models.fields import Typed
+
 if TYPE_CHECKING:
     import numpy as np
 
 BLOCK_MS = 40  # of sound that `stretched` moves as a whole: a few periods of the lowest voice
 Span = tuple[float, float]
+LIMITS = {"stretch": (0.01, 100.0), "reverb": (0.001, 60.0), "noise": (-100.0, 100.0)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneOf:
+class OneOf(metaclass=Typed):
     """One of the changes that are named, drawn for each sound; null leaves a change out.
 
     stretch  how much longer, from and to; the pitch stays
@@ -35,12 +38,10 @@ class OneOf:
     def __post_init__(self) -> None:
         if not any(value is not None for value in (self.stretch, self.pitch, self.reverb, self.noise)):
             raise ValueError("no change at all: name one of stretch, pitch, reverb, noise")
-        for name in ("stretch", "reverb", "noise"):
+        for name, (low, high) in LIMITS.items():
             span = getattr(self, name)
-            if span is not None and (len(span) != 2 or span[0] > span[1] or (name != "noise" and span[0] <= 0)):
-                raise ValueError(
-                    f"{name}: found {list(span)}, expected [from, to]" + ("" if name == "noise" else ", above 0")
-                )
+            if span is not None and not low <= span[0] <= span[1] <= high:
+                raise ValueError(f"{name}: found {list(span)}, expected [from, to] between {low:g} and {high:g}")
         if self.pitch is not None and not 0 < self.pitch <= 24:
             raise ValueError(f"pitch: found {self.pitch}, expected semitones, at most 24")
 

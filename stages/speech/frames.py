@@ -9,16 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.bounds import AmountAboveZero, Count, Positive
+from models.fields import Typed
 
 if TYPE_CHECKING:
     import numpy as np
 
+LIMITS_OF_FRAMES = {"bands": (1, 512), "window_ms": (0.1, 1000), "hop_ms": (0.1, 1000), "context": (0, 100)}
 FLOOR = 1e-8  # of a band's energy, about what 16 bits cannot tell from silence
 
 
 @dataclass(frozen=True, kw_only=True)
-class LogMel:
+class LogMel(metaclass=Typed):
     """Frames of logarithms of energy in bands of equal width on the mel scale, less the mean of each band over the
     sound, with the frames beside them.
 
@@ -28,10 +29,15 @@ class LogMel:
     context    frames on each side that stand beside a frame
     """
 
-    bands: Positive = 40
-    window_ms: AmountAboveZero = 25.0
-    hop_ms: AmountAboveZero = 10.0
-    context: Count = 3
+    bands: int = 40
+    window_ms: float = 25.0
+    hop_ms: float = 10.0
+    context: int = 3
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in LIMITS_OF_FRAMES.items():
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}: found {getattr(self, name)}, expected a number from {low:g} to {high:g}")
 
     @property
     def width(self) -> int:

@@ -23,7 +23,7 @@ LOGGED = 20  # steps from one report to the next
 
 
 @dataclass(frozen=True)
-class View:
+class HeardSound:
     """A changed sound: its frames, and the teacher's units of it as it was."""
 
     frames: np.ndarray  # float32 [frames, width]
@@ -41,7 +41,7 @@ class Student:
     rate: float
     seed: int
 
-    def train(self, ctx: Context, views: Sequence[View]) -> tuple[dict[str, torch.Tensor], list[float]]:
+    def train(self, ctx: Context, views: Sequence[HeardSound]) -> tuple[dict[str, torch.Tensor], list[float]]:
         """The tensors of the network, and the loss of every step."""
         import torch
 

@@ -185,11 +185,11 @@ class TrainUnits(Node):
         import numpy as np
 
         from models.tensor_files import save_tensors
-        from stages.speech.student import Student, View
+        from stages.speech.student import Student, HeardSound
 
         phase = f"views-{number:02d}"
         views = [
-            View(self.frames.with_context(bands), units)
+            HeardSound(self.frames.with_context(bands), units)
             for shard in ctx.keys(phase)
             for bands, units in zip(_read(ctx, phase, shard), _read(ctx, phase, shard, "-units"), strict=True)
         ]
@@ -203,7 +203,7 @@ class TrainUnits(Node):
             save_tensors(tensors, path, {})
         kept = losses[:: max(1, len(losses) // SOME)]
         facts = {"losses": kept, "last": float(np.mean(losses[-20:]))}
-        ctx.log("learned units", round=number, loss=facts["last"])
+        ctx.log("learned", round=number, loss=facts["last"])
         return Result(counts={"views": len(views)}, facts=facts)
 
     # what is told ----------------------------------------------------------------------------------------------------

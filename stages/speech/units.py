@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Units(RowNode):
+class SpeechUnits(RowNode):
     """Add the units of a sound, list<int32> `<as>`: the label of each frame, equal neighbours merged, then blanks left
     out. The labels themselves stand in `<as>_frames`, where a blank is -1.
 
@@ -48,6 +48,7 @@ class Units(RowNode):
     seed: int = 0
     as_: str = "units"
 
+    recipe_name = "units"
     needs = (ID, SOUND, RATE)
 
     def check(self) -> None:

@@ -46,10 +46,10 @@ def ran(folder, tmp_path_factory):
     docs = s.Audio(paths=(str(folder),), rate=voices.RATE)
     model = s.TrainUnits(docs=docs, k=6, rounds=2, frames=FRAMES, views=2, steps=4, batch=3, hidden=8)
     nodes = {"docs": docs, "model": model}
-    nodes["kmeans"] = s.Units(docs=docs, model=model, round=0, as_="kmeans")
-    nodes["changed"] = s.Units(docs=nodes["kmeans"], model=model, round=0, as_="changed", change=OneOf())
-    nodes["smooth"] = s.Units(docs=nodes["changed"], model=model, round=0, smooth=3, as_="smooth")
-    nodes["last"] = s.Units(docs=nodes["smooth"], model=model)
+    nodes["kmeans"] = s.SpeechUnits(docs=docs, model=model, round=0, as_="kmeans")
+    nodes["changed"] = s.SpeechUnits(docs=nodes["kmeans"], model=model, round=0, as_="changed", change=OneOf())
+    nodes["smooth"] = s.SpeechUnits(docs=nodes["changed"], model=model, round=0, smooth=3, as_="smooth")
+    nodes["last"] = s.SpeechUnits(docs=nodes["smooth"], model=model)
     nodes["distance"] = s.UnitDistance(docs=nodes["last"], clean="kmeans", changed="changed", by="text")
     numbers = s.NumberVocabulary(size=6, specials=("<turn>",))
     nodes["pack"] = s.Pack(docs=nodes["last"], tokenizer=numbers, length=32, ids="kmeans")
@@ -221,16 +221,16 @@ def test_the_plan_says_what_is_wrong_with_a_recipe(folder, monkeypatch):
     docs = s.Audio(paths=(str(folder),), rate=8000)
     texts = s.Read(paths=("demo://corpus",))
     model = s.TrainUnits(docs=docs, k=4)
-    units = s.Units(docs=docs, model=model)
+    units = s.SpeechUnits(docs=docs, model=model)
 
     def wrong(node, match, error=RecipeError):
         with pytest.raises(error, match=match):
             build([node])
 
     wrong(s.TrainUnits(docs=texts, k=4), r"train_units\.docs.*'sound'.*behind `audio`")
-    wrong(s.Units(docs=texts, model=model), r"units\.docs.*'sound'")
-    wrong(s.Units(docs=docs, model=model, round=2), r"units\.round: 2.*0 to 1")
-    wrong(s.Units(docs=docs, model=model, smooth=4), r"units\.smooth.*odd")
+    wrong(s.SpeechUnits(docs=texts, model=model), r"units\.docs.*'sound'")
+    wrong(s.SpeechUnits(docs=docs, model=model, round=2), r"units\.round: 2.*0 to 1")
+    wrong(s.SpeechUnits(docs=docs, model=model, smooth=4), r"units\.smooth.*odd")
     wrong(s.UnitDistance(docs=units, changed="other"), r"unit_distance\.changed: no column 'other'")
     numbers = s.NumberVocabulary(size=4)
     wrong(s.Pack(docs=docs, tokenizer=numbers, ids="text"), r"pack\.ids: 'text' of type string.*list<int32>")
