@@ -2,8 +2,8 @@
 
     python -m recipes.worlds.spoken FOLDER [SENTENCES]
 
-espeak-ng is a tool under the GPL-3 (`apt-get install espeak-ng`): it is called through its shared library, and nothing of
-it, and no sound that it made, is a part of this project.
+espeak-ng is a tool under the GPL-3 (`apt-get install espeak-ng`): it is called through its shared library, and nothing
+of it, and no sound that it made, is a part of this project.
 """
 
 from __future__ import annotations

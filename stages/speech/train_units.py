@@ -185,7 +185,7 @@ class TrainUnits(Node):
         import numpy as np
 
         from models.tensor_files import save_tensors
-        from stages.speech.student import Student, HeardSound
+        from stages.speech.student import HeardSound, Student
 
         phase = f"views-{number:02d}"
         views = [
