@@ -18,8 +18,10 @@ from pipeline.graph import build
 from pipeline.recipe.vocabulary import fields_of
 from stages.catalog import (
     ADAPTERS,
+    CHANGES,
     COLLATORS,
     FEEDS,
+    FRAMES,
     FREEZE,
     GUIDES,
     LANGUAGE_MODELS,
@@ -61,7 +63,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
-    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, REWARDS,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, REWARDS, CHANGES, FRAMES,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -81,6 +83,7 @@ WORDS = {
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
     "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
     "wanted": ("<a>", "<b>"), "expected": ("url", "source"), "boundaries": (("(", ", "), (".",)),
+    "clean": ("units", "other"), "changed": ("units", "other"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -98,7 +101,7 @@ def files(folder: Path) -> dict[str, str]:
         "a.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
         "b.jsonl": "".join(json.dumps(row) + "\n" for row in rows[:4]),
         "evals.jsonl": json.dumps({"text": "which words are in the evaluation " * 4}) + "\n",
-        "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
+        "a.wav": "a sound", "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
         "other/config.json": json.dumps({**LLAMA, "num_hidden_layers": 2}),
         "model.bin": "m", "other.bin": "o", "e2/evals.jsonl": json.dumps({"text": "another set " * 9}) + "\n",
         "catalogue_rules.py": FUNCTIONS,
@@ -169,6 +172,10 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
     node("pack_samples", docs=docs, tokenizer=tokenizer, length=16, sample=load_value("answer")(prompt="url"))
     node("export_tokens", rows=rows)
+    sounds = node("audio", paths=(at["a.wav"],))
+    units = node("units", docs=sounds, model=node("train_units", docs=sounds, k=4))
+    node("unit_distance", docs=dataclasses.replace(units, docs=units, as_="other"), changed="other")
+    node("vocabulary", size=4)
     train = node("pretrain", rows=rows, model=m.Llama("1m"), device="cpu", precision="fp32", steps=4, micro_batches=4)
     other = dataclasses.replace(train, seed=1)
     node("score_loss", docs=docs, proxies=folder)

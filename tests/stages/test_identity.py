@@ -107,7 +107,8 @@ RULES = {
     "charset-normalizer", "datatrove", "FastWARC", "uniseg", "langdetect",
 }  # fmt: skip
 # They do the arithmetic that our code spells out, and write the files: compared for drift.
-EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict", "peft"}
+EXECUTES = {"numpy", "pyarrow", "numba", "torch", "safetensors", "ahocorasick_rs", "fasttext-predict", "peft",
+            "soundfile", "RapidFuzz"}  # fmt: skip
 # An import that the node never comes to, or that decides none of its bytes.
 NOT_USED = {
     ("read", "Resiliparse"): "where it decides, its release is in the mark of the file",
@@ -128,6 +129,9 @@ NOT_USED = {
     ("compact", "charset-normalizer"): "makes a new base, and reads no file",
     ("refinedweb_lines", "uniseg"): "counts runs between white space alone",
     ("length", "uniseg"): "counts runs between white space alone",
+    **{(kind, "charset-normalizer"): "reads texts in UTF-8 alone"
+       for kind in ("audio", "train_units", "units", "unit_distance")},
+    **{("vocabulary", name): "writes numbers, and encodes nothing" for name in ("kitoken", "tokenizers")},
     ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",
 }  # fmt: skip
 

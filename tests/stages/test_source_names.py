@@ -27,6 +27,7 @@ NAMED = {
         kind: (lambda paths, kind=kind: load(kind)(docs=DOCS, against_folders=paths), ("manifest.json", "keys.npy"))
         for kind in ("minhash_dedup", "exact_dedup", "url_dedup")
     },
+    "audio": (lambda paths: s.Audio(paths=paths), ("a.wav", "b.flac")),
     "read": (lambda paths: s.Read(paths=paths), ("a.jsonl", "b.txt")),  # by their endings
 }
 # all files of a field in order of their names, each found by its place
@@ -68,7 +69,7 @@ def test_files_that_exchange_their_names_are_another_identity(kind, tmp_path):
     for path in (first, second):
         path.unlink()
     first.write_text(f'{{"text": "{names[0]}"}}\n')
-    other = {"read": "a.txt", "tokenizer": "other.json"}.get(kind, f"{names[0]}.old")
+    other = {"read": "a.txt", "audio": "a.flac", "tokenizer": "other.json"}.get(kind, f"{names[0]}.old")
     first.rename(folder / other)
     moved = fingerprint(make((str(folder),)), tmp_path / "store")
     (folder / other).rename(first)
