@@ -58,7 +58,7 @@ class DclmEval(Node):
     seed: int = 1234
 
     gives = "table"
-    libraries = ("lm-eval", "transformers", "tokenizers")
+    libraries = ("lm_eval", "transformers", "tokenizers")
 
     def check(self) -> None:
         if find_spec("lm_eval") is None:

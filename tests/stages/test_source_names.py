@@ -72,7 +72,7 @@ def test_files_that_exchange_their_names_are_another_identity(kind, tmp_path):
     for path in (first, second):
         path.unlink()
     first.write_text(f'{{"text": "{names[0]}", "query": "a", "choices": ["b"], "gold": 0}}\n')
-    other = {"read": "a.txt", "tokenizer": "other.json"}.get(kind, f"{names[0]}.old")
+    other = {"read": "a.txt", "tokenizer": "other.json", "dclm_eval": "copa.jsonl"}.get(kind, f"{names[0]}.old")
     first.rename(folder / other)
     moved = fingerprint(make((str(folder),)), tmp_path / "store")
     (folder / other).rename(first)
