@@ -119,7 +119,7 @@ def own_run(model: Path, tasks: Path, cache: Path) -> dict[str, tuple[float, lis
             "doc_to_target": "continuation", "num_fewshot": 0,
         },
     }  # fmt: skip
-    configs = [
+    configs: list[Any] = [
         {
             "task": f"own_{name}", "dataset_path": "json", "test_split": "test", "fewshot_split": "test",
             "dataset_kwargs": {"data_files": {"test": str(tasks / f"{name}.jsonl")}, "cache_dir": str(cache)},
