@@ -75,6 +75,7 @@ NODES = {
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
+    "dclm_eval": "stages.in_context.dclm_eval:DclmEval",
     "equal_kl": "stages.rewards.equal_kl:EqualKl",
     "pairs": "stages.distillation.pairs:Pairs",
     "critics": "stages.distillation.critics:Critics",

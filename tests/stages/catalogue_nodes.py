@@ -103,6 +103,7 @@ def files(folder: Path) -> dict[str, str]:
         "evals.jsonl": json.dumps({"text": "which words are in the evaluation " * 4}) + "\n",
         "a.wav": "a sound", "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
         "other/config.json": json.dumps({**LLAMA, "num_hidden_layers": 2}),
+        "copa.jsonl": json.dumps({"query": "a", "choices": ["b"], "gold": 0}),
         "model.bin": "m", "other.bin": "o", "e2/evals.jsonl": json.dumps({"text": "another set " * 9}) + "\n",
         "catalogue_rules.py": FUNCTIONS,
     }  # fmt: skip
@@ -155,6 +156,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)
+    node("dclm_eval", model=folder, paths=(at["copa.jsonl"],), beside=(at["words.txt"],))
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
     node("measure", docs=scored, value="quality", by="topic")
     node("kaft", docs=docs, question="url", context="url", answer="url", type_="url")

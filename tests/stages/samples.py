@@ -20,7 +20,7 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
     "measure": {"value": "a"}, "outliers": {"max": {"a": 0.9}}, "exact_match": {"expected": "url"},
     "needle": {"lengths": (64,)}, "unit_distance": {"changed": "units"}, "train_units": {"k": 4},
-    "vocabulary": {"size": 4},
+    "vocabulary": {"size": 4}, "dclm_eval": {"paths": ("copa.jsonl",)},
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "similarity": {"left": "vector", "right": "vector", "gold": "a"},
