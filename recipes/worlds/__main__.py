@@ -5,9 +5,9 @@ import json
 import sys
 from pathlib import Path
 
-from recipes.worlds import coins, facts, grammar
+from recipes.worlds import ciphers, coins, facts, grammar
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+WORLDS = {"ciphers": ciphers.rows, "coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
 
 
 def write(folder: Path) -> None:

@@ -9,10 +9,10 @@ import pytest
 
 from pipeline.graph import build
 from pipeline.recipe import parse
-from recipes.worlds import coins, facts, grammar
+from recipes.worlds import ciphers, coins, facts, grammar
 from siftloom.vocabulary import vocabulary
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+WORLDS = {"ciphers": ciphers.rows, "coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -25,6 +25,8 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "similarity": {"left": "vector", "right": "vector", "gold": "a"},
     "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
     "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
+    "exemplars": {"lang": "source", "target": "source"}, "translation_checks": {"source": "url", "out_of": "en"},
+    "chrf": {"expected": "url"},
     "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
@@ -43,6 +45,8 @@ WIDER = (
     "critics",
     "entail",
     "kaft",
+    "translation_checks",
+    "chrf",
     "transform_reward",
     "semantic_dedup",
     "similarity",
