@@ -10,6 +10,7 @@ on their beginning, are searched whole and cut to an eighth. Models of a million
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -18,16 +19,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.objectives.rows import SPECIALS, Document, packed
+from benchmarks.objectives.rows import SPECIALS, Document, packed, texts
 from benchmarks.objectives.runs import kept, train
 from models.batch import Batch
 from models.llama import LlamaModel
+from models.objectives.contrastive import Contrastive
+from models.optim_config import AdamW
 from models.presets import Llama
+from siftloom import Pipeline
+from siftloom import stages as s
+from stages.tokens.pairs import TextPairs
 from stages.training.mask_tokens import MaskTokens
+from stages.training.whole_texts import WholeTexts
 
 FIRST, KINDS = len(SPECIALS), 16  # words of each kind: first, last, between
 MODEL = Llama("1m", init_std=0.06)
-LENGTH = 96
+LENGTH, HELD = 96, 200
 
 
 def made(draw: np.random.Generator, count: int) -> tuple[list[Document], np.ndarray]:
@@ -94,7 +101,42 @@ def exclusive_or(folder: Path, seed: int, steps: int = 400) -> dict[str, float]:
     return {name: probed(vectors(model, asked, how), answers, 1500) for name, (model, how) in arms.items()}
 
 
-EXPERIMENTS: tuple[Callable[[Path, int], dict[str, float]], ...] = (exclusive_or,)
+def cut(folder: Path, seed: int, steps: int = 150) -> dict[str, float]:
+    """Recall@1 among pages of which no half was learned from, by whole vectors and by their first eighth."""
+    pages = [page for page in texts("austen", "rust", "sqlite") if len(page) > 480]
+    (folder / "docs.jsonl").write_text("".join(
+        json.dumps({"id": f"{at}", "text": page, "query": page[:240], "positive": page[240:480]}) + "\n"
+        for at, page in enumerate(pages)
+    ))  # fmt: skip
+    docs = s.Read(paths=(f"{folder}/docs.jsonl",), keep=("query:string", "positive:string"))
+    words = s.Tokenizer(docs=docs, vocab_size=1024)
+    parted = s.Split(docs=docs, held_out=HELD / len(pages), seed=seed)
+    pairs = s.PackSamples(docs=parted, tokenizer=words, length=256, sample=TextPairs(max_chars=240))
+    start = s.Pretrain(rows=s.Pack(docs=parted, tokenizer=words, length=128), model=MODEL, steps=80, batch_rows=16,
+                       optimizer=AdamW(lr=0.01), seed=seed)  # fmt: skip
+    eighth = MODEL.shape.hidden // 8
+    nodes, asked = {}, s.Select(docs=parted, where="held_out")
+    for name, dims in {"plain": (), "Matryoshka": (eighth, MODEL.shape.hidden)}.items():
+        model = s.Pretrain(
+            rows=pairs, start=start, model=MODEL, steps=steps, batch_rows=32, optimizer=AdamW(lr=0.002), seed=seed,
+            objective=Contrastive(dims=dims), collate=WholeTexts(), attend="document",
+        )  # fmt: skip
+        queries = s.Embed(docs=asked, model=model, template="{query}", as_="q")
+        nodes[name] = s.Embed(docs=queries, model=model, template="{positive}", as_="p")
+    done = Pipeline(list(nodes.values()), name="cut", store=str(folder / "store"), names=nodes).run(
+        here=True, progress=False
+    )
+    found = {}
+    for name in nodes:
+        rows = done[name].rows(["q", "p"])
+        q, p = (np.array(rows[side].to_pylist()) for side in "qp")
+        for width, told in ((q.shape[1], "whole"), (eighth, "an eighth")):
+            one, other = (x[:, :width] / np.linalg.norm(x[:, :width], axis=1, keepdims=True) for x in (q, p))
+            found[f"{name} {told}"] = float(((one @ other.T).argmax(1) == np.arange(len(one))).mean())
+    return found
+
+
+EXPERIMENTS: tuple[Callable[[Path, int], dict[str, float]], ...] = (exclusive_or, cut)
 
 
 def main(seeds: int) -> None:

@@ -35,7 +35,7 @@ nodes:
   found: {use: retrieval, queries: vectors, docs: vectors, by: left, match: lang}
   alike: {use: similarity, docs: vectors, left: left, right: right, gold: stars}
   folder: {use: export, model: base, form: sentence_transformers, pooling: weighted}
-  languages: {use: train_classifier, docs: docs, label: lang, min_chars: 1, epochs: 2}
+  languages: {use: train_classifier, docs: docs, label: lang, min_chars: 1}
   foreign: {use: select, docs: docs, where: "lang != 'en'"}
   shots: {use: exemplars, docs: foreign, bank: docs, k: 4, max_tokens: 800}
   checked: {use: translation_checks, docs: shots, source: text, target: english, back: text, classifier: languages,

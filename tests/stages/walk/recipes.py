@@ -48,12 +48,15 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "max_rouge": (None, 0.5, 0.9),
     "min_entail": (0.3, 0.6),
     "relevant": (0.3, 1.0),
+    "k": (1, 3),
+    "max_copied": (None, 0.5, 0.9),
     "gopher_version": (101, 102),
     "exact_version": (101, 102),
 }
 
 CODE = '''"""A function of a user's."""
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -68,7 +71,8 @@ def look(table, least):
 def sort(table):
     texts = table["text"].to_pylist()
     group = [text[:1].lower() for text in texts]
-    return {{"letters": [len(text) % {longer} for text in texts], "group": group, "shown": texts,
+    vectors = np.array([[len(text) % {longer}, text.count("e") + 1] for text in texts], np.float32)
+    return {{"letters": [len(text) % {longer} for text in texts], "group": group, "shown": texts, "vector": vectors,
              "last": [text.split()[-1] if text.split() else "" for text in texts]}}
 
 
@@ -192,7 +196,7 @@ def tokens(of: Asked, folder: Path) -> dict[str, Node]:
 
 def teaching(of: Asked, folder: Path) -> dict[str, Node]:
     """What is made of groups of neighbours: rewards by prompt, pairs and their critics, samples of a context."""
-    columns = {"letters": "int64", "group": "string", "shown": "string", "last": "string"}
+    columns = {"letters": "int64", "group": "string", "shown": "string", "last": "string", "vector": "float32[2]"}
     docs = s.Map(docs=_bases(of, folder), fn="own_code:sort", version_=of["code"], writes=columns)
     ranked = s.Calibrate(docs=docs, reward="letters", by="group")
     tilted = s.TransformReward(docs=ranked, t=of["t"], kl=0.5, by="group")
@@ -209,7 +213,15 @@ def teaching(of: Asked, folder: Path) -> dict[str, Node]:
         docs=docs, question="group", context="shown", answer="last", relevant=of["relevant"], seed=of["seed"]
     )
     exact = s.ExactMatch(docs=docs, expected="last")
+    shots = s.Exemplars(docs=docs, bank=docs, lang="group", target="last", out_of="own", k=of["k"], seed=of["seed"])
+    checks = s.TranslationChecks(
+        docs=shots, source="last", out_of="en", max_copied=of["max_copied"], min_ratio=None, max_ratio=None,
+        min_probability=0.0, allow_empty=True,
+    )  # fmt: skip
+    near = s.Retrieval(queries=checks, docs=docs, match="group", depth=3)
+    alike = s.Similarity(docs=docs, left="vector", right="vector", gold="letters")
     return {
+        "shots": shots, "checks": checks, "right": s.Chrf(docs=docs, expected="last"), "near": near, "alike": alike,
         "ranked": ranked, "tilted": tilted, "wins": wins, "table": table, "mean": mean, "pairs": pairs, "cheap": cheap,
         "judged": judged, "kept": kept, "samples": samples, "exact": exact,
     }  # fmt: skip

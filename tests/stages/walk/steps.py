@@ -33,6 +33,8 @@ ROOMS = (
     "rewards",
     "teaching",
     "distillation",
+    "translation",
+    "generate",
 )  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
 ENGINE = (
