@@ -19,7 +19,7 @@ class Exemplar(NamedTuple):
     text: str
 
 
-class Wanted(NamedTuple):
+class WantedSet(NamedTuple):
     """The set of a language: the fields of `Exemplars`, and the script that the language is written in."""
 
     lang: str
@@ -30,14 +30,16 @@ class Wanted(NamedTuple):
     seed: int
 
 
-class Budget(NamedTuple):
+class TokenBudget(NamedTuple):
     """So many tokens, as a model counts them."""
 
     most: int
     tokens: Callable[[str], int]
 
 
-def choose(bank: Sequence[Exemplar], scripts: Mapping[str, str | None], how: Wanted, budget: Budget) -> list[Exemplar]:
+def choose(
+    bank: Sequence[Exemplar], scripts: Mapping[str, str | None], how: WantedSet, budget: TokenBudget
+) -> list[Exemplar]:
     """The set of a language, in the order in which it is shown. Raises DataError where the bank has not what it takes.
 
     The scripts come in the order of the draw of the first exemplar that each has within the budget. Then one exemplar
@@ -64,12 +66,12 @@ def choose(bank: Sequence[Exemplar], scripts: Mapping[str, str | None], how: Wan
     return _in_turn([line for _, line in sorted(firsts, key=lambda one: one[0])[:wanted]], how.k, budget)
 
 
-def _drawn(exemplars: Sequence[Exemplar], how: Wanted) -> list[tuple[int, Exemplar]]:
+def _drawn(exemplars: Sequence[Exemplar], how: WantedSet) -> list[tuple[int, Exemplar]]:
     numbers = draws([each.id for each in exemplars], how.seed, f"exemplars {how.lang}").tolist()
     return sorted(zip(numbers, exemplars, strict=True))
 
 
-def _in_turn(lines: Sequence[list[Exemplar]], k: int, budget: Budget) -> list[Exemplar]:
+def _in_turn(lines: Sequence[list[Exemplar]], k: int, budget: TokenBudget) -> list[Exemplar]:
     chosen: list[Exemplar] = []
     used = 0
     while len(chosen) < k and any(lines):
@@ -84,7 +86,7 @@ def _in_turn(lines: Sequence[list[Exemplar]], k: int, budget: Budget) -> list[Ex
     return chosen
 
 
-def _too_few(how: Wanted, budget: Budget, share: int, there: list[str], usable: int) -> DataError:
+def _too_few(how: WantedSet, budget: TokenBudget, share: int, there: list[str], usable: int) -> DataError:
     if how.out_of == "own":
         found = f"{'no pair' if not there else f'no pair within {share} tokens'} of {how.lang!r}"
         return DataError("exemplars.bank", found, "pairs of each language of the documents", "siftloom status")

@@ -23,7 +23,7 @@ from pipeline.bounds import Positive
 from pipeline.contract import ONE, Columns, Context, Node, Removed, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, TEXT, columns_of
-from stages.translation.choosing import Budget, Exemplar, Wanted, choose
+from stages.translation.choosing import TokenBudget, Exemplar, WantedSet, choose
 from stages.translation.scripts import letters, most
 from stages.wants import Documents, TokenizerNode
 
@@ -103,10 +103,10 @@ class Exemplars(Node):
         """The set of every language of the documents."""
         bank, written = self._bank(ctx), self._scripts(ctx, "docs", TEXT)
         of_bank = self._scripts(ctx, "bank", self.source)
-        budget = Budget(self.max_tokens, self._tokens(ctx))
+        budget = TokenBudget(self.max_tokens, self._tokens(ctx))
         sets, sizes = {}, []
         for lang in sorted(written):
-            how = Wanted(lang, written[lang], self.out_of, self.k, self.scripts, self.seed)
+            how = WantedSet(lang, written[lang], self.out_of, self.k, self.scripts, self.seed)
             found = choose(bank, of_bank, how, budget)
             shots = "".join(exemplar.text for exemplar in found)
             sets[lang] = {

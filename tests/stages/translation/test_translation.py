@@ -18,7 +18,7 @@ from recipes.worlds import ciphers
 from siftloom import Pipeline
 from siftloom import stages as s
 from stages.generate.endpoint import Endpoint
-from stages.translation.choosing import Budget, Exemplar, Wanted, choose
+from stages.translation.choosing import TokenBudget, Exemplar, WantedSet, choose
 from stages.translation.identify import identify
 from stages.translation.scripts import letters, most
 from stages.translation.signs import copied, repeated
@@ -156,8 +156,8 @@ SCRIPTS = {lang: most(letters(alphabet)) for lang, alphabet in ciphers.ALPHABETS
 
 def test_the_draw_hangs_on_the_language_the_seed_and_the_ids_alone():
     pairs = bank("xa", "xb", "xc", "xd", "xe")
-    budget = Budget(10_000, len)
-    how = Wanted("xa", SCRIPTS["xa"], "others", 8, 4, 0)
+    budget = TokenBudget(10_000, len)
+    how = WantedSet("xa", SCRIPTS["xa"], "others", 8, 4, 0)
     one = choose(pairs, SCRIPTS, how, budget)
     assert choose(pairs[::-1], SCRIPTS, how, budget) == one
     assert len(one) == 8
@@ -169,7 +169,7 @@ def test_the_draw_hangs_on_the_language_the_seed_and_the_ids_alone():
 
 
 def test_a_bank_that_is_too_small_is_named():
-    budget, how = Budget(10_000, len), Wanted("xa", SCRIPTS["xa"], "others", 8, 4, 0)
+    budget, how = TokenBudget(10_000, len), WantedSet("xa", SCRIPTS["xa"], "others", 8, 4, 0)
     for pairs, changed, of, words in (
         (
             bank("xa", "xb"),
@@ -177,7 +177,7 @@ def test_a_bank_that_is_too_small_is_named():
             budget,
             r"'xa', written in CYRILLIC, a bank of 1 other scripts \(ARMENIAN\).*4 scripts",
         ),
-        (bank("xb", "xc", "xd", "xe"), how, Budget(40, len), "0 have an exemplar within 10 tokens"),
+        (bank("xb", "xc", "xd", "xe"), how, TokenBudget(40, len), "0 have an exemplar within 10 tokens"),
         (bank("xb"), how._replace(out_of="own"), budget, "no pair of 'xa'"),
     ):
         with pytest.raises(DataError, match=words):
