@@ -23,7 +23,7 @@ from pipeline.bounds import Positive
 from pipeline.contract import ONE, Columns, Context, Node, Removed, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, TEXT, columns_of
-from stages.translation.choosing import TokenBudget, Exemplar, WantedSet, choose
+from stages.translation.choosing import Exemplar, TokenBudget, WantedSet, choose
 from stages.translation.scripts import letters, most
 from stages.wants import Documents, TokenizerNode
 

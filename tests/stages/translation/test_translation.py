@@ -18,7 +18,7 @@ from recipes.worlds import ciphers
 from siftloom import Pipeline
 from siftloom import stages as s
 from stages.generate.endpoint import Endpoint
-from stages.translation.choosing import TokenBudget, Exemplar, WantedSet, choose
+from stages.translation.choosing import Exemplar, TokenBudget, WantedSet, choose
 from stages.translation.identify import identify
 from stages.translation.scripts import letters, most
 from stages.translation.signs import copied, repeated
