@@ -1,6 +1,6 @@
 """Which vectors of a text hold what only its first and last word together say, and what a cut costs them.
 
-    python -m benchmarks.objectives.vectors [SEEDS]
+    python -m benchmarks.objectives.vectors exclusive_or|cut [SEEDS]
 
 A text is words of which the first and the last have a bit each; in training a word follows that is the exclusive or of
 the two. A linear probe asks vectors of texts without that word for it. All vectors are means over all words but the
@@ -136,17 +136,15 @@ def cut(folder: Path, seed: int, steps: int = 150) -> dict[str, float]:
     return found
 
 
-EXPERIMENTS: tuple[Callable[[Path, int], dict[str, float]], ...] = (exclusive_or, cut)
+EXPERIMENTS: dict[str, Callable[[Path, int], dict[str, float]]] = {"exclusive_or": exclusive_or, "cut": cut}
 
 
-def main(seeds: int) -> None:
-    for experiment in EXPERIMENTS:
-        for seed in range(seeds):
-            with tempfile.TemporaryDirectory() as folder:
-                found = experiment(Path(folder), seed)
-            told = ", ".join(f"{name} {value:.3f}" for name, value in found.items())
-            print(f"{experiment.__name__} {seed}: {told}", flush=True)
+def main(name: str, seeds: int) -> None:
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            found = EXPERIMENTS[name](Path(folder), seed)
+        print(f"{name} {seed}:", ", ".join(f"{arm} {value:.3f}" for arm, value in found.items()), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 3)
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 3)

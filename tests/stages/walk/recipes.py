@@ -56,7 +56,6 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 CODE = '''"""A function of a user's."""
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -71,8 +70,7 @@ def look(table, least):
 def sort(table):
     texts = table["text"].to_pylist()
     group = [text[:1].lower() for text in texts]
-    vectors = np.array([[len(text) % {longer}, text.count("e") + 1] for text in texts], np.float32)
-    return {{"letters": [len(text) % {longer} for text in texts], "group": group, "shown": texts, "vector": vectors,
+    return {{"letters": [len(text) % {longer} for text in texts], "group": group, "shown": texts,
              "last": [text.split()[-1] if text.split() else "" for text in texts]}}
 
 
@@ -196,7 +194,7 @@ def tokens(of: Asked, folder: Path) -> dict[str, Node]:
 
 def teaching(of: Asked, folder: Path) -> dict[str, Node]:
     """What is made of groups of neighbours: rewards by prompt, pairs and their critics, samples of a context."""
-    columns = {"letters": "int64", "group": "string", "shown": "string", "last": "string", "vector": "float32[2]"}
+    columns = {"letters": "int64", "group": "string", "shown": "string", "last": "string"}
     docs = s.Map(docs=_bases(of, folder), fn="own_code:sort", version_=of["code"], writes=columns)
     ranked = s.Calibrate(docs=docs, reward="letters", by="group")
     tilted = s.TransformReward(docs=ranked, t=of["t"], kl=0.5, by="group")
@@ -218,10 +216,8 @@ def teaching(of: Asked, folder: Path) -> dict[str, Node]:
         docs=shots, source="last", out_of="en", max_copied=of["max_copied"], min_ratio=None, max_ratio=None,
         min_probability=0.0, allow_empty=True,
     )  # fmt: skip
-    near = s.Retrieval(queries=checks, docs=docs, match="group", depth=3)
-    alike = s.Similarity(docs=docs, left="vector", right="vector", gold="letters")
     return {
-        "shots": shots, "checks": checks, "right": s.Chrf(docs=docs, expected="last"), "near": near, "alike": alike,
+        "shots": shots, "checks": checks, "right": s.Chrf(docs=docs, expected="last"),
         "ranked": ranked, "tilted": tilted, "wins": wins, "table": table, "mean": mean, "pairs": pairs, "cheap": cheap,
         "judged": judged, "kept": kept, "samples": samples, "exact": exact,
     }  # fmt: skip

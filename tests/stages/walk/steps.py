@@ -34,7 +34,6 @@ ROOMS = (
     "teaching",
     "distillation",
     "translation",
-    "generate",
 )  # of the nodes in the recipes
 LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
 ENGINE = (
