@@ -43,10 +43,11 @@ nodes:
   right: {use: chrf, docs: shots, expected: english}
 """
 KILLS = (  # about in the order in which the nodes run
-    "exemplars-:before-receipt", "exemplars-:after-receipt:2", "chrf-:before-receipt", "posterior-:after-piece:2",
-    "posterior-:before-receipt", "generate-:after-piece:2", "generate-:before-receipt", "generate-:before-manifest",
-    "retrieval-:before-receipt", "retrieval-:before-manifest", "similarity-:before-receipt", "export-:before-receipt",
-    "translation_checks-:before-receipt", "translation_checks-:after-receipt:2",
+    "exemplars-:before-receipt", "exemplars-:after-receipt:2", "chrf-:before-receipt",
+    "translation_checks-:before-receipt", "translation_checks-:after-receipt:2", "export-:before-receipt",
+    "posterior-:after-piece:2", "posterior-:before-receipt", "generate-:after-piece:2", "generate-:before-receipt",
+    "generate-:before-manifest", "retrieval-:before-receipt", "retrieval-:before-manifest",
+    "similarity-:before-receipt",
 )  # fmt: skip
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
