@@ -35,7 +35,7 @@ ROOMS = (
     "distillation",
     "translation",
 )  # of the nodes in the recipes
-LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
+LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken", "sacrebleu.metrics.chrf")
 ENGINE = (
     "pipeline.driver.clean",
     "pipeline.driver.verify",
