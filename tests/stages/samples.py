@@ -27,7 +27,9 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
     "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
     "step_tree": {"prompt": "{text}", "reward": load_value("tool_call")(expected="url")},
-    "call_match": {"expected": "url"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
+    "exemplars": {"lang": "source", "target": "source"}, "translation_checks": {"source": "url", "out_of": "en"},
+    "call_match": {"expected": "url"}, "chrf": {"expected": "url"},
+    "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
     "url",
@@ -47,6 +49,8 @@ WIDER = (
     "critics",
     "entail",
     "kaft",
+    "translation_checks",
+    "chrf",
     "transform_reward",
     "semantic_dedup",
     "similarity",

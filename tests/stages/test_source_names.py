@@ -36,7 +36,8 @@ NAMED = {
 }
 # all files of a field in order of their names, each found by its place
 BY_CONTENT = {
-    "decontaminate", "fasttext_model", "keyword", "language", "line_patterns", "patterns", "safety", "tidy", "url",
+    "decontaminate", "fasttext_model", "keyword", "language", "line_patterns", "patterns", "safety", "tidy",
+    "translation_checks", "url",
 }  # fmt: skip
 
 
