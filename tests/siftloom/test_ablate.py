@@ -59,6 +59,7 @@ def test_the_arms_differ_in_their_documents_alone(folder: Path) -> None:
             arms_of(nodes, arms, Budget())
 
 
+@pytest.mark.long
 def test_a_real_difference_is_said_to_be_real(folder: Path) -> None:
     words = ["ablate", "two.yaml", "prose", "noise", "--tokens", "16384", "--seeds", "1", "--here"]
     said = siftloom(*words, cwd=folder).stdout
