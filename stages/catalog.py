@@ -64,6 +64,10 @@ NODES = {
     "cluster": "stages.generate.cluster:Cluster",
     "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
+    "audio": "stages.speech.audio:Audio",
+    "train_units": "stages.speech.train_units:TrainUnits",
+    "units": "stages.speech.units:SpeechUnits",
+    "unit_distance": "stages.speech.unit_distance:UnitDistance",
     "haystack": "stages.needle.haystack:Haystack",
     "needle": "stages.needle.needle:Needle",
     "kaft": "stages.teaching.kaft:Kaft",
@@ -74,16 +78,20 @@ NODES = {
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
+    "dclm_eval": "stages.in_context.dclm_eval:DclmEval",
     "equal_kl": "stages.rewards.equal_kl:EqualKl",
     "pairs": "stages.distillation.pairs:Pairs",
     "critics": "stages.distillation.critics:Critics",
     "entail": "stages.distillation.entail:Entail",
     "diverse": "stages.distillation.diverse:Diverse",
+    "step_tree": "stages.tools.step_tree:StepTree",
+    "call_match": "stages.tools.call_match:CallMatch",
     "select": "stages.select:Select",
     "outliers": "stages.outliers:Outliers",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
     "pack_samples": "stages.tokens.pack_samples:PackSamples",
+    "vocabulary": "stages.tokens.vocabulary:NumberVocabulary",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
     "posterior": "stages.generate.posterior:Posterior",
@@ -154,10 +162,14 @@ SAMPLES = {
     "classes": "stages.tokens.classes:Classes",
 }
 GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}
+REWARDS = {"tool_call": "stages.tools.reward:ToolCall"}
+CHANGES = {"one_of": "stages.speech.changes:OneOf"}
+FRAMES = {"log_mel": "stages.speech.frames:LogMel"}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES, **REWARDS, **CHANGES,
+    **FRAMES,
 }  # fmt: skip
 
 
