@@ -531,6 +531,12 @@ class Context(ABC):
         """The files behind a `sources()` field of this node, in order."""
 
     @abstractmethod
+    def file(self, digest: str, of: Of = "docs") -> Source:
+        """The source file with this SHA-256 behind the rows of an input, for `open_source`: a sound, say. The base that
+        laid the rows down has named it in `NewShard.files`.
+        """
+
+    @abstractmethod
     def open_source(self, source: Source) -> BinaryIO:
         """A seekable binary stream of a source file, local or remote."""
 

@@ -84,6 +84,7 @@ class NewShard:
     text_bytes  UTF-8 bytes of all texts
     ext         the rows are in the task's own Parquet file `<phase>/<task key><ext>`, with at least `id` and `text`
     in_place    the rows are in a source file
+    files       SHA-256 digests of the source files that later nodes open for its rows (`Context.file`), such as sounds
     state_ext   the task's file `<phase>/<task key><state_ext>` has one int16 column `state` (0 = alive, else 1 + the
                 index in the node's `reasons`), for rows that cannot be used; left out when there are none
     """
@@ -93,6 +94,7 @@ class NewShard:
     text_bytes: int
     ext: str | None = None
     in_place: InPlace | None = None
+    files: tuple[str, ...] | None = None
     state_ext: str | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +108,8 @@ class NewShard:
             objects = {ours: list(theirs) for ours, theirs in self.in_place.objects.items()}
             columns = dict(self.in_place.columns)
             form["in_place"] |= {"row_groups": list(self.in_place.row_groups), "columns": columns, "objects": objects}
+        if self.files is not None:
+            form["files"] = list(self.files)
         return form
 
     @staticmethod
@@ -114,7 +118,8 @@ class NewShard:
         place = form.get("in_place")
         if place is not None:
             place = InPlace(**{**place, "row_groups": tuple(place["row_groups"])})
-        return NewShard(**{**form, "in_place": place})
+        files = None if form.get("files") is None else tuple(form["files"])
+        return NewShard(**{**form, "in_place": place, "files": files})
 
 
 def shard_facts(shards: Iterable[NewShard]) -> dict[str, Any]:

@@ -64,13 +64,21 @@ NODES = {
     "cluster": "stages.generate.cluster:Cluster",
     "semantic_dedup": "stages.generate.semantic_dedup:SemanticDedup",
     "judge": "stages.generate.judge:Judge",
+    "audio": "stages.speech.audio:Audio",
+    "train_units": "stages.speech.train_units:TrainUnits",
+    "units": "stages.speech.units:SpeechUnits",
+    "unit_distance": "stages.speech.unit_distance:UnitDistance",
     "haystack": "stages.needle.haystack:Haystack",
     "needle": "stages.needle.needle:Needle",
     "kaft": "stages.teaching.kaft:Kaft",
     "exact_match": "stages.teaching.exact_match:ExactMatch",
+    "exemplars": "stages.translation.exemplars:Exemplars",
+    "translation_checks": "stages.translation.translation_checks:TranslationChecks",
+    "chrf": "stages.translation.chrf:Chrf",
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
+    "dclm_eval": "stages.in_context.dclm_eval:DclmEval",
     "equal_kl": "stages.rewards.equal_kl:EqualKl",
     "pairs": "stages.distillation.pairs:Pairs",
     "critics": "stages.distillation.critics:Critics",
@@ -83,6 +91,7 @@ NODES = {
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
     "pack": "stages.tokens.pack:Pack",
     "pack_samples": "stages.tokens.pack_samples:PackSamples",
+    "vocabulary": "stages.tokens.vocabulary:NumberVocabulary",
     "export_tokens": "stages.tokens.export_tokens:ExportTokens",
     "pretrain": "stages.training.pretrain:Pretrain",
     "posterior": "stages.generate.posterior:Posterior",
@@ -154,10 +163,13 @@ SAMPLES = {
 }
 GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}
 REWARDS = {"tool_call": "stages.tools.reward:ToolCall"}
+CHANGES = {"one_of": "stages.speech.changes:OneOf"}
+FRAMES = {"log_mel": "stages.speech.frames:LogMel"}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES, **REWARDS,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES, **REWARDS, **CHANGES,
+    **FRAMES,
 }  # fmt: skip
 
 

@@ -159,12 +159,15 @@ def _digests(store: Store) -> Iterator[Finding]:
 
 
 def _sources(store: Store, record: dict[str, Any]) -> Iterator[Finding]:
-    """Check source files whose rows are read in place: nobody but the user can restore those."""
+    """Check source files that later nodes open again, for rows in place or for sounds: nobody but the user can restore
+    those.
+    """
     used: dict[str, str] = {}
     for label, entry in record["nodes"].items():
         manifest = manifest_of(store, entry["folder"])
         for shards in manifest.get("shards", {}).values():
             used |= {shard["in_place"]["digest"]: label for shard in shards if "in_place" in shard}
+            used |= {digest: label for shard in shards for digest in shard.get("files", ())}
     for source in record.get("sources", ()):
         if source["digest"] in used:
             try:

@@ -43,6 +43,7 @@ class BaseShard:
     in_place: InPlace | None = None
     source: Source | None = None  # of an in-place shard, as the current run finds it
     state_file: str | None = None
+    files: tuple[Source, ...] = ()  # that later nodes open for its rows, as the current run finds them
 
     @staticmethod
     def of(base: str, folder: str, phase: str, task: str, new: NewShard, sources: Mapping[str, Source]) -> BaseShard:
@@ -53,6 +54,7 @@ class BaseShard:
             in_place=new.in_place,
             source=sources.get(new.in_place.digest) if new.in_place else None,
             state_file=f"{task}{new.state_ext}" if new.state_ext else None,
+            files=tuple(sources[digest] for digest in new.files or () if digest in sources),
         )  # fmt: skip
 
 

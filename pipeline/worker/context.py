@@ -59,6 +59,7 @@ class TaskContext(Context):
         self.reads: dict[tuple[str, str, str], str] = {}
         self._receipts: Receipts = {} if receipts is None else receipts
         self._opened: dict[Address, Source] = {}
+        self._files: dict[Of, dict[str, Source]] = {}
         self._log_event = log_event
 
     # rows ------------------------------------------------------------------------------------------------------------
@@ -179,6 +180,16 @@ class TaskContext(Context):
 
     def sources(self, of: str = "paths") -> Sequence[Source]:
         return self.binding.sources.get(of, ())
+
+    def file(self, digest: str, of: Of = "docs") -> Source:
+        if of not in self._files:
+            shards = self._stream(of).shards
+            self._files[of] = {source.digest: source for base in shards for source in base.files}
+        try:
+            return self._files[of][digest]
+        except KeyError:
+            place = f"{self.node.kind()} {self.phase}/{self.key}"
+            raise DataError(place, f"no file {digest[:12]} behind {of!r}", "a file of the run's sources") from None
 
     def open_source(self, source: Source) -> BinaryIO:
         self._opened[source.path] = source

@@ -32,7 +32,7 @@ from pipeline.contract import (
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws
 from stages.documents import ID, TEXT, columns_of
-from stages.generate.vectors import assign, save, vectors_of
+from stages.generate.vectors import add_up, assign, move, save, vectors_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -149,11 +149,7 @@ class TrainClusters(Node):
         sums = np.zeros((len(centres), 1 + centres.shape[1]))
         total = 0.0
         for table in self._rows(ctx, shards=[shard for shard in ctx.shards() if shard.name == key]):
-            vectors = vectors_of(table[self.by])
-            nearest, distance = assign(vectors, centres)
-            np.add.at(sums[:, 0], nearest, 1.0)
-            np.add.at(sums[:, 1:], nearest, vectors.astype(np.float64))
-            total += float(distance.astype(np.float64).sum())
+            total += add_up(sums, vectors_of(table[self.by]), centres)
         with ctx.create(".npy") as path:
             save(path, sums)
         return Result(counts={"documents": int(sums[:, 0].sum())}, facts={"distance": total})
@@ -165,12 +161,10 @@ class TrainClusters(Node):
         sums = np.zeros((len(before), 1 + before.shape[1]))
         for key in ctx.keys(phase):
             sums += np.load(ctx.path(phase, key, ".npy"))
-        counts = sums[:, :1]
-        after = np.where(counts > 0, sums[:, 1:] / np.maximum(counts, 1), before).astype(np.float32)
-        moved = float(np.sqrt(((after - before).astype(np.float64) ** 2).sum(1).mean()))
+        after, moved = move(before, sums)
         with ctx.create(".npy") as path:
             save(path, after)
-        return Result(counts={"documents": int(counts.sum())}, facts={"moved": moved})
+        return Result(counts={"documents": int(sums[:, 0].sum())}, facts={"moved": moved})
 
     def _finish(self, ctx: Context, key: str) -> Result:
         """Write the last centres, the largest clusters first, and their portraits for the report."""

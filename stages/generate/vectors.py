@@ -51,6 +51,29 @@ def assign(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nda
     return nearest, np.sqrt(squares).astype(np.float32)
 
 
+def add_up(sums: np.ndarray, vectors: np.ndarray, centres: np.ndarray) -> float:
+    """Add vectors to the sums of their clusters, float64 [k, 1 + width] with their numbers in front, one after another.
+    Return the sum of their distances.
+    """
+    import numpy as np
+
+    nearest, distance = assign(vectors, centres)
+    np.add.at(sums[:, 0], nearest, 1.0)
+    np.add.at(sums[:, 1:], nearest, vectors.astype(np.float64))
+    return float(distance.astype(np.float64).sum())
+
+
+def move(centres: np.ndarray, sums: np.ndarray) -> tuple[np.ndarray, float]:
+    """The centres of such sums, float32, and how far they moved, as the root mean square over all. One without vectors
+    stays where it is.
+    """
+    import numpy as np
+
+    counts = sums[:, :1]
+    after = np.where(counts > 0, sums[:, 1:] / np.maximum(counts, 1), centres).astype(np.float32)
+    return after, float(np.sqrt(((after - centres).astype(np.float64) ** 2).sum(1).mean()))
+
+
 def save(path: Any, array: np.ndarray) -> None:
     """`np.save` under the path's own name."""
     import numpy as np

@@ -45,7 +45,8 @@ NOT_CARRIED = (TEXT, SOURCE, "row", "tokens", "bytes", *OF_SAMPLES)  # in the ro
 class Pack(Node):
     """Pack the alive documents that are not held out into rows of `length` + 1 tokens.
 
-    tokenizer  a `tokenizer` node
+    tokenizer  a `tokenizer` node; of documents with `ids` a `vocabulary` too
+    ids       a column of list<int32>, such as `units` adds: the ids of a document, which are packed instead of its text
     length    T, tokens a model sees at once
     window    documents among which the best fit is sought; bounds memory
     holdout   a node with a column `held_out` over the same base: its held-out documents, and the duplicates
@@ -68,6 +69,7 @@ class Pack(Node):
     max_rows: Positive | None = None
     seed: int = 0
     carry: tuple[str, ...] = ()
+    ids: str | None = None
 
     version = 4
     samples: ClassVar[bool] = False  # whether some places of the rows are not learned
@@ -92,6 +94,9 @@ class Pack(Node):
             )
 
         have = columns_of(self.docs)
+        if self.ids is not None and have.get(self.ids) != "list<int32>":
+            found = f"{self.ids!r} of type {have[self.ids]}" if self.ids in have else f"no column {self.ids!r}"
+            raise RecipeError("pack.ids", found, "a column of list<int32>, as `units` adds it")
         for name in self.carry:
             if name not in have:
                 near = get_close_matches(name, have, n=1)
@@ -166,12 +171,17 @@ class Pack(Node):
     @property
     def read(self) -> tuple[str, ...]:
         """The columns that rows are made of."""
-        return (TEXT,)
+        return (TEXT,) if self.ids is None else (self.ids,)
 
     def writer(self, ctx: Context, barred: frozenset[int], carry: Mapping[str, bool]) -> PackWriter:
         """What makes the rows of a shard; see `PackWriter`."""
+        from stages.tokens.pack_ids import IdsWriter
         from stages.tokens.pack_shard import PackWriter
 
+        if self.ids is not None:
+            return IdsWriter(
+                ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry, self.half, column=self.ids
+            )
         return PackWriter(ctx, tokenizer_file(ctx), self.length + 1, self.window, barred, carry, self.half)
 
     def _meta(self, ctx: Context, key: str) -> Result:

@@ -44,6 +44,10 @@ class PackSamples(Pack):
 
     def check(self) -> None:
         super().check()
+        if self.ids is not None:
+            raise RecipeError(
+                "pack_samples.ids", f"{self.ids!r}", "no ids: samples are made of texts", "`pack` takes ids"
+            )
         check_columns("pack_samples.sample", self.sample, self.docs)
         reserved = getattr(self.tokenizer, "reserved", None)  # None: known once its file is read
         if missing := [name for name in self.sample.needs if reserved is not None and name not in reserved]:

@@ -10,11 +10,13 @@ import pytest
 
 from pipeline.graph import build
 from pipeline.recipe import parse
-from recipes.worlds import coins, facts, grammar, tools
+from recipes.worlds import ciphers, coins, facts, grammar, tools
 from siftloom.vocabulary import vocabulary
 from stages.tools.call import grade
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows, "tools": tools.rows}
+WORLDS = {
+    "ciphers": ciphers.rows, "coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows, "tools": tools.rows,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WORLDS)

@@ -18,8 +18,10 @@ from pipeline.graph import build
 from pipeline.recipe.vocabulary import fields_of
 from stages.catalog import (
     ADAPTERS,
+    CHANGES,
     COLLATORS,
     FEEDS,
+    FRAMES,
     FREEZE,
     GUIDES,
     LANGUAGE_MODELS,
@@ -61,7 +63,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
-    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, REWARDS,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, REWARDS, CHANGES, FRAMES,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -81,6 +83,7 @@ WORDS = {
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
     "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
     "wanted": ("<a>", "<b>"), "expected": ("url", "source"), "boundaries": (("(", ", "), (".",)),
+    "clean": ("units", "other"), "changed": ("units", "other"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -98,8 +101,9 @@ def files(folder: Path) -> dict[str, str]:
         "a.jsonl": "".join(json.dumps(row) + "\n" for row in rows),
         "b.jsonl": "".join(json.dumps(row) + "\n" for row in rows[:4]),
         "evals.jsonl": json.dumps({"text": "which words are in the evaluation " * 4}) + "\n",
-        "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
+        "a.wav": "a sound", "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
         "other/config.json": json.dumps({**LLAMA, "num_hidden_layers": 2}),
+        "copa.jsonl": json.dumps({"query": "a", "choices": ["b"], "gold": 0}),
         "model.bin": "m", "other.bin": "o", "e2/evals.jsonl": json.dumps({"text": "another set " * 9}) + "\n",
         "catalogue_rules.py": FUNCTIONS,
     }  # fmt: skip
@@ -152,10 +156,14 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)
+    node("dclm_eval", model=folder, paths=(at["copa.jsonl"],), beside=(at["words.txt"],))
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
     node("measure", docs=scored, value="quality", by="topic")
     node("kaft", docs=docs, question="url", context="url", answer="url", type_="url")
     node("exact_match", docs=docs, expected="url")
+    node("exemplars", docs=docs, bank=docs, lang="url", target="url")
+    node("translation_checks", docs=docs, source="url", out_of="en", back="url")
+    node("chrf", docs=docs, expected="url")
     ranked = node("calibrate", docs=scored, reward="quality", by="topic")
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
     wins = node("win_rate", policy=scored, reference=scored, reward="quality", by="topic", nats=("ref_loss", "quality"))
@@ -169,6 +177,10 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     rows = node("pack", docs=split, tokenizer=tokenizer, length=16)
     node("pack_samples", docs=docs, tokenizer=tokenizer, length=16, sample=load_value("answer")(prompt="url"))
     node("export_tokens", rows=rows)
+    sounds = node("audio", paths=(at["a.wav"],))
+    units = node("units", docs=sounds, model=node("train_units", docs=sounds, k=4))
+    node("unit_distance", docs=dataclasses.replace(units, docs=units, as_="other"), changed="other")
+    node("vocabulary", size=4)
     train = node("pretrain", rows=rows, model=m.Llama("1m"), device="cpu", precision="fp32", steps=4, micro_batches=4)
     other = dataclasses.replace(train, seed=1)
     node("score_loss", docs=docs, proxies=folder)

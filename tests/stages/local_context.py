@@ -73,6 +73,9 @@ class LocalContext(Context):
     def sources(self, of="paths"):
         return self.files.get(of, [])
 
+    def file(self, digest, of="docs"):
+        return next(source for listed in self.files.values() for source in listed if source.digest == digest)
+
     def open_source(self, source):
         return open(source.path, "rb")
 

@@ -19,14 +19,17 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "train_classifier": {"label": "source"}, "train_head": {"label": "a"}, "generate": {"prompt": "{text}"},
     "select": {"where": "text == 'a'"}, "likelihood": {"prompt": "{source}", "target": "{text}"},
     "measure": {"value": "a"}, "outliers": {"max": {"a": 0.9}}, "exact_match": {"expected": "url"},
-    "needle": {"lengths": (64,)},
+    "needle": {"lengths": (64,)}, "unit_distance": {"changed": "units"}, "train_units": {"k": 4},
+    "vocabulary": {"size": 4}, "dclm_eval": {"paths": ("copa.jsonl",)},
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "similarity": {"left": "vector", "right": "vector", "gold": "a"},
     "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
     "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
     "step_tree": {"prompt": "{text}", "reward": load_value("tool_call")(expected="url")},
-    "call_match": {"expected": "url"}, "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
+    "exemplars": {"lang": "source", "target": "source"}, "translation_checks": {"source": "url", "out_of": "en"},
+    "call_match": {"expected": "url"}, "chrf": {"expected": "url"},
+    "map": {"fn": "a:b", "removes": ("c",)}, "ablation": {"labels": ("a", "b")},
 }  # fmt: skip
 WIDER = (
     "url",
@@ -46,6 +49,8 @@ WIDER = (
     "critics",
     "entail",
     "kaft",
+    "translation_checks",
+    "chrf",
     "transform_reward",
     "semantic_dedup",
     "similarity",
@@ -65,6 +70,10 @@ def sample(kind: str, **fields: Any) -> Any:
     if kind == "retrieval":
         docs = load("map")(docs=Read(paths=["docs.jsonl"]), fn="a:b", writes=WIDE)
         fields = {"queries": docs, "docs": docs, **fields}
+    if kind in ("train_units", "units") and "docs" not in fields:
+        fields["docs"] = sample("audio", paths=("a.wav",))
+    if kind == "unit_distance" and "docs" not in fields:
+        fields["docs"] = sample("units")
     if kind == "pack_samples" and "sample" not in fields:
         fields["sample"] = load_value("answer")(prompt="source", answer="text")
     if kind == "tokenizer" and "from_" not in fields:

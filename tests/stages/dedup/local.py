@@ -168,6 +168,9 @@ class LocalContext(Context):
             for i, path in enumerate(files)
         ]
 
+    def file(self, digest, of="docs"):
+        raise NotImplementedError
+
     def open_source(self, source):
         return open(source.path, "rb")
 

@@ -198,6 +198,7 @@ def test_what_does_not_fit_is_named_before_anything_runs():
         Evaluate(model=model, docs=docs, which="all", sample=Preference()).check()
 
 
+@pytest.mark.long
 def test_at_its_start_a_model_is_its_own_reference_and_equal_sides_are_no_preference(tmp_path):
     words = "tide moon harbour salt rope lantern gull".split()
     lines = [
