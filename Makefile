@@ -6,13 +6,19 @@ STAMP  := $(VENV)/.installed
 STORE  ?= runs
 export PYTHONWARNINGS := ignore
 
-.PHONY: demo test check faults clusters bench evidence docs wheel clean
+.PHONY: demo test long check faults clusters bench evidence docs wheel clean
 
 demo: $(STAMP)
 	$(BIN)/siftloom demo --store $(STORE)
 
+PARALLEL = -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not faults and not clusters" -n logical --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not long and not faults and not clusters" $(PARALLEL)
+
+# What `make test` leaves out because it takes longer than all the rest: before a release, and after work on the engine or a training.
+long: $(STAMP)
+	$(BIN)/python -m pytest -m long $(PARALLEL)
 
 check: $(STAMP)
 	$(BIN)/ruff check .

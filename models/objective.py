@@ -61,10 +61,12 @@ class OwnTensor(NamedTuple):
 @dataclass(frozen=True, kw_only=True)
 class Objective(metaclass=Typed):
     """Base of all objectives. `reads` names the carried columns that `Batch.columns` must hold; `asks_start`: it reads
-    the model that the run starts from; `owns`: the numbers that it learns, and gets by `with_numbers`.
+    the model that the run starts from; `owns`: the numbers that it learns, and gets by `with_numbers`; `told`: roles of
+    pieces whose plain loss stands in the record too.
     """
 
     reads: ClassVar[tuple[str, ...]] = ()
+    told: ClassVar[tuple[str, ...]] = ()
     unit: ClassVar[Literal["token", "group"]] = "token"  # what one loss is of
 
     @property

@@ -129,7 +129,9 @@ class Graph:
                         self.names[node],
                         f"the column {name!r}, which {self.names[have[name]]!r} has added already",
                         "one column of a name on a path",
-                        f"give it another name with `as:` in {self.names[node]}",
+                        f"give it another name with `as:` in {self.names[node]}"
+                        if hasattr(node, "as_")
+                        else f"leave {self.names[node]} or {self.names[have[name]]} out of this path",
                     )
             for phase in shard_phases:
                 for name in phase.needs:

@@ -27,11 +27,16 @@ class Budget:
         return max(1, round(self.tokens / (LENGTH * BATCH_ROWS)))
 
 
-def arms_of(nodes: Mapping[str, Node], arms: Sequence[str], budget: Budget) -> dict[str, Node]:
+def arms_of(
+    nodes: Mapping[str, Node], arms: Sequence[str], budget: Budget, judge: str | None = None
+) -> dict[str, Node]:
     """The nodes of an ablation by name; the last one, `ablation`, is its table.
 
-    The tokenizer and the held-out documents are those of the split behind the arms, so that nothing but the documents
-    differs. Raises RecipeError for names that are no documents, and where no arm has a split behind it.
+    judge  the node whose held-out documents judge all arms: the split behind them unless another is named, such as one
+           that has left the bad documents behind
+
+    The tokenizer is that of the split behind the arms, so that nothing but the documents differs. Raises RecipeError
+    for names that are no documents, and where no arm has a split behind it.
     """
     from models.optim_config import AdamW
     from models.presets import Llama
@@ -42,7 +47,7 @@ def arms_of(nodes: Mapping[str, Node], arms: Sequence[str], budget: Budget) -> d
     if len(set(arms)) < 2 or len(set(arms)) < len(arms):
         raise RecipeError("ablate", f"the arms {', '.join(arms) or '(none)'}", "two or more different nodes")
     documents = [name for name, node in nodes.items() if _gives_rows(node)]
-    for arm in arms:
+    for arm in (*arms, *([judge] if judge else [])):
         if arm not in documents:
             raise RecipeError(f"ablate {arm}", "no node of documents of this name", f"one of {', '.join(documents)}")
     split = next((found for arm in arms if (found := split_behind(nodes[arm], set())) is not None), None)
@@ -65,7 +70,9 @@ def arms_of(nodes: Mapping[str, Node], arms: Sequence[str], budget: Budget) -> d
                 rows=rows, model=Llama(budget.preset, init_std=0.06), optimizer=AdamW(lr=0.01), steps=budget.steps,
                 batch_rows=BATCH_ROWS, seed=seed,
             )  # fmt: skip
-            score = s.Evaluate(model=model, docs=split, sample_bytes=budget.sample_bytes, samples=0)
+            score = s.Evaluate(
+                model=model, docs=nodes[judge] if judge else split, sample_bytes=budget.sample_bytes, samples=0
+            )
             made |= {f"{arm}_model_{seed}": model, f"{arm}_score_{seed}": score}
             runs.append(score)
     made["ablation"] = s.Ablation(runs=tuple(runs), labels=tuple(arms))

@@ -72,14 +72,20 @@ NODES = {
     "needle": "stages.needle.needle:Needle",
     "kaft": "stages.teaching.kaft:Kaft",
     "exact_match": "stages.teaching.exact_match:ExactMatch",
+    "exemplars": "stages.translation.exemplars:Exemplars",
+    "translation_checks": "stages.translation.translation_checks:TranslationChecks",
+    "chrf": "stages.translation.chrf:Chrf",
     "calibrate": "stages.rewards.calibrate:Calibrate",
     "transform_reward": "stages.rewards.transform_reward:TransformReward",
     "win_rate": "stages.rewards.win_rate:WinRate",
+    "dclm_eval": "stages.in_context.dclm_eval:DclmEval",
     "equal_kl": "stages.rewards.equal_kl:EqualKl",
     "pairs": "stages.distillation.pairs:Pairs",
     "critics": "stages.distillation.critics:Critics",
     "entail": "stages.distillation.entail:Entail",
     "diverse": "stages.distillation.diverse:Diverse",
+    "step_tree": "stages.tools.step_tree:StepTree",
+    "call_match": "stages.tools.call_match:CallMatch",
     "select": "stages.select:Select",
     "outliers": "stages.outliers:Outliers",
     "tokenizer": "stages.tokens.tokenizer:Tokenizer",
@@ -156,13 +162,14 @@ SAMPLES = {
     "classes": "stages.tokens.classes:Classes",
 }
 GUIDES = {"gedi_guide": "stages.generate.guide:GediGuide", "difference": "stages.generate.guide:Difference"}
+REWARDS = {"tool_call": "stages.tools.reward:ToolCall"}
 CHANGES = {"one_of": "stages.speech.changes:OneOf"}
 FRAMES = {"log_mel": "stages.speech.frames:LogMel"}
 FEEDS = {"stream": "stages.training.stream:RowStream"}
 VALUES = {
     **LANGUAGE_MODELS, **MODELS, **REWEIGHTING, **OPTIMISERS, **LR_SCHEDULES, **OBJECTIVES, **COLLATORS, **ORDERS,
-    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES,
-    **CHANGES, **FRAMES,
+    **FREEZE, **ADAPTERS, **STAGES, **MATCH, **FEEDS, **SAMPLES, **TRANSFORMS, **GUIDES, **REWARDS, **CHANGES,
+    **FRAMES,
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from pipeline.arrow import arrow_type
 from pipeline.contract import Columns, Context, Form, Node, Removed, RowFunction, RowNode
 from pipeline.errors import DataError, RecipeError
 from stages.documents import RESERVED, TEXT
@@ -148,7 +149,7 @@ class Map(RowNode):
     def _array(self, values: Any, kind: str, rows: int, name: str) -> pa.Array:
         import pyarrow as pa
 
-        wanted = pa.type_for_alias(kind)
+        wanted = arrow_type(kind)
         try:
             if isinstance(values, pa.ChunkedArray):
                 values = values.combine_chunks()

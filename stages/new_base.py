@@ -50,6 +50,11 @@ class NewBaseNode(Node):
     new_base = "shards"
     carries = False
 
+    @property
+    def writer(self) -> type[NewRowsWriter]:
+        """What writes the new rows of a shard."""
+        return NewRowsWriter
+
     @abstractmethod
     def open(self, ctx: Context) -> NewRows:
         """Runs once per worker: load models here. Returns the function from one batch of alive rows to the new rows.
@@ -89,7 +94,7 @@ class NewBaseNode(Node):
         return ShardPhase(
             name="shards",
             load=self.open,
-            open=lambda ctx: _NewRowsWriter(ctx, self),
+            open=lambda ctx: self.writer(ctx, self),
             needs=(*self.reads(), "_row"),
             resources=self.resources(),
             batch_rows=batch_rows,
@@ -140,8 +145,8 @@ class BaseWriter:
             self._file.write(group, pc.sum(pc.binary_length(group[TEXT])).as_py() or 0)
 
 
-class _NewRowsWriter:
-    """New rows from the rows of one shard."""
+class NewRowsWriter:
+    """New rows from the rows of one shard. A node that counts more than rows has one of its own."""
 
     def __init__(self, ctx: Context, node: NewBaseNode) -> None:
         self.ctx, self.node, self.shard = ctx, node, ctx.shard
@@ -152,9 +157,12 @@ class _NewRowsWriter:
 
     def work(self, table: pa.Table) -> pa.Table:
         """Return the new rows of one batch."""
+        return self.placed(table, self.new_rows(table.select(list(self.node.reads()))))
+
+    def placed(self, table: pa.Table, made: pa.Table) -> pa.Table:
+        """Return new rows with their ids and the places of their parents, rows of `table`."""
         import pyarrow as pa
 
-        made = self.new_rows(table.select(list(self.node.reads())))
         wanted = {TEXT, PARENTS, *self.node.columns()}
         if missing := wanted - set(made.column_names):
             raise DataError(self.place, f"new rows without {sorted(missing)}", f"the columns {sorted(wanted)}")

@@ -20,6 +20,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,6 +39,14 @@ PAGES = sorted(
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 SAVED = re.compile(r"# (\S+\.yaml)\n")  # the first line of a recipe that the reader saves for the commands below
 LANGUAGES = {"python", "bash", "yaml", "text", "json"}
+# Their blocks run pipelines for a quarter of a minute and more.
+LONG = (
+    "docs/tutorial.md",
+    "docs/notebook.ipynb",
+    "docs/recipes.md",
+    "docs/howto/thresholds.md",
+    "docs/howto/own_node.md",
+)
 
 
 # Runs blocks that come as JSON lines, with the value of a last expression shown as a notebook shows it.
@@ -88,10 +97,16 @@ def test_every_fence_names_its_language(page):
         assert language in LANGUAGES, f"a block of {language or 'no language'}: {body[:80]}"
 
 
+def with_blocks() -> list[Any]:
+    return [
+        pytest.param(page, marks=[pytest.mark.long] if named(page) in LONG else [], id=named(page))
+        for page in PAGES
+        if {"python", "bash", "yaml"} & dict(blocks(page)).keys()
+    ]
+
+
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if {"python", "bash", "yaml"} & dict(blocks(page)).keys()], ids=named
-)
+@pytest.mark.parametrize("page", with_blocks())
 def test_blocks_run(page, folder):
     python = subprocess.Popen(
         [sys.executable, "-c", INTERPRETER], cwd=folder, env=environment(), text=True, stdin=subprocess.PIPE,

@@ -138,6 +138,7 @@ def test_the_demo_recipe_of_the_wheel_can_be_planned(far):
     assert {"run"} == {entry["action"] for entry in entries["nodes"]}
 
 
+@pytest.mark.long
 def test_a_run_on_the_corpus_of_the_wheel(far, tmp_path):
     """Workers are other processes: they too must find the modules in the environment."""
     (tmp_path / "far.yaml").write_text(RECIPE)

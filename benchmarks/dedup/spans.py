@@ -1,4 +1,4 @@
-"""`python -m benchmarks.dedup.spans [--documents N] [--seed N] [--peer dedup_dataset] [--cache FOLDER]`
+"""`python -m benchmarks.dedup.spans [--documents N] [--seed N] [--peer dedup_dataset] [--workers N ...] [--no-kills]`
 
 `substring_dedup` on documents with planted copies of 50 to 500 words: recall, and whether anything else is removed; the
 same bytes with 1, 2 and 4 workers and after SIGKILL in several phases; CPU seconds beside the suffix array of Lee et
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--peer", type=Path, help="the program dedup_dataset")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--kills", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     folder = Path(tempfile.mkdtemp())
@@ -96,10 +97,14 @@ def compare(arguments: argparse.Namespace, folder: Path) -> None:
     print(f"words written: {left:,}; without all that is repeated: {rest:,}; equal: {left == rest}")
     digests = {"one process": digest(folder / "here")}
     for workers in arguments.workers:
-        made = run(folder, texts, f"w{workers}", str(workers))
+        with measure.Everywhere() as everything:
+            made = run(folder, texts, f"w{workers}", str(workers), {everything.mark: "1"})
         digests[f"{workers} workers"] = digest(folder / f"w{workers}")
-        print(f"{workers} workers on Ray: {made.wall:.0f} s, equal bytes so far: {len(set(digests.values())) == 1}")
-    if arguments.workers:
+        print(
+            f"{workers} workers on Ray: {everything.cpu:.1f} CPU seconds of all processes, {made.wall:.0f} s, "
+            f"equal bytes so far: {len(set(digests.values())) == 1}"
+        )
+    if arguments.workers and arguments.kills:
         killed(folder, texts)
         digests["killed in " + ", ".join(PHASES)] = digest(folder / "killed")
     print("equal bytes:", len(set(digests.values())) == 1, *digests)
@@ -169,8 +174,8 @@ def command(folder: Path, texts: Path, name: str, cpus: str) -> list[str]:
     return [sys.executable, "-c", RUN, str(folder / name), str(texts), str(LENGTH), cpus]
 
 
-def run(folder: Path, texts: Path, name: str, cpus: str) -> measure.Measured:
-    return measure.command(command(folder, texts, name, cpus), folder / f"{name}.log")
+def run(folder: Path, texts: Path, name: str, cpus: str, environment: dict[str, str] | None = None) -> measure.Measured:
+    return measure.command(command(folder, texts, name, cpus), folder / f"{name}.log", environment)
 
 
 def killed(folder: Path, texts: Path) -> None:

@@ -31,6 +31,7 @@ class SimPO(SampleObjective):
     gamma: float = 0.5
 
     roles: ClassVar[tuple[str, ...]] = ROLES
+    told: ClassVar[tuple[str, ...]] = ROLES
 
     def __post_init__(self) -> None:
         _check_beta(self.beta)
@@ -59,6 +60,7 @@ class DPO(SampleObjective):
     rejected: str = "rejected_nats"
 
     roles: ClassVar[tuple[str, ...]] = ROLES
+    told: ClassVar[tuple[str, ...]] = ROLES
 
     def __post_init__(self) -> None:
         _check_beta(self.beta)

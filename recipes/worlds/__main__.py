@@ -5,9 +5,11 @@ import json
 import sys
 from pathlib import Path
 
-from recipes.worlds import coins, facts, grammar, voices
+from recipes.worlds import ciphers, coins, facts, grammar, tools, voices
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+WORLDS = {
+    "ciphers": ciphers.rows, "coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows, "tools": tools.rows,
+}  # fmt: skip
 
 
 def write(folder: Path) -> None:

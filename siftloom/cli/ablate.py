@@ -22,6 +22,15 @@ def ablate(
     tokens: Annotated[int, typer.Option(help="tokens that each model is trained on", min=1)] = 400_000,
     seeds: Annotated[int, typer.Option(help="models of each arm", min=1)] = 2,
     preset: Annotated[str, typer.Option(help="shape of the models")] = "1m",
+    judge: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="NODE",
+            help="documents whose held-out part judges all; the split before the arms without it",
+            autocompletion=complete.nodes,
+        ),
+    ] = None,
     change: SET = None,
     store: STORE = None,
     cpus: CPUS = None,
@@ -43,7 +52,7 @@ def ablate(
     check_here(here, cpus, address)
     found, _ = open_recipe(recipe, (), change or (), limit)
     budget = Budget(tokens, seeds, preset)
-    made = arms_of(found.nodes, arms, budget)
+    made = arms_of(found.nodes, arms, budget, judge)
     graph = build([made["ablation"]], {**found.nodes, **made})
     place, name = find_store(store, found.located_store, found.store), f"{found.name}-ablate"
     stream = sys.stdout if as_json else sys.stderr

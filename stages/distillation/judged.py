@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.contract import Context, Form, Node
 from pipeline.errors import DataError, RecipeError
-from stages.generate.loading import model_files
+from stages.generate.loading import open_classifier
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,19 +61,9 @@ def _function(kind: str, name: str) -> Judge:
 def _of_folder(ctx: Context, batch_rows: int, device: str, max_tokens: int) -> Judge:
     import numpy as np
     import torch
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-    kind, folder = ctx.node.kind(), model_files(ctx, "model")
-    options: dict[str, Any] = {
-        "trust_remote_code": bool(getattr(ctx.input("model"), "trust_code", False)), "local_files_only": True
-    }  # fmt: skip
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, **options).to(device).eval()
-    except Exception as error:  # transformers raises whatever its parts raise
-        raise DataError(
-            f"{kind}.model", f"the model does not load ({error})", "a head that classifies pairs"
-        ) from error
+    kind = ctx.node.kind()
+    tokenizer, model = open_classifier(ctx, "model", device, "a head that classifies pairs")
     labels = {name.lower(): place for place, name in model.config.id2label.items()}
     if ENTAILMENT not in labels:
         raise DataError(
@@ -81,9 +71,6 @@ def _of_folder(ctx: Context, batch_rows: int, device: str, max_tokens: int) -> J
             f"{ENTAILMENT!r} among them, which a model of natural language inference has",
             "name the labels in `id2label` of config.json",
         )  # fmt: skip
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    model.config.pad_token_id = tokenizer.pad_token_id
 
     def judged(premises: Sequence[str], hypotheses: Sequence[str]) -> np.ndarray:
         found = [np.empty(0, np.float32)]

@@ -171,8 +171,10 @@ class FolderLM:
             )
         return int(self.tokenizer.eos_token_id)
 
-    def _prompt_ids(self, prompt: Prompt, room: int | None) -> list[int]:
-        """Of a prompt that is too long the end is kept, which is what is answered."""
+    def prompt_ids(self, prompt: Prompt, room: int | None) -> list[int]:
+        """The tokens of a prompt, behind the one that begins a text. Of a prompt that is too long (`room`) the end is
+        kept, which is what is answered.
+        """
         if isinstance(prompt, str):
             begin = self.tokenizer.bos_token or self.tokenizer.eos_token or ""
             prompt = self._ids(prompt if prompt.startswith(begin) else begin + prompt)
@@ -189,7 +191,7 @@ class FolderLM:
             temperature=sampling.temperature, top_k=sampling.top_k, top_p=sampling.top_p
         ).rules()
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
-        prompts = [self._prompt_ids(prompt, room) for prompt, _, _ in asked]
+        prompts = [self.prompt_ids(prompt, room) for prompt, _, _ in asked]
         widest = max(map(len, prompts))
         pad = self.tokenizer.pad_token_id
         given = torch.tensor([[pad] * (widest - len(ids)) + ids for ids in prompts], device=self.device)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from models.presets import Llama
 from pipeline.contract import ONE, Context, Node, Of
-from pipeline.errors import RecipeError
+from pipeline.errors import DataError, RecipeError
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import LM
 from stages.training.lineage import sees_both_sides
@@ -95,8 +95,32 @@ def model_files(ctx: Context, field: Of) -> Path:
     else:
         [phase] = [phase.name for phase in node.phases()]
         for name in ctx.result(phase, ONE[0], of=field).facts["files"]:
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).symlink_to(ctx.path(phase, ONE[0], f"/{name}", of=field))
     return folder
+
+
+def open_classifier(ctx: Context, field: Of, device: str, expected: str) -> tuple[Any, Any]:
+    """The tokenizer of a folder and its model with a classification head, as transformers loads them; texts of a batch
+    can be filled up. Code of the folder runs only where its node says so.
+
+    Raises `DataError`, which says that the head of such a kind was `expected`.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = model_files(ctx, field)
+    options: dict[str, Any] = {
+        "trust_remote_code": bool(getattr(ctx.input(field), "trust_code", False)), "local_files_only": True
+    }  # fmt: skip
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+        model = AutoModelForSequenceClassification.from_pretrained(folder, **options).to(device).eval()
+    except Exception as error:  # transformers raises whatever its parts raise
+        raise DataError(f"{ctx.node.kind()}.{field}", f"the model does not load ({error})", expected) from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model.config.pad_token_id = tokenizer.pad_token_id
+    return tokenizer, model
 
 
 def _export(ctx: Context, field: Of, folder: Path) -> None:
@@ -104,8 +128,9 @@ def _export(ctx: Context, field: Of, folder: Path) -> None:
     import shutil
 
     from models.convert import export
-    from stages.training.export import special_ids, tokenizer_settings, write_json
+    from stages.training.export import write_json
     from stages.training.results import TrainedModel
+    from stages.training.special import special_ids, tokenizer_settings
 
     run, node = TrainedModel.of(ctx, field), ctx.input(field)
     form = "bidirectional" if sees_both_sides(node) else "auto"

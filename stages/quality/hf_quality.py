@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.bounds import Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import DataError
 from stages.documents import TEXT
 from stages.generate.embed import whole_batches
-from stages.generate.loading import model_files
+from stages.generate.loading import open_classifier
 from stages.wants import ModelFiles
 
 if TYPE_CHECKING:
@@ -62,21 +62,8 @@ class HfQuality(RowNode):
 
     def open(self, ctx: Context) -> RowFunction:
         import torch
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-        folder = model_files(ctx, "model")
-        options: dict[str, Any] = {"trust_remote_code": bool(getattr(self.model, "trust_code", False))}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **options)
-            model = AutoModelForSequenceClassification.from_pretrained(folder, local_files_only=True, **options)
-        except Exception as error:  # transformers raises whatever its parts raise
-            raise DataError(
-                "hf_quality.model", f"the model does not load ({error})", "a classification head"
-            ) from error
-        model = model.to(self.device).eval()
-        if tokenizer.pad_token_id is None:
-            tokenizer.pad_token = tokenizer.eos_token
-        model.config.pad_token_id = tokenizer.pad_token_id
+        tokenizer, model = open_classifier(ctx, "model", self.device, "a classification head")
         labels = model.config.id2label
         if self.label is None and len(labels) != 1:
             raise DataError("hf_quality.label", f"nothing, for the labels {[*labels.values()]}", "one of them")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -18,6 +18,9 @@ class Preference(Sample):
     prompt    the column of the prompt, which may be empty
     chosen    the column of the chosen answer
     rejected  the column of the rejected answer
+
+    A column holds text, or (list<int32>) tokens as a model drew them, which are taken as they are: the steps of
+    `step_tree`, of which none has to end a text.
     """
 
     prompt: str = "prompt"
@@ -26,6 +29,7 @@ class Preference(Sample):
 
     roles: ClassVar[tuple[str, ...]] = ("chosen", "rejected")
     reasons: ClassVar[tuple[str, ...]] = (NO_ANSWER, EQUAL_SIDES)
+    types: ClassVar[tuple[str, ...]] = ("string", "list<int32>")
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -37,5 +41,9 @@ class Preference(Sample):
             return NO_ANSWER
         if chosen == rejected:
             return EQUAL_SIDES
-        asked = Span(row[self.prompt] or "")
-        return {"chosen": (asked, Span(chosen, learned=True)), "rejected": (asked, Span(rejected, learned=True))}
+        asked = _span(row[self.prompt] or "")
+        return {"chosen": (asked, _span(chosen, learned=True)), "rejected": (asked, _span(rejected, learned=True))}
+
+
+def _span(value: str | Sequence[int], *, learned: bool = False) -> Span:
+    return Span(value, learned) if isinstance(value, str) else Span("", learned, ids=tuple(value))

@@ -25,11 +25,14 @@ class Span(NamedTuple):
 
     text     ordinary text; with `special` the name of a special token
     learned  whether a model shall learn to write it
+    ids      tokens as a model drew them, in the place of a text. Where they are learned and stand last, the token that
+             ends a text is learned with them only where it is the last of them
     """
 
     text: str
     learned: bool = False
     special: bool = False
+    ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +41,16 @@ class Sample(metaclass=Typed):
 
     roles    what the pieces of a group are, in the order of their numbers in the rows
     reasons  why a row may be no sample
+    types    types that its columns may have
     """
 
     roles: ClassVar[tuple[str, ...]] = ("answer",)
     reasons: ClassVar[tuple[str, ...]] = (NO_ANSWER,)
+    types: ClassVar[tuple[str, ...]] = ("string",)
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The string columns that it is made of."""
+        """The columns that it is made of."""
         raise NotImplementedError(f"{type(self).__name__}.columns")
 
     @property
@@ -59,13 +64,13 @@ class Sample(metaclass=Typed):
 
 
 def check_columns(place: str, sample: Sample, docs: Node | tuple[Node, ...]) -> None:
-    """Raise RecipeError for a column that the documents do not carry as a string."""
+    """Raise RecipeError for a column that the documents do not carry in a type that the sample takes."""
     have = columns_of(docs)
     for name in sample.columns:
-        if have.get(name) != "string":
+        if have.get(name) not in sample.types:
             found = f"no column {name!r}" if name not in have else f"the column {name!r} of type {have[name]}"
-            names = sorted(one for one, kind in have.items() if kind == "string")
-            raise RecipeError(place, found, f"a string column: {', '.join(names)}")
+            names = sorted(one for one, kind in have.items() if kind in sample.types)
+            raise RecipeError(place, found, f"a {' or '.join(sample.types)} column: {', '.join(names)}")
 
 
 @dataclass(frozen=True, kw_only=True)

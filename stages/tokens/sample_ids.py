@@ -18,7 +18,7 @@ class PieceIds(NamedTuple):
     role     its place in `Sample.roles`
     ids      int64, between the tokens that begin and end a text
     learned  bool, which of them are learned
-    size     bytes of the learned text
+    size     bytes of the learned text; none of learned ids
     """
 
     role: int
@@ -53,7 +53,7 @@ class SampleEncoder:
         """The pieces of each row, or the reason why it is no sample."""
         found = [self.sample.pieces(row) for row in rows]
         given = [spans for pieces in found if not isinstance(pieces, str) for spans in pieces.values()]
-        texts = [span.text for spans in given for span in spans if not span.special]
+        texts = [span.text for spans in given for span in spans if not span.special and span.ids is None]
         ids_of = iter(self.encoder.encode(texts, first=self._spans))
         self._spans += len(texts)
         return [
@@ -64,11 +64,25 @@ class SampleEncoder:
         ]
 
     def _piece(self, role: int, spans: tuple[Span, ...], ids_of: Iterator[np.ndarray]) -> PieceIds:
-        parts = [(np.array([self.begin]), False)]
+        parts, last = [(np.array([self.begin]), False)], spans[-1]
         for span in spans:
-            ids = np.array([self.encoder.special[span.text]]) if span.special else next(ids_of)
+            if span.ids is not None:
+                ids = self._drawn(span.ids)
+            else:
+                ids = np.array([self.encoder.special[span.text]]) if span.special else next(ids_of)
             parts.append((ids, span.learned))
-        parts.append((np.array([self.end]), spans[-1].learned))
+        ended = last.ids is None or self.end in last.ids[-1:]
+        parts.append((np.array([self.end]), last.learned and ended))
         learned = np.concatenate([np.full(len(ids), learned) for ids, learned in parts])
         size = sum(len(span.text.encode()) for span in spans if span.learned and not span.special)
         return PieceIds(role, np.concatenate([ids for ids, _ in parts]).astype(np.int64), learned, size)
+
+    def _drawn(self, ids: Sequence[int]) -> np.ndarray:
+        """Ids that a model drew, without the one that ends a text, which stands behind every piece."""
+        found = np.array(ids[:-1] if self.end in ids[-1:] else ids, np.int64)
+        if len(found) and not 0 <= int(found.min()) <= int(found.max()) < self.encoder.vocab_size:
+            raise DataError(
+                "pack_samples.sample", f"the token {int(found.max())}, of a tokenizer of {self.encoder.vocab_size}",
+                "tokens of the model that drew them", "pack them with that model's tokenizer",
+            )  # fmt: skip
+        return found

@@ -188,19 +188,9 @@ class Tokenizer(Node):
         return Result(counts={"tokens": counted}, facts={**facts, "files": others})
 
     def _train(self, ctx: Context, key: str) -> Result:
-        from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
-        from tokenizers import Tokenizer as Trained
+        from tokenizers import pre_tokenizers, trainers
 
-        from stages.tokens.encoder import SPLIT
-
-        tokenizer = Trained(models.BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-            [
-                pre_tokenizers.Split(Regex(SPLIT), "isolated"),
-                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-            ]
-        )
-        tokenizer.decoder = decoders.ByteLevel()
+        tokenizer = untrained()
         trainer = trainers.BpeTrainer(
             vocab_size=self._asked,
             min_frequency=self.min_frequency,
@@ -250,6 +240,23 @@ class _Counter:
 
     def finish(self) -> Result:
         return Result(counts=self.counts)
+
+
+def untrained() -> Any:
+    """A byte-level BPE of the library `tokenizers` that splits texts as all our own tokenizers do, without a token."""
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+
+    from stages.tokens.encoder import SPLIT
+
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    made.decoder = decoders.ByteLevel()
+    return made
 
 
 def _trainable(table: pa.Table) -> pa.Table:

@@ -9,7 +9,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from stages.training.step_record import MASS
+from stages.training.step_record import MASS, ROLE
 
 POINTS = 400  # of a curve; longer ones are thinned
 SHOWN, SHOWN_STEPS = 12, 40  # documents of a step that stands out, and such steps
@@ -59,6 +59,9 @@ def of_record(record: Mapping[str, Sequence[Any]], name: str, *, weighted: bool)
     """The figures of a run from its record (`stages.training.step_record.RECORD`); `weighted`: rows had weights."""
     tokens = running_total(record["tokens"])
     yield lines("Training loss", "nats per token", [(name, thin(tokens, record["loss"]))], smooth=True)
+    if roles := [role for role in record if role.startswith(ROLE)]:
+        sides = [(role.removeprefix(ROLE), thin(tokens, record[role])) for role in roles]
+        yield lines("Loss of each side", "nats per token; both can grow", sides, smooth=True)
     if weighted:
         yield lines(
             "Weights of the rows of a batch",

@@ -40,7 +40,7 @@ class Pretrain(TrainingSettings):
 
     progress_formats = {"loss": "loss {:.3f}", "tokens_per_second": "{:,.0f} tokens/s"}  # noqa: RUF012
 
-    version = 6
+    version = 7
     gives = "model"
     made = ("steps", "tokens")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.batch import Batch
-from models.losses import sum_documents, sum_rows
+from models.losses import IGNORE, sum_documents, sum_rows
 from models.objective import SampleLosses, TokenLosses
 from models.reweight import highest_prior
 from models.sample_objective import SamplePieces
@@ -35,6 +35,7 @@ class Samples:
         assert batch.labels_bt is not None
         assert batch.rows_b is not None
         self._labels_bt, self._index_bt, self._count = batch.labels_bt, None, len(batch.labels_bt)
+        self._pieces: SamplePieces | None = None
         self.rows_u, self.log_prior_u = batch.rows_b, batch.log_prior_b
         self._reference_u = None if reference is None else batch.columns[reference]
         if unit == "document":
@@ -48,7 +49,7 @@ class Samples:
             if reference is not None:
                 self._reference_u = _by_number(batch.pieces[reference], stride)
         elif unit == "group":
-            pieces = SamplePieces.of(batch)
+            self._pieces = pieces = SamplePieces.of(batch)
             self._index_bt, self._count = pieces.group_p[pieces.piece_bt], pieces.groups
             self.rows_u = batch.rows_b.repeat_interleave(pieces.groups // len(batch.rows_b))
             self.log_prior_u = pieces.of_group(LOG_PRIOR) if LOG_PRIOR in pieces.columns else None
@@ -63,6 +64,19 @@ class Samples:
     def scores(self, means_u: Tensor) -> Tensor:
         """What samples are ranked by, fp64 `[u]`: their mean loss, or what it is above the reference."""
         return means_u.double() if self._reference_u is None else means_u.double() - self._reference_u.double()
+
+    def of_role(self, score_bt: Tensor, role: int) -> tuple[Tensor, Tensor]:
+        """Of the pieces of a role in each sample, the sum of their scores and how many labels they have, `[u]`; zeros
+        for samples without pieces.
+        """
+        if self._pieces is None:
+            nothing_u = torch.zeros_like(self.tokens_u)
+            return nothing_u, nothing_u
+        learned_bt = (self._labels_bt != IGNORE).double()
+        score_u, labels_u = (
+            self._pieces.of_role(self._pieces.sums(values_bt), role) for values_bt in (score_bt, learned_bt)
+        )  # fmt: skip
+        return score_u, labels_u
 
     def weighted(self, losses: TokenLosses | SampleLosses, g_u: Tensor) -> Tensor:
         """The sum of the losses of the samples, each times its weight."""

@@ -17,16 +17,20 @@ RECORD = (
     "spike",  # 1 where the loss is far above those before it (`stages.training.unusual`)
     "skipped",  # 1 where the update was left out
 )
+ROLE = "loss_"  # and a role of pieces: the plain mean cross-entropy of what is learned of them, NaN where there is none
 MASS = "weight_mass_"  # and the place of a source in the mixture: the share of the weights that its rows have
 
 
 class Record(dict[str, list[float]]):
-    """Name -> its value of every step so far; the names are those of `RECORD` and a mass for each source."""
+    """Name -> its value of every step so far; the names are those of `RECORD`, a loss for each role that
+    an objective tells of, and a mass for each source.
+    """
 
     @classmethod
-    def of(cls, sources: int) -> Record:
+    def of(cls, sources: int, roles: Sequence[str] = ()) -> Record:
         """An empty record."""
-        return cls({name: [] for name in (*RECORD, *(f"{MASS}{place}" for place in range(sources)))})
+        more = (*(f"{ROLE}{role}" for role in roles), *(f"{MASS}{place}" for place in range(sources)))
+        return cls({name: [] for name in (*RECORD, *more)})
 
     def add(self, values: Sequence[float]) -> None:
         """Append a step; values in the order of the names."""

@@ -82,7 +82,8 @@ class Trainer:
         self.training, self.node, self.device, self.process_rank = training, training.node, device, process_rank
         self.bounds: Bounds | None = None
         self.step = 0
-        self.record = Record.of(len(training.sources))
+        self.told = tuple(dict.fromkeys(role for one in training.node.objectives for role in one.told))
+        self.record = Record.of(len(training.sources), self.told)
         self.unusual: list[dict[str, Any]] = []
         self.similarities: list[Similarities]  # of the start's layers, for each transform
         self.model, self.similarities = first_model(training, filled=checkpoint is None)
@@ -150,8 +151,13 @@ class Trainer:
             score_u = held.scores(means_u)
             g_u = self._raw_weights(held, score_u, bounds, highest)
             self.parallel.backward(held.weighted(losses, g_u), last=micro is batch[-1])
-            measured.append(as_columns(means_u, score_u, held.tokens_u, g_u, held.minimised(losses), held.rows_u))
-        (means_m, score_m, tokens_m, g_m, loss_m, rows_m), request = self._gather(torch.cat(measured, 1), request)
+            roles = [each for role in range(len(self.told)) for each in held.of_role(losses.score_bt, role)]
+            measured.append(
+                as_columns(means_u, score_u, held.tokens_u, g_u, held.minimised(losses), held.rows_u, *roles)
+            )
+        (means_m, score_m, tokens_m, g_m, loss_m, rows_m, *of_roles), request = self._gather(
+            torch.cat(measured, 1), request
+        )
         total, tokens = float(g_m.sum()), float(tokens_m.sum())
         if tokens == 0.0 or total == 0.0:
             raise no_weight(step, rows_m.tolist(), labels=tokens > 0.0)
@@ -178,7 +184,8 @@ class Trainer:
         marks = (float(expected is not None), float(not finite))
         weights = spread(g_m, tokens_m if weighting.by_tokens else (tokens_m > 0).double())
         self.feed.note(step, rows_m)
-        self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *masses))
+        told = [float(nats_m.sum() / labels_m.sum()) for nats_m, labels_m in zip(*[iter(of_roles)] * 2, strict=True)]
+        self.record.add((loss, objective, tokens, *weights, learning_rate, norm, *marks, *told, *masses))
         self.step += 1
         return request
 

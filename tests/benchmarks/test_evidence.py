@@ -68,7 +68,7 @@ CLAIMED = re.compile(
 
 def test_what_a_page_says_of_a_claim_follows_from_the_interval_beside_it():
     found = [claim for page in DOCS.rglob("*.md") for claim in CLAIMED.finditer(page.read_text())]
-    assert len(found) > 6
+    assert found or set(MARKS) == set(EXPERIMENTS)  # a table by hand stands only where an experiment has no record
     for claim in found:
         low, high, bound = (float(claim[name]) for name in ("low", "high", "bound"))
         inside, outside = (high <= bound, low > bound) if claim["way"] == "most" else (low >= bound, high < bound)

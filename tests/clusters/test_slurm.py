@@ -146,6 +146,7 @@ def test_a_signal_while_ray_starts_ends_the_job_and_the_end_of_its_time_puts_it_
     assert (["scontrol", "requeue", str(job.number)] in job.calls()) == goes_back
 
 
+@pytest.mark.long
 def test_two_nodes_drain_when_the_time_is_up_and_the_next_try_goes_on(job):
     store = job.folder / "store"
     for name in ("reached", "go"):

@@ -7,10 +7,10 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from corpus import times_of
+from corpus import bytes_of, times_of
 
 # A node's tasks are all committed by the same code, so these are the moments that differ.
 MOMENTS = {
@@ -48,6 +48,29 @@ def wait_for_the_end_of(session: int, seconds: float = 2) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
         time.sleep(0.05)
+
+
+def kill_in_each(command: Callable[[Path], Sequence[str]], kills: Sequence[str], whole: Path, folder: Path) -> None:
+    """Run a graph in a new store, killed at one point after another; no file that a receipt vouches for changes, and at
+    the end its bytes are those of the store `whole`, which nothing has killed.
+
+    Nodes run in no fixed order, so one may have ended before its turn comes: it is killed in the next store.
+    """
+    left, stores = list(kills), 0
+    while left:
+        stores += 1
+        assert stores <= 4, left
+        store, before, missed = folder / f"store-{stores}", {}, []
+        for kill in left:
+            if not was_killed(command(store), kill, folder / f"{stores}-{kill}".replace(":", "_")):
+                missed.append(kill)
+            assert changed(before, store) == set(), kill
+            before = receipted(store)
+        run_to_the_end(command(store))
+        assert changed(before, store) == set()
+        assert bytes_of(store) == bytes_of(whole)
+        assert len(missed) < len(left), missed
+        left = missed
 
 
 def _members(session: int) -> list[int]:

@@ -69,6 +69,7 @@ def break_and_go_on(unbroken: Unbroken, label: str, moments: list[str], folder: 
     assert not list(store.glob("nodes/*/lease/*"))
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_to_the_same_bytes(unbroken, tmp_path):
     """The node with every kind of phase, at the moment when there are data that nothing names yet."""
     break_and_go_on(unbroken, "twins", ["between data and receipt"], tmp_path)

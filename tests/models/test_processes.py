@@ -34,25 +34,30 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict:
     return json.loads(out.read_text())
 
 
+@pytest.mark.long
 def test_gathered_weights_are_those_of_one_process(figures) -> None:
     assert figures["weights differ by"] <= 1e-15
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", ["ddp by_gather", "ddp by_bounds", "fsdp by_gather"])
 def test_weighted_gradients_are_those_of_one_process(figures, way) -> None:
     assert figures[way] <= 1e-12
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("wrong", ["local_softmax", "without_world", "first_slice_for_all", "by_local_tokens"])
 def test_wrong_forms_are_told_apart(figures, wrong) -> None:
     assert figures[f"ddp {wrong}"] > 0.01
 
 
+@pytest.mark.long
 def test_clipping_and_groups_see_the_whole_of_a_sharded_model(figures) -> None:
     assert figures["norm sharded"] == pytest.approx(figures["norm whole"], rel=1e-12)
     assert figures["after sharded"] == pytest.approx(0.5, rel=1e-5)
     assert figures["groups sharded"] == figures["groups whole"]
 
 
+@pytest.mark.long
 def test_processes_that_keep_other_channels_are_found(figures) -> None:
     assert figures["seeds differ"]

@@ -65,6 +65,7 @@ def test_a_set_of_strings_is_its_sorted_items(items):
     assert form_of(items) != form_of(sorted(items))
 
 
+@pytest.mark.long
 @settings(max_examples=5)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=8), st.integers(-(10**12), 10**12))
 def test_another_process_agrees(least, letters, min_chars):

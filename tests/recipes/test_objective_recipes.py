@@ -99,6 +99,7 @@ def test_a_guide_and_a_filter_ask_the_model_that_tells_classes_apart(tmp_path):
     assert set(sure["posterior_code"].to_pylist()) <= {"<novel>", "<manual>"}
 
 
+@pytest.mark.long
 def test_an_adapter_leaves_as_a_folder_of_peft_and_merged(tmp_path, monkeypatch):
     nodes = smaller("adapters")
     tuned, base = nodes["adapters_lora_all"], nodes["adapters_base"]
@@ -131,6 +132,7 @@ def test_an_adapter_leaves_as_a_folder_of_peft_and_merged(tmp_path, monkeypatch)
     assert whole[3] == 12 * found[base].receipt("train", "all").facts["parameters"]
 
 
+@pytest.mark.long
 def test_an_encoder_is_trained_in_two_phases_and_fills_masks_in_transformers(tmp_path, monkeypatch):
     nodes = nodes_of(
         "clm-mlm", steps=("steps: 80", "steps: 4"), size=("{llama: 1m,", "{llama: 1m, layers: 2, hidden: 64,")

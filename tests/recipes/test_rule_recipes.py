@@ -17,6 +17,7 @@ def run(name, tmp_path, outputs, changes=()):
     return Pipeline([nodes[out] for out in outputs], name=name, store=store, names=nodes).run(here=True, progress=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "ends", "went"),
     [
@@ -44,6 +45,7 @@ def test_a_recipe_runs_and_accounts_for_every_document(tmp_path, name, ends, wen
         assert set(kept["id"].to_pylist()) <= set(found["candidates"].rows(["id"])["id"].to_pylist())
 
 
+@pytest.mark.long
 def test_the_levels_are_five_and_the_best_one_is_free_of_rules(tmp_path):
     found = run("nemotron-levels", tmp_path, ["high_texts", "other_texts"])
     levels = found["levels"].rows(["quality_level", "quality_bucket"]).to_pylist()

@@ -5,14 +5,18 @@ import json
 from importlib.resources import files
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from pipeline.graph import build
 from pipeline.recipe import parse
-from recipes.worlds import coins, facts, grammar
+from recipes.worlds import ciphers, coins, facts, grammar, tools
 from siftloom.vocabulary import vocabulary
+from stages.tools.call import grade
 
-WORLDS = {"coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows}
+WORLDS = {
+    "ciphers": ciphers.rows, "coins": coins.rows, "facts": facts.rows, "grammar": grammar.rows, "tools": tools.rows,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -40,7 +44,20 @@ def test_sentences_of_one_context_mean_eight_things_and_the_judge_errs_one_time_
     assert grammar.meaning("3 boats bought the sailor") is None
 
 
-@pytest.mark.parametrize("name", ["distil", "infalign", "kaft"])
+def test_a_call_of_the_tools_is_right_of_itself_and_the_tested_requests_are_new():
+    rows = list(tools.rows())
+    assert all(grade(row["expected"], row["expected"]).reward == 1.0 for row in rows)
+    assert {row["function"] for row in rows} == {*tools.FUNCTIONS, tools.NO_TOOL}
+    of_level = {level: {row["asked"] for row in rows if row["level"] == level and row["kind"] == "call"}
+                for level in ("easy", "hard", "test")}  # fmt: skip
+    assert not of_level["test"] & (of_level["easy"] | of_level["hard"])
+    table = pa.table({"id": ["a", "b", "c", "d"], "chosen_ids": [[1]] * 4, "rejected_ids": [[2]] * 4})
+    turned = tools.turned(table)
+    assert sorted(one + other for one, other in zip(*turned.values(), strict=True)) != [[1, 2]] * 4
+    assert all(sorted(one + other) == [1, 2] for one, other in zip(*turned.values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["distil", "infalign", "kaft", "tools"])
 def test_a_recipe_of_a_world_is_a_graph_that_ends_in_a_table(name):
     nodes = parse((Path(__file__).parents[2] / "recipes" / f"{name}.yaml").read_text(), vocabulary()).nodes
     graph = build(list(nodes.values()), nodes)

@@ -50,6 +50,9 @@ def test_the_arms_differ_in_their_documents_alone(folder: Path) -> None:
     assert made["prose_model_0"].seed != one.seed
     assert other.rows.holdout is nodes["once"]
     assert len(made["ablation"].runs) == 4
+    assert {run.docs for run in made["ablation"].runs} == {nodes["once"]}
+    judged = arms_of(nodes, ["prose", "flat"], Budget(), judge="prose")
+    assert {run.docs for run in judged["ablation"].runs} == {nodes["prose"]}
     for arms, what in (
         (["prose"], "two or more"),
         (["prose", "model"], "no node of documents"),
@@ -59,6 +62,7 @@ def test_the_arms_differ_in_their_documents_alone(folder: Path) -> None:
             arms_of(nodes, arms, Budget())
 
 
+@pytest.mark.long
 def test_a_real_difference_is_said_to_be_real(folder: Path) -> None:
     words = ["ablate", "two.yaml", "prose", "noise", "--tokens", "16384", "--seeds", "1", "--here"]
     said = siftloom(*words, cwd=folder).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from command_line import ROOT, siftloom
 
 RECIPE = """
@@ -21,6 +22,7 @@ nodes:
 """
 
 
+@pytest.mark.long
 def test_a_preset_is_shown_with_every_method_and_the_published_hours() -> None:
     told = json.loads(siftloom("budget", "60m", "--json", cwd=ROOT).stdout)
     assert {row["name"]: row["parameters"] for row in told["models"]} == {
@@ -36,6 +38,7 @@ def test_a_preset_is_shown_with_every_method_and_the_published_hours() -> None:
     assert "DCLM 6.9B" in shown
 
 
+@pytest.mark.long
 def test_a_recipe_is_shown_by_node_and_a_run_that_does_not_fit_is_an_error(tmp_path) -> None:
     (tmp_path / "r.yaml").write_text(RECIPE)
     rows = {

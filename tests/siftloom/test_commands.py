@@ -79,6 +79,7 @@ def test_the_same_command_again_does_nothing(small: Small) -> None:
     assert "running" not in done.stderr
 
 
+@pytest.mark.long
 def test_run_tells_its_progress_and_nothing_else(tmp_path: Path) -> None:
     """What Ray and fastText have to say never reaches the screen."""
     write_documents(tmp_path / "docs")
@@ -96,6 +97,7 @@ def test_run_tells_its_progress_and_nothing_else(tmp_path: Path) -> None:
     assert Path(events[-1]["report"]).is_file()
 
 
+@pytest.mark.long
 def test_plan_names_the_changed_field_and_what_comes_after(small: Small) -> None:
     assert {n["name"]: n["action"] for n in small.json("plan", "small.yaml")["nodes"]} == dict.fromkeys(
         ("docs", "english", "plain", "distinct", "once"), "reuse"
@@ -107,6 +109,7 @@ def test_plan_names_the_changed_field_and_what_comes_after(small: Small) -> None
     assert re.search(r"plain +gopher_quality +run .*min_words: 20 -> 25", table)
 
 
+@pytest.mark.long
 def test_status_by_name_folder_and_recipe(small: Small) -> None:
     told = small.json("status", "small", "--store", "kept")
     assert told["failed"] == []
@@ -121,6 +124,7 @@ def test_report_prints_the_page(small: Small) -> None:
     assert "<html" in page.read_text(encoding="utf-8")
 
 
+@pytest.mark.long
 def test_the_ledger_holds_every_removed_document(small: Small) -> None:
     import pyarrow.parquet as pq
 
@@ -168,6 +172,7 @@ def test_why_by_the_users_own_id_and_with_its_copies(small: Small) -> None:
     assert steps[-1]["columns"]["held_out"] in (True, False)
 
 
+@pytest.mark.long
 def test_why_by_a_piece_of_text(small: Small) -> None:
     by_id = small.json("why", "small.yaml", "letter-5")["steps"]
     assert small.json("why", "small.yaml", "--text", "letter number 5 to")["steps"] == by_id
@@ -176,6 +181,7 @@ def test_why_by_a_piece_of_text(small: Small) -> None:
     assert "an id, or --text" in small("why", "small.yaml", code=1).stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -217,6 +223,7 @@ def test_a_missing_source_is_named_before_anything_starts(tmp_path: Path) -> Non
         assert "nothing matches" in done.stderr
 
 
+@pytest.mark.long
 def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
     from pipeline.files.open_store import open_store
     from pipeline.results.lease import Leases
@@ -235,6 +242,7 @@ def test_a_held_node_is_not_waited_for(tmp_path: Path) -> None:
     assert "another driver holds english" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_drains_and_prints_the_command_to_resume(tmp_path: Path, number: signal.Signals) -> None:
     write_documents(tmp_path / "docs")
@@ -274,6 +282,7 @@ def test_verify_names_a_damaged_file_and_run_mends_it(tmp_path: Path) -> None:
     small("verify", "small.yaml")
 
 
+@pytest.mark.long
 def test_clean_removes_what_no_run_names(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "r.yaml").write_text(RECIPE.partition("  english:")[0])
@@ -290,6 +299,7 @@ def test_clean_removes_what_no_run_names(tmp_path: Path) -> None:
     kept("status", "r.yaml")
 
 
+@pytest.mark.long
 def test_schema_describes_the_demo(small: Small) -> None:
     import yaml
 
@@ -307,6 +317,7 @@ def test_doctor_finds_the_rooms_and_a_store_that_cannot_be(small: Small) -> None
     assert [f["what"] for f in bad if f["state"] == "bad"] == [f"store {'file/store'}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("entry", "where"),
     [(["-m", "siftloom"], ["--cpus", "1"]), (["-c", "from siftloom.cli.main import main; main()"], ["--here"])],
@@ -343,6 +354,7 @@ def test_an_error_of_a_users_function_says_where(tmp_path: Path) -> None:
     assert traces
 
 
+@pytest.mark.long
 def test_help_describes_fields_and_names_the_nearest(small: Small) -> None:
     told = small("help", "language").stdout
     assert "languages to keep, empty = all" in told
@@ -353,6 +365,7 @@ def test_help_describes_fields_and_names_the_nearest(small: Small) -> None:
     assert small("--version").stdout.startswith("siftloom ")
 
 
+@pytest.mark.long
 def test_what_a_document_holds_does_not_steer_the_terminal(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     rows = [{"name": "a\x1b]0;title\x07", "text": "\x1b[2J\x9b31m bad " + "word " * 9}]

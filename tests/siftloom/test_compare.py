@@ -22,6 +22,7 @@ def manifest(store: Path, run: str, node: str) -> dict:
     return json.loads((store / record["nodes"][node]["folder"] / "manifest.json").read_text())
 
 
+@pytest.mark.long
 def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(
     copied: Small, second: Small, tmp_path: Path
 ) -> None:
@@ -62,6 +63,7 @@ def test_whatif_counts_what_a_run_with_the_changed_threshold_counts(
     assert "The carrier brought letter" in text
 
 
+@pytest.mark.long
 def test_whatif_of_a_selection_is_that_of_a_run(tmp_path: Path, copied: Small) -> None:
     recipe = (copied.folder / "small.yaml").read_text().replace("name: small", "name: chosen")
     recipe += "  chosen: {use: select, docs: once, by: gopher_mean_word, keep_fraction: 0.5}\n"
@@ -73,6 +75,7 @@ def test_whatif_of_a_selection_is_that_of_a_run(tmp_path: Path, copied: Small) -
     assert found["kept"]["documents"][1] == counts["alive_out"] < found["kept"]["documents"][0]
 
 
+@pytest.mark.long
 def test_whatif_of_a_dedup_is_that_of_a_run(copied: Small) -> None:
     """It judges the stored clusters again; a node that edits texts says that it cannot."""
     recipe = (copied.folder / "small.yaml").read_text().replace("name: small", "name: near")
@@ -117,6 +120,7 @@ def test_a_run_shows_what_is_left(small: Small) -> None:
     assert "<tr><td>english</td><td>43</td>" in run._repr_html_()
 
 
+@pytest.mark.long
 def test_runs_are_listed_and_removed(copied: Small) -> None:
     copied("run", "small.yaml", "plain", "-s", "plain.min_words=25", "--here")
     told = {run["run"]: (run["finished"], run["nodes"]) for run in copied.json("runs", "--store", "kept")["runs"]}

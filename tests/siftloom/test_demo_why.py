@@ -86,6 +86,7 @@ def check_copy(step: Step, node: Any, text: str, other: str, kept: str) -> None:
         assert abs(step["value"] - jaccard) < 0.2  # over four standard errors of 112 places
 
 
+@pytest.mark.long
 def test_why_of_every_removed_document_is_what_the_record_says_and_holds(demo: Demo) -> None:
     run, _ = demo
     nodes: Any = load(recipe_path(), vocabulary()).nodes
@@ -123,6 +124,7 @@ def test_why_of_every_removed_document_is_what_the_record_says_and_holds(demo: D
             check_gopher(step, node)
 
 
+@pytest.mark.long
 def test_the_command_says_why_for_every_reason(demo: Demo, tmp_path: Path) -> None:
     run, _ = demo
     records: dict[tuple[str, str], Step] = {}

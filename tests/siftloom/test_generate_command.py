@@ -36,6 +36,7 @@ def told(*words: Any, cwd: Path) -> list[str]:
     return json.loads(siftloom("generate", *words, "--json", cwd=cwd).stdout)["texts"]
 
 
+@pytest.mark.long
 def test_a_folder_writes_the_same_texts_for_the_same_seed(folder: Path) -> None:
     asked = (folder, "the captain", "-n", 2, "--tokens", 12)
     one = told(*asked, cwd=folder)
@@ -46,6 +47,7 @@ def test_a_folder_writes_the_same_texts_for_the_same_seed(folder: Path) -> None:
     assert told(folder, "the captain", "-n", 2, "--tokens", 12, "--temperature", 0, cwd=folder)[0] != one[0]
 
 
+@pytest.mark.long
 def test_an_exported_folder_writes_by_transformers(folder: Path, tmp_path: Path) -> None:
     from models.convert import export
     from models.files import load
@@ -62,6 +64,7 @@ def test_an_exported_folder_writes_by_transformers(folder: Path, tmp_path: Path)
     assert len(told(tmp_path, *likeliest, cwd=tmp_path)) == 1
 
 
+@pytest.mark.long
 def test_code_that_a_folder_brings_is_not_run(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "evil")
     config = {

@@ -322,6 +322,7 @@ def test_no_value_of_a_value_leaves_as_a_bare_exception() -> None:
     assert min(seen.values()) > 100
 
 
+@pytest.mark.long
 def test_no_value_in_a_recipe_leaves_as_a_bare_exception() -> None:
     draw, known, seen = random.Random(2), vocabulary(), Counter[str]()
     base = "".join(line for line in BASE.splitlines(True) if line.split(":")[0].strip() in SOME)

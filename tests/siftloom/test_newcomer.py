@@ -55,6 +55,7 @@ def curate(folder: Path, *words: str) -> None:
     siftloom("run", "recipe.yaml", "curated", *words, "--here", cwd=folder)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_from_a_mixed_folder_to_a_dataset_without_an_edit(tmp_path: Path) -> None:
     left = write_corpus(tmp_path / "corpus")

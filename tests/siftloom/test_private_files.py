@@ -66,6 +66,7 @@ def test_a_link_is_what_it_leads_to(job: Path, tmp_path_factory: pytest.TempPath
     assert found(job) == {"settings/config": "a link to config"}
 
 
+@pytest.mark.long
 def test_submit_refuses_before_it_asks_any_server(job: Path) -> None:
     (job / ".env").write_text("TOKEN=abc\n")
     (job / "id_rsa").write_text("x")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from command_line import Small
 
 from siftloom import open_run
 
 
+@pytest.mark.long
 def test_a_ray_dataset_and_a_hugging_face_dataset_hold_the_rows_of_a_node(local_ray: None, small: Small) -> None:
     run = open_run(str(small.folder / "kept"), "small")
     view = run[run.nodes[-1].label]

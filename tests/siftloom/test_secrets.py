@@ -220,6 +220,7 @@ print(json.dumps([state.jobs(), ray.get_runtime_context().runtime_env, psutil.Pr
 """
 
 
+@pytest.mark.long
 def test_ray_is_shown_no_secret_of_the_command_line_and_the_environment():
     address = f"s3a://{KEY}:{SECRET}@vault/runs"
     with tempfile.TemporaryDirectory(prefix="h-") as temporary:

@@ -40,6 +40,7 @@ def write_files(folder: Path, form: str) -> str:
     return str(folder)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("form", ["jsonl", "jsonl.gz", "jsonl.zst", "parquet", "txt"])
 def test_init_finds_format_text_and_id_and_its_recipe_is_one(tmp_path: Path, form: str) -> None:
     data = write_files(tmp_path / "data", form)
@@ -58,6 +59,7 @@ def test_init_finds_format_text_and_id_and_its_recipe_is_one(tmp_path: Path, for
     assert {"docs", "language", "once", "curated", "lost"} <= {node["name"] for node in plan["nodes"]}
 
 
+@pytest.mark.long
 def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -> None:
     write_files(tmp_path / "data", "jsonl")
     siftloom("init", "data", cwd=tmp_path)
@@ -76,6 +78,7 @@ def test_init_replaces_no_recipe_and_names_what_it_cannot_read(tmp_path: Path) -
         assert not (tmp_path / "other.yaml").exists()
 
 
+@pytest.mark.long
 def test_init_writes_what_it_says(tmp_path: Path) -> None:
     """A folder as people have it: other formats, a damaged file, two languages, long ids, text inside a field."""
     (tmp_path / "data" / "deep").mkdir(parents=True)
@@ -120,6 +123,7 @@ def test_init_writes_what_it_says(tmp_path: Path) -> None:
     assert json.loads(manifest.read_text())["counts"]["shards"]["kept"] == 49  # the new file and the long document, too
 
 
+@pytest.mark.long
 def test_init_knows_every_format_that_read_knows(tmp_path: Path) -> None:
     """One folder of all kinds: texts under two names, pages, a letter in latin-1, a packed tar, a saved dataset."""
     import datasets
@@ -242,6 +246,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.long
 def test_a_program_runs_and_its_recipe_is_kept(tmp_path: Path) -> None:
     write_documents(tmp_path / "docs")
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -106,6 +106,7 @@ def make_job(folder: Path, store: Path, flag: Path) -> None:
     )
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_submit_stop_and_go_on(head: Head, tmp_path: Path) -> None:
     folder, store, flag = tmp_path / "job", tmp_path / "store", tmp_path / "flag"
@@ -140,6 +141,7 @@ def test_submit_stop_and_go_on(head: Head, tmp_path: Path) -> None:
     assert "job is finished" in again.stdout or "small is finished" in again.stdout
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_the_exit_code_is_that_of_the_run(head: Head, tmp_path: Path) -> None:
     if "RAY_AUTH_TOKEN_PATH" not in head.env:

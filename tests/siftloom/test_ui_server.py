@@ -212,6 +212,7 @@ def test_a_run_says_its_state_and_how_long_it_worked(ui: TestClient, small: Smal
     assert all(0 <= node["seconds"] <= found["seconds"] for node in whole["nodes"])
 
 
+@pytest.mark.long
 def test_a_share_has_a_handle_where_it_cuts(tmp_path: Path, small: Small) -> None:
     copied = Small(tmp_path / "copy")
     shutil.copytree(small.folder, copied.folder)

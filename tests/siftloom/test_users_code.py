@@ -109,6 +109,7 @@ def sizes(folder: Path) -> list[int]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.long
 def test_the_console_script_sees_an_edited_function_and_its_helper(folder: Path) -> None:
     script("run", "mine.yaml", "--here", cwd=folder)
     assert not any(notices(script("plan", "mine.yaml", "--json", cwd=folder)).values())
@@ -122,6 +123,7 @@ def test_the_console_script_sees_an_edited_function_and_its_helper(folder: Path)
     assert sizes(folder) == [6600, 6600, 6600], "values of the old helper in a node of the new one"
 
 
+@pytest.mark.long
 def test_an_edit_between_two_runs_of_one_process_is_seen_by_driver_and_workers(folder: Path) -> None:
     command = [sys.executable, "-c", NOTEBOOK]
     done = subprocess.run(command, cwd=folder, env=environment(), text=True, capture_output=True, timeout=280)
@@ -134,6 +136,7 @@ def test_a_function_that_is_nowhere_is_told_by_the_plan(folder: Path) -> None:
     assert "map: no module 'rules' in the working folder, nor on the path of Python" in told
 
 
+@pytest.mark.long
 def test_a_class_of_the_users_in_a_recipe_is_as_good_as_ours(folder: Path) -> None:
     (folder / "docs" / "long.txt").write_text("a text of a few words\n" * 9)
     (folder / "own_rules.py").write_text(OWN)

@@ -32,6 +32,7 @@ from stages.catalog import (
     OBJECTIVES,
     OPTIMISERS,
     ORDERS,
+    REWARDS,
     REWEIGHTING,
     SAMPLES,
     STAGES,
@@ -62,7 +63,7 @@ def scores(table):
 TRIES = 20  # values for a field, until one is valid in a graph
 TABLES = (
     MODELS, REWEIGHTING, OPTIMISERS, LR_SCHEDULES, OBJECTIVES, COLLATORS, ORDERS, FREEZE, ADAPTERS, STAGES, MATCH,
-    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, CHANGES, FRAMES,
+    FEEDS, LANGUAGE_MODELS, SAMPLES, TRANSFORMS, GUIDES, REWARDS, CHANGES, FRAMES,
 )  # fmt: skip
 # Values that the type alone does not allow.
 WORDS = {
@@ -81,7 +82,8 @@ WORDS = {
     "drop": ((), (1,), (1, 2)), "stop": ((), ("x",)), "terms": (("word",), ("word", "other")),
     "patterns": (("word",), ("wo.d", "other")), "first_by": (None, "url"), "exclude": ((), ("b.jsonl",)),
     "value": ("quality", "ref_loss"), "lengths": ((64,), (64, 128)), "depths": ((0.0,), (0.5, 1.0)),
-    "wanted": ("<a>", "<b>"), "clean": ("units", "other"), "changed": ("units", "other"),
+    "wanted": ("<a>", "<b>"), "expected": ("url", "source"), "boundaries": (("(", ", "), (".",)),
+    "clean": ("units", "other"), "changed": ("units", "other"),
     "target": ("{text}", "{url}"), "answer": ("text", "url"), "messages": ("text", "url"),
 }  # fmt: skip
 
@@ -101,6 +103,7 @@ def files(folder: Path) -> dict[str, str]:
         "evals.jsonl": json.dumps({"text": "which words are in the evaluation " * 4}) + "\n",
         "a.wav": "a sound", "words.txt": "word\nother\n", "more.txt": "more\n", "model/config.json": json.dumps(LLAMA),
         "other/config.json": json.dumps({**LLAMA, "num_hidden_layers": 2}),
+        "copa.jsonl": json.dumps({"query": "a", "choices": ["b"], "gold": 0}),
         "model.bin": "m", "other.bin": "o", "e2/evals.jsonl": json.dumps({"text": "another set " * 9}) + "\n",
         "catalogue_rules.py": FUNCTIONS,
     }  # fmt: skip
@@ -144,6 +147,8 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     folder = node("model_folder", paths=(at["model/config.json"],))
     node("hf_quality", docs=docs, model=folder)
     node("generate", docs=docs, model=folder, prompt="{text}")
+    node("step_tree", docs=docs, model=folder, prompt="{text}", reward=load_value("tool_call")(expected="url"))
+    node("call_match", docs=docs, expected="url")
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("retrieval", queries=embedded, docs=embedded)
     node("similarity", docs=embedded, left="vector", right="vector", gold="quality")
@@ -151,10 +156,14 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)
+    node("dclm_eval", model=folder, paths=(at["copa.jsonl"],), beside=(at["words.txt"],))
     node("likelihood", docs=docs, model=folder, prompt="{url}", target="{text}")
     node("measure", docs=scored, value="quality", by="topic")
     node("kaft", docs=docs, question="url", context="url", answer="url", type_="url")
     node("exact_match", docs=docs, expected="url")
+    node("exemplars", docs=docs, bank=docs, lang="url", target="url")
+    node("translation_checks", docs=docs, source="url", out_of="en", back="url")
+    node("chrf", docs=docs, expected="url")
     ranked = node("calibrate", docs=scored, reward="quality", by="topic")
     node("transform_reward", docs=ranked, by="topic", kl=0.5)
     wins = node("win_rate", policy=scored, reference=scored, reward="quality", by="topic", nats=("ref_loss", "quality"))

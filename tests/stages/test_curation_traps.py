@@ -44,6 +44,7 @@ def test_a_folder_called_html_is_no_page_and_a_linked_page_is_one(tmp_path):
         expand([str(tmp_path / "docs" / "*.html")], "paths")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [*RULES, Keyword])
 def test_odd_texts_pass_every_rule(kind, tmp_path):
     """A line of 10 MB, one character, white space inside, all of the same word, a label in the text."""

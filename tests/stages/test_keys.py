@@ -67,6 +67,7 @@ def made(at: dict[str, str]) -> dict[str, Node]:
     return {kind: lenient(node) for kind, node in catalogue.nodes(at).items()}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_rule_stands_for_is_equal_where_the_rule_is(kind, at, made, tmp_path):
     before = Here(made[kind], tmp_path / "before")

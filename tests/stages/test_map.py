@@ -34,6 +34,11 @@ def test_a_row_function_changes_text_where_it_says_so():
     assert node.changes_text
 
 
+def test_a_column_of_lists_is_one_that_a_sample_can_be_made_of():
+    _, found = call("places", writes={"places": "list<int32>"})
+    assert found.added["places"].equals(pa.array([[], [0, 1], [0]], pa.list_(pa.int32())))
+
+
 @pytest.mark.parametrize(
     ("fn", "message"),
     [

@@ -22,6 +22,10 @@ MODEL = ("config.json", "model.safetensors", "tokenizer.json")
 NAMED = {
     "model_folder": (lambda paths: s.ModelFolder(paths=paths), MODEL),
     "hf_model": (lambda paths: s.HfModel(paths=paths), MODEL[1:]),  # a config.json is read by the graph
+    "dclm_eval": (
+        lambda paths: s.DclmEval(model=s.ModelFolder(paths=(__file__,)), paths=paths),
+        ("boolq.jsonl", "copa.jsonl"),
+    ),
     "tokenizer": (lambda paths: s.Tokenizer(from_=paths), ("tokenizer.json", "tokenizer_config.json")),
     **{
         kind: (lambda paths, kind=kind: load(kind)(docs=DOCS, against_folders=paths), ("manifest.json", "keys.npy"))
@@ -32,7 +36,8 @@ NAMED = {
 }
 # all files of a field in order of their names, each found by its place
 BY_CONTENT = {
-    "decontaminate", "fasttext_model", "keyword", "language", "line_patterns", "patterns", "safety", "tidy", "url",
+    "decontaminate", "fasttext_model", "keyword", "language", "line_patterns", "patterns", "safety", "tidy",
+    "translation_checks", "url",
 }  # fmt: skip
 
 
@@ -55,7 +60,7 @@ def test_files_that_exchange_their_names_are_another_identity(kind, tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()
     for name in names:
-        (folder / name).write_text(f'{{"text": "{name}"}}\n')
+        (folder / name).write_text(f'{{"text": "{name}", "query": "a", "choices": ["b"], "gold": 0}}\n')
     before = fingerprint(make((str(folder),)), tmp_path / "store")
     shutil.copytree(folder, tmp_path / "copy")
     for paths in ((str(tmp_path / "copy"),), (f"{folder}/*",), tuple(f"{folder}/{name}" for name in names)):
@@ -68,8 +73,10 @@ def test_files_that_exchange_their_names_are_another_identity(kind, tmp_path):
     # and a name that keeps its place in the order
     for path in (first, second):
         path.unlink()
-    first.write_text(f'{{"text": "{names[0]}"}}\n')
-    other = {"read": "a.txt", "audio": "a.flac", "tokenizer": "other.json"}.get(kind, f"{names[0]}.old")
+    first.write_text(f'{{"text": "{names[0]}", "query": "a", "choices": ["b"], "gold": 0}}\n')
+    other = {
+        "read": "a.txt", "audio": "a.flac", "tokenizer": "other.json", "dclm_eval": "copa.jsonl",
+    }.get(kind, f"{names[0]}.old")  # fmt: skip
     first.rename(folder / other)
     moved = fingerprint(make((str(folder),)), tmp_path / "store")
     (folder / other).rename(first)

@@ -15,6 +15,7 @@ def values(records: list[dict]) -> dict[str, float]:
     return found
 
 
+@pytest.mark.long
 def test_columns_against_rewriting(tmp_path):
     found = values(rewriting.measure(tmp_path, shards=1, rows=300))
     assert found["written over rewriting, 10% removed early, columns"] < 0.2
@@ -36,6 +37,7 @@ def test_receipts_that_workers_read(tmp_path):
     assert found[0]["holds"]
 
 
+@pytest.mark.long
 def test_requests_to_s3(tmp_path):
     pytest.importorskip("moto.server", reason="moto[server] is not installed")
     found = values(requests.on_s3(tmp_path, shards=6, cpus=2))
@@ -51,6 +53,7 @@ def test_a_store_in_which_everything_is_done(tmp_path):
     assert {record["unit"] for record in finished.measure(tmp_path / "other", 30)} == {"s", "MB"}
 
 
+@pytest.mark.long
 def test_reading(local_ray, tmp_path):
     found = values([*reading.many(tmp_path, 3, cpus=2), *reading.in_place(tmp_path, 2)])
     assert sum("Parquet in place" in what for what in found) == 2

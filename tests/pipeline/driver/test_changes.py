@@ -147,6 +147,7 @@ def test_scores_and_phases_of_other_code_are_not_taken_over(copy, marks):
     assert count() == scored + 4
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["manifest", "receipt", "gone", "cut", "altered"])
 @pytest.mark.parametrize(
     ("label", "phase", "changed"), [("long", "rows", {"min_chars": 9}), ("twins", "keys", {"keep_last": True})]

@@ -201,6 +201,7 @@ def test_a_killed_worker_is_replaced_and_what_it_had_committed_stays(local_ray, 
     assert bytes_of(tmp_path / "store") == bytes_of(tmp_path / "plain")
 
 
+@pytest.mark.long
 def test_a_shard_that_kills_every_worker_is_named_and_the_others_are_done(local_ray, paths, tmp_path, capfd):
     (tmp_path / "graves").mkdir()
     dying = Dies(docs=Lines(paths=paths), graves=str(tmp_path / "graves"), times=10**6)
@@ -278,6 +279,7 @@ def test_a_store_that_cannot_be_written_is_named(paths, disk):
 # signals -------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_signal_drains_and_the_same_command_goes_on(finished, tmp_path, number, code):
     store = tmp_path / "store"

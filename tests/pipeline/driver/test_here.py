@@ -117,6 +117,7 @@ def test_it_starts_no_ray_and_leaves_no_note(tmp_path, paths):
     assert {path.name for path in (tmp_path / "store" / "runs" / "whole").iterdir()} == {"lease", "run.json"}
 
 
+@pytest.mark.long
 def test_a_task_that_wants_a_process_of_its_own_gets_one(tmp_path, paths):
     docs = Lines(paths=paths)
     found = run(build([node := Alone(docs=docs)]), name="own", store=str(tmp_path / "store"), options=HERE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
 from corpus import bytes_of
 from drive import finish, start
 
 
+@pytest.mark.long
 def test_three_workers_with_naps_and_a_copied_input_make_the_bytes_of_one_process(finished, tmp_path):
     """One worker of Ray makes them too: `test_two_drivers`."""
     copied = shutil.copytree(finished.paths[0], tmp_path / "elsewhere" / "in")

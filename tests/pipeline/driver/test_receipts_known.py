@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from corpus import write_corpus
 from nodes import Lines, Long, Vowels
 
@@ -10,6 +11,7 @@ from pipeline.files.objects import LocalStore
 from pipeline.graph import build
 
 
+@pytest.mark.long
 def test_a_driver_reads_no_receipt_that_its_tasks_returned(local_ray, tmp_path, monkeypatch):
     read, asked = LocalStore.read, []
 

@@ -34,6 +34,7 @@ def marked(marks: Path) -> dict[str, dict]:
     return {label: {"marks": str(marks)} | SLOW.get(label, {}) for label in ("long", "twins")}
 
 
+@pytest.mark.long
 def test_two_at_once_do_every_task_once(finished, tmp_path):
     marks = tmp_path / "marks"
     marks.mkdir()
@@ -60,6 +61,7 @@ def test_the_impatient_one_leaves_with_75(finished, tmp_path):
     first.communicate()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_dead_or_stopped_owner_is_taken_over_and_what_it_did_is_kept(finished, tmp_path, end):
     """Killed, with its Ray: at once, however long the lease. Stopped: after its lease; woken up, it finds everything

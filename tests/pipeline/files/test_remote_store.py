@@ -14,6 +14,7 @@ from pipeline.files.open_store import open_store
 from pipeline.run import open_run
 
 
+@pytest.mark.long
 def test_a_run_in_an_object_store_makes_the_same_bytes_and_is_read_back(finished, monkeypatch):
     pytest.importorskip("moto.server", reason="moto[server] is not installed")
     for name, value in s3.CREDENTIALS.items():

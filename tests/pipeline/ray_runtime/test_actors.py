@@ -79,6 +79,7 @@ def test_a_pass_is_cut_where_resources_differ_and_what_holds_them_stands_alone(a
     assert cut(*asks) == found
 
 
+@pytest.mark.long
 def test_actors_change_no_byte_and_open_once_each(local_ray, plain, paths, marks, tmp_path):
     go(tmp_path / "actors", chain(paths, asks=ACTORS, marks=marks))
     assert bytes_of(tmp_path / "actors") == plain
@@ -87,12 +88,14 @@ def test_actors_change_no_byte_and_open_once_each(local_ray, plain, paths, marks
     assert {pid for *_, pid in marks_of(marks, "rows")} <= set(opened)
 
 
+@pytest.mark.long
 def test_a_phase_that_starts_from_side_cars_is_read_for(local_ray, plain, paths, tmp_path):
     go(tmp_path / "store", Long(docs=Lines(paths=paths)), options=HERE)
     go(tmp_path / "store", chain(paths, asks=ACTORS))
     assert bytes_of(tmp_path / "store") == plain
 
 
+@pytest.mark.long
 def test_a_killed_actor_loses_one_piece_and_no_byte_tells_of_it(local_ray, marks, tmp_path):
     paths = write_corpus(tmp_path / "in", files=1, lines=200)
     node = Sizes(docs=Lines(paths=paths), batch_rows=5, commit_rows=20, marks=marks, dies_at=119, asks=ACTORS)
@@ -110,6 +113,7 @@ def test_a_killed_actor_loses_one_piece_and_no_byte_tells_of_it(local_ray, marks
     assert all(first >= 100 for first, _ in rows if [f for f, _ in rows].count(first) > 1)
 
 
+@pytest.mark.long
 def test_a_shard_that_kills_every_actor_is_named_with_the_cause(local_ray, paths, marks, tmp_path):
     longer = tmp_path / "in" / "part-02.txt"
     longer.write_text(longer.read_text() + "one more line of text\n" * 10)
@@ -122,6 +126,7 @@ def test_a_shard_that_kills_every_actor_is_named_with_the_cause(local_ray, paths
     assert done == {"long": 6, "sizes": 5}
 
 
+@pytest.mark.long
 def test_what_cannot_be_loaded_is_named_once_and_no_row_is_lost(local_ray, plain, paths, tmp_path):
     with pytest.raises(NodeFailed, match=r"sizes, load: the weights are not there") as found:
         go(tmp_path / "store", chain(paths, asks=ACTORS, unloadable=True))
@@ -135,6 +140,7 @@ def test_gpus_where_there_are_none_are_named(local_ray, paths, tmp_path):
         go(tmp_path / "store", chain(paths, asks=Resources(gpus=1)))
 
 
+@pytest.mark.long
 def test_tasks_hold_what_their_phases_declare(local_ray, paths, marks, tmp_path):
     docs = Lines(paths=paths)
     asks = Asks(docs=docs)
@@ -157,6 +163,7 @@ def test_actors_leave_room_for_the_tasks_that_read_for_them(local_ray, asks, spa
     assert _spare_cpus(operators(phases, ["n"] * len(asks))) == spare
 
 
+@pytest.mark.long
 def test_devices(paths, marks, tmp_path):
     """One device per process for its life, what was declared is what Ray was asked for, nothing is left."""
     asked = {
@@ -180,6 +187,7 @@ def test_devices(paths, marks, tmp_path):
     assert all(f"MapBatches({name})" in stats for name in ("plain", "model", "last"))
 
 
+@pytest.mark.long
 def test_a_shard_larger_than_rays_object_store_goes_through_it(tmp_path, marks):
     """Ray keeps what does not fit in files; a pass goes on, slower."""
     (tmp_path / "large.txt").write_text(("a line of text " * 660 + "\n") * 12_000)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from corpus import write_corpus
 from model_nodes import Sizes
 from nodes import Lines
@@ -45,6 +46,7 @@ class _Kills:
         pass
 
 
+@pytest.mark.long
 def test_a_pass_waits_for_that_of_another_driver_and_goes_on_when_that_is_killed(local_ray, tmp_path):
     import ray
 

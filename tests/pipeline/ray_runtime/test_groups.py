@@ -100,6 +100,7 @@ def test_a_group_is_bounded_by_number_and_text(sizes, most, taken):
     assert [work.base.shard.text_bytes for work in waiting] == sizes[taken:]
 
 
+@pytest.mark.long
 def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_path, monkeypatch):
     docs = Lines(paths=paths)
     marks = Marks(docs=docs, noted=str(tmp_path / "marks"))
@@ -136,6 +137,7 @@ def test_a_pass_of_more_blocks_than_one_pipeline_takes_is_several(local_ray, pat
     assert receipts(tmp_path / "store", "vowels") == set(range(SHARDS))
 
 
+@pytest.mark.long
 def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are_done(
     local_ray, paths, tmp_path, monkeypatch
 ):
@@ -153,6 +155,7 @@ def test_the_shard_of_a_group_that_kills_its_workers_is_named_and_all_others_are
     assert len(passes) == 1  # which has taken the others of its group up again itself
 
 
+@pytest.mark.long
 def test_a_stop_is_seen_between_two_shards_of_a_group(local_ray, paths, tmp_path):
     store, marks = tmp_path / "store", str(tmp_path / "marks")
 

@@ -34,6 +34,7 @@ session.stop()
 """
 
 
+@pytest.mark.long
 def test_a_local_ray_listens_on_loopback_and_asks_for_a_token() -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
@@ -60,6 +61,7 @@ session.stop()
 """
 
 
+@pytest.mark.long
 def test_a_ray_that_does_not_come_up_in_time_is_started_again() -> None:
     environment = {**os.environ, "RAY_gcs_server_port_wait_time_s": "0"}  # no head is up at once
     done = subprocess.run(

@@ -29,6 +29,7 @@ FOUND = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("which", FOUND)
 def test_a_dead_head_or_raylet_ends_the_run_at_once_and_nothing_of_ray_stays(tmp_path, which):
     store = tmp_path / "store"

@@ -271,6 +271,7 @@ def graphs(draw):
     return nodes, names
 
 
+@pytest.mark.long
 @given(graphs())
 @settings(max_examples=150, report_multiple_bugs=False)
 def test_what_is_written_is_read_back(graph) -> None:

@@ -242,6 +242,7 @@ def test_new_documents_name_those_they_were_made_from(docs, tmp_path):
         assert ids[row["parent_row"]] == parent
 
 
+@pytest.mark.long
 def test_a_killed_worker_of_a_new_base_loses_one_piece(local_ray, docs, tmp_path, marks):
     go(tmp_path / "whole", Halves(docs=docs))
     go(tmp_path / "pieces", Halves(docs=docs, commit_rows=10, marks=marks, dies_at="17"), options=ON_RAY)

@@ -39,6 +39,7 @@ def pages() -> list[str]:
     return found + [text for text in worse if text.strip()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("node", "oracle", "least"),
     [

@@ -197,6 +197,7 @@ repetitive = (
 )
 
 
+@pytest.mark.long
 @settings(max_examples=300)
 @given(st.lists(repetitive, min_size=1, max_size=6))
 def test_repetition_equals_brute_force(texts):

@@ -74,6 +74,7 @@ def made(tmp_path_factory):
     return named, done, places
 
 
+@pytest.mark.long
 def test_no_document_is_scored_by_a_model_that_was_trained_on_it(made):
     named, run, places = made
     table = run[named["scored"]].rows(["id", "half", "ref_proxy", "held_out"])
@@ -92,6 +93,7 @@ def test_no_document_is_scored_by_a_model_that_was_trained_on_it(made):
         assert row["held_out"] or any(row["id"] in names for names in seen.values())
 
 
+@pytest.mark.long
 def test_a_score_is_the_sum_over_windows_of_the_document_alone(made):
     named, run, places = made
     table = run[named["again"]].rows(["text", "half", "ref_loss", "ref_loss_sum", "ref_tokens"]).to_pylist()
@@ -114,6 +116,7 @@ def test_a_score_is_the_sum_over_windows_of_the_document_alone(made):
     assert 3 < long < 20
 
 
+@pytest.mark.long
 def test_a_score_does_not_depend_on_batch_padding_and_number_of_workers(made):
     named, run, _ = made
     table = run[named["again"]].rows(["ref_loss_sum", "again_loss_sum", "ref_tokens", "again_tokens", "ref_proxy",
@@ -123,6 +126,7 @@ def test_a_score_does_not_depend_on_batch_padding_and_number_of_workers(made):
     assert table["ref_proxy"].equals(table["again_proxy"])
 
 
+@pytest.mark.long
 def test_weights_reach_the_rows_as_the_mean_over_their_tokens(made):
     _, _, places = made
     for path in sorted((places["packed"] / "pack").glob("*.parquet")):
@@ -131,6 +135,7 @@ def test_weights_reach_the_rows_as_the_mean_over_their_tokens(made):
             assert row[LOG_PRIOR] == pytest.approx(np.log(mean), rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.long
 def test_a_proxy_that_was_trained_on_what_it_scores_is_named(made):
     named, _, _ = made
     halves, rows, tokenizer = named["halves"], named["rows"], named["tokenizer"]
@@ -215,6 +220,7 @@ def test_a_proxy_of_a_stream_over_the_documents_is_an_error_of_the_recipe():
         build([s.ScoreLoss(docs=docs, proxies=proxy)])
 
 
+@pytest.mark.long
 def test_a_score_does_not_depend_on_what_was_scored_before(made, tmp_path):
     """Its last bits hang on the documents that share its batch, so it is copied with its whole batch or not at all."""
     named, _, places = made

@@ -35,6 +35,7 @@ def counts(process: subprocess.Popen) -> tuple[int, int]:
     return int(loaded), int(compiled)
 
 
+@pytest.mark.long
 def test_of_processes_that_begin_together_one_compiles_and_later_ones_load(tmp_path):
     """And a file that was cut short, as a power failure may leave it, is compiled again."""
     found = [counts(process) for process in [begin(tmp_path) for _ in range(3)]]

@@ -85,6 +85,7 @@ def needle(docs, tmp_path_factory):
     return node, store, Here(node, store)
 
 
+@pytest.mark.long
 def test_each_length_and_depth_has_its_texts_and_a_share(needle) -> None:
     node, store, done = needle
     folder = store / done.state.folder(node)
@@ -98,6 +99,7 @@ def test_each_length_and_depth_has_its_texts_and_a_share(needle) -> None:
     assert whole["rows"][0] == ["160", 0.0, 0.0, 0.0]
 
 
+@pytest.mark.long
 def test_the_fact_stands_where_its_depth_says_and_texts_of_a_length_are_of_one(needle, docs) -> None:
     node, store, done = needle
     encoder = Encoder.load(store / done.state.folder(node.model) / "data/train/all/tokenizer.json")

@@ -76,6 +76,7 @@ def test_a_file_more_is_the_only_one_that_is_read_and_scored(folder, tmp_path):
     ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("damage", ["receipt", "gone", "cut"])
 @pytest.mark.parametrize("label", ["raw", "noted", "plain"])
 def test_what_is_damaged_in_the_run_before_is_made_again(folder, tmp_path, label, damage):
@@ -140,6 +141,7 @@ def made_anew(store: Path, run, before: set[int]) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.long
 def test_shards_without_news_are_curated_once(tmp_path):
     folder, store = tmp_path / "in", tmp_path / "store"
     folder.mkdir()

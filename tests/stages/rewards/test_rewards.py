@@ -89,6 +89,7 @@ def test_wins_are_those_of_each_prompt_and_the_divergence_stands_beside_them(tmp
     assert pq.read_table(path)["id"].to_pylist() == [f"p{n:03d}" for n in range(PROMPTS - 2)]
 
 
+@pytest.mark.long
 def test_ways_of_training_are_compared_where_they_have_gone_equally_far(tmp_path):
     def run(name, better, own) -> WinRate:
         rows = [row | {"own": own} for row in answers(2, better=better)]

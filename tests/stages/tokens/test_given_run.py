@@ -45,6 +45,7 @@ def finished(tmp_path_factory):
     return place, pipeline.run(here=True, progress=False)
 
 
+@pytest.mark.long
 def test_the_exported_folder_has_the_files_of_the_tokenizer_and_loads_with_it(finished):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -67,6 +68,7 @@ def test_the_exported_folder_has_the_files_of_the_tokenizer_and_loads_with_it(fi
     ]
 
 
+@pytest.mark.long
 def test_its_files_are_its_identity_wherever_they_lie(finished, tmp_path):
     place, _ = finished
     store = LocalStore(str(tmp_path))

@@ -63,6 +63,7 @@ def texts():
     return given.documents()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", MADE)
 def test_ids_are_those_of_the_library_and_no_text_is_a_special_token(kind, taken, texts):
     tokenizer = taken(kind)

@@ -99,8 +99,8 @@ def test_after_a_difference_in_the_sample_the_reference_encodes_everything(token
     assert all(np.array_equal(a, b) for a, b in zip(truth, found, strict=True))
 
 
-def test_a_document_on_which_the_two_may_part_is_checked_wherever_it_stands(tokenizer):
-    texts = ["oe\n'd oe", "oe"]
+def test_words_on_which_the_two_may_part_are_checked_wherever_they_stand(tokenizer):
+    texts = ["a\n'doe a\n\n'o a", "oe"]
     truth = Encoder.load(tokenizer).encode(texts)
     encoder = other_ids(tokenizer)
     found = encoder.encode(texts, first=1)
@@ -108,6 +108,16 @@ def test_a_document_on_which_the_two_may_part_is_checked_wherever_it_stands(toke
     assert (encoder.differing, encoder.differs, encoder.is_reference) == (1, texts[0], False)
     assert np.array_equal(found[0], truth[0])
     assert not np.array_equal(found[1], truth[1])
+
+
+@given(
+    text=blanks.map("".join)
+    | st.lists(st.sampled_from(["\n'd", "\t'", "\x1c'll", "word", " ", "\n", "\x1c", "."])).map("".join)
+)
+@settings(max_examples=500)
+def test_a_text_that_is_cut_around_such_words_has_the_ids_of_the_whole(tokenizer, text):
+    [ids] = Encoder.load(tokenizer).encode([text], first=1)
+    assert ids.tolist() == Reference.from_str(Encoder.load(tokenizer).definition.plain()).encode(text).ids
 
 
 def test_the_sample_is_a_share_of_the_bytes_alive(tmp_path):

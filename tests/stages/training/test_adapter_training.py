@@ -85,6 +85,7 @@ def ended(started):
     assert [process.wait(400) for process in started] == [0] * len(started)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_killed_with_two_processes_and_resumed_with_one_it_has_the_same_bits(based, tmp_path):
     """AdaLoRA has all that others have, and means and marks of its own."""
@@ -96,6 +97,7 @@ def test_killed_with_two_processes_and_resumed_with_one_it_has_the_same_bits(bas
     assert (tmp_path / "whole" / MODEL).read_bytes() == (tmp_path / "broken" / MODEL).read_bytes()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_in_shards_it_moves_as_whole(based, tmp_path):
     run = changed(based, adapter=Lora(targets="all", dora=True))

@@ -43,6 +43,7 @@ def test_sources_that_do_not_fit_together_are_named(tmp_path):
             check_rows([same, wrong])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changes", [{"model": Llama("1m", **TINY)}, {"optimizer": AdamW(lr=1e-2)}, {"seed": 4}])
 def test_a_checkpoint_of_another_configuration_is_refused_and_stays(job, changes):
     saver = Saver(job.scratch)

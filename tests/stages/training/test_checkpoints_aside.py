@@ -58,6 +58,7 @@ def test_a_checkpoint_holds_its_own_step_and_the_older_one_goes_when_it_is_whole
     trainer.feed.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 2), (1, 2), (2, 1)])
 def test_a_kill_in_the_middle_of_a_save_leaves_the_one_before(aside, tmp_path, before, after):
     train(at(aside, tmp_path / "whole", async_checkpoints="off"), Saver(str(tmp_path / "whole")), 0, 1)

@@ -113,6 +113,7 @@ def test_what_is_hidden_in_a_row_hangs_on_no_other_row():
     assert torch.equal(MaskTokens().collate(half, KEY).ids_bt, whole[2:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("until", [0.5, 0.7])
 def test_masks_after_next_tokens_resume_inside_and_at_the_border_to_the_same_bits(job, tmp_path, until):
     """Checkpoints are at 3, 6 and 9 of 12 steps: at the border 6, and inside both stages around the border 8."""

@@ -16,10 +16,11 @@ from pipeline.contract import Result
 from pipeline.errors import DataError
 from stages.read.read import Read
 from stages.tokens.encoder import Encoder
+from stages.training.card import model_card
 from stages.training.evaluate import Evaluate
-from stages.training.export import model_card, special_ids, tokenizer_settings
 from stages.training.hf_model import HfModel
 from stages.training.results import TrainedModel
+from stages.training.special import special_ids, tokenizer_settings
 from tests.models.calls import losses
 
 CONFIG = Llama("1m", hidden=32, inter=48, layers=1, heads=2)

@@ -58,6 +58,7 @@ def test_a_line_of_the_log_says_what_the_record_says(done):
     assert {round(line["weight_mass"][1], 2) for line in lines} != {0.25}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("processes", [1, 2])
 def test_after_a_kill_the_log_holds_every_step_once(job, tmp_path, processes):
     job = changed(job, steps=400, checkpoint_every=20)

@@ -79,6 +79,7 @@ def made(tmp_path_factory, local_ray):
     return named, places, {name: state.fingerprint(node) for name, node in named.items()}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)  # with the trainings of `made`, which it may be the first to ask for
 def test_one_worker_without_ray_trains_the_same_model(made, tmp_path):
     _, places, _ = made
@@ -102,6 +103,7 @@ def test_one_worker_without_ray_trains_the_same_model(made, tmp_path):
         assert records[0][column].equals(records[1][column])
 
 
+@pytest.mark.long
 def test_the_record_holds_every_step_and_the_rows_that_the_sampler_gives(made):
     _, places, prints = made
     config = json.loads((places["dense"] / "train/all/config.json").read_text())
@@ -117,6 +119,7 @@ def test_the_record_holds_every_step_and_the_rows_that_the_sampler_gives(made):
         assert steps_of_row(path, source["name"], row) == seen
 
 
+@pytest.mark.long
 def test_held_out_documents_are_in_no_row_and_every_other_one_is(made):
     _, places, _ = made
     meta, folder = json.loads((places["rows"] / "meta/all.json").read_text()), places["rows"] / "pack"
@@ -133,6 +136,7 @@ def test_held_out_documents_are_in_no_row_and_every_other_one_is(made):
     assert {int(name.split(":")[1]) for name in scored["id"].to_pylist()} == {i for i, mark in enumerate(held) if mark}
 
 
+@pytest.mark.long
 def test_scores_are_those_of_documents_alone(made):
     """Against a forward of each document by itself, and transformers' own loss on the exported dense model."""
     from models.files import load
@@ -160,6 +164,7 @@ def test_scores_are_those_of_documents_alone(made):
     assert sum(values["bytes"] for values in report["sources"].values()) == totals["bytes"]
 
 
+@pytest.mark.long
 def test_the_dense_folder_loads_offline_and_gives_the_runs_logits(made, monkeypatch):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -185,6 +190,7 @@ def test_the_dense_folder_loads_offline_and_gives_the_runs_logits(made, monkeypa
     assert "`pack`: `length=32`" in card
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_lm_eval_runs_on_the_folder_offline_and_finds_our_bits_per_byte(made, tmp_path):
     """With a task that is a JSON file; `pip install lm-eval[hf]` for this test."""
@@ -215,6 +221,7 @@ def test_lm_eval_runs_on_the_folder_offline_and_finds_our_bits_per_byte(made, tm
     assert found == pytest.approx(scores.bits_per_byte, rel=1e-5)
 
 
+@pytest.mark.long
 def test_the_table_and_the_curves_name_both_models(made):
     _, places, _ = made
     figures = json.loads((Path(places["table"]).parent / "figures.json").read_text())

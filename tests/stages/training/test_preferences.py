@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from models.losses import IGNORE
 from models.objective import CROSS_ENTROPY
 from models.objectives.preference import DPO, SimPO
 from models.optim_config import AdamW
@@ -108,6 +109,24 @@ def test_the_record_shows_the_plain_loss_whatever_is_minimised(pairs):
     assert one.record["tokens"] == other.record["tokens"]
 
 
+def test_the_record_has_the_plain_loss_of_each_side(pairs):
+    _, _, trainer = loss_of(pairs)
+    feed, net = Feed(pairs, 0, 1, CPU), Trainer(pairs, 0, 1, CPU).model
+    nats, labels = [0.0, 0.0], [0, 0]
+    for micro in feed.batch(0):
+        score_bt = net(micro, CROSS_ENTROPY).score_bt.detach()
+        for row, roles in enumerate(micro.roles_bd.tolist()):
+            for number, role in enumerate(roles, 1):
+                here = (micro.documents_bt[row] == number) & (micro.labels_bt[row] != IGNORE)
+                nats[role] += float(score_bt[row][here].double().sum())
+                labels[role] += int(here.sum())
+    feed.close()
+    for role, name in enumerate(("chosen", "rejected")):
+        assert trainer.record[f"loss_{name}"] == pytest.approx([nats[role] / labels[role]], rel=1e-5)
+    assert nats[0] != nats[1]
+    assert not any(name.startswith("loss_") for name in loss_of(changed(pairs, objective=CROSS_ENTROPY))[2].record)
+
+
 def test_groups_are_weighted_by_their_plain_loss_and_tokens_of_a_group_alike(pairs):
     weighted = changed(pairs, reweight=EXACT)
     _, gradient, trainer = loss_of(weighted)
@@ -179,6 +198,7 @@ def test_what_does_not_fit_is_named_before_anything_runs():
         Evaluate(model=model, docs=docs, which="all", sample=Preference()).check()
 
 
+@pytest.mark.long
 def test_at_its_start_a_model_is_its_own_reference_and_equal_sides_are_no_preference(tmp_path):
     words = "tide moon harbour salt rope lantern gull".split()
     lines = [

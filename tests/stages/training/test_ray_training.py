@@ -183,6 +183,7 @@ def test_too_many_deaths_are_named_and_the_same_command_goes_on(brief, tmp_path)
     assert_same_bits(result(tmp_path / "plain"), result(tmp_path / "broken"))
 
 
+@pytest.mark.long
 def test_a_diverging_run_ends_in_its_own_error_at_once(job, tmp_path):
     wild = at(job, tmp_path, optimizer=AdamW(lr=1e30, clip=0.0, weight_decay=0.0))
     fit(changed(wild, workers=1, max_failures=3), "run")
@@ -193,6 +194,7 @@ def test_a_diverging_run_ends_in_its_own_error_at_once(job, tmp_path):
     assert not Saver(wild.scratch).scratch.exists(RESULT)
 
 
+@pytest.mark.long
 def test_stopped_with_two_workers_it_goes_on_with_one(long, tmp_path):
     train(at(long, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     stopped = at(long, tmp_path / "stopped")

@@ -54,6 +54,7 @@ def test_the_gradient_of_every_parameter_is_that_of_a_whole_copy(job, tmp_path):
             assert torch.allclose(mine[variant][name], gradient, rtol=1e-4, atol=1e-7), (variant, name)
 
 
+@pytest.mark.long
 def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
     train(at(job, tmp_path / "plain"), Saver(str(tmp_path / "plain")), 0, 1)
     plain = result(tmp_path / "plain")
@@ -70,6 +71,7 @@ def test_killed_in_shards_it_goes_on_in_shards_or_whole(job, tmp_path):
     assert result(tmp_path / "whole")["resources"]["resumed_at"] > 0
 
 
+@pytest.mark.long
 def test_two_copies_in_two_shards_each_go_on_from_one_whole_copy(job, tmp_path):
     changes = {"model": Llama("1m", **TINY), "reweight": LinUpper(r=0.5, scope="global_exact"), "attend": "document"}
     job = changed(job, **changes)

@@ -63,6 +63,7 @@ def toys(job):
     return changed(job, **parts, schedule=stages, model=Llama("1m", **TINY))
 
 
+@pytest.mark.long
 def test_a_run_of_foreign_parts_keeps_its_bits_for_two_processes_and_after_a_kill(carried, tmp_path):
     run = toys(carried)
     train(at(run, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)

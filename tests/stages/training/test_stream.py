@@ -36,6 +36,7 @@ def twice(tmp_path_factory, local_ray):
     return found
 
 
+@pytest.mark.long
 def test_a_pass_of_one_worker_holds_every_document_once_and_no_held_out_one(twice):
     folder, place, texts = twice[0]
     lines = noted(folder / "seen")
@@ -64,6 +65,7 @@ def test_a_pass_of_one_worker_holds_every_document_once_and_no_held_out_one(twic
     assert sum(kept) - 3 * LENGTH // 5 < len(distinct) <= sum(kept)
 
 
+@pytest.mark.long
 def test_one_worker_that_is_not_interrupted_gives_the_same_bits_again(twice):
     (one, first, _), (other, second, _) = twice
     assert [line["rows"] for line in noted(one / "seen")] == [line["rows"] for line in noted(other / "seen")]

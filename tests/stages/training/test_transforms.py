@@ -194,6 +194,7 @@ def test_what_cannot_be_is_named_by_the_plan(tmp_path) -> None:
 CHAT = ("<|im_start|>", "<|im_end|>")
 
 
+@pytest.mark.long
 def test_tokens_are_added_behind_those_of_the_start_and_a_figure_shows_the_layers(tmp_path) -> None:
     lines = [{"id": f"{n}", "text": f"the tide {n} turns and the boats of {n} come home"} for n in range(40)]
     turns = [[("user", f"tide {n}?"), ("assistant", "turns")] for n in range(20)]

@@ -46,6 +46,7 @@ def carry(job, **values):
     pq.write_table(table, path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scope", ["micro", "global_exact", "global_lagged"])
 @pytest.mark.parametrize("unit", ["row", "document"])
 def test_weights_that_never_begin_are_plain_training_bit_for_bit(job, tmp_path, scope, unit):

@@ -127,6 +127,7 @@ def test_stopped_with_one_process_it_goes_on_with_two(job, tmp_path):
     assert_same_bits(result(tmp_path / "whole"), result(tmp_path / "stopped"))
 
 
+@pytest.mark.long
 def test_a_checkpoint_that_was_cut_short_is_passed_over_for_the_one_before(job, tmp_path):
     train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)
     cut = at(job, tmp_path / "cut")
@@ -144,6 +145,7 @@ def test_a_checkpoint_that_was_cut_short_is_passed_over_for_the_one_before(job, 
     assert not list(tmp_path.glob("cut/checkpoints/*/part-00007*"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("harm", ["a bit", "the end", "the manifest", "nothing left of it"])
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(job, tmp_path, harm):
     train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)

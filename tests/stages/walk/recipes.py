@@ -48,6 +48,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "max_rouge": (None, 0.5, 0.9),
     "min_entail": (0.3, 0.6),
     "relevant": (0.3, 1.0),
+    "k": (1, 3),
+    "max_copied": (None, 0.5, 0.9),
     "gopher_version": (101, 102),
     "exact_version": (101, 102),
 }
@@ -209,7 +211,13 @@ def teaching(of: Asked, folder: Path) -> dict[str, Node]:
         docs=docs, question="group", context="shown", answer="last", relevant=of["relevant"], seed=of["seed"]
     )
     exact = s.ExactMatch(docs=docs, expected="last")
+    shots = s.Exemplars(docs=docs, bank=docs, lang="group", target="last", out_of="own", k=of["k"], seed=of["seed"])
+    checks = s.TranslationChecks(
+        docs=shots, source="last", out_of="en", max_copied=of["max_copied"], min_ratio=None, max_ratio=None,
+        min_probability=0.0, allow_empty=True,
+    )  # fmt: skip
     return {
+        "shots": shots, "checks": checks, "right": s.Chrf(docs=docs, expected="last"),
         "ranked": ranked, "tilted": tilted, "wins": wins, "table": table, "mean": mean, "pairs": pairs, "cheap": cheap,
         "judged": judged, "kept": kept, "samples": samples, "exact": exact,
     }  # fmt: skip

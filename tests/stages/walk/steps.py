@@ -33,8 +33,9 @@ ROOMS = (
     "rewards",
     "teaching",
     "distillation",
+    "translation",
 )  # of the nodes in the recipes
-LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken")
+LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken", "sacrebleu.metrics.chrf")
 ENGINE = (
     "pipeline.driver.clean",
     "pipeline.driver.verify",

@@ -20,6 +20,7 @@ def walk(*arguments: str) -> tuple[int, int]:
     return int(told[1]), int(told[2])
 
 
+@pytest.mark.long
 def test_a_store_that_lasts_gives_what_fresh_stores_give():
     steps, failed = walk("--seeds", "1", "--steps", "4")
     assert steps == 16
