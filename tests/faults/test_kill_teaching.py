@@ -82,7 +82,7 @@ def unbroken(tmp_path_factory) -> Unbroken:
         (folder / "answers" / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     own = [row | {"text": draw.choice(facts.ANSWERS[row["type"]])} for row in facts.rows()]
     (folder / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
-    pages = [f"Page {n}. {'The lock of a row is held until the end. ' * 4}It waits for {n} keys." for n in range(60)]
+    pages = [f"Page {n}. {'The lock of a row is held until the commit. ' * 4}It waits for {n} keys." for n in range(60)]
     lines = [json.dumps({"id": f"{n}", "text": page}) + "\n" for n, page in enumerate(pages)]
     (folder / "pages.jsonl").write_text("".join(lines))
     (folder / "teaching.yaml").write_text(RECIPE)
