@@ -59,6 +59,7 @@ NODES = {
     "model_folder": "stages.generate.model_folder:ModelFolder",
     "embed": "stages.generate.embed:Embed",
     "retrieval": "stages.generate.retrieval:Retrieval",
+    "cosine_similarity": "stages.generate.cosine_similarity:CosineSimilarity",
     "similarity": "stages.generate.similarity:Similarity",
     "train_clusters": "stages.generate.train_clusters:TrainClusters",
     "cluster": "stages.generate.cluster:Cluster",

@@ -1,7 +1,7 @@
 """Facts about invented people, with a sentence that tells each: questions that a small model can learn by heart.
 
-`asked` is a question as it stands without a context; `context` and `test_context` tell its answer in two ways, one to
-learn from and one that is never learned.
+`asked` is a question as it stands without a context; `context` and `test_context` tell its answer: one in a sentence of
+several to learn from, one in a sentence that is never learned.
 """
 
 from __future__ import annotations
@@ -20,7 +20,12 @@ ANSWERS = {
     "trade": "baker sailor doctor farmer painter teacher miller weaver hunter printer tailor judge".split(),
 }
 QUESTIONS = {"town": "Where does {} live?", "trade": "What does {} work as?"}
-CONTEXTS = {"town": "{} lives in {}.", "trade": "{} works as a {}."}
+CONTEXTS = {  # of each fact one, drawn: with a single one per type, no other sentence is read after it
+    "town": ("{0} lives in {1}.", "{0} has a house in {1}.", "In {1} lives {0}.", "The house of {0} is in {1}.",
+             "{0} comes from {1}.", "The town of {0} is {1}."),
+    "trade": ("{0} works as a {1}.", "{0} is a {1}.", "A {1} is what {0} is.", "{0} does the work of a {1}.",
+              "{0} earns money as a {1}.", "The job of {0} is {1}."),
+}  # fmt: skip
 TEST_CONTEXTS = {"town": "The home of {} is {}.", "trade": "The trade of {} is that of a {}."}
 
 
@@ -34,7 +39,7 @@ def rows() -> Iterator[dict[str, Any]]:
     for person, name in enumerate(names):
         for type_, answers in ANSWERS.items():
             answer, question = draw.choice(answers), QUESTIONS[type_].format(name)
-            context = CONTEXTS[type_].format(name, answer)
+            context = draw.choice(CONTEXTS[type_]).format(name, answer)
             yield {
                 "id": f"{type_}:{person}", "text": context, "source": "facts", "question": question, "answer": answer,
                 "type": type_, "context": context, "test_context": TEST_CONTEXTS[type_].format(name, answer),

@@ -54,7 +54,7 @@ class Embed(RowNode):
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
 
-    version = 3  # texts are filled up at their end
+    version = 4  # an adapter is folded into its model
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -83,7 +83,7 @@ class Judge(RowNode):
     token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
-    version = 2
+    version = 3
     row_errors = (Refused, Unparsed, BadAnswer)  # the first class that fits names the reason
 
     @property

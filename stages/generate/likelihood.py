@@ -44,6 +44,8 @@ class Likelihood(RowNode):
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
 
+    version = 2  # an adapter is folded into its model
+
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return libraries_of(self.model, self.backend)

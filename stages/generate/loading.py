@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
+from models.adapter import Adapter
 from models.presets import Llama
+from models.starting import no_plain
 from pipeline.contract import ONE, Context, Node, Of
 from pipeline.errors import DataError, RecipeError
 from stages.generate.endpoint import Endpoint
@@ -31,6 +33,9 @@ def check_model(model: Model, place: str, backend: Backend = "transformers", *, 
     if not isinstance(model, Endpoint) and model.gives not in (MODEL, FOLDER):
         expected = "a pretrain, hf_model, export or model_folder node, or {endpoint: {url: ..., model: ...}}"
         raise RecipeError(place, f"a {model.kind()} node", expected)
+    adapter, config = getattr(model, "adapter", None), getattr(model, "model", None)
+    if isinstance(adapter, Adapter) and isinstance(config, Llama) and adapter.merged(config) is None:
+        raise RecipeError(place, *no_plain(adapter, config), "evaluate takes the model as it is")
     if writes and isinstance(model, Node) and sees_both_sides(model):
         raise RecipeError(place, "a model that was trained last to see both sides", "a causal model")
 
@@ -127,14 +132,15 @@ def _export(ctx: Context, field: Of, folder: Path) -> None:
     """A trained model, written as `export` would write it."""
     import shutil
 
-    from models.convert import export
-    from stages.training.export import write_json
+    import torch
+
+    from stages.training.export import write_folder, write_json
     from stages.training.results import TrainedModel
     from stages.training.special import special_ids, tokenizer_settings
 
     run, node = TrainedModel.of(ctx, field), ctx.input(field)
     form = "bidirectional" if sees_both_sides(node) else "auto"
-    export(run.load(), folder, form=form, special_ids=special_ids(run, node))
+    write_folder(run.load(), folder, form, torch.float32, special_ids(run, node))  # an adapter folded into its model
     shutil.copyfile(run.folder["tokenizer.json"], folder / "tokenizer.json")
     settings = tokenizer_settings(run, node)
     # of a model from elsewhere, how it talks; the rest of its files says what ours say

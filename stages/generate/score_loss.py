@@ -65,6 +65,7 @@ class ScoreLoss(RowNode):
     gpu_share: ShareAboveZero = runtime(1.0)
     commit_rows: Positive | None = runtime(4096)
 
+    version = 2  # an adapter is folded into its model
     libraries = ("transformers", "tokenizers")
 
     def __post_init__(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import columns_of
+from stages.generate.vectors import check_vectors, cosines
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -31,11 +32,7 @@ class Similarity(Node):
 
     def check(self) -> None:
         have = columns_of(self.docs)
-        for field in ("left", "right"):
-            name = getattr(self, field)
-            if not have.get(name, "").startswith("float32["):
-                found = f"no column {name!r}" if name not in have else f"{name!r} of type {have[name]}"
-                raise RecipeError(f"similarity.{field}", found, "vectors, as embed adds them", "embed")
+        check_vectors("similarity", have, left=self.left, right=self.right)
         if not have.get(self.gold, "").startswith(("int", "float", "double", "uint")):
             raise RecipeError("similarity.gold", f"{self.gold!r}", "a column of numbers")
 
@@ -48,26 +45,21 @@ class Similarity(Node):
 
         from stages.generate.ranking import spearman
 
-        cosines, gold, nulls = [np.zeros(0)], [np.zeros(0)], 0
+        found, gold, nulls = [np.zeros(0)], [np.zeros(0)], 0
         for _, table in ctx.rows([self.left, self.right, self.gold]):
             kept = table.filter(table[self.gold].is_valid())
             nulls += table.num_rows - kept.num_rows
             if not kept.num_rows:
                 continue
-            a, b = (
-                kept[name].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(kept.num_rows, -1)
-                for name in (self.left, self.right)
-            )
-            lengths = np.linalg.norm(a.astype(np.float64), axis=1) * np.linalg.norm(b.astype(np.float64), axis=1)
-            cosines.append((a.astype(np.float64) * b).sum(1) / lengths.clip(1e-12))
+            found.append(cosines(kept[self.left], kept[self.right]))
             gold.append(kept[self.gold].cast("float64").to_numpy())
-        cosine, wanted = np.concatenate(cosines), np.concatenate(gold)
-        found = spearman(cosine, wanted) if len(cosine) > 1 else math.nan
-        if math.isnan(found):
+        cosine, wanted = np.concatenate(found), np.concatenate(gold)
+        correlation = spearman(cosine, wanted) if len(cosine) > 1 else math.nan
+        if math.isnan(correlation):
             raise DataError("similarity.gold", f"{len(cosine)} pairs, of which one side does not vary", "two orders")
         return Result(
             counts={"documents": len(cosine) + nulls, "measured": len(cosine), "null": nulls},
-            facts={"spearman": found},
+            facts={"spearman": correlation},
         )
 
     def figures(self, ctx: Context):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import RecipeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +27,26 @@ def vectors_of(column: pa.ChunkedArray) -> np.ndarray:
     found = np.zeros((len(whole), width), np.float32)
     found[~whole.is_null().to_numpy(zero_copy_only=False)] = whole.flatten().to_numpy().reshape(-1, width)
     return found
+
+
+def check_vectors(node: str, have: Mapping[str, str], **fields: str) -> None:
+    """Raise RecipeError where a field names no column of vectors, or where their widths differ."""
+    for field, name in fields.items():
+        if not have.get(name, "").startswith("float32["):
+            found = f"no column {name!r}" if name not in have else f"{name!r} of type {have[name]}"
+            raise RecipeError(f"{node}.{field}", found, "vectors, as embed adds them", "embed")
+    if len({have[name] for name in fields.values()}) > 1:
+        found = " and ".join(f"{name!r} of type {have[name]}" for name in fields.values())
+        raise RecipeError(f"{node}.{', '.join(fields)}", found, "vectors of one width")
+
+
+def cosines(left: pa.ChunkedArray, right: pa.ChunkedArray) -> np.ndarray:
+    """float64 `[rows]`: the cosine of every two vectors; 0 where one of them has no length."""
+    import numpy as np
+
+    a, b = (vectors_of(column).astype(np.float64) for column in (left, right))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return (a * b).sum(1) / lengths.clip(1e-12)
 
 
 def assign(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

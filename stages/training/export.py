@@ -166,7 +166,7 @@ def plain_of(node: Node, form: str) -> Llama:
     if plain is None:
         raise RecipeError(
             "export.model", f"a {type(config).__name__} with {kind}, which no plain model equals",
-            "an adapter that merges, such as lora of a llama", "evaluate and generate take the model as it is",
+            "an adapter that merges, such as lora of a llama", "evaluate takes the model as it is",
         )  # fmt: skip
     return plain
 

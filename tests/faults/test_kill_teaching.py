@@ -43,12 +43,19 @@ nodes:
           "type:string"]}
   samples: {use: kaft, docs: facts, type: type}
   exact: {use: exact_match, docs: facts, expected: answer}
+  asked: {use: map, docs: {use: read, paths: ["pages.jsonl"]}, fn: "recipes.worlds.last_words:asked",
+          writes: {asked: string, answer: string}, removes: [no_sentence]}
+  first: {use: map, docs: asked, fn: "recipes.worlds.last_words:first_word", new_text: true}
+  meant: {use: embed, docs: first, model: base, template: "{answer}", as: meant}
+  said: {use: embed, docs: meant, model: base, as: said}
+  near: {use: cosine_similarity, docs: said, left: said, right: meant, as: semscore}
 """
 KILLS = (  # about in the order in which the nodes run
     "calibrate-:before-receipt", "pairs-:before-receipt", "calibrate-:after-receipt",
     "transform_reward-:before-receipt", "kaft-:before-receipt", "exact_match-:before-receipt",
     "win_rate-:before-receipt", "measure-:before-receipt", "critics-:before-receipt", "entail-:before-receipt",
-    "diverse-:before-receipt", "diverse-:before-manifest", "equal_kl-:before-receipt", "pretrain-:log-trained",
+    "diverse-:before-receipt", "diverse-:before-manifest", "cosine_similarity-:before-receipt",
+    "equal_kl-:before-receipt", "pretrain-:log-trained",
 )  # fmt: skip
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
@@ -75,6 +82,9 @@ def unbroken(tmp_path_factory) -> Unbroken:
         (folder / "answers" / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in given))
     own = [row | {"text": draw.choice(facts.ANSWERS[row["type"]])} for row in facts.rows()]
     (folder / "facts.jsonl").write_text("".join(json.dumps(row) + "\n" for row in own))
+    pages = [f"Page {n}. {'The lock of a row is held until the commit. ' * 4}It waits for {n} keys." for n in range(60)]
+    lines = [json.dumps({"id": f"{n}", "text": page}) + "\n" for n, page in enumerate(pages)]
+    (folder / "pages.jsonl").write_text("".join(lines))
     (folder / "teaching.yaml").write_text(RECIPE)
     made = Unbroken(folder)
     run_to_the_end(made.command(folder / "store"))

@@ -10,8 +10,9 @@ import pytest
 
 from pipeline.graph import build
 from pipeline.recipe import parse
-from recipes.worlds import ciphers, coins, facts, grammar, tools
+from recipes.worlds import ciphers, coins, facts, grammar, last_words, tools
 from siftloom.vocabulary import vocabulary
+from stages.documents import columns_of
 from stages.tools.call import grade
 
 WORLDS = {
@@ -55,6 +56,29 @@ def test_a_call_of_the_tools_is_right_of_itself_and_the_tested_requests_are_new(
     turned = tools.turned(table)
     assert sorted(one + other for one, other in zip(*turned.values(), strict=True)) != [[1, 2]] * 4
     assert all(sorted(one + other) == [1, 2] for one, other in zip(*turned.values(), strict=True))
+
+
+def test_a_page_is_asked_for_the_last_word_of_a_sentence_of_its_own():
+    long = (
+        "The index of a table is kept in a tree of pages. " * 3 + "A row is found by its key, and SQLite reads no more."
+    )
+    found = last_words.asked(pa.table({"text": [long, "Too short a page.", "No end " * 40]}))
+    assert found["answer"] == [" pages", None, None]
+    assert found["removed"] == [None, "no_sentence", "no_sentence"]
+    assert (found["asked"][0] + found["answer"][0]) in long
+    assert last_words.LEAST <= len(found["asked"][0]) <= last_words.MOST
+    said = last_words.first_word(pa.table({"text": [" pages. It", "...", "\n42 rows"]}))
+    assert said["text"] == ["pages", None, "rows"]
+
+
+def test_the_pages_that_are_asked_about_in_a_domain_are_learned_by_no_arm():
+    nodes = parse((Path(__file__).parents[2] / "recipes" / "domain.yaml").read_text(), vocabulary()).nodes
+    graph = build(list(nodes.values()), nodes)
+    assert len([node for node in graph.nodes if node.kind() == "pretrain"]) == 1 + 6 * 3
+    assert nodes["asked"].where == "held_out"
+    for name in ("tokenizer", "domain_rows", "general_rows", "questions"):  # these leave out what is held out
+        assert "held_out" in columns_of(nodes[name].docs)
+    assert len([node for node in graph.nodes if node.kind() == "split"]) == 1
 
 
 @pytest.mark.parametrize("name", ["distil", "infalign", "kaft", "tools"])

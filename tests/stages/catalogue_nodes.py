@@ -151,6 +151,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("call_match", docs=docs, expected="url")
     embedded = node("embed", docs=scored, model=folder, width=4)
     node("retrieval", queries=embedded, docs=embedded)
+    node("cosine_similarity", docs=embedded, left="vector", right="vector")
     node("similarity", docs=embedded, left="vector", right="vector", gold="quality")
     node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})

@@ -24,6 +24,7 @@ NEEDS_MORE: dict[str, dict[str, Any]] = {  # what a graph asks of them beside wh
     "kaft": {"question": "url", "context": "url", "answer": "url"}, "calibrate": {"reward": "a", "by": "id"},
     "transform_reward": {"u": "a", "by": "id", "kl": 0.5}, "win_rate": {"reward": "a", "by": "id"},
     "similarity": {"left": "vector", "right": "vector", "gold": "a"},
+    "cosine_similarity": {"left": "vector", "right": "vector"},
     "equal_kl": {"labels": ("a", "a")}, "pairs": {"by": "url", "carry": ("url",)}, "critics": {"x": "url"},
     "entail": {"x": "url", "fn": "a:b"}, "diverse": {"by": "url", "fn": "a:b"},
     "step_tree": {"prompt": "{text}", "reward": load_value("tool_call")(expected="url")},
@@ -54,6 +55,7 @@ WIDER = (
     "transform_reward",
     "semantic_dedup",
     "similarity",
+    "cosine_similarity",
     "outliers",
 )
 

@@ -10,6 +10,10 @@ import pytest
 from run_here import Here
 from small_models import folder_of
 
+from models.adapters.bottleneck import Bottleneck
+from models.adapters.lora import Lora
+from models.optim_config import AdamW
+from models.presets import Llama
 from pipeline.errors import RecipeError
 from stages.generate.embed import Embed
 from stages.generate.endpoint import Endpoint
@@ -18,7 +22,11 @@ from stages.generate.generate import Generate
 from stages.generate.likelihood import Likelihood
 from stages.generate.model_folder import ModelFolder
 from stages.read.read import Read
+from stages.tokens.pack import Pack
+from stages.tokens.tokenizer import Tokenizer
+from stages.training.export import Export
 from stages.training.hf_model import HfModel
+from stages.training.pretrain import Pretrain
 
 
 def test_every_row_has_the_loss_of_its_answer_behind_its_question(tmp_path):
@@ -75,3 +83,22 @@ def test_what_does_not_fit_is_named_before_anything_runs():
             Likelihood(**fields | wrong).check()
     with pytest.raises(RecipeError, match="model"):
         Likelihood(**fields | {"model": Endpoint(url="http://a/v1", model="m")})
+
+
+def test_a_model_with_an_adapter_is_asked_with_its_adapter(tmp_path):
+    rows = [{"id": f"{n}", "text": f"the dog {n} sat on the log and the cat on mat {n * n}"} for n in range(24)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    docs = Read(paths=(str(tmp_path / "a.jsonl"),))
+    packed = Pack(docs=docs, tokenizer=Tokenizer(docs=docs, vocab_size=280), length=32)
+    config = Llama("1m", hidden=32, inter=48, layers=1, heads=2)
+    base = Pretrain(rows=packed, model=config, steps=1, batch_rows=2)
+    tuned = Pretrain(
+        rows=packed, model=config, start=base, adapter=Lora(rank=4), optimizer=AdamW(lr=0.3), steps=4, batch_rows=2
+    )
+    with pytest.raises(RecipeError, match=r"likelihood\.model: a Llama with Bottleneck.*evaluate takes the model"):
+        Likelihood(docs=docs, model=replace(tuned, adapter=Bottleneck(width=8)), prompt="", target="{text}").check()
+    models = (base, tuned, Export(model=tuned, form="merged"))
+    nodes = [Likelihood(docs=docs, model=model, prompt="", target="{text}") for model in models]
+    before, found, merged = (Here(node, tmp_path / "store").columns()["likelihood_nats"].to_numpy() for node in nodes)
+    assert np.allclose(found, merged, rtol=1e-6)
+    assert np.abs(found - before).mean() > 0.1

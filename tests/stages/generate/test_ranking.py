@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import numpy as np
@@ -9,8 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from local_context import LocalContext
+from run_here import Here
+from small_models import folder_of
 
 from pipeline.errors import DataError, RecipeError
+from stages.generate.cosine_similarity import CosineSimilarity
+from stages.generate.embed import Embed
+from stages.generate.model_folder import ModelFolder
 from stages.generate.ranking import ranks, spearman
 from stages.generate.retrieval import Retrieval
 from stages.generate.similarity import Similarity
@@ -114,3 +120,46 @@ def test_what_is_no_vector_is_named_before_a_run():
         Retrieval(queries=docs, docs=docs).check()
     with pytest.raises(RecipeError, match=r"similarity\.left"):
         Similarity(docs=docs, left="vector", right="east", gold="a").check()
+
+
+def test_the_cosine_of_each_row_is_that_of_its_two_vectors(tmp_path):
+    node = CosineSimilarity(docs=DOCS, left="vector", right="east", as_="semscore")
+    node.check()
+    docs = table(("a", 0.0, "x"), ("b", 1.0, "y"), ("c", None, "x"), ("d", 3.0, "x"))
+    found = node.open(LocalContext(node, tmp_path, {"docs": docs}))(docs).added["semscore"].to_pylist()
+    assert found[2] is None
+    assert [found[n] for n in (0, 1, 3)] == pytest.approx([math.cos(turn) for turn in (0.0, 1.0, 3.0)], abs=1e-6)
+    wide = Map(docs=DOCS, fn="a:b", reads=("id",), writes={"wide": "float32[3]"})
+    for left, right, words in (
+        ("gold", "east", r"cosine_similarity\.left.*float64"),
+        ("east", "wide", "vectors of one width"),
+    ):
+        with pytest.raises(RecipeError, match=words):
+            CosineSimilarity(docs=wide, left=left, right=right).check()
+
+
+def test_an_answer_and_the_expected_one_are_as_near_as_a_folders_model_says(tmp_path):
+    """SemScore, by the folder's own library."""
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    pairs = [("the cat", "the dog sat"), ("a small text", "common words"), ("the log", "the log")]
+    rows = [{"id": f"{n}", "text": said, "gold": meant} for n, (said, meant) in enumerate(pairs)]
+    (tmp_path / "said.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = folder_of(tmp_path / "model")
+    model = ModelFolder(paths=(f"{folder}/*",))
+    docs = Read(paths=(f"{tmp_path}/said.jsonl",), keep=("gold",))
+    meant = Embed(docs=docs, model=model, width=32, template="{gold}", as_="meant")
+    node = CosineSimilarity(
+        docs=Embed(docs=meant, model=model, width=32, as_="said"), left="said", right="meant", as_="semscore"
+    )
+    found = Here(node, tmp_path / "store").columns()["semscore"].to_pylist()
+    tokenizer, network = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    with torch.no_grad():
+        of = [
+            [network(**tokenizer(text, return_tensors="pt")).last_hidden_state[0].mean(0) for text in pair]
+            for pair in pairs
+        ]
+    by_hand = [float(torch.cosine_similarity(said, meant, dim=0)) for said, meant in of]
+    assert found == pytest.approx(by_hand, abs=1e-5)
+    assert found[2] == pytest.approx(1.0, abs=1e-6) != pytest.approx(found[0], abs=0.01)
