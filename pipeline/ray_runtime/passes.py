@@ -150,11 +150,11 @@ class Pass:
         dataset = ray.data.from_items([operators.group_row(g) for g in groups], override_num_blocks=len(groups))
         self._set_up(dataset.context)
         dataset.context.max_errored_blocks = errored
-        spare = _spare_cpus(self.operators)
+        feeding, spare = _cpus_of(self.operators)
         for number, operator in enumerate(self.operators):
             job = Assignment(self.store, self._content, operator.part, self.stop_name)
             wanted = operator.resources
-            options: dict[str, Any] = {"num_cpus": wanted.cpus, "batch_format": "pyarrow"}
+            options: dict[str, Any] = {"num_cpus": min(wanted.cpus, feeding), "batch_format": "pyarrow"}
             if wanted.memory:
                 options["memory"] = wanted.memory
             if wanted.held:
@@ -206,18 +206,24 @@ def _actors(wanted: Resources, spare: float) -> tuple[int, int]:
 
 def _held_cpus(found: Sequence[Operator]) -> float:
     """Return the CPUs that all actors of a pass may hold, and those of a task that feeds them."""
-    spare = _spare_cpus(found)
+    feeding, spare = _cpus_of(found)
     pools = [operator.resources for operator in found if operator.resources.held]
-    tasks = max((operator.resources.cpus for operator in found if not operator.resources.held), default=0)
-    return tasks + sum(_actors(pool, spare)[1] * min(pool.cpus, spare) for pool in pools)
+    return feeding + sum(_actors(pool, spare)[1] * min(pool.cpus, spare) for pool in pools)
 
 
-def _spare_cpus(found: Sequence[Operator]) -> float:
-    """Return the CPUs that each pool of actors may hold, so that one task of every other operator can run."""
+def _cpus_of(found: Sequence[Operator]) -> tuple[float, float]:
+    """Return the CPUs that a task of a pass takes at most, and those that each of its pools of actors may hold.
+
+    Together they fit into the cluster, so that a task can always run beside the actors, which keep their CPUs to the
+    end of the pass. With one CPU each side has half of it.
+    """
     pools = [operator for operator in found if operator.resources.held]
-    tasks = max((operator.resources.cpus for operator in found if not operator.resources.held), default=0)
+    feeding = max((operator.resources.cpus for operator in found if not operator.resources.held), default=0)
+    if not pools:
+        return feeding, 0
     cpus = ray.cluster_resources().get("CPU", 1)
-    return max(cpus - tasks, cpus / 2) / max(1, len(pools))
+    spare = max(cpus - feeding, cpus / 2)
+    return min(feeding, cpus - spare), spare / len(pools)
 
 
 def next_group(waiting: deque[ShardWork], most: int) -> list[ShardWork]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import on_devices
 import pytest
+import ray
 from corpus import bytes_of, write_corpus
 from model_nodes import Asks, Sizes, marks_of
 from nodes import Lines, Long, Vowels
@@ -19,7 +20,7 @@ from pipeline.errors import NodeFailed
 from pipeline.files.cache import private_folder
 from pipeline.graph import build
 from pipeline.ray_runtime.operators import operators
-from pipeline.ray_runtime.passes import _spare_cpus
+from pipeline.ray_runtime.passes import _cpus_of
 from pipeline.results.binding import Binding, Place
 from pipeline.worker.passes import PassPhase
 
@@ -152,15 +153,32 @@ def test_tasks_hold_what_their_phases_declare(local_ray, paths, marks, tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("asks", "spare"), [([Resources(), ACTORS], 1), ([ACTORS], 1), ([Resources(), ACTORS, ACTORS], 0.5)]
-)
-def test_actors_leave_room_for_the_tasks_that_read_for_them(local_ray, asks, spare):
+    ("asks", "cpus", "shares"),
+    [
+        ([Resources(), ACTORS], 2, (1, 1)), ([ACTORS], 2, (1, 1)), ([Resources(), ACTORS, ACTORS], 2, (1, 0.5)),
+        ([ACTORS, ACTORS], 1, (0.5, 0.25)), ([Resources(cpus=2), ACTORS], 2, (1, 1)), ([Resources(cpus=2)], 2, (2, 0)),
+    ],
+)  # fmt: skip
+def test_actors_leave_room_for_the_tasks_that_read_for_them(monkeypatch, asks, cpus, shares):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": cpus})
     docs = Lines(paths=("a",))
     phases = [
         PassPhase(Binding("store", Place(Sizes(docs=docs, asks=each), f"{i:064x}"), {}, None), "rows", {}, {})
         for i, each in enumerate(asks)
     ]
-    assert _spare_cpus(operators(phases, ["n"] * len(asks))) == spare
+    assert _cpus_of(operators(phases, ["n"] * len(asks))) == shares
+
+
+@pytest.mark.long
+def test_one_cpu_is_enough_for_actors_and_the_tasks_that_read_for_them(paths, marks, tmp_path):
+    asked = {
+        "paths": paths, "store": str(tmp_path / "one"), "marks": marks, "cpus": 1, "asks": {"actors": [1, 1]},
+        "alone": True,
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, on_devices.__file__, json.dumps(asked)], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.long
