@@ -72,7 +72,9 @@ OTHER_ARMS = {
 
 @pytest.mark.timeout(900)  # short trainings, each of some seconds, and more on a busy machine
 @pytest.mark.parametrize(
-    "arms", [ONE_ARM, pytest.param(OTHER_ARMS, marks=pytest.mark.faults)], ids=["one arm", "the other arms"]
+    "arms",
+    [pytest.param(ONE_ARM, marks=pytest.mark.long), pytest.param(OTHER_ARMS, marks=pytest.mark.faults)],
+    ids=["one arm", "the other arms"],
 )  # the others differ in a field of the same classes: five trainings more
 def test_every_recipe_runs_with_its_method(tmp_path, arms):
     nodes = {label: node for name in arms for label, node in smaller(name).items()}

@@ -85,6 +85,7 @@ def test_what_does_not_fit_is_named_before_anything_runs():
         Likelihood(**fields | {"model": Endpoint(url="http://a/v1", model="m")})
 
 
+@pytest.mark.long
 def test_a_model_with_an_adapter_is_asked_with_its_adapter(tmp_path):
     rows = [{"id": f"{n}", "text": f"the dog {n} sat on the log and the cat on mat {n * n}"} for n in range(24)]
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))

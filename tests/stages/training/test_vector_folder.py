@@ -42,6 +42,7 @@ def found(tmp_path_factory):
     )
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("side", ["one side", "both sides"])
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_the_vectors_are_those_of_embed(found, side, pooling, monkeypatch):
@@ -58,6 +59,7 @@ def test_the_vectors_are_those_of_embed(found, side, pooling, monkeypatch):
     assert "SentenceTransformer" in (place / "README.md").read_text()
 
 
+@pytest.mark.long
 def test_the_folder_is_a_model_for_other_nodes(found):
     again, ours = (
         found[node].rows([name])[name].to_pylist() for node, name in (("again", "again"), ("vectors", "one _mean"))
