@@ -1,5 +1,5 @@
 """SIGKILL of the driver in the nodes that judge by a model, guide one, measure vectors and check translations, and the
-same bytes from one, two and four CPUs.
+same bytes from one CPU and from two.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def test_a_run_that_is_killed_in_every_node_goes_on_to_the_same_bytes(unbroken, 
     kill_in_each(unbroken.command, KILLS, unbroken.folder / "store", tmp_path)
 
 
-@pytest.mark.parametrize("cpus", ["1", "2", "4"])
+@pytest.mark.parametrize("cpus", ["1", "2"])
 def test_the_bytes_are_those_of_any_number_of_workers(unbroken, tmp_path, cpus):
     run_to_the_end(unbroken.command(tmp_path / "store", "--cpus", cpus))
     assert bytes_of(tmp_path / "store") == bytes_of(unbroken.folder / "store")
