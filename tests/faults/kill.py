@@ -6,8 +6,10 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from corpus import bytes_of, times_of
@@ -19,6 +21,19 @@ MOMENTS = {
     "in the middle": "after-receipt",
     "between last receipt and manifest": "before-manifest",
 }
+
+
+@dataclass(frozen=True)
+class UnbrokenRecipe:
+    """A folder with a recipe, the documents that it reads, and the `store` of a run of it that nothing broke."""
+
+    folder: Path
+    name: str
+
+    def command(self, store: Path, *how: str) -> list[str]:
+        """The line that runs it in a store: in one process, or as `how` says."""
+        recipe = str(self.folder / self.name)
+        return [sys.executable, "-m", "siftloom", "run", recipe, "--store", str(store), *(how or ("--here",))]
 
 
 def run_until_killed(command: Sequence[str], kill: str, mark: Path) -> None:

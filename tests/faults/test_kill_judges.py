@@ -5,13 +5,10 @@ same bytes from one CPU and from two.
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from corpus import bytes_of
-from kill import kill_in_each, run_to_the_end
+from kill import UnbrokenRecipe, kill_in_each, run_to_the_end
 
 from recipes.worlds import ciphers
 
@@ -52,17 +49,8 @@ KILLS = (  # about in the order in which the nodes run
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 
-@dataclass(frozen=True)
-class Unbroken:
-    folder: Path
-
-    def command(self, store: Path, *how: str) -> list[str]:
-        recipe = str(self.folder / "judges.yaml")
-        return [sys.executable, "-m", "siftloom", "run", recipe, "--store", str(store), *(how or ("--here",))]
-
-
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Unbroken:
+def unbroken(tmp_path_factory) -> UnbrokenRecipe:
     folder = tmp_path_factory.mktemp("judges")
     (folder / "docs").mkdir()
     rows = [row for row in ciphers.rows() if int(row["id"].partition(":")[2]) < 16]
@@ -73,7 +61,7 @@ def unbroken(tmp_path_factory) -> Unbroken:
         ]  # fmt: skip
         (folder / "docs" / f"{number}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in mine))
     (folder / "judges.yaml").write_text(RECIPE)
-    made = Unbroken(folder)
+    made = UnbrokenRecipe(folder, "judges.yaml")
     run_to_the_end(made.command(folder / "store"))
     return made
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 import soundfile
 from corpus import bytes_of
-from kill import changed, receipted, run_to_the_end, was_killed
+from kill import UnbrokenRecipe, changed, receipted, run_to_the_end, was_killed
 
 from recipes.worlds import voices
 
@@ -37,24 +33,15 @@ KILLS = (  # about in the order in which the nodes run
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
 
 
-@dataclass(frozen=True)
-class Unbroken:
-    folder: Path
-
-    def command(self, store: Path, *how: str) -> list[str]:
-        recipe = str(self.folder / "speech.yaml")
-        return [sys.executable, "-m", "siftloom", "run", recipe, "--store", str(store), *(how or ("--here",))]
-
-
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Unbroken:
+def unbroken(tmp_path_factory) -> UnbrokenRecipe:
     folder = tmp_path_factory.mktemp("speech")
     (folder / "sounds").mkdir()
     for sound in voices.sounds(9):
         soundfile.write(folder / "sounds" / f"{sound.name}.flac", sound.samples, voices.RATE)
         (folder / "sounds" / f"{sound.name}.phn").write_text(sound.alignment)
     (folder / "speech.yaml").write_text(RECIPE)
-    made = Unbroken(folder)
+    made = UnbrokenRecipe(folder, "speech.yaml")
     run_to_the_end(made.command(folder / "store"))
     return made
 

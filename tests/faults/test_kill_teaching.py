@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import random
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from corpus import bytes_of
-from kill import kill_in_each, run_to_the_end
+from kill import UnbrokenRecipe, kill_in_each, run_to_the_end
 
 from pipeline.run import open_run
 from recipes.worlds import facts, grammar
@@ -60,17 +57,8 @@ KILLS = (  # about in the order in which the nodes run
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
-@dataclass(frozen=True)
-class Unbroken:
-    folder: Path
-
-    def command(self, store: Path, *how: str) -> list[str]:
-        recipe = str(self.folder / "teaching.yaml")
-        return [sys.executable, "-m", "siftloom", "run", recipe, "--store", str(store), *(how or ("--here",))]
-
-
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Unbroken:
+def unbroken(tmp_path_factory) -> UnbrokenRecipe:
     folder, draw = tmp_path_factory.mktemp("teaching"), random.Random(3)
     (folder / "answers").mkdir()
     rows = [row for row in grammar.rows() if int(row["id"].partition(":")[0]) < 120]
@@ -86,7 +74,7 @@ def unbroken(tmp_path_factory) -> Unbroken:
     lines = [json.dumps({"id": f"{n}", "text": page}) + "\n" for n, page in enumerate(pages)]
     (folder / "pages.jsonl").write_text("".join(lines))
     (folder / "teaching.yaml").write_text(RECIPE)
-    made = Unbroken(folder)
+    made = UnbrokenRecipe(folder, "teaching.yaml")
     run_to_the_end(made.command(folder / "store"))
     return made
 

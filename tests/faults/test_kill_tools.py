@@ -5,13 +5,10 @@ from workers and without Ray.
 from __future__ import annotations
 
 import json
-import sys
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from corpus import bytes_of
-from kill import changed, receipted, run_to_the_end, was_killed
+from kill import UnbrokenRecipe, changed, receipted, run_to_the_end, was_killed
 
 RECIPE = """
 name: tools
@@ -42,17 +39,8 @@ KILLS = (
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(1200)]
 
 
-@dataclass(frozen=True)
-class Unbroken:
-    folder: Path
-
-    def command(self, store: Path, *how: str) -> list[str]:
-        recipe = str(self.folder / "tools.yaml")
-        return [sys.executable, "-m", "siftloom", "run", recipe, "--store", str(store), *(how or ("--here",))]
-
-
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory) -> Unbroken:
+def unbroken(tmp_path_factory) -> UnbrokenRecipe:
     folder = tmp_path_factory.mktemp("tools")
     (folder / "docs").mkdir()
     for name in "ab":
@@ -68,7 +56,7 @@ def unbroken(tmp_path_factory) -> Unbroken:
         ]
         (folder / "docs" / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "tools.yaml").write_text(RECIPE)
-    made = Unbroken(folder)
+    made = UnbrokenRecipe(folder, "tools.yaml")
     run_to_the_end(made.command(folder / "store"))
     return made
 

@@ -1,6 +1,7 @@
 """Sounds to units to packed ids, in one run; what cannot be used has a reason."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,8 @@ import soundfile
 from local_context import LocalContext
 from run_here import Here
 
+from pipeline.driver.execute import Options, run
+from pipeline.driver.verify import verify
 from pipeline.errors import DataError, MissingExtra, RecipeError, SourceDamaged, SourceError
 from pipeline.graph import build
 from recipes.worlds import voices
@@ -85,6 +88,17 @@ def test_a_row_says_what_is_said_and_holds_no_sample(ran):
     assert rows["stereo"]["phones"] is None
     assert [rows[one.name]["seconds"] * voices.RATE for one in SPOKEN[:6]] == [len(one.samples) for one in SPOKEN[:6]]
     assert {type(value) for row in rows.values() for value in row.values()} <= {str, float, int, type(None)}
+
+
+def test_a_sound_that_is_no_longer_the_one_that_was_read_is_found_by_verify(folder, tmp_path):
+    sounds = shutil.copytree(folder, tmp_path / "sounds")
+    docs = s.Audio(paths=(str(sounds),), rate=voices.RATE)
+    store = str(tmp_path / "store")
+    run(build([docs]), name="sounds", store=store, options=Options(here=True))
+    assert verify(store, "sounds") == []
+    changed = sounds / f"{SPOKEN[0].name}.flac"
+    soundfile.write(changed, SPOKEN[0].samples[::-1], voices.RATE)
+    assert [found.file for found in verify(store, "sounds")] == [str(changed)]
 
 
 def test_units_are_those_of_the_sound_in_the_file(ran):
