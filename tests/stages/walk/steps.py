@@ -34,8 +34,19 @@ ROOMS = (
     "teaching",
     "distillation",
     "translation",
+    "training",
+    "generate",
 )  # of the nodes in the recipes
-LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken", "sacrebleu.metrics.chrf")
+LIBRARIES = (
+    "pyarrow.parquet",
+    "pyarrow.compute",
+    "pyarrow.csv",
+    "tokenizers",
+    "kitoken",
+    "sacrebleu.metrics.chrf",
+    "torch",
+    "transformers",
+)
 ENGINE = (
     "pipeline.driver.clean",
     "pipeline.driver.verify",
