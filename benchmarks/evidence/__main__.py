@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.curation.helps import HELPS
 from benchmarks.dedup.records import say
 from benchmarks.evidence.claims import Experiment
 from benchmarks.evidence.parts import Parts
@@ -24,7 +25,7 @@ from benchmarks.lost.experiment import LOST
 from benchmarks.objectives.experiments import EXPERIMENTS as OBJECTIVES
 from benchmarks.reweighting.experiment import REWEIGHTING
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST)}
+EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST, HELPS)}
 
 
 def main() -> None:

@@ -26,12 +26,19 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="half_tuning", run=half_tuning, steps=120,
-        about="Half tuning: what is forgotten of a first text, and learned of a second, at equal steps.",
+        about="Half tuning: loss on a first text where a second is learned as well (four rates), and at equal steps.",
         claims=(
-            Claim(what="loss of the first text: half - full", one="half kept", other="full kept", most=0.0),
-            Claim(what="loss of the first text: layer - full", one="layer kept", other="full kept"),
-            Claim(what="loss of the second text: half - full", one="half learned", other="full learned"),
-            Claim(what="forgotten by full", one="full kept", other="before kept"),
+            Claim(
+                what="first text, at equal gain: half - full",
+                one="half at equal gain", other="full at the gain of half", most=0.0,
+            ),
+            Claim(
+                what="first text, at equal gain: layer - full",
+                one="layer at equal gain", other="full at the gain of layer", most=0.0,
+            ),
+            Claim(what="first text, equal steps: half - full", one="half 0.004 kept", other="full 0.004 kept"),
+            Claim(what="second text, equal steps: half - full", one="half 0.004 learned", other="full 0.004 learned"),
+            Claim(what="forgotten by full", one="full 0.004 kept", other="before kept"),
         ),
     ),
     Experiment(
