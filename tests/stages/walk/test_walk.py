@@ -23,12 +23,12 @@ def walk(*arguments: str) -> tuple[int, int]:
 @pytest.mark.long
 def test_a_store_that_lasts_gives_what_fresh_stores_give():
     steps, failed = walk("--seeds", "1", "--steps", "4")
-    assert steps == 16
-    assert failed < 4
+    assert steps == 20
+    assert failed < 5
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("recipe", ["rules", "dedup", "tokens", "teaching"])
+@pytest.mark.parametrize("recipe", ["rules", "dedup", "tokens", "teaching", "sounds"])
 def test_a_long_walk(recipe):
     steps, failed = walk("--recipe", recipe, "--seeds", "11", "12", "--steps", "35")
     assert steps == 70
