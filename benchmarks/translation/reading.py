@@ -1,4 +1,6 @@
-"""What it costs to read prompts that begin alike, on one core: python -m benchmarks.translation.reading [ROWS BEGINNING REST]
+"""What it costs to read prompts that begin alike, on one core:
+
+    python -m benchmarks.translation.reading [ROWS BEGINNING REST]
 
 A model of SmolLM2-135M's shape with random weights reads a batch, each prompt whole and then the beginning once.
 """
