@@ -12,6 +12,9 @@ from models.presets import Llama
 from pipeline.contract import Node
 from siftloom import stages as s
 from stages.tokens.classes import Classes
+from tests.stages.walk.files import Files
+from tests.stages.walk.sounds import CHOICES as OF_SOUNDS
+from tests.stages.walk.sounds import SoundFiles, sounds
 
 LIMITS = (None, None, None, 1, 2, 3, 5, 8, 13, 21, 34, 100)
 
@@ -65,6 +68,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "depth": (1, 10),
     "gold": ("letters", "posterior"),
     "training_seed": (0, 1),
+    **OF_SOUNDS,
 }
 
 CODE = '''"""A function of a user's."""
@@ -271,6 +275,21 @@ def judging(of: Asked, folder: Path) -> dict[str, Node]:
 
 
 RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "judging": judging}
+RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "sounds": sounds}
+FOLDERS = {"sounds": SoundFiles}  # of the recipes that read other files than texts
+
+
+def source_files(recipe: str, folder: Path, rng: random.Random) -> Files:
+    """A folder of what a recipe reads."""
+    return FOLDERS.get(recipe, Files)(folder, rng)
+
+
+def small_model(recipe: str, folder: Path) -> None:
+    """The folder of a model, where a recipe asks one that no node of it makes."""
+    if recipe == "sounds":
+        from tests.stages.generate.small_models import folder_of
+
+        folder_of(folder)
 
 
 def graph(recipe: str, settings: Mapping[str, Any], folder: Path) -> tuple[dict[str, Node], set[str]]:

@@ -27,7 +27,7 @@ def walk(*arguments: str) -> tuple[int, int]:
 def test_a_store_that_lasts_gives_what_fresh_stores_give():
     steps, failed = walk("--seeds", "1", "--steps", "4")
     assert steps == 4 * len(RECIPES)
-    assert failed < 4
+    assert failed < 5
 
 
 @pytest.mark.faults
@@ -38,8 +38,11 @@ def test_a_long_walk_of_models():
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("recipe", ["rules", "dedup", "tokens", "teaching"])
-def test_a_long_walk(recipe):
-    steps, failed = walk("--recipe", recipe, "--seeds", "11", "12", "--steps", "35")
-    assert steps == 70
-    assert failed < 20
+@pytest.mark.parametrize(
+    # a step of sounds loads a model twice, and costs as much as three others
+    ("recipe", "each"), [("rules", 35), ("dedup", 35), ("tokens", 35), ("teaching", 35), ("sounds", 12)],
+)  # fmt: skip
+def test_a_long_walk(recipe, each):
+    steps, failed = walk("--recipe", recipe, "--seeds", "11", "12", "--steps", str(each))
+    assert steps == 2 * each
+    assert failed < 0.3 * steps
