@@ -2,9 +2,9 @@
 
 Each page has a folder of its own with a few files in `corpus/`. `python` blocks of one page share a process; `bash`
 blocks run line by line, what only reads in this process and the rest with the installed command on PATH; `yaml` blocks
-that hold a recipe are loaded and planned; `text` is not code. A `siftloom run` that does not need Ray (it gives no
-`--cpus`) is done without it, by `--here`. A line that needs a cluster (it names an `--address`) is checked to the
-last option, and run by `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked
+that hold a recipe are loaded and planned; `text` is not code. A `siftloom run` or `.run()` that does not need Ray (it
+gives no `cpus`) is done without it, by `--here`. A line that needs a cluster (it names an `--address`) is checked to
+the last option, and run by `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked
 only that make knows the target. The cells of a notebook are blocks of `python`.
 """
 
@@ -52,6 +52,9 @@ LONG = (
 # Runs blocks that come as JSON lines, with the value of a last expression shown as a notebook shows it.
 INTERPRETER = """
 import ast, json, sys
+from siftloom import Pipeline
+on_ray = Pipeline.run
+Pipeline.run = lambda self, **how: on_ray(self, **({"here": not {"cpus", "address"} & {*how}} | how))
 names = {"__name__": "__main__"}
 for line in sys.stdin:
     tree = ast.parse(json.loads(line))
