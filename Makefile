@@ -5,6 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 STORE  ?= runs
 export PYTHONWARNINGS := ignore
+# Some images forbid Python to keep its compiled modules: each of the hundreds of processes of a test run compiles them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test long check faults clusters bench evidence docs wheel clean
 

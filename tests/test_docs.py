@@ -2,10 +2,10 @@
 
 Each page has a folder of its own with a few files in `corpus/`. `python` blocks of one page share a process; `bash`
 blocks run line by line, what only reads in this process and the rest with the installed command on PATH; `yaml` blocks
-that hold a recipe are loaded and planned; `text` is not code. A `siftloom run` that says nothing of where it runs is
-done without Ray, by `--here`. A line that needs a cluster (it names an `--address`) is checked to the last option, and
-run by `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked only that make knows
-the target. The cells of a notebook are blocks of `python`.
+that hold a recipe are loaded and planned; `text` is not code. A `siftloom run` or `.run()` that does not need Ray (it
+gives no `cpus`) is done without it, by `--here`. A line that needs a cluster (it names an `--address`) is checked to
+the last option, and run by `tests/clusters`. `make` lines are run by whoever runs this test, so of them it is checked
+only that make knows the target. The cells of a notebook are blocks of `python`.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ LONG = (
 # Runs blocks that come as JSON lines, with the value of a last expression shown as a notebook shows it.
 INTERPRETER = """
 import ast, json, sys
+from siftloom import Pipeline
+on_ray = Pipeline.run
+Pipeline.run = lambda self, **how: on_ray(self, **({"here": not {"cpus", "address"} & {*how}} | how))
 names = {"__name__": "__main__"}
 for line in sys.stdin:
     tree = ast.parse(json.loads(line))
@@ -160,7 +163,7 @@ def check(line: str, folder: Path) -> None:
             assert option in options, f"{line}: no option {option}"
     else:
         assert words[0] == "siftloom", f"a command that no test knows how to run: {line}"
-        chooses = words[1] == "run" and not {"--here", "--limit", "--cpus"} & {*words}
+        chooses = words[1] == "run" and not {"--here", "--cpus"} & {*words}
         run([*words, "--here"] if chooses else words, folder)
 
 

@@ -1,5 +1,6 @@
 """Runs of the engine in a process of their own: a corpus that grows by a twentieth (C-8), and one of ten times the
-object store's size (C-9). `python -m benchmarks.curation.runs grow|large FOLDER CACHE` prints a line of JSON.
+object store's size (C-9). `python -m benchmarks.curation.runs grow FOLDER CACHE ray|here COPIES` and
+`... large FOLDER CACHE` print a line of JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from benchmarks.curation.corpus import build
 from benchmarks.engine.tree_cpu import TreeCpu
 
 PARTS = 21  # files; the last one comes later
-COPIES = 4  # of every page, each with another first line, so that no copy of a copy goes
 OBJECT_STORE = 80 * 2**20  # bytes; Ray takes no fewer than 75 MiB
 TIMES = 10
 SAMPLE = 20_000_000  # bytes that the vocabulary is trained on: byte pairs of the whole take hours
@@ -30,10 +30,12 @@ def measured(module: str, *words: Any) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def grow(folder: Path, cache: Path) -> dict[str, Any]:
+def grow(folder: Path, cache: Path, where: str, copies: str) -> dict[str, Any]:
     """CPU seconds of a run over 20 files, of one over 21, of one over 21 from nothing; whether the last two are equal.
 
-    The quality model is trained on other pages: one that is trained on the corpus would be another one when that grows.
+    On Ray, which has started before, or `here`, in this process. The corpus has every page so many times, with other
+    words each time. The quality model is trained on other pages: one that is trained on the corpus would be another
+    one when that grows.
     """
     from pipeline.ray_runtime import session
 
@@ -42,18 +44,21 @@ def grow(folder: Path, cache: Path) -> dict[str, Any]:
     files.mkdir(parents=True)
     parts: list[list[str]] = [[] for _ in range(PARTS)]
     for number, (id_, text) in enumerate(zip(pages["id"].to_pylist(), pages["text"].to_pylist(), strict=True)):
-        for copy in range(COPIES):
+        for copy in range(int(copies)):
             line = json.dumps({"id": f"{copy}:{id_}", "text": _other_words(text, copy)}) + "\n"
             parts[(number + copy) % PARTS].append(line)
     later = parts.pop()
     for number, lines in enumerate(parts):
         (files / f"{number:02}.jsonl").write_text("".join(lines))
-    session.start(cpus=2, address=None)
-    found = {"first": _cpu(files, folder / "store")}
+    here = where == "here"
+    if not here:
+        session.start(cpus=2, address=None)
+    found: dict[str, Any] = {"first": _cpu(files, folder / "store", here), "pages": int(copies) * len(pages)}
     (files / f"{PARTS:02}.jsonl").write_text("".join(later))
-    found["more"] = _cpu(files, folder / "store")
-    found["fresh"] = _cpu(files, folder / "fresh")
-    session.stop()
+    found["more"] = _cpu(files, folder / "store", here)
+    found["fresh"] = _cpu(files, folder / "fresh", here)
+    if not here:
+        session.stop()
     found["equal"] = _data(folder / "fresh").items() <= _data(folder / "store").items()
     return found
 
@@ -65,7 +70,7 @@ def _other_words(text: str, copy: int) -> str:
     )
 
 
-def _cpu(files: Path, store: Path) -> float:
+def _cpu(files: Path, store: Path, here: bool) -> float:
     from siftloom import Pipeline
     from siftloom import stages as s
 
@@ -75,7 +80,8 @@ def _cpu(files: Path, store: Path) -> float:
     unique = s.MinHashDedup(docs=s.GopherRepetition(docs=plain))
     best = s.Select(docs=s.Quality(docs=unique, model=model), where="quality > 0.1")
     cpu = TreeCpu()
-    Pipeline([best], name="grow", store=str(store), names={"best": best}).run(cpus=2, progress=False)
+    pipeline = Pipeline([best], name="grow", store=str(store), names={"best": best})
+    pipeline.run(cpus=None if here else 2, here=here, progress=False)
     return cpu.stop()
 
 
@@ -113,4 +119,5 @@ def large(folder: Path, cache: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"grow": grow, "large": large}[sys.argv[1]](Path(sys.argv[2]), Path(sys.argv[3]))))
+    work: Any = {"grow": grow, "large": large}[sys.argv[1]]
+    print(json.dumps(work(Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])))

@@ -1,12 +1,12 @@
-"""Adapters on real models: what they train, that they begin as the base, merge, load in `peft`, what they refuse."""
+"""Adapters on real models: what they train, that they begin as the base, merge, load in `peft`, what they refuse.
+
+`peft` is imported by the tests that ask it: seven CPU seconds, which each process of `pytest -n` would pay to collect.
+"""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from peft import PeftModel, get_peft_model
-from peft.tuners.adalora import RankAllocator
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from models.accounting import Projection
 from models.adapter import PROJECTIONS, attach
@@ -77,6 +77,9 @@ def test_it_trains_so_many_numbers_and_begins_as_its_base(adapter, count):
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("adapter", OF_PEFT.values(), ids=OF_PEFT)
 def test_its_count_is_that_of_peft_on_llamas_with_grouped_queries(adapter, kv_heads):
+    from peft import get_peft_model
+    from transformers import LlamaConfig, LlamaForCausalLM
+
     with torch.device("meta"):
         theirs = LlamaForCausalLM(
             LlamaConfig(vocab_size=1024, hidden_size=128, intermediate_size=352, num_hidden_layers=4,
@@ -103,6 +106,9 @@ def test_a_start_is_a_function_of_the_seed_and_the_name_alone():
 
 @pytest.mark.parametrize("adapter", OF_PEFT.values(), ids=OF_PEFT)
 def test_it_is_saved_loaded_merged_and_loads_in_peft(adapter, tmp_path):
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
     model = adapted(adapter, moved=True)
     ours = logits(model)
     assert not torch.allclose(ours, logits(base()), atol=1e-3)
@@ -227,6 +233,8 @@ def test_a_block_with_it_is_compiled_whole_or_it_says_that_it_is_not(name):
 
 def test_adalora_s_budget_is_that_of_peft():
     """Twenty updates of two equal models, one under the library's allocator: equal numbers to the bit."""
+    from peft.tuners.adalora import RankAllocator
+
     adapter, steps = AdaLora(first_rank=6, rank=3, begin=0.1, end=0.8, every=2), 20
     ours, theirs = adapted(adapter), adapted(adapter)
     begin, end = adapter.window(steps)

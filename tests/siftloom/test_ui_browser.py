@@ -58,7 +58,10 @@ def press(browser: Browser, key: str, code: int) -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 390), ("dark", 800), ("light", 1600)])
+@pytest.mark.parametrize(("scheme", "width"), [
+    ("light", 390), ("dark", 800), pytest.param("dark", 390, marks=pytest.mark.long),
+    pytest.param("light", 1600, marks=pytest.mark.long),
+])  # fmt: skip
 def test_every_view_is_sound(page: Any, view: str, scheme: str, width: int) -> None:
     browser = page(view, scheme, width)
     assert browser.complaints() == []

@@ -4,7 +4,10 @@ import json
 import subprocess
 import sys
 
+import pytest
 
+
+@pytest.mark.long
 def test_both_simulations_run_from_one_command():
     command = [sys.executable, "-m", "benchmarks.dedup.scale", "3e5"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -21,6 +21,7 @@ def test_columns_against_rewriting(tmp_path):
     assert found["written over rewriting, 10% removed early, columns"] < 0.2
 
 
+@pytest.mark.long
 def test_overhead(local_ray, tmp_path):
     found = values(overhead.measure(tmp_path, shards=4, cpus=2))
     assert found["all CPU, 4 shards x 5 nodes"] > found["bare functions, 4 shards x 5 nodes"]

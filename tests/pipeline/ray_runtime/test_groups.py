@@ -123,6 +123,7 @@ def test_groups_shrink_towards_the_end_and_change_no_byte(local_ray, paths, tmp_
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_pass_of_more_blocks_than_one_pipeline_takes_is_several(local_ray, paths, tmp_path, monkeypatch):
     pipelines, whole = [], Pass._pipeline
 

@@ -61,8 +61,10 @@ def url(tmp_path_factory) -> str:
     return path.as_uri()
 
 
-@pytest.mark.parametrize("width", [400, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("scheme", "width"), [
+    ("light", 400), ("dark", 1280), pytest.param("light", 1280, marks=pytest.mark.long),
+    pytest.param("dark", 400, marks=pytest.mark.long),
+])  # fmt: skip
 def test_the_page_is_sound(browser: Browser, url: str, scheme: str, width: int, tmp_path: Path) -> None:
     browser.open(url, scheme, width)
     browser.evaluate(UNFOLD)

@@ -93,6 +93,7 @@ def test_documents_go_for_the_reasons_of_each_node(first):
     assert not any("rights reserved" in text for text in texts)
 
 
+@pytest.mark.long
 def test_workers_change_no_byte(local_ray, first, folder, tmp_path):
     _, store = first
     for cpus in (1, 3):

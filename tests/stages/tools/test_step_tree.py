@@ -67,7 +67,7 @@ def pairs_in(done: Here) -> list[dict]:
 
 
 def test_a_pair_is_two_steps_from_one_beginning_in_the_tokens_that_were_drawn(docs, model, tmp_path):
-    done = Here(tree(docs, model), tmp_path / "store")
+    done = Here(tree(docs, model, depth=2), tmp_path / "store")
     found, lm = pairs_in(done), FolderLM(model, batch_rows=4)
     assert len({row["parents"][0] for row in found}) > 4
     assert {row["depth"] for row in found} > {1}
@@ -86,7 +86,7 @@ def test_a_pair_is_two_steps_from_one_beginning_in_the_tokens_that_were_drawn(do
         assert row["gold"] == "none"
     manifest = done.state.manifest(done.target)
     assert manifest["counts"]["rewards"]["pairs"] == len(found)
-    again = Here(tree(docs, model), tmp_path / "again")
+    again = Here(tree(docs, model, depth=2), tmp_path / "again")
     assert again.files("shards") == done.files("shards")
     assert pairs_in(Here(tree(docs, model, seed=1), tmp_path / "other")) != found
 
@@ -101,9 +101,9 @@ def test_a_reward_that_is_the_same_everywhere_or_no_number_is_named(docs, model,
     with pytest.raises(
         DataError, match="ShareOfVowels is 1 for every answer of every tree; expected a reward that tells"
     ):
-        Here(tree(docs, model, reward=ShareOfVowels(least=1.0)), tmp_path / "same")
+        Here(tree(docs, model, depth=2, reward=ShareOfVowels(least=1.0)), tmp_path / "same")
     with pytest.raises(DataError, match=r"inf for an answer to .*; expected a number"):
-        Here(tree(docs, model, reward=ShareOfVowels(least=2.0)), tmp_path / "inf")
+        Here(tree(docs, model, depth=2, reward=ShareOfVowels(least=2.0)), tmp_path / "inf")
 
 
 @pytest.mark.parametrize(("fields", "said"), [

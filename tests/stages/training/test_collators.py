@@ -229,6 +229,7 @@ def test_a_prefix_is_seen_from_both_sides_and_its_spans_alone_are_predicted():
     assert (none.attention, none.prefix_bt) == ("causal", None)
 
 
+@pytest.mark.long
 def test_infill_gives_the_same_bits_for_two_processes(job, tmp_path):
     rows = dataclasses.replace(
         made_rows(tmp_path / "long", length=64), specials=tuple((n, i - 90) for n, i in MARKS.items())

@@ -80,6 +80,7 @@ def test_a_batch_is_a_function_of_its_step_alone(two):
     assert not np.array_equal(opened(two, Pacing(), seed=6).batch(57)[1], whole[1][57])
 
 
+@pytest.mark.long
 def test_a_run_keeps_its_bits_for_two_processes_and_where_it_goes_on(job, two, tmp_path):
     run = changed(job, sources=two, order=Curriculum(by="hard"))
     assert run.node.reads == ("hard",)

@@ -144,6 +144,7 @@ def test_equal_weights_are_the_plain_mixture(tmp_path):
         assert np.array_equal(mine, plain)
 
 
+@pytest.mark.long
 def test_a_prior_counts_in_the_sampler_or_in_the_loss_and_runs_keep_their_bits(job, tmp_path):
     logs = np.log(np.random.default_rng(0).choice([0.25, 1.5], 64)).tolist()
     in_loss = changed(job, sources=(weighted(tmp_path, "a", logs),))

@@ -77,6 +77,7 @@ def test_no_noise_is_plain_training_and_noise_is_not(job, tmp_path):
     assert torch.equal(*(losses(net.train(mode), batch[:, :-1], batch[:, 1:]) for mode in (True, False)))
 
 
+@pytest.mark.long
 def test_the_same_bits_with_two_processes_and_after_a_kill(job, tmp_path):
     noisy = changed(job, neftune=5.0, model=Llama("1m", **TINY))
     train(at(noisy, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)

@@ -89,6 +89,7 @@ def test_a_fixed_cost_is_that_of_the_start_and_stays_when_the_head_moves(job, tm
     torch.testing.assert_close(found, 2 * ((x @ moved.T).softmax(-1) * costs[labels]).sum(-1))
 
 
+@pytest.mark.long
 def test_a_late_stage_of_emo_gives_the_same_bits_for_two_processes(job, tmp_path):
     staged = changed(job, schedule=(Stage(until=0.75), Stage(until=1.0, objective=Emo())))
     finish(start(staged, tmp_path / "two", 2))

@@ -141,6 +141,7 @@ def test_groups_are_weighted_by_their_plain_loss_and_tokens_of_a_group_alike(pai
         torch.testing.assert_close(tensor, by_row[1][name], rtol=2e-4, atol=2e-7)
 
 
+@pytest.mark.long
 def test_the_same_bits_with_two_processes_and_after_a_kill(pairs, tmp_path):
     job = changed(pairs, objective=DPO(), reweight=dataclasses.replace(EXACT, reference="chosen_nats"))
     train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)

@@ -77,6 +77,7 @@ def test_one_worker_that_is_not_interrupted_gives_the_same_bits_again(twice):
     assert 1 < config["epochs"][0] < 40
 
 
+@pytest.mark.long
 def test_a_machine_without_a_cpu_for_the_pipeline_is_named(tmp_path):
     docs, _ = written(tmp_path / "input")
     streamed = node(tmp_path, docs, workers=2)

@@ -127,6 +127,7 @@ def test_similarities_are_the_cosines_of_what_layers_take_and_give() -> None:
     assert torch.equal(logits(same, ids()), logits(model, ids()))
 
 
+@pytest.mark.long
 def test_layers_chosen_by_the_rows_are_the_same_after_a_kill_and_for_two_processes(job, tmp_path) -> None:
     files.save(tmp_path / "base", build(Llama("1m", **TINY), job.vocab_size - 1, job.length, seed=9))
     parts = (AddTokens(tokens=("<a>",)), Depth(similar=1))

@@ -67,7 +67,7 @@ def test_the_folder_is_a_model_for_other_nodes(found):
     assert np.abs(np.array(again) - np.array(ours)).max() < 1e-6
 
 
-def test_a_pooling_that_the_form_has_not_is_named(found):
+def test_a_pooling_that_the_form_has_not_is_named():
     model = s.Pretrain(
         rows=s.Pack(docs=s.Read(paths=("a.jsonl",)), tokenizer=s.Tokenizer(docs=s.Read(paths=("a.jsonl",)))),
         model=SMALL,
