@@ -1,31 +1,38 @@
-"""`python -m benchmarks.evidence [NAME...] [--small] [--into FOLDER]`: make the records of `docs/evidence/` again.
+"""`python -m benchmarks.evidence [NAME...] [--small] [--seeds N...] [--into FOLDER]`: make the records of
+`docs/evidence/` again.
 
-Each experiment trains models of about 0.15 million parameters in one process of one thread. `--small` runs two seeds of
-a few steps, and shows no more than that every experiment runs; it needs a folder of its own.
+Each experiment trains models of a million parameters or fewer in one process of one thread. What a seed gave is kept as
+it ends (`seeds/` of the folder, or `runs/evidence/seeds`): the same command goes on with the seeds that are left, and a
+change of code begins anew. `--seeds` does some seeds alone, such as each in a process of its own, and writes no record.
+`--small` runs two seeds of a few steps: it shows that every experiment runs, no more, and needs a folder of its own.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from benchmarks.curation.helps import HELPS
 from benchmarks.dedup.records import say
 from benchmarks.evidence.claims import Experiment
-from benchmarks.evidence.record import FOLDER, Record
+from benchmarks.evidence.parts import Parts
+from benchmarks.evidence.record import FOLDER, ROOT, Record
 from benchmarks.lost.experiment import LOST
 from benchmarks.objectives.experiments import EXPERIMENTS as OBJECTIVES
 from benchmarks.reweighting.experiment import REWEIGHTING
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST)}
+EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST, HELPS)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.evidence")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(EXPERIMENTS)}; all without one")
     parser.add_argument("--small", action="store_true", help="two seeds of a few steps: only that it runs")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="these alone, and no record")
     parser.add_argument("--into", type=Path, help="folder of the records; docs/evidence without one")
     wish = parser.parse_args()
     if unknown := sorted(set(wish.names) - set(EXPERIMENTS)):
@@ -36,19 +43,28 @@ def main() -> None:
     into.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name in wish.names or EXPERIMENTS:
-        record = made(EXPERIMENTS[name], small=wish.small)
-        say(f"\n{name}\n{record.table()}\n{record.write(into)}")
+        experiment = EXPERIMENTS[name]
+        seeds, steps = (2, 4) if wish.small else (experiment.seeds, experiment.steps)
+        parts = Parts.of(experiment, steps, (wish.into or ROOT / "runs" / "evidence") / "seeds")
+        results = seeds_of(experiment, wish.seeds or range(seeds), steps, parts)
+        if not wish.seeds:
+            record = Record.of(experiment, steps, results)
+            say(f"\n{name}\n{record.table()}\n{record.write(into)}")
 
 
-def made(experiment: Experiment, *, small: bool) -> Record:
-    """Run the seeds of an experiment."""
-    seeds, steps = (2, 4) if small else (experiment.seeds, experiment.steps)
+def seeds_of(experiment: Experiment, seeds: Sequence[int], steps: int, parts: Parts) -> list[dict[str, float]]:
+    """What the seeds gave; those that are not kept run now."""
     results = []
-    for seed in range(seeds):
-        with tempfile.TemporaryDirectory(prefix="siftloom-evidence-") as folder:
-            results.append(experiment.run(Path(folder), seed, steps))
-        say(f"{experiment.name}, seed {seed}: " + ", ".join(f"{arm} {value:.4f}" for arm, value in results[-1].items()))
-    return Record.of(experiment, steps, results)
+    for seed in seeds:
+        found = parts.read(seed)
+        told = f"{experiment.name}, seed {seed}" + (" (kept)" if found else "")
+        if found is None:
+            with tempfile.TemporaryDirectory(prefix="siftloom-evidence-") as folder:
+                found = dict(experiment.run(Path(folder), seed, steps))
+            parts.keep(seed, found)
+        say(f"{told}: " + ", ".join(f"{arm} {value:.4f}" for arm, value in found.items()))
+        results.append(found)
+    return results
 
 
 if __name__ == "__main__":

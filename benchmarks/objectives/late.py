@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.objectives.rows import Document, encoded, packed, texts, tokenizer
@@ -56,8 +57,15 @@ def _cosine(model: LlamaModel, base: Path, documents: list[Document]) -> float:
     return total / count
 
 
+RATES = (0.001, 0.002, 0.004, 0.008)  # of the second text
+
+
 def half_tuning(folder: Path, seed: int, steps: int) -> dict[str, float]:
-    """Loss on the first text (kept) and the second one (learned), after as many steps on the second."""
+    """Loss on the first text (kept) and on the second (learned), after as many steps on the second at each rate.
+
+    Who learns less forgets less. So each method is a curve over its rates, and `at equal gain` is its loss on the first
+    text where it has learned as much of the second as full tuning has: the mean over what both curves reach.
+    """
     first, second = texts("austen"), texts("postgresql")
     by = tokenizer([*first, *second])
     old, new = encoded(by, first), encoded(by, second)
@@ -66,7 +74,29 @@ def half_tuning(folder: Path, seed: int, steps: int) -> dict[str, float]:
     path = kept(base, folder / "base.safetensors")
     found = {"before kept": loss(base, old[:60]), "before learned": loss(base, new[:60])}
     arms = {"full": None, "half": HalfTuning(round=1), "layer": HalfTuning(round=1, level="layer")}
+    curves: dict[str, Curve] = {}
     for name, freeze in arms.items():
-        model = train(new_rows, seed + 100, steps, lr=0.004, start=path, freeze=freeze)
-        found |= {f"{name} kept": loss(model, old[:60]), f"{name} learned": loss(model, new[:60])}
+        curves[name] = []
+        for rate in RATES:
+            model = train(new_rows, seed + 100, steps, lr=rate, start=path, freeze=freeze)
+            curves[name].append((loss(model, new[:60]), loss(model, old[:60])))
+            found[f"{name} {rate:g} learned"], found[f"{name} {rate:g} kept"] = curves[name][-1]
+    for name in ("half", "layer"):
+        found[f"{name} at equal gain"], found[f"full at the gain of {name}"] = at_equal_gain(
+            curves[name], curves["full"]
+        )
     return found
+
+
+Curve = list[tuple[float, float]]  # (loss on the second text, loss on the first) at each rate
+
+
+def at_equal_gain(one: Curve, other: Curve) -> tuple[float, float]:
+    """Mean loss on the first text of both, over the losses on the second that both curves reach; nan without any."""
+    sides = [np.array(sorted(curve)) for curve in (one, other)]
+    low, high = max(side[0, 0] for side in sides), min(side[-1, 0] for side in sides)
+    if low >= high:
+        return float("nan"), float("nan")
+    places = np.linspace(low, high, 33)
+    means = [float(np.interp(places, side[:, 0], side[:, 1]).mean()) for side in sides]
+    return means[0], means[1]

@@ -71,10 +71,16 @@ class CodeIdentity(NamedTuple):
 def code_of(node: Node) -> CodeIdentity:
     """The code behind a node today. Raises RecipeError for modules of its `code()` that are not found."""
     check_code(node)
-    digest, libraries, _ = _walked(_start(node))
+    digest, libraries, _ = code_behind(*_start(node))
     unfiled = [_source(cls) for cls in _classes(node) if modules.module_of(cls.__module__) is None]
     if unfiled:
         digest = hashlib.sha256(canonical_json([digest, *unfiled])).hexdigest()[:16]
+    return CodeIdentity(digest, libraries)
+
+
+def code_behind(*names: str) -> CodeIdentity:
+    """The code behind modules today."""
+    digest, libraries, _ = _walked(tuple(sorted(names)))
     return CodeIdentity(digest, libraries)
 
 

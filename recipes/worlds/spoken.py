@@ -100,7 +100,7 @@ def sentences() -> Iterator[str]:
     """Plain English sentences of the novels in the demo corpus, in the order of its files."""
     seen = set()
     for path in sorted((Path(str(resources.files("recipes"))) / "corpus").glob("corpus-*.jsonl.gz")):
-        for line in gzip.decompress(path.read_bytes()).decode().splitlines():
+        for line in gzip.decompress(path.read_bytes()).splitlines():  # of bytes: texts hold other breaks of lines
             row = json.loads(line)
             if row.get("source") == "austen":
                 yield from (s for s in SENTENCE.findall(row["text"]) if not (s in seen or seen.add(s)))

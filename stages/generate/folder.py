@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import DataError, UserError
 from stages.generate.chat_template import turn
+from stages.generate.first_pass import read_prompts
 from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
 
 if TYPE_CHECKING:
@@ -192,24 +193,16 @@ class FolderLM:
         ).rules()
         room = None if self.longest is None else prompt_room(self.folder.name, self.longest, sampling)
         prompts = [self.prompt_ids(prompt, room) for prompt, _, _ in asked]
-        widest = max(map(len, prompts))
-        pad = self.tokenizer.pad_token_id
-        given = torch.tensor([[pad] * (widest - len(ids)) + ids for ids in prompts], device=self.device)
-        mask_bt = torch.tensor([[0] * (widest - len(ids)) + [1] * len(ids) for ids in prompts], device=self.device)
-        prompt_tokens = mask_bt.sum(-1).tolist()
         if self.guide is not None:
             # before the sampling's own rules, which cut what the guide has moved
             rules = [self.guide.over(prompts), *rules]
-        cache, written, nats = None, [[] for _ in asked], [0.0] * len(asked)
-        places_bt = (mask_bt.cumsum(-1) - 1).clamp_min(0)
+        cache, mask_bt, places_b1, logits_bv = read_prompts(
+            self.causal, prompts, self.tokenizer.pad_token_id, self.device
+        )
+        written, nats = [[] for _ in asked], [0.0] * len(asked)
         texts, open_rows, finish = [""] * len(asked), set(range(len(asked))), ["length"] * len(asked)
         for place in range(sampling.max_tokens):
-            with torch.no_grad():
-                out = self.causal(
-                    input_ids=given, attention_mask=mask_bt, position_ids=places_bt, past_key_values=cache,
-                    use_cache=True,
-                )  # fmt: skip
-            cache, logits_bv = out.past_key_values, out.logits[:, -1].double().cpu()
+            logits_bv = logits_bv.double().cpu()
             draws_b = [draw(sampling.seed, key, sample, place) for _, key, sample in asked]
             chosen = next_tokens(written, logits_bv, rules, draws_b if sampling.temperature else None)
             told_bv = logits_bv.log_softmax(-1)
@@ -226,12 +219,17 @@ class FolderLM:
                 if stopped:
                     finish[i] = "stop"
                     open_rows.discard(i)
-            if not open_rows:
+            if not open_rows or place + 1 == sampling.max_tokens:
                 break
-            given = torch.tensor(chosen, device=self.device)[:, None]
-            mask_bt = torch.cat([mask_bt, torch.ones_like(given)], 1)
-            places_bt = places_bt[:, -1:] + 1
+            given_b1 = torch.tensor(chosen, device=self.device)[:, None]
+            mask_bt, places_b1 = torch.cat([mask_bt, torch.ones_like(given_b1)], 1), places_b1 + 1
+            with torch.no_grad():
+                out = self.causal(
+                    input_ids=given_b1, attention_mask=mask_bt, position_ids=places_b1, past_key_values=cache,
+                    use_cache=True,
+                )  # fmt: skip
+            cache, logits_bv = out.past_key_values, out.logits[:, -1]
         return [
             GeneratedText(text, "stop" if end == "stop" else "length", seen, len(ids), tuple(ids), sum_)
-            for text, end, seen, ids, sum_ in zip(texts, finish, prompt_tokens, written, nats, strict=True)
+            for text, end, seen, ids, sum_ in zip(texts, finish, map(len, prompts), written, nats, strict=True)
         ]

@@ -77,7 +77,7 @@ class Generate(NewBaseNode):
     token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
-    version = 5
+    version = 6  # what prompts have in common is read once
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

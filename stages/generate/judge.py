@@ -83,7 +83,7 @@ class Judge(RowNode):
     token_budget: Positive | None = runtime(None)
     commit_rows: Positive | None = runtime(256)
 
-    version = 3
+    version = 4  # what prompts have in common is read once
     row_errors = (Refused, Unparsed, BadAnswer)  # the first class that fits names the reason
 
     @property

@@ -118,17 +118,18 @@ class Retrieval(MeasureNode):
 
         names: list[str] = []
         belongs: list[str] = []
-        parts: list[np.ndarray] = [np.zeros((0, 0))]
+        parts: list[np.ndarray] = []
         rows = 0
         for _, table in ctx.rows(list(dict.fromkeys([ID, self.by, self.match])), of=side):
             rows += table.num_rows
             table = table.filter(table[self.by].is_valid())
+            if not table.num_rows:  # a shard of which nothing is left, or nothing has a vector
+                continue
             names += table[ID].to_pylist()
             belongs += table[self.match].cast("string").to_pylist()
             flat = table[self.by].combine_chunks().flatten().to_numpy(zero_copy_only=False)
             parts.append(flat.reshape(table.num_rows, -1).astype(np.float64))
-        filled = [part for part in parts if part.size]
-        return names, np.array(belongs, dtype=object), np.concatenate(filled) if filled else parts[0], rows
+        return names, np.array(belongs, dtype=object), np.concatenate(parts) if parts else np.zeros((0, 0)), rows
 
     def _mean(self, values: np.ndarray) -> dict[str, float]:
         import numpy as np

@@ -80,6 +80,8 @@ class StepTree(NewBaseNode):
     device: Literal["cpu", "cuda"] = "cpu"
     commit_rows: Positive | None = runtime(256)
 
+    version = 2  # what prompts have in common is read once
+
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return libraries_of(self.model)

@@ -1,14 +1,17 @@
 """A verdict follows from its interval: in the records of the documentation, and wherever one is made."""
 
+import importlib
 import json
 import re
 from pathlib import Path
 
 import pytest
 
-from benchmarks.evidence.__main__ import EXPERIMENTS
+from benchmarks.evidence.__main__ import EXPERIMENTS, seeds_of
 from benchmarks.evidence.claims import Claim, Experiment
+from benchmarks.evidence.parts import Parts
 from benchmarks.evidence.record import FOLDER, Record
+from pipeline.driver import drift
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = sorted(FOLDER.glob("*.json"))
@@ -45,6 +48,29 @@ def test_a_record_is_read_back_and_one_that_says_more_than_its_numbers_is_refuse
     path.write_text(json.dumps(values))
     with pytest.raises(ValueError, match="it gains: found 'holds', expected 'open' from its interval"):
         Record.read(path)
+
+
+def test_an_experiment_that_was_stopped_goes_on_and_one_that_was_changed_begins_anew(tmp_path, monkeypatch, capsys):
+    module = tmp_path / "an_experiment.py"
+    module.write_text(
+        "asked = []\n\ndef run(folder, seed, steps):\n    asked.append(seed)\n    return {'a': seed / 8}\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    drift.look_again()
+    made = importlib.import_module("an_experiment")
+    experiment = Experiment(name="made", about="Made.", run=made.run, steps=4, claims=())
+
+    def parts(steps=4):
+        return Parts.of(experiment, steps, tmp_path / "seeds")
+
+    assert seeds_of(experiment, [0, 1], 4, parts()) == [{"a": 0.0}, {"a": 0.125}]
+    assert seeds_of(experiment, range(3), 4, parts()) == [{"a": 0.0}, {"a": 0.125}, {"a": 0.25}]
+    assert made.asked == [0, 1, 2]
+    assert "made, seed 1 (kept): a 0.1250\nmade, seed 2: a 0.2500" in capsys.readouterr().out
+    assert parts(steps=5).read(0) is None
+    module.write_text(module.read_text().replace("/ 8", "/ 4"))
+    drift.look_again()
+    assert parts().read(0) is None
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)

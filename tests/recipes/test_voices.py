@@ -50,6 +50,6 @@ def test_espeak_tells_the_phone_at_every_sample():
 
 
 def test_sentences_to_speak_are_plain_and_none_stands_twice():
-    found = [sentence for _, sentence in zip(range(50), spoken.sentences(), strict=False)]
-    assert len(set(found)) == 50
+    found = [sentence for _, sentence in zip(range(spoken.SENTENCES), spoken.sentences(), strict=False)]
+    assert len(set(found)) == spoken.SENTENCES
     assert all(spoken.SENTENCE.fullmatch(sentence) for sentence in found)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
 from pipeline.errors import DataError
 from stages.generate.embed import Embed
 from stages.generate.endpoint import Endpoint
+from stages.generate.first_pass import shared_beginning
 from stages.generate.folder import FolderLM
 from stages.generate.lm import Sampling
 from stages.generate.model_folder import ModelFolder
@@ -51,6 +53,43 @@ def test_draws_hang_on_the_key_and_not_on_the_batch(folder) -> None:
     assert together == alone
     assert len({answer.text for answer in together[0]}) == 3
     assert lm.generate(PROMPTS[:1], ["other"], how)[0] != together[0]
+
+
+def test_what_prompts_have_in_common_is_read_once(folder) -> None:
+    """A common beginning, and the samples of a prompt: each token goes through the model once, and answers stay."""
+    shots = "the dog = a log\nthe mat = a cat\n" * 3
+    prompts = [f"{shots}{text}" for text in ("the cat", "a", "the dog sat on", "the cat")]
+    lm, read = FolderLM(folder, batch_rows=12), []
+    lm.causal.register_forward_pre_hook(lambda _, __, given: read.append(given["input_ids"].shape), with_kwargs=True)
+    how = Sampling(samples=3, temperature=0.9, top_k=20, max_tokens=1)
+    keys = ["k0", "k1", "k2", "k3"]
+    lm.generate(prompts, keys, how)
+    ids = [lm.prompt_ids(prompt, None) for prompt in prompts]
+    common = len(lm.prompt_ids(shots, None))
+    assert common > 16
+    assert read == [(1, common), (3, max(map(len, ids)) - common)]
+    for sampling in (replace(how, max_tokens=8), Sampling(temperature=0.0, max_tokens=8)):
+        found = lm.generate(prompts, keys, sampling)
+        alone = [
+            FolderLM(folder, batch_rows=1).generate([p], [k], sampling)[0] for p, k in zip(prompts, keys, strict=True)
+        ]
+        assert [[a.ids for a in one] for one in found] == [[a.ids for a in one] for one in alone]
+        assert [a.prompt_tokens for one in found for a in one] == [a.prompt_tokens for one in alone for a in one]
+        assert [a.nats for one in found for a in one] == pytest.approx([a.nats for one in alone for a in one], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "shared"),
+    [
+        ([[1] * 20], 0),
+        ([[1] * 20, [1] * 30], 19),
+        ([[1] * 20, [1] * 17 + [2]], 17),
+        ([[1] * 20, [1] * 12 + [2], [1] * 20], 0),
+        ([[1] * 20 + [3], [1] * 20 + [2, 4], [1] * 20 + [5]], 20),
+    ],
+)
+def test_a_beginning_leaves_a_token_of_each_prompt(prompts, shared) -> None:
+    assert shared_beginning(prompts) == shared
 
 
 def test_a_stop_text_ends_an_answer_and_is_left_out(folder) -> None:

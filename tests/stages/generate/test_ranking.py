@@ -96,6 +96,16 @@ def test_what_belongs_to_a_query_is_looked_for_among_all(tmp_path):
         alone.run_all()
 
 
+def test_shards_without_a_vector_are_passed_over_and_sides_without_one_named(tmp_path):
+    none = [(f"n{number}", None, "x") for number in range(100)]  # a table of its own: one of the context has 100 rows
+    docs, queries = table(*none, ("a", 0.0, "x"), ("b", 1.0, "y")), table(("q", 0.1, "x"))
+    node = Retrieval(queries=DOCS, docs=DOCS, match="topic", depth=1)
+    found = LocalContext(node, tmp_path, {"queries": queries, "docs": docs}).run_all()["all"]
+    assert found.facts["recall_1"] == 1.0
+    with pytest.raises(DataError, match="no vectors on one side"):
+        LocalContext(node, tmp_path / "b", {"queries": queries, "docs": table(*none)}).run_all()
+
+
 def test_vectors_that_share_a_direction_are_told_apart_when_it_is_taken_from_all(tmp_path):
     docs = table(("a", 0.1, "x"), ("b", 0.2, "y"), ("c", 0.3, "z"))
     node = Retrieval(queries=DOCS, docs=DOCS, match="topic", centre=True, depth=1)

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.stages.walk import recipes, steps
-from tests.stages.walk.files import Files
 from tests.stages.walk.work import KILLED
 
 
@@ -30,13 +29,14 @@ class Walk:
 
     def __init__(self, place: Path, recipe: str, seed: int) -> None:
         self.place, self.recipe, self.rng = place, recipe, random.Random(f"{recipe} {seed}")
-        self.folders = [Files(place / name, self.rng) for name in ("web", "more")]
+        self.folders = [recipes.source_files(recipe, place / name, self.rng) for name in ("web", "more")]
         for folder in self.folders:
             for _ in range(4):
                 folder.add()
         self.settings = recipes.start(self.rng)
         self.tasks = self.rows = 0  # done in the store that lasts
         self._write_code()
+        self._forked(lambda: recipes.small_model(recipe, place / "model"))  # torch starts threads
 
     def step(self) -> tuple[list[str], list[str], str]:
         """Change something and run; (what was done, what differs from a run in an empty store, how both failed)."""

@@ -7,8 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from models.objectives.gedi import Gedi
+from models.presets import Llama
 from pipeline.contract import Node
 from siftloom import stages as s
+from stages.tokens.classes import Classes
+from tests.stages.walk.files import Files
+from tests.stages.walk.sounds import CHOICES as OF_SOUNDS
+from tests.stages.walk.sounds import SoundFiles, sounds
 
 LIMITS = (None, None, None, 1, 2, 3, 5, 8, 13, 21, 34, 100)
 
@@ -52,6 +58,17 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "max_copied": (None, 0.5, 0.9),
     "gopher_version": (101, 102),
     "exact_version": (101, 102),
+    "batch_rows": (2, 5, 32),
+    "max_chars": (40, 2000),
+    "wanted": ("<long>", "<short>"),
+    "pooling": ("mean", "weighted", "last"),
+    "template": ("{text}", "{shown}: {text}"),
+    "belongs": ("group", "last", "id"),
+    "centre": (False, True),
+    "depth": (1, 10),
+    "gold": ("letters", "posterior"),
+    "training_seed": (0, 1),
+    **OF_SOUNDS,
 }
 
 CODE = '''"""A function of a user's."""
@@ -72,6 +89,10 @@ def sort(table):
     group = [text[:1].lower() for text in texts]
     return {{"letters": [len(text) % {longer} for text in texts], "group": group, "shown": texts,
              "last": [text.split()[-1] if text.split() else "" for text in texts]}}
+
+
+def size(table):
+    return {{"size": ["long" if len(text) > {longer} else "short" for text in table["text"].to_pylist()]}}
 
 
 def judge(premises, hypotheses):
@@ -223,7 +244,52 @@ def teaching(of: Asked, folder: Path) -> dict[str, Node]:
     }  # fmt: skip
 
 
-RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching}
+def judging(of: Asked, folder: Path) -> dict[str, Node]:
+    """A model that tells classes apart, what it makes of documents, and its vectors of them."""
+    columns = {"letters": "int64", "group": "string", "shown": "string", "last": "string"}
+    docs = s.Map(docs=_bases(of, folder), fn="own_code:sort", version_=of["code"], writes=columns)
+    docs = s.Map(docs=docs, fn="own_code:size", version_=of["code"], writes={"size": "string"})
+    marked = s.Split(docs=docs, held_out=of["held_out"], seed=of["seed"], allow_empty=True)
+    codes = {"long": "<long>", "short": "<short>"}
+    tokenizer = s.Tokenizer(docs=marked, vocab_size=of["vocab_size"], specials=tuple(codes.values()))
+    rows = s.PackSamples(docs=marked, tokenizer=tokenizer, length=256, sample=Classes(label="size", codes=codes))
+    judge = s.Pretrain(
+        rows=rows, model=Llama("1m", hidden=16, inter=32, layers=1, heads=2), steps=2, batch_rows=2, attend="document",
+        objective=Gedi(codes=tuple(codes.values())), seed=of["training_seed"],
+    )  # fmt: skip
+    told = s.Posterior(
+        docs=marked, model=judge, wanted=of["wanted"], batch_rows=of["batch_rows"], max_chars=of["max_chars"]
+    )
+    best = s.Select(docs=told, by="posterior", keep_fraction=of["keep_fraction"], allow_empty=True)
+    one = s.Embed(docs=best, model=judge, pooling=of["pooling"], batch_rows=of["batch_rows"], as_="one")
+    both = s.Embed(docs=one, model=judge, template=of["template"], max_chars=of["max_chars"], as_="other")
+    asked = s.Select(docs=both, where="held_out", allow_empty=True)
+    found = s.Retrieval(
+        queries=asked, docs=both, by="other", match=of["belongs"], centre=of["centre"], depth=of["depth"],
+        resamples=100, seed=of["seed"],
+    )  # fmt: skip
+    alike = s.Similarity(docs=both, left="one", right="other", gold=of["gold"])
+    return {
+        "marked": marked, "judge": judge, "told": told, "best": best, "both": both, "found": found, "alike": alike,
+    }  # fmt: skip
+
+
+RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "judging": judging}
+RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "sounds": sounds}
+FOLDERS = {"sounds": SoundFiles}  # of the recipes that read other files than texts
+
+
+def source_files(recipe: str, folder: Path, rng: random.Random) -> Files:
+    """A folder of what a recipe reads."""
+    return FOLDERS.get(recipe, Files)(folder, rng)
+
+
+def small_model(recipe: str, folder: Path) -> None:
+    """The folder of a model, where a recipe asks one that no node of it makes."""
+    if recipe == "sounds":
+        from tests.stages.generate.small_models import folder_of
+
+        folder_of(folder)
 
 
 def graph(recipe: str, settings: Mapping[str, Any], folder: Path) -> tuple[dict[str, Node], set[str]]:

@@ -34,8 +34,16 @@ ROOMS = (
     "teaching",
     "distillation",
     "translation",
+    "training",
+    "speech",
+    "tools",
+    "generate",
 )  # of the nodes in the recipes
-LIBRARIES = ("pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken", "sacrebleu.metrics.chrf")
+LIBRARIES = (
+    "pyarrow.parquet", "pyarrow.compute", "pyarrow.csv", "tokenizers", "kitoken", "sacrebleu.metrics.chrf", "soundfile",
+    "torch", "transformers.models.llama.modeling_llama", "transformers.models.auto.modeling_auto",
+    "transformers.models.auto.tokenization_auto", "transformers.integrations.sdpa_attention",
+)  # fmt: skip
 ENGINE = (
     "pipeline.driver.clean",
     "pipeline.driver.verify",
@@ -74,6 +82,7 @@ def forked(work: Callable[[], Any], told: Path) -> tuple[int, Any]:
         code = 1
         Work.told = told
         count_rows()
+        sys.modules["torch"].set_num_threads(1)  # tiny models: threads would wait for each other
         try:
             told.write_text(json.dumps(work()))
             code = 0
