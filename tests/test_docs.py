@@ -52,11 +52,16 @@ LONG = (
 # Runs blocks that come as JSON lines, with the value of a last expression shown as a notebook shows it.
 INTERPRETER = """
 import ast, json, sys
-from siftloom import Pipeline
-on_ray = Pipeline.run
-Pipeline.run = lambda self, **how: on_ray(self, **({"here": not {"cpus", "address"} & {*how}} | how))
+
+def choose_here():
+    from siftloom import Pipeline
+    run = Pipeline.run
+    Pipeline.run = lambda self, **how: run(self, **({"here": not {"cpus", "address"} & {*how}} | how))
+
 names = {"__name__": "__main__"}
-for line in sys.stdin:
+for number, line in enumerate(sys.stdin):
+    if not number:
+        choose_here()
     tree = ast.parse(json.loads(line))
     last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
     exec(compile(tree, "block", "exec"), names)
