@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.evidence.__main__ import EXPERIMENTS, seeds_of
+from benchmarks.evidence.chart import chart
 from benchmarks.evidence.claims import Claim, Experiment
 from benchmarks.evidence.parts import Parts
 from benchmarks.evidence.record import FOLDER, Record
@@ -79,6 +80,11 @@ def test_every_record_says_what_its_numbers_say_and_has_its_experiment(path):
     assert record.claims == list(EXPERIMENTS[record.name].claims)
     assert len(record.seeds) == EXPERIMENTS[record.name].seeds
     assert record.steps == EXPERIMENTS[record.name].steps
+
+
+def test_the_picture_in_the_documentation_is_that_of_its_record():
+    picture = (DOCS / "images" / "curation.svg").read_text(encoding="utf-8")
+    assert picture == chart(Record.read(FOLDER / "curation.json"))
 
 
 def test_every_record_stands_on_a_page_and_every_mark_has_its_record():
