@@ -160,7 +160,7 @@ def _cost(what: str, one: str, other: str = "dense") -> Claim:
 
 
 LOST = Experiment(
-    name="lost", run=run, steps=500, seeds=5,
+    name="lost", run=run, steps=500, seeds=3,
     about="LOST and its controls: held-out nats a byte of models of width 128 after a million bytes.",
     claims=(
         _apart("LOST", "low-rank + SiLU", most=0.0),
