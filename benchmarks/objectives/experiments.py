@@ -91,7 +91,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         name="cut", run=cut, steps=100,
-        about="Matryoshka: recall@1 of the second part of a page by its first one, among 300 pages, whole and by an "
+        about="Matryoshka: recall@1 of the second part of a page by its first one, among 100 pages, whole and by an "
         "eighth of the numbers.",
         claims=(
             Claim(what="Matryoshka: an eighth - whole", one="Matryoshka cut", other="Matryoshka whole", percent=True,
