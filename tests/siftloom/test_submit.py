@@ -195,6 +195,7 @@ def test_two_submits_of_one_recipe_at_once_end_in_one_result(head: Head, tmp_pat
     assert sorted(re.search(r"^job +\S+-(\d): ", text, re.M)[1] for text in said) == ["1", "2"], said
 
 
+@pytest.mark.long
 def test_a_store_that_cannot_be_and_a_silent_server_are_named(tmp_path: Path) -> None:
     make_job(tmp_path / "job", tmp_path / "store", tmp_path / "flag")
     done = siftloom("submit", "job.yaml", "--store", "runs", cwd=tmp_path / "job", code=1)

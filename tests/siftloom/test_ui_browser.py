@@ -74,7 +74,7 @@ def test_every_view_is_sound(page: Any, view: str, scheme: str, width: int) -> N
     assert browser.evaluate(UNNAMED) == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 390), ("dark", 1280)])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 390), pytest.param("dark", 1280, marks=pytest.mark.long)])
 def test_two_runs_stand_side_by_side(second: Small, browser: Browser, scheme: str, width: int) -> None:
     with served(second.folder / "kept") as address:
         browser.open(address, scheme, width)

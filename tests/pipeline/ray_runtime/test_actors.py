@@ -136,6 +136,7 @@ def test_what_cannot_be_loaded_is_named_once_and_no_row_is_lost(local_ray, plain
     assert bytes_of(tmp_path / "store") == plain
 
 
+@pytest.mark.long
 def test_gpus_where_there_are_none_are_named(local_ray, paths, tmp_path):
     with pytest.raises(NodeFailed, match=r"it asks for 1 GPUs a worker; expected at most the 0 of this machine"):
         go(tmp_path / "store", chain(paths, asks=Resources(gpus=1)))

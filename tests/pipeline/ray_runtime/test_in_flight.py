@@ -52,6 +52,7 @@ def test_one_at_a_time_where_that_is_the_width():
     assert all(before[1] <= after[0] for before, after in itertools.pairwise(spans))
 
 
+@pytest.mark.long
 def test_tasks_are_side_by_side_where_the_width_allows(tmp_path):
     import ray
 

@@ -103,6 +103,7 @@ def test_a_full_folder_is_named_once_and_again_when_it_has_room(local_ray, small
     assert lines[1:] == [f"{disk} has room again"]
 
 
+@pytest.mark.long
 def test_what_is_awaited_is_said_where_no_cpu_is_free(local_ray, monkeypatch):
     import ray
 

@@ -141,6 +141,7 @@ def own_run(model: Path, tasks: Path, cache: Path) -> dict[str, tuple[float, lis
     }
 
 
+@pytest.mark.long
 def test_a_score_is_that_of_lm_evals_own_run(done, model, tasks, tmp_path):
     scores = table(done)["eval_metrics"]["icl"]
     data = done.root / done.state.folder(done.target) / "data/score"

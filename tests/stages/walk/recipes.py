@@ -274,8 +274,9 @@ def judging(of: Asked, folder: Path) -> dict[str, Node]:
     }  # fmt: skip
 
 
-RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "judging": judging}
-RECIPES = {"rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "sounds": sounds}
+RECIPES = {
+    "rules": rules, "dedup": dedup, "tokens": tokens, "teaching": teaching, "judging": judging, "sounds": sounds,
+}  # fmt: skip
 FOLDERS = {"sounds": SoundFiles}  # of the recipes that read other files than texts
 
 
