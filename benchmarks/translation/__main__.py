@@ -135,7 +135,8 @@ def told(opened: StoredRun, tests: list[tuple[str, str]]) -> None:
         mean, low, high = interval(values)
         less = "" if arm == ARMS[0] else "{:+.1f} [{:+.1f}, {:+.1f}]".format(*interval(values - first))
         print(f"| {arm} | {mean:.1f} [{low:.1f}, {high:.1f}] | {less} |")
-    print("\n| exemplars | " + " | ".join(catalogues.TESTED) + " |\n|---" * (1 + len(catalogues.TESTED)) + "|")
+    print("four scripts - one script: {:+.1f} [{:+.1f}, {:+.1f}]".format(*interval(found[ARMS[1]] - found[ARMS[2]])))
+    print("\n| exemplars | " + " | ".join(catalogues.TESTED) + " |\n" + "|---" * (1 + len(catalogues.TESTED)) + "|")
     for arm, values in found.items():
         print(f"| {arm} | " + " | ".join(f"{mean:.0f}" for mean in values.mean(1)) + " |")
 
