@@ -24,6 +24,7 @@ def walk(*arguments: str) -> tuple[int, int]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1500)  # a step of models or of sounds takes 20 CPU seconds
 def test_a_store_that_lasts_gives_what_fresh_stores_give():
     steps, failed = walk("--seeds", "1", "--steps", "4")
     assert steps == 4 * len(RECIPES)
