@@ -21,11 +21,11 @@ from benchmarks.dedup.records import say
 from benchmarks.evidence.claims import Experiment
 from benchmarks.evidence.parts import Parts
 from benchmarks.evidence.record import FOLDER, ROOT, Record
-from benchmarks.lost.experiment import LOST
+from benchmarks.lost.experiment import LOST, LOST_MILLION
 from benchmarks.objectives.experiments import EXPERIMENTS as OBJECTIVES
 from benchmarks.reweighting.experiment import REWEIGHTING
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST, HELPS)}
+EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST, LOST_MILLION, HELPS)}
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ def test_every_control_holds_as_many_parameters_as_lost_and_dense_more():
 
 def test_the_seed_that_rates_are_tuned_on_gives_no_result():
     assert experiment.TUNING_SEED not in range(experiment.LOST.seeds)
-    assert experiment.LOST.steps * experiment.ROWS * experiment.LENGTH >= 1_000_000  # what its record says
+    assert experiment.LOST.steps * experiment.ROWS * experiment.LENGTH >= 2_000_000
 
 
 def test_the_layer_keeps_its_promises():

@@ -85,3 +85,12 @@ nodes:
     nodes = parse(text, vocabulary()).nodes
     assert nodes["low"].model == Pretrain(rows=ROWS, model=LowRank("1m", rank=1), match=ParametersOf(LOST)).model
     assert nodes["work"].model.rank > 1
+
+
+def test_the_papers_comparison_is_of_equal_models_and_as_many_tokens():
+    recipe = load(str(Path(__file__).parents[3] / "recipes/lost-c4.yaml"), vocabulary())
+    runs = {name: node for name, node in recipe.nodes.items() if isinstance(node, Pretrain)}
+    assert {node.steps * node.batch_rows * 256 for node in runs.values()} == {1_310_720_000}
+    sizes = {name: count_parameters(node.model, 32_000).total for name, node in runs.items()}
+    assert sizes["dense"] == 58_073_600  # as printed by the methods' code
+    assert all(43_000_000 < size < 45_000_000 for name, size in sizes.items() if name != "dense"), sizes
