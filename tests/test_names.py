@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,14 @@ def classes() -> dict[str, list[str]]:
 
 def test_no_two_classes_have_one_name():
     assert {name: files for name, files in classes().items() if len(files) > 1} == {}
+
+
+def test_no_two_files_of_tests_in_plain_folders_have_one_name():
+    """pytest imports a file of a folder without `__init__.py` by its name alone and refuses a second one of that name."""
+    plain = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
+    assert len(plain) > 200
+    names = Counter(path.name for path in plain)
+    assert {name: count for name, count in names.items() if count > 1} == {}
 
 
 def test_no_file_but_the_contract_is_longer_than_three_hundred_lines():
