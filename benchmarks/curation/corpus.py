@@ -60,7 +60,7 @@ def build(cache: Path, name: str = "tuned") -> pa.Table:
 def _unseen(cache: Path) -> pa.Table:
     path = cache / "unseen-pages.parquet"
     if not path.exists():
-        rows = [row for package in UNSEEN for row in _chosen(_every_page(package, unpacked(cache, package)))]
+        rows = [row for package in UNSEEN for row in _chosen(_every_page(package, unpacked(cache, package)), EACH // 4)]
         pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
     return pq.read_table(path)
 
@@ -155,12 +155,12 @@ def pieces(text: str) -> list[str]:
     return found
 
 
-def _chosen(rows: Iterator[dict]) -> list[dict]:
+def _chosen(rows: Iterator[dict], each: int = EACH) -> list[dict]:
     kept: dict[tuple[str, str], list[tuple[bytes, dict]]] = {}
     for row in rows:
         key = hashlib.blake2b(row["id"].encode(), digest_size=8).digest()
         kept.setdefault((row["source"], row["lang"]), []).append((key, row))
-    return [row for group in kept.values() for _, row in sorted(group, key=lambda pair: pair[0])[:EACH]]
+    return [row for group in kept.values() for _, row in sorted(group, key=lambda pair: pair[0])[:each]]
 
 
 def _in_its_language(table: pa.Table) -> pa.Array:
