@@ -43,8 +43,9 @@ EXPERIMENTS = (
         ),
     ),
     Experiment(
-        name="real_base", run=real_base, steps=12,
-        about="Half tuning and EMO from SmolLM2-135M-Instruct: loss on novels (kept) where the Jargon File is learned.",
+        name="real_base", run=real_base, steps=8,
+        about="Half tuning and EMO from SmolLM2-135M-Instruct: loss on the book of Rust (kept) where the Jargon File "
+        "is learned, of which it knows least; 390 tokens a step.",
         claims=(
             Claim(
                 what="kept, at equal gain: half - full", one="half at equal gain", other="full at equal gain", most=0.0

@@ -1,8 +1,8 @@
 """Half tuning and EMO where they belong: a real model, SmolLM2-135M-Instruct, goes on with another register.
 
 It learns the Jargon File, of which it knows least of all sources of the embedded corpus. What it has kept is its loss
-on novels. A step is a few hundred tokens, and there are a few steps: full tuning and half tuning at each rate, and EMO
-beside full tuning at the higher one.
+on the book of Rust, of which it knows most. A step is of some 390 tokens, since one takes six seconds of a core. Full
+tuning and half tuning run at each rate, and EMO beside full tuning at the higher one.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from models.hf_settings import llama_of
 from models.llama import LlamaModel
 from models.objectives.emo import Emo
 
-FIRST, SECOND = "austen", "jargon"
-HELD = 12  # documents of each text, by their first tokens
-ROWS = 6  # a step
+FIRST, SECOND = "rust", "jargon"
+HELD = 10  # documents of each text, by their first tokens
+ROWS = 4  # a step
 RATES = (1e-4, 3e-4)
 
 
