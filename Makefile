@@ -53,11 +53,12 @@ wheel: $(STAMP)
 	rm -rf build
 	$(BIN)/python -m pip wheel . --quiet --no-deps --no-build-isolation --wheel-dir dist
 
-# One rule installs; it runs again when the dependencies change.
+# One rule installs; it runs again when the dependencies change. pip would compile every module of every package, which takes
+# longer than the rest of an installation; Python compiles those that are imported, once.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt -e ".[dev]"
 	touch $(STAMP)
 
 clean:

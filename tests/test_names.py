@@ -40,7 +40,7 @@ def test_no_two_classes_have_one_name():
 
 
 def test_no_two_files_of_tests_in_plain_folders_have_one_name():
-    """pytest imports a file of a folder without `__init__.py` by its name alone and refuses a second one of that name."""
+    """pytest imports a file of a folder without `__init__.py` by its name alone, and refuses another of that name."""
     plain = [path for path in (ROOT / "tests").rglob("test_*.py") if not (path.parent / "__init__.py").exists()]
     assert len(plain) > 200
     names = Counter(path.name for path in plain)

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.curation [--small] [--json FILE] [--cache FOLDER]`
+"""`python -m benchmarks.curation [--small] [--corpus tuned|unseen] [--only ROW,...] [--json FILE] [--cache FOLDER]`
 
 Builds the corpus, runs our rule sets and datatrove's filters on the same English pages in one process, and prints CPU a
 document, verdicts side by side, the share of pages that stays per language, quality models on seen and unseen kinds of
@@ -16,11 +16,12 @@ import os
 import tempfile
 from pathlib import Path
 
-from benchmarks.curation import arms, extraction, languages, peers, quality, runs, unseen, whole
-from benchmarks.curation.corpus import EIGHT, build
+from benchmarks.curation import arms, extraction, languages, other_junk, peers, quality, runs, whole
+from benchmarks.curation.corpus import CORPORA, EIGHT, UNSEEN, build
 from benchmarks.dedup.records import Records, say
 
 ROWS = (*(f"C-{number}" for number in range(1, 11)), "encoding", "chain")
+UNLABELLED = ("C-1", "C-8", "C-10", "encoding", "chain")  # what pages without a label can show
 GROWN = {"first": "20 files", "more": "a 21st", "fresh": "all anew"}
 LEAST_GAIN = {"random - cascade": 0.25, "word - cascade": 0.08}  # bits per byte
 
@@ -29,15 +30,21 @@ def main() -> None:
     wish = argparse.ArgumentParser(prog="benchmarks.curation")
     wish.add_argument("--small", action="store_true")
     wish.add_argument("--json", type=Path)
-    wish.add_argument("--only", default=",".join(ROWS), help="rows, commas between")
+    wish.add_argument(
+        "--only", help=f"rows, commas between, of {', '.join(ROWS)}; all that the corpus allows without it"
+    )
     wish.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "siftloom-curation")
+    wish.add_argument("--corpus", choices=CORPORA, default="tuned", help="unseen: packages that no rule was set on")
     wish = wish.parse_args()
-    records, only = Records(), set(wish.only.split(","))
+    rows = UNLABELLED if wish.corpus == "unseen" else ROWS
+    records, only = Records(), set(wish.only.split(",") if wish.only else rows)
+    if unlabelled := sorted(only - set(UNLABELLED)) if wish.corpus == "unseen" else []:
+        raise SystemExit(f"{', '.join(unlabelled)}: of labelled pages, which the corpus `unseen` has not")
     if "C-10" in only:
-        pages_to_text(records, wish.cache)
-    pages = build(wish.cache)
+        pages_to_text(records, wish.cache, wish.corpus)
+    pages = build(wish.cache, wish.corpus)
     good = sum(pages["good"].to_pylist())
-    say(f"corpus: {len(pages):,} pages, {good:,} good ones; {pages['text'].nbytes / 1e6:.0f} MB")
+    say(f"corpus: {wish.corpus}, {len(pages):,} pages, {good:,} good ones; {pages['text'].nbytes / 1e6:.0f} MB")
     say(f"machine: {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; {languages.now()}; all in this one process")
     english = [
         text for text, lang in zip(pages["text"].to_pylist(), pages["lang"].to_pylist(), strict=True) if lang == "en"
@@ -55,13 +62,13 @@ def main() -> None:
         recipe(records)
     if "C-8" in only:
         for where in ("here", "ray"):
-            growth(records, wish.cache, where, copies=1 if wish.small else 4)
+            growth(records, wish.cache, wish.corpus, where, copies=1 if wish.small else 4)
     if "C-9" in only:
         more_than_memory(records, wish.cache)
     if "encoding" in only:
         encoding(records, pages)
     if "chain" in only:
-        whole_chain(records, pages, 300 if wish.small else 1000)
+        whole_chain(records, pages, build(wish.cache), 300 if wish.small else 1000)
     if "C-1" in only:
         rule_sets(records, english, rounds=1 if wish.small else 3)
     say("\nrows")
@@ -131,7 +138,7 @@ def models(records: Records, table, only: set[str], cache: Path) -> None:
             ratio = spent[name] / spent[f"{name}, fastText alone"]
             records.at_least("C-2", f"quality scoring, {name}, of raw fastText", ratio, 0.8)
     if "C-3" in only:
-        ranking(records, table, unseen.build(cache))
+        ranking(records, table, other_junk.build(cache))
 
 
 def choices(records: Records, cache: Path) -> None:
@@ -169,9 +176,9 @@ def ranking(records: Records, table, others) -> None:
             found.setdefault(name, []).append((one, other, recall, kept_))
             say(f"{name:12} without {junk:12} {one:.3f}   {other:.3f} / {recall:.2f}   {kept_:6.1%}")
     more: dict[str, list] = {}
-    pages = quality.Pages.of(pa.concat_tables([table, others.cast(table.schema)]), (quality.ESSAYS, *unseen.KINDS))
+    pages = quality.Pages.of(pa.concat_tables([table, others.cast(table.schema)]), (quality.ESSAYS, *other_junk.KINDS))
     for name, score in quality.scores(pages).items():
-        for junk in unseen.KINDS:
+        for junk in other_junk.KINDS:
             two = np.flatnonzero(np.isin(pages.source, (quality.ESSAYS, junk)))
             other, recall = quality.judged(pages, score, two)
             more.setdefault(name, []).append((other, quality.kept_of(pages, score, junk)))
@@ -205,10 +212,10 @@ def recipe(records: Records) -> None:
         records.equal("C-7", "a new share of the selection runs no other node", not again)
 
 
-def growth(records: Records, cache: Path, where: str, copies: int) -> None:
+def growth(records: Records, cache: Path, corpus: str, where: str, copies: int) -> None:
     """C-8."""
     with tempfile.TemporaryDirectory() as name:
-        found = runs.measured("runs", "grow", name, cache, where, copies)
+        found = runs.measured("runs", "grow", name, cache, corpus, where, copies)
     parts = ", ".join(f"{what} {found[name]:.1f}" for name, what in GROWN.items())
     say(f"\n{found['pages']:,} pages, {where}, CPU seconds: {parts}")
     share = found["more"] / found["fresh"]
@@ -226,9 +233,10 @@ def more_than_memory(records: Records, cache: Path) -> None:
     records.shown("C-9", f"largest process of that run ({found['cpu']:.0f} CPU s)", found["memory"] / 1e6, "MB")
 
 
-def pages_to_text(records: Records, cache: Path) -> None:
+def pages_to_text(records: Records, cache: Path, corpus: str) -> None:
     """C-10."""
-    found = extraction.measured(extraction.manuals(cache))
+    pages = extraction.manuals(cache, UNSEEN, 600) if corpus == "unseen" else extraction.manuals(cache)
+    found = extraction.measured(pages)
     rates = {name: found["pages"] * extraction.ROUNDS / found[name] for name in ("alone", "ours")}
     say(f"\n{found['pages']} manuals, {found['bytes'] / 1e6:.1f} MB, the largest {found['largest'] / 1e3:.0f} kB")
     say(f"pages per second of CPU: resiliparse alone {rates['alone']:,.0f}, `extract` {rates['ours']:,.0f}")
@@ -246,10 +254,10 @@ def encoding(records: Records, pages) -> None:
     records.at_least("encoding", "documents with equal ids", same_, 1.0, "")
 
 
-def whole_chain(records: Records, pages, many: int) -> None:
+def whole_chain(records: Records, pages, labelled, many: int) -> None:
     """From Parquet to a selection, ours and datatrove's in one process."""
     with tempfile.TemporaryDirectory() as name:
-        source, model = quality.for_chain(pages, Path(name), many)
+        source, model = quality.for_chain(pages, labelled, Path(name), many)
         found = runs.measured("chain", source, model, name)
     ours = found["ours"]
     decode, whole_ = ours["read (decode Parquet)"], sum(ours.values())

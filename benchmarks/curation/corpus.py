@@ -18,6 +18,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.unseen_packages import PACKAGES as UNSEEN
+
+CORPORA = ("tuned", "unseen")
 EIGHT = ("en", "de", "fr", "es", "ru", "ja", "zh", "ko")
 HELP = {"en-us": "en", "de": "de", "fr": "fr", "es": "es", "ja": "ja", "ru": "ru", "ko": "ko", "zh-cn": "zh"}
 PACKAGES = (
@@ -41,8 +44,10 @@ TAG = re.compile(r"<[^>]*>")
 BLANK = re.compile(r"[ \t]*\n[ \t\n]*")
 
 
-def build(cache: Path) -> pa.Table:
-    """id, text, source, lang, good; made once."""
+def build(cache: Path, name: str = "tuned") -> pa.Table:
+    """id, text, source, lang, good; made once. `unseen`: packages that no rule was set on, all of them called good."""
+    if name == "unseen":
+        return _unseen(cache)
     path = cache / "pages-2.parquet"
     if not path.exists():
         rows = [row for package in PACKAGES for row in _chosen(pages_of(cache, package))]
@@ -50,6 +55,22 @@ def build(cache: Path) -> pa.Table:
         table = table.filter(_in_its_language(table))
         pq.write_table(table, path, compression="zstd")
     return pq.read_table(path)
+
+
+def _unseen(cache: Path) -> pa.Table:
+    path = cache / "unseen-pages.parquet"
+    if not path.exists():
+        rows = [row for package in UNSEEN for row in _chosen(_every_page(package, unpacked(cache, package)))]
+        pq.write_table(pa.Table.from_pylist(rows), path, compression="zstd")
+    return pq.read_table(path)
+
+
+def _every_page(package: str, tree: Path) -> Iterator[dict]:
+    for path in sorted(path for path in tree.rglob("*.html") if path.is_file() and not path.is_symlink()):
+        text = extracted(path.read_bytes().decode("utf-8", "replace"))
+        if len(text) >= LEAST:
+            name = f"{package}/{path.relative_to(tree)}"
+            yield {"id": name, "text": text, "source": package, "lang": "en", "good": True}
 
 
 def pages_of(cache: Path, package: str) -> Iterator[dict]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import resource
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,16 @@ PACKAGES = ("bash-doc", "git-doc", "postfix-doc", "debian-policy", "sqlite3-doc"
 PAGES, ROUNDS = 60, 5
 
 
-def manuals(cache: Path) -> list[str]:
-    """The HTML of `PAGES` English pages."""
+def manuals(cache: Path, packages: Sequence[str] = PACKAGES, many: int = PAGES) -> list[str]:
+    """The HTML of so many English pages."""
     found = []
-    for package in PACKAGES:
+    for package in packages:
         tree = unpacked(cache, package)
         found += [(path.relative_to(tree).as_posix(), path) for path in tree.rglob("*.html") if not path.is_symlink()]
     english = [(name, path) for name, path in found if name.rsplit(".", 2)[-2] not in ("de", "ja", "fr", "zh-cn")]
     longest = max(english, key=lambda one: (one[1].name == "bashref.html", one[1].stat().st_size))
     others = sorted(english, key=lambda one: hashlib.sha256(one[0].encode()).digest())
-    chosen = [longest, *[one for one in others if one != longest][: PAGES - 1]]
+    chosen = [longest, *[one for one in others if one != longest][: many - 1]]
     return [path.read_bytes().decode("utf-8", "replace") for _, path in chosen]
 
 

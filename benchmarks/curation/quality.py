@@ -139,14 +139,18 @@ def speed(pages: Pages) -> dict[str, float]:
     return found
 
 
-def for_chain(table: pa.Table, folder: Path, many: int) -> tuple[Path, Path]:
-    """(Parquet file of English pages, classifier of words that was trained on the others) for `chain`."""
+def for_chain(pages: pa.Table, labelled: pa.Table, folder: Path, many: int) -> tuple[Path, Path]:
+    """(Parquet file of English pages, classifier of words that was trained on the other labelled ones) for `chain`."""
     import pyarrow.parquet as pq
 
-    english = table.filter(pa.compute.equal(table["lang"], "en"))
-    order = np.argsort(draws(english["id"].to_pylist(), 0, "chain"))
-    pq.write_table(english.take(order[:many]).select(["id", "text"]), folder / "text.parquet", row_group_size=1000)
-    rest = english.take(order[many:])
+    def english(table: pa.Table) -> pa.Table:
+        found = table.filter(pa.compute.equal(table["lang"], "en"))
+        return found.take(np.argsort(draws(found["id"].to_pylist(), 0, "chain")))
+
+    chosen = english(pages)[:many].select(["id", "text"])
+    pq.write_table(chosen, folder / "text.parquet", row_group_size=1000)
+    rest = english(labelled)
+    rest = rest.filter(pa.compute.invert(pa.compute.is_in(rest["id"], chosen["id"].combine_chunks())))
     rows = zip(LINES.lines(rest["text"]), rest["good"].to_pylist(), strict=True)
     documents = [LabelledLine(0, "", "good" if good else "bad", line, False, False) for line, good in rows if line]
     Fit("word", 16, 200_000, None, 0.1).run(documents).save_model(str(folder / "model.bin"))

@@ -1,5 +1,5 @@
 """Runs of the engine in a process of their own: a corpus that grows by a twentieth (C-8), and one of ten times the
-object store's size (C-9). `python -m benchmarks.curation.runs grow FOLDER CACHE ray|here COPIES` and
+object store's size (C-9). `python -m benchmarks.curation.runs grow FOLDER CACHE tuned|unseen ray|here COPIES` and
 `... large FOLDER CACHE` print a line of JSON.
 """
 
@@ -30,7 +30,7 @@ def measured(module: str, *words: Any) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def grow(folder: Path, cache: Path, where: str, copies: str) -> dict[str, Any]:
+def grow(folder: Path, cache: Path, corpus: str, where: str, copies: str) -> dict[str, Any]:
     """CPU seconds of a run over 20 files, of one over 21, of one over 21 from nothing; whether the last two are equal.
 
     On Ray, which has started before, or `here`, in this process. The corpus has every page so many times, with other
@@ -39,7 +39,7 @@ def grow(folder: Path, cache: Path, where: str, copies: str) -> dict[str, Any]:
     """
     from pipeline.ray_runtime import session
 
-    pages = build(cache)
+    pages = build(cache, corpus)
     files = folder / "in"
     files.mkdir(parents=True)
     parts: list[list[str]] = [[] for _ in range(PARTS)]

@@ -1,4 +1,5 @@
-"""`python -m benchmarks.dedup [--small] [--json FILE] [--cache FOLDER] [--seed N] [--without PEER ..] [--only PART ..]`
+"""`python -m benchmarks.dedup [--small] [--corpus tuned|unseen] [--json FILE] [--cache FOLDER] [--seed N]
+[--without PEER ..] [--only PART ..]`
 
 Builds the Debian corpus, installs each peer in its own environment, runs everything in one sitting and prints the
 tables: documents per CPU second, recall by Jaccard bin, memory, and the acceptance rows B-1 to B-16. All contenders run
@@ -21,21 +22,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.dedup import measure, peers
-from benchmarks.dedup.corpus import Corpus, build
+from benchmarks.dedup.corpus import PACKAGES, Corpus, build
 from benchmarks.dedup.on_ray import digest_rows, incremental_rows, stage_rows
 from benchmarks.dedup.quality import BINS
 from benchmarks.dedup.records import Records, say
+from benchmarks.unseen_packages import PACKAGES as UNSEEN
 
+CORPORA = {"tuned": PACKAGES, "unseen": UNSEEN}
 SAME = 200_000  # identical documents of the giant bucket
 
 
 def main() -> None:
     arguments = _arguments()
-    cache = arguments.cache
+    cache = arguments.cache / arguments.corpus
     big, middle = ("c30", "c10") if arguments.small else ("c100", "c50")
-    corpora = {name: build(cache, name, arguments.seed) for name in dict.fromkeys((big, middle, "c10"))}
+    packages = CORPORA[arguments.corpus]
+    corpora = {name: build(cache, name, arguments.seed, packages) for name in dict.fromkeys((big, middle, "c10"))}
     megabytes = corpora[big].path.stat().st_size / 1e6
-    say(f"corpus: {big}, {corpora[big].documents:,} documents, {megabytes:.0f} MB in Parquet")
+    say(f"corpus: {arguments.corpus}, {big}, {corpora[big].documents:,} documents, {megabytes:.0f} MB in Parquet")
     say(f"machine: {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; everything below in this one run")
     records = Records()
     logs = cache / "logs"
@@ -68,7 +72,9 @@ def main() -> None:
         holds = "holds" if r["holds"] else "FAILS"
         say(f"{r['row']:5} {holds}  {r['what']}: {r['value']} {r['unit']} (must be {r['must']})")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"corpus": big, "rows": records.rows, "quality": quality}, indent=1))
+        arguments.json.write_text(
+            json.dumps({"corpus": f"{arguments.corpus} {big}", "rows": records.rows, "quality": quality}, indent=1)
+        )
 
 
 def one_process(corpus: Corpus, cache: Path, name: str) -> measure.Measured:
@@ -177,6 +183,7 @@ def giant_rows(records: Records, cache: Path, corpus: Corpus, ours: measure.Meas
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dedup", description=__doc__.split("\n\n")[1])
     parser.add_argument("--small", action="store_true", help="the 30,000-document corpus for everything")
+    parser.add_argument("--corpus", choices=CORPORA, default="tuned", help="unseen: packages no limit was set on")
     parser.add_argument("--json", type=Path, help="write the records here")
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache/siftloom/benchmarks/dedup")
     parser.add_argument("--seed", type=int, default=1, help="of the drawing and the planting of documents")

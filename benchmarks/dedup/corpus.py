@@ -14,7 +14,7 @@ import html
 import random
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,12 +57,12 @@ class Corpus:
         return pq.read_metadata(self.path).num_rows
 
 
-def build(cache: Path, name: str, seed: int = 1) -> Corpus:
-    """Return the corpus of that name and seed, which is made once."""
+def build(cache: Path, name: str, seed: int = 1, packages: Sequence[str] = PACKAGES) -> Corpus:
+    """Return the corpus of that name and seed, which is made once. Other packages need a cache of their own."""
     folder = cache / f"{name}-{seed}"
     if not (folder / "planted.npz").exists():
         documents, copies = SIZES[name]
-        texts = _draw(cache, documents - copies, seed)
+        texts = _draw(cache, documents - copies, seed, packages)
         texts, left, right = plant(texts, copies, seed)
         folder.mkdir(parents=True, exist_ok=True)
         similarity = np.array([jaccard(texts[a], texts[b]) for a, b in zip(left, right, strict=True)])
@@ -120,25 +120,25 @@ def shingle_set(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + NGRAM]) for i in range(max(len(words) - NGRAM + 1, min(len(words), 1)))}
 
 
-def _draw(cache: Path, count: int, seed: int) -> list[str]:
+def _draw(cache: Path, count: int, seed: int, packages: Sequence[str]) -> list[str]:
     """Return `count` pieces out of all, by a keyed hash of where they stand."""
-    pool = _pool(cache)
+    pool = _pool(cache, packages)
     names = pool["name"].to_pylist()
     keyed = [hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=8).digest() for name in names]
     chosen = sorted(range(len(keyed)), key=keyed.__getitem__)[:count]
     if len(chosen) < count:
         raise SystemExit(
-            f"the packages gave {len(chosen)} documents, {count} are needed; fetch more of: {', '.join(PACKAGES)}"
+            f"the packages gave {len(chosen)} documents, {count} are needed; fetch more of: {', '.join(packages)}"
         )
     return pool["text"].take(pa.array(chosen)).to_pylist()
 
 
-def _pool(cache: Path) -> pa.Table:
+def _pool(cache: Path, packages: Sequence[str]) -> pa.Table:
     """Return every piece of every page, which is made once."""
     path = cache / "pool.parquet"
     if not path.exists():
         names, texts = [], []
-        for package in PACKAGES:
+        for package in packages:
             for name, piece in _pieces(_unpacked(cache, package), package):
                 names.append(name)
                 texts.append(piece)

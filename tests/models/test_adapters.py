@@ -15,7 +15,6 @@ from models.adapters.bottleneck import Bottleneck
 from models.adapters.ia3 import Ia3
 from models.adapters.lora import Lora
 from models.adapters.norms import Norms
-from models.adapters.rank_budget import cut, numbers, penalise, svd_layers
 from models.batch import Batch
 from models.build import build
 from models.convert import export
@@ -235,6 +234,8 @@ def test_adalora_s_budget_is_that_of_peft():
     """Twenty updates of two equal models, one under the library's allocator: equal numbers to the bit."""
     from peft.tuners.adalora import RankAllocator
 
+    from models.adapters.rank_budget import cut, numbers, svd_layers
+
     adapter, steps = AdaLora(first_rank=6, rank=3, begin=0.1, end=0.8, every=2), 20
     ours, theirs = adapted(adapter), adapted(adapter)
     begin, end = adapter.window(steps)
@@ -262,6 +263,8 @@ def test_adalora_s_budget_is_that_of_peft():
 
 
 def test_adalora_s_penalty_is_that_of_peft():
+    from models.adapters.rank_budget import penalise
+
     adapter = AdaLora(orthogonal=0.5)
     model = adapted(adapter, moved=True)
     for one in trained(model).values():

@@ -10,7 +10,6 @@ from collections import Counter
 import networkx
 import numpy as np
 import pytest
-from rouge_score.rouge_scorer import RougeScorer
 
 from pipeline.errors import NodeFailed, RecipeError
 from recipes.worlds import grammar
@@ -74,6 +73,8 @@ def test_pairs_are_all_those_of_a_group_and_of_no_two(written, store):
 
 
 def test_rouge_is_that_of_the_library():
+    from rouge_score.rouge_scorer import RougeScorer  # imports nltk, which each process of `pytest -n` would collect
+
     scorer = RougeScorer(["rougeL"])
     draw = random.Random(1)
     for _ in range(300):
