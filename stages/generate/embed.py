@@ -14,7 +14,7 @@ from stages.generate.loading import check_model, libraries_of, open_model, width
 from stages.generate.prompt import Template
 from stages.wants import ModelOrFolder
 
-SORTED = 16  # batches of documents are sorted at once: their padding takes 8 % of the tokens, not twice as many again
+SORTED = 16  # batches are sorted at once: padding adds 4 % of the tokens of manuals, and 56 % in the order of arrival
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +54,7 @@ class Embed(RowNode):
     actors: tuple[Positive, Positive] = runtime((1, 2))
     commit_rows: Positive | None = runtime(4096)
 
-    version = 4  # an adapter is folded into its model
+    version = 5  # a batch is of about one length in tokens, before in characters
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -116,7 +116,7 @@ class FolderLM:
         from stages.generate.pooled import padded, pool, seen_texts
 
         seen = seen_texts(self.tokenizer, texts, self.longest, instruction=instruction, twice=pooling == "echo")
-        order = sorted(range(len(texts)), key=lambda i: (-len(texts[i]), i))
+        order = sorted(range(len(seen)), key=lambda i: (-len(seen[i].ids), i))
         vectors: np.ndarray | None = None
         for start in range(0, len(order), self.batch_rows):
             chosen = order[start : start + self.batch_rows]

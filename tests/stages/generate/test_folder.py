@@ -206,3 +206,7 @@ def test_documents_of_one_length_are_padded_together(folder):
     lm.embed(texts, "mean")
     assert [len(mask) for mask in seen] == [4] * 4
     assert all(mask.all() for mask in seen), "two lengths, and none of them is filled up to the other"
+    seen.clear()
+    lm.embed(["mat " * 4, "on " * 5, "on " * 4, "on " * 5] * 2, "mean")  # four tokens of more letters than five have
+    assert sorted(mask.shape[1] for mask in seen)[0] < sorted(mask.shape[1] for mask in seen)[1]
+    assert all(mask.all() for mask in seen), "as long as its tokens are many, not its letters"
