@@ -59,6 +59,7 @@ def test_win_rates_of_transforms_at_one_divergence(t):
         assert expected is None or value == pytest.approx(expected, abs=0.003)
 
 
+@pytest.mark.long
 def test_no_transform_beats_the_optimum():
     best, reached = optimum(4, 0.5)
     assert reached == pytest.approx(0.5, abs=2e-3)

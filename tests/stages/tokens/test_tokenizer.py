@@ -1,6 +1,7 @@
 """Tokenizer and encoder: equal ids from two libraries, control tokens that no text can forge, a fair sample."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pyarrow as pa
@@ -116,8 +117,17 @@ def test_words_on_which_the_two_may_part_are_checked_wherever_they_stand(tokeniz
 )
 @settings(max_examples=500)
 def test_a_text_that_is_cut_around_such_words_has_the_ids_of_the_whole(tokenizer, text):
-    [ids] = Encoder.load(tokenizer).encode([text], first=1)
-    assert ids.tolist() == Reference.from_str(Encoder.load(tokenizer).definition.plain()).encode(text).ids
+    encoder, reference = both_of(tokenizer)
+    [ids] = encoder.encode([text], first=1)
+    assert ids.tolist() == reference.encode(text).ids
+    assert not encoder.is_reference, "else later examples would ask the reference alone"
+
+
+@cache
+def both_of(tokenizer):
+    """Loaded once for all examples: an encoder, and the library's own tokenizer of its plain definition."""
+    encoder = Encoder.load(tokenizer)
+    return encoder, Reference.from_str(encoder.definition.plain())
 
 
 def test_the_sample_is_a_share_of_the_bytes_alive(tmp_path):

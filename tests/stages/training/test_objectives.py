@@ -26,7 +26,7 @@ def run(job, folder, **changes):
     return result(folder)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.long)])
 def test_emo_with_share_0_trains_the_bits_of_plain_cross_entropy(job, tmp_path, precision):
     job = changed(job, precision=precision, steps=4)
     plain = run(job, tmp_path / "plain", objective=CrossEntropy())

@@ -18,7 +18,9 @@ __all__ = ["job"]  # the fixture
 KINDS = [Muon(lr=3e-3), GaLore(rank=4, gap=2, lr=3e-3)]
 
 
-@pytest.mark.parametrize("optimizer", KINDS, ids=lambda kind: type(kind).__name__)
+@pytest.mark.parametrize(
+    "optimizer", [pytest.param(KINDS[0], marks=pytest.mark.long), KINDS[1]], ids=lambda kind: type(kind).__name__
+)
 def test_stopped_with_two_processes_it_goes_on_with_one_to_the_same_bits(job, tmp_path, optimizer):
     job = changed(job, optimizer=optimizer, steps=8)
     train(at(job, tmp_path / "whole"), Saver(str(tmp_path / "whole")), 0, 1)

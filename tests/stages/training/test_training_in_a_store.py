@@ -19,7 +19,7 @@ from tests.stages.training.test_worker import assert_same_bits, at, finish, job,
 __all__ = ["job"]  # the fixture
 
 
-@pytest.mark.parametrize("by_range", [False, True])
+@pytest.mark.parametrize("by_range", [pytest.param(False, marks=pytest.mark.long), True])
 def test_two_processes_train_from_a_store_alone(job, tmp_path, monkeypatch, by_range):
     pytest.importorskip("moto.server", reason="moto[server] is not installed")
     for name, value in (s3.CREDENTIALS | {"SIFTLOOM_CACHE": str(tmp_path / "cache")}).items():

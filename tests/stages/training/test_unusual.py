@@ -90,7 +90,9 @@ def test_a_loss_that_is_no_number_ends_the_run_with_its_step_and_row(job):
     assert not Saver(job.scratch).scratch.exists(RESULT)
 
 
-@pytest.mark.parametrize("reweight", [Uniform(), LinUpper(r=0.5, warmup=0.0, unit="document")])
+@pytest.mark.parametrize(
+    "reweight", [Uniform(), pytest.param(LinUpper(r=0.5, warmup=0.0, unit="document"), marks=pytest.mark.long)]
+)
 def test_a_skipped_step_changes_nothing_and_the_bits_are_those_of_any_way_there(job, tmp_path, reweight):
     job = changed(job, objective=Poisoned(row=ROW), on_nan="skip", reweight=reweight)
     train(at(job, tmp_path / "one"), Saver(str(tmp_path / "one")), 0, 1)
