@@ -25,6 +25,7 @@ from pipeline.results.run_record import latest_run
 
 TEXT_PER_COMPRESSED_BYTE = 3.0  # gzip and zstd on prose
 TEXT_PER_DOCUMENT = 2000  # bytes, where nothing better is known
+SOUNDS = (".wav", ".flac")  # of whatever length, a document each
 BASE_BYTES_PER_TEXT_BYTE = 0.45  # zstd level 3 on prose, with ids
 
 
@@ -216,13 +217,15 @@ def predicted_sizes(graph: Graph, state: Ledger) -> dict[Node, tuple[int, int]]:
 
 
 def _source_size(state: Ledger, node: Node) -> tuple[int, int]:
-    text = 0.0
+    rows = text = 0.0
     for (owner, _), listing in state.listings.items():
         if owner is node:
             for entry in listing.entries:
                 packed = entry.name.endswith((".gz", ".zst", ".bz2", ".xz", ".parquet"))
-                text += entry.size * (TEXT_PER_COMPRESSED_BYTE if packed else 1.0)
-    return int(text / TEXT_PER_DOCUMENT), int(text)
+                size = entry.size * (TEXT_PER_COMPRESSED_BYTE if packed else 1.0)
+                text += size
+                rows += 1 if entry.name.lower().endswith(SOUNDS) else size / TEXT_PER_DOCUMENT
+    return int(rows), int(text)
 
 
 def _bytes_to_write(graph: Graph, state: Ledger, node: Node, rows: int, text: int) -> int:

@@ -12,6 +12,7 @@ from local_context import LocalContext
 from run_here import Here
 
 from pipeline.driver.execute import Options, run
+from pipeline.driver.plan import plan
 from pipeline.driver.verify import verify
 from pipeline.errors import DataError, MissingExtra, RecipeError, SourceDamaged, SourceError
 from pipeline.graph import build
@@ -252,6 +253,14 @@ def test_the_plan_says_what_is_wrong_with_a_recipe(folder, monkeypatch):
     wrong(s.NumberVocabulary(size=4, specials=("3",)), r"vocabulary\.specials: '3'")
     monkeypatch.setattr(sounds_of_files, "find_spec", lambda name: None)
     wrong(docs, r"soundfile.*siftloom\[speech\]", MissingExtra)
+
+
+def test_the_plan_counts_sounds_and_not_their_bytes(folder, tmp_path):
+    """A minute of sound has as many bytes as a thousand pages."""
+    docs = s.Audio(paths=(str(folder),), rate=voices.RATE)
+    model = s.TrainUnits(docs=docs, k=6)
+    foreseen = {entry.kind: entry.memory for entry in plan(build([model]), str(tmp_path)).entries}
+    assert foreseen["train_units"] == model.predict_memory(8, 0)
 
 
 def test_an_id_that_is_no_number_of_the_vocabulary_is_named(folder, ran):
