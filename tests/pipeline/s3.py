@@ -5,9 +5,10 @@ from __future__ import annotations
 import http.client
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_EC2_METADATA_DISABLED": "true"}
 
@@ -20,10 +21,28 @@ def server(address: str = "127.0.0.1") -> Iterator[str]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     running = ThreadedMotoServer(ip_address=address, port=0, verbose=False)
     running.start()
+    listening = running._server
+    assert listening is not None
+    listening.app = conditions_at_once(listening.app)
     try:
         yield "{}:{}".format(*running.get_host_and_port())
     finally:
         running.stop()
+
+
+def conditions_at_once(app: Callable[..., Iterable[bytes]]) -> Callable[..., Iterable[bytes]]:
+    """S3 looks at a condition and writes in one step. moto looks first and writes then, so two of its threads can both
+    be told that a name was free: seen on a busy machine.
+    """
+    one = threading.Lock()
+
+    def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "PUT" and "HTTP_IF_NONE_MATCH" in environ:
+            with one:
+                return app(environ, start_response)
+        return app(environ, start_response)
+
+    return answer
 
 
 def bucket(endpoint: str, name: str) -> str:
