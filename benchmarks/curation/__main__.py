@@ -39,7 +39,10 @@ def main() -> None:
     rows = UNLABELLED if wish.corpus == "unseen" else ROWS
     records, only = Records(), set(wish.only.split(",") if wish.only else rows)
     if unlabelled := sorted(only - set(UNLABELLED)) if wish.corpus == "unseen" else []:
-        raise SystemExit(f"{', '.join(unlabelled)}: of labelled pages, which the corpus `unseen` has not")
+        raise SystemExit(
+            f"{', '.join(unlabelled)}: needs pages with labels, and the corpus `unseen` has none; expected some of "
+            f"{', '.join(UNLABELLED)}"
+        )
     if "C-10" in only:
         pages_to_text(records, wish.cache, wish.corpus)
     pages = build(wish.cache, wish.corpus)

@@ -34,10 +34,11 @@ SAME = 200_000  # identical documents of the giant bucket
 
 def main() -> None:
     arguments = _arguments()
-    cache = arguments.cache / arguments.corpus
+    cache = arguments.cache
     big, middle = ("c30", "c10") if arguments.small else ("c100", "c50")
     packages = CORPORA[arguments.corpus]
-    corpora = {name: build(cache, name, arguments.seed, packages) for name in dict.fromkeys((big, middle, "c10"))}
+    place = cache / arguments.corpus  # logs, stores and the peers' environments are of no corpus
+    corpora = {name: build(place, name, arguments.seed, packages) for name in dict.fromkeys((big, middle, "c10"))}
     megabytes = corpora[big].path.stat().st_size / 1e6
     say(f"corpus: {arguments.corpus}, {big}, {corpora[big].documents:,} documents, {megabytes:.0f} MB in Parquet")
     say(f"machine: {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; everything below in this one run")
