@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.files.address import masked_in
+from pipeline.files.secrets import masked
 from pipeline.safe_text import visible
 
 
@@ -26,7 +26,7 @@ class UserError(SiftloomError):
     """
 
     def __init__(self, place: str, found: str, expected: str = "", then: str = "") -> None:
-        self.place, self.found, self.expected, self.then = masked_in([place, found, expected, then])
+        self.place, self.found, self.expected, self.then = masked([place, found, expected, then])
         message = f"{self.place}: {self.found}"
         if expected:
             message += f"; expected {self.expected}"

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.construct import Checked
-from pipeline.files.address import masked_in
+from pipeline.files.secrets import masked
 
 # Words that YAML takes for texts as they stand; JSON's quotes serve all others.
 WORD = re.compile(r"(?![.]*\d|[.]inf|[.]nan)[A-Za-z_./][\w./:*-]*(?<!:)", re.IGNORECASE)
@@ -25,7 +25,7 @@ def node_line(self: Any) -> str:
         value = getattr(self, each.name)
         if each.repr and (type(value), value) != (type(each.default), each.default):
             fields.append(f"{each.name.removesuffix('_')}: {_written(value)}")
-    return masked_in("{" + ", ".join(fields) + "}")
+    return masked("{" + ", ".join(fields) + "}")
 
 
 def _written(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""Text that is safe to show on a page and on a terminal. Characters that act are written out, and long texts are cut.
+"""Text that is safe to show on a page and on a terminal: no secrets, no characters that act, and not too long.
 
 Escaping for HTML happens where markup is rendered (Jinja's autoescape and markupsafe), for Markdown and JSON here.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import re
 from typing import Any
+
+from pipeline.files.secrets import masked, masked_json
 
 ELLIPSIS = "…"
 ACTING = re.compile(
@@ -19,20 +21,25 @@ MARKS = re.compile(r"[\\`*_\[\]<>&|~$!]")  # that begin something in Markdown, a
 
 
 def visible(text: str) -> str:
-    """Return the text with characters that act instead of being seen written out: NUL becomes ⟨U+0000⟩."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    """Return the text without secrets, and with characters that act written out: NUL becomes ⟨U+0000⟩."""
+    text = masked(text, uris=False).replace("\r\n", "\n").replace("\r", "\n")
     return ACTING.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", text)
 
 
 def clipped(text: str, letters: int, lines: int | None = None) -> str:
     """Return the first letters and lines of the visible text, with an ellipsis where something is left out."""
-    head = visible(text[: letters + 1])
-    cut = len(text) > letters
+    text = masked(text[: letters + 4096], uris=False)  # before it is cut: half of a secret is no longer found
+    head, cut = visible(text[: letters + 1]), len(text) > letters
     if len(head) > letters:
         head, cut = head[: letters - 1], True
     if lines is not None and head.count("\n") >= lines:
         head, cut = "\n".join(head.split("\n")[:lines]), True
     return head.rstrip() + ELLIPSIS if cut else head
+
+
+def quoted(text: str, letters: int = 200) -> str:
+    """Return the beginning of what a stranger said, for an error: on one line, and without what it repeats of ours."""
+    return repr(clipped(" ".join(masked(text[:65536]).split()), letters))
 
 
 def markdown(text: str) -> str:
@@ -49,8 +56,10 @@ def markdown_code(text: str, *, cell: bool = False) -> str:
 
 
 def visible_json(value: Any, indent: int | None = None) -> str:
-    """Return JSON that reads as the same value and holds no character that acts; what JSON has no form for is text."""
-    text = json.dumps(value, default=str, ensure_ascii=False, indent=indent)
+    """Return JSON that reads as the same value but for secrets, and holds no character that acts; what JSON has no form
+    for is text.
+    """
+    text = masked_json(value, uris=False, ensure_ascii=False, indent=indent)
     return ACTING.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 

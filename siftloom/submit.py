@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RecipeError, UserError
-from pipeline.files.address import Address, masked_in
+from pipeline.files.address import Address
+from pipeline.files.secrets import masked
 from pipeline.quantities import size
 from pipeline.safe_text import visible
 from siftloom.private_files import private_files
@@ -46,7 +47,7 @@ def submit(
     found, graph = open_recipe(recipe, nodes, changes)
     place = shared_store(store or found.store)
     for change in changes:
-        if masked_in(change) != change:
+        if masked(change) != change:
             raise UserError(
                 f"-s {change}", "a key, which the job's command line would show to everybody",
                 "credentials in the environment of the nodes", "leave it out of the URI (docs/store.md)",

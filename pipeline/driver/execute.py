@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -36,6 +35,7 @@ from pipeline.driver.stop import STOPPING, StopSwitch
 from pipeline.errors import LeaseHeld, LeaseLost, Stopped
 from pipeline.files.address import Address
 from pipeline.files.open_store import mark_store, open_store
+from pipeline.files.secrets import masked_trace
 from pipeline.graph import Graph
 from pipeline.progress.history import earlier
 from pipeline.progress.watcher import Finished, Notice, Started
@@ -226,7 +226,7 @@ class Driver:
         try:
             keys = self.keys.known(node, next(p for p in self.graph.phases(node) if p.name == name))
         except Exception as error:  # a stage that cannot name its tasks is a failed node, not a failed driver
-            self.reporter.failed(node, name, error, traceback.format_exc())
+            self.reporter.failed(node, name, error, masked_trace())
             return False
         return keys is not None and self.state.has_done(node, name, keys)
 
@@ -244,7 +244,7 @@ class Driver:
                     self._waiting.add(node)
                     continue
                 except Exception as error:  # a law that does not balance, a figure that cannot be drawn: this node's
-                    self.reporter.failed(node, "commit", error, traceback.format_exc())
+                    self.reporter.failed(node, "commit", error, masked_trace())
                 progress = True
 
     def _finish(self, node: Node) -> None:

@@ -6,7 +6,6 @@ not outlive the thread that they began in. A task that asks for a process of its
 
 from __future__ import annotations
 
-import traceback
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from pipeline.driver.at_work import AtWork
 from pipeline.driver.jobs import Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post
 from pipeline.errors import Stopped
 from pipeline.files.address import Address
+from pipeline.files.secrets import masked_trace
 from pipeline.results.binding import Binding
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts
@@ -97,7 +97,7 @@ class Here:
                 try:
                     opened.prepare(phase.binding, phase.spec())
                 except Exception as error:
-                    post(Failed(joined[index][0], "load", portable(error), traceback.format_exc()))
+                    post(Failed(joined[index][0], "load", portable(error), masked_trace()))
                     return index
         return len(phases)
 
@@ -117,7 +117,7 @@ def run_here(
             receipt, memory = run_task(binding, phase.name, key, log_event), peak_memory()
     except Exception as error:  # belongs to this task; what else can run goes on
         if not (isinstance(error, Stopped) and stopping()):
-            post(Failed(node, key, error, traceback.format_exc()))
+            post(Failed(node, key, error, masked_trace()))
     else:
         post(Done(node, phase.name, receipt, memory))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +10,8 @@ from pipeline.contract import Node
 from pipeline.driver.ledger import Ledger
 from pipeline.driver.options import Options
 from pipeline.errors import RecipeError
-from pipeline.files.address import masked_in
 from pipeline.files.objects import Store
+from pipeline.files.secrets import masked, masked_json
 from pipeline.graph import Graph
 from pipeline.recipe.read import NAME
 from pipeline.results.lease import Leases
@@ -27,7 +26,7 @@ def graph_form(graph: Graph) -> dict[str, Any]:
     def label(node: Node) -> str:
         return graph.names[node]
 
-    return {graph.names[node]: masked_in(identity.node_form(node, label, {})) for node in graph.nodes}
+    return {graph.names[node]: masked(identity.node_form(node, label, {})) for node in graph.nodes}
 
 
 def claim_name(store: Store, leases: Leases, name: str, graph: Graph) -> str:
@@ -64,7 +63,7 @@ def write_run(leases: Leases, name: str, ledger: Ledger, recipe: str | None, opt
 
 
 def _write(store: Store, name: str, record: Mapping[str, Any]) -> None:
-    store.write(f"runs/{name}/run.json", json.dumps(record, indent=1).encode())
+    store.write(f"runs/{name}/run.json", masked_json(record, indent=1).encode())
 
 
 def _joined(name: str, ledger: Ledger, recipe: str | None, options: Options) -> dict[str, Any]:
@@ -85,8 +84,8 @@ def _joined(name: str, ledger: Ledger, recipe: str | None, options: Options) -> 
         "nodes": {**known.get("nodes", {}), **nodes},
         "form": {**known.get("form", {}), **graph_form(graph)},
         "targets": sorted({*known.get("targets", ()), *(graph.names[node] for node in graph.targets)}),
-        "recipe": masked_in(recipe) if recipe is not None else known.get("recipe"),
-        "command": masked_in([*options.command]) or known.get("command", []),
+        "recipe": recipe if recipe is not None else known.get("recipe"),
+        "command": [*options.command] or known.get("command", []),
         "note": options.note if options.note is not None else known.get("note"),
         "versions": versions(options.packages),
     }

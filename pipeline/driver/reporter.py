@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.contract import Node
 from pipeline.driver.jobs import Begun, Done, Ended, Failed, Logged, Message, Told
 from pipeline.errors import NodeFailed
-from pipeline.files.address import masked_in
+from pipeline.files.secrets import masked
 from pipeline.progress.watcher import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
 from pipeline.results.receipts import Receipt
 
@@ -68,11 +68,11 @@ class Reporter:
 
     def failed(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
         """A task has failed."""
-        if (text := masked_in(str(error))) != str(error):  # a library's; our own errors are masked when they are made
+        if (text := masked(str(error))) != str(error):  # a library's; our own errors are masked when they are made
             error = RuntimeError(f"{type(error).__name__}: {text}")
         self.failed_nodes.add(node)
         self.failures.append(Failure(self.names[node], key, error))
-        self.notify(TaskFailed(self.names[node], key, error, masked_in(trace)))
+        self.notify(TaskFailed(self.names[node], key, error, masked(trace)))
 
     def event(self, node: Node, kind: str, values: Mapping[str, Any]) -> None:
         """A task reports something; its node knows which values are shown to people, and how. A `notice` among them is

@@ -1,4 +1,4 @@
-"""Where bytes lie: a path, or a URI of an object store that may hold secrets. The one place that masks them.
+"""Where bytes lie: a path, or a URI of an object store that may hold secrets, which `pipeline.files.secrets` masks.
 
 An address is a value. Whatever prints it, in a message, a log, a file or a table, prints `***` in the place of the
 secrets; only what opens it asks for them. It travels to workers as it is: Ray serialises the secrets with it.
@@ -13,17 +13,11 @@ Options stand in the query, `s3://bucket/path?region=eu-west-1`; `pipeline.files
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NoReturn
 from urllib.parse import quote, unquote, urlsplit
 
-SECRET = re.compile(r"secret|password|token|sas|(?<!skip_)sig|credential|key", re.IGNORECASE)
-# a user, alone or with a secret, which may hold slashes where nobody has quoted them; a number there is a port
-USER = re.compile(r"://(?![^/?#@]*:\d+(?:[/?#]|$))([^/?#@:]*|[^/?#@:]*:[^?#@]*)@")
-OPTION = re.compile(r"([?&])([^=&#]*)=([^&#]*)")
-URI = re.compile(r"""\w[\w+.-]*://[^\s'"<>,\]})]+""")
-CONTAINER = re.compile(r"abfss?://[^/?#@:]*@")  # what stands there before the host is no user
-SHORTEST = 4  # characters of a secret that is looked for in the texts of libraries; a shorter one hides nothing
+from pipeline.files.secrets import CONTAINER, SECRET, USER, masked_uri, take, take_account
 
 
 class Address:
@@ -35,6 +29,8 @@ class Address:
     def __init__(self, text: str | Address) -> None:
         whole = text._whole if isinstance(text, Address) else text.removeprefix("file://")
         object.__setattr__(self, "_whole", whole)
+        if "://" in whole and ("@" in whole or "?" in whole):
+            self._take()
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("an address does not change")
@@ -49,7 +45,7 @@ class Address:
         return hash(self._whole)
 
     def __str__(self) -> str:
-        return _masked(self._whole)
+        return masked_uri(self._whole)
 
     def __repr__(self) -> str:
         return f"Address({str(self)!r})"
@@ -75,7 +71,7 @@ class Address:
     @property
     def secret(self) -> bool:
         """Whether there is something to hide in it."""
-        return _masked(self._whole) != self._whole
+        return masked_uri(self._whole) != self._whole
 
     @property
     def name(self) -> str:
@@ -116,16 +112,6 @@ class Address:
         """The path, or the URI without user and options: for a table."""
         return self._parts()[0]
 
-    def hide(self, text: str) -> str:
-        """A text of a library, with every secret of this address and of others in it masked."""
-        _, user, password = self._parts()
-        secrets = [user, password, *(value for name, value in self._options() if SECRET.search(name))]
-        for secret in secrets:
-            for form in dict.fromkeys((secret, quote(secret, safe=""), quote(secret))):
-                if len(secret) >= SHORTEST:
-                    text = text.replace(form, "***")
-        return masked_in(text)
-
     def reveal(self) -> str:
         """The whole address with its secrets. Only code that opens it may ask for it."""
         return self._whole
@@ -149,6 +135,14 @@ class Address:
         head, tail = self._whole[: found.start()], self._whole[found.end() :].partition("?")[0]
         return f"{head}://{tail}", unquote(user), unquote(password)
 
+    def _take(self) -> None:
+        """Let no text that leaves this process hold what is secret here, such as an error of a library."""
+        _, user, password = self._parts()
+        take_account(user, password)
+        for name, value in self._options():
+            if SECRET.search(name):
+                take(value)
+
     def _user(self) -> re.Match[str] | None:
         return None if not self.remote or CONTAINER.match(self._whole) else USER.search(self._whole)
 
@@ -157,20 +151,3 @@ class Address:
             name, _, value = pair.partition("=")
             if name:
                 yield unquote(name), unquote(value)  # a `+` is a `+`: keys hold them
-
-
-def masked_in(value: Any) -> Any:
-    """Return the value with every URI in its texts masked. The value is a text, such as a recipe, or JSON."""
-    if isinstance(value, str):
-        return URI.sub(lambda found: _masked(found[0]), value)
-    if isinstance(value, Mapping):
-        return {key: masked_in(item) for key, item in value.items()}
-    return [masked_in(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _masked(text: str) -> str:
-    if "://" not in text:
-        return text
-    if not CONTAINER.match(text):
-        text = USER.sub("://***@", text, count=1)
-    return OPTION.sub(lambda f: f"{f[1]}{f[2]}=***" if SECRET.search(f[2]) else f[0], text)

@@ -7,6 +7,7 @@ A stream that is written is held in memory and becomes a whole object when it is
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,13 @@ import pyarrow as pa
 from pyarrow import fs
 
 from pipeline.files.store import Store
+
+
+def file_system(store: Store) -> tuple[fs.FileSystem, str]:
+    """Return a place as a program of Arrow's takes it: a file system, and the path in it. Nothing else opens one."""
+    if not store.address.remote:
+        return fs.LocalFileSystem(), os.path.abspath(store.address)
+    return fs.PyFileSystem(ArrowFiles(store)), root_of(store)
 
 
 def root_of(store: Store) -> str:

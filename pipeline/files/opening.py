@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import StoreError
 from pipeline.files.address import Address
+from pipeline.files.secrets import masked
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -146,7 +147,7 @@ def named(address: Address, error: BaseException) -> StoreError:
         asked = ASKED.search(text)
         cause = next((found[1] for pattern in CAUSES if (found := pattern.search(text))), "the connection failed")
         return StoreError(
-            place, f"nothing answers at {address.hide(asked[1]) if asked else 'its endpoint'} ({address.hide(cause)})",
+            place, f"nothing answers at {masked(asked[1]) if asked else 'its endpoint'} ({masked(cause)})",
             "a server that answers there", "look at ?endpoint= and at the network, then run the same command again",
         )  # fmt: skip
     return StoreError(
@@ -157,7 +158,7 @@ def named(address: Address, error: BaseException) -> StoreError:
 
 def first_line(address: Address, error: BaseException) -> str:
     """Return the first line of an error, without secrets. The others are a server's answer or the library's state."""
-    return address.hide((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
+    return masked((str(error).strip() or type(error).__name__).splitlines()[0])[:300]
 
 
 def _missing(address: Address) -> StoreError:
@@ -179,4 +180,4 @@ def _denied(error: BaseException) -> bool:
 def _answer(address: Address, text: str) -> str:
     """Code and message of a server's answer, behind a colon."""
     found = ANSWER.search(text)
-    return "" if found is None else ": " + address.hide(" ".join(filter(None, (found[1], found[2]))))[:300]
+    return "" if found is None else ": " + masked(" ".join(filter(None, (found[1], found[2]))))[:300]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from pipeline.files.secrets import masked_json
 from pipeline.progress.board import Board, line
 from pipeline.progress.watcher import Event, Finished, NodeProgress, Notice, Started, TaskEvent, TaskFailed
 from pipeline.safe_text import visible
@@ -85,7 +85,7 @@ class JsonLines:
 
     def notify(self, event: Event) -> None:
         with self._lock:
-            print(json.dumps(json_form(event), default=str), file=self.stream, flush=True)
+            print(masked_json(json_form(event)), file=self.stream, flush=True)
 
     def close(self) -> None:
         pass

@@ -7,7 +7,6 @@ rows do they go through Ray, as one Arrow record per shard. The last operator ha
 from __future__ import annotations
 
 import pickle
-import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import ray
 from pipeline.contract import Resources
 from pipeline.files.address import Address
 from pipeline.files.open_store import open_store
+from pipeline.files.secrets import masked_trace
 from pipeline.ray_runtime.tasks import shared
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts
@@ -107,7 +107,7 @@ def held_operator(job: Assignment, name: str) -> type:
                 try:
                     opened.prepare(phases[index].binding, phases[index].spec())
                 except Exception as error:  # named once, by the driver; no row was lost
-                    self.failed = Outcome(index, "load", error=portable(error), trace=traceback.format_exc())
+                    self.failed = Outcome(index, "load", error=portable(error), trace=masked_trace())
 
         def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
             receipts: Receipts = {}

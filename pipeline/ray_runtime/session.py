@@ -17,8 +17,8 @@ from typing import Any
 
 from pipeline.errors import Stopped, UserError
 from pipeline.files import faults
-from pipeline.files.address import masked_in
 from pipeline.files.process_folder import sweep
+from pipeline.files.secrets import masked
 
 STORE = "SIFTLOOM_STORE"  # may hold a key; workers are told the store, and Ray shows what stands in an environment
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
@@ -133,13 +133,13 @@ def _hide_command_line() -> None:
 
     private: Any = _raylet
     words = psutil.Process().cmdline()
-    if any(masked_in(word) != word for word in words):
+    if any(masked(word) != word for word in words):
         private.setproctitle(" ".join(map(_masked_alike, words)))
 
 
 def _masked_alike(word: str) -> str:
     """Return a word masked in as many bytes as it had. What a shorter one would leave over shows as empty words."""
-    shown = masked_in(word)
+    shown = masked(word)
     return shown.replace("***", "*" * (3 + len(word.encode()) - len(shown.encode())), 1) if shown != word else word
 
 

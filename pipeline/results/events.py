@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files.objects import LocalStore, Store
+from pipeline.files.secrets import masked_json
 
 PUBLISH_SECONDS = 30.0
 
@@ -39,7 +40,8 @@ class EventLog:
 
     def write(self, event: str, **values: Any) -> None:
         """Append one event with the time, UTC."""
-        line = json.dumps({"time": datetime.now(UTC).isoformat(), "event": event, **values}, default=str) + "\n"
+        entry = {"time": datetime.now(UTC).isoformat(), "event": event, **values}
+        line = masked_json(entry) + "\n"
         with self._lock:
             if self._path is not None:
                 with self._path.open("a", encoding="utf-8") as file:

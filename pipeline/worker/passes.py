@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import pickle
 import resource
-import traceback
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +22,7 @@ from pipeline.contract import RowPhase
 from pipeline.files.address import Address
 from pipeline.files.objects import Store
 from pipeline.files.open_store import open_store
+from pipeline.files.secrets import masked, masked_trace
 from pipeline.results.binding import BaseShard
 from pipeline.results.receipts import Receipt, read_receipt
 from pipeline.results.rows import ShardView
@@ -103,7 +103,7 @@ def try_part(
         return run_part(store, phases, part, parcel, receipts)
     except Exception as error:
         known = {outcome.index for outcome in parcel.outcomes}
-        shard, error, trace = parcel.work.base.shard.name, portable(error), traceback.format_exc()
+        shard, error, trace = parcel.work.base.shard.name, portable(error), masked_trace()
         failed = [Outcome(i, shard, error=error, trace=trace) for i in parcel.work.due if i not in known]
         return Parcel(parcel.work, [*parcel.outcomes, *failed], parcel.sources or {})
 
@@ -274,9 +274,12 @@ def peak_memory() -> int:
 
 
 def portable(error: BaseException) -> BaseException:
-    """Return the error itself when it can cross a process border, else one that says the same."""
+    """Return the error itself when it can cross a process border and tells no secret, else one that says the same."""
+    told = masked(str(error))  # here, where a secret was taken: the driver may not know it
     try:
         pickle.loads(pickle.dumps(error))
+        if told == str(error):
+            return error
     except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        pass
+    return RuntimeError(f"{type(error).__name__}: {told}")

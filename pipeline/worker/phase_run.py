@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import traceback
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from pipeline.contract import RowPhase, ShardPhase
 from pipeline.errors import Stopped, StoreError
 from pipeline.files.faults import point
 from pipeline.files.objects import Store, sha256_of
+from pipeline.files.secrets import masked_trace
 from pipeline.results.binding import BaseShard, Binding, Link
 from pipeline.results.receipts import Receipt, commit, data_name, finished_receipt, read_receipt
 from pipeline.results.takes import Name, other_names, row_names, rows_taken, shard_taken, takes_rows
@@ -107,7 +107,7 @@ class PhaseRun:
         except Stopped:
             self.stopped = True
         except Exception as error:
-            self.error = (error, traceback.format_exc())
+            self.error = (error, masked_trace())
         return None
 
     # rows ------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import SiftloomError, Stopped
-from pipeline.files.address import masked_in
+from pipeline.files.secrets import masked
 from siftloom.cli import ablate, budget, compare, generate, help, look, run, start, store, ui
 from siftloom.cli.examples import EXAMPLES
 from siftloom.packages import leave_out, shadowed, working_folder_first
@@ -107,14 +107,14 @@ def _code() -> int:
             traceback.print_exc(file=text)
         else:
             show(file=text)  # click's own usage errors
-        print(masked_in(text.getvalue()), end="", file=sys.stderr, flush=True)
+        print(masked(text.getvalue()), end="", file=sys.stderr, flush=True)
         return 1 if show is None else 2
 
 
 def command() -> str:
     """Return the command of this process, as it can be typed again: secrets of URIs in it are masked."""
     name = "siftloom" if not sys.argv[0].endswith("__main__.py") else "python -m siftloom"
-    return f"{name} {shlex.join(map(masked_in, sys.argv[1:]))}"
+    return f"{name} {shlex.join(map(masked, sys.argv[1:]))}"
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import UserError
+from pipeline.files.secrets import masked_json
 from siftloom.ask.scores import ScoredDocuments
 from siftloom.ask.why import trace
 from siftloom.ui.shelf import Shelf
@@ -59,7 +59,7 @@ def _lines(chosen: Selection, piece: str) -> Iterator[bytes]:
         at = chosen.places[start : start + CHUNK].tolist()
         for row, text in zip(chosen.rows(at), chosen.scores.texts(at), strict=True):
             if piece in text.lower():
-                yield json.dumps({**row, "text": text}, default=str).encode() + b"\n"
+                yield masked_json({**row, "text": text}, uris=False).encode() + b"\n"
 
 
 def one(shelf: Shelf, asked: Mapping[str, str]) -> Any:

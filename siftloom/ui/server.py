@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import mimetypes
 import re
@@ -21,6 +20,7 @@ from starlette.routing import Route
 
 from pipeline.errors import DataError, SiftloomError, UserError
 from pipeline.files.address import Address
+from pipeline.files.secrets import masked_json
 from siftloom.ui import compare, copies, documents, models, overview, thresholds
 from siftloom.ui.access import Access
 from siftloom.ui.shelf import Shelf
@@ -106,9 +106,9 @@ def _answering(view: View, shelf: Shelf) -> Callable[[Request], Response]:
             return _refused(error)
         # Texts may hold lone surrogates, which JSON can only name.
         try:
-            text = json.dumps(found, default=str, allow_nan=False)
+            text = masked_json(found, uris=False, allow_nan=False)
         except ValueError:
-            text = json.dumps(_finite(found), default=str, allow_nan=False)
+            text = masked_json(_finite(found), uris=False, allow_nan=False)
         return Response(text, media_type="application/json")
 
     return answer

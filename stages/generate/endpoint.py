@@ -2,7 +2,8 @@
 
 Retries are urllib3's: connection errors, time-outs, 408, 429 and 5xx, with exponential waits or the server's own
 `Retry-After`, up to `tries` in all. The key comes from an environment variable of the worker, so no recipe, record or
-error holds it.
+error holds it, and `~/.netrc` is not asked. A server may repeat what it was sent: its words are masked, and at most 200
+characters of them are shown. A redirect within its origin is followed; to elsewhere nothing is sent.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
 
 from models.fields import Typed
 from pipeline.errors import DataError, UserError
+from pipeline.files.secrets import masked, take
+from pipeline.safe_text import quoted
 from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ if TYPE_CHECKING:
 
 RETRIED = (408, 409, 429, 500, 502, 503, 504)
 REFUSALS = (400, 413, 422)
+REDIRECTS = 5  # of one request, within its origin
+LARGEST = 256 << 20  # bytes of one answer
 LONGEST_WAIT = 60  # seconds that a Retry-After or a back-off may ask for
 
 
@@ -87,8 +94,8 @@ class EndpointLM:
         self._session = requests.Session()
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=64))
-        if key := os.environ.get(endpoint.key_variable):
-            self._session.headers["Authorization"] = f"Bearer {key}"
+        self._key = take(os.environ.get(endpoint.key_variable, ""))
+        self._session.auth = self._sign  # else requests looks into ~/.netrc
 
     def turn(self, text: str) -> Prompt:
         """The text: a chat server lays out the message itself."""
@@ -117,8 +124,8 @@ class EndpointLM:
                 raise ValueError(f"{len(rows)} vectors for {len(texts)} texts")
         except (KeyError, TypeError, ValueError) as error:
             raise BadAnswer(
-                self._place(), f"an answer without vectors ({error})", "one vector for each text"
-            ) from error
+                self._place(), f"{quoted(json.dumps(answer))} ({type(error).__name__})", "one vector for each text"
+            ) from None
         return vectors
 
     def _chat(self, prompt: str, sampling: Sampling) -> list[GeneratedText]:
@@ -142,8 +149,9 @@ class EndpointLM:
                 raise ValueError(f"{len(texts)} of {sampling.samples} answers")
             seen, tokens = (int(usage.get(f"{part}_tokens") or 0) for part in ("prompt", "completion"))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            found = json.dumps(answer)[:200]
-            raise BadAnswer(self._place(), f"{found} ({error!r})", "choices with a message each") from error
+            raise BadAnswer(
+                self._place(), f"{quoted(json.dumps(answer))} ({type(error).__name__})", "choices with a message each"
+            ) from None
         self._count(seen + tokens)
         # a server counts the tokens of all samples together
         return [
@@ -167,28 +175,63 @@ class EndpointLM:
         with self._lock:
             self.used += tokens
 
+    def _sign(self, request: Any) -> Any:
+        if self._key:
+            request.headers["Authorization"] = f"Bearer {self._key}"
+        return request
+
     def _post(self, path: str, body: dict[str, Any]) -> Any:
         import requests
 
         url = f"{self.endpoint.url.rstrip('/')}/{path}"
         try:
-            answer = self._session.post(url, json=body, timeout=(10.0, self.endpoint.timeout))
-        except requests.RequestException as error:
+            for _ in range(REDIRECTS):
+                with self._session.post(
+                    url, json=body, timeout=(10.0, self.endpoint.timeout), allow_redirects=False, stream=True
+                ) as answer:
+                    if not answer.is_redirect:
+                        status, text = answer.status_code, self._whole(answer)
+                        break
+                    url = self._redirected(url, urljoin(url, answer.headers["location"]))
+            else:
+                raise EndpointFailed(self._place(), f"{REDIRECTS} redirects", "an answer")
+        except (requests.RequestException, OSError) as error:
             raise EndpointFailed(
                 self._place(), f"no answer in {self.endpoint.tries} tries ({type(error).__name__})",
                 "a server that answers", "siftloom run, when it does",
             ) from error  # fmt: skip
-        if answer.status_code in REFUSALS:
-            found = f"HTTP {answer.status_code}: {answer.text[:200]!r}"
-            raise Refused(self._place(), found, "a request that the server takes")
-        if answer.status_code != 200:
-            found = f"HTTP {answer.status_code} in {self.endpoint.tries} tries: {answer.text[:200]!r}"
-            then = f"export {self.endpoint.key_variable}=..." if answer.status_code in (401, 403) else ""
+        if status in REFUSALS:
+            raise Refused(self._place(), f"HTTP {status}: {quoted(text)}", "a request that the server takes")
+        if status != 200:
+            then = f"export {self.endpoint.key_variable}=..." if status in (401, 403) else ""
+            found = f"HTTP {status} in {self.endpoint.tries} tries: {quoted(text)}"
             raise EndpointFailed(self._place(), found, "HTTP 200", then or "siftloom run, when it answers")
         try:
-            return answer.json()
-        except ValueError as error:
-            raise BadAnswer(self._place(), f"no JSON: {answer.text[:200]!r}", "the OpenAI interface") from error
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            raise BadAnswer(self._place(), f"no JSON: {quoted(text)}", "the OpenAI interface") from None
+
+    def _whole(self, answer: Any) -> str:
+        """The text of an answer, read within the time and size that one may take."""
+        parts, size, until = [], 0, time.monotonic() + self.endpoint.timeout
+        for part in answer.iter_content(65536):
+            parts.append(part)
+            size += len(part)
+            if size > LARGEST or time.monotonic() > until:
+                raise BadAnswer(
+                    self._place(), f"{size:,} bytes after {self.endpoint.timeout:g} s at most, and no end",
+                    f"an answer of at most {LARGEST:,} bytes in `timeout`",
+                )  # fmt: skip
+        return b"".join(parts).decode("utf-8", "replace")
+
+    def _redirected(self, url: str, to: str) -> str:
+        here, there = urlsplit(url), urlsplit(to)
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            raise EndpointFailed(
+                self._place(), f"a redirect from {here.netloc} to {there.netloc}, where nothing was sent",
+                "an answer of the server itself", "name the server that answers in `url`",
+            )  # fmt: skip
+        return to
 
     def _place(self) -> str:
         return f"endpoint {self.endpoint.url}"
@@ -196,4 +239,4 @@ class EndpointLM:
 
 def _text(content: str | None) -> str:
     """The text of an answer: none is empty, and halves of pairs, of which a server may send one, become U+FFFD."""
-    return (content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return masked(content or "").encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -18,9 +18,10 @@ import s3
 from pipeline.contract import Result
 from pipeline.errors import DiskFull, SourceError, StoreError, UserError
 from pipeline.files import cache
-from pipeline.files.address import Address, masked_in
+from pipeline.files.address import Address
 from pipeline.files.objects import LocalStore, Store, sha256_of
 from pipeline.files.open_store import mark_store, open_store, require_store
+from pipeline.files.secrets import masked
 from pipeline.files.sources import digest_file, expand, open_stream, require_unchanged
 from pipeline.results.lease import Leases
 from pipeline.results.receipts import commit, read_receipt
@@ -273,8 +274,8 @@ def test_secrets_of_a_uri_are_not_shown(uri, shown):
 
 def test_secrets_inside_of_texts_and_values_are_not_shown():
     recipe = "store: s3://K:s3cr@b/runs # mine\nnodes: {docs: {paths: [s3://b/x?session_token=t3k, 's3://b/y']}}"
-    assert masked_in(recipe) == recipe.replace("K:s3cr", "***").replace("t3k", "***")
-    assert masked_in({"paths": ["s3://K:s3cr@b/x", 3], "none": None}) == {"paths": ["s3://***@b/x", 3], "none": None}
+    assert masked(recipe) == recipe.replace("K:s3cr", "***").replace("t3k", "***")
+    assert masked({"paths": ["s3://K:s3cr@b/x", 3], "none": None}) == {"paths": ["s3://***@b/x", 3], "none": None}
 
 
 def test_the_runs_of_a_store_show_no_secret(endpoint, store):

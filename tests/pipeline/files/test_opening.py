@@ -12,9 +12,10 @@ import pytest
 import s3
 
 from pipeline.errors import SourceError, StoreError
-from pipeline.files.address import Address, masked_in
+from pipeline.files.address import Address
 from pipeline.files.open_store import mark_store, open_store
 from pipeline.files.opening import connect
+from pipeline.files.secrets import masked
 from pipeline.files.sources import expand
 
 KEY, SECRET = "AKIAOPENSESAME77", "sw0rdf1sh/plus+Slash/9Zqx"
@@ -65,9 +66,9 @@ def test_every_kind_of_address_opens_its_bucket_and_its_path(text, shown):
 
 def test_a_text_of_a_library_is_shown_without_the_secrets_of_its_address():
     text = f"GET http://h/x?sig=abc refused {KEY} and {SECRET}, sw0rdf1sh%2Fplus%2BSlash%2F9Zqx, token t0ken; {WHOLE}"
-    hidden = Address(WHOLE).hide(text)
+    hidden = masked(text)
     assert all(word not in hidden for word in (KEY, "sw0rdf1sh", "t0ken", "abc"))
-    assert masked_in({"a": [WHOLE, 3]}) == {"a": [str(Address(WHOLE)), 3]}
+    assert masked({"a": [WHOLE, 3]}) == {"a": [str(Address(WHOLE)), 3]}
 
 
 @pytest.fixture(scope="module")
