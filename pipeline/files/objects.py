@@ -10,11 +10,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from pipeline.errors import DiskFull, StoreError
 from pipeline.files.address import Address
 from pipeline.files.store import Store
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,11 @@ class LocalStore(Store):
 
     def below(self, name: str) -> LocalStore:
         return LocalStore(self._at(name))
+
+    def file_system(self) -> tuple[FileSystem, str]:
+        from pipeline.files.arrow_files import file_system
+
+        return file_system(self)
 
     def uri(self, name: str) -> str:
         return os.path.abspath(self._at(name))

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from pipeline.errors import ObjectDamaged, StoreError
 from pipeline.files import cache
@@ -22,6 +22,9 @@ from pipeline.files.opening import connect, explained, first_line
 from pipeline.files.process_folder import process_folder
 from pipeline.files.remote_sources import Ranges
 from pipeline.files.store import Store
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
 
 ONE_PUT = 256 * 1024**2  # bytes; more go up in parts, and a multipart upload has no condition on a free name
 CHUNK = 8 * 1024**2
@@ -205,6 +208,11 @@ class RemoteStore(Store):
 
     def below(self, name: str) -> RemoteStore:
         return RemoteStore(self.at.below(name))
+
+    def file_system(self) -> tuple[FileSystem, str]:
+        from pipeline.files.arrow_files import file_system
+
+        return file_system(self)
 
     def free_bytes(self) -> int | None:
         return None

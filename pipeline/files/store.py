@@ -113,11 +113,9 @@ class Store(ABC):
     def below(self, name: str) -> Store:
         """A folder of this place, as a place of its own."""
 
+    @abstractmethod
     def file_system(self) -> tuple[FileSystem, str]:
         """The place as a program of Arrow's takes it: a file system, and the path in it."""
-        from pipeline.files.arrow_files import file_system
-
-        return file_system(self)
 
     def uri(self, name: str) -> str:
         """The address of an object or folder as it is shown: without secrets."""
