@@ -15,12 +15,12 @@ from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
 from stages.intervals import interval
+from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-NUMBERS = ("bool", "int", "uint", "float", "double", "halffloat")
 MOST_GROUPS = 50  # in the report; the file has all
 
 
@@ -84,13 +84,10 @@ class Measure(MeasureNode):
 
     def check(self) -> None:
         columns = columns_of(self.docs)
-        for field, name in (("value", self.value), ("over", self.over), ("by", self.by), ("per", self.per)):
+        for field, name in (("by", self.by), ("per", self.per)):
             if name is not None and name not in columns:
                 raise RecipeError(f"measure.{field}", f"no column {name!r}", f"one of {', '.join(sorted(columns))}")
-        for field, name in (("value", self.value), ("over", self.over)):
-            if name is not None and not columns[name].startswith(NUMBERS):
-                found = f"{name!r} of type {columns[name]}"
-                raise RecipeError(f"measure.{field}", found, "a column of numbers or of bools")
+        check_numbers("measure", columns, value=self.value, over=self.over)
 
     def phases(self):
         law = Law("documents", "documents", ("measured", "null"))
@@ -102,17 +99,13 @@ class Measure(MeasureNode):
         import pyarrow.parquet as pq
 
         tables, nulls = [], 0
-        for table in self._tables(ctx):
-            kept = table.filter(table["value"].is_valid())
-            nulls += table.num_rows - kept.num_rows
-            tables.append(kept)
+        for table, without in self._tables(ctx):
+            tables.append(table)
+            nulls += without
         together = pa.concat_tables(tables) if tables else None
         if together is None or not together.num_rows:
             raise DataError("measure.docs", f"no document with a {self.value}", "at least one", "siftloom status")
-        measured, values = together.num_rows, together["value"].to_numpy()
-        if (bad := np.flatnonzero(np.isnan(values))).size:
-            found = f"{self.value} of document {together[ID][int(bad[0])].as_py()!r} is NaN, as of {bad.size} in all"
-            raise DataError("measure.value", found, "numbers, or null for no answer")
+        measured = together.num_rows
         if self.per is not None:
             how = [("value", "mean")] if self.over is None else [("value", "sum"), ("size", "sum")]
             means = together.group_by(ID, use_threads=False).aggregate([("group", "min"), *how])
@@ -129,28 +122,25 @@ class Measure(MeasureNode):
         counts = {"documents": measured + nulls, "measured": measured, "null": nulls}
         return Result(counts=counts, facts={key: found["all"][key] for key in ("mean", "from", "to")})
 
-    def _tables(self, ctx: Context) -> Iterator[pa.Table]:
-        """`id` (or `per`), `group` and `value` (float64) of the documents, in the order of the base."""
+    def _tables(self, ctx: Context) -> Iterator[tuple[pa.Table, int]]:
+        """`id` (or `per`), `group` and `value` (float64) of the documents that have one, in the order of the base; and
+        how many have none.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
 
         for _, table in ctx.rows(list(dict.fromkeys([ID, self.value, *filter(None, (self.over, self.by, self.per))]))):
+            rows, table = table.num_rows, table.filter(table[self.value].is_valid())
             group = table[self.by].cast("string") if self.by else pa.nulls(table.num_rows, pa.string())
-            value = table[self.value]
-            value = value.cast("int8") if pa.types.is_boolean(value.type) else value
+            value = numbers_of(table, self.value, "measure.value")
             name = pc.coalesce(table[self.per].cast("string"), table[ID]) if self.per else table[ID]
-            size = {} if self.over is None else {"size": table[self.over].cast("float64")}
-            yield pa.table({ID: name, "group": group, "value": value.cast("float64")} | size)
+            size = {} if self.over is None else {"size": numbers_of(table, self.over, "measure.over", 0, null=False)}
+            yield pa.table({ID: name, "group": group, "value": value} | size), rows - table.num_rows
 
     def _sizes(self, table: pa.Table) -> np.ndarray:
-        import numpy as np
-        import pyarrow.compute as pc
-
-        size = pc.fill_null(table["size"], math.nan).to_numpy()
-        if not (size >= 0).all() or not size.sum() > 0:
-            bad = np.flatnonzero(~(size >= 0))
-            found = f"{self.over} of {table[ID][int(bad[0])].as_py()!r} is {size[bad[0]]}" if bad.size else "0 in all"
-            raise DataError("measure.over", found, "numbers of 0 and more, some above")
+        size = table["size"].to_numpy()
+        if not size.sum() > 0:
+            raise DataError("measure.over", "0 in all", "numbers of 0 and more, some above")
         return size
 
     def _mean(self, values: np.ndarray, size: np.ndarray) -> dict[str, Any]:

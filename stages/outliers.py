@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING
 from pipeline.bounds import Share
 from pipeline.contract import ONE, Columns, Context, Node, Removed, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.documents import HELD_OUT, columns_of
+from stages.documents import HELD_OUT, ID, columns_of
+from stages.number_columns import check_numbers, numbers_of
 from stages.scores import GROUPS, members
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
-NUMBERS = ("int", "uint", "float", "double", "halffloat")
 ROUNDING = 1e-9  # 10 % of 100 documents are ten, though 1 - 0.9 is a little less than 0.1
 
 
@@ -33,8 +34,9 @@ class Outliers(Node):
     max  number column -> quantile; at most what this share leaves has more, and goes: `{gopher_dup_lines: 0.95}`
     per  a column (`lang`, `source`): each of its values has limits of its own
 
-    Held-out documents have no say in where a limit lies, and are held against it. A document without a score stays:
-    the measure does not apply to it. Errors: `DataError` when no document has a score in one of the columns.
+    Held-out documents have no say in where a limit lies, and are held against it. A document without a score (null,
+    NaN) stays: the measure does not apply to it. Errors: `DataError` when no document has a score in one of the
+    columns, and for an infinite one.
     """
 
     docs: Node
@@ -52,10 +54,7 @@ class Outliers(Node):
         have = columns_of(self.docs)
         for side, limits in (("min", self.min), ("max", self.max)):
             for column in limits:
-                if column not in have:
-                    raise RecipeError(f"outliers.{side}", f"no column {column!r}", f"one of {', '.join(sorted(have))}")
-                if not have[column].startswith(NUMBERS):
-                    raise RecipeError(f"outliers.{side}", f"{column!r} of type {have[column]}", "a column of numbers")
+                check_numbers("outliers", have, **{side: column})
         if not self._measures():
             raise RecipeError("outliers", "neither min nor max", "a column and its quantile: `max: {perplexity: 0.95}`")
         if self.per is not None and self.per not in have:
@@ -69,7 +68,7 @@ class Outliers(Node):
         return tuple(dict.fromkeys((*self.min, *self.max)))
 
     def _needs(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys((*self._measures(), *((self.per,) if self.per else ()))))
+        return tuple(dict.fromkeys((ID, *self._measures(), *((self.per,) if self.per else ()))))
 
     def phases(self):
         return (
@@ -131,12 +130,15 @@ class Outliers(Node):
         for _, table in ctx.rows([*self._needs(), *([HELD_OUT] if marked else [])]):
             if marked:
                 table = table.filter(pc.invert(table[HELD_OUT]))
-            numbers = {name: _numbers(table[name]) for name in self._measures()}
+            numbers = {name: self._numbers(table, name) for name in self._measures()}
             for group, mine in members(self.per, table):
                 for name, scores in numbers.items():
-                    found = scores[mine & np.isfinite(scores)]
+                    found = scores[mine & ~np.isnan(scores)]
                     if len(found):
                         yield group, name, found
+
+    def _numbers(self, table: pa.Table, name: str) -> np.ndarray:
+        return numbers_of(table, name, "outliers", nan_is_null=True)  # a NaN of the user's is no score either
 
     def _open(self, ctx: Context) -> RowFunction:
         import numpy as np
@@ -148,7 +150,7 @@ class Outliers(Node):
             groups = list(members(self.per, table))
             found = []
             for name in self._measures():
-                scores, limit = _numbers(table[name]), np.full(table.num_rows, np.nan)
+                scores, limit = self._numbers(table, name), np.full(table.num_rows, np.nan)
                 for group, mine in groups:
                     of = limits.get(group, {}).get(name, {})
                     for side, beyond in (("min", np.less), ("max", np.greater)):
@@ -170,8 +172,3 @@ def _first_above(share: float, count: int) -> int:
 def _last_within(share: float, count: int) -> int:
     """The place of the greatest score that stays where at most `1 - share` of all go."""
     return count - 1 - _first_above(1 - share, count)
-
-
-def _numbers(values) -> np.ndarray:
-    """float64, NaN for null."""
-    return values.to_numpy(zero_copy_only=False).astype("float64")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pipeline.contract import Context, Removed, Result
 from pipeline.errors import DataError
+from pipeline.finite import finite
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID
 
@@ -121,7 +122,7 @@ def _scores(node: Choice, ctx: Context) -> Iterator[tuple[str, np.ndarray, Any]]
     for _, table in ctx.rows([*node.needs(), *([HELD_OUT] if marked else [])]):
         if marked:
             table = table.filter(pc.invert(table[HELD_OUT]))
-        scores, names = _numbers(read.values(table)), table[ID]
+        scores, names = _numbers(read.values(table), table), table[ID]
         for group, mine in members(node.per, table):
             rows = np.flatnonzero(np.isfinite(scores) & mine)
             if len(rows):
@@ -129,9 +130,13 @@ def _scores(node: Choice, ctx: Context) -> Iterator[tuple[str, np.ndarray, Any]]
                 yield group, scores[rows], ids
 
 
-def _numbers(values: Any) -> np.ndarray:
-    """float64, NaN for null."""
-    return values.to_numpy(zero_copy_only=False).astype("float64")
+def _numbers(values: Any, table: pa.Table) -> np.ndarray:
+    """Scores of the rows of a table, float64: NaN for null, and what is infinite is no score (log(0))."""
+    import numpy as np
+
+    numbers = values.to_numpy(zero_copy_only=False).astype("float64")
+    name = lambda row: f"the score of document {table[ID][row].as_py()!r}"  # noqa: E731
+    return finite(numbers, "select.by", name, none=~np.isfinite(numbers))
 
 
 def members(per: str | None, table: pa.Table) -> Iterator[tuple[str, np.ndarray]]:
@@ -159,7 +164,7 @@ def cut_off(node: Choice, table: pa.Table, values: Any, bounds: Mapping[str, Map
     import numpy as np
     import pyarrow as pa
 
-    scores = _numbers(values)
+    scores = _numbers(values, table)
     scored = np.isfinite(scores)
     low, high, limit = np.zeros(len(scores), bool), np.zeros(len(scores), bool), np.zeros(len(scores))
     for group, whole in members(node.per, table):
@@ -195,7 +200,7 @@ def drawn(node: Choice, table: pa.Table, values: Any) -> Removed:
             of = of_group(node.keep_fraction, group)
             share[mine] = 1.0 if of is None else of
     else:
-        scores = _numbers(values)
+        scores = _numbers(values, table)
         scored = np.isfinite(scores)
         # P(x > t) = (1 + t) ** -alpha is the Pareto distribution from 0 on (Lomax), the one of GPT-3
         share = (1.0 + np.maximum(1.0 - np.where(scored, scores, 0.0), 0.0)) ** -node.alpha

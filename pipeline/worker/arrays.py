@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import DataError
+from pipeline.finite import finite
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def one_a_row(values: Any, kind: pa.DataType, rows: int, place: str) -> pa.Array:
-    """Return `rows` values of a type, nulls where `values` is None. Raises DataError for a NaN and for other types."""
+def one_a_row(
+    values: Any, kind: pa.DataType, rows: int, place: str, name: Callable[[int], str] = "value {}".format
+) -> pa.Array:
+    """Return `rows` values of a type, nulls where `values` is None. Raises DataError for other types, and for a NaN by
+    the name of its row.
+    """
     import pyarrow as pa
 
     if values is None:
@@ -25,7 +31,7 @@ def one_a_row(values: Any, kind: pa.DataType, rows: int, place: str) -> pa.Array
         raise DataError(place, str(error), str(kind)) from error
     if len(array) != rows:
         raise DataError(place, f"{len(array)} values", f"{rows}, one a row")
-    return _normal(array, place)
+    return _normal(array, place, name)
 
 
 def as_array(values: Any, kind: pa.DataType) -> pa.Array:
@@ -63,30 +69,29 @@ def spread(rows: np.ndarray, length: int) -> Callable[[pa.Array], pa.Array]:
     return lambda values: values.take(places)
 
 
-def _normal(values: pa.Array, place: str) -> pa.Array:
+def _normal(values: pa.Array, place: str, name: Callable[[int], str]) -> pa.Array:
     """Return the values with -0.0 as 0.0, in vectors too. Raises DataError for a NaN."""
     import pyarrow as pa
 
     kind = values.type
     if pa.types.is_nested(kind):
-        return _normal_lists(values, place) if pa.types.is_floating(kind.value_type) else values
+        return _normal_lists(values, place, name) if pa.types.is_floating(kind.value_type) else values
     if not pa.types.is_floating(kind):
         return values
     numbers = values.to_numpy(zero_copy_only=False)
     valid = values.is_valid().to_numpy(zero_copy_only=False)
-    if np.isnan(numbers[valid]).any():
-        raise DataError(place, "a NaN", "a number or null")
+    finite(numbers, place, name, -math.inf, math.inf, ~valid)
     # adding zero turns -0.0 into 0.0 and leaves every other number as it is
     return pa.array(np.where(valid, numbers, 0).astype(numbers.dtype) + numbers.dtype.type(0), kind, mask=~valid)
 
 
-def _normal_lists(values: pa.Array, place: str) -> pa.Array:
+def _normal_lists(values: pa.Array, place: str, name: Callable[[int], str]) -> pa.Array:
     """Return lists of normal numbers. Numbers that memory holds under a null list are left out."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     kind, gone = values.type, values.is_null()
-    numbers = _normal(values.flatten(), place)
+    numbers = _normal(values.flatten(), place, lambda at: name(pc.list_parent_indices(values)[at].as_py()))
     if numbers.null_count:
         raise DataError(place, "a null inside a list", "numbers")
     if pa.types.is_fixed_size_list(kind):

@@ -66,20 +66,20 @@ class Scorer:
             return self.schema.empty_table()
         rows = table["_row"].to_numpy()
         columns, errors = self._columns(table.select(list(needs)), rows)
-        added = self._added(columns, len(table))
+        added = self._added(columns, rows)
         if isinstance(self.node, RowNode) and columns.removed is None:
             removed = self.node.decide(pa.table(added, schema=pa.schema(list(self.types.items()))))
         else:
             removed = columns.removed
         record: dict[str, Any] = {"_row": rows, **added}
         if self.changes_text:
-            record["text"] = self._one_a_row(columns.text, pa.string(), len(table), "texts")
+            record["text"] = self._one_a_row(columns.text, pa.string(), rows, "texts")
         for name, values, kind, what in (
             ("reason", removed and removed.reason, pa.string(), "reasons"),
             ("value", removed and removed.value, pa.float64(), "measured values"),
             ("threshold", removed and removed.threshold, pa.float64(), "thresholds"),
         ):
-            record[name] = self._one_a_row(values, kind, len(table), what)
+            record[name] = self._one_a_row(values, kind, rows, what)
         if self.row_errors:
             self._note_errors(record, errors)
         self._check_reasons(record["reason"])
@@ -172,7 +172,7 @@ class Scorer:
 
     # its results ----------------------------------------------------------------------------------------------------
 
-    def _added(self, columns: Columns, rows: int) -> dict[str, pa.Array]:
+    def _added(self, columns: Columns, rows: np.ndarray) -> dict[str, pa.Array]:
         if set(columns.added) != set(self.types):
             raise DataError(
                 self.place,
@@ -186,8 +186,8 @@ class Scorer:
             for name, kind in self.types.items()
         }
 
-    def _one_a_row(self, values: Any, kind: pa.DataType, rows: int, what: str) -> pa.Array:
-        return one_a_row(values, kind, rows, f"{self.place}, {what}")
+    def _one_a_row(self, values: Any, kind: pa.DataType, rows: np.ndarray, what: str) -> pa.Array:
+        return one_a_row(values, kind, len(rows), f"{self.place}, {what}", lambda at: f"row {rows[at]}")
 
     def _check_reasons(self, reasons: pa.Array) -> None:
         import pyarrow.compute as pc

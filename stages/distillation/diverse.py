@@ -16,8 +16,9 @@ from pipeline.contract import Columns, Context, Node, Removed, Resources, RowFun
 from pipeline.errors import RecipeError
 from stages.distillation.critics import check_text
 from stages.distillation.judged import FunctionName, Judge, check_judge
-from stages.documents import TEXT, columns_of
+from stages.documents import ID, TEXT, columns_of
 from stages.neighbours import groups
+from stages.number_columns import numbers_of
 from stages.wants import ModelFiles
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class Diverse(RowNode):
 
     @property
     def needs(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return (TEXT, self.x, self.by, *self.scored)
+        return (ID, TEXT, self.x, self.by, *self.scored)
 
     def code(self) -> tuple[str, ...]:
         return () if self.fn is None else (self.fn.partition(":")[0],)
@@ -112,7 +113,7 @@ class Diverse(RowNode):
 
         def rows(table: pa.Table) -> Columns:
             x, y = [each or "" for each in table[self.x].to_pylist()], table[TEXT].to_pylist()
-            scores = [table[name].to_numpy(zero_copy_only=False).astype(np.float64) for name in self.scored]
+            scores = [numbers_of(table, name, "diverse", null=False) for name in self.scored]
             sure = np.sum(scores, axis=0)
             component, stays = np.zeros(len(x), np.int32), np.zeros(len(x), bool)
             for start, end in groups(table[self.by].to_pylist()):

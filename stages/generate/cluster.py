@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from pipeline.bounds import Amount, Count
 from pipeline.contract import ONE, Columns, Context, Node, Removed, RowFunction, RowNode, threshold
 from pipeline.errors import RecipeError
+from stages.documents import ID
 from stages.generate.train_clusters import TrainClusters
-from stages.generate.vectors import assign, vectors_of
+from stages.generate.vectors import assign
+from stages.number_columns import numbers_of
 from stages.wants import Clusters
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Cluster(RowNode):
 
     @property
     def needs(self):  # type: ignore[override]
-        return (self._by(),)
+        return (ID, self._by())
 
     def _by(self) -> str:
         return self.model.by if isinstance(self.model, TrainClusters) else "vector"
@@ -66,9 +68,8 @@ class Cluster(RowNode):
             factor[number] = weight
 
         def rows(table: pa.Table) -> Columns:
-            column = table[self._by()]
-            missing = column.is_null().to_numpy()
-            nearest, distance = assign(vectors_of(column), centres)
+            missing = table[self._by()].is_null().to_numpy()
+            nearest, distance = assign(numbers_of(table, self._by(), "cluster"), centres)
             added = {self.as_: nearest.astype(np.int32), self.as_ + "_distance": distance}
             if self.weights:
                 added[self.as_ + "_weight"] = factor[nearest]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
-from stages.documents import columns_of
+from stages.documents import ID, columns_of
 from stages.generate.vectors import check_vectors, cosines
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class CosineSimilarity(RowNode):
 
     @property
     def needs(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return tuple(dict.fromkeys((self.left, self.right)))
+        return tuple(dict.fromkeys((ID, self.left, self.right)))
 
     def adds(self) -> Mapping[str, str]:
         return {self.as_: "float32"}
@@ -46,7 +46,7 @@ class CosineSimilarity(RowNode):
         import pyarrow.compute as pc
 
         def rows(table: pa.Table) -> Columns:
-            found = pa.array(cosines(table[self.left], table[self.right]), pa.float32())
+            found = pa.array(cosines(table, self.left, self.right, "cosine_similarity"), pa.float32())
             both = pc.and_(table[self.left].is_valid(), table[self.right].is_valid())
             return Columns(added={self.as_: pc.if_else(both.combine_chunks(), found, None)})
 

@@ -12,8 +12,10 @@ from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
+from stages.generate.vectors import check_vectors
 from stages.intervals import interval
 from stages.measure import MeasureNode
+from stages.number_columns import numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,9 +63,7 @@ class Retrieval(MeasureNode):
     def check(self) -> None:
         for field, node in (("queries", self.queries), ("docs", self.docs)):
             have = columns_of(node)
-            if not have.get(self.by, "").startswith("float32["):
-                found = f"no column {self.by!r}" if self.by not in have else f"{self.by!r} of type {have[self.by]}"
-                raise RecipeError(f"retrieval.{field}", found, "vectors, as embed adds them", "embed")
+            check_vectors("retrieval", have, **{field: self.by})
             if self.match not in (ID, *have):
                 raise RecipeError("retrieval.match", f"no column {self.match!r} in {field}", "a column of both")
 
@@ -127,8 +127,7 @@ class Retrieval(MeasureNode):
                 continue
             names += table[ID].to_pylist()
             belongs += table[self.match].cast("string").to_pylist()
-            flat = table[self.by].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-            parts.append(flat.reshape(table.num_rows, -1).astype(np.float64))
+            parts.append(numbers_of(table, self.by, f"retrieval.{side}").astype(np.float64))
         return names, np.array(belongs, dtype=object), np.concatenate(parts) if parts else np.zeros((0, 0)), rows
 
     def _mean(self, values: np.ndarray) -> dict[str, float]:

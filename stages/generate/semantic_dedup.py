@@ -15,10 +15,10 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 
 from pipeline.contract import Context, Law, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
-from pipeline.errors import RecipeError
 from stages.dedup.phase_files import beyond, opener, tasks
 from stages.documents import columns_of
 from stages.generate.train_clusters import TrainClusters
+from stages.generate.vectors import check_vectors
 from stages.wants import Clusters
 
 
@@ -64,9 +64,7 @@ class SemanticDedup(RowNode):
         return "semantic_duplicate_of"
 
     def check(self) -> None:
-        have = columns_of(self.docs)
-        if self.by() not in have:
-            raise RecipeError("semantic_dedup", f"no column {self.by()!r}", f"one of {', '.join(sorted(have))}")
+        check_vectors("semantic_dedup", columns_of(self.docs), by=self.by())
 
     def phases(self) -> tuple[Phase, ...]:
         return (

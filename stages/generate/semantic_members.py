@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.contract import ONE, Context, Result, contiguous
 from stages.dedup.record_files import fixed_width, save
-from stages.generate.vectors import assign, vectors_of
+from stages.generate.vectors import assign
+from stages.number_columns import numbers_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +46,7 @@ class MemberWriter:
         node: Any = self.ctx.node
         column = table[node.by()]
         have = np.flatnonzero(column.is_valid().to_numpy())
-        vectors = vectors_of(column)[have]
+        vectors = numbers_of(table, node.by(), "semantic_dedup")[have]
         nearest, distance = assign(vectors, self.centres)
         lengths = np.sqrt((vectors.astype(np.float64) ** 2).sum(1))
         unit = (vectors / np.where(lengths > 0, lengths, 1)[:, None]).astype(np.float32)

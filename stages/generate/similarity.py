@@ -6,9 +6,10 @@ import math
 from dataclasses import dataclass
 
 from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
-from pipeline.errors import DataError, RecipeError
-from stages.documents import columns_of
+from pipeline.errors import DataError
+from stages.documents import ID, columns_of
 from stages.generate.vectors import check_vectors, cosines
+from stages.number_columns import check_numbers, numbers_of
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,8 +34,7 @@ class Similarity(Node):
     def check(self) -> None:
         have = columns_of(self.docs)
         check_vectors("similarity", have, left=self.left, right=self.right)
-        if not have.get(self.gold, "").startswith(("int", "float", "double", "uint")):
-            raise RecipeError("similarity.gold", f"{self.gold!r}", "a column of numbers")
+        check_numbers("similarity", have, gold=self.gold)
 
     def phases(self):
         law = Law("documents", "documents", ("measured", "null"))
@@ -46,13 +46,13 @@ class Similarity(Node):
         from stages.generate.ranking import spearman
 
         found, gold, nulls = [np.zeros(0)], [np.zeros(0)], 0
-        for _, table in ctx.rows([self.left, self.right, self.gold]):
+        for _, table in ctx.rows(list(dict.fromkeys([ID, self.left, self.right, self.gold]))):
             kept = table.filter(table[self.gold].is_valid())
             nulls += table.num_rows - kept.num_rows
             if not kept.num_rows:
                 continue
-            found.append(cosines(kept[self.left], kept[self.right]))
-            gold.append(kept[self.gold].cast("float64").to_numpy())
+            found.append(cosines(kept, self.left, self.right, "similarity"))
+            gold.append(numbers_of(kept, self.gold, "similarity.gold"))
         cosine, wanted = np.concatenate(found), np.concatenate(gold)
         correlation = spearman(cosine, wanted) if len(cosine) > 1 else math.nan
         if math.isnan(correlation):

@@ -32,7 +32,8 @@ from pipeline.contract import (
 from pipeline.errors import DataError, RecipeError
 from stages.chance import draws
 from stages.documents import ID, TEXT, columns_of
-from stages.generate.vectors import add_up, assign, move, save, vectors_of
+from stages.generate.vectors import add_up, assign, check_vectors, move, save
+from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,9 +72,9 @@ class TrainClusters(Node):
 
     def check(self) -> None:
         have = columns_of(self.docs)
-        for name in (self.by, *self.scores):
-            if name not in have:
-                raise RecipeError("train_clusters", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
+        check_vectors("train_clusters", have, by=self.by)
+        for name in self.scores:
+            check_numbers("train_clusters", have, scores=name)
         if self.k < 2:
             raise RecipeError("train_clusters.k", f"{self.k}", "at least 2 clusters")
 
@@ -123,7 +124,7 @@ class TrainClusters(Node):
         numbers, vectors, documents = np.empty(0, np.uint64), None, 0
         for table in self._rows(ctx, ID):
             drawn = draws(table[ID].to_pylist(), self.seed, "train_clusters")
-            found = vectors_of(table[self.by])
+            found = numbers_of(table, self.by, "train_clusters.by")
             numbers, documents = np.concatenate([numbers, drawn]), documents + len(drawn)
             vectors = found if vectors is None else np.concatenate([vectors, found])
             smallest = np.argsort(numbers, kind="stable")[: self.k]
@@ -149,7 +150,7 @@ class TrainClusters(Node):
         sums = np.zeros((len(centres), 1 + centres.shape[1]))
         total = 0.0
         for table in self._rows(ctx, shards=[shard for shard in ctx.shards() if shard.name == key]):
-            total += add_up(sums, vectors_of(table[self.by]), centres)
+            total += add_up(sums, numbers_of(table, self.by, "train_clusters.by"), centres)
         with ctx.create(".npy") as path:
             save(path, sums)
         return Result(counts={"documents": int(sums[:, 0].sum())}, facts={"distance": total})
@@ -201,11 +202,11 @@ class _Portraits:
     def add(self, table: pa.Table) -> None:
         import numpy as np
 
-        nearest, distance = assign(vectors_of(table[self.node.by]), self.centres)
+        nearest, distance = assign(numbers_of(table, self.node.by, "train_clusters.by"), self.centres)
         self.counts += np.bincount(nearest, minlength=len(self.counts))
         self.members.append(nearest)
         for at, name in enumerate(self.node.scores):
-            self.scores[at].append(table[name].to_numpy().astype(np.float64))
+            self.scores[at].append(numbers_of(table, name, "train_clusters.scores"))
         names, texts = table[ID].to_pylist(), table[TEXT]
         for row in np.argsort(distance, kind="stable").tolist():
             nearby = self.examples[nearest[row]]

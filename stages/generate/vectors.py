@@ -1,4 +1,4 @@
-"""Columns of vectors in numpy: reading them, the nearest of some centres, files of them."""
+"""Vectors in numpy: the nearest of some centres, files of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import RecipeError
+from stages.number_columns import numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,20 +14,6 @@ if TYPE_CHECKING:
 
 
 NEAR = 1e-9  # of a closeness: rounding is far below, and two centres are hardly ever as near
-
-
-def vectors_of(column: pa.ChunkedArray) -> np.ndarray:
-    """float32 `[rows, width]`; zeros where a row has no vector."""
-    import numpy as np
-    import pyarrow as pa
-
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if isinstance(whole, pa.ChunkedArray):  # of no chunk at all
-        whole = pa.array([], column.type)
-    width = whole.type.list_size
-    found = np.zeros((len(whole), width), np.float32)
-    found[~whole.is_null().to_numpy(zero_copy_only=False)] = whole.flatten().to_numpy().reshape(-1, width)
-    return found
 
 
 def check_vectors(node: str, have: Mapping[str, str], **fields: str) -> None:
@@ -40,11 +27,11 @@ def check_vectors(node: str, have: Mapping[str, str], **fields: str) -> None:
         raise RecipeError(f"{node}.{', '.join(fields)}", found, "vectors of one width")
 
 
-def cosines(left: pa.ChunkedArray, right: pa.ChunkedArray) -> np.ndarray:
+def cosines(table: pa.Table, left: str, right: str, place: str) -> np.ndarray:
     """float64 `[rows]`: the cosine of every two vectors; 0 where one of them has no length."""
     import numpy as np
 
-    a, b = (vectors_of(column).astype(np.float64) for column in (left, right))
+    a, b = (numbers_of(table, column, place).astype(np.float64) for column in (left, right))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return (a * b).sum(1) / lengths.clip(1e-12)
 
@@ -57,7 +44,7 @@ def assign(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nda
     """
     import numpy as np
 
-    nearest, squares = np.empty(len(vectors), np.int64), np.full(len(vectors), np.inf)
+    nearest, squares = np.zeros(len(vectors), np.int64), np.full(len(vectors), np.inf)
     wide = centres.astype(np.float64)
     half = (wide**2).sum(1) / 2
     step = max(1, (1 << 22) // len(centres))
@@ -71,6 +58,7 @@ def assign(vectors: np.ndarray, centres: np.ndarray) -> tuple[np.ndarray, np.nda
             found = ((part[at] - wide[centre]) ** 2).sum(1)
             closer = found < squares[start + at]
             squares[start + at[closer]], nearest[start + at[closer]] = found[closer], centre
+    assert np.isfinite(squares).all(), "a vector or a centre that is no number"
     return nearest, np.sqrt(squares).astype(np.float32)
 
 

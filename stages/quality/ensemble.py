@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.bounds import Count, Positive
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.documents import HELD_OUT, columns_of
+from stages.documents import HELD_OUT, ID, columns_of
+from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +58,8 @@ class Ensemble(Node):
                 "ensemble.levels", f"{list(self.levels)} of {self.buckets} buckets", "ascending numbers of buckets"
             )
 
+        for name in self._names.values():
+            check_numbers("ensemble", columns_of(self.docs), columns=name)
         missing = [] if self.among is None else [n for n in self._names.values() if n not in columns_of(self.among)]
         if missing:
             raise RecipeError("ensemble.among", f"no column {missing[0]!r}", "the nodes before `docs` on it, too")
@@ -72,7 +75,7 @@ class Ensemble(Node):
     def phases(self):
         return (
             TaskPhase(name="ranks", keys=one, run=self._ranks),
-            RowPhase(open=self._open, needs=tuple(self._names.values())),
+            RowPhase(open=self._open, needs=(ID, *self._names.values())),
         )
 
     def predict_memory(self, rows: int, text_bytes: int) -> int:
@@ -81,18 +84,17 @@ class Ensemble(Node):
     def _ranks(self, ctx: Context, key: str) -> Result:
         """The distribution of every column: `POINTS` of its scores, evenly spaced by rank."""
         import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
         of = "docs" if self.among is None else "among"
         marked = ctx.has_column(HELD_OUT, of)
         parts: dict[str, list[np.ndarray]] = {name: [] for name in self.columns}
-        for _, table in ctx.rows([*self._names.values(), *([HELD_OUT] if marked else [])], of=of):
+        for _, table in ctx.rows([ID, *self._names.values(), *([HELD_OUT] if marked else [])], of=of):
             if marked:
                 table = table.filter(pc.invert(table[HELD_OUT]))
             for name, column in self._names.items():
-                values = table[column].cast(pa.float64()).drop_null().to_numpy() * (1 if name == column else -1)
-                parts[name].append(values[np.isfinite(values)])
+                values = self._numbers(table, column) * (1 if name == column else -1)
+                parts[name].append(values[~np.isnan(values)])
         points = {}
         for name, found in parts.items():
             scores = np.sort(np.concatenate([np.empty(0), *found]))
@@ -105,6 +107,9 @@ class Ensemble(Node):
                 np.save(file, values)
         return Result(counts={f"scores.{name}": sum(map(len, found)) for name, found in parts.items()})
 
+    def _numbers(self, table: pa.Table, column: str) -> np.ndarray:
+        return numbers_of(table, column, "ensemble.columns", nan_is_null=True)
+
     def _open(self, ctx: Context) -> RowFunction:
         import numpy as np
 
@@ -115,7 +120,7 @@ class Ensemble(Node):
             import pyarrow as pa
 
             scores = {
-                name: table[column].cast(pa.float64()).to_numpy() * (1 if name == column else -1)
+                name: self._numbers(table, column) * (1 if name == column else -1)
                 for name, column in self._names.items()
             }
             ranks = np.stack([_rank(points[name], scores[name]) for name in self.columns])
@@ -139,4 +144,4 @@ def _rank(points: np.ndarray, scores: np.ndarray) -> np.ndarray:
     import numpy as np
 
     low, high = (np.searchsorted(points, scores, side=side) for side in ("left", "right"))
-    return np.where(np.isfinite(scores), (low + high) / (2 * len(points)), np.nan)
+    return np.where(~np.isnan(scores), (low + high) / (2 * len(points)), np.nan)

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from pipeline.bounds import Amount, ShareBelowOne
 from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowNode, TaskPhase, one
-from pipeline.errors import DataError, RecipeError
+from pipeline.errors import DataError
 from stages.chance import draws, share_limit
 from stages.documents import HELD_OUT, ID, columns_of
-from stages.generate.vectors import save, vectors_of
+from stages.generate.vectors import check_vectors, save
+from stages.number_columns import check_numbers, numbers_of
 from stages.wants import TrainedHead
 
 if TYPE_CHECKING:
@@ -49,9 +50,8 @@ class TrainHead(Node):
 
     def check(self) -> None:
         have = columns_of(self.docs)
-        for name in (self.by, self.label):
-            if name not in have:
-                raise RecipeError("train_head", f"no column {name!r}", f"one of {', '.join(sorted(have))}")
+        check_vectors("train_head", have, by=self.by)
+        check_numbers("train_head", have, label=self.label)
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._train),)
@@ -106,17 +106,14 @@ class TrainHead(Node):
 
     def _usable(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray, list[str]]:
         """(vectors with a constant 1 at the end, labels, ids) of the rows that have both, float64."""
-        import numpy as np
-        import pyarrow as pa
         import pyarrow.compute as pc
 
-        good = pc.and_(
-            pc.is_valid(table[self.by]), pc.fill_null(pc.is_finite(table[self.label].cast(pa.float64())), False)
-        )
+        good = pc.and_(pc.is_valid(table[self.by]), pc.is_valid(table[self.label]))
         if HELD_OUT in table.column_names:
             good = pc.and_(good, pc.invert(table[HELD_OUT]))
         table = table.filter(good)
-        return with_constant(table[self.by]), table[self.label].to_numpy().astype(np.float64), table[ID].to_pylist()
+        marks = numbers_of(table, self.label, "train_head.label")
+        return with_constant(table, self.by, "train_head.by"), marks, table[ID].to_pylist()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,7 +132,7 @@ class Head(RowNode):
 
     @property
     def needs(self):  # type: ignore[override]
-        return (self.model.by if isinstance(self.model, TrainHead) else "vector",)
+        return (ID, self.model.by if isinstance(self.model, TrainHead) else "vector")
 
     def adds(self):
         return {self.as_: "float32"}
@@ -148,17 +145,17 @@ class Head(RowNode):
         def rows(table: pa.Table) -> Columns:
             import pyarrow as pa
 
-            column = table[self.needs[0]]
+            column = self.needs[1]
             # row by row: the last bits of a product of matrices hang on how many rows it has
-            marks = (with_constant(column) * weights).sum(1).astype(np.float32)
-            return Columns(added={self.as_: pa.array(marks, mask=column.is_null().to_numpy())})
+            marks = (with_constant(table, column, "head") * weights).sum(1).astype(np.float32)
+            return Columns(added={self.as_: pa.array(marks, mask=table[column].is_null().to_numpy())})
 
         return rows
 
 
-def with_constant(column: pa.ChunkedArray) -> np.ndarray:
+def with_constant(table: pa.Table, column: str, place: str) -> np.ndarray:
     """float64 `[rows, width + 1]`: the vectors, and a 1 behind each."""
     import numpy as np
 
-    vectors = vectors_of(column).astype(np.float64)
+    vectors = numbers_of(table, column, place).astype(np.float64)
     return np.concatenate([vectors, np.ones((len(vectors), 1))], axis=1)

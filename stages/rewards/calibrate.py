@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,9 +11,9 @@ from pipeline.contract import ONE, Columns, Context, Law, Node, Result, RowFunct
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
 from stages.neighbours import groups
+from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
-    import numpy as np
     import pyarrow as pa
 
 EMPTY = "empty"  # `generate`: answers to the prompt that were no document
@@ -44,9 +43,9 @@ class Calibrate(Node):
 
     def check(self) -> None:
         columns = columns_of(self.docs)
-        for field, name in (("reward", self.reward), ("by", self.by)):
-            if name not in columns:
-                raise RecipeError(f"calibrate.{field}", f"no column {name!r}", f"one of {', '.join(sorted(columns))}")
+        check_numbers("calibrate", columns, reward=self.reward)
+        if self.by not in columns:
+            raise RecipeError("calibrate.by", f"no column {self.by!r}", f"one of {', '.join(sorted(columns))}")
 
     def adds(self) -> Mapping[str, str]:
         return {self.as_: "float64"}
@@ -68,11 +67,8 @@ class Calibrate(Node):
 
         counts, distinct, of_prompts = {"answers": 0, "without": 0}, set[float](), dict[Any, int]()
         for _, table in ctx.rows([ID, *self._columns]):
-            rewards = _numbers(table[self.reward])
-            missing = table[self.reward].is_null().to_numpy()
-            if (bad := np.flatnonzero(np.isnan(rewards) & ~missing)).size:
-                found = f"{self.reward} of {table[ID][int(bad[0])].as_py()!r} is NaN"
-                raise DataError("calibrate.reward", found, "numbers, or null for no reward")
+            rewards = numbers_of(table, self.reward, "calibrate.reward")
+            missing = np.isnan(rewards)
             counts["answers"] += len(rewards)
             counts["without"] += int(missing.sum())
             if len(distinct) < 3:
@@ -97,7 +93,7 @@ class Calibrate(Node):
         from stages.rewards.tilting import calibrated
 
         def rows(table: pa.Table) -> Columns:
-            rewards, names = _numbers(table[self.reward]), table[self.by].to_pylist()
+            rewards, names = numbers_of(table, self.reward, "calibrate.reward"), table[self.by].to_pylist()
             empty = table[EMPTY].to_pylist() if EMPTY in table.column_names else [0] * len(names)
             found = np.full(len(names), np.nan)
             for start, end in groups(names):
@@ -111,11 +107,3 @@ class Calibrate(Node):
         facts = json.loads(ctx.path("rewards", ONE[0], ".json").read_text(encoding="utf-8"))
         lines = [f"{facts['prompts']:,} prompts"] + [TWO_VALUES] * (facts["distinct"] == 2)
         yield {"kind": "text", "title": f"Calibrated rewards: {self.reward}", "lines": lines}
-
-
-def _numbers(column: pa.ChunkedArray) -> np.ndarray:
-    """Values as float64; a null is NaN."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    return pc.fill_null(column.cast("float64"), math.nan).to_numpy().astype(np.float64)

@@ -11,8 +11,9 @@ from annotated_types import Interval
 from pipeline.bounds import AmountAboveZero
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode, RowPhase
 from pipeline.errors import RecipeError
-from stages.documents import columns_of
+from stages.documents import ID, columns_of
 from stages.neighbours import groups
+from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,6 +46,7 @@ class TransformReward(RowNode):
         for field, name in (("u", self.u), ("by", self.by)):
             if name not in columns:
                 raise RecipeError(f"transform_reward.{field}", f"no column {name!r}", "a column, as calibrate adds it")
+        check_numbers("transform_reward", columns, u=self.u)
         if (self.kl is None) == (self.beta is None):
             raise RecipeError("transform_reward.kl, beta", f"{self.kl} and {self.beta}", "one of the two")
 
@@ -52,7 +54,7 @@ class TransformReward(RowNode):
         return dict.fromkeys(("phi", "beta", "log_z"), "float64")
 
     def phases(self):
-        return (RowPhase(open=self.open, needs=(self.by, self.u), together=self.by, batch_rows=1024, reuse=False),)
+        return (RowPhase(open=self.open, needs=(ID, self.by, self.u), together=self.by, batch_rows=1024, reuse=False),)
 
     def open(self, ctx: Context) -> RowFunction:
         import numpy as np
@@ -63,7 +65,7 @@ class TransformReward(RowNode):
         beta = self.beta if self.beta is not None else beta_for(self.t, self.kl or 0.0)
 
         def rows(table: pa.Table) -> Columns:
-            u, names = table[self.u].to_numpy(zero_copy_only=False).astype(np.float64), table[self.by].to_pylist()
+            u, names = numbers_of(table, self.u, "transform_reward.u", 0, 1), table[self.by].to_pylist()
             phi, log_z = transformed(u, self.t), np.full(len(u), np.nan)
             for start, end in groups(names):
                 at = start + np.flatnonzero(~np.isnan(u[start:end]))

@@ -12,9 +12,10 @@ from annotated_types import Ge, Interval
 from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.documents import columns_of
+from stages.documents import ID, columns_of
 from stages.intervals import interval
 from stages.measure import MeasureNode
+from stages.number_columns import check_numbers, numbers_of
 from stages.rewards.tilting import Kind
 
 if TYPE_CHECKING:
@@ -64,11 +65,10 @@ class WinRate(MeasureNode):
     def check(self) -> None:
         for field, columns in (("policy", columns_of(self.policy)), ("reference", columns_of(self.reference))):
             nats = self.nats if self.nats is not None and field == "policy" else ()
-            for name in (self.reward, self.by, *nats):
-                if name not in columns:
-                    raise RecipeError(
-                        f"win_rate.{field}", f"no column {name!r}", f"one of {', '.join(sorted(columns))}"
-                    )
+            if self.by not in columns:
+                raise RecipeError(f"win_rate.{field}", f"no column {self.by!r}", f"one of {', '.join(sorted(columns))}")
+            for name in (self.reward, *nats):
+                check_numbers("win_rate", columns, **{field: name})
         if self.sampling == "plain" and self.n > 1:
             raise RecipeError(
                 "win_rate.n", f"{self.n} answers, and sampling: plain", "sampling: best or worst, or n: 1"
@@ -110,17 +110,16 @@ class WinRate(MeasureNode):
 
     def _columns(self, ctx: Context, side: str, *names: str) -> Iterator[tuple[Any, ...]]:
         """Rows of the columns; none in which one is null."""
-        for _, table in ctx.rows(list(dict.fromkeys([self.by, *names])), of=side):
-            for row in zip(*(table[name].to_pylist() for name in (self.by, *names)), strict=True):
-                if None not in row:
+        for _, table in ctx.rows(list(dict.fromkeys([ID, self.by, *names])), of=side):
+            numbers = (numbers_of(table, name, f"win_rate.{side}").tolist() for name in names)
+            for row in zip(table[self.by].to_pylist(), *numbers, strict=True):
+                if row[0] is not None and all(number == number for number in row[1:]):
                     yield row
 
     def _rewards(self, ctx: Context, side: str) -> dict[str, list[float]]:
         found: dict[str, list[float]] = {}
         for prompt, reward in self._columns(ctx, side, self.reward):
-            if reward != reward:
-                raise DataError(f"win_rate.{side}", f"a reward of the prompt {prompt!r} is NaN", "numbers, or null")
-            found.setdefault(str(prompt), []).append(float(reward))
+            found.setdefault(str(prompt), []).append(reward)
         return found
 
     def _divergences(self, ctx: Context, rates: dict[str, float]) -> list[float]:

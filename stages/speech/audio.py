@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
+from typing import Annotated
+
+from annotated_types import Interval
 
 from pipeline.bounds import Positive
 from pipeline.contract import Context, Node, Result, Source, TaskPhase, runtime, shard_facts, sources
@@ -18,6 +21,7 @@ from stages.read.demo import demo_sounds
 from stages.read.shard_files import ShardFiles
 from stages.speech.sound import length_of, require_library
 
+MOST_RATE = 1_000_000  # samples per second; no microphone has more
 SOUNDS, TRANSCRIPT, ALIGNMENT = (".wav", ".flac"), ".txt", ".phn"
 SOUND, SECONDS, RATE, PHONES = "sound", "seconds", "rate", "phones"
 OWN = {SOUND: "string", SECONDS: "float64", RATE: "int32", PHONES: "string"}
@@ -37,13 +41,14 @@ class Audio(Node):
     TIMIT, a line for each phone with its first sample, the one behind its last, and its name; null where there is no
     such file).
 
-    Errors: `SourceError` for a sound without samples, at another rate, or of a name that another sound has too;
-    `SourceDamaged`; `DataError` for a transcript that is not UTF-8.
+    Errors: `SourceError` for a sound without samples, of more than 2**26, at another rate, or of a name that another
+    sound has too; `SourceDamaged`, for one that is shorter than its head says too; `DataError` for a transcript that is
+    not UTF-8.
     """
 
     paths: tuple[str, ...] | str = sources(schemes={"demo": demo_sounds})
     exclude: tuple[str, ...] = runtime(())  # the digests of those that are left are the identity
-    rate: Positive = 16_000
+    rate: Annotated[int, Interval(ge=1, le=MOST_RATE)] = 16_000
     shard_files: Positive = 256
 
     new_base = "shards"
@@ -89,9 +94,10 @@ class Audio(Node):
             for source in mine:
                 samples, rate = length_of(ctx, source)
                 if rate != self.rate:
+                    other = f", or set `rate: {rate}`" if rate <= MOST_RATE else ""
                     raise SourceError(
                         source.name, f"{rate:,} samples per second", f"{self.rate:,} (`rate` of `audio`)",
-                        f"ffmpeg -i {PurePosixPath(source.name).name} -ar {self.rate} OUT.wav, or set `rate: {rate}`",
+                        f"ffmpeg -i {PurePosixPath(source.name).name} -ar {self.rate} OUT.wav{other}",
                     )  # fmt: skip
                 stem = _stem(source.name)
                 said, phones = _text(ctx, beside.get(stem + TRANSCRIPT)), _text(ctx, beside.get(stem + ALIGNMENT))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 LIMITS_OF_FRAMES = {"bands": (1, 512), "window_ms": (0.1, 1000), "hop_ms": (0.1, 1000), "context": (0, 100)}
+AT_ONCE = 4096  # frames whose spectra are held: an hour of sound has 360,000
 FLOOR = 1e-8  # of a band's energy, about what 16 bits cannot tell from silence
 
 
@@ -65,9 +66,10 @@ class LogMel(metaclass=Typed):
         else:
             padded[: len(samples) + before] = samples[-before:]
         cut = np.lib.stride_tricks.sliding_window_view(padded, window)[: number * hop : hop]
-        power = np.abs(np.fft.rfft(cut * np.hanning(window), axis=1)) ** 2 / window
-        energy = np.einsum("fk,bk->fb", power, mel_filters(self.bands, power.shape[1], rate))
-        bands = np.log(energy + FLOOR)
+        filters, bands = mel_filters(self.bands, window // 2 + 1, rate), np.zeros((number, self.bands))
+        for start in range(0, number, AT_ONCE):
+            power = np.abs(np.fft.rfft(cut[start : start + AT_ONCE] * np.hanning(window), axis=1)) ** 2 / window
+            bands[start : start + AT_ONCE] = np.log(np.einsum("fk,bk->fb", power, filters) + FLOOR)
         return (bands - bands.mean(0)).astype(np.float32)
 
     def with_context(self, bands: np.ndarray) -> np.ndarray:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Context, Result
-from pipeline.errors import DataError
 from stages.documents import HALF, HELD_OUT, LOG_PRIOR
+from stages.number_columns import numbers_of
 from stages.tokens.encoder import Encoder
 from stages.tokens.packed_rows import BIN_SUFFIX, ROWS_SUFFIX
 from stages.tokens.packing import Piece, best_fit, cut
@@ -61,12 +61,15 @@ class PackWriter:
         self.rows_file = self.files.enter_context(ctx.create(BIN_SUFFIX)).open("wb")
 
     def add(self, table: pa.Table) -> None:
+        import pyarrow as pa
+
         held = table["held_out"].to_pylist() if "held_out" in table.column_names else [False] * table.num_rows
         columns = [name for name in table.column_names if name not in (HELD_OUT, HALF) or name in self.carry]
         halves = [self.half] * table.num_rows if self.half is None else table[HALF].to_pylist()
-        numbers = {name: table[name].cast("float64") for name, is_number in self.carry.items() if is_number}
-        for name, values in numbers.items():
-            table = table.set_column(table.column_names.index(name), name, values)
+        for name in (name for name, is_number in self.carry.items() if is_number):
+            # -inf is the logarithm of weight 0
+            values = numbers_of(table, name, f"pack.carry over {self.ctx.shard.name}", -math.inf)
+            table = table.set_column(table.column_names.index(name), name, pa.array(values, from_pandas=True))
         kept: list[dict] = []
         for mark, half, entry in zip(held, halves, table.select(columns).to_pylist(), strict=True):
             self.counts["documents"] += 1
@@ -78,7 +81,6 @@ class PackWriter:
                 kept.append(entry)
         differing = self.encoder.differing
         for entry in self.encoded(kept):
-            self._check_prior(entry)
             self.counts["packed"] += 1
             self.waiting.append(entry)
             if len(self.waiting) == self.window:
@@ -102,15 +104,6 @@ class PackWriter:
             self.counts["text_tokens"] += len(ids)
             entry["ids"] = np.concatenate([[self.begin], ids, [self.end]]).astype(self.dtype)
             yield entry
-
-    def _check_prior(self, entry: Mapping[str, Any]) -> None:
-        """Raise DataError for a weight that is no number."""
-        prior = entry[LOG_PRIOR] if self.carry.get(LOG_PRIOR) else None
-        if prior is not None and (math.isnan(prior) or prior == math.inf):
-            raise DataError(
-                f"pack.carry: {LOG_PRIOR}, row {entry['_row']} of {self.ctx.shard.name}", f"{prior}",
-                "the logarithm of a weight: -inf for weight 0, null for weight 1",
-            )  # fmt: skip
 
     def _write_window(self) -> None:
         lengths = [len(entry["ids"]) for entry in self.waiting]

@@ -21,6 +21,7 @@ from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, 
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, LOG_PRIOR, REF_LOSS, REF_TOKENS, columns_of
+from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +69,9 @@ class LossWeights(Node):
     version = 2
 
     def check(self) -> None:
+        for field, name in (("by", self.by), ("minus", self.minus), ("tokens", self.tokens)):
+            if name in (have := columns_of(self.docs)):
+                check_numbers("loss_weights", have, **{field: name})
         if self.low > self.high:
             raise RecipeError("loss_weights.low, high", f"{self.low}, {self.high}", "two quantiles in order")
         if self.domain_step and self.minus is None:
@@ -82,7 +86,7 @@ class LossWeights(Node):
     def phases(self):
         return (
             TaskPhase(name="bands", keys=one, run=self._bands),
-            RowPhase(open=self._open, needs=self._columns),
+            RowPhase(open=self._open, needs=(ID, *self._columns)),
         )
 
     @property
@@ -143,17 +147,15 @@ class LossWeights(Node):
         import numpy as np
 
         score, domains = self._scores(table), self._domains(table)
-        tokens = table[self.tokens].to_numpy().astype(np.float64)
-        scored = np.isfinite(score) & (tokens > 0)
+        tokens = numbers_of(table, self.tokens, "loss_weights.tokens", 0)
+        scored = ~np.isnan(score) & (tokens > 0)
         for name in sorted(set(domains[scored].tolist())):
             at = scored & (domains == name)
             yield name, score[at], tokens[at]
 
     def _scores(self, table: pa.Table) -> np.ndarray:
-        import numpy as np
-
-        score = table[self.by].to_numpy().astype(np.float64)
-        return score if self.minus is None else score - table[self.minus].to_numpy().astype(np.float64)
+        score = numbers_of(table, self.by, "loss_weights.by")
+        return score if self.minus is None else score - numbers_of(table, self.minus, "loss_weights.minus")
 
     def _domains(self, table: pa.Table) -> np.ndarray:
         import numpy as np
@@ -177,7 +179,7 @@ class LossWeights(Node):
             score, domains = self._scores(table), self._domains(table)
             found = np.zeros(table.num_rows)
             for name in set(domains.tolist()) & set(bands):
-                at, band = np.flatnonzero((domains == name) & np.isfinite(score)), bands[name]
+                at, band = np.flatnonzero((domains == name) & ~np.isnan(score)), bands[name]
                 found[at] = np.log(self._weights(score[at], band["low"], band["high"])) + band["log_scale"]
             return Columns(added={self.as_: found.astype(np.float32)})
 

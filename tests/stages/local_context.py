@@ -22,7 +22,8 @@ class LocalContext(Context):
     writes."""
 
     def __init__(self, node: Node, folder: Path, tables: Mapping[str, pa.Table] | None = None, files=None):
-        self.node, self.folder, self.tables, self.cpus, self.shard = node, folder, dict(tables or {}), 1, None
+        self.node, self.folder, self.cpus, self.shard = node, folder, 1, None
+        self.tables = {field: _with_ids(table) for field, table in (tables or {}).items()}
         self.files = {field: _listing(paths) for field, paths in (files or {}).items()}
         self.phase = self.key = ""
         self.results: dict[tuple[str, str], Result] = {}
@@ -112,6 +113,13 @@ class LocalContext(Context):
 
     def log(self, event, **values):
         pass
+
+
+def _with_ids(table: pa.Table) -> pa.Table:
+    """A table of documents: each has an id."""
+    if "id" in table.column_names:
+        return table
+    return table.append_column("id", pa.array([f"d:{row}" for row in range(table.num_rows)], pa.string()))
 
 
 def _listing(paths) -> list[Source]:

@@ -86,7 +86,7 @@ def test_a_ratio_of_sums_is_the_perplexity_of_answers_by_hand(tmp_path):
     table = written(Ablation(runs=(node, node), labels=("one", "other")), tmp_path / "store")
     assert table["arms"][0]["groups"]["all"]["mean"] == pytest.approx(found["all"]["mean"], abs=1e-12)
     rows[3]["tokens"] = -1
-    with pytest.raises(DataError, match=r"tokens of '.*:1' is -1"):
+    with pytest.raises(DataError, match=r"tokens of document '.*:1' is -1"):
         Here(Measure(docs=read(tmp_path / "bad", rows, ("nats:float64", "tokens:int64")), value="nats", over="tokens"),
              tmp_path / "store")  # fmt: skip
     with pytest.raises(RecipeError, match=r"measure\.over: 'kind' of type string"):

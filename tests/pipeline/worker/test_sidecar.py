@@ -142,7 +142,7 @@ nothing = pa.nulls(2, pa.string())
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (columns(half=[1.0, float("nan")]), "column half: a NaN"),
+        (columns(half=[1.0, float("nan")]), "column half: row 1 is NaN"),
         (columns(half=[1.0]), "column half: 1 values; expected 2, one a row"),
         (columns(size=["x", "y"]), "column size: .*; expected int64"),
         (columns(size=[1.5, 2.0]), "column size: .*; expected int64"),
@@ -152,7 +152,7 @@ nothing = pa.nulls(2, pa.string())
         (columns(removed=Removed(pa.array(["odd.long"]))), "reasons: 1 values; expected 2, one a row"),
         (columns(removed=Removed(nothing, pa.array([1.0]))), "measured values: 1 values; expected 2, one a row"),
         (columns(removed=Removed(nothing, None, pa.array([1.0] * 3))), "thresholds: 3 values; expected 2, one a row"),
-        (columns(removed=Removed(nothing, pa.array([float("nan"), None]))), "measured values: a NaN"),
+        (columns(removed=Removed(nothing, pa.array([float("nan"), None]))), "measured values: row 0 is NaN"),
         (lambda table: Columns(added=odd(TWO).added, text=["only one"]), "texts: 1 values; expected 2, one a row"),
     ],
 )  # fmt: skip

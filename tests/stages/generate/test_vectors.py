@@ -5,7 +5,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.generate.vectors import assign, vectors_of
+from stages.generate.vectors import assign
+from stages.number_columns import numbers_of
 
 
 @given(st.integers(1, 30), st.integers(1, 5), st.integers(1, 6), st.integers(0, 99))
@@ -36,6 +37,7 @@ def test_a_row_without_a_vector_is_zeros():
     column = pa.chunked_array(
         [pa.array([[1.0, 2.0], None], pa.list_(pa.float32(), 2)), pa.array([[3.0, 4.0]], pa.list_(pa.float32(), 2))]
     )
-    assert vectors_of(column).tolist() == [[1, 2], [0, 0], [3, 4]]
-    assert vectors_of(pa.chunked_array([], pa.list_(pa.float32(), 2))).shape == (0, 2)
-    assert vectors_of(column.slice(1)).tolist() == [[0, 0], [3, 4]]
+    assert numbers_of(pa.table({"v": column}), "v", "here").tolist() == [[1, 2], [0, 0], [3, 4]]
+    none = pa.chunked_array([], pa.list_(pa.float32(), 2))
+    assert numbers_of(pa.table({"v": none}), "v", "here").shape == (0, 2)
+    assert numbers_of(pa.table({"v": column.slice(1)}), "v", "here").tolist() == [[0, 0], [3, 4]]

@@ -8,10 +8,13 @@ import pytest
 from local_context import LocalContext
 
 from pipeline.errors import DataError, RecipeError
+from stages.map import Map
 from stages.quality.head import Head, TrainHead
 from stages.read.read import Read
 
-DOCS = Read(paths=("docs",), keep=("mark:float", "vector:str", "held_out:bool"))
+DOCS = Map(
+    docs=Read(paths=("docs",), keep=("mark:float64", "held_out:bool")), fn="a:b", writes={"vector": "float32[3]"}
+)
 WEIGHTS, CONSTANT = np.array([1.0, -2.0, 0.5]), 3.0
 
 

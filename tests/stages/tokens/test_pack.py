@@ -251,7 +251,8 @@ def test_priors_are_averaged_by_their_differences(tokenizer, tmp_path, level):
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
 def test_a_weight_that_is_no_number_is_named_with_its_document(tokenizer, tmp_path, wrong):
     table = documents(["one", "two", "three"], log_prior=[None, 1.0, wrong])
+    value = "NaN" if wrong != wrong else "inf"
     with pytest.raises(
-        DataError, match=rf"log_prior, row 2 of base1234-s0: {wrong}; expected the logarithm of a weight"
+        DataError, match=rf"base1234-s0: log_prior of document '.*:2' is {value}; expected a number from -inf to"
     ):
         pack(tokenizer, tmp_path, table, carry={"log_prior": True})
