@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
-from pipeline.errors import RecipeError
-from stages.clean.stop_words import STOP_WORDS
+from stages.clean.stop_words import require_stop_words
 from stages.documents import LANG, carried
 
 INTEGERS = ("rps_doc_word_count", "rps_doc_num_sentences")
@@ -65,10 +64,7 @@ class Signals(RowNode):
     }
 
     def check(self) -> None:
-        if self.language not in STOP_WORDS:
-            raise RecipeError(
-                "signals.language", f"{self.language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS))
-            )
+        require_stop_words("signals.language", self.language)
 
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
