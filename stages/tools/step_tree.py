@@ -21,9 +21,9 @@ from pipeline.bounds import Amount, AmountAboveZero, Positive, ShareAboveZero
 from pipeline.contract import ONE, Context, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, TEXT, columns_of
-from stages.generate.embed import whole_batches
 from stages.generate.lm import Sampling
 from stages.generate.loading import check_model, libraries_of, open_model
+from stages.generate.over_rows import whole_batches
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRowsWriter
 from stages.tools.forest import OWN, FolderWriter, Forest, TreeWriter
