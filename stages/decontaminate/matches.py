@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -32,7 +31,7 @@ def run(ctx: Context, key: str) -> Result:
     telling = frequency <= max(MIN_DOCUMENTS, node.boilerplate * documents)
     with ctx.create(".npy") as path:
         save(path, telling)
-    known = json.loads(ctx.path("items", "all", ".json").read_text())
+    known = ctx.read_json("items")
     pairs, sizes = np.load(ctx.path("items", "all", "-pairs.npy")), np.array(known["sizes"])
     first = first_rows(s.rows for s in shards)
     rows, grams = [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]
