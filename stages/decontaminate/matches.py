@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result, Shard, one
 from stages.dedup.corpus import first_rows
-from stages.dedup.record_files import save, stored
+from stages.dedup.record_files import put, stored
 
 MIN_DOCUMENTS = 100  # an n-gram in so many documents or fewer is never boilerplate
 SHOWN = 20
@@ -29,8 +29,7 @@ def run(ctx: Context, key: str) -> Result:
         grams, documents_with = np.unique(_hits(ctx, shard)["gram"], return_counts=True)
         frequency[grams] += documents_with
     telling = frequency <= max(MIN_DOCUMENTS, node.boilerplate * documents)
-    with ctx.create(".npy") as path:
-        save(path, telling)
+    put(ctx, ".npy", telling)
     known = ctx.read_json("items")
     pairs, sizes = np.load(ctx.path("items", "all", "-pairs.npy")), np.array(known["sizes"])
     first = first_rows(s.rows for s in shards)
