@@ -39,7 +39,6 @@ class Garbled(RuleNode):
     max_control: Share | None = threshold(0.001)
     max_mojibake: Share | None = threshold(0.02)
 
-    version = 1
     rules = RULES
     bins = {rule.column: (0.0, 0.1, 40) for rule in RULES}  # noqa: RUF012
 

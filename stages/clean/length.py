@@ -45,7 +45,6 @@ class Length(RuleNode):
     words: Literal["whitespace", "dclm"] = "whitespace"
     as_: str = "length"
 
-    version = 1
     rules = tuple(Rule(f"{side}_{unit}", f"_{unit}", "int32") for unit in UNITS for side in ("min", "max"))
     bins = {f"_{unit}": (0, most, 40) for unit, most in UNITS.items()}  # noqa: RUF012
 

@@ -38,7 +38,6 @@ class LinePatterns(RuleNode):
     min_left_chars: Positive = threshold(1)
     as_: str = "line_patterns"
 
-    version = 1
     changes_text = True
     rules = (Rule("min_left_chars", "_left_chars", "int32"),)
     bins = {"_left_chars": None, "_lines": (0, 50, 50)}  # noqa: RUF012

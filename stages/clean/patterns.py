@@ -33,7 +33,6 @@ class Patterns(RuleNode):
     max_matches: Count | None = threshold(0)
     as_: str = "patterns"
 
-    version = 1
     rules = (Rule("max_matches", "_matches", "int32"),)
     bins = {"_matches": (0, 50, 50)}  # noqa: RUF012
 

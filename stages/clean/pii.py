@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.bounds import Count
-from pipeline.contract import Columns, Context, Node, RowFunction, contiguous, threshold
+from pipeline.contract import Columns, Node, contiguous, threshold
 from pipeline.errors import RecipeError
 from stages.clean.rules import Rule, RuleNode
 
@@ -59,17 +59,14 @@ class Pii(RuleNode):
     def adds(self):
         return {**{f"pii_{kind}": "int32" for kind in KINDS}, **super().adds()}
 
-    def open(self, ctx: Context) -> RowFunction:
+    def rows(self, table) -> Columns:
+        import numpy as np
+        import pyarrow as pa
+
         from stages.clean.pii_forms import masked
 
-        def rows(table) -> Columns:
-            import numpy as np
-            import pyarrow as pa
-
-            texts = contiguous(table["text"])
-            counts, new = masked(texts, [kind for kind in KINDS if kind in self.kinds])
-            found = {f"pii_{kind}": counts.get(kind, np.zeros(len(texts), np.int32)) for kind in KINDS}
-            added = {**found, "pii_hits": np.sum(list(found.values()), axis=0, dtype=np.int32)}
-            return Columns(added=added, text=pa.array(new, pa.string()) if self.action == "mask" else None)
-
-        return rows
+        texts = contiguous(table["text"])
+        counts, new = masked(texts, [kind for kind in KINDS if kind in self.kinds])
+        found = {f"pii_{kind}": counts.get(kind, np.zeros(len(texts), np.int32)) for kind in KINDS}
+        added = {**found, "pii_hits": np.sum(list(found.values()), axis=0, dtype=np.int32)}
+        return Columns(added=added, text=pa.array(new, pa.string()) if self.action == "mask" else None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.bounds import Count, Positive, Share
-from pipeline.contract import Columns, Context, Node, RowFunction, threshold
+from pipeline.contract import Columns, Node, threshold
 from stages.clean.rules import Rule, RuleNode
 
 COUNTER = (
@@ -66,10 +66,7 @@ class RefinedwebLines(RuleNode):
     def adds(self):
         return {**{f"refinedweb_{rule}": "int32" for rule in LINE_RULES}, **super().adds()}
 
-    def open(self, ctx: Context) -> RowFunction:
-        return self._rows
-
-    def _rows(self, table) -> Columns:
+    def rows(self, table) -> Columns:
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc

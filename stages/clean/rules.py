@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.contract import Columns, Context, Removed, RowFunction, RowNode
+from pipeline.contract import Columns, Removed
+from stages.batches import BatchNode
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,7 +33,7 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RuleNode(RowNode):
+class RuleNode(BatchNode):
     """A row node whose removals are a table of rules: a document goes for the first one that it breaks."""
 
     rules: ClassVar[tuple[Rule, ...]]
@@ -63,8 +64,8 @@ class RuleNode(RowNode):
         """The columns of some documents."""
         raise NotImplementedError(f"{type(self).__name__}.scores")
 
-    def open(self, ctx: Context) -> RowFunction:
-        return lambda table: Columns(added=self.scores(table))
+    def rows(self, table: pa.Table) -> Columns:
+        return Columns(added=self.scores(table))
 
     def decide(self, scores: pa.Table) -> Removed | None:
         """The first broken rule of each document, in the order of the set; None when every rule is off."""

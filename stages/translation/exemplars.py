@@ -73,7 +73,6 @@ class Exemplars(Node):
     seed: int = 0
     as_: str = "shots"
 
-    version = 1
     libraries = ("tokenizers",)
     reasons = ("exemplars.no_language", "exemplars.shown")
 
