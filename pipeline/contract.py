@@ -40,6 +40,7 @@ graph field by field would walk every path through it.
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -560,6 +561,15 @@ class Context(ABC):
 
         `ext` begins with a dot, a dash or a slash (`.parquet`, `-00.parquet`, `/config.json`).
         """
+
+    def read_json(self, phase: str, key: str = ONE[0], ext: str = ".json", of: Of = None) -> Any:
+        """The value of a finished file of JSON."""
+        return json.loads(self.path(phase, key, ext, of).read_text(encoding="utf-8"))
+
+    def write_json(self, value: Any, ext: str = ".json") -> None:
+        """A new output file of JSON, its names in order."""
+        with self.create(ext) as path:
+            path.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
     @abstractmethod
     def temporary(self) -> Path:

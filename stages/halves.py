@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.contract import Columns, Node
+from stages.batches import BatchNode
 from stages.chance import draws
 from stages.documents import CLUSTER_ID, HALF, ID, carried, cluster_or_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Halves(RowNode):
+class Halves(BatchNode):
     """Add `half` (int8): 0 or 1, a keyed hash of the document's id (of its cluster, where there is one).
 
     seed  key of the hash: another one gives other halves
@@ -30,8 +31,5 @@ class Halves(RowNode):
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return (ID, *carried(self.docs, CLUSTER_ID))
 
-    def open(self, ctx: Context) -> RowFunction:
-        def rows(table) -> Columns:
-            return Columns(added={HALF: (draws(cluster_or_id(table), self.seed, "halves") % 2).astype("int8")})
-
-        return rows
+    def rows(self, table) -> Columns:
+        return Columns(added={HALF: (draws(cluster_or_id(table), self.seed, "halves") % 2).astype("int8")})

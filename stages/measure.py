@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from annotated_types import Ge, Interval
-
-from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
+from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
-from stages.intervals import interval
+from stages.intervals import Resampled, interval, rounded
 from stages.number_columns import check_numbers, numbers_of
 
 if TYPE_CHECKING:
@@ -24,7 +21,7 @@ if TYPE_CHECKING:
 MOST_GROUPS = 50  # in the report; the file has all
 
 
-class MeasureNode(Node):
+class MeasureNode(Resampled):
     """A node that gives documents, or what stands for them, a number each: `score/all.parquet` with `id`, `group` and
     `value`, and `size` where they do not count alike: its mean is the sum of `value` by that of `size`. So `ablation`
     can hold two of them against each other.
@@ -38,8 +35,18 @@ class MeasureNode(Node):
         """What the number is, for tables."""
 
     @property
-    @abstractmethod
-    def higher_is_better(self) -> bool: ...
+    def higher_is_better(self) -> bool:
+        return True
+
+    def write_score(self, ctx: Context, table: Mapping[str, Any], described: Any) -> None:
+        """Write both files of the phase; without `group` there are no groups."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        nothing = pa.nulls(len(table["id"]), pa.string())
+        with ctx.create(".parquet") as path:
+            pq.write_table(pa.table({"id": None, "group": nothing} | dict(table)), path, compression="zstd")
+        ctx.write_json(described)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,9 +77,6 @@ class Measure(MeasureNode):
     by: str | None = None
     per: str | None = None
     better: Literal["higher", "lower"] = "higher"
-    resamples: Annotated[int, Ge(100)] = 2000
-    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
-    seed: int = 0
 
     @property
     def measured(self) -> str:
@@ -116,9 +120,7 @@ class Measure(MeasureNode):
         found = {name: self._mean(values[rows], size[rows]) for name, rows in parts.items()}
         with ctx.create(".parquet") as path:
             pq.write_table(together, path, compression="zstd")
-        with ctx.create(".json") as path:
-            described = {"value": self.value, "better": self.better, "level": self.level, "groups": found}
-            path.write_text(json.dumps(described, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json({"value": self.value, "better": self.better, "level": self.level, "groups": found})
         counts = {"documents": measured + nulls, "measured": measured, "null": nulls}
         return Result(counts=counts, facts={key: found["all"][key] for key in ("mean", "from", "to")})
 
@@ -150,12 +152,10 @@ class Measure(MeasureNode):
         return found | ({"perplexity": math.exp(mean)} if self.perplexity else {})
 
     def figures(self, ctx: Context):
-        found = json.loads(ctx.path("score", ONE[0], ".json").read_text(encoding="utf-8"))
-        share, more = f"{self.level:.0%}", ["perplexity"] if self.perplexity else []
-        rows = [
-            [name, of["documents"], *(round(of[key], 4) for key in ("mean", "from", "to", *more))]
-            for name, of in list(found["groups"].items())[:MOST_GROUPS]
-        ]
+        found = ctx.read_json("score")
+        more = ["perplexity"] if self.perplexity else []
+        groups = list(found["groups"].items())[:MOST_GROUPS]
+        rows = [[name, of["documents"], *rounded(of, *more)] for name, of in groups]
         title = f"{self.measured}{f' by {self.by}' if self.by else ''}"
-        columns = [self.by or "group", "documents", "mean", f"{share} from", "to", *more]
+        columns = [self.by or "group", "documents", *self.mean_columns(), *more]
         yield {"kind": "table", "title": title, "columns": columns, "rows": rows}

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import ShareBelowOne
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.contract import Columns, Node
+from stages.batches import BatchNode
 from stages.chance import draws, share_limit
 from stages.documents import CLUSTER_ID, HELD_OUT, ID, carried, cluster_or_id
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Split(RowNode):
+class Split(BatchNode):
     """Mark held-out documents in `held_out` (bool): a keyed draw, by duplicate cluster where there are clusters.
 
     held_out  share of the documents (of the clusters) that is marked
@@ -26,8 +27,6 @@ class Split(RowNode):
     held_out: ShareBelowOne = 0.02
     seed: int = 0
 
-    version = 1
-
     def adds(self):
         return {HELD_OUT: "bool"}
 
@@ -35,10 +34,6 @@ class Split(RowNode):
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return (ID, *carried(self.docs, CLUSTER_ID))
 
-    def open(self, ctx: Context) -> RowFunction:
-        limit = share_limit(self.held_out)
-
-        def rows(table) -> Columns:
-            return Columns(added={HELD_OUT: draws(cluster_or_id(table), self.seed, "split") < limit})
-
-        return rows
+    def rows(self, table) -> Columns:
+        drawn = draws(cluster_or_id(table), self.seed, "split") < share_limit(self.held_out)
+        return Columns(added={HELD_OUT: drawn})

@@ -12,21 +12,21 @@ from functools import reduce
 from typing import Literal
 
 from pipeline.bounds import Count, Positive
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.contract import Columns, Context, Node, Removed, RowFunction, threshold
 from stages.clean.c4_phrases import CITATION, ENDS, LOREM, POLICY, QUOTES, SCRIPT
 from stages.clean.cut import COUNTED_BY
-from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.rules import Rule, RuleNode
 
 LINE_RULES = ("long_word", "no_end", "few_words", "javascript", "policy")
 RULES = (
-    Rule("max_lorem_ipsum", "c4_lorem_ipsum", "int32", "max"),
-    Rule("max_curly_brackets", "c4_curly_brackets", "int32", "max"),
-    Rule("min_sentences", "c4_sentences", "int32", "min"),
+    Rule("max_lorem_ipsum", "c4_lorem_ipsum", "int32"),
+    Rule("max_curly_brackets", "c4_curly_brackets", "int32"),
+    Rule("min_sentences", "c4_sentences", "int32"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class C4(RowNode):
+class C4(RuleNode):
     """Drop lines that are no prose and pages with too few of them left, by the rules of C4; reason `c4.<field>`.
 
     Lines, without the white space around them, go for the first of these; the text
@@ -66,18 +66,16 @@ class C4(RowNode):
     max_curly_brackets: Count | None = threshold(0)
 
     version = 3
-    needs = ("text",)
     changes_text = True
     reasons = (*(f"c4.{rule.field}" for rule in RULES), "c4.empty")
-    histograms = {  # noqa: RUF012
-        **histograms(
-            RULES, {"c4_sentences": (0, 200, 40), "c4_lorem_ipsum": (0, 10, 10), "c4_curly_brackets": (0, 40, 40)}
-        ),
+    rules = RULES
+    bins = {  # noqa: RUF012
+        "c4_sentences": (0, 200, 40), "c4_lorem_ipsum": (0, 10, 10), "c4_curly_brackets": (0, 40, 40),
         **{f"c4_{rule}": (0, 100, 50) for rule in ("lines", *LINE_RULES)},
-    }
+    }  # fmt: skip
 
     def adds(self):
-        return {**{f"c4_{rule}": "int32" for rule in ("lines", *LINE_RULES)}, **columns(RULES)}
+        return {**{f"c4_{rule}": "int32" for rule in ("lines", *LINE_RULES)}, **super().adds()}
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -120,7 +118,7 @@ class C4(RowNode):
 
         gone = reduce(pc.add, [scores[f"c4_{rule}"] for rule in LINE_RULES])
         empty = Removed.where(pc.equal(gone, scores["c4_lines"]), "c4.empty")
-        broken = apply(self, RULES, scores)
+        broken = super().decide(scores)
         return empty if broken is None else Removed.first([broken, empty])
 
     def _rows(self, table) -> Columns:

@@ -11,24 +11,24 @@ import re
 from dataclasses import dataclass
 
 from pipeline.bounds import Amount, Count, Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.rules import Rule, apply, columns, histograms
+from pipeline.contract import Node, threshold
+from stages.clean.rules import Rule, RuleNode
 
 RULES = (
-    Rule("max_line", "code_max_line", "int32", "max"),
-    Rule("max_mean_line", "code_mean_line", "float32", "max"),
-    Rule("min_alnum", "code_alnum", "float32", "min"),
-    Rule("min_letters_per_word", "code_letters_per_word", "float32", "min"),
-    Rule("min_lines", "code_lines", "int32", "min"),
-    Rule("max_lines", "code_lines", "int32", "max"),
-    Rule("max_xml", "code_xml", "int32", "max"),
+    Rule("max_line", "code_max_line", "int32"),
+    Rule("max_mean_line", "code_mean_line", "float32"),
+    Rule("min_alnum", "code_alnum", "float32"),
+    Rule("min_letters_per_word", "code_letters_per_word", "float32"),
+    Rule("min_lines", "code_lines", "int32"),
+    Rule("max_lines", "code_lines", "int32"),
+    Rule("max_xml", "code_xml", "int32"),
 )
 HEADER = "<?xml version="
 XML = rf"^(?s:.{{0,{100 - len(HEADER)}}}){re.escape(HEADER)}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Code(RowNode):
+class Code(RuleNode):
     """Drop files that are data, generated or minified rather than written code; reason `code.<field>`.
 
     Adds, for the fields of the same name (None turns a rule off):
@@ -51,24 +51,14 @@ class Code(RowNode):
     max_xml: Count | None = threshold(0)
 
     version = 2
-    needs = ("text",)
-    reasons = tuple(f"code.{rule.field}" for rule in RULES)
-    histograms = histograms(
-        RULES,
-        {
-            "code_max_line": (0, 2000, 40), "code_mean_line": (0, 200, 40), "code_lines": (0, 2000, 40),
-            "code_letters_per_word": (0, 20, 40), "code_xml": (0, 2, 2),
-        },
-    )  # fmt: skip
+    rules = RULES
+    bins = {  # noqa: RUF012
+        "code_max_line": (0, 2000, 40), "code_mean_line": (0, 200, 40), "code_lines": (0, 2000, 40),
+        "code_letters_per_word": (0, 20, 40), "code_xml": (0, 2, 2),
+    }  # fmt: skip
 
-    def adds(self):
-        return columns(RULES)
-
-    def open(self, ctx: Context) -> RowFunction:
-        return lambda table: Columns(added=_scores(table["text"]))
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
+    def scores(self, table):
+        return _scores(table["text"])
 
 
 def _scores(column) -> dict:

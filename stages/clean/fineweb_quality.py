@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import Amount, Count, Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.contract import Node, threshold
 from stages.clean.cut import PARITY, Unit, Words
-from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.rules import Rule, RuleNode
 
 RULES = (
-    Rule("min_line_ends", "fineweb_line_ends", "float32", "min"),
-    Rule("max_short_lines", "fineweb_short_lines", "float32", "max"),
-    Rule("max_dup_line_chars", "fineweb_dup_line_chars", "float32", "max"),
-    Rule("max_newlines", "fineweb_newlines", "float32", "max"),
+    Rule("min_line_ends", "fineweb_line_ends", "float32"),
+    Rule("max_short_lines", "fineweb_short_lines", "float32"),
+    Rule("max_dup_line_chars", "fineweb_dup_line_chars", "float32"),
+    Rule("max_newlines", "fineweb_newlines", "float32"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FinewebQuality(RowNode):
+class FinewebQuality(RuleNode):
     """Drop pages that are lists, menus or repeat their lines, by FineWeb's rules; reason `fineweb_quality.<field>`.
 
     Adds, float32, for the fields of the same name (None turns a rule off):
@@ -44,37 +44,26 @@ class FinewebQuality(RowNode):
     unit: Unit = "auto"
 
     version = 3
-    needs = ("text",)
-    reasons = tuple(f"fineweb_quality.{rule.field}" for rule in RULES)
-    histograms = histograms(RULES, {})
+    rules = RULES
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return PARITY if self.words == "datatrove" else ()
 
-    def adds(self):
-        return columns(RULES)
-
-    def open(self, ctx: Context) -> RowFunction:
+    def scores(self, table):
         if self.words == "datatrove":
             from stages.clean.datatrove_pages import fineweb
 
-            return lambda table: Columns(added=fineweb(table["text"], self.short_line))
-        return lambda table: Columns(added=self._scores(table["text"]))
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
-
-    def _scores(self, text) -> dict:
+            return fineweb(table["text"], self.short_line)
         import numpy as np
 
         from stages.clean import cut as c
-        from stages.clean.characters import table
+        from stages.clean.characters import table as characters
         from stages.clean.repeats import copies
         from stages.loops.cuts import END
 
-        cut = c.cut(text, self.words, self.unit)
-        flags, _ = table()
+        cut = c.cut(table["text"], self.words, self.unit)
+        flags, _ = characters()
         ends = (flags[np.maximum(cut.line_facts[:, c.LAST], 0)] & END) != 0
         # an ellipsis character ends no sentence by FineWeb's list of marks
         ends &= cut.line_facts[:, c.LAST] != ord("…")

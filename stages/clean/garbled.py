@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.rules import Rule, apply, columns, histograms
+from pipeline.contract import Node, threshold
+from stages.clean.rules import Rule, RuleNode
 
 RULES = (
-    Rule("max_replaced", "garbled_replaced", "float32", "max"),
-    Rule("max_control", "garbled_control", "float32", "max"),
-    Rule("max_mojibake", "garbled_mojibake", "float32", "max"),
+    Rule("max_replaced", "garbled_replaced", "float32"),
+    Rule("max_control", "garbled_control", "float32"),
+    Rule("max_mojibake", "garbled_mojibake", "float32"),
 )
 REPLACED = r"\x{FFFD}|ï¿½"
 CONTROL = r"[\x01-\x08\x0E-\x1F\x7F-\x{9F}\x{FFFE}\x{FFFF}\p{Co}]"
@@ -22,7 +22,7 @@ MOJIBAKE = rf"[Ã-ß]{SECOND}|[à-ï]{SECOND}{SECOND}|ï»¿"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Garbled(RowNode):
+class Garbled(RuleNode):
     """Drop documents that were decoded wrongly; reason `garbled.<field>`.
 
     Adds float32 shares of a document's characters, for the fields of the same name (None turns a rule off):
@@ -39,19 +39,11 @@ class Garbled(RowNode):
     max_control: Share | None = threshold(0.001)
     max_mojibake: Share | None = threshold(0.02)
 
-    version = 1
-    needs = ("text",)
-    reasons = tuple(f"garbled.{rule.field}" for rule in RULES)
-    histograms = histograms(RULES, {rule.column: (0.0, 0.1, 40) for rule in RULES})
+    rules = RULES
+    bins = {rule.column: (0.0, 0.1, 40) for rule in RULES}  # noqa: RUF012
 
-    def adds(self):
-        return columns(RULES)
-
-    def open(self, ctx: Context) -> RowFunction:
-        return lambda table: Columns(added=_scores(table["text"]))
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
+    def scores(self, table):
+        return _scores(table["text"])
 
 
 def _scores(column) -> dict:

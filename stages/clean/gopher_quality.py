@@ -12,32 +12,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import Amount, Count, Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from pipeline.errors import RecipeError
+from pipeline.contract import Node, threshold
 from stages.clean.cut import COUNTED_BY, GopherWords, Unit
-from stages.clean.rules import Rule, apply, columns, histograms
-from stages.clean.stop_words import STOP_WORDS
+from stages.clean.rules import Rule, RuleNode
+from stages.clean.stop_words import require_stop_words
 from stages.documents import LANG, carried
 
 SYLLABIC = "ko"  # its words have spaces between them, and two or three characters, each of which is a syllable
 BULLETS = "•‣⁃▪●◦-*"
 
 RULES = (
-    Rule("min_words", "gopher_words", "int32", "min"),
-    Rule("max_words", "gopher_words", "int32", "max"),
-    Rule("min_mean_word", "gopher_mean_word", "float32", "min"),
-    Rule("max_mean_word", "gopher_mean_word", "float32", "max"),
-    Rule("max_hashes", "gopher_hashes", "float32", "max"),
-    Rule("max_ellipses", "gopher_ellipses", "float32", "max"),
-    Rule("max_bullet_lines", "gopher_bullet_lines", "float32", "max"),
-    Rule("max_ellipsis_lines", "gopher_ellipsis_lines", "float32", "max"),
-    Rule("min_alpha_words", "gopher_alpha_words", "float32", "min"),
-    Rule("min_stop_words", "gopher_stop_words", "int32", "min"),
+    Rule("min_words", "gopher_words", "int32"),
+    Rule("max_words", "gopher_words", "int32"),
+    Rule("min_mean_word", "gopher_mean_word", "float32"),
+    Rule("max_mean_word", "gopher_mean_word", "float32"),
+    Rule("max_hashes", "gopher_hashes", "float32"),
+    Rule("max_ellipses", "gopher_ellipses", "float32"),
+    Rule("max_bullet_lines", "gopher_bullet_lines", "float32"),
+    Rule("max_ellipsis_lines", "gopher_ellipsis_lines", "float32"),
+    Rule("min_alpha_words", "gopher_alpha_words", "float32"),
+    Rule("min_stop_words", "gopher_stop_words", "int32"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GopherQuality(RowNode):
+class GopherQuality(RuleNode):
     """Drop documents that fail the quality rules of Rae et al. 2021, appendix A.1.1; reason
     `gopher_quality.<field>`.
 
@@ -79,41 +78,30 @@ class GopherQuality(RowNode):
     distinct_stop_words: bool = False
 
     version = 3
-    reasons = tuple(f"gopher_quality.{rule.field}" for rule in RULES)
-    histograms = histograms(RULES, {"gopher_words": (0, 2000, 40), "gopher_mean_word": (0, 16, 32)})
+    rules = RULES
+    others = {"gopher_skipped": "string"}  # noqa: RUF012
+    bins = {"gopher_words": (0, 2000, 40), "gopher_mean_word": (0, 16, 32)}  # noqa: RUF012
 
     def check(self) -> None:
-        if self.language not in STOP_WORDS:
-            raise RecipeError(
-                "gopher_quality.language", f"{self.language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS))
-            )
+        require_stop_words("gopher_quality.language", self.language)
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return COUNTED_BY.get(self.words, ())
 
-    def adds(self):
-        return {**columns(RULES), "gopher_skipped": "string"}
-
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return ("text", *carried(self.docs, LANG))
 
-    def open(self, ctx: Context) -> RowFunction:
+    def scores(self, table):
         if self.words == "datatrove":
             from stages.clean.datatrove_words import quality
 
-            return lambda table: Columns(added=quality(table["text"]))
+            return quality(table["text"])
         if self.words == "dclm":
             from stages.clean.dclm_counts import quality
 
-            return lambda table: Columns(added=quality(table["text"], self.distinct_stop_words))
-        return lambda table: Columns(added=self._scores(table))
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
-
-    def _scores(self, table) -> dict:
+            return quality(table["text"], self.distinct_stop_words)
         import numpy as np
         import pyarrow as pa
 

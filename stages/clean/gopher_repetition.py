@@ -11,22 +11,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.contract import Node, threshold
 from stages.clean.cut import COUNTED_BY, GopherWords, Unit
-from stages.clean.rules import REPEATED, TOP, Rule, apply, columns, histograms
+from stages.clean.rules import REPEATED, TOP, Rule, RuleNode
 
 RULES = (
-    Rule("max_dup_lines", "gopher_dup_lines", "float32", "max"),
-    Rule("max_dup_line_chars", "gopher_dup_line_chars", "float32", "max"),
-    Rule("max_dup_paragraphs", "gopher_dup_paragraphs", "float32", "max"),
-    Rule("max_dup_paragraph_chars", "gopher_dup_paragraph_chars", "float32", "max"),
-    *(Rule(f"max_top_{n}gram", f"gopher_top_{n}gram", "float32", "max") for n in TOP),
-    *(Rule(f"max_dup_{n}grams", f"gopher_dup_{n}grams", "float32", "max") for n in REPEATED),
+    Rule("max_dup_lines", "gopher_dup_lines", "float32"),
+    Rule("max_dup_line_chars", "gopher_dup_line_chars", "float32"),
+    Rule("max_dup_paragraphs", "gopher_dup_paragraphs", "float32"),
+    Rule("max_dup_paragraph_chars", "gopher_dup_paragraph_chars", "float32"),
+    *(Rule(f"max_top_{n}gram", f"gopher_top_{n}gram", "float32") for n in TOP),
+    *(Rule(f"max_dup_{n}grams", f"gopher_dup_{n}grams", "float32") for n in REPEATED),
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class GopherRepetition(RowNode):
+class GopherRepetition(RuleNode):
     """Drop documents that repeat themselves, by the 13 rules of Rae et al. 2021; reason
     `gopher_repetition.<field>`.
 
@@ -60,31 +60,21 @@ class GopherRepetition(RowNode):
     unit: Unit = "auto"
 
     version = 3
-    reasons = tuple(f"gopher_repetition.{rule.field}" for rule in RULES)
-    histograms = histograms(RULES, {})
+    rules = RULES
 
     @property
     def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return COUNTED_BY.get(self.words, ())
 
-    def adds(self):
-        return columns(RULES)
-
-    def open(self, ctx: Context) -> RowFunction:
+    def scores(self, table):
         if self.words == "datatrove":
             from stages.clean.datatrove_words import repetition
 
-            return lambda table: Columns(added=repetition(table["text"]))
+            return repetition(table["text"])
         if self.words == "dclm":
             from stages.clean.dclm_counts import repetition
 
-            return lambda table: Columns(added=repetition(table["text"]))
-        return lambda table: Columns(added=self._scores(table))
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
-
-    def _scores(self, table) -> dict:
+            return repetition(table["text"])
         from stages.clean import cut as c
         from stages.clean import repeats
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import Amount, Count, Positive
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
+from pipeline.contract import Columns, Context, Node, RowFunction, sources, threshold
 from pipeline.errors import RecipeError
-from stages.clean.rules import Rule, apply, columns
-
-FIELDS = (
-    ("min_hits", "_hits", "int32"), ("max_hits", "_hits", "int32"), ("min_terms", "_terms", "int32"),
-    ("min_density", "_density", "float32"), ("max_density", "_density", "float32"),
-)  # fmt: skip
+from stages.clean.rules import Rule, RuleNode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Keyword(RowNode):
+class Keyword(RuleNode):
     """Count the terms of a list in every document; drop by the counts; reason `keyword.<field>`.
 
     Tele-Data (Maatouk et al. 2024, arXiv 2409.05314) finds its candidates so, before a model judges them.
@@ -45,8 +40,10 @@ class Keyword(RowNode):
     as_: str = "keyword"
 
     version = 2
-    needs = ("text",)
-    reasons = tuple(f"keyword.{field}" for field, _, _ in FIELDS)
+    rules = (
+        Rule("min_hits", "_hits", "int32"), Rule("max_hits", "_hits", "int32"), Rule("min_terms", "_terms", "int32"),
+        Rule("min_density", "_density", "float32"), Rule("max_density", "_density", "float32"),
+    )  # fmt: skip
 
     def check(self) -> None:
         if not (self.terms or self.lists):
@@ -55,12 +52,6 @@ class Keyword(RowNode):
     @property
     def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]
         return {self.as_ + "_hits": (0, 100, 50), self.as_ + "_density": (0.0, 0.2, 40)}
-
-    def _rules(self) -> tuple[Rule, ...]:
-        return tuple(Rule(field, self.as_ + end, kind, field[:3]) for field, end, kind in FIELDS)  # pyright: ignore[reportArgumentType]
-
-    def adds(self):
-        return columns(self._rules())
 
     def open(self, ctx: Context) -> RowFunction:
         from stages.clean.terms import Finder, terms_of
@@ -74,6 +65,3 @@ class Keyword(RowNode):
             return Columns(added=dict(zip(self.adds(), values, strict=True)))
 
         return rows
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, self._rules(), scores)

@@ -58,7 +58,6 @@ class Language(RowNode):
     line_end: Literal[" ", ""] = " "
 
     version = 3
-    needs = ("text",)
     reasons = ("language.other", "language.unsure")
     histograms = {LANG_P: (0.0, 1.0, 40, "min_probability")}  # noqa: RUF012
 

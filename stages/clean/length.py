@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.bounds import Count
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.rules import Rule, apply, columns
+from pipeline.contract import Node, threshold
+from stages.clean.rules import Rule, RuleNode
 
-UNITS = ("chars", "words", "sentences", "lines", "paragraphs")
+# unit -> the right end of its histogram
+UNITS = {"chars": 10_000, "words": 2000, "sentences": 200, "lines": 200, "paragraphs": 100}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Length(RowNode):
+class Length(RuleNode):
     """Count a document in five units; drop those that are too short or too long; reason `length.<field>`.
 
     min_chars, max_chars            Unicode characters
@@ -44,45 +45,26 @@ class Length(RowNode):
     words: Literal["whitespace", "dclm"] = "whitespace"
     as_: str = "length"
 
-    version = 1
-    needs = ("text",)
-    reasons = tuple(f"length.{side}_{unit}" for unit in UNITS for side in ("min", "max"))
+    rules = tuple(Rule(f"{side}_{unit}", f"_{unit}", "int32") for unit in UNITS for side in ("min", "max"))
+    bins = {f"_{unit}": (0, most, 40) for unit, most in UNITS.items()}  # noqa: RUF012
 
-    @property
-    def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        most = {"chars": 10_000, "words": 2000, "sentences": 200, "lines": 200, "paragraphs": 100}
-        return {f"{self.as_}_{unit}": (0, most[unit], 40, f"min_{unit}", f"max_{unit}") for unit in UNITS}
-
-    def _rules(self) -> tuple[Rule, ...]:
-        return tuple(
-            Rule(f"{side}_{unit}", f"{self.as_}_{unit}", "int32", side) for unit in UNITS for side in ("min", "max")
-        )
-
-    def adds(self):
-        return columns(self._rules())
-
-    def open(self, ctx: Context) -> RowFunction:
-        return lambda table: Columns(added=self._lengths(table["text"]))
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, self._rules(), scores)
-
-    def _lengths(self, text) -> dict:
+    def scores(self, table):
         import numpy as np
         import pyarrow.compute as pc
 
         from pipeline.contract import contiguous
         from stages.clean import cut as c
 
+        text = contiguous(table["text"])
         cut = c.cut(text, "whitespace", "word")
-        texts = contiguous(text).to_pylist()
+        texts = text.to_pylist()
         words = cut.pieces
         if self.words == "dclm":
             from stages.clean.dclm_counts import RUN
 
             words = np.array([len(RUN.findall(each)) + each.count("\n") for each in texts])
         counts = {
-            "chars": pc.utf8_length(contiguous(text)).to_numpy(zero_copy_only=False),
+            "chars": pc.utf8_length(text).to_numpy(zero_copy_only=False),
             "words": words,
             "sentences": cut.per_line(cut.line_facts[:, c.SENTENCES]),
             "lines": cut.per_line(cut.filled),

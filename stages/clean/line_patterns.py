@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.bounds import Count, Positive
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
+from pipeline.contract import Columns, Context, Node, RowFunction, sources, threshold
 from stages.clean.expressions import Where, all_of, require_expressions
+from stages.clean.rules import Rule, RuleNode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class LinePatterns(RowNode):
+class LinePatterns(RuleNode):
     """Take lines that regular expressions match out of documents; a document without any left goes, reason
     `line_patterns.min_left_chars`.
 
@@ -37,17 +38,12 @@ class LinePatterns(RowNode):
     min_left_chars: Positive = threshold(1)
     as_: str = "line_patterns"
 
-    version = 1
-    needs = ("text",)
     changes_text = True
-    reasons = ("line_patterns.min_left_chars",)
+    rules = (Rule("min_left_chars", "_left_chars", "int32"),)
+    bins = {"_left_chars": None, "_lines": (0, 50, 50)}  # noqa: RUF012
 
     def check(self) -> None:
         require_expressions(self, self.patterns, self.lists)
-
-    @property
-    def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return {self.as_ + "_lines": (0, 50, 50)}
 
     def adds(self):
         return {self.as_ + "_lines": "int32", self.as_ + "_left_chars": "int32"}
@@ -87,9 +83,3 @@ class LinePatterns(RowNode):
             return "\n".join(kept).strip(), touched
 
         return edit
-
-    def decide(self, scores) -> Removed:
-        import pyarrow.compute as pc
-
-        left = scores[self.as_ + "_left_chars"]
-        return Removed.where(pc.less(left, self.min_left_chars), self.reasons[0], left, self.min_left_chars)

@@ -6,12 +6,13 @@ import re
 from dataclasses import dataclass
 
 from pipeline.bounds import Count
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
+from pipeline.contract import Columns, Context, Node, RowFunction, sources, threshold
 from stages.clean.expressions import Where, all_of, require_expressions
+from stages.clean.rules import Rule, RuleNode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Patterns(RowNode):
+class Patterns(RuleNode):
     """Count what regular expressions match in a document; drop those with more; reason `patterns.max_matches`.
 
     patterns, lists  expressions of Python; text files of them, one a line (`.gz` too; blank lines and # are skipped)
@@ -32,19 +33,11 @@ class Patterns(RowNode):
     max_matches: Count | None = threshold(0)
     as_: str = "patterns"
 
-    version = 1
-    needs = ("text",)
-    reasons = ("patterns.max_matches",)
+    rules = (Rule("max_matches", "_matches", "int32"),)
+    bins = {"_matches": (0, 50, 50)}  # noqa: RUF012
 
     def check(self) -> None:
         require_expressions(self, self.patterns, self.lists)
-
-    @property
-    def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return {self.as_ + "_matches": (0, 50, 50, "max_matches")}
-
-    def adds(self):
-        return {self.as_ + "_matches": "int32"}
 
     def open(self, ctx: Context) -> RowFunction:
         pattern = f"(?:{all_of(ctx, self.patterns, 'lists', self.lower)})"
@@ -60,11 +53,3 @@ class Patterns(RowNode):
             return Columns(added={self.as_ + "_matches": pa.array(matches, pa.int32())})
 
         return rows
-
-    def decide(self, scores) -> Removed | None:
-        import pyarrow.compute as pc
-
-        if self.max_matches is None:
-            return None
-        many = scores[self.as_ + "_matches"]
-        return Removed.where(pc.greater(many, self.max_matches), self.reasons[0], many, self.max_matches)

@@ -9,24 +9,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.bounds import Count
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.contract import Columns, Node, contiguous, threshold
 from pipeline.errors import RecipeError
-from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.rules import Rule, RuleNode
 
 Kind = Literal["email", "ip", "phone", "iban", "card", "key"]
-KINDS: tuple[Kind, ...] = (
-    "key",
-    "email",
-    "iban",
-    "card",
-    "ip",
-    "phone",
-)  # in the order of masking: a key may hold digits
-RULES = (Rule("max_hits", "pii_hits", "int32", "max"),)
+# in the order of masking: a key may hold digits
+KINDS: tuple[Kind, ...] = ("key", "email", "iban", "card", "ip", "phone")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pii(RowNode):
+class Pii(RuleNode):
     """Mask or count personal data; reason `pii.max_hits`.
 
     kinds     which ones:
@@ -52,9 +45,8 @@ class Pii(RowNode):
     max_hits: Count | None = threshold(None)
 
     version = 3
-    needs = ("text",)
-    reasons = ("pii.max_hits",)
-    histograms = histograms(RULES, {"pii_hits": (0, 50, 50)})
+    rules = (Rule("max_hits", "pii_hits", "int32"),)
+    bins = {"pii_hits": (0, 50, 50)}  # noqa: RUF012
 
     @property
     def changes_text(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -63,29 +55,18 @@ class Pii(RowNode):
     def check(self) -> None:
         if not self.kinds:
             raise RecipeError("pii.kinds", "an empty list", f"some of {', '.join(KINDS)}")
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise RecipeError("pii.kinds", f"{kind!r}", f"some of {', '.join(KINDS)}")
 
     def adds(self):
-        return {**{f"pii_{kind}": "int32" for kind in KINDS}, **columns(RULES)}
+        return {**{f"pii_{kind}": "int32" for kind in KINDS}, **super().adds()}
 
-    def open(self, ctx: Context) -> RowFunction:
+    def rows(self, table) -> Columns:
+        import numpy as np
+        import pyarrow as pa
+
         from stages.clean.pii_forms import masked
 
-        def rows(table) -> Columns:
-            import numpy as np
-            import pyarrow as pa
-
-            from pipeline.contract import contiguous
-
-            texts = contiguous(table["text"])
-            counts, new = masked(texts, [kind for kind in KINDS if kind in self.kinds])
-            found = {f"pii_{kind}": counts.get(kind, np.zeros(len(texts), np.int32)) for kind in KINDS}
-            added = {**found, "pii_hits": np.sum(list(found.values()), axis=0, dtype=np.int32)}
-            return Columns(added=added, text=pa.array(new, pa.string()) if self.action == "mask" else None)
-
-        return rows
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
+        texts = contiguous(table["text"])
+        counts, new = masked(texts, [kind for kind in KINDS if kind in self.kinds])
+        found = {f"pii_{kind}": counts.get(kind, np.zeros(len(texts), np.int32)) for kind in KINDS}
+        added = {**found, "pii_hits": np.sum(list(found.values()), axis=0, dtype=np.int32)}
+        return Columns(added=added, text=pa.array(new, pa.string()) if self.action == "mask" else None)

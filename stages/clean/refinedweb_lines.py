@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.bounds import Count, Positive, Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
-from stages.clean.rules import Rule, apply, columns, histograms
+from pipeline.contract import Columns, Node, threshold
+from stages.clean.rules import Rule, RuleNode
 
 COUNTER = (
     r"^\W*\d(?:,|\.|\d)*(?:k|m|b)?\s+(?:likes|shares|comments|retweets|reposts|quotes|bookmarks|upvotes|downvotes"
@@ -23,13 +23,13 @@ PHRASE_WORDS = 10  # phrases are looked for in lines of so many words at most
 
 LINE_RULES = ("upper_case", "digits", "counter", "few_words", "phrase")
 RULES = (
-    Rule("max_removed_words", "refinedweb_removed_words", "float32", "max"),
-    Rule("min_left_chars", "refinedweb_left_chars", "int32", "min"),
+    Rule("max_removed_words", "refinedweb_removed_words", "float32"),
+    Rule("min_left_chars", "refinedweb_left_chars", "int32"),
 )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class RefinedwebLines(RowNode):
+class RefinedwebLines(RuleNode):
     """Drop lines that are no prose, and documents that are made of them; reason `refinedweb_lines.<field>`.
 
     A line that is not empty goes for the first of these; the text is what remains (None or false turns a rule off):
@@ -59,24 +59,14 @@ class RefinedwebLines(RowNode):
     min_left_chars: Positive = threshold(1)
 
     version = 2
-    needs = ("text",)
     changes_text = True
-    reasons = tuple(f"refinedweb_lines.{rule.field}" for rule in RULES)
-    histograms = {  # noqa: RUF012
-        **histograms(RULES, {"refinedweb_left_chars": (0, 10_000, 50)}),
-        **{f"refinedweb_{rule}": (0, 100, 50) for rule in LINE_RULES},
-    }
+    rules = RULES
+    bins = {"refinedweb_left_chars": (0, 10_000, 50), **{f"refinedweb_{rule}": (0, 100, 50) for rule in LINE_RULES}}  # noqa: RUF012
 
     def adds(self):
-        return {**{f"refinedweb_{rule}": "int32" for rule in LINE_RULES}, **columns(RULES)}
+        return {**{f"refinedweb_{rule}": "int32" for rule in LINE_RULES}, **super().adds()}
 
-    def open(self, ctx: Context) -> RowFunction:
-        return self._rows
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
-
-    def _rows(self, table) -> Columns:
+    def rows(self, table) -> Columns:
         import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc

@@ -1,16 +1,16 @@
-"""A rule, the part of a rule set: a column, the threshold field that it is compared with, and a reason of its own.
+"""A rule set is a table: fields of a node that hold thresholds, and the columns that they are held against.
 
-A threshold of None turns a rule off; a null score (a rule that does not apply to this document) never
-removes.
+A threshold of None turns a rule off; a null score (a rule that does not apply to this document) never removes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pipeline.contract import Removed
+from pipeline.contract import Columns, Removed
+from stages.batches import BatchNode
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,44 +22,63 @@ REPEATED = (5, 6, 7, 8, 9, 10)
 
 @dataclass(frozen=True)
 class Rule:
-    """Documents go when `column` is below (`min`) or above (`max`) the node's field `field`; equality
-    stays."""
+    """Documents go when `column` is below the node's field `field`, or above it where its name begins with `max`;
+    equality stays. The reason has the field's name, or that of `says`.
+    """
 
     field: str
-    column: str
+    column: str  # one that begins with `_` has what the node's `as` says before it
     kind: str  # the column's Arrow type
-    side: Literal["min", "max"]
-
-    def reason(self, node: Any) -> str:
-        return f"{node.kind()}.{self.field}"
+    says: str | None = None
 
 
-def columns(rules: Sequence[Rule]) -> dict[str, str]:
-    """The columns of a rule set, each once."""
-    return {rule.column: rule.kind for rule in rules}
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RuleNode(BatchNode):
+    """A row node whose removals are a table of rules: a document goes for the first one that it breaks."""
 
+    rules: ClassVar[tuple[Rule, ...]]
+    others: ClassVar[Mapping[str, str]] = {}  # columns that no rule looks at -> their types; they stand behind
+    # Low, high and number of bins of a column's histogram, None for one that is not drawn. A column of a rule that is
+    # not here is a share: 40 from 0 to 1.
+    bins: ClassVar[Mapping[str, tuple[float, float, int] | None]] = {}
 
-Bins = tuple[float, float, int]
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "reasons" not in cls.__dict__:
+            cls.reasons = tuple(dict.fromkeys(f"{cls.kind()}.{rule.says or rule.field}" for rule in cls.rules))
 
+    def _named(self, column: str) -> str:
+        return getattr(self, "as_", "") + column if column.startswith("_") else column
 
-def histograms(rules: Sequence[Rule], bins: Mapping[str, Bins]) -> dict[str, tuple[float | str, ...]]:
-    """A histogram of every column of a rule set: low, high, bins (40 from 0 to 1 for a share), and its fields."""
-    fields = {rule.column: tuple(one.field for one in rules if one.column == rule.column) for rule in rules}
-    return {column: (*bins.get(column, (0.0, 1.0, 40)), *names) for column, names in fields.items()}
+    def adds(self):
+        kinds = {rule.column: rule.kind for rule in self.rules} | dict(self.others)
+        return {self._named(column): kind for column, kind in kinds.items()}
 
+    @property
+    def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]
+        bins = dict.fromkeys((rule.column for rule in self.rules), (0.0, 1.0, 40)) | dict(self.bins)
+        fields = {column: [rule.field for rule in self.rules if rule.column == column] for column in bins}
+        return {self._named(name): (*many, *fields[name]) for name, many in bins.items() if many is not None}
 
-def apply(node: Any, rules: Sequence[Rule], scores: pa.Table) -> Removed | None:
-    """The first broken rule of each document, in the order of the set; None when every rule is off."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    def scores(self, table: pa.Table) -> Mapping[str, Any]:
+        """The columns of some documents."""
+        raise NotImplementedError(f"{type(self).__name__}.scores")
 
-    found = []
-    for rule in rules:
-        limit = getattr(node, rule.field)
-        if limit is None:
-            continue
-        values = scores[rule.column]
-        # in the column's own type: 0.1 as float32 is not 0.1 as float64, and a value at the threshold stays
-        beyond = (pc.less if rule.side == "min" else pc.greater)(values, pa.scalar(limit, values.type))
-        found.append(Removed.where(beyond, rule.reason(node), values, limit))
-    return Removed.first(found) if found else None
+    def rows(self, table: pa.Table) -> Columns:
+        return Columns(added=self.scores(table))
+
+    def decide(self, scores: pa.Table) -> Removed | None:
+        """The first broken rule of each document, in the order of the set; None when every rule is off."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        found = []
+        for rule in self.rules:
+            limit = getattr(self, rule.field)
+            if limit is None:
+                continue
+            values = scores[self._named(rule.column)]
+            # in the column's own type: 0.1 as float32 is not 0.1 as float64, and a value at the threshold stays
+            beyond = (pc.greater if rule.field.startswith("max") else pc.less)(values, pa.scalar(limit, values.type))
+            found.append(Removed.where(beyond, f"{self.kind()}.{rule.says or rule.field}", values, limit))
+        return Removed.first(found) if found else None

@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pipeline.bounds import Amount
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, sources, threshold
+from pipeline.contract import Columns, Context, Node, RowFunction, sources, threshold
 from pipeline.errors import RecipeError
-from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.rules import Rule, RuleNode
 
 LABELS = ("violence", "sex", "politics", "hate")
-RULES = tuple(Rule(f"max_{label}", f"safety_{label}", "float32", "max") for label in LABELS)
+RULES = tuple(Rule(f"max_{label}", f"safety_{label}", "float32") for label in LABELS)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Safety(RowNode):
+class Safety(RuleNode):
     """Add the share of a document's words that are of a list, float32 `safety_<label>`; null without that list.
 
     violence, sex, politics, hate  text files of words and phrases, one a line; case does not matter, and a word counts
@@ -38,9 +38,8 @@ class Safety(RowNode):
     max_hate: Amount | None = threshold(None)
 
     version = 2
-    needs = ("text",)
-    reasons = tuple(f"safety.{rule.field}" for rule in RULES)
-    histograms = histograms(RULES, {rule.column: (0.0, 0.1, 40) for rule in RULES})
+    rules = RULES
+    bins = {rule.column: (0.0, 0.1, 40) for rule in RULES}  # noqa: RUF012
 
     def check(self) -> None:
         if not any(getattr(self, label) for label in LABELS):
@@ -48,9 +47,6 @@ class Safety(RowNode):
         for label in LABELS:
             if getattr(self, f"max_{label}") is not None and not getattr(self, label):
                 raise RecipeError(f"safety.max_{label}", "a limit without a list", f"files of words in {label}")
-
-    def adds(self):
-        return columns(RULES)
 
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
@@ -66,6 +62,3 @@ class Safety(RowNode):
             return Columns(added={f"safety_{label}": found.get(label, nothing) for label in LABELS})
 
         return rows
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)

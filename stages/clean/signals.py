@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
-from pipeline.errors import RecipeError
-from stages.clean.stop_words import STOP_WORDS
+from pipeline.contract import Columns, Node
+from stages.batches import BatchNode
+from stages.clean.stop_words import require_stop_words
 from stages.documents import LANG, carried
 
 INTEGERS = ("rps_doc_word_count", "rps_doc_num_sentences")
@@ -28,7 +28,7 @@ SHARES = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Signals(RowNode):
+class Signals(BatchNode):
     """Add the document signals of RedPajama-v2, for `select` and for your own rules; nothing is removed.
 
     int32: `rps_doc_word_count` (normalised words), `rps_doc_num_sentences`; all others float32, those of words and of
@@ -65,10 +65,7 @@ class Signals(RowNode):
     }
 
     def check(self) -> None:
-        if self.language not in STOP_WORDS:
-            raise RecipeError(
-                "signals.language", f"{self.language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS))
-            )
+        require_stop_words("signals.language", self.language)
 
     @property
     def needs(self):  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -77,8 +74,8 @@ class Signals(RowNode):
     def adds(self):
         return {**dict.fromkeys(INTEGERS, "int32"), **dict.fromkeys(SHARES, "float32")}
 
-    def open(self, ctx: Context) -> RowFunction:
-        return lambda table: Columns(added=self._signals(table))
+    def rows(self, table) -> Columns:
+        return Columns(added=self._signals(table))
 
     def _signals(self, table) -> dict:
         import numpy as np

@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pipeline.contract import contiguous
+from pipeline.errors import RecipeError
 from stages.clean.languages import short
 
 if TYPE_CHECKING:
@@ -62,6 +63,12 @@ STOP_WORDS = {
     "vi": "và của là có cho các được trong với một không này những",
     "zh": "的 是 了 在 不 和 有 我 人 这 一 为 也 就 這 為",
 }
+
+
+def require_stop_words(place: str, language: str) -> None:
+    """Raise a RecipeError for a language without a list."""
+    if language not in STOP_WORDS:
+        raise RecipeError(place, f"{language!r}, which has no stop words", ", ".join(sorted(STOP_WORDS)))
 
 
 @cache

@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pipeline.bounds import Positive
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, file, threshold
+from pipeline.contract import Columns, Context, Node, RowFunction, file, threshold
 from stages.clean.expressions import one_of
+from stages.clean.rules import Rule, RuleNode
 
 ADDRESS = r"(?:https?://|www\.)[^\s<>\"]+"
 
@@ -42,7 +43,7 @@ def addresses(tlds: Sequence[str]) -> Callable[[str], tuple[str, int]]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Tidy(RowNode):
+class Tidy(RuleNode):
     """Change the text; a document of which nothing is left goes, reason `tidy.min_left_chars`.
 
     urls          addresses that begin with http://, https:// or www. are removed
@@ -61,10 +62,9 @@ class Tidy(RowNode):
     min_left_chars: Positive = threshold(1)
 
     version = 3
-    needs = ("text",)
     changes_text = True
-    reasons = ("tidy.min_left_chars",)
-    histograms = {"tidy_urls": (0, 50, 50)}  # noqa: RUF012
+    rules = (Rule("min_left_chars", "tidy_left_chars", "int32"),)
+    bins = {"tidy_left_chars": None, "tidy_urls": (0, 50, 50)}  # noqa: RUF012
 
     def adds(self):
         return {"tidy_urls": "int32", "tidy_left_chars": "int32"}
@@ -99,9 +99,3 @@ class Tidy(RowNode):
             return Columns(added=added, text=pc.if_else(pc.not_equal(new, text), new, pa.scalar(None, pa.string())))
 
         return rows
-
-    def decide(self, scores) -> Removed:
-        import pyarrow.compute as pc
-
-        left = scores["tidy_left_chars"]
-        return Removed.where(pc.less(left, self.min_left_chars), self.reasons[0], left, self.min_left_chars)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.contract import Columns, Node
+from stages.batches import BatchNode
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class WithinPageDedup(RowNode):
+class WithinPageDedup(BatchNode):
     """Take out of each document the units that stood in it before; the first one stays, and so do blank ones.
 
     unit         `line`, or `paragraph`: what stands between two line ends in a row
@@ -23,39 +23,29 @@ class WithinPageDedup(RowNode):
     unit: Literal["line", "paragraph"] = "line"
     ignore_case: bool = True
 
-    version = 1
-    needs = ("text",)
     changes_text = True
     histograms = {"within_page_copies": (0, 50, 50)}  # noqa: RUF012
 
     def adds(self):
         return {"within_page_copies": "int32"}
 
-    def open(self, ctx: Context) -> RowFunction:
-        edit = self._editor()
+    def rows(self, table) -> Columns:
+        import pyarrow as pa
 
-        def rows(table) -> Columns:
-            import pyarrow as pa
+        found = [self._edit(text) for text in table["text"].to_pylist()]
+        gone = [copies for _, copies in found]
+        new = [text if copies else None for text, copies in found]
+        return Columns(added={"within_page_copies": pa.array(gone, pa.int32())}, text=pa.array(new, pa.string()))
 
-            found = [edit(text) for text in table["text"].to_pylist()]
-            gone = [copies for _, copies in found]
-            new = [text if copies else None for text, copies in found]
-            return Columns(added={"within_page_copies": pa.array(gone, pa.int32())}, text=pa.array(new, pa.string()))
-
-        return rows
-
-    def _editor(self) -> Callable[[str], tuple[str, int]]:
+    def _edit(self, text: str) -> tuple[str, int]:
+        """The text without its copies, and how many they are."""
         end = "\n" if self.unit == "line" else "\n\n"
-
-        def edit(text: str) -> tuple[str, int]:
-            units = text.split(end)
-            seen: set[str] = set()
-            kept = []
-            for unit in units:
-                form = unit.strip().lower() if self.ignore_case else unit
-                if not form or form not in seen:
-                    kept.append(unit)
-                    seen.add(form)
-            return end.join(kept), len(units) - len(kept)
-
-        return edit
+        units = text.split(end)
+        seen: set[str] = set()
+        kept = []
+        for unit in units:
+            form = unit.strip().lower() if self.ignore_case else unit
+            if not form or form not in seen:
+                kept.append(unit)
+                seen.add(form)
+        return end.join(kept), len(units) - len(kept)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,7 +60,7 @@ def start(ctx: Context) -> RowFunction:
 def _findings(ctx: Context, rows: np.ndarray, gram: np.ndarray) -> dict[int, tuple[int, str, float]]:
     """Return {row: (hits, items, coverage)} of contaminated rows."""
     node: Any = ctx.node
-    known = json.loads(ctx.path("items", "all", ".json").read_text())
+    known = ctx.read_json("items")
     names, sizes = known["names"], known["sizes"]
     distinct, counts = np.unique(rows, return_counts=True)
     hits = dict(zip(distinct.tolist(), counts.tolist(), strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.contract import Context, Result
 from stages.decontaminate.forms import one_form
 from stages.decontaminate.grams import Grams, load_grams
-from stages.dedup.record_files import save
+from stages.dedup.record_files import put
 from stages.hashing.sketch import text_arguments, word_scratch
 
 if TYPE_CHECKING:
@@ -46,8 +46,7 @@ class HitWriter:
     def finish(self) -> Result:
         """Write the hits of the shard."""
         hits = np.concatenate(self.parts)
-        with self.ctx.create(".npy") as path:
-            save(path, hits)
+        put(self.ctx, ".npy", hits)
         return Result({"documents": self.rows, "hits": len(hits)})
 
 

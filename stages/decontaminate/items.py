@@ -12,7 +12,7 @@ from pipeline.contract import Context, Result, Source, one
 from pipeline.errors import DataError
 from stages.decontaminate.forms import one_form_of
 from stages.decontaminate.grams import gram_hashes
-from stages.dedup.record_files import save
+from stages.dedup.record_files import put
 from stages.hashing.shingles import words
 from stages.hashing.sketch import word_hashes
 from stages.read.record_to_row import LONGEST
@@ -56,8 +56,7 @@ def run(ctx: Context, key: str) -> Result:
         ("-starts.npy", np.array(starts)),
         ("-pairs.npy", np.concatenate(pairs)),
     ):
-        with ctx.create(ext) as path:
-            save(path, array)
+        put(ctx, ext, array)
     with ctx.create(".json") as path:
         path.write_text(json.dumps({"names": names, "sizes": sizes, "sets": sets}))
     return Result({"items": len(names), "grams": starts[-1]})

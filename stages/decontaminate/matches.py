@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 
 from pipeline.contract import Context, Result, Shard, one
 from stages.dedup.corpus import first_rows
-from stages.dedup.record_files import save, stored
+from stages.dedup.record_files import put, stored
 
 MIN_DOCUMENTS = 100  # an n-gram in so many documents or fewer is never boilerplate
 SHOWN = 20
@@ -30,9 +29,8 @@ def run(ctx: Context, key: str) -> Result:
         grams, documents_with = np.unique(_hits(ctx, shard)["gram"], return_counts=True)
         frequency[grams] += documents_with
     telling = frequency <= max(MIN_DOCUMENTS, node.boilerplate * documents)
-    with ctx.create(".npy") as path:
-        save(path, telling)
-    known = json.loads(ctx.path("items", "all", ".json").read_text())
+    put(ctx, ".npy", telling)
+    known = ctx.read_json("items")
     pairs, sizes = np.load(ctx.path("items", "all", "-pairs.npy")), np.array(known["sizes"])
     first = first_rows(s.rows for s in shards)
     rows, grams = [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]

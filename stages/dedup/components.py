@@ -11,7 +11,7 @@ from pipeline.contract import Context, Result, one
 from pipeline.errors import DataError
 from stages.dedup.corpus import corpus
 from stages.dedup.earlier import earlier_links
-from stages.dedup.record_files import save, stored
+from stages.dedup.record_files import put, stored
 from stages.dedup.union_find import clusters, flatten, forest, union
 
 GROUP_MEMBERS = 500_000  # members judged in one task: a quarter of a gigabyte of signatures
@@ -45,8 +45,7 @@ def run(ctx: Context, key: str) -> Result:
     if rows.old:
         members, starts = with_new_rows(members, starts, rows.old)
     for name, array in (("-rows.npy", members), ("-starts.npy", starts)):
-        with ctx.create(name) as path:
-            save(path, array)
+        put(ctx, name, array)
     with ctx.create("-shards.json") as path:
         path.write_text(json.dumps([[part.shard.name, part.shard.rows] for part in rows.parts]))
     largest = sorted(np.diff(starts).tolist(), reverse=True)[:10]

@@ -11,16 +11,17 @@ import numpy as np
 
 from pipeline.contract import Context, Result
 from stages.dedup.corpus import corpus, row_type
+from stages.dedup.dense import range_names
 from stages.dedup.earlier import KeyTable
 from stages.dedup.key_files import read_range
 from stages.dedup.merge import merged_files, ranges_of
-from stages.dedup.record_files import save
+from stages.dedup.record_files import put
 from stages.dedup.union_find import range_edges
 
 
 def task_keys(ctx: Context) -> Sequence[str]:
     """Return one key per key range."""
-    return tuple(f"{index:06d}" for index in range(ranges_of(ctx, corpus(ctx))))
+    return range_names(ranges_of(ctx, corpus(ctx)))
 
 
 def run(ctx: Context, key: str) -> Result:
@@ -45,8 +46,7 @@ def run(ctx: Context, key: str) -> Result:
         parts[1].append(local.astype(kind) + kind(first))
     keys = _joined(parts[0])
     found = range_edges(keys, _joined(parts[1]))
-    with ctx.create(".npy") as path:
-        save(path, found)
+    put(ctx, ".npy", found)
     return Result({"keys": read, "edges": len(found)})
 
 

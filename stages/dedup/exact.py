@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from stages.dedup.method import Hashes, Members, Verdict
-from stages.dedup.node import DedupNode
+from stages.dedup.node import CopyDedup
 
 if TYPE_CHECKING:
     import numpy as np
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExactDedup(DedupNode):
+class ExactDedup(CopyDedup):
     """Keep one of every group of equal documents.
 
     match  `bytes`: the same bytes; `words`: the same sequence of lower-cased words, whatever lies between them
@@ -27,32 +25,12 @@ class ExactDedup(DedupNode):
     match: Literal["bytes", "words"] = "bytes"
 
     version = 6
-    copy = "exact_dedup.copy"
-    reasons = (copy,)
     hash_fields = ("match",)
 
-    def hasher(self) -> Callable[[pa.Table], Hashes]:
-        import numpy as np
-
+    def hashed(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         from stages.hashing.sketch import byte_hashes, sketch
 
-        def hashes(table: pa.Table) -> Hashes:
-            if self.match == "bytes":
-                exact, size = byte_hashes(table["text"])
-            else:
-                found = sketch(table["text"], keys=False)
-                exact, size = found.exact, found.words
-            return Hashes(exact[:, :1], exact, np.empty((len(table), 0), np.uint32), size > 0)
-
-        return hashes
-
-    def judge(self, members: Members, order: np.ndarray) -> Verdict:
-        from stages.dedup.anchors import judge_copies
-
-        return judge_copies(members.starts, order, members.exact, pinned=members.old)
-
-    def keys_per_document(self) -> int:
-        return 1
-
-    def columns(self) -> Mapping[str, str]:
-        return {"duplicate_of": "exact_duplicate_of", "cluster_size": "exact_copies"}
+        if self.match == "bytes":
+            return byte_hashes(table["text"])
+        found = sketch(table["text"], keys=False)
+        return found.exact, found.words

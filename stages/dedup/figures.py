@@ -6,7 +6,6 @@ Leskovec, Rajaraman and Ullman, "Mining of Massive Datasets", section 3.4.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +21,7 @@ MIN_PAIRS = 5  # in a bin, for a dot on the curve
 def figures(ctx: Context) -> list[Mapping[str, Any]]:
     """Return the chart descriptions; see docs/figures.md."""
     result = ctx.result("verdict", "all")
-    largest = json.loads(ctx.path("verdict", "all", ".json").read_text())
+    largest = ctx.read_json("verdict")
     facts, name = result.facts, ctx.node.kind()
     shown: list[Mapping[str, Any]] = [
         {

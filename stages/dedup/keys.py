@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.contract import Context, Result, contiguous
 from stages.dedup.key_files import KeyFile, range_count
 from stages.dedup.method import Method
-from stages.dedup.record_files import DOCUMENT, RecordFile, fixed_width, save, with_ids
+from stages.dedup.record_files import DOCUMENT, RecordFile, fixed_width, put, with_ids
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -77,9 +77,8 @@ class KeyWriter:
             self.signatures.close()
         self._open.close()
         documents = np.concatenate([np.zeros(0, DOCUMENT), *self.documents])
-        with self.ctx.create("-documents.npy") as path:
-            ids = pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())
-            save(path, with_ids(documents, fixed_width(ids)))
+        ids = pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string())
+        put(self.ctx, "-documents.npy", with_ids(documents, fixed_width(ids)))
         with self.ctx.create(".parquet") as path:
             keys = self.file.write(path)
         keyed = len(documents)

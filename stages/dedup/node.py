@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.contract import Context, DocumentRow, FinishedNode, Law, Phase, RowPhase, ShardPhase
 from pipeline.errors import RecipeError
-from stages.dedup.method import COLUMN_TYPES, Method
+from stages.dedup.method import COLUMN_TYPES, Hashes, Members, Method, Verdict
 from stages.dedup.phase_files import beyond, opener, tasks
 from stages.documents import carried
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
 
 
 def _files() -> Mapping[str, ModuleType]:
@@ -59,11 +64,6 @@ class DedupNode(Method):
 
     def check(self) -> None:
         name = self.kind()
-        rule = self.keep
-        if rule not in ("first", "longest") and not (
-            isinstance(rule, tuple) and len(rule) == 2 and rule[1] in ("max", "min")
-        ):
-            raise RecipeError(f"{name}.keep", f"{rule!r}", "first, longest, or a column with max or min: [stars, max]")
         for i, other in enumerate(self.against):
             if type(other) is not type(self) or any(
                 getattr(other, field) != getattr(self, field) for field in self.hash_fields
@@ -93,3 +93,38 @@ class DedupNode(Method):
     def predict_memory(self, rows: int, text_bytes: int) -> int:
         shard = min(rows, 200_000)
         return 350 * 1024**2 + max(4 * rows, 2 * shard * 12 * self.keys_per_document())
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CopyDedup(DedupNode):
+    """A method that finds equal documents alone: one 128-bit hash each, and its first half is the key."""
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.copy = f"{cls.kind()}.copy"
+        cls.reasons = (cls.copy,)
+
+    @abstractmethod
+    def hashed(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+        """Return (uint64[n, 2]: equal for copies, [n]: a size; a document of size 0 is no copy of any)."""
+
+    def hasher(self) -> Callable[[pa.Table], Hashes]:
+        import numpy as np
+
+        def hashes(table: pa.Table) -> Hashes:
+            exact, size = self.hashed(table)
+            return Hashes(exact[:, :1], exact, np.empty((len(table), 0), np.uint32), size > 0)
+
+        return hashes
+
+    def judge(self, members: Members, order: np.ndarray) -> Verdict:
+        from stages.dedup.anchors import judge_copies
+
+        return judge_copies(members.starts, order, members.exact, pinned=members.old)
+
+    def keys_per_document(self) -> int:
+        return 1
+
+    def columns(self) -> Mapping[str, str]:
+        what = self.kind().removesuffix("_dedup")
+        return {"duplicate_of": f"{what}_duplicate_of", "cluster_size": f"{what}_copies"}

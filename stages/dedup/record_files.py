@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pipeline.contract import Context
 from pipeline.errors import DataError
 
 if TYPE_CHECKING:
@@ -57,6 +58,12 @@ def save(path: Path, array: np.ndarray) -> None:
     file = RecordFile(path, array.dtype, array.shape[1:])
     file.append(array)
     file.close()
+
+
+def put(ctx: Context, ext: str, array: np.ndarray) -> None:
+    """Write an `.npy` file of the task."""
+    with ctx.create(ext) as path:
+        save(path, array)
 
 
 def stored(path: Path) -> np.ndarray:

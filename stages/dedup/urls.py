@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote, urlsplit
 
 from pipeline.errors import RecipeError
-from stages.dedup.method import Hashes, Members, Verdict
-from stages.dedup.node import DedupNode
+from stages.dedup.node import CopyDedup
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +79,7 @@ FORMS: Mapping[str, Callable[[str], str | None]] = {"canonical": canonical_url, 
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class UrlDedup(DedupNode):
+class UrlDedup(CopyDedup):
     """Keep one document of every address.
 
     column  the URL; documents without a URL are kept
@@ -94,39 +93,18 @@ class UrlDedup(DedupNode):
     form: Literal["canonical", "c4", "text"] = "canonical"
 
     version = 7
-    copy = "url_dedup.copy"
-    reasons = (copy,)
     hash_fields = ("column", "form", "keep")
 
     def hash_needs(self) -> tuple[str, ...]:
         return (self.column, "text") if self.keep == "longest" else (self.column,)
 
-    def hasher(self) -> Callable[[pa.Table], Hashes]:
-        import numpy as np
+    def hashed(self, table: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         import pyarrow as pa
 
         from stages.hashing.sketch import byte_hashes
 
-        form = FORMS[self.form]
-
-        def hashes(table: pa.Table) -> Hashes:
-            addresses = table[self.column].cast(pa.string()).to_pylist()
-            canonical = pa.array([None if a is None else form(a) for a in addresses], pa.string())
-            exact, size = byte_hashes(canonical)
-            return Hashes(exact[:, :1], exact, np.empty((len(table), 0), np.uint32), size > 0)
-
-        return hashes
-
-    def judge(self, members: Members, order: np.ndarray) -> Verdict:
-        from stages.dedup.anchors import judge_copies
-
-        return judge_copies(members.starts, order, members.exact, pinned=members.old)
-
-    def keys_per_document(self) -> int:
-        return 1
-
-    def columns(self) -> Mapping[str, str]:
-        return {"duplicate_of": "url_duplicate_of", "cluster_size": "url_copies"}
+        form, addresses = FORMS[self.form], table[self.column].cast(pa.string()).to_pylist()
+        return byte_hashes(pa.array([None if a is None else form(a) for a in addresses], pa.string()))
 
     def check(self) -> None:
         super().check()

@@ -10,13 +10,13 @@ for numbers goes over the summary's twice, so that those of the source may vanis
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.bounds import Amount, Share
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.contract import Node, Removed, threshold
 from pipeline.errors import RecipeError
+from stages.clean.rules import Rule, RuleNode
 from stages.documents import TEXT, columns_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Critics(RowNode):
+class Critics(RuleNode):
     """Drop pairs of texts that are no paraphrase, or no summary, at a glance; reason `critics.<rule>`.
 
     x          the column that `text` is held against
@@ -50,6 +50,13 @@ class Critics(RowNode):
     numbers: Literal["equal", "kept", "any"] = threshold("equal")
     as_: str = "pair"
 
+    rules = (
+        Rule("min_ratio", "_ratio", "float32", "length"),
+        Rule("max_ratio", "_ratio", "float32", "length"),
+        Rule("max_rouge", "_rouge_l", "float32", "copy"),
+    )
+    others = {"_numbers": "string"}  # noqa: RUF012
+    bins = {"_ratio": (0.0, 2.0, 40)}  # noqa: RUF012
     reasons = ("critics.length", "critics.copy", "critics.numbers")
 
     def check(self) -> None:
@@ -59,60 +66,27 @@ class Critics(RowNode):
     def needs(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         return (TEXT, self.x)
 
-    def adds(self) -> Mapping[str, str]:
-        return {self._ratio: "float32", self._rouge: "float32", self._agree: "string"}
-
-    @property
-    def histograms(self):  # pyright: ignore[reportIncompatibleVariableOverride]
-        return {self._ratio: (0.0, 2.0, 40, "min_ratio", "max_ratio"), self._rouge: (0.0, 1.0, 40, "max_rouge")}
-
-    @property
-    def _ratio(self) -> str:
-        return f"{self.as_}_ratio"
-
-    @property
-    def _rouge(self) -> str:
-        return f"{self.as_}_rouge_l"
-
-    @property
-    def _agree(self) -> str:
-        return f"{self.as_}_numbers"
-
-    def open(self, ctx: Context) -> RowFunction:
+    def scores(self, table: pa.Table):
         import pyarrow as pa
 
         from stages.distillation.rouge import rouge_l, words
 
-        def rows(table: pa.Table) -> Columns:
-            pairs = list(zip((x or "" for x in table[self.x].to_pylist()), table[TEXT].to_pylist(), strict=True))
-            cut = [(words(x), words(y)) for x, y in pairs]
-            return Columns(
-                added={
-                    self._ratio: pa.array([len(y) / max(len(x), 1) for x, y in cut], pa.float32()),
-                    self._rouge: pa.array([rouge_l(x, y) for x, y in cut], pa.float32()),
-                    self._agree: pa.array([agreement(x, y) for x, y in pairs], pa.string()),
-                }
-            )
-
-        return rows
+        pairs = list(zip((x or "" for x in table[self.x].to_pylist()), table[TEXT].to_pylist(), strict=True))
+        cut = [(words(x), words(y)) for x, y in pairs]
+        ratio = pa.array([len(y) / max(len(x), 1) for x, y in cut], pa.float32())
+        rouge = pa.array([rouge_l(x, y) for x, y in cut], pa.float32())
+        return dict(zip(self.adds(), (ratio, rouge, [agreement(x, y) for x, y in pairs]), strict=True))
 
     def decide(self, scores: pa.Table) -> Removed | None:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        found = []
-        for limit, beyond, column, reason in (
-            (self.min_ratio, pc.less, self._ratio, "critics.length"),
-            (self.max_ratio, pc.greater, self._ratio, "critics.length"),
-            (self.max_rouge, pc.greater, self._rouge, "critics.copy"),
-        ):
-            if limit is not None:
-                found.append(Removed.where(beyond(scores[column], pa.scalar(limit, pa.float32())), reason,
-                                           scores[column], limit))  # fmt: skip
-        if self.numbers != "any":
-            good = ["equal"] if self.numbers == "equal" else ["equal", "kept"]
-            found.append(Removed.where(pc.invert(pc.is_in(scores[self._agree], pa.array(good))), "critics.numbers"))
-        return Removed.first(found) if found else None
+        found = super().decide(scores)
+        if self.numbers == "any":
+            return found
+        good = pa.array(["equal"] if self.numbers == "equal" else ["equal", "kept"])
+        other = Removed.where(pc.invert(pc.is_in(scores[f"{self.as_}_numbers"], good)), "critics.numbers")
+        return other if found is None else Removed.first([found, other])
 
 
 def agreement(x: str, y: str) -> str:

@@ -8,25 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline.bounds import Positive, Share
-from pipeline.contract import (
-    Columns,
-    Context,
-    Node,
-    Removed,
-    Resources,
-    RowFunction,
-    RowNode,
-    RowPhase,
-    runtime,
-    threshold,
-)
+from pipeline.contract import Columns, Context, Removed, Resources, RowFunction, threshold
 from stages.distillation.critics import check_text
 from stages.distillation.judged import FunctionName, check_judge
 from stages.documents import TEXT
-from stages.generate.embed import whole_batches
+from stages.generate.over_rows import ModelRows
 from stages.wants import ModelFiles
 
 if TYPE_CHECKING:
@@ -34,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Entail(RowNode):
+class Entail(ModelRows):
     """Drop pairs in which a text does not follow from the other one; reason `entail.not`.
 
     model       a `model_folder` node with a head for pairs; its labels come from `id2label`
@@ -53,7 +42,6 @@ class Entail(RowNode):
     Errors: `DataError` for a model without the label `entailment`.
     """
 
-    docs: Node
     model: ModelFiles | None = None
     fn: FunctionName | None = None
     x: str = "x"
@@ -61,10 +49,6 @@ class Entail(RowNode):
     min_entail: Share = threshold(0.75)
     version_: Positive = 1
     max_tokens: Positive = 256
-    batch_rows: Positive = 32
-    device: Literal["cpu", "cuda"] = "cpu"
-    actors: tuple[Positive, Positive] = runtime((1, 2))
-    commit_rows: Positive | None = runtime(4096)
 
     reasons = ("entail.not",)
 
@@ -93,16 +77,7 @@ class Entail(RowNode):
     def resources(self) -> Resources:
         if self.model is None:
             return Resources()
-        return Resources(gpus=1.0 if self.device == "cuda" else 0.0, actors=tuple(self.actors))  # type: ignore[arg-type]
-
-    def phases(self):
-        commit = whole_batches(self.commit_rows, self.batch_rows)
-        return (
-            RowPhase(
-                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=commit, reuse="batches",
-            ),
-        )  # fmt: skip
+        return super().resources()
 
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.contract import Columns, Node
+from stages.batches import BatchNode
 from stages.documents import ID, columns_of
 from stages.generate.vectors import check_vectors, cosines
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CosineSimilarity(RowNode):
+class CosineSimilarity(BatchNode):
     """Add the cosine of two columns of vectors, float32; null where a row has not both.
 
     left   a column of vectors, as `embed` adds them
@@ -41,13 +42,10 @@ class CosineSimilarity(RowNode):
     def adds(self) -> Mapping[str, str]:
         return {self.as_: "float32"}
 
-    def open(self, ctx: Context) -> RowFunction:
+    def rows(self, table: pa.Table) -> Columns:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        def rows(table: pa.Table) -> Columns:
-            found = pa.array(cosines(table, self.left, self.right, "cosine_similarity"), pa.float32())
-            both = pc.and_(table[self.left].is_valid(), table[self.right].is_valid())
-            return Columns(added={self.as_: pc.if_else(both.combine_chunks(), found, None)})
-
-        return rows
+        found = pa.array(cosines(table, self.left, self.right, "cosine_similarity"), pa.float32())
+        both = pc.and_(table[self.left].is_valid(), table[self.right].is_valid())
+        return Columns(added={self.as_: pc.if_else(both.combine_chunks(), found, None)})

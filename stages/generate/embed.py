@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.bounds import Positive
-from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from pipeline.contract import Columns, Context, RowFunction
 from pipeline.errors import DataError, RecipeError
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import Pooling
-from stages.generate.loading import check_model, libraries_of, open_model, width_of
+from stages.generate.loading import check_model, open_model, width_of
+from stages.generate.over_rows import ModelRows
 from stages.generate.prompt import Template
 from stages.wants import ModelOrFolder
 
@@ -18,7 +19,7 @@ SORTED = 16  # batches are sorted at once: padding adds 4 % of the tokens of man
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Embed(RowNode):
+class Embed(ModelRows):
     """Add one vector of unit length for each document: float32 `[width]`.
 
     model       a `pretrain`, `export` or `model_folder` node, or an endpoint (whose vectors are taken as they are)
@@ -40,29 +41,16 @@ class Embed(RowNode):
     Errors: `DataError` when the model's vectors have another width.
     """
 
-    docs: Node
     model: ModelOrFolder | Endpoint
     template: str = "{text}"
     instruction: str = ""
     pooling: Pooling = "mean"
     width: Positive | None = None
     max_chars: Positive = 10_000
-    batch_rows: Positive = 32
     batch_tokens: Positive | None = None
-    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "vector"
-    actors: tuple[Positive, Positive] = runtime((1, 2))
-    commit_rows: Positive | None = runtime(4096)
 
     version = 5  # a batch is of about one length in tokens, before in characters
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return libraries_of(self.model)
-
-    @property
-    def deterministic(self) -> bool:  # type: ignore[override]
-        return not isinstance(self.model, Endpoint)
 
     def check(self) -> None:
         check_model(self.model, "embed.model", writes=False)
@@ -89,21 +77,10 @@ class Embed(RowNode):
     def adds(self):
         return {self.as_: f"float32[{self.width or width_of(self.model)}]"}
 
-    def resources(self) -> Resources:
-        gpus = 1.0 if self.device == "cuda" else 0.0
-        return Resources(cpus=1, gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
-
     def phases(self):
         # A batch is as long as its longest text. An endpoint pads nothing, and takes what it is sent as one request.
         alone = isinstance(self.model, Endpoint) or self.batch_tokens is not None
-        rows = self.batch_rows * (1 if alone else SORTED)
-        return (
-            RowPhase(
-                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=rows,
-                batch_tokens=self.batch_tokens, commit_rows=whole_batches(self.commit_rows, rows),
-                own_pass=False, reuse="batches" if self.deterministic else False,
-            ),
-        )  # fmt: skip
+        return (self.model_phase(self.batch_rows * (1 if alone else SORTED), self.batch_tokens),)
 
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
@@ -119,8 +96,3 @@ class Embed(RowNode):
             return Columns(added={self.as_: pa.FixedSizeListArray.from_arrays(flat, width)})
 
         return rows
-
-
-def whole_batches(commit_rows: int | None, batch_rows: int) -> int | None:
-    """Return the smallest multiple of a batch that is at least the given number of rows."""
-    return None if commit_rows is None else -(-commit_rows // batch_rows) * batch_rows

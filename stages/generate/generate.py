@@ -10,13 +10,13 @@ from pipeline.bounds import Amount, Count, Positive, ShareAboveZero
 from pipeline.contract import Context, Node, Resources, runtime
 from pipeline.errors import RecipeError
 from stages.documents import ID, PARENTS, SOURCE, TEXT, carried, columns_of
-from stages.generate.embed import whole_batches
 from stages.generate.endpoint import Endpoint
 from stages.generate.folder import FolderLM
 from stages.generate.guide import Guide
 from stages.generate.judge import ask
 from stages.generate.lm import Sampling, prompt_digest
 from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
+from stages.generate.over_rows import whole_batches
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRows
 from stages.wants import ModelOrFolder

@@ -16,10 +16,10 @@ from pipeline.bounds import Amount, Positive
 from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
 from pipeline.errors import RecipeError
 from stages.documents import ID
-from stages.generate.embed import whole_batches
 from stages.generate.endpoint import BadAnswer, Endpoint, EndpointLM, Refused
 from stages.generate.lm import Sampling, prompt_digest
 from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
+from stages.generate.over_rows import whole_batches
 from stages.generate.prompt import Template
 from stages.wants import ModelOrFolder
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from pipeline.bounds import Positive
-from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
-from stages.generate.embed import whole_batches
-from stages.generate.loading import Backend, check_model, libraries_of, open_model, promises
+from pipeline.contract import Columns, Context, RowFunction
+from stages.generate.loading import Backend, check_model, open_model
+from stages.generate.over_rows import ModelRows
 from stages.generate.prompt import Template
 from stages.wants import ModelOrFolder
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Likelihood(RowNode):
+class Likelihood(ModelRows):
     """Add the negative log-likelihood of a target behind its prompt: float32 `<as>_nats`, the sum over the tokens of
     the target, int32 `<as>_tokens` and int32 `<as>_bytes`, which compares models of different tokenizers.
 
@@ -31,28 +31,15 @@ class Likelihood(RowNode):
     commit_rows documents after which what is known of a shard is kept in the store
     """
 
-    docs: Node
     model: ModelOrFolder
     prompt: str
     target: str
     ends: bool = False
     max_chars: Positive = 10_000
-    batch_rows: Positive = 32
-    device: Literal["cpu", "cuda"] = "cpu"
     backend: Backend = "transformers"
     as_: str = "likelihood"
-    actors: tuple[Positive, Positive] = runtime((1, 2))
-    commit_rows: Positive | None = runtime(4096)
 
     version = 2  # an adapter is folded into its model
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return libraries_of(self.model, self.backend)
-
-    @property
-    def deterministic(self) -> bool:  # type: ignore[override]
-        return promises(self.model, self.backend)
 
     def check(self) -> None:
         check_model(self.model, "likelihood.model", self.backend)
@@ -70,19 +57,6 @@ class Likelihood(RowNode):
 
     def adds(self):
         return {f"{self.as_}_nats": "float32", f"{self.as_}_tokens": "int32", f"{self.as_}_bytes": "int32"}
-
-    def resources(self) -> Resources:
-        gpus = 1.0 if self.device == "cuda" else 0.0
-        return Resources(cpus=1, gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
-
-    def phases(self):
-        return (
-            RowPhase(
-                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=whole_batches(self.commit_rows, self.batch_rows), own_pass=False,
-                reuse="batches" if self.deterministic else False,
-            ),
-        )  # fmt: skip
 
     def open(self, ctx: Context) -> RowFunction:
         import numpy as np

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline.bounds import Positive
-from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from pipeline.contract import Columns, Context, RowFunction
 from pipeline.errors import RecipeError
 from stages.documents import TEXT
 from stages.generate.codes import CodeModel, codes_of
-from stages.generate.embed import whole_batches
-from stages.generate.loading import libraries_of
+from stages.generate.over_rows import ModelRows
 from stages.wants import TrainedNode
 
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Posterior(RowNode):
+class Posterior(ModelRows):
     """Add the probability of a class: float32 `<as>`, and string `<as>_code`, the code of the likeliest class.
 
     model       a `pretrain` node with `objective: gedi`
@@ -34,19 +33,10 @@ class Posterior(RowNode):
     It costs a forward for each class. `select` takes the column.
     """
 
-    docs: Node
     model: TrainedNode
     wanted: str
     max_chars: Positive = 2000
-    batch_rows: Positive = 32
-    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "posterior"
-    actors: tuple[Positive, Positive] = runtime((1, 2))
-    commit_rows: Positive | None = runtime(4096)
-
-    @property
-    def libraries(self) -> tuple[str, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
-        return libraries_of(self.model)
 
     def check(self) -> None:
         codes = codes_of(self.model)
@@ -57,18 +47,6 @@ class Posterior(RowNode):
 
     def adds(self):
         return {self.as_: "float32", f"{self.as_}_code": "string"}
-
-    def resources(self) -> Resources:
-        gpus = 1.0 if self.device == "cuda" else 0.0
-        return Resources(cpus=1, gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
-
-    def phases(self):
-        return (
-            RowPhase(
-                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=whole_batches(self.commit_rows, self.batch_rows), own_pass=False, reuse="batches",
-            ),
-        )  # fmt: skip
 
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa

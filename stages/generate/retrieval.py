@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
-
-from annotated_types import Ge, Interval
+from typing import TYPE_CHECKING
 
 from pipeline.bounds import Positive
-from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
+from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
 from stages.generate.vectors import check_vectors
-from stages.intervals import interval
+from stages.intervals import rounded
 from stages.measure import MeasureNode
 from stages.number_columns import numbers_of
 
@@ -48,17 +45,10 @@ class Retrieval(MeasureNode):
     match: str = "id"
     centre: bool = False
     depth: Positive = 10
-    resamples: Annotated[int, Ge(100)] = 2000
-    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
-    seed: int = 0
 
     @property
     def measured(self) -> str:
         return f"nDCG@{self.depth}"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return True
 
     def check(self) -> None:
         for field, node in (("queries", self.queries), ("docs", self.docs)):
@@ -73,8 +63,6 @@ class Retrieval(MeasureNode):
 
     def _score(self, ctx: Context, key: str) -> Result:
         import numpy as np
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
         from stages.generate.ranking import ranks
 
@@ -102,13 +90,9 @@ class Retrieval(MeasureNode):
                 "retrieval.match", f"no query whose {self.match} a document has", "one column that both sides share"
             )
         values = np.array(found)
-        score = {name: self._mean(values[:, place]) for place, name in enumerate(NAMES)}
-        with ctx.create(".parquet") as path:
-            table = pa.table({"id": kept, "group": pa.nulls(len(kept), pa.string()), "value": values[:, 0]})
-            pq.write_table(table, path, compression="zstd")
-        with ctx.create(".json") as path:
-            described = {"depth": self.depth, "level": self.level, "documents": len(doc_nd), **score}
-            path.write_text(json.dumps(described, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        score = {name: self.mean_of(values[:, place]) for place, name in enumerate(NAMES)}
+        described = {"depth": self.depth, "level": self.level, "documents": len(doc_nd), **score}
+        self.write_score(ctx, {"id": kept, "value": values[:, 0]}, described)
         counts = {"queries": queries, "measured": len(kept), "without": queries - len(kept)}
         return Result(counts=counts, facts={name: score[name]["mean"] for name in NAMES})
 
@@ -130,19 +114,10 @@ class Retrieval(MeasureNode):
             parts.append(numbers_of(table, self.by, f"retrieval.{side}").astype(np.float64))
         return names, np.array(belongs, dtype=object), np.concatenate(parts) if parts else np.zeros((0, 0)), rows
 
-    def _mean(self, values: np.ndarray) -> dict[str, float]:
-        import numpy as np
-
-        low, high = interval(values, np.ones(len(values)), self.resamples, self.level, self.seed)
-        return {"mean": float(values.mean()), "from": low, "to": high}
-
     def figures(self, ctx: Context):
-        found = json.loads(ctx.path("score", ONE[0], ".json").read_text(encoding="utf-8"))
+        found = ctx.read_json("score")
         shown = (f"nDCG@{self.depth}", f"MRR@{self.depth}", "recall@1", f"recall@{self.depth}")
-        rows = [
-            [title, *(round(found[name][part], 4) for part in ("mean", "from", "to"))]
-            for name, title in zip(NAMES, shown, strict=True)
-        ]
+        rows = [[title, *rounded(found[name])] for name, title in zip(NAMES, shown, strict=True)]
         title = f"Retrieval among {found['documents']:,} documents"
-        columns = ["", "mean", f"{self.level:.0%} from", "to"]
+        columns = ["", *self.mean_columns()]
         yield {"kind": "table", "title": title, "columns": columns, "rows": rows}

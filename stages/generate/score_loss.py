@@ -14,18 +14,18 @@ a reference's losses; cross-fitting after Chernozhukov et al. 2018 (arXiv 1608.0
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
 
 from annotated_types import Ge
 
-from pipeline.bounds import Positive, ShareAboveZero
-from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from pipeline.bounds import ShareAboveZero
+from pipeline.contract import Columns, Context, Node, Resources, RowFunction, runtime
 from pipeline.errors import RecipeError
 from stages.documents import HALF, TEXT, columns_of
-from stages.generate.embed import whole_batches
 from stages.generate.lm import LM
 from stages.generate.loading import check_model, open_model
+from stages.generate.over_rows import ModelRows
 from stages.training.lineage import alike, bases_behind, nearest, trained_on
 from stages.wants import ModelOrFolder
 
@@ -39,7 +39,7 @@ def no_files(node: Node) -> frozenset[str]:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ScoreLoss(RowNode):
+class ScoreLoss(ModelRows):
     """Add the loss of each document under a model that was not trained on it: float32 `ref_loss` [nats per token, null
     for a document without tokens], float32 `ref_loss_sum`, int32 `ref_tokens`, and `ref_proxy`, which model it was.
 
@@ -55,18 +55,15 @@ class ScoreLoss(RowNode):
     Errors: `RecipeError` for a proxy that was trained on documents which it would score.
     """
 
-    docs: Node
     proxies: ModelOrFolder | tuple[ModelOrFolder, ...]
     window: Annotated[int, Ge(2)] | None = None
-    batch_rows: Positive = 32
-    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "ref"
-    actors: tuple[Positive, Positive] = runtime((1, 2))
     gpu_share: ShareAboveZero = runtime(1.0)
-    commit_rows: Positive | None = runtime(4096)
 
     version = 2  # an adapter is folded into its model
-    libraries = ("transformers", "tokenizers")
+
+    def asked(self) -> tuple[Any, Any]:
+        return self.proxies, "transformers"
 
     def __post_init__(self) -> None:
         given = (self.proxies,) if isinstance(self.proxies, Node) else tuple(self.proxies)
@@ -112,15 +109,7 @@ class ScoreLoss(RowNode):
         return {f"{self.as_}_{name}": kind for name, kind in kinds.items()}
 
     def resources(self) -> Resources:
-        return Resources(cpus=1, gpus=self.gpu_share if self.device == "cuda" else 0.0, actors=tuple(self.actors))  # type: ignore[arg-type]
-
-    def phases(self):
-        return (
-            RowPhase(
-                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=whole_batches(self.commit_rows, self.batch_rows), reuse="batches",
-            ),
-        )  # fmt: skip
+        return replace(super().resources(), gpus=self.gpu_share if self.device == "cuda" else 0.0)
 
     def open(self, ctx: Context) -> RowFunction:
         import numpy as np

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import ONE, Context, Result, contiguous
-from stages.dedup.record_files import fixed_width, save
+from stages.dedup.record_files import fixed_width, put
 from stages.generate.vectors import assign
 from stages.number_columns import numbers_of
 
@@ -67,6 +67,5 @@ class MemberWriter:
         records["row"], records["distance"], records["id"] = row, distance, ids
         bounds = np.searchsorted(nearest[order], np.arange(len(self.centres) + 1))
         for ext, array in ((".npy", records[order]), ("-vectors.npy", unit[order]), ("-bounds.npy", bounds)):
-            with self.ctx.create(ext) as path:
-                save(path, array)
+            put(self.ctx, ext, array)
         return Result({"documents": self.documents, "members": len(row), "without": self.documents - len(row)})

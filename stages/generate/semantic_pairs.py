@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.contract import ONE, Context, Result
-from stages.dedup.corpus import first_rows
-from stages.dedup.record_files import save, stored
+from stages.dedup.dense import shards_and_firsts
+from stages.dedup.record_files import put, stored
 from stages.generate.vectors import NEAR
 
 GROUP_MEMBERS = 100_000  # documents whose clusters are the work of one task, on average
@@ -52,8 +52,7 @@ def run(ctx: Context, key: str) -> Result:
         most.append([cluster, len(order), len(gone)])
         kept += len(order) - len(gone)
     records = np.concatenate(found)
-    with ctx.create(".npy") as path:
-        save(path, records[np.argsort(records["row"])])
+    put(ctx, ".npy", records[np.argsort(records["row"])])
     most = sorted((entry for entry in most if entry[2]), key=lambda entry: (-entry[2], entry[0]))[:SHOWN]
     return Result({"kept": kept, "near": len(records)}, {"most": most})
 
@@ -111,9 +110,8 @@ def _clusters(ctx: Context) -> int:
 
 def _members(ctx: Context, cluster: int) -> ClusterMembers:
     """Gather the documents of one cluster from all shards."""
-    shards = ctx.shards("docs")
     row, distance, ids, vectors = [], [], [], []
-    for shard, first in zip(shards, first_rows(s.rows for s in shards), strict=False):
+    for shard, first in shards_and_firsts(ctx):
         low, high = stored(ctx.path("members", shard.name, "-bounds.npy"))[cluster : cluster + 2]
         records = stored(ctx.path("members", shard.name, ".npy"))[low:high]
         row.append(records["row"].astype(np.int64) + first)

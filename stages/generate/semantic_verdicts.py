@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, RowFunction
-from stages.dedup.corpus import first_rows
+from stages.dedup.dense import rows_of_shard
 from stages.dedup.record_files import stored
 
 if TYPE_CHECKING:
@@ -19,10 +19,7 @@ def start(ctx: Context) -> RowFunction:
     import pyarrow as pa
 
     node: Any = ctx.node
-    assert ctx.shard is not None
-    shards = ctx.shards("docs")
-    at = [shard.name for shard in shards].index(ctx.shard.name)
-    first, stop = first_rows(s.rows for s in shards)[at : at + 2].tolist()
+    first, stop = rows_of_shard(ctx)
     found: dict[int, tuple[str, float]] = {}
     for key in ctx.keys("pairs"):
         records = stored(ctx.path("pairs", key, ".npy"))

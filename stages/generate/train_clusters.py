@@ -87,7 +87,7 @@ class TrainClusters(Node):
         return 500 * 1024**2 + 8 * rows
 
     def figures(self, ctx: Context):
-        facts = json.loads(ctx.path("centres", ONE[0], ".json").read_text(encoding="utf-8"))
+        facts = ctx.read_json("centres")
         columns = ["cluster", "documents", *self.scores, "examples"]
         rows = [
             [entry["cluster"], entry["documents"], *entry["middles"], " | ".join(entry["examples"])]

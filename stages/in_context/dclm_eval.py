@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from pipeline.bounds import Positive
-from pipeline.contract import ONE, Context, Node, Resources, Result, TaskPhase, one, sources
+from pipeline.contract import Context, Node, Resources, Result, TaskPhase, one, sources
 from pipeline.errors import DataError, RecipeError, SourceError
 from stages.generate.loading import check_model, model_files
 from stages.in_context.dclm_tasks import BASELINES, CORE, EXTENDED, TASKS, DclmTask
@@ -136,8 +136,7 @@ class DclmEval(Node):
             "prompts": {name: dict(ctx.result("score", name).counts) for name in scores},
             "beside": dict(beside),
         }
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json(found)
         facts = {"core": found["low_variance_datasets_centered"], "core_tasks": len(CORE & scores.keys())}
         if self.which == "extended":
             facts |= {"extended": found["aggregated_centered_results"], "extended_tasks": len(scores)}
@@ -157,7 +156,7 @@ class DclmEval(Node):
         return PurePosixPath(source.name).stem, icl
 
     def figures(self, ctx: Context):
-        found = json.loads(ctx.path("table", ONE[0], ".json").read_text(encoding="utf-8"))
+        found = ctx.read_json("table")
         scores, beside, tasks = found["eval_metrics"]["icl"], found["beside"], SET[self.which]
         ran = [task for task in tasks if task.name in scores]
         rows = [

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result
 from stages.dedup.key_files import KeyFile, range_count
-from stages.dedup.record_files import save
+from stages.dedup.record_files import put
 from stages.lines.units import units
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ class LineWriter:
         with self.ctx.create(".parquet") as path:
             keys = self.file.write(path)
         if self.ranks:
-            with self.ctx.create(RANKS) as path:
-                save(path, np.concatenate(self.ranks))
+            put(self.ctx, RANKS, np.concatenate(self.ranks))
         return Result({"documents": self.rows, "units": self.found, "keys": keys})
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
 
 from pipeline.bounds import Positive
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
@@ -45,7 +47,7 @@ class LineDedup(RowNode):
     unit: Literal["line", "paragraph"] = "line"
     match: Literal["words", "bytes", "lower"] = "words"
     min_words: Positive = 1
-    min_copies: int = threshold(2)
+    min_copies: Annotated[int, Ge(2)] = threshold(2)
     keep: Literal["first", "none"] = threshold("first")
     first_by: str | None = None
 
@@ -89,15 +91,6 @@ class LineDedup(RowNode):
     def check(self) -> None:
         if self.first_by is not None and self.first_by not in columns_of(self.docs):
             raise RecipeError("line_dedup.first_by", f"no column {self.first_by!r}", "a column of the documents")
-        for name, allowed in (
-            ("unit", ("line", "paragraph")),
-            ("match", ("words", "bytes", "lower")),
-            ("keep", ("first", "none")),
-        ):
-            if getattr(self, name) not in allowed:
-                raise RecipeError(f"line_dedup.{name}", f"{getattr(self, name)!r}", " or ".join(allowed))
-        if self.min_copies < 2:
-            raise RecipeError("line_dedup.min_copies", f"{self.min_copies}", "at least 2")
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return 256 * 1024 + text_bytes // 4 + rows * 8

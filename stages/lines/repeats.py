@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contract import Context, Result, Shard
-from stages.dedup.corpus import first_rows
-from stages.dedup.key_files import read_range
-from stages.dedup.record_files import save
+from pipeline.contract import Context, Result
+from stages.dedup.dense import keys_of_range, range_names, text_of
+from stages.dedup.record_files import put
 from stages.lines.keys import ranks
 from stages.lines.keys import whole as ranges_of
 from stages.lines.units import units
@@ -21,19 +20,13 @@ SHOWN = 10  # most frequent units of one range
 
 def task_keys(ctx: Context) -> Sequence[str]:
     """Return one key per key range."""
-    return tuple(f"{index:06d}" for index in range(ranges_of(ctx)))
+    return range_names(ranges_of(ctx))
 
 
 def run(ctx: Context, key: str) -> Result:
     """Write REPEAT[r], by dense row: (row, key, whether the row holds the first occurrence) of every repeated unit."""
     node: Any = ctx.node
-    shards, index, ranges = ctx.shards("docs"), int(key), ranges_of(ctx)
-    pairs = []
-    for shard, first in zip(shards, first_rows(s.rows for s in shards), strict=False):
-        keys, local = read_range(ctx.path("keys", shard.name, ".parquet"), index, ranges)
-        pairs.append((keys, local.astype(np.int64) + first))
-    keys = np.concatenate([np.zeros(0, np.uint64), *(k for k, _ in pairs)])
-    rows = np.concatenate([np.zeros(0, np.int64), *(r for _, r in pairs)])
+    keys, rows = keys_of_range(ctx, int(key), ranges_of(ctx))
     by = ranks(ctx)
     order = np.lexsort((rows, keys) if by is None else (rows, by[rows], keys))
     keys, rows = keys[order], rows[order]
@@ -48,8 +41,7 @@ def run(ctx: Context, key: str) -> Result:
     found["row"], found["key"] = rows[often & distinct], keys[often & distinct]
     found["first"] = new[often & distinct] & (node.keep == "first")
     found = found[np.lexsort((found["key"], found["row"]))]
-    with ctx.create(".npy") as path:
-        save(path, found)
+    put(ctx, ".npy", found)
     top = np.lexsort((first, -copies))[:SHOWN]
     shown = [
         [int(copies[i]), int(rows[first[i]]), f"{keys[first[i]]:016x}"] for i in top if copies[i] >= node.min_copies
@@ -62,19 +54,9 @@ def most_repeated(ctx: Context) -> list[tuple[str, int]]:
     """Return (text, copies) of the most frequent units of the corpus."""
     found = [entry for key in ctx.keys("repeats") for entry in ctx.result("repeats", key).facts["most"]]
     found = sorted(found, key=lambda entry: (-entry[0], entry[1], entry[2]))[:SHOWN]
-    shards = ctx.shards("docs")
-    first = first_rows(s.rows for s in shards)
-    shown = []
-    for copies, row, key in found:
-        at = int(np.searchsorted(first, row, side="right")) - 1
-        shown.append((_text(ctx, shards[at], row - int(first[at]), int(key, 16)), copies))
-    return shown
+    return [(_text(ctx, row, int(key, 16)), copies) for copies, row, key in found]
 
 
-def _text(ctx: Context, shard: Shard, row: int, key: int) -> str:
-    for _, table in ctx.rows(["_row", "text"], shards=[shard]):
-        at = np.flatnonzero(table["_row"].to_numpy() == row)
-        if len(at):
-            of = units(ctx, table["text"].slice(int(at[0]), 1))
-            return of.text[int(np.flatnonzero(of.key == np.uint64(key))[0])].as_py().strip()[:200]
-    raise AssertionError(f"row {row} of {shard.name} had a key and is gone")
+def _text(ctx: Context, row: int, key: int) -> str:
+    of = units(ctx, text_of(ctx, row))
+    return of.text[int(np.flatnonzero(of.key == np.uint64(key))[0])].as_py().strip()[:200]

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Columns, Context, Removed, RowFunction
-from stages.dedup.corpus import first_rows
-from stages.dedup.record_files import stored
+from stages.dedup.dense import mark, records_of_shard
 from stages.lines.repeats import REPEAT
 from stages.lines.units import Units, units
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads row numbers over all bits
 
 
 def start(ctx: Context) -> RowFunction:
@@ -24,18 +21,18 @@ def start(ctx: Context) -> RowFunction:
     import pyarrow.compute as pc
 
     node: Any = ctx.node
-    base, known = _repeats_of_shard(ctx)
-    mark = _mark(known["row"], known["key"])
-    known, mark = known[order := np.argsort(mark)], mark[order]
+    base, known = records_of_shard(ctx, "repeats", REPEAT)
+    marks = mark(known["row"], known["key"])
+    known, marks = known[order := np.argsort(marks)], marks[order]
     glue = pa.scalar("\n" if node.unit == "line" else "\n\n", pa.large_string())
 
     def cleaned(table: pa.Table) -> Columns:
         of = units(ctx, table["text"])
         dense = table["_row"].to_numpy()[of.owner] + base
-        drops, first = _look_up(dense, of, known, mark)
+        drops, first = _look_up(dense, of, known, marks)
         # The document that holds the first occurrence keeps that one, and loses its repeats inside the same document.
         at = np.flatnonzero(first)
-        drops[at[np.unique(_mark(dense[at], of.key[at]), return_index=True)[1]]] = False
+        drops[at[np.unique(mark(dense[at], of.key[at]), return_index=True)[1]]] = False
         dropped = np.bincount(of.owner[drops], minlength=len(table))
         left = np.bincount(of.owner[~drops], minlength=len(table))
         worded = np.bincount(of.owner[~drops & of.counts], minlength=len(table))
@@ -55,29 +52,10 @@ def start(ctx: Context) -> RowFunction:
     return cleaned
 
 
-def _look_up(dense: np.ndarray, of: Units, known: np.ndarray, mark: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _look_up(dense: np.ndarray, of: Units, known: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return (bool[m]: the unit is repeated; bool[m]: and its document holds the first occurrence)."""
     if not len(known):
         return np.zeros(len(dense), bool), np.zeros(len(dense), bool)
-    at = np.minimum(np.searchsorted(mark, _mark(dense, of.key)), len(mark) - 1)
+    at = np.minimum(np.searchsorted(marks, mark(dense, of.key)), len(marks) - 1)
     hit = of.counts & (known["row"][at] == dense) & (known["key"][at] == of.key)
     return hit, hit & known["first"][at]
-
-
-def _mark(row: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Return uint64[n]: one number for (row, key), to search by."""
-    return key ^ (row.astype(np.uint64) * GOLDEN)
-
-
-def _repeats_of_shard(ctx: Context) -> tuple[int, np.ndarray]:
-    """Return (dense number of the shard's first row, REPEAT[r] of the shard)."""
-    shards = ctx.shards("docs")
-    assert ctx.shard is not None
-    at = [shard.name for shard in shards].index(ctx.shard.name)
-    first = first_rows(s.rows for s in shards)
-    parts = [np.zeros(0, REPEAT)]
-    for key in ctx.keys("repeats"):
-        found = stored(ctx.path("repeats", key, ".npy"))
-        low, high = np.searchsorted(found["row"], first[at : at + 2])
-        parts.append(found[low:high])
-    return int(first[at]), np.concatenate(parts)

@@ -5,18 +5,17 @@ Source: Kamradt 2023 (Needle in a haystack), as Yi reports it (arXiv 2403.04652,
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Interval
+from annotated_types import Interval
 
 from pipeline.bounds import Positive
-from pipeline.contract import ONE, Context, Node, Resources, Result, TaskPhase, one
+from pipeline.contract import Context, Node, Resources, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import HELD_OUT, ID, TEXT, columns_of
-from stages.intervals import interval
+from stages.intervals import rounded
 from stages.measure import MeasureNode
 from stages.needle.facts import fact, sentences, told
 from stages.tokens.tokenizer import ENCODERS
@@ -60,19 +59,12 @@ class Needle(MeasureNode):
     tokens: Positive = 40
     batch_rows: Positive = 16
     threads: Positive = 1
-    resamples: Annotated[int, Ge(100)] = 2000
-    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
-    seed: int = 0
 
     libraries = ENCODERS
 
     @property
     def measured(self) -> str:
         return "found"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return True
 
     def check(self) -> None:
         if sees_both_sides(self.model):
@@ -86,8 +78,6 @@ class Needle(MeasureNode):
 
     def _score(self, ctx: Context, key: str) -> Result:
         import numpy as np
-        import pyarrow as pa
-        import pyarrow.parquet as pq
         import torch
 
         from stages.tokens.encoder import Encoder
@@ -99,29 +89,19 @@ class Needle(MeasureNode):
         hay = self._sentences(ctx, encoder)
         found = self._found(run, encoder, hay)  # [lengths, depths, samples]
         places = [(length, depth, n) for length in self.lengths for depth in self.depths for n in range(self.samples)]
-        with ctx.create(".parquet") as path:
-            names = [f"{length} tokens, depth {depth:g}, {number}" for length, depth, number in places]
-            groups = [f"{length} tokens" for length, _, _ in places]
-            table = pa.table({"id": names, "group": groups, "value": found.ravel()})
-            pq.write_table(table, path, compression="zstd")
+        names = [f"{length} tokens, depth {depth:g}, {number}" for length, depth, number in places]
+        groups = [f"{length} tokens" for length, _, _ in places]
         score = {
             "level": self.level, "depths": list(self.depths), "label": run.config["label"],
             "lengths": [
-                {"length": length, "depths": cells.mean(1).tolist(), **self._mean(cells.ravel())}
+                {"length": length, "depths": cells.mean(1).tolist(), **self.mean_of(cells.ravel())}
                 for length, cells in zip(self.lengths, found, strict=True)
             ],
         }  # fmt: skip
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(score, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        self.write_score(ctx, {"id": names, "group": groups, "value": found.ravel()}, score)
         facts = {f"found_{length}": float(cells.mean()) for length, cells in zip(self.lengths, found, strict=True)}
         ctx.log("looked for needles", **facts)
         return Result(counts={"texts": int(np.size(found))}, facts=facts)
-
-    def _mean(self, values: np.ndarray) -> dict[str, float]:
-        import numpy as np
-
-        low, high = interval(values, np.ones(len(values)), self.resamples, self.level, self.seed)
-        return {"mean": float(values.mean()), "from": low, "to": high}
 
     def _sentences(self, ctx: Context, encoder: Encoder) -> list[list[list[int]]]:
         """Of each document the ids of its sentences, documents in a drawn order."""
@@ -192,7 +172,7 @@ class Needle(MeasureNode):
         return [token for part in (*parts[:place], told_ids, *parts[place:], asked_ids) for token in part]
 
     def figures(self, ctx: Context):
-        score: dict[str, Any] = json.loads(ctx.path("score", ONE[0], ".json").read_text(encoding="utf-8"))
+        score: dict[str, Any] = ctx.read_json("score")
         share = f"{score['level']:.0%}"
         yield {
             "kind": "table",
@@ -206,7 +186,5 @@ class Needle(MeasureNode):
             "kind": "table",
             "title": f"Needles found at any depth: {score['label']}",
             "columns": ["tokens", "found", f"{share} from", "to"],
-            "rows": [
-                [f"{o['length']:,}", *(round(o[key], 4) for key in ("mean", "from", "to"))] for o in score["lengths"]
-            ],
+            "rows": [[f"{one['length']:,}", *rounded(one)] for one in score["lengths"]],
         }

@@ -134,7 +134,7 @@ class Classify(RowNode):
     def open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
 
-        card = json.loads(ctx.path("train", ONE[0], ".json", of="model").read_text(encoding="utf-8"))
+        card = ctx.read_json("train", of="model")
         normaliser = Normaliser(**card["normaliser"])
         model = load(ctx.path("train", ONE[0], ".bin", of="model"))
 

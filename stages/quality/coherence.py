@@ -14,23 +14,23 @@ from typing import TYPE_CHECKING, Annotated
 from annotated_types import Interval
 
 from pipeline.bounds import Positive
-from pipeline.contract import Columns, Context, Node, Removed, RowFunction, RowNode, threshold
+from pipeline.contract import Node, threshold
 from pipeline.errors import RecipeError
-from stages.clean.rules import Rule, apply, columns, histograms
+from stages.clean.rules import Rule, RuleNode
 
 if TYPE_CHECKING:
     import numpy as np
 
     from stages.clean.cut import Cut
 
-RULES = (Rule("min", "coherence", "float32", "min"), Rule("min_valley", "coherence_valley", "float32", "min"))
+RULES = (Rule("min", "coherence", "float32", "min"), Rule("min_valley", "coherence_valley", "float32"))
 FEWEST, MOST = 2, 4096  # blocks
 # Weights are whole multiples of 2^-20, so that sums are exact and no document's value hangs on the others in its batch.
 ONE = 2.0**20
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Coherence(RowNode):
+class Coherence(RuleNode):
     """Add float32 `coherence`, the mean cosine of neighbouring blocks, and float32 `coherence_valley`, the mean cosine
     of the blocks before and behind that border where it is lowest; both in [0, 1], null for a document of fewer than
     `min_blocks` blocks, which stays. Adds `coherence_blocks` int32, too.
@@ -50,9 +50,8 @@ class Coherence(RowNode):
     min_valley: Annotated[float, Interval(ge=-1, le=1)] | None = threshold(None)
 
     version = 2
-    needs = ("text",)
-    reasons = tuple(f"coherence.{rule.field}" for rule in RULES)
-    histograms = histograms(RULES, {})
+    rules = RULES
+    others = {"coherence_blocks": "int32"}  # noqa: RUF012
 
     def check(self) -> None:
         if self.block_words < 5 or self.min_blocks < FEWEST:
@@ -60,16 +59,7 @@ class Coherence(RowNode):
                 "coherence.block_words, min_blocks", f"{self.block_words}, {self.min_blocks}", f"5, {FEWEST} and more"
             )
 
-    def adds(self):
-        return {**columns(RULES), "coherence_blocks": "int32"}
-
-    def open(self, ctx: Context) -> RowFunction:
-        return self._rows
-
-    def decide(self, scores) -> Removed | None:
-        return apply(self, RULES, scores)
-
-    def _rows(self, table) -> Columns:
+    def scores(self, table):
         import numpy as np
         import pyarrow as pa
 
@@ -82,7 +72,7 @@ class Coherence(RowNode):
         if judged.any():
             values[:, judged] = _cohesion(found, np.flatnonzero(judged), self.block_words, blocks[judged])
         added = {rule.column: pa.array(of, mask=~judged) for rule, of in zip(RULES, values, strict=True)}
-        return Columns(added={**added, "coherence_blocks": blocks.astype(np.int32)})
+        return {**added, "coherence_blocks": blocks.astype(np.int32)}
 
 
 def _cohesion(cut: Cut, documents: np.ndarray, block_words: int, blocks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from pipeline.bounds import Positive
-from pipeline.contract import Columns, Context, Node, Resources, RowFunction, RowNode, RowPhase, runtime
+from pipeline.contract import Columns, Context, RowFunction
 from pipeline.errors import DataError
 from stages.documents import TEXT
-from stages.generate.embed import whole_batches
 from stages.generate.loading import open_classifier
+from stages.generate.over_rows import ModelRows
 from stages.wants import ModelFiles
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class HfQuality(RowNode):
+class HfQuality(ModelRows):
     """Add the score of a sequence classifier: float32. Nothing is removed: `select` does that.
 
     model       a `model_folder` node with a classification head
@@ -32,33 +32,13 @@ class HfQuality(RowNode):
     Errors: `DataError` for a folder that has no such head or label.
     """
 
-    docs: Node
     model: ModelFiles
     label: str | None = None
     max_tokens: Positive = 512
-    batch_rows: Positive = 32
-    device: Literal["cpu", "cuda"] = "cpu"
     as_: str = "quality"
-    actors: tuple[Positive, Positive] = runtime((1, 2))
-    commit_rows: Positive | None = runtime(4096)
-
-    libraries = ("transformers", "tokenizers")
 
     def adds(self):
         return {self.as_: "float32"}
-
-    def resources(self) -> Resources:
-        gpus = 1.0 if self.device == "cuda" else 0.0
-        return Resources(gpus=gpus, actors=tuple(self.actors))  # type: ignore[arg-type]
-
-    def phases(self):
-        commit = whole_batches(self.commit_rows, self.batch_rows)
-        return (
-            RowPhase(
-                open=self.open, needs=self.needs, resources=self.resources(), batch_rows=self.batch_rows,
-                commit_rows=commit, reuse="batches",
-            ),
-        )  # fmt: skip
 
     def open(self, ctx: Context) -> RowFunction:
         import torch

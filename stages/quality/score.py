@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from pipeline.contract import ONE, Columns, Context, Node, RowFunction, RowNode
@@ -43,7 +42,7 @@ class Quality(RowNode):
         from stages.quality.calibration import calibrate
         from stages.quality.lines import Normaliser
 
-        card = json.loads(ctx.path("train", ONE[0], ".json", of="model").read_text(encoding="utf-8"))
+        card = ctx.read_json("train", of="model")
         normaliser = Normaliser(**card["normaliser"])
         model = load(ctx.path("train", ONE[0], ".bin", of="model"))
         label = card.get("label", "good")

@@ -138,7 +138,7 @@ class Read(Node):
             yield from ((unit, None) for unit in found.values())
             return
         (first,) = ctx.keys(FIRST)
-        for key, rows in json.loads(ctx.path(FIRST, first, ".json").read_text()):
+        for key, rows in ctx.read_json(FIRST, first):
             yield found[key], rows
 
     def _first_keys(self, ctx: Context) -> Sequence[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pipeline.contract import ONE, Columns, Context, Law, Node, Result, RowFunction, RowPhase, TaskPhase, one
+from pipeline.contract import Columns, Context, Law, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
 from stages.neighbours import groups
@@ -104,6 +104,6 @@ class Calibrate(Node):
         return rows
 
     def figures(self, ctx: Context):
-        facts = json.loads(ctx.path("rewards", ONE[0], ".json").read_text(encoding="utf-8"))
+        facts = ctx.read_json("rewards")
         lines = [f"{facts['prompts']:,} prompts"] + [TWO_VALUES] * (facts["distinct"] == 2)
         yield {"kind": "text", "title": f"Calibrated rewards: {self.reward}", "lines": lines}

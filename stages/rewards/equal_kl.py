@@ -6,20 +6,17 @@ equally far, and never at equal beta. Training overshoots what it was asked for,
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
-
-from annotated_types import Ge, Interval
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pipeline.bounds import AmountAboveZero
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.intervals import interval
+from stages.intervals import Resampled
 from stages.rewards.win_rate import WinRate
 from stages.wants import WinRates
 
@@ -36,7 +33,7 @@ class _Run(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class EqualKl(Node):
+class EqualKl(Resampled):
     """Win rates of several ways of training, where each has gone equally far from the reference: `table/all.json`.
 
     runs       `win_rate` nodes with `nats`, each way of training with two or more strengths
@@ -55,9 +52,6 @@ class EqualKl(Node):
     runs: tuple[WinRates, ...]
     labels: tuple[str, ...]
     kl: AmountAboveZero = 0.5
-    resamples: Annotated[int, Ge(100)] = 2000
-    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
-    seed: int = 0
 
     gives = "table"
 
@@ -89,14 +83,12 @@ class EqualKl(Node):
                 row: dict[str, Any] = {"label": label, "sampling": how}
                 row["measured"] = sorted([run.kl, float(run.rates.mean())] for run in several)
                 rates = _at(self.kl, several)
-                row["win_rate"] = None if rates is None else self._mean(rates)
+                row["win_rate"] = None if rates is None else self.mean_of(rates)
                 if first is not None and rates is not None:
-                    row["against_first"] = self._mean(rates - first)
+                    row["against_first"] = self.mean_of(rates - first)
                 first = rates if label == self.labels[0] else first
                 rows.append(row)
-        with ctx.create(".json") as path:
-            found = {"kl": self.kl, "level": self.level, "rows": rows}
-            path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json({"kl": self.kl, "level": self.level, "rows": rows})
         reached = {f"{row['label']}, {row['sampling']}": row["win_rate"] for row in rows if row["win_rate"] is not None}
         facts = {name: mean["mean"] for name, mean in reached.items()}
         return Result(counts={"prompts": len(np.unique(runs[0].prompts)), "curves": len(rows)}, facts=facts)
@@ -104,18 +96,12 @@ class EqualKl(Node):
     def _run(self, ctx: Context, place: int) -> _Run:
         import pyarrow.parquet as pq
 
-        score = json.loads(ctx.path("score", ONE[0], ".json", of=("runs", place)).read_text(encoding="utf-8"))
+        score = ctx.read_json("score", of=("runs", place))
         table = pq.read_table(ctx.path("score", ONE[0], ".parquet", of=("runs", place)))
         return _Run(score["kl"]["mean"], table["id"].to_pylist(), table["value"].to_numpy())
 
-    def _mean(self, values: np.ndarray) -> dict[str, float]:
-        import numpy as np
-
-        low, high = interval(values, np.ones(len(values)), self.resamples, self.level, self.seed)
-        return {"mean": float(values.mean()), "from": low, "to": high}
-
     def figures(self, ctx: Context):
-        found = json.loads(ctx.path("table", ONE[0], ".json").read_text(encoding="utf-8"))
+        found = ctx.read_json("table")
         rows = [
             [
                 row["sampling"], row["label"], ", ".join(f"{kl:.2f}" for kl, _ in row["measured"]),

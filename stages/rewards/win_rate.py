@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
-
-from annotated_types import Ge, Interval
+from typing import TYPE_CHECKING, Any
 
 from pipeline.bounds import Positive
-from pipeline.contract import ONE, Context, Law, Node, Result, TaskPhase, one
+from pipeline.contract import Context, Law, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
-from stages.intervals import interval
+from stages.intervals import rounded
 from stages.measure import MeasureNode
-from stages.number_columns import check_numbers, numbers_of
 from stages.rewards.tilting import Kind
 
 if TYPE_CHECKING:
-    import numpy as np
+    pass
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -48,19 +44,12 @@ class WinRate(MeasureNode):
     sampling: Kind = "plain"
     n: Positive = 1
     nats: tuple[str, str] | None = None
-    resamples: Annotated[int, Ge(100)] = 2000
-    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
-    seed: int = 0
 
     stream = "policy"
 
     @property
     def measured(self) -> str:
         return "win rate"
-
-    @property
-    def higher_is_better(self) -> bool:
-        return True
 
     def check(self) -> None:
         for field, columns in (("policy", columns_of(self.policy)), ("reference", columns_of(self.reference))):
@@ -80,8 +69,6 @@ class WinRate(MeasureNode):
 
     def _score(self, ctx: Context, key: str) -> Result:
         import numpy as np
-        import pyarrow as pa
-        import pyarrow.parquet as pq
 
         from stages.rewards.tilting import wins
 
@@ -96,14 +83,11 @@ class WinRate(MeasureNode):
             raise DataError("win_rate.policy, reference", found, "answers to the same prompts", "generate: samples")
         values = np.array(list(rates.values()))
         score: dict[str, Any] = {"sampling": self.sampling, "n": self.n, "level": self.level}
-        score["win_rate"] = self._mean(values)
+        score["win_rate"] = {"prompts": len(values), **self.mean_of(values)}
         if self.nats is not None:
-            score["kl"] = self._mean(np.array(self._divergences(ctx, rates)))
-        with ctx.create(".parquet") as path:
-            nothing = pa.nulls(len(rates), pa.string())
-            pq.write_table(pa.table({"id": list(rates), "group": nothing, "value": values}), path, compression="zstd")
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(score, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+            divergences = np.array(self._divergences(ctx, rates))
+            score["kl"] = {"prompts": len(divergences), **self.mean_of(divergences)}
+        self.write_score(ctx, {"id": list(rates), "value": values}, score)
         prompts = len(policy.keys() | reference.keys())
         facts = {name: score[name]["mean"] for name in ("win_rate", "kl") if name in score}
         return Result(counts={"prompts": prompts, "compared": len(rates), "few": prompts - len(rates)}, facts=facts)
@@ -130,20 +114,10 @@ class WinRate(MeasureNode):
             sums[str(prompt)] = (total + other - own, number + 1)
         return [total / number for total, number in (sums[prompt] for prompt in rates if prompt in sums)]
 
-    def _mean(self, values: np.ndarray) -> dict[str, float | int]:
-        import numpy as np
-
-        low, high = interval(values, np.ones(len(values)), self.resamples, self.level, self.seed)
-        return {"prompts": len(values), "mean": float(values.mean()), "from": low, "to": high}
-
     def figures(self, ctx: Context):
-        found = json.loads(ctx.path("score", ONE[0], ".json").read_text(encoding="utf-8"))
+        found = ctx.read_json("score")
         names = {"win_rate": "win rate", "kl": "divergence from the reference, nats per answer"}
-        rows = [
-            [name, *(round(found[key][part], 4) for part in ("mean", "from", "to"))]
-            for key, name in names.items()
-            if key in found
-        ]
+        rows = [[name, *rounded(found[key])] for key, name in names.items() if key in found]
         how = self.sampling if self.sampling == "plain" else f"{self.sampling} of {self.n}"
-        columns = ["", "mean", f"{self.level:.0%} from", "to"]
+        columns = ["", *self.mean_columns()]
         yield {"kind": "table", "title": f"Policy against reference: {how}", "columns": columns, "rows": rows}

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.contract import Context, Result, Shard
-from stages.dedup.corpus import first_rows
-from stages.dedup.record_files import save
+from pipeline.contract import Context, Result
+from stages.dedup.dense import range_names, shards_and_firsts, text_of
+from stages.dedup.record_files import put
 from stages.dedup.union_find import grouped, may_repeat
 from stages.substrings.units import places
 from stages.substrings.windows import ranges_of, read_windows
@@ -20,7 +20,7 @@ SHOWN = 10  # passages that stand most often
 
 def task_keys(ctx: Context) -> Sequence[str]:
     """Return one key per range."""
-    return tuple(f"{index:06d}" for index in range(ranges_of(ctx)))
+    return range_names(ranges_of(ctx))
 
 
 def run(ctx: Context, key: str) -> Result:
@@ -28,12 +28,11 @@ def run(ctx: Context, key: str) -> Result:
     with the second as its place.
     """
     node: Any = ctx.node
-    shards, index = ctx.shards("docs"), int(key)
     keys, rows, ats = [np.zeros((0, 2), np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.uint32)]
     total = 0
-    for shard, first in zip(shards, first_rows(s.rows for s in shards), strict=False):
+    for shard, first in shards_and_firsts(ctx):
         files, bounds = (ctx.path("windows", shard.name, ext) for ext in (".npy", "-bounds.npy"))
-        found = read_windows(files, bounds, index)
+        found = read_windows(files, bounds, int(key))
         total += len(found)
         keys.append(found["key"])
         rows.append(found["row"].astype(np.int64) + first)
@@ -54,8 +53,7 @@ def run(ctx: Context, key: str) -> Result:
     copies = np.empty(int(copy.sum()), COPY)
     copies["row"], copies["at"] = row[order[copy]], at[order[copy]]
     copies["first_row"], copies["first_at"] = row[order[of[copy]]], at[order[of[copy]]]
-    with ctx.create(".npy") as path:
-        save(path, copies[np.lexsort((copies["at"], copies["row"]))])
+    put(ctx, ".npy", copies[np.lexsort((copies["at"], copies["row"]))])
     top = np.lexsort((begins, -sizes))[: SHOWN * node.length]
     most = [[int(sizes[i]), int(row[order[begins[i]]]), int(at[order[begins[i]]])] for i in top if sizes[i] > 1]
     repeated = sizes[sizes > 1]
@@ -76,24 +74,12 @@ def most_repeated(ctx: Context) -> list[tuple[str, int]]:
     """Return (text, copies) of the passages that stand most often. Of windows that overlap the first one is shown."""
     node: Any = ctx.node
     found = [entry for key in ctx.keys("copies") for entry in ctx.result("copies", key).facts["most"]]
-    shards = ctx.shards("docs")
-    first = first_rows(s.rows for s in shards)
     shown: list[tuple[str, int]] = []
     taken: list[tuple[int, int]] = []
     for copies, row, at in sorted(found, key=lambda entry: (-entry[0], entry[1], entry[2])):
         if len(shown) < SHOWN and all(row != r or abs(at - a) >= node.length for r, a in taken):
             taken.append((row, at))
-            shard = int(np.searchsorted(first, row, side="right")) - 1
-            shown.append((_text(ctx, shards[shard], row - int(first[shard]), at), copies))
-    return shown
-
-
-def _text(ctx: Context, shard: Shard, row: int, at: int) -> str:
-    node: Any = ctx.node
-    for _, table in ctx.rows(["_row", "text"], shards=[shard], only=np.array([row])):
-        here = np.flatnonzero(table["_row"].to_numpy() == row)
-        if len(here):
-            words = places(table["text"].slice(int(here[0]), 1), node.unit)
+            words = places(text_of(ctx, row), node.unit)
             passage = words.data[words.first[at] : words.last[at + node.length - 1]]
-            return bytes(passage).decode()[:200]
-    raise AssertionError(f"row {row} of {shard.name} had a passage and is gone")
+            shown.append((bytes(passage).decode()[:200], copies))
+    return shown

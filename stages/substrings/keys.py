@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.contract import Context, Result, contiguous
 from stages.dedup.key_files import KeyFile, range_count
-from stages.dedup.record_files import fixed_width, save
+from stages.dedup.record_files import fixed_width, put
 from stages.substrings.units import anchors, gram_of, words_of
 
 if TYPE_CHECKING:
@@ -56,8 +56,7 @@ class AnchorWriter:
         names = fixed_width(pa.concat_arrays(self.ids) if self.ids else pa.array([], pa.string()))
         found = np.zeros(len(names), np.dtype([("row", "<u4"), ("id", names.dtype)]))
         found["row"], found["id"] = np.concatenate(self.rows), names
-        with self.ctx.create("-ids.npy") as path:
-            save(path, found)
+        put(self.ctx, "-ids.npy", found)
         return Result({"documents": self.documents, "words": self.words, "keys": keys})
 
 

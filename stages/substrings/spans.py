@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.contract import Context
 from stages.dedup.corpus import first_rows, locate
+from stages.dedup.dense import records_of_shard
 from stages.dedup.record_files import stored
 from stages.substrings.copies import COPY
-from stages.substrings.repeats import slices_of_shard
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def spans_of_shard(ctx: Context) -> CopiedSpans:
     it repeats, so the first window stays.
     """
     node: Any = ctx.node
-    base, copies = slices_of_shard(ctx, "copies", COPY)
+    base, copies = records_of_shard(ctx, "copies", COPY)
     row, from_row, length = copies["row"], copies["first_row"], node.length
     at, from_at = copies["at"].astype(np.int64), copies["first_at"].astype(np.int64)
     start, shift = at.copy(), from_at - at

@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pipeline.bounds import Positive, ShareAboveZero
+from annotated_types import Ge
+
+from pipeline.bounds import ShareAboveZero
 from pipeline.contract import Context, Node, Phase, RowFunction, RowNode, RowPhase, ShardPhase, threshold
-from pipeline.errors import RecipeError
 from stages.dedup.phase_files import beyond, opener, tasks
 
 
@@ -43,7 +44,7 @@ class SubstringDedup(RowNode):
     """
 
     docs: Node | tuple[Node, ...]
-    length: Positive = 50
+    length: Annotated[int, Ge(2)] = 50
     unit: Literal["word", "char", "auto"] = "auto"
     match: Literal["words", "bytes"] = "words"
     keep: Literal["first", "none"] = threshold("first")
@@ -95,10 +96,6 @@ class SubstringDedup(RowNode):
                 "rows": [[text, copies] for text, copies in most_repeated(ctx)],
             }
         ]
-
-    def check(self) -> None:
-        if self.length < 2:
-            raise RecipeError("substring_dedup.length", f"{self.length}", "at least 2 words; usual are 50")
 
     def predict_bytes(self, rows: int, text_bytes: int) -> int:
         return 256 * 1024 + rows * 60 + text_bytes  # a tenth of the text repeated; at most nine times the text

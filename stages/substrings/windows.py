@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.contract import Context, Result
+from stages.dedup.dense import mark, records_of_shard
 from stages.dedup.key_files import range_count, range_of
-from stages.dedup.record_files import RecordFile, damaged, save, stored
-from stages.substrings.repeats import repeats_of_shard
+from stages.dedup.record_files import RecordFile, damaged, put, stored
+from stages.substrings.repeats import REPEAT
 from stages.substrings.units import Anchors, anchors, as_written, gram_of, window_keys, words_of
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 WINDOW = np.dtype([("key", "<u8", (2,)), ("row", "<u4"), ("at", "<u4")])
 BLOCK = 1 << 20  # windows that are split by range together
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 / golden ratio: spreads row numbers over all bits
 
 
 def start(ctx: Context) -> WindowWriter:
@@ -48,7 +48,7 @@ class WindowWriter:
 
     def __init__(self, ctx: Context) -> None:
         self.ctx, self.ranges = ctx, ranges_of(ctx)
-        base, found = repeats_of_shard(ctx)
+        base, found = records_of_shard(ctx, "repeats", REPEAT)
         self.base, self.marks = base, np.unique(mark(found["row"], found["key"]))
         self._open = ExitStack()
         self.file = RecordFile(self._open.enter_context(ctx.create(".npy")), WINDOW)
@@ -98,8 +98,7 @@ class WindowWriter:
             self._write(self.waiting)
         self.file.close()
         self._open.close()
-        with self.ctx.create("-bounds.npy") as path:
-            save(path, np.concatenate(self.bounds))
+        put(self.ctx, "-bounds.npy", np.concatenate(self.bounds))
         return Result({"windows": self.file.count})
 
 
@@ -110,8 +109,3 @@ def read_windows(path: Path, bounds: Path, index: int) -> np.ndarray:
         raise damaged(f"windows {path}", f"{len(records)} of {blocks[-1, -1]} windows")
     parts = [records[low:high] for low, high in blocks[:, index : index + 2]]
     return np.concatenate([np.zeros(0, WINDOW), *parts])
-
-
-def mark(row: np.ndarray, key: np.ndarray) -> np.ndarray:
-    """Return uint64[n]: one number for (row, key), to search by. Equal ones of other pairs only cost a comparison."""
-    return key ^ (row.astype(np.uint64) * GOLDEN)

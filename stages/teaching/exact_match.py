@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.contract import Columns, Node
 from pipeline.errors import RecipeError
+from stages.batches import BatchNode
 from stages.documents import TEXT, columns_of
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExactMatch(RowNode):
+class ExactMatch(BatchNode):
     """Add a bool: whether the text is the expected answer, but for case, punctuation, English articles and white space.
 
     expected  a column of answers; where it is null, so is the match
@@ -44,17 +45,14 @@ class ExactMatch(RowNode):
     def adds(self) -> Mapping[str, str]:
         return {self.as_: "bool"}
 
-    def open(self, ctx: Context) -> RowFunction:
+    def rows(self, table: pa.Table) -> Columns:
         import pyarrow as pa
 
         from stages.teaching.answers import normalised
 
-        def rows(table: pa.Table) -> Columns:
-            texts = table[TEXT].to_pylist()
-            if not self.whole:
-                texts = [text.strip().partition("\n")[0] for text in texts]
-            pairs = zip(texts, table[self.expected].to_pylist(), strict=True)
-            found = [None if expected is None else normalised(text) == normalised(expected) for text, expected in pairs]
-            return Columns(added={self.as_: pa.array(found, pa.bool_())})
-
-        return rows
+        texts = table[TEXT].to_pylist()
+        if not self.whole:
+            texts = [text.strip().partition("\n")[0] for text in texts]
+        pairs = zip(texts, table[self.expected].to_pylist(), strict=True)
+        found = [None if expected is None else normalised(text) == normalised(expected) for text, expected in pairs]
+        return Columns(added={self.as_: pa.array(found, pa.bool_())})

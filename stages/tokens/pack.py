@@ -211,14 +211,13 @@ class Pack(Node):
             "shards": shards,
         }
         assert not dtypes, "shards of one vocabulary differ in dtype"
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(meta, indent=1, sort_keys=True) + "\n")
+        ctx.write_json(meta)
         with ctx.create("/tokenizer.json") as path:
             path.write_text(text, encoding="utf-8")
         return Result(counts=totals, facts=pass_on_given(ctx))
 
     def figures(self, ctx: Context):
-        meta = json.loads(ctx.path("meta", "all", ".json").read_text())
+        meta = ctx.read_json("meta")
         results = [ctx.result("pack", key) for key in ctx.keys("pack")]
         capacity = meta["rows"] * (self.length + 1)
         rows = [

@@ -27,7 +27,6 @@ rows only.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,7 +78,7 @@ class PackedRows:
     @classmethod
     def of(cls, ctx: Context, of: Of) -> PackedRows:
         """The rows of a finished pack node that is an input."""
-        meta = json.loads(ctx.path("meta", "all", ".json", of=of).read_text())
+        meta = ctx.read_json("meta", of=of)
         rows = cls.described(meta, lambda key, ext: ctx.stored("pack", key, ext, of=of))
         text = ctx.path("meta", "all", "/tokenizer.json", of=of).read_bytes()
         definition = Definition(text.decode())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pipeline.contract import Columns, Context, Node, RowFunction, RowNode
+from pipeline.contract import Columns, Node
 from pipeline.errors import RecipeError
+from stages.batches import BatchNode
 from stages.documents import TEXT, columns_of
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CallMatch(RowNode):
+class CallMatch(BatchNode):
     """Hold a call, written `weather(city="Lyon", days=3)`, against the right one. It is parsed, so the order of the
     arguments and the form of a value do not count, and words in common count for nothing.
 
@@ -44,20 +45,17 @@ class CallMatch(RowNode):
     def adds(self):
         return {"call_reward": "float32", "call_exact": "bool", "call_error": "string"}
 
-    def open(self, ctx: Context) -> RowFunction:
+    def rows(self, table: pa.Table) -> Columns:
         import pyarrow as pa
 
         from stages.tools.call import grade
 
-        def rows(table: pa.Table) -> Columns:
-            columns = (table[name].to_pylist() for name in (self.answer, self.expected))
-            found = [grade(answer or "", expected or "") for answer, expected in zip(*columns, strict=True)]
-            return Columns(
-                added={
-                    "call_reward": pa.array([one.reward for one in found], pa.float32()),
-                    "call_exact": pa.array([one.error is None for one in found], pa.bool_()),
-                    "call_error": pa.array([one.error or "none" for one in found], pa.string()),
-                }
-            )
-
-        return rows
+        columns = (table[name].to_pylist() for name in (self.answer, self.expected))
+        found = [grade(answer or "", expected or "") for answer, expected in zip(*columns, strict=True)]
+        return Columns(
+            added={
+                "call_reward": pa.array([one.reward for one in found], pa.float32()),
+                "call_exact": pa.array([one.error is None for one in found], pa.bool_()),
+                "call_error": pa.array([one.error or "none" for one in found], pa.string()),
+            }
+        )

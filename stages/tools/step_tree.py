@@ -18,12 +18,12 @@ from typing import Annotated, Literal
 from annotated_types import Ge
 
 from pipeline.bounds import Amount, AmountAboveZero, Positive, ShareAboveZero
-from pipeline.contract import ONE, Context, Node, Resources, Result, TaskPhase, one, runtime
+from pipeline.contract import Context, Node, Resources, Result, TaskPhase, one, runtime
 from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, TEXT, columns_of
-from stages.generate.embed import whole_batches
 from stages.generate.lm import Sampling
 from stages.generate.loading import check_model, libraries_of, open_model
+from stages.generate.over_rows import whole_batches
 from stages.generate.prompt import Template
 from stages.new_base import NewBaseNode, NewRowsWriter
 from stages.tools.forest import OWN, FolderWriter, Forest, TreeWriter
@@ -165,7 +165,7 @@ class StepTree(NewBaseNode):
         return Result(counts={"pairs": depths.total()}, facts=facts)
 
     def figures(self, ctx: Context):
-        facts = json.loads(ctx.path("rewards", ONE[0], ".json").read_text(encoding="utf-8"))
+        facts = ctx.read_json("rewards")
         note = f"Rewards of answers lie between {facts['low']:g} and {facts['high']:g}."
         rows = [[int(depth), number] for depth, number in facts["depths"].items()]
         yield {"kind": "table", "title": "Pairs of steps", "columns": ["depth", "pairs"], "rows": rows, "note": note}

@@ -7,18 +7,14 @@ of the chance in training the seeds speak, which is why they must agree.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from annotated_types import Interval
-
-from pipeline.bounds import Positive
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
-from stages.intervals import interval
+from stages.intervals import Resampled, interval
 from stages.measure import MeasureNode
 from stages.wants import Scored
 
@@ -27,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Ablation(Node):
+class Ablation(Resampled):
     """Differences between arms and the first arm, with their intervals: in held-out bits per byte, or in the mean of a
     column. Writes `table/all.json`.
 
@@ -43,9 +39,6 @@ class Ablation(Node):
 
     runs: tuple[Scored, ...]
     labels: tuple[str, ...]
-    resamples: Positive = 2000
-    level: Annotated[float, Interval(gt=0, lt=1)] = 0.95
-    seed: int = 0
 
     gives = "table"
 
@@ -59,26 +52,15 @@ class Ablation(Node):
         if len(kinds := {(run.kind(), _unit([run]).better) for run in self.runs}) > 1:
             found = " and ".join(f"{kind} ({better} is better)" for kind, better in sorted(kinds))
             raise RecipeError("ablation.runs", found, "evaluations alone, or measures alone, with one better side")
-        if self.resamples < 100 or not 0 < self.level < 1:
-            raise RecipeError("ablation.resamples, level", f"{self.resamples}, {self.level}", "100 and more, a share")
 
     def phases(self):
         return (TaskPhase(name="table", keys=one, run=self._table),)
 
     def figures(self, ctx: Context):
-        found = json.loads(ctx.path("table", ONE[0], ".json").read_text(encoding="utf-8"))
-        share = f"{self.level:.0%}"
+        found = ctx.read_json("table")
         unit = _unit(self.runs)
-        columns = [
-            "arm",
-            "source",
-            "documents",
-            unit.name,
-            f"{unit.better} than the first",
-            f"{share} from",
-            "to",
-            "real",
-        ]
+        ends = [f"{unit.better} than the first", *self.mean_columns()[1:]]
+        columns = ["arm", "source", "documents", unit.name, *ends, "real"]
         yield {"kind": "table", "title": f"Arms against {self.labels[0]}", "columns": columns, "rows": rows_of(found)}
         yield {"kind": "text", "title": "In words", "lines": found["words"]}
 
@@ -104,8 +86,7 @@ class Ablation(Node):
             arms.append({"arm": label, "groups": of})
         found = {"arms": arms, "seeds": seeds, "level": self.level, "unit": unit.name}
         found["words"] = [_words(arm, self.labels[0], seeds, self.level, unit) for arm in arms[1:]]
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json(found)
         facts = {arm["arm"]: arm["groups"]["all"]["mean"] for arm in arms}
         return Result(counts={"documents": len(size)}, facts=facts)
 

@@ -104,14 +104,8 @@ def model_card(node: Node, run: TrainedModel, form: str, dtype: str, fingerprint
         else "",
         made="Pre-training" if here else "A model from elsewhere",
         stored=STORED.get(form, "a plain Llama"),
-        task="sentence-similarity"
-        if form == "sentence_transformers"
-        else "feature-extraction"
-        if pools
-        else "fill-mask"
-        if fills
-        else "text-generation",
-        library="sentence-transformers" if form == "sentence_transformers" else "transformers",
+        task=task,
+        library="sentence-transformers" if embeds else "transformers",
         usage=usage,
         dtype=dtype,
         warning=WARNING if factors else "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,16 +64,12 @@ class Compare(Node):
             }
             for label, report in self._reports(ctx)
         ]
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps({"runs": rows}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json({"runs": rows})
         return Result(counts={"runs": len(rows)}, facts={row["label"]: row["bits_per_byte"] for row in rows})
 
     def _reports(self, ctx: Context) -> list[tuple[str, dict[str, Any]]]:
         """(label, report of the evaluation) of every run."""
-        reports = [
-            json.loads(ctx.path("score", "all", ".json", of=("runs", i)).read_text(encoding="utf-8"))
-            for i in range(len(self.runs))
-        ]
+        reports = [ctx.read_json("score", of=("runs", i)) for i in range(len(self.runs))]
         labels = list(self.labels)
         for report in reports if not labels else ():
             name, number = report["run"]["label"], 2

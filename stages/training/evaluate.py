@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Literal
 
@@ -122,8 +121,7 @@ class Evaluate(Node):
             "run": run.config,
             "curves": run.curves(),
         }
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(report, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json(report)
         ctx.log("evaluated", **totals)
         counts = {"documents": len(names) + sum(skipped.values()), "scored": len(names), **skipped}
         return Result(counts=counts, facts=totals)
@@ -186,7 +184,7 @@ class Evaluate(Node):
         return [{"prompt": p, "text": decoder.decode(ids)} for p, ids in zip(prompts, written, strict=True)]
 
     def figures(self, ctx: Context):
-        report = json.loads(ctx.path("score", "all", ".json").read_text(encoding="utf-8"))
+        report = ctx.read_json("score")
         label, total = report["run"]["label"], report["held_out"]
         rows = [[name, *_row(values)] for name, values in [("all", total), *sorted(report["sources"].items())][:50]]
         yield {

@@ -11,13 +11,12 @@ arXiv 2305.10429), of which `domain_step` is one update at the end and not the r
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pipeline.bounds import Amount, AmountAboveZero, Positive, Share
-from pipeline.contract import ONE, Columns, Context, Node, Result, RowFunction, RowPhase, TaskPhase, one
+from pipeline.contract import Columns, Context, Node, Result, RowFunction, RowPhase, TaskPhase, one
 from pipeline.errors import DataError, RecipeError
 from stages.chance import WHOLE, draws, share_limit
 from stages.documents import HELD_OUT, ID, LOG_PRIOR, REF_LOSS, REF_TOKENS, columns_of
@@ -127,8 +126,7 @@ class LossWeights(Node):
             }
             for name, s in sorted(sums.items())
         }  # fmt: skip
-        with ctx.create(".json") as path:
-            path.write_text(json.dumps(bands, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        ctx.write_json(bands)
         counts = {"documents": int(sum(s[0] for s in sums.values())), "domains": len(bands)}
         return Result(counts=counts)
 
@@ -173,7 +171,7 @@ class LossWeights(Node):
     def _open(self, ctx: Context) -> RowFunction:
         import numpy as np
 
-        bands = json.loads(ctx.path("bands", ONE[0], ".json").read_text(encoding="utf-8"))
+        bands = ctx.read_json("bands")
 
         def rows(table: pa.Table) -> Columns:
             score, domains = self._scores(table), self._domains(table)
@@ -186,7 +184,7 @@ class LossWeights(Node):
         return rows
 
     def figures(self, ctx: Context) -> Iterator[dict[str, Any]]:
-        bands = json.loads(ctx.path("bands", ONE[0], ".json").read_text(encoding="utf-8"))
+        bands = ctx.read_json("bands")
         largest = sorted(bands.items(), key=lambda item: (-item[1]["tokens"], item[0]))[:SHOWN]
         yield {
             "kind": "table",

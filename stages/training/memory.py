@@ -5,49 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
-from models.adapter import Adapter
 from models.loss_choice import Form
 from models.memory import PeakBytes, StateBytes, checkpoint_bytes, peak_bytes, state_bytes
-from models.objective import Objective
-from models.optimiser import Optimiser
-from models.presets import Llama
 from pipeline.errors import TooLittleMemory
 from pipeline.quantities import size
 
 if TYPE_CHECKING:
     import torch
 
+    from stages.training.settings import TrainingSettings
+
 CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-class Settings(Protocol):
-    """What memory depends on, of a node or of a training."""
-
-    @property
-    def model(self) -> Llama: ...
-    @property
-    def objective(self) -> Objective: ...
-    @property
-    def optimizer(self) -> Optimiser: ...
-    @property
-    def adapter(self) -> Adapter | None: ...
-    @property
-    def batch_rows(self) -> int: ...
-    @property
-    def micro_batches(self) -> int: ...
-    @property
-    def shard(self) -> int: ...
-    @property
-    def precision(self) -> Literal["auto", "fp32", "bf16"]: ...
-    @property
-    def recompute(self) -> bool: ...
-    @property
-    def save_aside(self) -> bool: ...
-
-
-def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> PeakBytes:
+def peak_of(run: TrainingSettings, vocab_size: int, length: int, processes: int) -> PeakBytes:
     """What the fullest of so many processes will hold."""
     form: Form | Literal["auto"] = getattr(run.objective, "form", "kept")
     return peak_bytes(
@@ -66,13 +39,13 @@ def peak_of(run: Settings, vocab_size: int, length: int, processes: int) -> Peak
     )
 
 
-def file_bytes(run: Settings, vocab_size: int) -> int:
+def file_bytes(run: TrainingSettings, vocab_size: int) -> int:
     """Of the published weights and the two checkpoints that are kept."""
     state = state_bytes(run.model, vocab_size, optimizer=run.optimizer, adapter=run.adapter)
     return state.weights + 2 * checkpoint_bytes(state, adapted=run.adapter is not None)
 
 
-def check_memory(run: Settings, vocab_size: int, length: int, processes: int, device: torch.device) -> None:
+def check_memory(run: TrainingSettings, vocab_size: int, length: int, processes: int, device: torch.device) -> None:
     """Raises TooLittleMemory when the processes of this machine, or the one of this device, will hold too much."""
     here, peak = int(os.environ.get("LOCAL_WORLD_SIZE", "1")), peak_of(run, vocab_size, length, processes)
     if device.type == "cuda":

@@ -57,7 +57,7 @@ def mixture_figures(ctx: Context, asked: Sequence[float]) -> Iterator[dict[str, 
         import pyarrow.parquet as pq
 
         rows = pq.read_table(ctx.path("train", "all", "/steps.parquet"), columns=["rows"])["rows"]
-        run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
+        run = ctx.read_json("train", ext="/config.json")
         yield mixture_table(asked, run, rows.combine_chunks().flatten().to_numpy())
 
 

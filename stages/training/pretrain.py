@@ -11,7 +11,6 @@ the event log. With a mixture the global row numbers count through its sources i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -122,7 +121,7 @@ class Pretrain(TrainingSettings):
 
     def figures(self, ctx: Context):
         weighted = isinstance(self.weighting, LossShaped)
-        run = json.loads(ctx.path("train", "all", "/config.json").read_text(encoding="utf-8"))
+        run = ctx.read_json("train", ext="/config.json")
         if self.adapter is not None:
             yield against_full(self, run["vocab_size"])
         for measured in filter(None, run.get("similarities", ())):

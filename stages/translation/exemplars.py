@@ -73,7 +73,6 @@ class Exemplars(Node):
     seed: int = 0
     as_: str = "shots"
 
-    version = 1
     libraries = ("tokenizers",)
     reasons = ("exemplars.no_language", "exemplars.shown")
 
@@ -164,7 +163,7 @@ class Exemplars(Node):
     def _open(self, ctx: Context) -> RowFunction:
         import pyarrow as pa
 
-        sets = json.loads(ctx.path("sets", ONE[0], ".json").read_text(encoding="utf-8"))
+        sets = ctx.read_json("sets")
         shots = {lang: one["shots"] for lang, one in sets.items()}
         shown = {lang: set(one["shown"]) for lang, one in sets.items()}
 

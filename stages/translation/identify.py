@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from pipeline.contract import ONE, Context
@@ -22,7 +20,7 @@ def open_identify(ctx: Context, place: str, classifier: bool, own: bool) -> Iden
     the field `model`, or lid.176.
     """
     if classifier:
-        card = json.loads(Path(ctx.path("train", ONE[0], ".json", of="classifier")).read_text(encoding="utf-8"))
+        card = ctx.read_json("train", of="classifier")
         normaliser = Normaliser(**card["normaliser"])
         model = load(ctx.path("train", ONE[0], ".bin", of="classifier"))
     else:

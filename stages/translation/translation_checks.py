@@ -65,7 +65,6 @@ class TranslationChecks(RowNode):
     min_round_trip: Amount | None = threshold(40.0)
     as_: str = "translation"
 
-    version = 1
     reasons = tuple(
         f"translation_checks.{rule}"
         for rule in ("copy", "repetition", "length", "source_language", "target_language", "round_trip")
