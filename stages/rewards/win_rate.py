@@ -12,6 +12,7 @@ from pipeline.errors import DataError, RecipeError
 from stages.documents import ID, columns_of
 from stages.intervals import rounded
 from stages.measure import MeasureNode
+from stages.number_columns import check_numbers, numbers_of
 from stages.rewards.tilting import Kind
 
 if TYPE_CHECKING:
