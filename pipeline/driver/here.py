@@ -16,12 +16,12 @@ from pipeline.driver.at_work import AtWork
 from pipeline.driver.jobs import Begun, Done, Ended, Failed, Job, Jobs, Logged, Message, Post
 from pipeline.errors import Stopped
 from pipeline.files.address import Address
-from pipeline.files.secrets import masked_trace
+from pipeline.files.secrets import masked_error, masked_trace
 from pipeline.results.binding import Binding
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts
 from pipeline.worker.fresh import run_fresh
-from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, peak_memory, portable, try_part
+from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, peak_memory, try_part
 from pipeline.worker.tasks import run_task
 
 
@@ -97,7 +97,7 @@ class Here:
                 try:
                     opened.prepare(phase.binding, phase.spec())
                 except Exception as error:
-                    post(Failed(joined[index][0], "load", portable(error), masked_trace()))
+                    post(Failed(joined[index][0], "load", masked_error(error), masked_trace()))
                     return index
         return len(phases)
 

@@ -10,7 +10,7 @@ from typing import Any
 from pipeline.contract import Node
 from pipeline.driver.jobs import Begun, Done, Ended, Failed, Logged, Message, Told
 from pipeline.errors import NodeFailed
-from pipeline.files.secrets import masked
+from pipeline.files.secrets import masked, masked_error
 from pipeline.progress.watcher import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
 from pipeline.results.receipts import Receipt
 
@@ -68,8 +68,7 @@ class Reporter:
 
     def failed(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
         """A task has failed."""
-        if (text := masked(str(error))) != str(error):  # a library's; our own errors are masked when they are made
-            error = RuntimeError(f"{type(error).__name__}: {text}")
+        error = masked_error(error)
         self.failed_nodes.add(node)
         self.failures.append(Failure(self.names[node], key, error))
         self.notify(TaskFailed(self.names[node], key, error, masked(trace)))

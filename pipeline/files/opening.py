@@ -15,18 +15,21 @@ or come from the machine's role. Those in an address work (`s3://KEY:SECRET@buck
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import StoreError
 from pipeline.files.address import Address
 from pipeline.files.secrets import masked
 
 if TYPE_CHECKING:
-    from obstore.store import ObjectStore
+    from obstore.store import ClientConfig, ObjectStore
 
 S3, AZURE = ("s3", "s3a"), ("az", "azure")
 SCHEMES = (*S3, "gs", *AZURE, "abfs", "abfss")
@@ -37,6 +40,9 @@ REGION = re.compile(
     r"the region '[^']*' is wrong|400 Bad Request: *(?:\n|$)"  # of a HEAD, which has no answer that would say more
 )
 ROLE = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")  # what gives a machine's role its credentials
+NOWHERE = "255.255.255.255"
+CLOUD = re.compile(r"AWS_|AZURE_|GOOGLE_|IDENTITY_|MSI_")  # variables that may name a server which gives credentials
+CLOUDS = (".amazonaws.com", ".googleapis.com", ".google.internal", ".microsoftonline.com", "169.254.0.0/16")
 CAUSES = (  # of the innermost cause in what the library tells of itself
     re.compile(r'Os \{[^}]*message: "([^"]+)"', re.DOTALL),
     re.compile(r'Custom \{[^}]*error: "([^"]+)"', re.DOTALL),
@@ -60,7 +66,7 @@ def connect(address: Address) -> ObjectStore:
     try:
         return from_url(
             url, config=options,  # pyright: ignore[reportArgumentType, reportCallIssue]
-            client_options={"allow_http": plain, "connect_timeout": "10s", "timeout": "300s"},
+            client_options={"allow_http": plain, "connect_timeout": "10s", "timeout": "300s", **_elsewhere(options)},
             retry_config={"max_retries": 5, "retry_timeout": timedelta(minutes=1)},
         )  # fmt: skip
     except exceptions.UnknownConfigurationKeyError as error:
@@ -97,6 +103,22 @@ def _arguments(address: Address) -> tuple[str, dict[str, Any]]:
     for name in IGNORED:
         options.pop(name, None)
     return url.rstrip("/"), options
+
+
+def _elsewhere(options: Mapping[str, Any]) -> ClientConfig:
+    """Return the settings with which obstore reaches only the hosts that the user has named, and a cloud's own.
+
+    It follows redirects of reads to any host, and takes a session token along, and in `Referer` a signature; no setting
+    forbids that. So all other hosts lie behind a proxy that no network leads to. Not where the user's own proxy is
+    needed, and another port of a named host is not told from it.
+    """
+    endpoint = str(options.get("endpoint", ""))
+    host, proxies = urlsplit(endpoint).hostname, urllib.request.getproxies()
+    if host is None or ((proxies.keys() & {"http", "https", "all"}) and not urllib.request.proxy_bypass(host)):
+        return {}
+    named = [*map(str, options.values()), *(value for name, value in os.environ.items() if CLOUD.match(name))]
+    hosts = {found for text in named if "://" in text and (found := urlsplit(text).hostname)}
+    return {"proxy_url": f"http://{NOWHERE}", "proxy_excludes": ",".join([*sorted(hosts), *CLOUDS])}
 
 
 @contextlib.contextmanager
@@ -146,6 +168,8 @@ def named(address: Address, error: BaseException) -> StoreError:
     if "error sending request" in text or "ConnectError" in text:
         asked = ASKED.search(text)
         cause = next((found[1] for pattern in CAUSES if (found := pattern.search(text))), "the connection failed")
+        if "Network is unreachable" in cause:
+            cause += ", or a redirect to another host, where nothing was sent"
         return StoreError(
             place, f"nothing answers at {masked(asked[1]) if asked else 'its endpoint'} ({masked(cause)})",
             "a server that answers there", "look at ?endpoint= and at the network, then run the same command again",

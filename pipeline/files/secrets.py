@@ -1,7 +1,8 @@
 """What must not leave this process: secrets that it took, and those in URIs. One function, `masked`, hides both.
 
-Known are keys that somebody has taken with `take`, users and passwords of every address that was made, variables of the
-environment by their names, the accounts of proxies, `~/.netrc`, and the token of the Hugging Face hub.
+Known are keys that somebody has taken with `take`, users and passwords of every address that was made, variables of
+the environment by their names (headers and files of secrets, too), the accounts of proxies, `~/.netrc`, and the token
+of the Hugging Face hub.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import html
 import json
 import netrc
 import os
+import pickle
 import re
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import quote, quote_plus, unquote
 
 SECRET = re.compile(r"secret|password|token|sas|(?<!skip_)sig|credential|key", re.IGNORECASE)
@@ -26,7 +28,11 @@ USER = re.compile(r"://(?![^/?#@]*:\d+(?:[/?#]|$))([^/?#@:]*|[^/?#@:]*:[^?#@]*)@
 OPTION = re.compile(r"([?&])([^=&#]*)=([^&#]*)")
 URI = re.compile(r"""\w[\w+.-]*://[^\s'"<>,\]})]+""")
 CONTAINER = re.compile(r"abfss?://[^/?#@:]*@")  # what stands there before the host is no user
-VARIABLE = re.compile(r"(?:^|_)(?:KEY|KEY_ID|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|SIGNATURE|SAS)$", re.IGNORECASE)
+VARIABLE = re.compile(
+    r"(?:^|_)(?:(?:API)?KEY|KEY_ID|TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|SIGNATURE|SAS|HEADERS?)(_FILE|_PATH)?$",
+    re.IGNORECASE,
+)
+HEADER = re.compile(r"""[:=][ \t"']*([^",'\r\n]+)""")  # of JSON, of `Name: value` a line, of `name=value,name=value`
 SHORTEST = 4  # characters of a secret that is looked for; a shorter one hides nothing
 ALONE = 12  # a shorter one is looked for as a word of its own: `test` as a password masks no `latest`
 _taken: dict[str, None] = {}
@@ -54,13 +60,16 @@ def masked(value: Any, *, uris: bool = True) -> Any:
 
     uris  also what looks like a secret in any URI: not where documents are shown, whose links are the user's data
     """
+    return _masked(value, _known(), uris)
+
+
+def _masked(value: Any, known: re.Pattern[str] | None, uris: bool) -> Any:
     if isinstance(value, str):
-        known = _known()
         text = known.sub("***", value) if known is not None else value
         return URI.sub(lambda found: masked_uri(found[0]), text) if uris else text
     if isinstance(value, Mapping):
-        return {key: masked(item, uris=uris) for key, item in value.items()}
-    return [masked(item, uris=uris) for item in value] if isinstance(value, list | tuple) else value
+        return {key: _masked(item, known, uris) for key, item in value.items()}
+    return [_masked(item, known, uris) for item in value] if isinstance(value, list | tuple) else value
 
 
 def masked_json(value: Any, *, uris: bool = True, **how: Any) -> str:
@@ -73,6 +82,46 @@ def masked_trace() -> str:
     return masked(traceback.format_exc())
 
 
+def masked_error(error: BaseException) -> BaseException:
+    """Return the error without secrets, as it may cross to another process and be raised there: itself where it can and
+    neither it nor what it came from tells one, else a RuntimeError that says the same.
+    """
+    told = str(error)
+    try:
+        packed = pickle.dumps(error)  # errors of HTTP libraries hold requests with their headers
+        pickle.loads(packed)
+    except Exception:
+        return RuntimeError(f"{type(error).__name__}: {masked(told)}")
+    known = _known()
+    if masked(told) != told or (known is not None and known.search(packed.decode("utf-8", "replace"))):
+        return RuntimeError(f"{type(error).__name__}: {masked(told)}")
+    if any(masked(str(cause)) != str(cause) for cause in _causes(error)):
+        error.__cause__, error.__suppress_context__ = None, True  # Python prints it
+    return error
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    seen = {id(error)}
+    while (cause := error.__cause__ or error.__context__) is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        error = cause
+
+
+class MaskedStream:
+    """A stream of this process that masks what is written: lines of libraries, and errors that nobody has caught."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(masked(text, uris=False))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
 def masked_uri(text: str) -> str:
     """Return a URI with `***` for its user and for the options that are secret by their names."""
     if "://" not in text:
@@ -83,12 +132,12 @@ def masked_uri(text: str) -> str:
 
 
 def _known() -> re.Pattern[str] | None:
-    environment = tuple(
-        (name, value)
-        for name, value in os.environ.items()
-        if VARIABLE.search(name) or ("@" in value and "://" in value)
-    )
-    return _pattern(tuple(_taken), environment)
+    return _pattern(tuple(_taken), tuple(item for item in os.environ.items() if _telling(*item)))
+
+
+@lru_cache(maxsize=4096)
+def _telling(name: str, value: str) -> bool:
+    return VARIABLE.search(name) is not None or ("@" in value and "://" in value)
 
 
 @lru_cache(maxsize=8)
@@ -96,8 +145,7 @@ def _pattern(taken: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -
     """One expression of all forms of all secrets, the longest first."""
     secrets = {*taken, *_in_files()}
     for name, value in environment:
-        if VARIABLE.search(name) and len(value) >= 8 and not value.isalpha() and not os.path.exists(value):
-            secrets.add(value)
+        secrets.update(_in_variable(name, value))
         for found in USER.finditer(value):
             user, _, password = found[1].partition(":")
             secrets |= {unquote(password), *([unquote(user)] if re.search(r"\d", user) and len(user) >= 8 else [])}
@@ -108,6 +156,19 @@ def _pattern(taken: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -
         for form in sorted(forms, key=lambda form: (-len(form), form))
     ]
     return re.compile("|".join(parts)) if parts else None
+
+
+def _in_variable(name: str, value: str) -> Iterator[str]:
+    """Secrets of a variable: its value, the values of headers in it, or those in the file that it names."""
+    found = VARIABLE.search(name)
+    if found is None:
+        return
+    if found[1] or os.path.exists(value):
+        value = _content(Path(value))
+    values = [value]
+    if "HEADER" in found[0].upper():
+        values = [part for one in HEADER.findall(value) for part in (one.strip(), *one.split()[-1:])]
+    yield from (one for one in values if len(one) >= 8 and not one.isalpha())
 
 
 def _forms(secret: str) -> Iterator[str]:
@@ -130,6 +191,12 @@ def _in_files() -> Iterable[str]:
         for login, _, password in netrc.netrc(os.environ.get("NETRC") or home / ".netrc").hosts.values():
             yield password
             yield base64.b64encode(f"{login}:{password}".encode()).decode()
-    token = Path(os.environ.get("HF_HOME") or home / ".cache" / "huggingface") / "token"
+    yield _content(Path(os.environ.get("HF_HOME") or home / ".cache" / "huggingface") / "token")
+
+
+def _content(path: Path) -> str:
+    """The text of a file of one secret, "" where there is none that could be one."""
     with contextlib.suppress(OSError, ValueError):
-        yield token.read_text(encoding="utf-8").strip()
+        if path.is_file() and path.stat().st_size < 65536:
+            return path.read_text(encoding="utf-8").strip()
+    return ""

@@ -17,8 +17,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pipeline.errors import UserError
+from pipeline.safe_text import quoted
 
 EXCLUDES = (".git", ".venv", "__pycache__")  # beside what .gitignore and .rayignore leave out
 POLL_SECONDS = 0.5
@@ -84,7 +86,19 @@ class JobServer:
             from ray.job_submission import JobSubmissionClient
 
             logging.getLogger("ray").setLevel(logging.ERROR)
-            self._client = JobSubmissionClient(self.address)
+
+            class Client(JobSubmissionClient):
+                def _do_request(self, method: str, endpoint: str, **how: Any) -> Any:
+                    answer = super()._do_request(method, endpoint, allow_redirects=False, **how)
+                    if answer.is_redirect:  # the package and the token of a cluster are for that cluster
+                        raise UserError(
+                            f"job server {self._address}",
+                            f"a redirect to {urlsplit(answer.headers['location']).netloc}, where nothing was sent",
+                            "the server itself", "siftloom submit --address with the place that answers",
+                        )  # fmt: skip
+                    return answer
+
+            self._client = Client(self.address)
 
     def submit(
         self, command: Sequence[str], *, name: str, folder: str, metadata: Mapping[str, str], env: Mapping[str, str]
@@ -193,4 +207,4 @@ class JobServer:
 def _answer(error: RuntimeError) -> str:
     """Return what a job server says, without the trace that it sends."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "no answer"
+    return quoted(lines[-1]) if lines else "no answer"

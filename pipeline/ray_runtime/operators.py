@@ -16,11 +16,11 @@ import ray
 from pipeline.contract import Resources
 from pipeline.files.address import Address
 from pipeline.files.open_store import open_store
-from pipeline.files.secrets import masked_trace
+from pipeline.files.secrets import masked_error, masked_trace
 from pipeline.ray_runtime.tasks import shared
 from pipeline.worker import opened
 from pipeline.worker.context import Receipts
-from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, portable, try_part
+from pipeline.worker.passes import Outcome, Parcel, PassPhase, ShardWork, try_part
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -107,7 +107,7 @@ def held_operator(job: Assignment, name: str) -> type:
                 try:
                     opened.prepare(phases[index].binding, phases[index].spec())
                 except Exception as error:  # named once, by the driver; no row was lost
-                    self.failed = Outcome(index, "load", error=portable(error), trace=masked_trace())
+                    self.failed = Outcome(index, "load", error=masked_error(error), trace=masked_trace())
 
         def __call__(self, block: pa.Table) -> Iterator[pa.Table]:
             receipts: Receipts = {}

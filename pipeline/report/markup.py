@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from markupsafe import Markup, escape
+
+from pipeline.files.secrets import masked_json
 
 
 def element(tag: str, *content: str, **attributes: Any) -> Markup:
@@ -20,5 +21,5 @@ def element(tag: str, *content: str, **attributes: Any) -> Markup:
 
 def json_data(value: Any) -> Markup:
     """JSON for a `script` of data: no text in it can end the element or begin another."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = masked_json(value, uris=False, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))

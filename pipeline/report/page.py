@@ -18,6 +18,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup, escape
 
+from pipeline.files.secrets import masked
 from pipeline.report import dag, figures, numbers, panels
 from pipeline.report.curves import drawable
 from pipeline.report.data import Figure, ReportData
@@ -47,7 +48,7 @@ def render(data: ReportData) -> str:
     remaining = {node.label: artist.place([f for f in node.figures if not _section(f)]) for node in data.nodes}
     loose = artist.place([figure for figure in data.figures if not _section(figure)])
     graph = dag.layout(data.nodes)
-    return template.render(
+    page = template.render(
         data=data,
         graph=graph,
         graph_label=dag.sentence(graph),
@@ -63,6 +64,7 @@ def render(data: ReportData) -> str:
         script_hash=digest,
         most=MOST,
     )
+    return masked(page, uris=False)
 
 
 @dataclass(frozen=True)

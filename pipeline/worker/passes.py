@@ -11,7 +11,6 @@ shard and hands a `Parcel` on: the rows that later phases take over, and what th
 
 from __future__ import annotations
 
-import pickle
 import resource
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from pipeline.contract import RowPhase
 from pipeline.files.address import Address
 from pipeline.files.objects import Store
 from pipeline.files.open_store import open_store
-from pipeline.files.secrets import masked, masked_trace
+from pipeline.files.secrets import masked_error, masked_trace
 from pipeline.results.binding import BaseShard
 from pipeline.results.receipts import Receipt, read_receipt
 from pipeline.results.rows import ShardView
@@ -103,7 +102,7 @@ def try_part(
         return run_part(store, phases, part, parcel, receipts)
     except Exception as error:
         known = {outcome.index for outcome in parcel.outcomes}
-        shard, error, trace = parcel.work.base.shard.name, portable(error), masked_trace()
+        shard, error, trace = parcel.work.base.shard.name, masked_error(error), masked_trace()
         failed = [Outcome(i, shard, error=error, trace=trace) for i in parcel.work.due if i not in known]
         return Parcel(parcel.work, [*parcel.outcomes, *failed], parcel.sources or {})
 
@@ -244,7 +243,7 @@ class _Part:
             if receipt is not None:
                 self.written[index] = receipt
         if run.error is not None:
-            self.outcomes.append(Outcome(index, shard, error=portable(run.error[0]), trace=run.error[1]))
+            self.outcomes.append(Outcome(index, shard, error=masked_error(run.error[0]), trace=run.error[1]))
         else:
             self.outcomes.append(Outcome(index, shard, self.written.get(index), memory=peak_memory()))
 
@@ -271,15 +270,3 @@ class _Part:
 def peak_memory() -> int:
     """Return the largest resident set of this process so far, bytes."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def portable(error: BaseException) -> BaseException:
-    """Return the error itself when it can cross a process border and tells no secret, else one that says the same."""
-    told = masked(str(error))  # here, where a secret was taken: the driver may not know it
-    try:
-        pickle.loads(pickle.dumps(error))
-        if told == str(error):
-            return error
-    except Exception:
-        pass
-    return RuntimeError(f"{type(error).__name__}: {told}")

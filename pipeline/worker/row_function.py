@@ -22,6 +22,7 @@ import numpy as np
 
 from pipeline.contract import Columns, Removed, RowFunction, RowNode, RowPhase, Shard, arrow_type
 from pipeline.errors import DataError
+from pipeline.files.secrets import masked
 from pipeline.results.rows import read_columns
 from pipeline.worker.arrays import as_array, concat, one_a_row
 
@@ -204,7 +205,7 @@ class Scorer:
         rows = len(record["reason"])
         if len(errors) != rows:
             raise DataError(f"{self.place}, errors", f"{len(errors)} values", f"{rows}, one a row")
-        texts = [None if error is None else f"{error}"[:ERROR_CHARACTERS] for error in errors]
+        texts = [None if error is None else masked(str(error))[:ERROR_CHARACTERS] for error in errors]
         record["error"] = pa.array(texts, pa.string())
         if not any(error is not None for error in errors):
             return

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from pipeline.contract import TaskPhase
 from pipeline.errors import Stopped
-from pipeline.files.secrets import masked_trace
+from pipeline.files.secrets import masked_error, masked_trace
 from pipeline.results.binding import Binding
 from pipeline.results.receipts import Receipt, commit
 from pipeline.worker.context import LogEvent, TaskContext
-from pipeline.worker.passes import peak_memory, portable
+from pipeline.worker.passes import peak_memory
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def try_task(binding: Binding, phase: str, key: str) -> TaskOutcome:
         asked = TaskContext(binding, phase, key).stopping()
         return TaskOutcome(key, error=None if asked else error)
     except Exception as error:  # belongs to this task; the other tasks of the phase go on
-        return TaskOutcome(key, error=portable(error), trace=masked_trace())
+        return TaskOutcome(key, error=masked_error(error), trace=masked_trace())
 
 
 def _phase(binding: Binding, name: str) -> TaskPhase:

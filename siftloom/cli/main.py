@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import SiftloomError, Stopped
-from pipeline.files.secrets import masked
+from pipeline.files.secrets import MaskedStream, masked
 from siftloom.cli import ablate, budget, compare, generate, help, look, run, start, store, ui
 from siftloom.cli.examples import EXAMPLES
 from siftloom.packages import leave_out, shadowed, working_folder_first
@@ -74,6 +74,7 @@ def main() -> None:
     """Run the command of this process and exit."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # of libraries, to their authors; ours are errors or notices
+    sys.stdout, sys.stderr = MaskedStream(sys.stdout), MaskedStream(sys.stderr)
     working_folder_first()
     for place in shadowed():
         note(f"note: {place} has the name of a package of siftloom and is not imported here")

@@ -59,6 +59,7 @@ class Endpoint(metaclass=Typed):
             raise ValueError("url: found a user or a key in it, expected the key in the variable of `key_variable`")
         if self.tries < 1 or not self.timeout > 0:
             raise ValueError(f"tries, timeout: found {self.tries}, {self.timeout}, expected at least 1, and seconds")
+        take(os.environ.get(self.key_variable, ""))  # in the driver, too: it shows what workers say
 
 
 class EndpointFailed(UserError):
@@ -199,7 +200,7 @@ class EndpointLM:
             raise EndpointFailed(
                 self._place(), f"no answer in {self.endpoint.tries} tries ({type(error).__name__})",
                 "a server that answers", "siftloom run, when it does",
-            ) from error  # fmt: skip
+            ) from None  # fmt: skip
         if status in REFUSALS:
             raise Refused(self._place(), f"HTTP {status}: {quoted(text)}", "a request that the server takes")
         if status != 200:

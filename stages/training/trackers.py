@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import MissingExtra, UserError
+from pipeline.safe_text import quoted
 
 PROJECT = "siftloom"
 TAG = "siftloom.training"
@@ -57,6 +58,7 @@ class MLflow:
     def __init__(self, run: str, about: Mapping[str, Any]) -> None:
         from mlflow.tracking import MlflowClient
 
+        os.environ.setdefault("MLFLOW_ALLOW_HTTP_REDIRECTS", "false")  # it would take the account and all figures along
         self._client, self._waiting = MlflowClient(), []
         experiment = self._experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT))
         found = self._client.search_runs([experiment], f"tags.`{TAG}` = '{run}'", max_results=1)
@@ -109,5 +111,5 @@ def open_tracker(name: str, run: str, about: Mapping[str, Any]) -> WandB | MLflo
         place, command = f"pretrain.metrics: {name}", f"pip install 'siftloom[{name}]'"
         raise MissingExtra(place, f"no module {error.name}", f"the extra {name}", command) from None
     except Exception as error:  # each library has a tree of errors of its own
-        found = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise UserError(f"pretrain.metrics: {name}", found, "a tracker that takes a run", then) from error
+        found = f"{type(error).__name__}: {quoted(str(error))}"
+        raise UserError(f"pretrain.metrics: {name}", found, "a tracker that takes a run", then) from None
