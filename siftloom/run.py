@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline import run as reader
 from pipeline.errors import MissingExtra
 from pipeline.files.address import Address
+from pipeline.files.refusals import explained
 
 if TYPE_CHECKING:
     from pipeline.contract import Node
@@ -76,14 +77,21 @@ class Run(reader.StoredRun):
         ]  # fmt: skip
         return html_table(self.name, ("after", "documents", "text", "tokens"), rows)
 
-    def report(self, figures: Sequence[Mapping[str, Any]] = ()) -> Path:
-        """Write the HTML report, with figures of the whole run beside those of its nodes. Return its local path."""
+    def report(self, figures: Sequence[Mapping[str, Any]] = (), *, to: Path | None = None) -> Path:
+        """Write the HTML report, with figures of the whole run beside those of its nodes, into the store or to a file.
+        Return its local path.
+        """
         from pipeline.report.collect import collect
         from pipeline.report.page import render
         from siftloom.ask.groups import groups
 
+        page = render(collect(self, figures=[*groups(self), *figures])).encode()
+        if to is not None:
+            with explained(to.parent, "folder"):
+                to.write_bytes(page)
+            return to
         name = f"runs/{self.name}/report.html"
-        self.store.write(name, render(collect(self, figures=[*groups(self), *figures])).encode())
+        self.store.write(name, page)
         return self.store.local(name)
 
 

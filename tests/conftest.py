@@ -102,10 +102,10 @@ def small_disk(tmp_path):
     """A function that mounts a file system of so many megabytes and returns its folder: for real full disks."""
     places = []
 
-    def mount(megabytes):
+    def mount(megabytes, *more):
         place = tmp_path / f"disk-{len(places)}"
         place.mkdir()
-        command = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
+        command = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={megabytes}m", *more]), "tmpfs", str(place)]
         mounted = subprocess.run(command, capture_output=True)
         if mounted.returncode:
             pytest.skip(f"cannot mount a small file system: {mounted.stderr.decode().strip()}")

@@ -47,11 +47,15 @@ def ends_told(store: Store, run: str) -> list[str]:
         data = store.read(f"runs/{run}/{name}") if name.startswith(PREFIX) else None
         if data is None:
             continue
-        note = json.loads(data)
-        if Owner(**note["owner"]).is_dead():
+        try:
+            note = json.loads(data)
+            nodes, key, owner = note["nodes"], note["key"], Owner(**note["owner"])
+        except (ValueError, TypeError, KeyError):  # no note of ours
+            continue
+        if owner.is_dead():
             store.delete(f"runs/{run}/{name}")
             lines.append(
-                f"{note['nodes']}, {note['key']}: the process that did this without Ray has died over it (killed, out "
+                f"{nodes}, {key}: the process that did this without Ray has died over it (killed, out "
                 "of memory, or a crash of a library). If it happens again, run it with --on-ray, which names the cause"
             )
     return lines

@@ -77,7 +77,7 @@ class Driver:
         self.store = open_store(self.place)
         self.state = Ledger(self.graph, self.store)
         self.schedule = Schedule(self.graph, self.phase_done, self.finished)
-        self.reporter = Reporter(self.graph.names, self.watcher)
+        self.reporter = Reporter(self.graph.names, self.watcher, str(self.store))
         self.stop = StopSwitch(self._on_stop)
         self.keys = PhaseKeys(self.state, self.finished, cpus=self.options.cpus or os.cpu_count() or 1)
         self.jobs = Jobs(self.graph.names)
@@ -127,7 +127,7 @@ class Driver:
         if self.stop.signal is not None and not done:
             raise Stopped(self.stop.signal)
         if self.reporter.failures:
-            raise self.reporter.first_failure(self.name)
+            raise prepare.with_room_missing(self.reporter.first_failure(self.name), self.state, self.name)
         assert done, "nothing is left to do, and yet a node is not finished"
         require_kept(self.state)
         self.reporter.notify(Finished(self.name))

@@ -8,9 +8,10 @@ from pipeline.contract import Node
 from pipeline.driver.commit import withdraw
 from pipeline.driver.drift import NOTE, CodeIdentity, code_of
 from pipeline.driver.ledger import Ledger
-from pipeline.driver.plan import Plan
-from pipeline.errors import DiskFull, DriftError
+from pipeline.driver.plan import Plan, make_plan
+from pipeline.errors import DiskFull, DriftError, NodeFailed
 from pipeline.files.sources import digest_file, save_digests
+from pipeline.quantities import size
 from pipeline.results.holds import hold
 from pipeline.results.lease import Leases
 from pipeline.results.withdrawal import finish_withdrawal, is_interrupted
@@ -83,6 +84,17 @@ def check_space(state: Ledger, plan: Plan) -> None:
             f"store {state.store}", f"{free / 1e9:.1f} GB free",
             f"about {needed / 1e9:.1f} GB for what is to do", "siftloom plan shows it node by node",
         )  # fmt: skip
+
+
+def with_room_missing(error: NodeFailed, state: Ledger, name: str) -> NodeFailed:
+    """Return the error of a run, with a note on what is still to write where the disk was full."""
+    if isinstance(error.__cause__, DiskFull):
+        for node in state.graph.nodes:
+            state.reopen(node)
+        free, needed = state.store.free_bytes(), make_plan(state, name).bytes
+        room = "" if free is None else f", and the store has {size(free)} free"
+        error.add_note(f"about {size(needed)} is still to be written{room}; every finished task is kept")
+    return error
 
 
 def check_drift(state: Ledger, accept: bool) -> None:

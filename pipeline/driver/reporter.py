@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.contract import Node
 from pipeline.driver.jobs import Begun, Done, Ended, Failed, Logged, Message, Told
 from pipeline.errors import NodeFailed
+from pipeline.files.refusals import named
 from pipeline.files.secrets import masked, masked_error
 from pipeline.progress.watcher import Event, NodeProgress, Notice, State, TaskEvent, TaskFailed, Watcher
 from pipeline.results.receipts import Receipt
@@ -27,8 +28,8 @@ class Failure:
 class Reporter:
     """Adds up what tasks report and notifies the watcher."""
 
-    def __init__(self, names: Mapping[Node, str], watcher: Watcher | None) -> None:
-        self.names, self.watcher = names, watcher
+    def __init__(self, names: Mapping[Node, str], watcher: Watcher | None, store: str = "") -> None:
+        self.names, self.watcher, self._store = names, watcher, store
         self.failures: list[Failure] = []
         self.failed_nodes: set[Node] = set()
         self._progress: dict[Node, NodeProgress] = {}
@@ -69,6 +70,8 @@ class Reporter:
     def failed(self, node: Node, key: str, error: BaseException, trace: str = "") -> None:
         """A task has failed."""
         error = masked_error(error)
+        if found := named(error, self._store):
+            found.__cause__, error = error, found
         self.failed_nodes.add(node)
         self.failures.append(Failure(self.names[node], key, error))
         self.notify(TaskFailed(self.names[node], key, error, masked(trace)))

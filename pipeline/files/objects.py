@@ -1,19 +1,18 @@
-"""A place on a file system that all workers share, and the named errors of disks. See `pipeline.files.store`."""
+"""A place on a file system that all workers share. See `pipeline.files.store`."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from pipeline.errors import DiskFull, StoreError
+from pipeline.errors import StoreError
 from pipeline.files.address import Address
+from pipeline.files.refusals import explained, named
 from pipeline.files.store import Store
 
 if TYPE_CHECKING:
@@ -39,9 +38,11 @@ class LocalStore(Store):
                 return file.read()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:  # a context would cost as much as a small read
+            raise named(error, self.root) or error from error
 
     def write(self, name: str, data: bytes) -> None:
-        with explained(f"store {self.root}"), self.temporary(name) as path:
+        with explained(self.root), self.temporary(name) as path:
             with open(path, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -49,7 +50,7 @@ class LocalStore(Store):
             self._rename(path, name)
 
     def create(self, name: str, data: bytes) -> bool:
-        with explained(f"store {self.root}"), self.temporary(name) as path:
+        with explained(self.root), self.temporary(name) as path:
             with open(path, "wb") as file:
                 file.write(data)
                 file.flush()
@@ -57,18 +58,18 @@ class LocalStore(Store):
             return self._link(path, name)
 
     def publish(self, path: Path, name: str) -> None:
-        with explained(f"store {self.root}"):
+        with explained(self.root):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             self._rename(path, name)
 
     def upload(self, path: Path, name: str) -> None:
-        with explained(f"store {self.root}"), self.temporary(name) as copy:
+        with explained(self.root), self.temporary(name) as copy:
             shutil.copyfile(path, copy)
             self.publish(copy, name)
 
     def publish_new(self, path: Path, name: str) -> bool:
-        with explained(f"store {self.root}"):
+        with explained(self.root):
             with open(path, "rb") as file:
                 os.fsync(file.fileno())
             if not self._link(path, name):
@@ -100,7 +101,7 @@ class LocalStore(Store):
 
     def link(self, source: str, name: str) -> None:
         target = self._at(name)
-        with explained(f"store {self.root}"), self.temporary(name) as path:
+        with explained(self.root), self.temporary(name) as path:
             os.makedirs(os.path.dirname(target), exist_ok=True)
             try:
                 os.link(self._at(source), path)
@@ -187,7 +188,8 @@ class LocalStore(Store):
 
     def temporary_folder(self) -> Path:
         folder = Path(self.root, "temporary")
-        folder.mkdir(parents=True, exist_ok=True)
+        with explained(self.root):
+            folder.mkdir(parents=True, exist_ok=True)
         return folder
 
 
@@ -197,22 +199,6 @@ def unconditional(store: Store, found: str) -> StoreError:
         f"store {store}", f"it cannot write on a condition: {found}",
         "a store that can, so that no two drivers own one node", "use another bucket, or a shared folder",
     )  # fmt: skip
-
-
-@contextlib.contextmanager
-def explained(place: str) -> Iterator[None]:
-    """Turn the errors of a full or read-only disk into named ones."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFull(place, "the disk is full", "room to write", "free space, then run again") from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            found = f"it cannot be written ({error.strerror})"
-            raise StoreError(place, found, "a writable folder", "name one with --store") from error
-        if error.errno == errno.ENOTDIR:
-            raise StoreError(place, "a part of the path is a file", "a folder", "name one with --store") from error
-        raise
 
 
 def sha256_of(path: Path | str) -> str:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from pipeline.errors import ObjectDamaged, StoreError
 from pipeline.files import cache
 from pipeline.files.address import Address
-from pipeline.files.objects import explained as explained_disk
 from pipeline.files.objects import unconditional
 from pipeline.files.opening import connect, explained, first_line
 from pipeline.files.process_folder import process_folder
+from pipeline.files.refusals import explained as explained_disk
 from pipeline.files.remote_sources import Ranges
 from pipeline.files.store import Store
 
@@ -193,7 +193,7 @@ class RemoteStore(Store):
         state = hashlib.sha256()
         with self._explained():
             found = obstore.get(connect(self.at), name)
-        with self._explained(), explained_disk(f"folder {path.parent}"), open(path, "wb") as file:
+        with self._explained(), explained_disk(path.parent, "folder"), open(path, "wb") as file:
             for chunk in found.stream(min_chunk_size=CHUNK):
                 file.write(chunk)
                 state.update(chunk)

@@ -41,7 +41,8 @@ def earlier(store: Store, name: str) -> dict[str, Took]:
                 began.setdefault(event["node"], when)
             elif event["state"] == "done" and event["node"] in began:
                 seconds = (when - began.pop(event["node"])).total_seconds()
-                found[event["node"]] = Took(seconds, event["rows_in"])
+                if seconds >= 0:  # else the clock was set back meanwhile
+                    found[event["node"]] = Took(seconds, event["rows_in"])
     return found
 
 

@@ -8,8 +8,10 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +26,7 @@ STORE = "SIFTLOOM_STORE"  # may hold a key; workers are told the store, and Ray 
 OURS = ("siftloom", "pipeline", "stages", "models", "recipes")
 # Shard descriptors and receipts need little; the rows that flow to a phase with a model are whole shards of text.
 OBJECT_STORE_BYTES = 1024**3
+ANSWER_SECONDS = 20.0  # that the head of a cluster may take to answer; Ray waits for minutes, without a word
 STARTS = 3  # of a local Ray: on a busy machine one of its processes may come too late, and Ray gives up
 
 _local = False  # whether this process has started a Ray of its own
@@ -76,6 +79,8 @@ def start(cpus: int | None, address: str | None, tell: Callable[[str], None] = l
             f"ray at {address}", "an address of Ray Client, which is no place for a driver",
             "HOST:6379, on a machine of the cluster", "siftloom submit, which starts the driver there",
         )  # fmt: skip
+    else:
+        _require_answer(address)
     atexit.register(sweep)  # before ray registers its own, so after that has ended the workers
     import ray
 
@@ -124,6 +129,23 @@ def start(cpus: int | None, address: str | None, tell: Callable[[str], None] = l
     _quiet_loggers()
     found = int(ray.cluster_resources().get("CPU", 1))
     return min(cpus or found, found)
+
+
+def _require_answer(address: str) -> None:
+    """Raise UserError where nobody listens at an address of a cluster, `HOST:PORT`."""
+    host, _, port = address.rpartition(":")
+    until = time.monotonic() + ANSWER_SECONDS
+    while host and port.isdigit():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+            return
+        except OSError as error:
+            if time.monotonic() > until:
+                raise UserError(
+                    f"ray at {address}", f"nobody answers ({error.strerror or error})",
+                    "the head of a cluster that runs", "ray status there; unset RAY_ADDRESS to run on this machine",
+                ) from error  # fmt: skip
+            time.sleep(0.5)
 
 
 def _hide_command_line() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.files.objects import LocalStore, Store
+from pipeline.files.refusals import explained
 from pipeline.files.secrets import masked_json
 
 PUBLISH_SECONDS = 30.0
@@ -35,7 +36,8 @@ class EventLog:
         self._path: Path | None = None
         if isinstance(store, LocalStore):
             self._path = store.local(self.name)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with explained(self._path.parent, "folder"):
+                self._path.parent.mkdir(parents=True, exist_ok=True)
         self.write("driver", host=socket.gethostname(), pid=os.getpid())
 
     def write(self, event: str, **values: Any) -> None:
@@ -44,7 +46,7 @@ class EventLog:
         line = masked_json(entry) + "\n"
         with self._lock:
             if self._path is not None:
-                with self._path.open("a", encoding="utf-8") as file:
+                with explained(self._path.parent, "folder"), self._path.open("a", encoding="utf-8") as file:
                     file.write(line)
                 return
             self._lines.append(line)
@@ -71,4 +73,6 @@ def read_events(store: Store, run: str) -> Iterator[dict[str, Any]]:
                 event = json.loads(line)
             except ValueError:  # the end of a segment whose driver was killed while it wrote
                 continue
+            if not isinstance(event, dict) or not {"time", "event"} <= event.keys():
+                continue  # of a file that no driver has written
             yield {**event, "driver": name.removesuffix(".jsonl")}

@@ -24,9 +24,9 @@ from pipeline.contract import (
 )
 from pipeline.errors import DataError, StoreError
 from pipeline.files.faults import point
-from pipeline.files.objects import explained
 from pipeline.files.open_store import open_store
 from pipeline.files.process_folder import process_folder
+from pipeline.files.refusals import explained
 from pipeline.files.sources import open_stream, require_unchanged
 from pipeline.inputs import inputs_first, nodes_in
 from pipeline.results.binding import Binding, DocumentStream, Input, Place
@@ -222,7 +222,7 @@ class TaskContext(Context):
         folder = self.store.temporary_folder()
         path = folder / f"{os.getpid()}-{os.urandom(8).hex()}{ext[ext.rfind('.') :] if '.' in ext else ''}"
         try:
-            with explained(f"folder {folder}"):
+            with explained(folder, "folder"):
                 yield path
         except BaseException:
             path.unlink(missing_ok=True)

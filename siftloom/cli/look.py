@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -91,12 +92,24 @@ def runs(
         say(f"{place} has no runs")
 
 
-def report(run: RUN, store: STORE = None, as_json: JSON = False) -> None:
+def report(
+    run: RUN,
+    to: Annotated[Path | None, typer.Option(help="write it to this file, not into the store")] = None,
+    store: STORE = None,
+    as_json: JSON = False,
+) -> None:
     """Write the report, one HTML page, and print its path."""
     begin(f"drawing the report of {run}", as_json=as_json)
+    from pipeline.errors import StoreError
     from siftloom.ask.runs import open_found
 
-    page = str(open_found(run, store).report())
+    opened = open_found(run, store)
+    try:
+        page = str(opened.report(to=to))
+    except StoreError as error:
+        if to is None:
+            error.add_note("the report is all that this command writes: --to FILE puts it elsewhere")
+        raise
     say_json({"report": page}) if as_json else say(page)
 
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 import typer
 
 from pipeline.errors import SiftloomError, Stopped
+from pipeline.files.refusals import named
 from pipeline.files.secrets import MaskedStream, masked
 from siftloom.cli import ablate, budget, compare, generate, help, look, run, start, store, ui
 from siftloom.cli.examples import EXAMPLES
@@ -103,6 +104,8 @@ def _code() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
+        if refused := named(error, os.getcwd(), "folder"):
+            return complain(refused, as_json=as_json)
         show, text = getattr(error, "show", None), io.StringIO()
         if show is None:
             traceback.print_exc(file=text)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from pipeline.errors import DiskFull, StoreError, UserError
+from pipeline.files.refusals import named
+from pipeline.quantities import size
 from stages.training import deaths
 from stages.training.checkpoint import Saver
+from stages.training.memory import file_bytes
 from stages.training.training import Training
 
 if TYPE_CHECKING:
@@ -36,12 +38,15 @@ def run_process(
         # all processes computed the same numbers and are here together; raising would only start them again
         if process_rank == 0:
             saver.fail(error)
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            # the others wait for this process: the group has to end, and its driver finds the reason
-            place, wanted = str(training.scratch), "room for two checkpoints"
-            full = DiskFull(place, "no space left for a checkpoint", wanted, "free space, then run again")
-            with suppress(OSError):  # there may be no room for the reason either
-                saver.fail(full)
-            raise full from error
-        raise
+    except Exception as error:
+        # the others wait for this process: the group has to end, and its driver finds the reason
+        refused = named(error, str(training.scratch), "folder")
+        if refused is None:
+            raise
+        if isinstance(refused, DiskFull):
+            bytes_ = size(file_bytes(training.node, training.vocab_size))
+            wanted = f"room for two checkpoints, with the model about {bytes_}; {refused.found}"
+            refused = DiskFull(refused.place, "no space left for a checkpoint", wanted, refused.then)
+        with suppress(OSError, StoreError):  # there may be no room for the reason either
+            saver.fail(refused)
+        raise refused from error

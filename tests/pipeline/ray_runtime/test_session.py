@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -79,3 +80,12 @@ def test_a_ray_that_does_not_come_up_in_time_is_started_again() -> None:
 def test_an_address_of_ray_client_is_refused_with_the_way_that_works() -> None:
     with pytest.raises(UserError, match=r"ray at ray://x:10001: .*Next: siftloom submit"):
         session.start(None, "ray://x:10001")
+
+
+def test_an_address_where_nobody_answers_is_named_soon(monkeypatch):
+    monkeypatch.setattr(session, "ANSWER_SECONDS", 0.0)
+    with socket.socket() as taken:  # a port that nobody listens on
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(UserError, match=rf"ray at {address}: nobody answers .*unset RAY_ADDRESS"):
+            session.start(None, address)
