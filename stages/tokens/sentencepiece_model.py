@@ -130,12 +130,13 @@ def _fields(content: bytes) -> Iterator[tuple[int, Any]]:
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 64:
         byte = content[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+    raise ValueError("a number of more than 64 bits")
 
 
 def _signed(value: int) -> int:
