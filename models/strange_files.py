@@ -18,6 +18,10 @@ LARGE_BYTES = 48 << 20  # of a tokenizer, an index: Gemma's tokenizer.json has 3
 HEADER_BYTES = 100_000_000  # the library's own bound
 MOST_ITEMS = 3_000_000  # lists, mappings and keys
 LARGE = ("tokenizer.json", "tekken.json", "vocab.json", "model.safetensors.index.json")
+SETTINGS = (
+    "config.json", "generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "chat_template.json",
+)  # fmt: skip
 BITS = {
     "BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64, "F8_E4M3": 8,
     "F8_E5M2": 8, "F8_E8M0": 8, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64,
@@ -61,9 +65,9 @@ def size_of(path: Path) -> int:
 
 
 def check_size(name: str, size: int) -> None:
-    """Raise StrangeFile for a JSON file that no tool would have written so long, by its name."""
+    """Raise StrangeFile for a JSON file that no tool writes so long, by its name."""
     most = LARGE_BYTES if name in LARGE else SETTINGS_BYTES
-    if name.endswith(".json") and size > most:
+    if name in (*SETTINGS, *LARGE) and size > most:
         raise StrangeFile(name, f"{size:,} bytes", f"at most {most:,}")
 
 

@@ -48,7 +48,7 @@ def call(function: str, argument: Any, *, seconds: int = SECONDS, memory: int = 
             return said["answer"]
     ended = {
         -signal.SIGXCPU: f"no end in {seconds} s of CPU",
-        -signal.SIGKILL: f"no end in {seconds} s of CPU",
+        -signal.SIGKILL: "killed from outside, as a machine does for want of memory",
         -signal.SIGXFSZ: f"an answer of more than {ANSWER >> 20} MB",
         -signal.SIGABRT: f"more than {memory >> 20} MB of memory",
         -signal.SIGSEGV: "a crash of the library",
@@ -75,7 +75,7 @@ def _main() -> None:
               (resource.RLIMIT_CORE, 0))  # fmt: skip
     for kind, limit in limits:
         try:
-            resource.setrlimit(kind, (limit, limit))
+            resource.setrlimit(kind, (limit, limit + 2))  # at the second of CPU it is killed, at the first told which
         except (OSError, ValueError):
             continue  # a system that has no such limit, or holds a lower one
     try:

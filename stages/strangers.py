@@ -14,7 +14,7 @@ from typing import Any
 
 from models.hf_settings import check_settings
 from models.strange_files import (
-    LARGE,
+    SETTINGS,
     Stored,
     StrangeFile,
     check_ids,
@@ -78,7 +78,7 @@ def check_folder(place: str, files: Mapping[str, Path], memory: int) -> dict[str
         raise DataError(place, "no config.json", "the files of one Hugging Face folder")
     try:
         check_names(place, {name: size_of(path) for name, path in files.items()})
-        read = {name: json_of(path) for name, path in files.items() if name.endswith(".json") and name not in LARGE}
+        read = {name: json_of(path) for name, path in files.items() if name in SETTINGS}
         settings = read["config.json"]
         check_settings(settings)
         shards = {name: tensors_of(path) for name, path in sorted(files.items()) if name.endswith(".safetensors")}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import DataError
+from stages.tokens.ranks import check_pieces
 
 UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # SentencePiece.Type
@@ -96,6 +97,7 @@ def as_tokenizer(model: Model) -> str:
 
 def _merges(model: Model) -> list[tuple[str, str]]:
     """Every pair of pieces whose sum is a piece, the sum of the best score first."""
+    check_pieces((len(text) for text, *_ in model.pieces), "the pieces of a SentencePiece model")
     ids = {text: number for number, text in model.names(NORMAL, USER_DEFINED, UNUSED)}
     found = []
     for text, number in ids.items():

@@ -1,10 +1,16 @@
-"""A folder is brought to a door; what answers. As a program: in a process of its own, with what it took."""
+"""A folder is brought to a door; what answers. As a program: in a process for
+each, with what it took."""
 
 from __future__ import annotations
 
+import json
+import os
+import resource
 import sys
+import time
 from pathlib import Path
 
+from pipeline.errors import UserError
 from tests.stages.hostile_folders import CHAT, FOLDER, HF, TOKENIZER
 from tests.stages.local_context import LocalContext
 
@@ -49,25 +55,39 @@ def _language_model(folder: Path) -> None:
     FolderLM(folder, batch_rows=1).generate(["the cat"], ["k"], Sampling(temperature=0.0, max_tokens=2))
 
 
+def _answer(folder: str, door: str, place: str) -> str:
+    """CPU seconds, megabytes beyond what the process had, and what was said, of a door in a fork of this process."""
+    reads, writes = os.pipe()
+    if (pid := os.fork()) == 0:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        try:
+            bring(Path(folder), door, Path(place))
+            said = "PASSED"
+        except UserError as error:
+            said = str(error)
+        except BaseException as error:
+            said = f"RAW {type(error).__name__}: {error}"
+        own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        most = max(own, children.ru_maxrss) >> 10
+        os.write(
+            writes, f"{time.process_time() + children.ru_utime + children.ru_stime:.1f}\t{most}\t{said[:3000]}".encode()
+        )
+        os._exit(0)
+    os.close(writes)
+    with os.fdopen(reads, "rb") as answer:
+        said = answer.read().decode()
+    os.waitpid(pid, 0)
+    return said or "0\t0\tDIED"
+
+
 if __name__ == "__main__":
-    import resource
-    import time
+    import torch
+    import transformers
 
-    from pipeline.errors import UserError
-
-    if sys.argv[2] != TOKENIZER:
-        import torch
-        import transformers
-
-        assert torch.tensor([1.0]).isfinite().all()
-        assert transformers.AutoModelForCausalLM
-    begun = time.perf_counter()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    try:
-        bring(Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))
-        said = "PASSED"
-    except UserError as error:
-        said = str(error)
-    own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    print(f"{time.perf_counter() - begun:.1f}\t{max(own, child) >> 10}\t{said}", file=sys.__stdout__)
+    assert torch.ones(1).isfinite().all()
+    assert transformers.AutoModelForCausalLM
+    assert transformers.AutoTokenizer
+    out, sys.stdout = sys.stdout, sys.stderr
+    for line in sys.stdin:
+        print(json.dumps(_answer(*line.rstrip("\n").split("\t"))), file=out, flush=True)
