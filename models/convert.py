@@ -24,6 +24,7 @@ from models.llama import LlamaModel
 from models.lost import LostLinear
 from models.presets import Llama
 from models.projection import NotMergeable, ProjectionModule
+from models.strange_files import json_of
 from models.tensor_files import save_tensors
 
 MODELLING_FILE = "modeling_siftloom_lost.py"
@@ -152,13 +153,17 @@ def read_dense(folder: Path, config: Llama) -> dict[str, Tensor]:
     Reads one or several safetensors files. Raises ValueError when the folder's shape is not that of `config`,
     or when it has what this Llama has not: heads of another width, biases, scaled rotary positions, other tensors.
     """
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    check(settings, config)
+    check(json_of(folder / "config.json"), config)
     shape = config.shape
     tensors: dict[str, Tensor] = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as file:
-            tensors |= {name.removeprefix("model."): file.get_tensor(name) for name in file.keys()}
+            for name in file.keys():
+                tensors[name.removeprefix("model.")] = found = file.get_tensor(name)
+                if not found.is_floating_point():
+                    raise ValueError(f"{path.name}: {name} of {found.dtype}, expected numbers with a point")
+                if not bool(found.isfinite().all()):
+                    raise ValueError(f"{path.name}: {name} holds NaN or infinite values")
     if config.tied:
         tensors.pop("lm_head.weight", None)  # some folders hold the one tensor twice
     known = {"embed_tokens.weight", "norm.weight", "lm_head.weight"}

@@ -24,6 +24,7 @@ from models.build import structure
 from models.llama import LlamaModel
 from models.presets import Llama
 from models.projection import ProjectionModule
+from models.strange_files import StrangeFile, check_numbers, mapping, tensors_of
 from models.tensor_files import save_tensors
 
 FORMAT = 1
@@ -83,14 +84,22 @@ def save(path: Path, model: LlamaModel, tensors: Mapping[str, Tensor] | None = N
 def load(path: Path) -> LlamaModel:
     """The model of a file, on the CPU; raises ModelFileError when it is none, or contradicts itself."""
     try:
+        stored = tensors_of(path)
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+            header = mapping((file.metadata() or {}).get(HEADER, "{}").encode(), path.name)
             tensors = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("own.")}
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, StrangeFile) as error:
         raise ModelFileError(f"{path}: not a readable safetensors file: {error}") from error
     if header.get("format") != FORMAT:
         raise ModelFileError(f"{path}: found model format {header.get('format')!r}, expected {FORMAT}")
-    model = structure(configuration(header["model"]), header["vocab_size"], header["max_length"], "meta")
+    try:
+        check_numbers(header, {"vocab_size": (1, 1 << 24), "max_length": (1, 1 << 28)}, path.name)
+        config = configuration(header["model"])
+        if config.shape.layers > len(stored):
+            raise ModelFileError(f"{path}: found {config.shape.layers:,} layers in {len(stored):,} tensors")
+        model = structure(config, header["vocab_size"], header["max_length"], "meta")
+    except (KeyError, TypeError, StrangeFile) as error:
+        raise ModelFileError(f"{path}: its header does not describe a model: {error}") from error
     if "adapter" in header:
         attach(configuration(header["adapter"], ADAPTERS), model, None, header["base"])
     try:

@@ -6,13 +6,13 @@ with a causal model, such as `export` writes.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from models.strange_files import json_of
 from pipeline.errors import DataError, UserError
 from pipeline.files.address import Address
 from siftloom.ask.runs import all_runs
@@ -78,7 +78,7 @@ def generate(
         raise DataError(_place(files), f"no {missing[0]}", f"a folder with {', '.join(OURS)}")
     settings: Any = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
     try:
-        config = json.loads(files["config.json"].read_text(encoding="utf-8"))
+        config = json_of(files["config.json"])
         if "end_id" not in config:
             return _by_transformers(files, prompt, samples, tokens, seed, settings)
         return _by_ours(files, config, prompt, samples, tokens, seed, settings)

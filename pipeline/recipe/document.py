@@ -16,6 +16,7 @@ from pipeline.recipe.tree import Leaf, Mark, Table, compose, nearest, override, 
 from pipeline.recipe.vocabulary import Vocabulary
 
 TOP = ("name", "store", "nodes", "repeat")
+MOST_BYTES = 8 << 20  # of a recipe
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,24 @@ def load(
     everywhere: Mapping[str, Change] | None = None,
 ) -> Recipe:
     """Reads a recipe file; see `parse`."""
-    path = Path(path)
+    text, folder = read_text(path), Path(path).absolute().parent
+    return parse(text, vocabulary, overrides=overrides, everywhere=everywhere, source=str(path), folder=folder)
+
+
+def read_text(path: str | Path) -> str:
+    """The text of a YAML file. Raises RecipeError, also for one that never ends."""
     try:
-        text = path.read_text("utf-8")
+        with open(path, "rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise RecipeError(str(path), f"more than {MOST_BYTES:,} bytes", "a recipe")
+        return content.decode("utf-8")
     except FileNotFoundError:
         raise RecipeError(str(path), "no such file", "a recipe", "siftloom init PATH writes one") from None
     except UnicodeDecodeError as error:
         raise RecipeError(str(path), f"byte {error.object[error.start]:#04x} at {error.start}", "UTF-8 text") from None
     except OSError as error:
         raise RecipeError(str(path), error.strerror or str(error), "a recipe file") from None
-    folder = path.absolute().parent
-    return parse(text, vocabulary, overrides=overrides, everywhere=everywhere, source=str(path), folder=folder)
 
 
 def parse(

@@ -11,15 +11,19 @@ from pathlib import Path
 import yaml
 
 from pipeline.errors import RecipeError
+from pipeline.recipe.document import read_text
+from pipeline.recipe.tree import compose
 from siftloom.begin.dclm_steps import ALIASES
 from siftloom.begin.dclm_translation import Translation, Unlike
 
 
 def translate(path: str) -> Translation:
     """Read a file of theirs. Raises RecipeError, with the number of the step, for what has no node."""
+    text = read_text(path)
+    compose(text, path)  # its bounds: levels, and values once aliases are written out
     try:
-        sources = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        sources = yaml.safe_load(text)
+    except (ValueError, yaml.YAMLError) as error:
         raise RecipeError(path, f"{error}", "a YAML file of DCLM") from None
     if not (isinstance(sources, list) and len(sources) == 1 and isinstance(sources[0], dict)):
         raise RecipeError(path, "something else", "a list of one source: `- source: cc` with `steps:`")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import marshal
-import os
 import signal
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError
+from stages.bounded import environment
 from stages.extract.child import receive, send
 from stages.extract.engines import Extracted
 
@@ -89,13 +88,9 @@ class Apart:
         return "".join(self._said.read().decode("utf-8", "replace").strip().splitlines()[-1:])
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # the paths that this process imports from: a worker may have been given some after it began. So the process can
-        # do without `site`, which takes longer to start than all else, and which alone knows where an editable copy is.
-        paths = [str(Path(__file__).parents[2]), *(path for path in sys.path if path)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}
         self._said = tempfile.TemporaryFile()  # not a pipe, which nobody empties
         process = subprocess.Popen(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=environment
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._said, env=environment()
         )
         self._process = process
         if receive(_pipes(process)[1]) != b"ready":

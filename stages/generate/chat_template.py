@@ -6,9 +6,12 @@ somebody typed stays text, and the tokens are those of `pack_samples`.
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import Any
 
 from pipeline.errors import DataError
+from stages.bounded import Exceeded, call
 
 MARK = "\ue000message\ue000"  # no text of a template
 
@@ -20,14 +23,33 @@ def turn(tokenizer: Any, text: str, place: str) -> list[int]:
     if not tokenizer.chat_template:
         then = "leave `chat` out, and write the format into the prompt"
         raise DataError(place, "no chat template in the folder", "chat_template in tokenizer_config.json", then)
-    message = [{"role": "user", "content": MARK}]
-    rendered = tokenizer.apply_chat_template(message, add_generation_prompt=True, tokenize=False)
-    before, found, after = rendered.partition(MARK)
-    if not found or MARK in after:
-        raise DataError(place, "a chat template that does not say the user's message once", "one that does")
+    try:
+        template = tokenizer.get_chat_template()
+    except ValueError as error:
+        raise DataError(place, f"{error}", "one chat template, or one called default") from None
+    before, after = around(template, json.dumps(tokenizer.special_tokens_map), place)
     parts = [(before, False), (text, True), (after, False)]
     return [
         token
         for part, typed in parts
         for token in tokenizer(part, add_special_tokens=False, split_special_tokens=typed)["input_ids"]
     ]
+
+
+@cache
+def around(template: str, specials: str, place: str) -> tuple[str, str]:
+    """What the format puts before and behind a user's message, rendered once in a process with limits: a template is a
+    program. Raises DataError.
+    """
+    messages = [{"role": "user", "content": MARK}]
+    given = {"messages": messages, "template": template, "specials": json.loads(specials)}
+    try:
+        rendered = call("stages.tokens.trial:render", given)
+    except Exceeded as error:
+        raise DataError(f"{place}: chat_template", f"{error}", "a template that lays out one message") from None
+    before, found, after = rendered.partition(MARK)
+    if not found or MARK in after:
+        raise DataError(
+            f"{place}: chat_template", "a chat template that does not say the user's message once", "one that does"
+        )
+    return before, after

@@ -7,7 +7,6 @@ configuration of the nodes that use it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +16,8 @@ from pipeline.errors import DataError, UserError
 from stages.generate.chat_template import turn
 from stages.generate.first_pass import read_prompts
 from stages.generate.lm import GeneratedText, Pooling, Prompt, Sampling, TargetLoss, cut_at_stop, draw, prompt_room
+from stages.strangers import check_finite, check_folder
+from stages.training.memory import machine_memory
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,7 +54,9 @@ class FolderLM:
         self.folder, self.batch_rows, self.device = folder, batch_rows, device
         self._window, self.guide = window, guide
         self._options: dict[str, Any] = {"trust_remote_code": trust_code, "local_files_only": True}
-        self.settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        self.settings = check_folder(
+            folder.name, {path.name: path for path in sorted(folder.iterdir()) if not path.is_dir()}, machine_memory()
+        )
         disable_progress_bar()  # of loading weights: without Ray it would run through the table of progress
         try:
             self.tokenizer = AutoTokenizer.from_pretrained(folder, **self._options)
@@ -152,13 +155,20 @@ class FolderLM:
     def _load(self, kind: Any) -> Any:
         import torch
 
+        options = {"dtype": torch.float32, "use_safetensors": True, "output_loading_info": True, **self._options}
         try:
-            return kind.from_pretrained(self.folder, dtype=torch.float32, **self._options).to(self.device).eval()
+            model, loaded = kind.from_pretrained(self.folder, **options)
         except Exception as error:
+            own = "auto_map" in self.settings and not self._options["trust_remote_code"]
             raise DataError(
                 str(self.folder.name), f"the model does not load ({type(error).__name__}: {error})",
-                "weights that fit config.json", "set trust_code: true where the folder brings its own modelling file",
+                "weights that fit config.json", "set trust_code: true, which runs the folder's own file" * own,
             ) from error  # fmt: skip
+        # an encoder is often kept without its pooler, which nothing here reads
+        if missing := sorted(name for name in loaded["missing_keys"] if "pooler" not in name):
+            raise DataError(f"{self.folder.name}: {missing[0]}", "no such tensor in the weights", "all of the model's")
+        check_finite(self.folder.name, model.named_parameters())
+        return model.to(self.device).eval()
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]

@@ -13,6 +13,7 @@ from pipeline.contract import ONE, Context, Node, Of
 from pipeline.errors import DataError, RecipeError
 from stages.generate.endpoint import Endpoint
 from stages.generate.lm import LM
+from stages.strangers import check_finite
 from stages.training.lineage import sees_both_sides
 from stages.training.planned_model import folder_settings
 
@@ -119,9 +120,11 @@ def open_classifier(ctx: Context, field: Of, device: str, expected: str) -> tupl
     }  # fmt: skip
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, **options).to(device).eval()
+        model = AutoModelForSequenceClassification.from_pretrained(folder, use_safetensors=True, **options)
+        model = model.to(device).eval()
     except Exception as error:  # transformers raises whatever its parts raise
         raise DataError(f"{ctx.node.kind()}.{field}", f"the model does not load ({error})", expected) from error
+    check_finite(f"{ctx.node.kind()}.{field}", model.named_parameters())
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     model.config.pad_token_id = tokenizer.pad_token_id

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pipeline.contract import ONE, Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
 from stages.one_folder import by_name, marks
+from stages.strangers import check_folder, check_names
+from stages.training.memory import machine_memory
 
-WANTED = "config.json"
+PLACE, WANTED = "model_folder.paths", "config.json"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -24,7 +27,8 @@ class ModelFolder(Node):
     paths       the folder, or its files
     trust_code  run the modelling file that the folder brings
 
-    Errors: `DataError` for a folder without `config.json`, and for files of several folders.
+    Errors: `DataError` for a folder without `config.json`, for files of several folders, and for files that do not fit
+    each other or this machine's memory (`stages.strangers`).
     """
 
     paths: tuple[str, ...] = sources()
@@ -33,19 +37,23 @@ class ModelFolder(Node):
     gives = "model folder"
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
-        return marks("model_folder.paths", names)
+        return marks(PLACE, names)
 
     def phases(self):
         return (TaskPhase(name="files", keys=one, run=self._copy),)
 
     def _copy(self, ctx: Context, key: str) -> Result:
-        files = by_name("model_folder.paths", ctx.sources())
+        files = by_name(PLACE, ctx.sources())
         if WANTED not in files:
             have = ", ".join(sorted(source.name for source in ctx.sources())[:5])
-            raise DataError("model_folder.paths", f"no {WANTED} among {have}", "one Hugging Face folder")
-        for name, source in sorted(files.items()):
-            with ctx.create(f"/{name}") as path, ctx.open_source(source) as file, open(path, "wb") as copy:
-                shutil.copyfileobj(file, copy, 1 << 22)
+            raise DataError(PLACE, f"no {WANTED} among {have}", "one Hugging Face folder")
+        check_names(PLACE, {name: source.size for name, source in files.items()})
+        with ExitStack() as created:
+            paths = {name: created.enter_context(ctx.create(f"/{name}")) for name in sorted(files)}
+            for name, path in paths.items():
+                with ctx.open_source(files[name]) as file, open(path, "wb") as copy:
+                    shutil.copyfileobj(file, copy, 1 << 22)
+            check_folder(PLACE, paths, machine_memory())
         return Result(counts={"files": len(files)}, facts={"files": sorted(files)})
 
     def figures(self, ctx: Context):

@@ -5,15 +5,16 @@ Its `tokenizer.json` is kept as it is. A SentencePiece model, a `tekken.json` an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, Protocol
 
+from models.strange_files import LARGE_BYTES, StrangeFile, mapping
 from pipeline.contract import Context, Result, Source
 from pipeline.errors import DataError
 from stages.one_folder import by_name, marks
+from stages.strangers import check_definition, refused
 from stages.tokens.definition import Definition
 from stages.tokens.tokenizer_files import MAIN, MODELS, travels
 
@@ -70,8 +71,11 @@ def take(ctx: Context, node: TokenizerFields) -> Result:
 
     files = by_name(PLACE, ctx.sources("from_"))
     main = main_file(list(files))
+    if (size := files[main].size) > LARGE_BYTES:
+        raise DataError(f"{PLACE}: {main}", f"{size:,} bytes", f"at most {LARGE_BYTES:,}")
     given = {name: _content(ctx, files[name]) for name in files if name == main or travels(name)}
     text, said = _read(main, given[main], node)
+    check_definition(PLACE, text.encode("utf-8", "replace"), main)
     try:
         definition = Definition(text)
         size = definition.vocab_size
@@ -119,7 +123,7 @@ def _ends(node: TokenizerFields, definition: Definition, given: Mapping[str, byt
     configured: dict[str, str | None] = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):
         if name in given:
-            settings: dict[str, Any] = json.loads(given[name])
+            settings = _mapping(given[name], name)
             for key in ("bos_token", "eos_token"):
                 value = settings.get(key)
                 configured[key] = value["content"] if isinstance(value, dict) else value or configured.get(key)
@@ -138,6 +142,13 @@ def _ends(node: TokenizerFields, definition: Definition, given: Mapping[str, byt
     return Ends(begin or end, end)
 
 
+def _mapping(content: bytes, name: str) -> dict[str, Any]:
+    try:
+        return mapping(content, name)
+    except StrangeFile as error:
+        raise refused(PLACE, error) from None
+
+
 def local_definition(paths: Sequence[str]) -> Definition | None:
     """What a `tokenizer.json` among local paths says, where one can be read now."""
     for path in paths:
@@ -145,7 +156,9 @@ def local_definition(paths: Sequence[str]) -> Definition | None:
             for name in (Path(path), Path(path) / MAIN, *Path(path).parent.glob(PurePath(path).name)):
                 if name.name.endswith(".json") and name.is_file() and name.name in (MAIN, Path(path).name):
                     try:
-                        return Definition(name.read_text(encoding="utf-8"))
+                        content = name.read_bytes() if name.stat().st_size <= LARGE_BYTES else b""
+                        mapping(content, MAIN)  # within bounds
+                        return Definition(content.decode("utf-8"))
                     except (OSError, ValueError, KeyError, TypeError):
                         continue
     return None

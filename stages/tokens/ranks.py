@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from models.strange_files import mapping
 from pipeline.errors import DataError
+
+MOST_WORK = 300_000_000  # 128,000 tokens of Llama 3 have 8 million
 
 
 def tekken(content: bytes, place: str) -> str:
     """The text of the `tokenizer.json` of a `tekken.json`."""
     try:
-        given = json.loads(content)
+        given = mapping(content, "tekken.json")
         settings = given["config"]
         first = settings["default_num_special_tokens"]
         entries = given["vocab"][: settings["default_vocab_size"] - first]
@@ -50,6 +53,7 @@ def ranks_in(content: bytes) -> dict[bytes, int] | None:
 
 def as_tokenizer(ranks: Mapping[bytes, int], pattern: str, specials: Mapping[str, int]) -> str:
     """The text of a `tokenizer.json` of tokens by rank."""
+    check_pieces(map(len, ranks), "the file of tokens")
     named = {token: "".join(map(LETTERS.__getitem__, token)) for token in ranks}
     merges = []
     for token, rank in ranks.items():
@@ -81,6 +85,14 @@ def as_tokenizer(ranks: Mapping[bytes, int], pattern: str, specials: Mapping[str
         },
         ensure_ascii=False,
     )
+
+
+def check_pieces(lengths: Iterable[int], place: str) -> None:
+    """Raise DataError for tokens so long that to list how each is merged has no end."""
+    if (work := sum(length * length for length in lengths)) > MOST_WORK:
+        raise DataError(
+            place, f"tokens of {work:,} pairs of places", f"at most {MOST_WORK:,}: tokens are parts of words"
+        )
 
 
 def byte_letters() -> dict[int, str]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import DataError
+from stages.tokens.ranks import check_pieces
 
 UNIGRAM, BPE = 1, 2  # TrainerSpec.ModelType
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)  # SentencePiece.Type
@@ -96,6 +97,7 @@ def as_tokenizer(model: Model) -> str:
 
 def _merges(model: Model) -> list[tuple[str, str]]:
     """Every pair of pieces whose sum is a piece, the sum of the best score first."""
+    check_pieces((len(text) for text, *_ in model.pieces), "the pieces of a SentencePiece model")
     ids = {text: number for number, text in model.names(NORMAL, USER_DEFINED, UNUSED)}
     found = []
     for text, number in ids.items():
@@ -130,12 +132,13 @@ def _fields(content: bytes) -> Iterator[tuple[int, Any]]:
 
 def _varint(content: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < 64:
         byte = content[at]
         value |= (byte & 127) << shift
         at, shift = at + 1, shift + 7
         if byte < 128:
             return value, at
+    raise ValueError("a number of more than 64 bits")
 
 
 def _signed(value: int) -> int:

@@ -11,10 +11,14 @@ from models.hf_settings import llama_of
 from pipeline.contract import Context, Node, Result, TaskPhase, one, sources
 from pipeline.errors import DataError
 from stages.one_folder import by_name, marks
+from stages.strangers import check_folder, check_names
 from stages.tokens.tokenizer_files import travels
+from stages.training.memory import machine_memory
 from stages.training.planned_model import checked_llama, folder_settings
 
+PLACE = "hf_model.paths"
 NEEDED = ("config.json", "tokenizer.json")
+MEASURED = ("model.safetensors.index.json", "generation_config.json")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,7 +41,7 @@ class HfModel(Node):
             checked_llama(settings)
 
     def source_marks(self, field: str, names: Sequence[str]) -> Sequence[str]:
-        return marks("hf_model.paths", names)
+        return marks(PLACE, names)
 
     def phases(self):
         return (TaskPhase(name="train", keys=one, run=self._read),)
@@ -53,22 +57,24 @@ class HfModel(Node):
 
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            for name, source in by_name("hf_model.paths", ctx.sources()).items():
-                if name in NEEDED or travels(name) or name.endswith(".safetensors"):
+            given = by_name(PLACE, ctx.sources())
+            check_names(PLACE, {name: source.size for name, source in given.items()})
+            for name, source in given.items():
+                if name in (*NEEDED, *MEASURED) or travels(name) or name.endswith(".safetensors"):
                     with ctx.open_source(source) as stream, open(folder / name, "wb") as file:
                         shutil.copyfileobj(stream, file, 1 << 24)
             for name in NEEDED:
                 if not (folder / name).exists():
-                    raise DataError("hf_model.paths", f"no {name}", "the files of a Hugging Face folder, as folder/*")
-            settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+                    raise DataError(PLACE, f"no {name}", "the files of a Hugging Face folder, as folder/*")
+            settings = check_folder(PLACE, {path.name: path for path in folder.iterdir()}, machine_memory())
             try:
                 config = llama_of(settings)
                 words, length = settings["vocab_size"], settings["max_position_embeddings"]
                 model = build(config, words, length, 0, dense=read_dense(folder, config))
             except KeyError as error:
-                raise DataError("hf_model.paths", f"no tensor {error.args[0]}", "those of a dense Llama") from None
+                raise DataError(PLACE, f"no tensor {error.args[0]}", "those of a dense Llama") from None
             except ValueError as error:
-                raise DataError("hf_model.paths", f"{error}", "a dense Llama that has no biases") from None
+                raise DataError(PLACE, f"{error}", "a dense Llama that has no biases") from None
             with ctx.create("/model.safetensors") as path:
                 save(path, model)
             with ctx.create("/tokenizer.json") as path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from glob import glob
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from models.accounting import parameter_names
 from models.hf_settings import llama_of
 from models.presets import Llama
 from models.starting import no_plain, no_way
+from models.strange_files import json_of
 from pipeline.contract import Node
 from pipeline.errors import RecipeError
 from stages.training.lineage import alike
@@ -157,10 +157,9 @@ def folder_settings(node: Node) -> dict[str, Any] | None:
     if len(files) != 1:
         return None
     try:
-        settings = json.loads(files[0].read_text(encoding="utf-8"))
+        return json_of(files[0])
     except (OSError, ValueError) as error:
-        raise RecipeError("hf_model.paths", f"{files[0].name}: {error}", "the settings of a dense Llama") from None
-    return settings if isinstance(settings, dict) else None
+        raise RecipeError("hf_model.paths", f"{error}", "the settings of a dense Llama") from None
 
 
 def tokenizer_of(node: Node) -> Node | None:

@@ -182,3 +182,30 @@ def test_what_is_unlike_is_named_with_its_step(tmp_path: Path, step: dict, what:
     (tmp_path / "other.yaml").write_text("nodes: {}\n")
     with pytest.raises(RecipeError, match="a list of one source"):
         translate(str(tmp_path / "other.yaml"))
+
+
+BOMB = "- source: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"  k{i}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 9)}]\n" for i in range(12)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        (BOMB + "  steps: *m\n", "values once its aliases are written out"),
+        ("{a: " * 10_000, "in one another"),
+        ("- source: c\n  steps: " + "[" * 200 + "]" * 200, "in one another"),
+        ("- source: c\n  steps: 2020-13-45\n", "month must be"),
+        ("- !!python/object/apply:os.system ['true']", "the tag"),
+        (" " * (9 << 20), "more than 8,388,608 bytes"),
+    ],
+)
+def test_a_hostile_file_is_refused_before_it_is_read(text, match, tmp_path):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=match):
+        translate(str(tmp_path / "c.yaml"))
+
+
+def test_a_file_without_an_end_is_refused():
+    with pytest.raises(RecipeError, match="more than"):
+        translate("/dev/zero")

@@ -15,10 +15,11 @@ from models.presets import Llama
 TEXT = ["the cat sat on the mat and the dog sat on the log", "a small text of common words for a small tokenizer"]
 
 
-def folder_of(place: Path, *, length: int = 64, hidden: int = 32) -> Path:
-    """A causal Llama of this project's own making, as `export` writes it."""
+def folder_of(place: Path, *, length: int = 64, hidden: int = 32, more: int = 0) -> Path:
+    """A causal Llama of this project's own making, as `export` writes it, with `more` rows than its tokenizer."""
     tokenizer = _tokenizer()
-    model = build(Llama("1m", hidden=hidden, inter=64, layers=2, heads=2), tokenizer.get_vocab_size(), length, seed=3)
+    words = tokenizer.get_vocab_size() + more
+    model = build(Llama("1m", hidden=hidden, inter=64, layers=2, heads=2), words, length, seed=3)
     with torch.no_grad():
         for parameter in model.parameters():  # further apart, so that no two tokens are as likely as each other
             parameter.mul_(4.0)

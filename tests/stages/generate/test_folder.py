@@ -120,7 +120,7 @@ def test_an_answer_tells_its_tokens_and_their_likelihood_and_can_be_gone_on_from
 
 
 def test_a_message_is_laid_out_as_the_folder_says_and_a_typed_special_token_stays_text(tmp_path) -> None:
-    chat = folder_of(tmp_path / "chat")
+    chat = folder_of(tmp_path / "chat", more=2)
     with pytest.raises(DataError, match="no chat template in the folder"):
         FolderLM(chat, batch_rows=1).turn("x")
     tokens = json.loads((chat / "tokenizer.json").read_text())

@@ -173,3 +173,22 @@ def test_the_size_of_the_vocabulary_is_known_before_the_run(taken):
     assert node.entries == Tokenizer(from_=(str(folder),)).entries == taken("qwen").facts["vocab_size"] == 2003
     assert node.reserved == {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}
     assert Tokenizer(docs=Read(paths=("a.jsonl",))).entries == 4096
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "match"),
+    [
+        ("tokenizer.model", b"\x80" * 2_000_000, "more than 64 bits"),
+        ("tokenizer.model", b"\x0a\xff\xff\xff\xff\x0fx", "its end is missing"),
+        ("tekken.json", b"[" * 10_000, "nested too deep"),
+        ("tekken.json", b"null", "null; expected"),
+        ("a.tiktoken", base64.b64encode(b"a" * 60_000) + b" 0", "pairs of places"),
+        ("other.json", b"null", r"other\.json: null"),
+        ("tokenizer.json", b"{}", r"no tokenizer\.json"),
+    ],
+)
+def test_a_hostile_file_of_another_form_is_refused(name, content, match, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / name).write_bytes(content)
+    with pytest.raises(DataError, match=match):
+        Taken(tmp_path / "a", tmp_path / "b", **(TIKTOKEN if name.endswith("tiktoken") else {}))
