@@ -34,7 +34,7 @@ def _safetensors(path):
 
 @pytest.mark.parametrize("write", [_numpy, _parquet, _safetensors])
 def test_a_disk_that_is_full_has_its_name_whatever_library_meets_it(write, disk):
-    with pytest.raises(Exception, match=".") as caught:
+    with pytest.raises(Exception, match=r".") as caught:
         write(disk / "file")
     found = named(caught.value, str(disk))
     assert isinstance(found, DiskFull)
