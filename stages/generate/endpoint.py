@@ -59,6 +59,8 @@ class Endpoint(metaclass=Typed):
             raise ValueError("url: found a user or a key in it, expected the key in the variable of `key_variable`")
         if self.tries < 1 or not self.timeout > 0:
             raise ValueError(f"tries, timeout: found {self.tries}, {self.timeout}, expected at least 1, and seconds")
+        if not self.key_variable.isprintable():
+            raise ValueError(f"key_variable: found {self.key_variable!r}, expected the name of a variable")
         take(os.environ.get(self.key_variable, ""))  # in the driver, too: it shows what workers say
 
 

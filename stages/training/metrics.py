@@ -17,7 +17,7 @@ from typing import Any, Literal, Protocol
 
 from pipeline.contract import Store
 from pipeline.errors import StoreError
-from pipeline.safe_text import quoted
+from pipeline.safe_text import clipped
 from stages.training.scratch import Scratch
 from stages.training.step_log import LOG
 
@@ -88,7 +88,7 @@ class Follower:
         try:
             self.poll()
         except (OSError, StoreError) as error:  # the training has ended well all the same
-            self._tell("metrics failed", sink="the log", error=f"{type(error).__name__}: {quoted(str(error))}")
+            self._tell("metrics failed", sink="the log", error=clipped(f"{type(error).__name__}: {error}", 200))
         for sink in self.sinks:
             self._safely(sink, sink.close)
 
@@ -139,7 +139,7 @@ class Follower:
         try:
             act(*values)
         except Exception as error:  # whatever the library of a service raises, the training goes on
-            self._tell("metrics failed", sink=sink.name, error=f"{type(error).__name__}: {quoted(str(error))}")
+            self._tell("metrics failed", sink=sink.name, error=clipped(f"{type(error).__name__}: {error}", 200))
             self.sinks = [one for one in self.sinks if one is not sink]
 
 

@@ -51,7 +51,8 @@ class Parrot(BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length") or 0)
         body = self.rfile.read(length).decode("latin-1")
         self.server.bytes += length
-        said = json.dumps({"path": self.path, "headers": dict(self.headers), "body": body, "decoded": self._decoded()})
+        first = sorted(self.headers.items(), key=lambda pair: "uthorization" not in pair[0])  # what is quoted is short
+        said = json.dumps({"headers": dict(first), "decoded": self._decoded(), "path": self.path, "body": body})
         self.server.asked += 1
         way = self.server.way
         if way == "jobs":
