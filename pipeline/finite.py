@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from pipeline.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LARGEST = 1e30  # float32 ends at 3.4e38, and a sum over a corpus needs room; no measure of a text comes near it
 
@@ -22,6 +24,8 @@ def finite(
     """Return the numbers, [rows] or [rows, width]. Raises DataError for the first that is NaN or out of the bounds, by
     the name of its row. Rows of `none` have no number and are not looked at.
     """
+    import numpy as np
+
     wrong = ~((values >= least) & (values <= most))  # NaN is neither
     if none is not None:
         wrong[none] = False

@@ -133,7 +133,7 @@ def _against(value: Node) -> dict[str, str]:
     """Threshold field -> column that it is held against, as far as the class says."""
     found = {
         field: column
-        for column, (_, _, _, *fields) in getattr(type(value), "histograms", {}).items()
+        for column, (_, _, _, *fields) in getattr(value, "histograms", {}).items()
         for field in fields
     }
     if isinstance(by := getattr(value, "by", None), str) and getattr(value, "per", None) is None:

@@ -145,7 +145,7 @@ def test_a_folder_that_is_there_is_read_before_anything_runs(tmp_path: Path) -> 
     for changes, words in (
         ({}, "pretrain.start: a model of hidden 96, inter 256, layers 2, heads 4, kv_heads 4; expected one of hidden"),
         ({"num_key_value_heads": 2}, "heads 4, kv_heads 2; expected one of hidden"),
-        ({"num_key_value_heads": 3}, "kv_heads: found 3, expected a divisor of heads (4)"),
+        ({"num_key_value_heads": 3}, "config.json: num_key_value_heads 3; expected a divisor of 4 heads"),
         ({"vocab_size": None}, "no vocab_size"),
     ):
         (tmp_path / "config.json").write_text(json.dumps(known | changes))

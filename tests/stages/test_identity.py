@@ -134,6 +134,10 @@ NOT_USED = {
     **{(kind, "charset-normalizer"): "reads texts in UTF-8 alone"
        for kind in ("audio", "train_units", "units", "unit_distance")},
     **{("vocabulary", name): "writes numbers, and encodes nothing" for name in ("kitoken", "tokenizers")},
+    **{(kind, name): "tries a stranger's tokenizer and template in a process of its own (`trial.py`), and keeps nothing"
+       for kind in ("model_folder", "hf_model") for name in ("kitoken", "tokenizers", "transformers")},
+    **{(kind, "transformers"): "renders a stranger's template in a process of its own (`trial.py`), and keeps nothing"
+       for kind in ("needle", "tokenizer", "pack", "pack_samples", "vocabulary", "pretrain", "evaluate", "compare", "export")},
     ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",
 }  # fmt: skip
 
