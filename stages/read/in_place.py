@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pipeline.contract import Context, InPlace, NewShard, Result, Source, shard_facts
-from pipeline.errors import SourceDamaged, SourceError
+from pipeline.errors import SourceError
 from stages.documents import SOURCE_FIELDS, TEXT, id_prefix
 from stages.read.layout import FileGroup
-from stages.read.parquet import BATCH_ROWS, Runs, same_file
+from stages.read.parquet import BATCH_ROWS, Runs, reading, same_file
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -55,17 +55,16 @@ def examine(stream: BinaryIO, source: Source, plan: Runs, run: list[int]) -> tup
     states: list[Any] = []
     text_bytes = 0
     file = same_file(stream, source, plan)
-    try:
+    with reading(source, f"row groups {run[0]} to {run[1]}", run[3]) as add:
         for batch in file.iter_batches(
             BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=[plan.columns[TEXT]], use_threads=False
         ):
+            add(batch.num_rows)
             text = batch.column(0).cast(pa.large_string())
             state = _states(text)
             # of the lengths, for to filter the texts would copy them all
             text_bytes += pc.sum(pc.binary_length(text).filter(pc.equal(state, 0))).as_py() or 0
             states.append(state)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceDamaged(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
     return pa.chunked_array(states, pa.int16()), text_bytes
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -20,7 +21,7 @@ from pipeline.errors import DataError, SourceChanged, SourceDamaged
 from stages.documents import SOURCE, SOURCE_ID, TEXT
 from stages.read.batches import needed, records
 from stages.read.keep import KINDS, Kept, KeptFields
-from stages.read.record_to_row import Reject, missing_column
+from stages.read.record_to_row import LONGEST, Reject, missing_column
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,6 +57,7 @@ def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Kep
     footer = footer_digest(stream, source)
     file = open_parquet(stream, source)
     schema = file.schema_arrow
+    check_counts(file.metadata, source)
     fields = None if keep.rest else (text, id_field, SOURCE, *(kept.field for kept in keep.named))
     needed(schema, fields, source.name)
     columns = _columns(schema, source, text, id_field, keep.named)
@@ -76,6 +78,49 @@ def survey(stream: BinaryIO, source: Source, text: str, id_field: str, keep: Kep
             runs.append([first, group + 1, first_row, rows])
             first, first_row, rows, size = group + 1, first_row + rows, 0, 0
     return Runs(runs, columns, footer, rest)
+
+
+def check_counts(footer: pq.FileMetaData, source: Source) -> None:
+    """Raise `SourceDamaged` for a footer whose counts contradict each other, and for values too large for documents."""
+    flat = [i for i in range(footer.num_columns) if footer.schema.column(i).max_repetition_level == 0]
+    rows = 0
+    for number in range(footer.num_row_groups):
+        group = footer.row_group(number)
+        rows += group.num_rows
+        for column in map(group.column, flat):
+            what = f"row group {number}, column {column.path_in_schema!r}"
+            if column.num_values != group.num_rows:
+                found = f"{column.num_values:,} values in {group.num_rows:,} rows"
+                raise SourceDamaged(source.name, f"{what}: {found}", "a value a row")
+            if column.total_uncompressed_size > LONGEST * max(1, group.num_rows):
+                found = f"{column.total_uncompressed_size:,} bytes in {group.num_rows:,} rows"
+                raise SourceDamaged(source.name, f"{what}: {found}", f"values of at most {LONGEST:,} bytes")
+    if rows != footer.num_rows:
+        found = f"a footer of {footer.num_rows:,} rows, and {rows:,} in its row groups"
+        raise SourceDamaged(source.name, found, "one number")
+
+
+@contextmanager
+def reading(source: Source, what: str, rows: int, byte: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Take what Arrow says inside for damage of some row groups. What is given is told of each batch how many rows it
+    has: raises `SourceDamaged` too where all together are not as many as the footer says.
+    """
+    import pyarrow as pa
+
+    read = 0
+
+    def add(number: int) -> None:
+        nonlocal read
+        read += number
+
+    try:
+        yield add
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SourceDamaged(source.name, f"{what}: {error}", "a whole Parquet file", byte=byte) from error
+    except pa.ArrowMemoryError as error:  # a file can lie about its pages; a machine may be full, so none is skipped
+        raise DataError(source.name, f"{what}: {error}", "pages that this machine can hold") from error
+    if read != rows:
+        raise SourceDamaged(source.name, f"{what}: {read:,} rows", f"{rows:,}, as its footer says", byte=byte)
 
 
 def _columns(
@@ -145,33 +190,26 @@ def rows(
     stream: BinaryIO, source: Source, plan: Runs, run: Sequence[int], fields: Sequence[str] | None
 ) -> Iterator[tuple[int, Mapping[str, Any] | Reject]]:
     """The rows of a run as records, for a file that cannot stay in place, or of which only the first rows are read."""
-    import pyarrow as pa
-
     file = same_file(stream, source, plan)
     names = needed(file.schema_arrow, fields, source.name)
-    try:
-        batches = file.iter_batches(BATCH_ROWS, row_groups=list(range(run[0], run[1])), columns=names)
-        yield from records(batches, run[2])
-    except (pa.ArrowInvalid, OSError) as error:
-        raise SourceDamaged(source.name, f"row groups {run[0]} to {run[1]}: {error}", "a whole Parquet file") from error
+    groups = list(range(run[0], run[1]))
+    with reading(source, f"row groups {run[0]} to {run[1]}", run[3]) as add:
+        for row in records(file.iter_batches(BATCH_ROWS, row_groups=groups, columns=names), run[2]):
+            add(1)
+            yield row
 
 
 def verify(stream: BinaryIO, source: Source, plan: Runs, fields: Sequence[str] | None) -> None:
     """Read the columns behind some fields through; raises `SourceDamaged` for a file that cannot be read to its end."""
-    import pyarrow as pa
-
     file = same_file(stream, source, plan)
     names = needed(file.schema_arrow, fields, source.name)
     for group in range(file.metadata.num_row_groups):
-        try:
-            for _ in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
-                pass
-        except (pa.ArrowInvalid, OSError) as error:
-            last = file.metadata.row_group(group).column(file.metadata.num_columns - 1)
-            byte = last.data_page_offset + last.total_compressed_size
-            raise SourceDamaged(
-                source.name, f"row group {group}: {error}", "a whole Parquet file", byte=byte
-            ) from error
+        part = file.metadata.row_group(group)
+        last = part.column(part.num_columns - 1)
+        byte = last.data_page_offset + last.total_compressed_size
+        with reading(source, f"row group {group}", part.num_rows, byte) as add:
+            for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=names, use_threads=False):
+                add(batch.num_rows)
 
 
 def _is_string(kind: pa.DataType) -> bool:

@@ -73,7 +73,7 @@ WORDS = {
     "per": ("source", None), "domain": ("source", None), "fn": ("catalogue_rules:f", "catalogue_rules:g"), 
     "prompts": (("a",), ("b", "c")), "specials": (("<x>",), ("<y>", "<z>")), "columns": (("id",), ("id", "text")),
     "keep": (("en",), ("de",), ("en", "fr")), "reads": (("text",), ("id", "text")), "carry": ((), ("chars",)),
-    "levels": ((7, 12), (3, 9, 15)), "label": ("topic", "source"), "minus": (None, "other_loss"),
+    "levels": ((7, 12), (3, 9, 15)), "label": ("topic", "source", "quality", "ref_loss"), "minus": (None, "other_loss"),
     "fields": ((), ("a",)),
     "writes": ({"chars": "int64"}, {"chars": "int32"}, {"size": "int64"}), "url": ("http://a/v1", "http://b/v1"),
     "removes": ((), ("short",), ("long",)), "params": ({}, {"a": 1}, {"a": 2.5}), "scores": ((), ("chars",)),
@@ -153,7 +153,7 @@ def nodes(at: Mapping[str, str]) -> dict[str, Node]:
     node("retrieval", queries=embedded, docs=embedded)
     node("cosine_similarity", docs=embedded, left="vector", right="vector")
     node("similarity", docs=embedded, left="vector", right="vector", gold="quality")
-    node("head", docs=embedded, model=node("train_head", docs=embedded, label="topic"), as_="good")
+    node("head", docs=embedded, model=node("train_head", docs=embedded, label="quality"), as_="good")
     node("cluster", docs=embedded, model=node("train_clusters", docs=embedded, k=2), weights={1: 0.5})
     node("semantic_dedup", docs=embedded, model=made["train_clusters"])
     node("judge", docs=docs, model=folder)

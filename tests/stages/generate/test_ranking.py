@@ -135,8 +135,8 @@ def test_what_is_no_vector_is_named_before_a_run():
 
 def test_a_cosine_asks_nothing_of_the_lengths_of_its_vectors():
     left, right = ([[3.0, 4.0], [0.0, 0.0], [2.0, 0.0]], [[6.0, 8.0], [1.0, 0.0], [0.0, 5.0]])
-    table = pa.table({name: pa.array(one, pa.list_(pa.float32(), 2)) for name, one in (("a", left), ("b", right))})
-    assert cosines(table, "a", "b", "similarity").tolist() == pytest.approx([1.0, 0.0, 0.0])
+    columns = {"left": pa.array(left, pa.list_(pa.float32(), 2)), "right": pa.array(right, pa.list_(pa.float32(), 2))}
+    assert cosines(pa.table(columns), "left", "right", "here").tolist() == pytest.approx([1.0, 0.0, 0.0])
 
 
 def test_the_cosine_of_each_row_is_that_of_its_two_vectors(tmp_path):
