@@ -91,7 +91,7 @@ def histogram(scores: ScoredDocuments, name: str, value: Node, reasons: pa.Array
     if found is None:
         raise UserError(scores.view.label, f"no number column {name!r}", f"one of {', '.join(scores.own)}")
     here = np.isfinite(found)
-    low, high = _range(found[here], getattr(type(value), "histograms", {}).get(name, (-np.inf, np.inf))[:2])
+    low, high = _range(found[here], getattr(value, "histograms", {}).get(name, (-np.inf, np.inf))[:2])
     marks = [
         {"x": _place(scores, value, field, limit), "label": field}
         for field, column in _against(value).items()
@@ -132,9 +132,7 @@ def _cannot(scores: ScoredDocuments, value: Node) -> str | None:
 def _against(value: Node) -> dict[str, str]:
     """Threshold field -> column that it is held against, as far as the class says."""
     found = {
-        field: column
-        for column, (_, _, _, *fields) in getattr(value, "histograms", {}).items()
-        for field in fields
+        field: column for column, (_, _, _, *fields) in getattr(value, "histograms", {}).items() for field in fields
     }
     if isinstance(by := getattr(value, "by", None), str) and getattr(value, "per", None) is None:
         found |= dict.fromkeys(("min", "max", "keep_fraction"), by)

@@ -137,7 +137,8 @@ NOT_USED = {
     **{(kind, name): "tries a stranger's tokenizer and template in a process of its own (`trial.py`), and keeps nothing"
        for kind in ("model_folder", "hf_model") for name in ("kitoken", "tokenizers", "transformers")},
     **{(kind, "transformers"): "renders a stranger's template in a process of its own (`trial.py`), and keeps nothing"
-       for kind in ("needle", "tokenizer", "pack", "pack_samples", "vocabulary", "pretrain", "evaluate", "compare", "export")},
+       for kind in ("needle", "tokenizer", "pack", "pack_samples", "vocabulary", "pretrain", "evaluate", "compare",
+                    "export")},
     ("write", "charset-normalizer"): "takes names and a schema of the readers, and reads no file",
 }  # fmt: skip
 
