@@ -28,8 +28,11 @@ check: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/basedpyright --level error
 
+# `make faults FAULTS=200` draws more faults at random.
+FAULTS ?= 20
 faults: $(STAMP)
 	$(BIN)/python -m pytest -m faults --timeout 2400
+	$(BIN)/python -m tests.faults.random_faults --count $(FAULTS)
 
 clusters: $(STAMP)
 	$(BIN)/python -m pytest -m clusters --timeout 2400

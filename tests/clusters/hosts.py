@@ -21,18 +21,21 @@ from types import MappingProxyType
 ROOT = Path(__file__).parents[2]
 NET = "10.88.{}.{}"
 TOOLS = ("ip", "unshare", "nsenter", "mount")
+# What a machine needs of the outer one may lie where it has a folder of its own, so it is brought into that before it
+# takes the place.
 START = """
 mount --make-rprivate /
-for folder in /tmp /run /dev/shm; do mount -t tmpfs tmpfs $folder; done
+for folder in /run /dev/shm; do mount -t tmpfs tmpfs $folder; done
 hostname {name}
-mkdir -m 700 -p /tmp/home/.ray /tmp/home/.ssh /run/sshd
+mkdir -m 1777 -p /run/own/tmp
+mkdir -m 700 -p /run/own/root/.ray /run/own/root/.ssh /run/sshd
 for needed in {needed}; do
-  case $needed in /root/*)
-    mkdir -p /tmp/home/${{needed#/root/}}
-    mount --bind $needed /tmp/home/${{needed#/root/}}
+  case $needed in /root/* | /tmp/*)
+    mkdir -p /run/own$needed
+    mount --bind $needed /run/own$needed
   esac
 done
-mount --rbind /tmp/home /root
+for folder in /root /tmp; do mount --rbind /run/own$folder $folder; done
 echo {token} > /root/.ray/auth_token
 echo ready
 sleep infinity &

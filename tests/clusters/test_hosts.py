@@ -81,8 +81,17 @@ def at_work(host: Host, what: str) -> bool:
 
 def copies(host: Host) -> list[str]:
     """Names of the objects that a host keeps copies of."""
-    found = host.run("find", "/tmp", "-path", "*/objects/*", "-type", "f", "-size", "+0", "-printf", "%f\\n")
+    found = host.run("find", "/tmp", "-xdev", "-path", "*/objects/*", "-type", "f", "-size", "+0", "-printf", "%f\\n")
     return sorted(found.split())
+
+
+def test_a_checkout_in_the_folder_for_temporary_files_is_seen_by_every_machine():
+    look = "from tests.clusters.hosts import hosts\nwith hosts(1) as (host,): print(host.run('pwd'))"
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        shutil.copytree(ROOT / "tests" / "clusters", Path(folder, "tests", "clusters"))
+        Path(folder, "tests", "__init__.py").touch()
+        done = subprocess.run([sys.executable, "-c", look], cwd=folder, capture_output=True, text=True)
+    assert done.stdout == f"{folder}\n\n", done.stderr
 
 
 def test_machines_that_share_an_object_store_alone_make_the_bytes_of_one(laptop, monkeypatch):

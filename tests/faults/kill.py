@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from corpus import bytes_of, times_of
+
+# A recipe is killed nine times, and most of what each of its drivers does is to import. Those that work in their own
+# process are forked from one that has imported and has done nothing else.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(
+    ["siftloom.cli.main", "siftloom.run", "stages.training.worker", "stages.loops", "torch._inductor.config",
+     "pyarrow.dataset", "pyarrow.parquet", "pyarrow.compute", "numba", "pandas", "scipy", "tokenizers",
+     "pytest", __name__]
+)  # fmt: skip
+
+PATIENCE = 900  # seconds until a command counts as hanging
 
 # A node's tasks are all committed by the same code, so these are the moments that differ.
 MOMENTS = {
@@ -43,15 +58,75 @@ def run_until_killed(command: Sequence[str], kill: str, mark: Path) -> None:
 
 def was_killed(command: Sequence[str], kill: str, mark: Path) -> bool:
     """Run a command that is to be killed at a point; return whether it was. Else it ended well and never came there."""
-    driver = subprocess.Popen(
-        command, start_new_session=True, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "SIFTLOOM_KILL": kill, "SIFTLOOM_KILL_MARK": str(mark)},
-    )  # fmt: skip
-    output = driver.communicate(timeout=300)
-    assert driver.returncode in (0, -signal.SIGKILL), (kill, driver.returncode, *output)
+    driver = start(command, SIFTLOOM_KILL=kill, SIFTLOOM_KILL_MARK=str(mark))
+    said, _ = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode in (0, -signal.SIGKILL), (kill, driver.returncode, said)
     assert mark.exists() == (driver.returncode != 0)
     wait_for_the_end_of(driver.pid)
     return driver.returncode != 0
+
+
+class Forked:
+    """`python -m siftloom WORDS` in a session of its own, with the words of `subprocess.Popen`."""
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._said = tempfile.NamedTemporaryFile()
+        self._process = FORKS.Process(target=_siftloom, args=(words, environment, self._said.name), daemon=True)
+        self._process.start()
+        self.pid = self._process.pid or 0
+        with contextlib.suppress(ProcessLookupError):
+            while self.poll() is None and os.getsid(self.pid) != self.pid:
+                time.sleep(0.001)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    poll = returncode.fget
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if (code := self._process.exitcode) is None:
+            raise subprocess.TimeoutExpired("siftloom", timeout or 0)
+        return code
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, None]:
+        self.wait(timeout)
+        return Path(self._said.name).read_text(), None
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _siftloom(words: Sequence[str], environment: Mapping[str, str], said: str) -> None:
+    os.setsid()
+    os.environ.clear()
+    os.environ.update(environment)
+    file = os.open(said, os.O_WRONLY | os.O_APPEND)
+    os.dup2(file, 1)
+    os.dup2(file, 2)
+    sys.argv = ["siftloom", *words]
+    runpy.run_module("siftloom", run_name="__main__", alter_sys=True)
+
+
+def start(command: Sequence[str], **more: str) -> subprocess.Popen[str] | Forked:
+    """Begin a command in a session of its own."""
+    environment = {**os.environ, **more}
+    if "--here" in command and command[:3] == [sys.executable, "-m", "siftloom"]:
+        return Forked(command[3:], environment)
+    return subprocess.Popen(
+        command, start_new_session=True, text=True, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def processes(driver: int, name: str) -> Iterator[psutil.Process]:
+    """Processes that a driver has started, by the beginning of their command line."""
+    with contextlib.suppress(psutil.Error):
+        for process in psutil.Process(driver).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                words = process.cmdline()
+                if words and Path(words[0].split(" ")[0]).name.startswith(name):
+                    yield process
 
 
 def wait_for_the_end_of(session: int, seconds: float = 2) -> None:
@@ -102,11 +177,10 @@ def _members(session: int) -> list[int]:
 
 def run_to_the_end(command: Sequence[str], **environment: str) -> str:
     """What it printed."""
-    done = subprocess.run(
-        command, start_new_session=True, capture_output=True, text=True, timeout=500, env={**os.environ, **environment}
-    )
-    assert done.returncode == 0, (done.stdout, done.stderr)
-    return done.stdout
+    driver = start(command, **environment)
+    said, _ = driver.communicate(timeout=PATIENCE)
+    assert driver.returncode == 0, said
+    return said
 
 
 def run_while_a_worker_is_killed(command: Sequence[str], kill: str, mark: Path) -> None:

@@ -1,9 +1,10 @@
 """`python -m tests.faults.random_faults --first 1 --count 20`: what dies, of which part of the job, and when, is drawn.
 
-Each number is one draw of (part, fault, moment), so `--first 17 --count 1` does number 17 again; only the moment then
-falls a little elsewhere. A part is taken out of a finished store, the command that makes it anew is hit, and the same
-command is given again until it ends well: then every file must be as it was. No traceback may be printed, and nothing
-may hang. It prints a line for each, and ends with 1 where one went wrong.
+Each number is one draw of (place, part, fault, moment), so `--first 17 --count 1` does number 17 again; only the moment
+then falls a little elsewhere. A part is taken out of a finished store, the command that makes it anew is hit, and the
+same command is given again until it ends well: then every file must be as it was. No traceback may be printed, and
+nothing may hang. It prints a line for each and a table of the kinds, and ends with 1 where one went wrong. `--on-ray`
+is the share of the draws whose job runs on Ray: each takes a minute there, some seconds in the driver's own process.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
 import psutil
 
@@ -28,9 +30,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "pipeline"))
 
 from corpus import bytes_of
+from kill import PATIENCE, Forked, processes, start
 from test_kill_recipe import RECIPE, write_documents
 
 from pipeline.run import open_run
+
+os.environ |= {"RAY_ADDRESS": "", "OMP_NUM_THREADS": "1"}
 
 PARTS = {
     "cleaning": ("english", "plain", "clean"),
@@ -40,10 +45,13 @@ PARTS = {
     "two workers": ("lost",),
     "evaluation": ("eval_dense", "eval_lost", "table", "export_lost"),
 }
-FAULTS = ("everything", "driver", "worker", "raylet", "head", "terminated", "stopped")
+FAULTS = {
+    "--on-ray": ("everything", "driver", "worker", "raylet", "head", "terminated", "interrupted", "stopped"),
+    "--here": ("everything", "terminated", "interrupted", "stopped"),
+}
+FEW = [f"{label}.{change}" for label in ("dense", "lost") for change in ("steps=12", "checkpoint_every=2")]
 STOPPED = 5.0  # seconds; Ray's heads and raylets wait for longer
 TRIES = 3  # of the same command after a fault
-PATIENCE = 900  # seconds until a command counts as hanging
 
 
 @dataclass(frozen=True)
@@ -52,10 +60,12 @@ class Job:
 
     recipe: Path
     store: Path
+    times: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def command(self, store: Path) -> list[str]:
-        changes = ["-s", "lost.workers=2"]
-        return [sys.executable, "-m", "siftloom", "run", str(self.recipe), "--store", str(store), "--on-ray", *changes]
+    def command(self, store: Path, place: str) -> list[str]:
+        changes = [*FEW, f"lost.workers={2 if place == '--on-ray' else 1}"]
+        words = [word for change in changes for word in ("-s", change)]
+        return [sys.executable, "-m", "siftloom", "run", str(self.recipe), "--store", str(store), place, *words]
 
     def without(self, part: str, store: Path) -> None:
         """Copy the finished store without the nodes of a part."""
@@ -64,35 +74,42 @@ class Job:
             if view.label in PARTS[part]:
                 shutil.rmtree(store / view.folder)
 
-
-def start(command: list[str]) -> subprocess.Popen[str]:
-    environment = os.environ | {"RAY_ADDRESS": "", "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        command, start_new_session=True, text=True, env=environment,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )  # fmt: skip
-
-
-def processes(driver: int, name: str) -> Iterator[psutil.Process]:
-    """Processes that a driver has started, by the beginning of their command line."""
-    with suppress(psutil.Error):
-        for process in psutil.Process(driver).children(recursive=True):
-            with suppress(psutil.Error):
-                words = process.cmdline()
-                if words and Path(words[0].split(" ")[0]).name.startswith(name):
-                    yield process
+    def seconds(self, part: str, place: str, store: Path) -> float:
+        """How long a part takes that nothing breaks, so that moments fall into it; it is asked once."""
+        if (part, place) not in self.times:
+            self.without(part, store)
+            began = time.monotonic()
+            said, _ = (driver := start(self.command(store, place))).communicate()
+            self.times[part, place] = time.monotonic() - began
+            assert driver.returncode == 0, said
+            assert bytes_of(store) == bytes_of(self.store)
+            shutil.rmtree(store)
+        return self.times[part, place]
 
 
-def hit(driver: subprocess.Popen[str], fault: str, draw: random.Random) -> bool:
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one draw."""
+
+    kind: str
+    was_hit: bool
+    wrong: str = ""
+    differ: int = 0
+    seconds: float = 0.0  # from the hit to the end of the command that ended well
+
+
+def hit(driver: subprocess.Popen[str] | Forked, fault: str, draw: random.Random) -> bool:
     """Do it; whether there was anything to hit."""
     if driver.poll() is not None:
         return False
     if fault == "everything":
         os.killpg(driver.pid, signal.SIGKILL)
     elif fault == "driver":
-        driver.kill()
+        driver.send_signal(signal.SIGKILL)
     elif fault == "terminated":
-        driver.terminate()
+        driver.send_signal(signal.SIGTERM)
+    elif fault == "interrupted":
+        driver.send_signal(signal.SIGINT)
     elif fault == "stopped":
         os.killpg(driver.pid, signal.SIGSTOP)
         time.sleep(STOPPED)
@@ -114,67 +131,79 @@ def end(session: int) -> None:
                 process.kill()
 
 
-def one(job: Job, number: int, seconds: dict[str, float], folder: Path) -> str:
-    """Draw a fault and go through it; what went wrong, empty where nothing did."""
+def one(job: Job, number: int, on_ray: float, folder: Path) -> Outcome:
+    """Draw a fault and go through it."""
     draw = random.Random(number)
-    part, fault, share = draw.choice(list(PARTS)), draw.choice(FAULTS), draw.random()
-    store = folder / "store"
+    place = "--on-ray" if draw.random() < on_ray else "--here"
+    part = draw.choice([part for part in PARTS if place == "--on-ray" or part != "two workers"])
+    fault, share, store = draw.choice(FAULTS[place]), draw.random(), folder / "store"
+    moment = share * job.seconds(part, place, store)
     job.without(part, store)
-    print(f"{number}: {fault} in {part} after {share * seconds[part]:.1f} s: ", end="", flush=True)
-    driver = start(job.command(store))
+    print(f"{number}: {fault} {place} in {part} after {moment:.1f} s: ", end="", flush=True)
+    driver = start(job.command(store, place))
     with suppress(subprocess.TimeoutExpired):
-        driver.wait(share * seconds[part])
+        driver.wait(moment)
+    kind, began = f"{fault} {place}", time.monotonic()
     was_hit = hit(driver, fault, draw)
     said = []
     for _ in range(TRIES):
         try:
             said.append(driver.communicate(timeout=PATIENCE)[0])
         except subprocess.TimeoutExpired:
-            return f"it hangs; it has said {driver.stdout.read() if driver.stdout else ''}"
+            return Outcome(kind, was_hit, f"a command hangs; those before it said {''.join(said)[-4000:]}")
         finally:
             end(driver.pid)
         if driver.returncode == 0:
             break
-        driver = start(job.command(store))
+        driver = start(job.command(store, place))
     else:
-        return f"{TRIES} commands did not end it: {said[-1][-3000:]}"
+        return Outcome(kind, was_hit, f"{TRIES} commands did not end it: {said[-1][-3000:]}")
+    took = time.monotonic() - began
     if "Traceback" in "".join(said):
-        return f"a traceback: {''.join(said)[-4000:]}"
+        return Outcome(kind, was_hit, f"a traceback: {''.join(said)[-4000:]}")
     found, expected = bytes_of(store), bytes_of(job.store)
     if different := sorted(name for name in found.keys() | expected.keys() if found.get(name) != expected.get(name)):
-        return f"{len(different)} files differ: {different[:5]}"
-    print(f"{'hit' if was_hit else 'nothing there to hit'}, {len(said)} commands, equal bytes", flush=True)
-    return ""
+        return Outcome(kind, was_hit, f"{len(different)} files differ: {different[:5]}", len(different))
+    what = "hit" if was_hit else "nothing there to hit"
+    print(f"{what}, {len(said)} commands, {took:.1f} s, equal bytes", flush=True)
+    return Outcome(kind, was_hit, seconds=took)
+
+
+def table(outcomes: list[Outcome]) -> str:
+    kinds = defaultdict(list)
+    for outcome in outcomes:
+        kinds[outcome.kind if outcome.was_hit else "nothing there to hit"].append(outcome)
+    lines = ["kind                    count  recovered  files that differ  seconds: median    most"]
+    for kind, mine in sorted(kinds.items()):
+        times = [each.seconds for each in mine if not each.wrong] or [0.0]
+        differ = sum(each.differ for each in mine)
+        well = sum(not each.wrong for each in mine)
+        lines.append(f"{kind:22}  {len(mine):5}  {well:9}  {differ:17}  {median(times):15.1f}  {max(times):6.1f}")
+    return "\n".join(lines)
 
 
 def main() -> int:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--first", type=int, default=1)
     words.add_argument("--count", type=int, default=20)
+    words.add_argument("--on-ray", type=float, default=0.2)
     asked = words.parse_args()
-    wrong = 0
+    outcomes: list[Outcome] = []
     with tempfile.TemporaryDirectory(prefix="siftloom-faults-") as name:
         folder = Path(name)
         write_documents(folder / "docs")
         shutil.copy(RECIPE, folder)
         job = Job(folder / RECIPE.name, folder / "unbroken")
-        whole = start(job.command(job.store))
+        whole = start(job.command(job.store, "--here"))
         said, _ = whole.communicate()
         assert whole.returncode == 0, said
-        seconds = {}
-        for part in PARTS:  # how long each takes now, so that moments fall into it
-            job.without(part, folder / "store")
-            began = time.monotonic()
-            start(job.command(folder / "store")).communicate()
-            seconds[part] = time.monotonic() - began
-            assert bytes_of(folder / "store") == bytes_of(job.store)
-            shutil.rmtree(folder / "store")
-        for number in range(asked.first, asked.first + asked.count):
-            if error := one(job, number, seconds, folder):
-                wrong += 1
-                print(error, flush=True)
-            shutil.rmtree(folder / "store")
-    print(f"{asked.count} faults, {wrong} went wrong")
+        with suppress(KeyboardInterrupt):  # it may be stopped before the last: the table is of those that were done
+            for number in range(asked.first, asked.first + asked.count):
+                outcomes.append(one(job, number, asked.on_ray, folder))
+                print(outcomes[-1].wrong, end="\n" if outcomes[-1].wrong else "", flush=True)
+                shutil.rmtree(folder / "store")
+    wrong = sum(bool(outcome.wrong) for outcome in outcomes)
+    print(f"{table(outcomes)}\n{len(outcomes)} faults, {wrong} went wrong")
     return 1 if wrong else 0
 
 

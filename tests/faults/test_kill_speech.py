@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import soundfile
 from corpus import bytes_of
-from kill import UnbrokenRecipe, changed, receipted, run_to_the_end, was_killed
+from kill import UnbrokenRecipe, kill_in_each, run_to_the_end
 
 from recipes.worlds import voices
 
@@ -47,23 +47,7 @@ def unbroken(tmp_path_factory) -> UnbrokenRecipe:
 
 
 def test_a_run_that_is_killed_in_every_node_and_round_goes_on_to_the_same_bytes(unbroken, tmp_path):
-    """Nodes run in no fixed order, so one may have ended before its turn comes: it is killed in the next store."""
-    left, stores = list(KILLS), 0
-    while left:
-        stores += 1
-        assert stores <= 4, left
-        store, before, missed = tmp_path / f"store-{stores}", {}, []
-        for kill in left:
-            mark = tmp_path / f"{stores}-{kill}".replace(":", "_")
-            if not was_killed(unbroken.command(store), kill, mark):
-                missed.append(kill)
-            assert changed(before, store) == set(), kill
-            before = receipted(store)
-        run_to_the_end(unbroken.command(store))
-        assert changed(before, store) == set()
-        assert bytes_of(store) == bytes_of(unbroken.folder / "store")
-        assert len(missed) < len(left), missed
-        left = missed
+    kill_in_each(unbroken.command, KILLS, unbroken.folder / "store", tmp_path)
 
 
 @pytest.mark.parametrize("cpus", ["1", "2"])
