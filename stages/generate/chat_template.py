@@ -44,7 +44,7 @@ def around(template: str, specials: str, place: str) -> tuple[str, str]:
     messages = [{"role": "user", "content": MARK}]
     given = {"messages": messages, "template": template, "specials": json.loads(specials)}
     try:
-        rendered = call("stages.tokens.trial:render", given)
+        rendered = call("stages.tokens.trial:render", given, seconds=2)  # it takes milliseconds
     except Exceeded as error:
         raise DataError(f"{place}: chat_template", f"{error}", "a template that lays out one message") from None
     before, found, after = rendered.partition(MARK)

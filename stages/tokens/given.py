@@ -158,7 +158,9 @@ def local_definition(paths: Sequence[str]) -> Definition | None:
                     try:
                         content = name.read_bytes() if name.stat().st_size <= LARGE_BYTES else b""
                         mapping(content, MAIN)  # within bounds
-                        return Definition(content.decode("utf-8"))
-                    except (OSError, ValueError, KeyError, TypeError):
+                        found = Definition(content.decode("utf-8"))
+                        if isinstance(found.vocab_size, int):
+                            return found
+                    except (OSError, ValueError, KeyError, TypeError, AttributeError):
                         continue
     return None

@@ -291,7 +291,7 @@ CASES = {
     "settings deep": Case(ALL, r"tokenizer_config\.json: .*nested", content("tokenizer_config.json", deep())),
     "template syntax": Case((CHAT,), r"chat_template: TemplateSyntaxError", template("{% for %}"), long=True),
     "template escape": Case(
-        (CHAT,), r"chat_template: SecurityError|chat_template: UndefinedError|chat_template: ",
+        (CHAT,), r"chat_template: SecurityError",
         template("{{ ''.__class__.__mro__[1].__subclasses__() }}{{ messages[0].content }}"), long=True,
     ),
     "template loop": Case(
@@ -300,13 +300,13 @@ CASES = {
     ),
     "template string": Case((CHAT,), r"chat_template: .*memory", template("{{ 'a' * 9000000000 }}"), long=True),
     "template long": Case((CHAT,), r"chat_template: an answer", template("{{ 'a' * 90000000 }}"), long=True),
-    "template range": Case((CHAT,), r"chat_template: ", template("{{ range(10**12) | list }}"), long=True),
+    "template range": Case((CHAT,), r"chat_template: OverflowError", template("{{ range(10**12) | list }}"), long=True),
     "template doubles": Case(
         (CHAT,), r"chat_template: ",
         template("{% set n = namespace(a='x') %}{% for i in range(60) %}{% set n.a = n.a ~ n.a %}{% endfor %}"),
         long=True,
     ),
-    "template power": Case((CHAT,), r"chat_template: ", template("{{ 9 ** 9 ** 9 }}"), long=True),
+    "template power": Case((CHAT,), r"chat_template: no end", template("{{ 9 ** (9 ** 9) }}"), long=True),
     "template recursion": Case(
         (CHAT,), r"chat_template: ", template("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}"), long=True
     ),
