@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,7 +176,9 @@ def whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def check_numbers(settings: dict[str, Any], bounds: dict[str, tuple[int, int]], name: str = "config.json") -> None:
+def check_numbers(
+    settings: Mapping[str, Any], bounds: Mapping[str, tuple[int, int]], name: str = "config.json"
+) -> None:
     """Raise StrangeFile for a setting that is there and no whole number within its bounds."""
     for key, (least, most) in bounds.items():
         value = settings.get(key)

@@ -102,7 +102,7 @@ def check_folder(place: str, files: Mapping[str, Path], memory: int) -> dict[str
         for key in ("temperature", "top_p", "repetition_penalty"):
             if not isinstance(generation.get(key, 1.0), int | float | None) or isinstance(generation.get(key), bool):
                 raise StrangeFile("generation_config.json", f"{key} {shown(generation[key])}", "a number")
-        if whole(words):
+        if isinstance(words, int) and whole(words):
             for name, given in (("config.json", settings), ("generation_config.json", generation)):
                 check_ids([(key, given.get(key)) for key in IDS], words, name)
     except StrangeFile as error:

@@ -54,5 +54,5 @@ def test_an_encoder_is_used_after_the_thread_that_made_it_has_ended(tokenizer):
 
 
 def test_the_library_by_itself_still_ends_its_process(tokenizer):
-    """When it no longer does, `stages.tokens.kitoken_library` may go."""
-    assert run(THEIRS, tokenizer).returncode == -signal.SIGSEGV
+    """When it no longer does, `stages.tokens.kitoken_library` may go. Freed memory is sometimes there still."""
+    assert any(run(THEIRS, tokenizer).returncode == -signal.SIGSEGV for _ in range(10))
