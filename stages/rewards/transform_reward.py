@@ -65,7 +65,7 @@ class TransformReward(RowNode):
         beta = self.beta if self.beta is not None else beta_for(self.t, self.kl or 0.0)
 
         def rows(table: pa.Table) -> Columns:
-            u, names = numbers_of(table, self.u, "transform_reward.u", 0, 1), table[self.by].to_pylist()
+            u, names = numbers_of(table, self.u, "transform_reward.u"), table[self.by].to_pylist()
             phi, log_z = transformed(u, self.t), np.full(len(u), np.nan)
             for start, end in groups(names):
                 at = start + np.flatnonzero(~np.isnan(u[start:end]))

@@ -79,7 +79,7 @@ DOORS = {
         lambda docs: s.Select(docs=docs, by="x", sampling="pareto"), "x", (*NOT_FINITE, "inf", "-inf")
     ),
     "calibrate.reward": Door(lambda docs: s.Calibrate(docs=docs, reward="x"), "x"),
-    "transform_reward.u": Door(lambda docs: s.TransformReward(docs=docs, u="x", kl=0.5), "x", ("null",)),
+    "transform_reward.u": Door(lambda docs: s.TransformReward(docs=docs, u="x", kl=0.5), "x"),  # raw rewards, too
     "win_rate.policy": Door(lambda docs: s.WinRate(policy=docs, reference=docs, reward="x"), "x", at="policy"),
     "win_rate.nats": Door(
         lambda docs: s.WinRate(policy=docs, reference=docs, reward="x", nats=("y", "size")), "size", at="policy"
